@@ -1,0 +1,187 @@
+"""One experiment: what is learnt, by what, under which protocol and mitigations, how often and how long."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol
+from .spec import Call, CellSpec, is_word
+
+SCHEMA = 1  # version of the records; part of every cell's id
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that one run needs; its id does not depend on seeds or device."""
+
+    data: DataGenerator
+    model: Model
+    protocol: Protocol
+    mitigations: tuple[Mitigation, ...] = ()
+    n: int = 100  # rows per generation
+    generations: int = 10  # the horizon T: generations 0 .. T are run
+    growth: float = 0.0  # generation t reads round(n (t + 1)^growth) rows
+    first_teacher: DataGenerator | None = None  # a flawed source that teaches generation 0 in nature's place
+    seeds: tuple[int, ...] = (0,)
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, low in (("n", 1), ("generations", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise UsageError(
+                    f"{'T' if name == 'generations' else name} must be a whole number >= {low}, got {value}"
+                )
+        if not 0 <= self.growth <= 4:
+            raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
+        for role, noun in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
+            if not isinstance(getattr(self, role), noun):
+                raise UsageError(f"{role} must be a {noun.__name__}, got {getattr(self, role)!r}")
+        if self.nature and len(self.mitigations) > 1:
+            raise UsageError("nature is the ceiling of a task and takes no mitigation beside it")
+
+    @property
+    def nature(self) -> bool:
+        """True for the ceiling: the same protocol with a perfect teacher."""
+        return any(m.perfect_teacher for m in self.mitigations)
+
+    def size(self, t: int) -> int:
+        """Rows that generation t reads, before mitigations have their say."""
+        return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
+
+    @cached_property
+    def acts(self) -> tuple[tuple[str, Mitigation], ...]:
+        """The mitigations, each with the name under which it draws and is charged; the protocol's decoder first."""
+        seen: Counter[str] = Counter()
+        named = []
+        for act in self.mitigations:
+            seen[act.title()] += 1
+            named.append((act.title() if seen[act.title()] == 1 else f"{act.title()}#{seen[act.title()]}", act))
+        if self.protocol.decode is not None:
+            named.insert(0, ("decode", self.protocol.decode))
+        return tuple(named)
+
+    def why_not(self) -> str | None:
+        """None where all parts go together, else the sentence of the first that does not."""
+        parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
+        for part in parts:
+            reason = part.fits(self)
+            if reason:
+                return reason
+        if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
+            return f"{self.first_teacher.title()} cannot teach {self.data.title()}: their kinds differ"
+        if self.data.sampler == "exact-law" and self.data.kind == "density" and not self.model.reads_moments:
+            return f"{self.model.title()} looks at rows, and sampler=exact-law draws their sums alone"
+        return None
+
+    # -- names --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def spec(self) -> CellSpec:
+        settings: list[tuple[str, Any]] = [("n", self.n), ("T", self.generations)]
+        if self.growth:
+            settings.append(("growth", float(self.growth)))
+        if self.first_teacher is not None:
+            settings.append(("first", written(self.first_teacher)))
+        acts = tuple(written(act) for act in self.mitigations)
+        return CellSpec(written(self.data), written(self.model), written(self.protocol), acts, tuple(settings))
+
+    @property
+    def label(self) -> str:
+        """The spec text, defaults left out: what one types and what a row is called."""
+        return str(self.spec)
+
+    @property
+    def task(self) -> str:
+        """The label of the cell without its mitigations."""
+        return str(dataclasses.replace(self.spec, mitigations=()))
+
+    @property
+    def entry(self) -> str:
+        """The label of the mitigations, `none` where there are none."""
+        return " + ".join(map(str, self.spec.mitigations)) or "none"
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """What the id hashes: every parameter with its value, files by the digest of their content."""
+        acts = [fingerprint(act) for act in self.mitigations if not is_none(act)]
+        return {
+            "schema": SCHEMA,
+            "data": fingerprint(self.data),
+            "model": fingerprint(self.model),
+            "protocol": fingerprint(self.protocol),
+            "mitigations": acts,
+            "n": self.n,
+            "T": self.generations,
+            "growth": float(self.growth),
+            "first": self.first_teacher and fingerprint(self.first_teacher),
+        }
+
+    @cached_property
+    def id(self) -> str:
+        text = json.dumps(self.canonical, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def is_none(act: Mitigation) -> bool:
+    """True for the control that does nothing, which a spec may name or leave out."""
+    return act.control and not act.perfect_teacher
+
+
+def written(noun: Noun) -> Call:
+    """A plugin as it is written in a spec: its name and the parameters that differ from their defaults."""
+    args = []
+    for field in dataclasses.fields(noun):
+        value = getattr(noun, field.name)
+        if value != field.default:
+            args.append((field.name, _written_value(value)))
+    return Call(noun.title(), tuple(args))
+
+
+def _written_value(value: Any) -> Any:
+    if isinstance(value, Noun):
+        return written(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str) and is_word(value):
+        return Call(value)
+    if isinstance(value, (tuple, list)):
+        return tuple(_written_value(item) for item in value)
+    return value
+
+
+def fingerprint(noun: Noun) -> dict[str, Any]:
+    """Name, declared version and every parameter of a plugin, in plain values."""
+    values = {field.name: _plain(getattr(noun, field.name)) for field in dataclasses.fields(noun)}
+    return {"name": noun.title(), "version": noun.version, **{"params": values}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Noun):
+        return fingerprint(value)
+    if isinstance(value, Path):
+        return {"sha256": digest(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of a folder's files."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if not files:
+        raise UsageError(f"{path} is not there, or is empty; give the path of a file or a folder with data")
+    total = hashlib.sha256()
+    for file in files:
+        total.update(str(file.relative_to(path) if file != path else "").encode() + b"\0")
+        total.update(file.read_bytes())
+    return total.hexdigest()

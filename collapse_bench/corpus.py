@@ -1,0 +1,384 @@
+"""What a pupil reads: rows in the dimension before the last named ones, replicates in front of them.
+
+Shapes: ``R`` stands for the replicate dimensions (any number, also none), ``n`` for rows.  A corpus is a list of
+immutable parts.  ``+`` joins the lists and copies nothing; the sums that closed-form models need are folded part by
+part and remembered, so that a pool that grows by one part a generation costs one part a generation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from .errors import Unfit
+from .streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over rows ``z = [x, y]`` (trailing dimensions flattened, width p), in float64; ``+`` pools two of them.
+
+    weight: (R,) total weight; mean: (R, p); scatter: (R, p, p) sum of w (z - mean)(z - mean)^T;
+    factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more exactly than scatter
+    can hold it (a covariance underflows and loses its thin directions long before its factor does).
+    """
+
+    weight: Tensor
+    mean: Tensor
+    scatter: Tensor
+    factor: Tensor | None = None
+
+    def __add__(self, other: Moments) -> Moments:
+        """Chan, Golub and LeVeque's update (1979): exact, and free of cancellation against the mean."""
+        weight = self.weight + other.weight
+        share = torch.where(weight > 0, other.weight / weight, 0.0)
+        gap = other.mean - self.mean
+        between = (self.weight * share)[..., None, None] * gap[..., :, None] * gap[..., None, :]
+        mean = self.mean + share[..., None] * gap
+        return Moments(weight, mean, self.scatter + other.scatter + between)
+
+    def about_zero(self) -> Tensor:
+        """Sum of w z z^T, (R, p, p)."""
+        return self.scatter + self.weight[..., None, None] * self.mean[..., :, None] * self.mean[..., None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows that entered together.  ``weight`` and ``count`` are None where they are one throughout."""
+
+    x: Tensor | None  # (R, n, ...)
+    y: Tensor | None  # (R, n, ...)
+    weight: Tensor | None  # (R, n) float64: how much a row is trusted
+    count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
+    origin: int | Tensor  # the generation a row came from, 0 = real; one number or (R, n)
+    sums: Moments | None = None  # set where the rows are known only through their sums (x and y are None then)
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Rows to learn from: ``x, y, weight, count, origin``, each with replicates first.
+
+    Build one with ``Corpus.of``; never mutate its tensors.
+    """
+
+    parts: tuple[Part, ...]
+    batch: tuple[int, ...]  # R
+    order: Stream | None = None  # where set, rows are met in this random order
+    hidden: bool = False  # where set, ``origin`` is not for reading
+    _folds: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        x: Tensor | None,
+        y: Tensor,
+        batch: tuple[int, ...],
+        weight: Tensor | None = None,
+        count: Tensor | None = None,
+        origin: int | Tensor = 0,
+    ) -> Corpus:
+        """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n)."""
+        batch = tuple(batch)
+        n = y.shape[len(batch)]
+        if x is None:
+            x = y.new_empty((*batch, n, 0))
+        for name, value in (("x", x), ("y", y), ("weight", weight), ("count", count)):
+            if value is not None and tuple(value.shape[: len(batch) + 1]) != (*batch, n):
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}; a corpus of replicates {batch} and {n} rows wants "
+                    f"{(*batch, n)} in front"
+                )
+        return cls((Part(x, y, weight, count, origin),), batch)
+
+    @classmethod
+    def of_moments(cls, sums: Moments, origin: int = 0) -> Corpus:
+        """A sample known through its sums alone (drawn from their exact law): it has no rows to look at."""
+        return cls((Part(None, None, None, None, origin, sums),), tuple(sums.weight.shape))
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    @property
+    def has_rows(self) -> bool:
+        return all(part.sums is None for part in self.parts)
+
+    @cached_property
+    def _table(self) -> Part:
+        """All rows as one part, in the order in which this corpus shows them."""
+        if not self.has_rows:
+            raise Unfit(
+                "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
+            )
+        table = self.parts[0] if len(self.parts) == 1 else self._joined()
+        if self.order is None:
+            return table
+        axis = len(self.batch)
+        return _gather(table, self.order.at("order").permutation(table.y.shape[axis]), axis)
+
+    def _joined(self) -> Part:
+        axis = len(self.batch)
+        rows = [part.y.shape[axis] for part in self.parts]
+
+        def join(name: str, one) -> Tensor | None:
+            if all(getattr(p, name) is None for p in self.parts):
+                return None
+            values = [
+                getattr(p, name) if getattr(p, name) is not None else one.expand(*self.batch, n)
+                for p, n in zip(self.parts, rows, strict=True)
+            ]
+            return torch.cat(values, axis)
+
+        y = torch.cat([p.y for p in self.parts], axis)
+        origin = torch.cat(
+            [_spread(p.origin, (*self.batch, n), y) for p, n in zip(self.parts, rows, strict=True)], axis
+        )
+        return Part(
+            torch.cat([p.x for p in self.parts], axis),
+            y,
+            join("weight", torch.ones((), dtype=torch.float64, device=y.device)),
+            join("count", torch.ones((), dtype=torch.int64, device=y.device)),
+            origin,
+        )
+
+    @property
+    def n(self) -> int:
+        """Rows, those of weight 0 included."""
+        return sum(part.y.shape[len(self.batch)] for part in self.parts if part.sums is None)
+
+    @property
+    def x(self) -> Tensor:
+        """Questions, (R, n, ...)."""
+        return self._table.x
+
+    @property
+    def y(self) -> Tensor:
+        """Answers, (R, n) for labels and scalars, (R, n, d) for vectors, (R, n, L) for sequences."""
+        return self._table.y
+
+    @property
+    def weight(self) -> Tensor:
+        """How much each row is trusted, (R, n) float64; 0 equals absent."""
+        table = self._table
+        return _ones(self.batch, table, torch.float64) if table.weight is None else table.weight
+
+    @property
+    def count(self) -> Tensor:
+        """How many identical rows each row stands for, (R, n) int64."""
+        table = self._table
+        return _ones(self.batch, table, torch.int64) if table.count is None else table.count
+
+    @property
+    def multiplicity(self) -> Tensor:
+        """weight * count, (R, n) float64: what a row adds to a sum."""
+        table = self._table
+        if table.weight is None:
+            return self.count.double()
+        return table.weight if table.count is None else table.weight * table.count
+
+    @property
+    def unit(self) -> bool:
+        """True where every row counts once: no weights, no counts."""
+        return all(p.weight is None and p.count is None and p.sums is None for p in self.parts)
+
+    @property
+    def origin(self) -> Tensor:
+        """The generation each row came from, (R, n) int64, 0 = real.  Refused where provenance is hidden."""
+        if self.hidden:
+            raise Unfit("provenance is hidden here; ask taps.provenance(corpus), which the ledger records")
+        return self._origin()
+
+    def _origin(self) -> Tensor:
+        table = self._table
+        return _spread(table.origin, (*self.batch, table.y.shape[len(self.batch)]), table.y)
+
+    # -- sums ---------------------------------------------------------------------------------------------------
+
+    def _fold(self, key, of_part):
+        done, total = self._folds.get(key, (0, None))
+        for part in self.parts[done:]:
+            value = of_part(part)
+            total = value if total is None else total + value
+        self._folds[key] = (len(self.parts), total)
+        return total
+
+    def moments(self) -> Moments:
+        """Weighted sums over the rows z = [x, y]; remembered for parts seen before, so order and age play no role."""
+        return self._fold("moments", lambda part: _moments_of(part, self.batch))
+
+    def tally(self, K: int) -> Tensor:
+        """Weighted count of each symbol of y, (R, K) float64."""
+        return self._fold(("tally", K), lambda part: _tally_of(part, self.batch, K))
+
+    @property
+    def mass(self) -> Tensor:
+        """Total weight, (R,) float64."""
+        return self._fold("mass", lambda part: _mass_of(part, self.batch, 1))
+
+    @property
+    def effective_size(self) -> Tensor:
+        """(sum w)^2 / sum w^2 over rows, (R,): Kish's effective sample size."""
+        squares = self._fold("squares", lambda part: _mass_of(part, self.batch, 2))
+        return torch.where(squares > 0, self.mass**2 / squares.clamp_min(1e-300), 0.0)
+
+    # -- new corpora from old -----------------------------------------------------------------------------------
+
+    def __add__(self, other: Corpus) -> Corpus:
+        if self.batch != other.batch:
+            raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
+        return Corpus(self.parts + other.parts, self.batch, _folds=dict(self._folds))
+
+    def __getitem__(self, r) -> Corpus:
+        """The corpus of some replicates; an index as deep as R gives that of one run."""
+
+        def pick(value):
+            return value[r] if isinstance(value, Tensor) else value
+
+        parts = tuple(
+            Part(
+                pick(p.x),
+                pick(p.y),
+                pick(p.weight),
+                pick(p.count),
+                pick(p.origin),
+                p.sums
+                and Moments(
+                    p.sums.weight[r],
+                    p.sums.mean[r],
+                    p.sums.scatter[r],
+                    None if p.sums.factor is None else p.sums.factor[r],
+                ),
+            )
+            for p in self.parts
+        )
+        order = self.order and self.order[r]
+        batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
+        return Corpus(parts, batch, order, self.hidden)
+
+    def anonymous(self, order: Stream) -> Corpus:
+        """The same rows in a random order and without their origin: how the lesson reaches a method."""
+        return Corpus(self.parts, self.batch, order, True, self._folds)
+
+    def _with(self, table: Part, order: Stream | None = None) -> Corpus:
+        return Corpus((table,), self.batch, order, self.hidden)
+
+    def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
+        """The same rows with other questions or answers; weight, count and origin stay."""
+        table = self._table
+        return self._with(replace(table, x=table.x if x is None else x, y=table.y if y is None else y))
+
+    def dated(self, origin: int) -> Corpus:
+        """The same rows, said to come from this generation."""
+        return Corpus(tuple(replace(p, origin=origin) for p in self.parts), self.batch, self.order, self.hidden)
+
+    def weighted(self, weight: Tensor) -> Corpus:
+        """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
+        return self._with(replace(self._table, weight=weight.double()))
+
+    def reweighted(self, factor: Tensor) -> Corpus:
+        """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
+
+        A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays unbiased: with
+        weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and 1 / sum v^2 is that size.
+        """
+        trust = self.weight * factor
+        total = (trust * self.count).sum(-1, keepdim=True)
+        squares = (trust**2 * self.count).sum(-1, keepdim=True)
+        return self.weighted(torch.where(squares > 0, trust * (total / squares.clamp_min(1e-300)), 0.0))
+
+    def keep(self, mask: Tensor, n: int, rng: Stream) -> Corpus:
+        """n of the rows that ``mask (R, N)`` accepts, at random; where fewer are accepted, padding of weight 0."""
+        table, axis = self._table, len(self.batch)
+        if table.count is not None:
+            accepted = table.count * mask
+            return self._with(replace(table, count=rng.hypergeometric(accepted, accepted.sum(-1).clamp_max(n))))
+        keys = rng.uniform(self.n) + (~mask)  # refused rows behind all accepted ones
+        order = keys.topk(min(n, self.n), dim=-1, largest=False).indices
+        chosen = _gather(table, order, axis)
+        accepted = mask.gather(-1, order)
+        return self._with(replace(chosen, weight=_plain(chosen, self.batch) * accepted))
+
+    def sample(self, n: int, rng: Stream) -> Corpus:
+        """n rows drawn uniformly without replacement; all of them where there are no more."""
+        table, axis = self._table, len(self.batch)
+        if table.count is not None:
+            return self._with(replace(table, count=rng.hypergeometric(table.count, table.count.sum(-1).clamp_max(n))))
+        if n >= self.n:
+            return self
+        order = rng.uniform(self.n).topk(n, dim=-1).indices
+        return self._with(_gather(table, order, axis))
+
+
+def _ones(batch: tuple[int, ...], table: Part, dtype) -> Tensor:
+    n = table.y.shape[len(batch)]
+    return torch.ones((), dtype=dtype, device=table.y.device).expand(*batch, n)
+
+
+def _plain(table: Part, batch) -> Tensor:
+    return _ones(batch, table, torch.float64) if table.weight is None else table.weight
+
+
+def _spread(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    if isinstance(origin, Tensor):
+        return origin
+    return torch.full((), origin, dtype=torch.int64, device=like.device).expand(shape)
+
+
+def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:
+    index = order.reshape(order.shape + (1,) * (value.ndim - order.ndim)).expand(*order.shape, *value.shape[axis + 1 :])
+    return value.gather(axis, index)
+
+
+def _gather(table: Part, order: Tensor, axis: int) -> Part:
+    """The rows of ``table`` at the positions ``order (R, m)``."""
+
+    def pick(value):
+        return _take(value, order, axis) if isinstance(value, Tensor) else value
+
+    return Part(*(pick(getattr(table, name)) for name in ("x", "y", "weight", "count", "origin")))
+
+
+def _multiplicity(part: Part) -> Tensor | None:
+    if part.weight is None:
+        return None if part.count is None else part.count.double()
+    return part.weight if part.count is None else part.weight * part.count
+
+
+def _moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
+    if part.sums is not None:
+        return part.sums
+    axis = len(batch)
+    n = part.y.shape[axis]
+    columns = [v.reshape(*batch, n, -1) for v in (part.x, part.y) if v.numel() or n == 0]
+    z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
+    w = _multiplicity(part)
+    if w is None:
+        mean = z.mean(-2)
+        centred = z - mean[..., None, :]
+        weight = torch.full(batch, float(n), dtype=torch.float64, device=z.device)
+        return Moments(weight, mean, centred.mT @ centred)
+    weight = w.sum(-1)
+    mean = (w[..., None, :] @ z)[..., 0, :] / weight.clamp_min(1e-300)[..., None]
+    centred = z - mean[..., None, :]
+    return Moments(weight, mean, centred.mT @ (w[..., None] * centred))
+
+
+def _tally_of(part: Part, batch: tuple[int, ...], K: int) -> Tensor:
+    if part.sums is not None:
+        raise Unfit("this corpus is known only by its moments; a count of symbols needs rows")
+    w = _multiplicity(part)
+    if w is None:
+        w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
+    return torch.zeros(*batch, K, dtype=torch.float64, device=part.y.device).scatter_add(-1, part.y.long(), w)
+
+
+def _mass_of(part: Part, batch: tuple[int, ...], power: int) -> Tensor:
+    if part.sums is not None:
+        return part.sums.weight
+    if part.weight is None:
+        if part.count is None:
+            return torch.full(batch, float(part.y.shape[len(batch)]), dtype=torch.float64, device=part.y.device)
+        return part.count.double().sum(-1)
+    trust = part.weight**power
+    return (trust if part.count is None else trust * part.count).sum(-1)

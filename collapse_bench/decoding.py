@@ -1,0 +1,59 @@
+"""How a probability row is read out: temperature, top-k, top-p, min-p, applied in this order.
+
+The settings are those of text generation and mean the same for a table of symbol counts and for a language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Settings of a decoder; the defaults leave the law as it is."""
+
+    temperature: float = 1.0  # > 0: probabilities to the power 1 / temperature, renormalised
+    top_k: int = 0  # keep the k likeliest symbols; 0 keeps all
+    top_p: float = 1.0  # keep the smallest set of likeliest symbols whose mass reaches this
+    min_p: float = 0.0  # drop symbols less likely than this share of the likeliest one
+    processor: Callable[[Tensor], Tensor] | None = None  # log-probabilities (..., K) -> (..., K), before the rest
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be > 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must lie in [0, 1], got {self.min_p}")
+        if self.top_k < 0:
+            raise ValueError(f"top_k must be >= 0, got {self.top_k}")
+
+    def then(self, **settings) -> Decoding:
+        """These settings with the given ones in their place: the last setting wins; None leaves one as it is."""
+        return replace(self, **{name: value for name, value in settings.items() if value is not None})
+
+    @property
+    def plain(self) -> bool:
+        return self == Decoding()
+
+    def apply(self, logp: Tensor) -> Tensor:
+        """Log-probabilities ``(..., K)`` as this decoder reads them, normalised; float64 in, float64 out."""
+        if self.processor is not None:
+            logp = self.processor(logp)
+        if self.temperature != 1:
+            logp = torch.log_softmax(logp / self.temperature, -1)
+        keep = torch.ones_like(logp, dtype=torch.bool)
+        if self.top_k:
+            kth = logp.topk(min(self.top_k, logp.shape[-1]), -1).values[..., -1:]
+            keep &= logp >= kth
+        if self.top_p < 1:
+            ranked, order = logp.sort(-1, descending=True)
+            before = ranked.exp().cumsum(-1) - ranked.exp()  # mass of the likelier symbols
+            keep &= torch.zeros_like(keep).scatter(-1, order, before < self.top_p)
+        if self.min_p:
+            keep &= logp >= logp.amax(-1, keepdim=True) + torch.tensor(self.min_p).double().log()
+        return torch.log_softmax(logp.masked_fill(~keep, -torch.inf), -1)

@@ -1,0 +1,158 @@
+"""The loop.  A generator of generations; progress, saving, early stopping and plots are consumers of it.
+
+The engine knows no names, no files and no plugins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from .cell import Cell
+from .corpus import Corpus
+from .ledger import PROTOCOL, Ledger
+from .lift import lift
+from .nouns import DataGenerator, Mitigation, Model, Teacher
+from .streams import Stream
+from .taps import Taps
+
+
+class ContractError(Exception):
+    """A plugin broke the shape contract or touched what it was only lent; the sentence names it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """One moment of a run, and all that is needed to go on from it."""
+
+    t: int  # -1 before the first
+    teacher: Teacher  # as fitted, before any steering
+    first: Teacher | None = None  # the teacher of generation 0
+    memory: object = None  # what the protocol remembers
+    scores: dict[str, Tensor] | None = None  # losses (R,)
+    ledger: Ledger | None = None
+    starved: Tensor | None = None  # (R,) chains that once had nothing to read; NaN from then on
+    size: Tensor | None = None  # (R,) effective sample size of the lesson
+    fit_seconds: float = 0.0  # wall time of this generation's fit, all chains together
+
+
+Act = tuple[str, Mitigation]
+
+
+def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generation]:
+    """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations."""
+    rng = Stream(cell.seeds, device=cell.device)
+    data = cell.data.drawn(rng.at("truth"))
+    flawed = cell.first_teacher and cell.first_teacher.drawn(rng.at("first"), data)
+    now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
+    while now.t < cell.generations:
+        t = now.t + 1
+        here = rng.at("generation", t)
+        source = data if cell.nature else now.teacher
+        acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
+        ledger = now.ledger.copy()
+        n = reduce(lambda size, act: act[1].size(size, t), acts, cell.size(t))
+        taps = Taps(data, source, now.first, t, n, here, rng, ledger)
+        taps = taps.taught_by(steer(acts, source, taps), remember(acts))
+        corpus, memory = cell.protocol.compose(taps, now.memory)
+        lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
+        model = adapt(acts, lift(cell.model), taps)
+        teacher, starved, seconds = taught(model, lesson, now, data, here.at("fit"))
+        ledger.charge(PROTOCOL, "fits", 1)
+        scores = judged(data, teacher, rng.at("exam"), starved)
+        now = Generation(
+            t, teacher, now.first or teacher, memory, scores, ledger, starved, lesson.effective_size, seconds
+        )
+        yield now
+
+
+def steer(acts: tuple[Act, ...], teacher: Teacher, taps: Taps) -> Teacher:
+    """The teacher as every mitigation in turn would have it read out."""
+    for name, act in acts:
+        teacher = _same_noun(name, "steer", act.steer(teacher, taps.by(name)), Teacher)
+    return teacher
+
+
+def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool = False) -> Corpus:
+    """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before."""
+    for name, act in acts:
+        if act.remembers is remembering:
+            corpus = _curated(name, act, corpus, taps.by(name))
+    return corpus
+
+
+def remember(acts: tuple[Act, ...]) -> Callable[[Corpus, Taps], Corpus] | None:
+    """What passes over fresh synthetic rows so that it persists, or None."""
+    if not any(act.remembers for _, act in acts):
+        return None
+    return lambda corpus, taps: curate(acts, corpus, taps, remembering=True)
+
+
+def adapt(acts: tuple[Act, ...], model: Model, taps: Taps) -> Model:
+    """The model as every mitigation in turn would have it learn; wrappers always meet a lifted model."""
+    for name, act in acts:
+        model = _same_noun(name, "adapt", act.adapt(model, taps.by(name)), Model)
+    return lift(model)
+
+
+def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, rng: Stream):
+    """(teacher, starved chains, seconds).  A chain without any weight reads a dummy lesson and is never judged."""
+    starved = ~(lesson.mass > 0)
+    if starved.any():
+        lesson = lesson.weighted(torch.where(starved[..., None], torch.ones_like(lesson.weight), lesson.weight))
+    if now.starved is not None:
+        starved = starved | now.starved
+    before = None if isinstance(now.teacher, DataGenerator) else now.teacher
+    began = time.perf_counter()
+    lent = _versions(lesson)
+    teacher = _same_noun(model.title(), "fit", model.fit(lesson, rng, before), Teacher)
+    _untouched(model.title(), "fit", lesson, lent)
+    return teacher, starved, time.perf_counter() - began
+
+
+def judged(data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor) -> dict[str, Tensor]:
+    """The exam: losses (R,) of the teacher as fitted, NaN for starved chains."""
+    scores = data.judge(teacher, rng)
+    if data.primary not in scores:
+        raise ContractError(f"{data.title()}.judge returned no {data.primary!r}, which it names as its primary loss")
+    dead = bool(starved.any())
+    for name, value in scores.items():
+        if tuple(value.shape) != rng.batch:
+            raise ContractError(
+                f"{data.title()}.judge returned {name} of shape {tuple(value.shape)}; {rng.batch} was due"
+            )
+        if dead:
+            scores[name] = torch.where(starved, torch.nan, value.double())
+    return scores
+
+
+def _same_noun(who: str, verb: str, out: object, noun: type) -> object:
+    if not isinstance(out, noun):
+        raise ContractError(f"{who}.{verb} returned {type(out).__name__}; it must return a {noun.__name__}")
+    return out
+
+
+def _curated(name: str, act: Mitigation, corpus: Corpus, taps: Taps) -> Corpus:
+    lent = _versions(corpus)
+    out = _same_noun(name, "curate", act.curate(corpus, taps), Corpus)
+    _untouched(name, "curate", corpus, lent)
+    if out.batch != corpus.batch:
+        raise ContractError(f"{name}.curate returned replicates {out.batch}; {corpus.batch} were lent")
+    return out
+
+
+def _versions(corpus: Corpus) -> list[int]:
+    # torch counts every in-place change of a tensor, also through a view
+    return [v._version for part in corpus.parts for v in (part.x, part.y, part.weight, part.count) if v is not None]
+
+
+def _untouched(name: str, verb: str, corpus: Corpus, lent: list[int]) -> None:
+    if _versions(corpus) != lent:
+        raise ContractError(
+            f"{name}.{verb} changed its input in place; return a new corpus instead, e.g. corpus.edited(y=...)"
+        )

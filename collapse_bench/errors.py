@@ -1,0 +1,23 @@
+"""The four ways in which this suite says no.  Each carries one sentence: what, the allowed range, the remedy."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """A request that cannot be served, told in one sentence."""
+
+
+class UsageError(Refusal):
+    """The user's words are off: an unknown name, a parameter out of range, a file that is not there (exit code 2)."""
+
+
+class PluginError(Refusal):
+    """A plugin that was selected could not be loaded (exit code 3)."""
+
+
+class NothingMatched(Refusal):
+    """Nothing is left to do or to show after selection (exit code 5)."""
+
+
+class Unfit(Refusal):
+    """These parts do not go together: the cell is skipped, with this sentence as its reason."""

@@ -1,0 +1,76 @@
+"""A teacher that is a Gaussian, kept as mean and factor: a covariance underflows long before its factor does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from .corpus import Corpus, Moments
+from .nouns import Teacher
+from .streams import Stream
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianTeacher(Teacher):
+    """mean (R, d), factor (R, d, d) with factor factor^T the covariance; both float64.
+
+    ``temperature`` widens the covariance: the density to the power 1 / temperature is again Gaussian.
+    """
+
+    mean: Tensor
+    factor: Tensor
+    temperature: float = 1.0
+
+    @property
+    def _read_factor(self) -> Tensor:
+        return self.factor if self.temperature == 1 else self.factor * math.sqrt(self.temperature)
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        """Rows mean + factor z, (R, n, d) float64; only the standardised z is drawn in float32."""
+        n, d = x.shape[len(rng.batch)], self.mean.shape[-1]
+        z = rng.normal(n, d)
+        if d == 1:
+            return torch.addcmul(self.mean[..., None, :], z, self._read_factor)
+        return self.mean[..., None, :] + z.double() @ self._read_factor.mT
+
+    def sufficient(self, n: int, rng: Stream) -> Corpus:
+        """n rows as their mean and scatter: mean + factor z / sqrt n, and a Wishart scatter by Bartlett's factor."""
+        d = self.mean.shape[-1]
+        factor = self._read_factor
+        gap = rng.at("mean").normal(d).double() / math.sqrt(max(n, 1))
+        mean = self.mean + (factor @ gap[..., None])[..., 0]
+        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=mean.device)
+        bartlett = torch.zeros(*rng.batch, d, d, dtype=torch.float64, device=mean.device)
+        rows = min(d, n - 1)  # with n <= d rows the scatter has rank n - 1
+        if rows > 0:
+            below = rng.at("scatter").normal(d, d).double().tril(-1)[..., :rows]
+            bartlett[..., :rows] = below
+            index = torch.arange(rows, device=mean.device)
+            bartlett[..., index, index] = rng.at("scale").chi2([n - 1 - j for j in range(rows)]).sqrt()
+        root = factor @ bartlett
+        return Corpus.of_moments(Moments(weight, mean, root @ root.mT, root))
+
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-density of each row, nats, (R, n, 1)."""
+        d, factor = self.mean.shape[-1], self._read_factor
+        z = torch.linalg.solve(factor[..., None, :, :], (y - self.mean[..., None, :])[..., None])[..., 0]
+        log_det = torch.linalg.slogdet(factor).logabsdet[..., None]
+        return (-0.5 * (z**2).sum(-1) - log_det - 0.5 * d * math.log(2 * math.pi))[..., None]
+
+    def expect(self, x: Tensor) -> Tensor:
+        return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        return self.mean, self._read_factor
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        if any(setting is not None for setting in (top_p, top_k, min_p, processor)):
+            raise self._lacks("decoded", "be truncated: of the decoder's settings a Gaussian knows temperature alone")
+        return self if temperature is None else replace(self, temperature=temperature)
+
+    def blend(self, other: GaussianTeacher, w: float) -> GaussianTeacher:
+        """Mean and factor averaged entry by entry."""
+        return GaussianTeacher(torch.lerp(self.mean, other.mean, w), torch.lerp(self.factor, other.factor, w))

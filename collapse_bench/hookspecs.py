@@ -1,0 +1,41 @@
+"""What a plugin may offer.  Each hook returns; nothing is registered by import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pluggy
+
+PROJECT = "collapse_bench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def collapse_generators() -> dict[str, type]:
+    """Data generators by name: subclasses of ``DataGenerator``."""
+
+
+@hookspec
+def collapse_models() -> dict[str, type]:
+    """Models by name: subclasses of ``Model``."""
+
+
+@hookspec
+def collapse_protocols() -> dict[str, type]:
+    """Protocols by name: subclasses of ``Protocol``."""
+
+
+@hookspec
+def collapse_mitigations() -> dict[str, type]:
+    """Mitigations and controls by name: subclasses of ``Mitigation``."""
+
+
+@hookspec
+def collapse_theory(cell: Any) -> Any:
+    """Expected primary loss of a Cell for t = 0 .. generations, or None where no law is known."""
+
+
+@hookspec
+def collapse_suites() -> list[Any]:
+    """Paths of suite files (TOML)."""

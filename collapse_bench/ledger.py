@@ -1,0 +1,69 @@
+"""What an entry used: every drop drawn through the taps, by user and by substance, per chain.
+
+The track of an entry is what its ledger shows, never what it declares.  What the protocol itself draws is common to
+all entries of a task and sets no track.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+PROTOCOL = "protocol"
+#: substance -> the track that its use by a mitigation puts an entry on, the costliest last
+TRACKS = {"provenance_lookups": "provenance", "real_rows": "real", "verifier_calls": "verifier"}
+SUBSTANCES = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows", "fits")
+
+
+class Ledger:
+    """Counts per (user, substance); an amount is a number common to all chains, or a tensor (R,)."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int | Tensor] = {}
+        self.fixed: dict[str, int] = {}  # user -> how many of its fixed real rows it has seen
+        self.seen: Tensor | None = None  # (R, pool) which real rows of a finite pool were ever drawn
+
+    def copy(self) -> Ledger:
+        twin = Ledger()
+        twin.counts, twin.fixed, twin.seen = dict(self.counts), dict(self.fixed), self.seen
+        return twin
+
+    def charge(self, user: str, substance: str, amount: int | Tensor) -> None:
+        if substance not in SUBSTANCES:
+            raise ValueError(f"the ledger knows {', '.join(SUBSTANCES)}, not {substance}")
+        self.counts[user, substance] = self.counts.get((user, substance), 0) + amount
+
+    def charge_real(self, user: str, n: int, which: Tensor | None, pool: int | None, fixed: bool) -> None:
+        """n real rows, drawn before they are served; ``which (R, n)`` names them where the pool is finite."""
+        self.charge(user, "real_rows", n)
+        if which is not None and pool is not None:
+            seen = which.new_zeros((*which.shape[:-1], pool), dtype=bool) if self.seen is None else self.seen
+            after = seen.scatter(-1, which, True)
+            new = after.sum(-1) - seen.sum(-1)
+            self.seen = after
+        elif fixed:
+            new = max(0, n - self.fixed.get(user, 0))
+            self.fixed[user] = max(n, self.fixed.get(user, 0))
+        else:
+            new = n
+        self.charge(user, "real_unique", new)
+
+    def total(self, substance: str) -> int | Tensor:
+        """All users together."""
+        return sum((amount for (_, what), amount in self.counts.items() if what == substance), 0)
+
+    def by_methods(self, substance: str) -> int | Tensor:
+        """What mitigations used, the protocol's own use left out."""
+        mine = [a for (user, what), a in self.counts.items() if what == substance and user != PROTOCOL]
+        return sum(mine, 0)
+
+    def track(self) -> str:
+        """blind, provenance, real, verifier, or several joined by '+': what the mitigations of this entry used."""
+        used = [name for what, name in TRACKS.items() if _any(self.by_methods(what))]
+        return "+".join(used) or "blind"
+
+    def __getstate__(self):
+        return self.__dict__
+
+
+def _any(amount: int | Tensor) -> bool:
+    return bool((amount > 0).any()) if isinstance(amount, Tensor) else amount > 0

@@ -1,0 +1,98 @@
+"""Models written for one run, seen as models over replicates: slice, call, stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from .corpus import Corpus
+from .nouns import Model, Teacher
+from .streams import Stream
+
+
+def lift(model: Model) -> Model:
+    """The model itself where it is native over replicates, else a loop around it."""
+    return model if model.replicates == "native" else Looped(model)
+
+
+class LoopedTeacher(Teacher):
+    """One teacher per replicate, in the order of the flattened replicate shape ``batch``."""
+
+    def __init__(self, teachers: Sequence[Teacher], batch: tuple[int, ...]):
+        self.teachers, self.batch = tuple(teachers), batch
+
+    @property
+    def linear(self) -> bool:
+        return all(teacher.linear for teacher in self.teachers)
+
+    def _indices(self):
+        return product(*map(range, self.batch))
+
+    def _stacked(self, call) -> Tensor:
+        outs = [call(teacher, r) for teacher, r in zip(self.teachers, self._indices(), strict=True)]
+        return torch.stack(outs).reshape(*self.batch, *outs[0].shape)
+
+    def answer(self, x, rng):
+        return self._stacked(lambda teacher, r: teacher.answer(x[r], rng[r]))
+
+    def expect(self, x):
+        return self._stacked(lambda teacher, r: teacher.expect(x[r]))
+
+    def logp(self, x, y):
+        return self._stacked(lambda teacher, r: teacher.logp(x[r], y[r]))
+
+    def decoded(self, **settings):
+        return LoopedTeacher([teacher.decoded(**settings) for teacher in self.teachers], self.batch)
+
+    def blend(self, other, w):
+        pairs = zip(self.teachers, other.teachers, strict=True)
+        return LoopedTeacher([mine.blend(theirs, w) for mine, theirs in pairs], self.batch)
+
+    def redraw(self, x, y, mask, rng):
+        return self._stacked(lambda teacher, r: teacher.redraw(x[r], y[r], mask[r], rng[r]))
+
+    def spread(self):
+        pairs = [teacher.spread() for teacher in self.teachers]
+        return tuple(torch.stack(side).reshape(*self.batch, *side[0].shape) for side in zip(*pairs, strict=True))
+
+
+@dataclass(frozen=True)
+class Looped(Model):
+    """A model for one run, fitted to each replicate in turn; what one replicate learns depends on it alone."""
+
+    model: Model | None = None
+    replicates = "native"
+
+    def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> LoopedTeacher:
+        def previous(i: int):
+            return before.teachers[i] if isinstance(before, LoopedTeacher) else None
+
+        indices = product(*map(range, corpus.batch))
+        fitted = [self.model.fit(corpus[r], rng[r], previous(i)) for i, r in enumerate(indices)]
+        return LoopedTeacher(fitted, corpus.batch)
+
+    def with_loss(self, loss):
+        return Looped(self.model.with_loss(loss))
+
+    def with_validation(self, corpus: Corpus):
+        return Validated(self.model, corpus)
+
+
+@dataclass(frozen=True)
+class Validated(Looped):
+    """A looped model whose every run is tuned on its own validation rows."""
+
+    rows: Corpus | None = None
+
+    def __init__(self, model: Model, rows: Corpus):
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "rows", rows)
+
+    def fit(self, corpus, rng, before=None):
+        indices = list(product(*map(range, corpus.batch)))
+        fitted = [self.model.with_validation(self.rows[r]).fit(corpus[r], rng[r]) for r in indices]
+        return LoopedTeacher(fitted, corpus.batch)

@@ -1,0 +1,289 @@
+"""The five nouns of the suite, as their authors see them.
+
+Shapes: ``R`` is the replicate dimensions in front (any number, also none), ``n`` rows.  A verb that a teacher or a
+model lacks is refused with a sentence, and the pair that needed it is skipped.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
+
+from torch import Tensor
+
+from .corpus import Corpus, Moments
+from .errors import Unfit, UsageError
+from .streams import Stream
+
+if TYPE_CHECKING:
+    from .cell import Cell
+    from .taps import Taps
+
+Kind = Literal["density", "discrete", "regression", "classification", "sequence"]
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
+
+
+def param(default: Any, doc: str, *, ge=None, gt=None, le=None, lt=None, choices=None) -> Any:
+    """A field of a plugin: its default, one line of documentation, and the range that is checked at parse time."""
+    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices}
+    return dataclasses.field(default=default, metadata={"doc": doc, **limits})
+
+
+_COMPARE = {
+    "ge": (">=", lambda v, b: v >= b),
+    "gt": (">", lambda v, b: v > b),
+    "le": ("<=", lambda v, b: v <= b),
+    "lt": ("<", lambda v, b: v < b),
+}
+
+
+def allowed(field: dataclasses.Field) -> str:
+    """The range of a parameter in words, '' where any value of its type will do."""
+    if field.metadata.get("choices"):
+        return "one of " + ", ".join(map(str, field.metadata["choices"]))
+    return " and ".join(
+        f"{sign} {field.metadata[key]}" for key, (sign, _) in _COMPARE.items() if field.metadata.get(key) is not None
+    )
+
+
+@cache
+def type_hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+@dataclass(frozen=True)
+class Noun:
+    """What every plugin class shares: a name, an integer version, the kinds it fits, checked parameters."""
+
+    name: ClassVar[str] = ""  # given by the hook that offers the class
+    version: ClassVar[int] = 1  # raise it when the same parameters give other numbers: old records become stale
+    kinds: ClassVar[tuple[Kind, ...] | None] = None  # kinds of data it fits; None: all
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UsageError(f"{self.title()}: {field.name} must be finite, got {value}")
+            choices = field.metadata.get("choices")
+            fine = value in choices if choices else True
+            for key, (_, holds) in _COMPARE.items():
+                bound = field.metadata.get(key)
+                if bound is not None and value is not None:
+                    fine = fine and holds(value, bound)
+            if not fine:
+                raise UsageError(f"{self.title()}: {field.name} must be {allowed(field)}, got {value}")
+
+    @classmethod
+    def title(cls) -> str:
+        return cls.name or cls.__name__
+
+    def fits(self, cell: Cell) -> str | None:
+        """None where this plugin can take part in the cell, else one sentence that says why not."""
+        if self.kinds is None or cell.data.kind in self.kinds:
+            return None
+        return f"{self.title()} fits {' and '.join(self.kinds)} data, and {cell.data.title()} is {cell.data.kind}"
+
+
+def has_verb(noun: object, verb: str) -> bool:
+    """Whether a class answers a verb itself, rather than refusing it."""
+    own = getattr(type(noun), verb, None)
+    return own is not None and not any(own is getattr(base, verb, None) for base in (Teacher, DataGenerator, Model))
+
+
+# -- Teacher --------------------------------------------------------------------------------------------------------
+
+
+class Teacher:
+    """Anything that answers.  Only ``answer`` is a must; the rest is refused with a sentence until it is written."""
+
+    linear: ClassVar[bool] = False  # True promises that expect(x) is linear in x, so that risks have closed forms
+
+    def _lacks(self, verb: str, what: str) -> Unfit:
+        return Unfit(f"{type(self).__name__} cannot {what} (no verb '{verb}')")
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        """Answers to the questions ``x (R, n, ...)``: ``(R, n)`` or ``(R, n, d)``."""
+        raise self._lacks("answer", "answer questions")
+
+    def expect(self, x: Tensor) -> Tensor:
+        """Mean answer (R, n) or (R, n, d); for classes the score of each, (R, n, C), the largest being the answer."""
+        raise self._lacks("expect", "state its mean answer")
+
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 off sequences."""
+        raise self._lacks("logp", "say how likely an answer is")
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None) -> Teacher:
+        """The same teacher read out otherwise; None leaves a setting as it is, the last setting wins."""
+        raise self._lacks("decoded", "be decoded otherwise")
+
+    def blend(self, other: Teacher, w: float) -> Teacher:
+        """The teacher at (1 - w) times this one plus w times ``other``, in its own parameters."""
+        raise self._lacks("blend", "be averaged with another teacher")
+
+    def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
+        """``y`` with the marked entries answered anew given the rest."""
+        raise self._lacks("redraw", "redraw a part of an answer")
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Mean (R, d) and covariance factor (R, d, d) of the answers of a density."""
+        raise self._lacks("spread", "state its mean and covariance")
+
+    def sufficient(self, n: int, rng: Stream) -> Corpus:
+        """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``)."""
+        raise self._lacks("sufficient", "be sampled by the exact law of its sums; choose sampler=explicit")
+
+
+# -- DataGenerator --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DataGenerator(Noun, Teacher):
+    """The true distribution: it asks the questions, is the first teacher, and judges every later one.
+
+    A plugin is written with its hyperparameters as fields; ``drawn`` returns a copy that holds the truth of each
+    replicate in ``self.truth``.  ``sampler`` says how answers are drawn: ``explicit`` rows, or the ``exact-law`` of
+    their sums or counts; a plugin that offers the second has a field of this name.
+    """
+
+    kind: ClassVar[Kind] = "density"
+    family: ClassVar[str] = "other"  # tasks of a family are averaged first: gaussian, regression, tails, images, text
+    primary: ClassVar[str] = "loss"  # the judged loss that is scored
+    resolution: ClassVar[float] = 1e-12  # a difference of the primary loss below this means nothing
+    log_loss: ClassVar[bool] = False  # True where the primary loss is already a logarithm (perplexity in nats)
+    sampler: ClassVar[str] = "explicit"
+    truth: ClassVar[Any] = None
+
+    def holding(self, **truth: Any) -> DataGenerator:
+        """A copy that holds these truths."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "truth", SimpleNamespace(**truth))
+        return twin
+
+    def drawn(self, rng: Stream, nature: DataGenerator | None = None) -> DataGenerator:
+        """A copy with the truth of each replicate of ``rng`` drawn.
+
+        ``nature`` is given where this generator serves as a flawed first teacher beside the real one.
+        """
+        return self.holding()
+
+    def ask(self, n: int, rng: Stream) -> Tensor:
+        """n questions, (R, n, ...); width 0 for plain densities."""
+        raise NotImplementedError
+
+    def observe(self, y: Tensor, rng: Stream) -> Tensor:
+        """The world's noise on an answer, nature's or anyone's: what is written down; by default the answer itself."""
+        return y
+
+    def judge(self, teacher: Teacher, rng: Stream) -> dict[str, Tensor]:
+        """Losses (R,), lower is better, ``primary`` among them, through the teacher's verbs alone."""
+        raise NotImplementedError
+
+    def describe(self, teacher: Teacher) -> dict[str, Tensor]:
+        """Signed quantities (R,) that laws speak of; shown, never scored."""
+        return {}
+
+    def verify(self, x: Tensor, y: Tensor) -> Tensor:
+        """Whether each answer is right, (R, n) bool, where truth can be checked."""
+        raise Unfit(f"{self.title()} has no way to verify an answer")
+
+    def identity(self, x: Tensor) -> Tensor | None:
+        """Which item of a finite pool each question is, (R, n) int64 in [0, pool_size); None: each draw is new."""
+        return None
+
+    pool_size: ClassVar[int | None] = None  # how many different real rows there are; None: without end
+
+
+# -- Model ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model(Noun):
+    """Frozen hyperparameters and a way to learn.
+
+    ``replicates = "loop"``: written for one run (no replicate dimension), sliced and stacked by the harness.
+    ``"native"``: written for leading replicate dimensions.  The conformance kit holds both to the same answers.
+    """
+
+    replicates: ClassVar[Literal["loop", "native"]] = "loop"
+    reads_moments: ClassVar[bool] = False  # True where corpus.moments() is all that fit needs
+
+    def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
+        """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
+        raise NotImplementedError
+
+    def with_loss(self, loss) -> Model:
+        """The same model trained under another loss."""
+        raise Unfit(f"{self.title()} has no loss that can be exchanged")
+
+    def with_validation(self, corpus: Corpus) -> Model:
+        """The same model with its regularisation chosen on these rows."""
+        raise Unfit(f"{self.title()} has nothing to tune on validation rows")
+
+
+# -- Mitigation -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mitigation(Noun):
+    """Maps a noun to the same noun, at one or more of four moments; each is the identity by default."""
+
+    control: ClassVar[bool] = False  # True for the harness's own controls, which hold no rank
+    perfect_teacher: ClassVar[bool] = False  # True for `nature` alone: the flag of the ceiling
+    remembers: ClassVar[bool] = False  # True where curation must persist: it then acts on fresh rows, before the pool
+
+    def steer(self, teacher: Teacher, taps: Taps) -> Teacher:
+        """How the teacher is read out when it writes the next corpus."""
+        return teacher
+
+    def curate(self, corpus: Corpus, taps: Taps) -> Corpus:
+        """What the pupil reads: weigh rows, edit them, or add some; nobody deletes rows."""
+        return corpus
+
+    def adapt(self, model: Model, taps: Taps) -> Model:
+        """How the pupil learns."""
+        return model
+
+    def size(self, n: int, t: int) -> int:
+        """How many rows generation t reads."""
+        return n
+
+
+# -- Protocol -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Protocol(Noun):
+    """What the next generation reads, and what is remembered for the one after."""
+
+    decode: Mitigation | None = param(
+        None, "a biased sampler, e.g. temperature(t=0.9), through which every entry but nature is read"
+    )
+
+    def compose(self, taps: Taps, memory: Any) -> tuple[Corpus, Any]:
+        """(corpus, memory); memory is None at the first generation and survives a resume."""
+        raise NotImplementedError
+
+
+__all__ = [
+    "Corpus",
+    "DataGenerator",
+    "Kind",
+    "Mitigation",
+    "Model",
+    "Moments",
+    "Noun",
+    "Protocol",
+    "Teacher",
+    "allowed",
+    "has_verb",
+    "param",
+    "type_hints",
+]

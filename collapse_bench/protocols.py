@@ -1,0 +1,85 @@
+"""The standard protocols.  Each is a sentence; all enter by the same door as a stranger's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .hookspecs import hookimpl
+from .nouns import Protocol, has_verb, param
+
+
+@dataclass(frozen=True)
+class Replace(Protocol):
+    """Every generation reads only what the previous one wrote (fully synthetic; Shumailov et al. 2024)."""
+
+    def compose(self, taps, memory):
+        return taps.synthetic(taps.n), None
+
+
+@dataclass(frozen=True)
+class Accumulate(Protocol):
+    """Nothing is thrown away: real rows and all synthetic ones are read (Gerstgrasser et al., arXiv 2404.01413)."""
+
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n)
+        pool = fresh if memory is None else memory + fresh
+        return pool, pool
+
+
+@dataclass(frozen=True)
+class AccumulateSubsample(Protocol):
+    """All is kept, and n rows of it are read, drawn without replacement (Kazdan et al., arXiv 2410.16713)."""
+
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n)
+        pool = fresh if memory is None else memory + fresh
+        return pool.sample(taps.n, taps.rng), pool
+
+
+@dataclass(frozen=True)
+class Mix(Protocol):
+    """A share of real rows in every generation: fresh ones each time, or the same ones (Bertrand et al. 2023)."""
+
+    real: float = param(0.5, "share of real rows", ge=0, le=1)
+    fresh: bool = param(True, "new real rows in every generation; false: those of the first one for ever")
+
+    def compose(self, taps, memory):
+        m = round(self.real * taps.n)
+        if self.fresh:
+            return taps.real(m) + taps.synthetic(taps.n - m), None
+        kept = taps.real(m) if memory is None else memory
+        return kept + taps.synthetic(max(0, taps.n - m)), kept
+
+
+@dataclass(frozen=True)
+class VerifyFilter(Protocol):
+    """A verifier passes right rows with probability phi and wrong ones with psi; n are read of those that pass.
+
+    Feng et al., arXiv 2406.07515.  What nature writes is not filtered.
+    """
+
+    oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
+    phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
+    psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+
+    def fits(self, cell):
+        if not has_verb(cell.data, "verify"):
+            return f"{self.title()} needs answers that can be checked, and {cell.data.title()} has no verifier"
+        return super().fits(cell)
+
+    def compose(self, taps, memory):
+        if taps.natural:
+            return taps.synthetic(taps.n), None
+        pool = taps.synthetic(round(self.oversample * taps.n))
+        return pool.keep(taps.verify(pool, self.phi, self.psi), taps.n, taps.rng), None
+
+
+@hookimpl
+def collapse_protocols():
+    return {
+        "replace": Replace,
+        "accumulate": Accumulate,
+        "accumulate-subsample": AccumulateSubsample,
+        "mix": Mix,
+        "verify-filter": VerifyFilter,
+    }

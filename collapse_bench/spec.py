@@ -1,0 +1,223 @@
+"""The spec language: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | token-edit(p=0.99) + truncated-ce @ n=100 T=10`.
+
+Text to a syntax tree and back; it knows no plugin.  Bare words are `[A-Za-z_][\\w.-]*`; paths, hub ids and anything
+else stand in JSON quotes; values are numbers, true, false, null, words, strings, lists and nested specs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from .errors import UsageError
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+    (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+  | (?P<word>[A-Za-z_][\w.-]*)
+  | (?P<string>"(?:[^"\\]|\\.)*")
+  | (?P<mark>[|()@=,+\[\]])
+)""",
+    re.VERBOSE,
+)
+_WORD = re.compile(r"[A-Za-z_][\w.-]*\Z", re.ASCII)
+_CONSTANTS = {"true": True, "false": False, "null": None}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A word with parameters, `ridge(lam=0.1)`; a bare word has none."""
+
+    name: str
+    args: tuple[tuple[str, Value], ...] = ()
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{key}={show(value)}" for key, value in self.args)
+        return f"{self.name}({inner})" if inner else self.name
+
+
+Value = None | bool | int | float | str | tuple | Call
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """A cell as it is written: data | model | protocol | mitigations @ settings."""
+
+    data: Call
+    model: Call
+    protocol: Call
+    mitigations: tuple[Call, ...] = ()
+    settings: tuple[tuple[str, Value], ...] = ()
+
+    def __str__(self) -> str:
+        sections = [str(self.data), str(self.model), str(self.protocol)]
+        if self.mitigations:
+            sections.append(" + ".join(map(str, self.mitigations)))
+        text = " | ".join(sections)
+        if self.settings:
+            text += " @ " + " ".join(f"{key}={show(value)}" for key, value in self.settings)
+        return text
+
+
+def show(value: Value) -> str:
+    """A value as it is written."""
+    if isinstance(value, Call):
+        return str(value)
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(show, value)) + "]"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_word(text: str) -> bool:
+    """Whether a string may stand without quotes."""
+    return bool(_WORD.match(text)) and text not in _CONSTANTS
+
+
+class _Reader:
+    def __init__(self, text: str):
+        self.text, self.tokens, at = text, [], 0
+        text = text.rstrip()
+        while at < len(text):
+            match = _TOKEN.match(text, at)
+            if not match:
+                self._fail(at, "cannot be read here")
+            self.tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
+            at = match.end()
+        self.i = 0
+
+    def _fail(self, at: int, why: str):
+        near = self.text[at : at + 20].strip() or "the end"
+        raise UsageError(
+            f"spec {self.text!r}: {near!r} {why} (position {at}); a spec reads "
+            "'data | model | protocol | mitigation + mitigation @ n=100 T=10', and anything but words, numbers and "
+            "lists goes in double quotes"
+        )
+
+    def peek(self) -> str | None:
+        return self.tokens[self.i][1] if self.i < len(self.tokens) and self.tokens[self.i][0] == "mark" else None
+
+    @property
+    def done(self) -> bool:
+        return self.i >= len(self.tokens)
+
+    def fail(self, why: str):
+        self._fail(self.tokens[self.i][2] if not self.done else len(self.text), why)
+
+    def take(self, mark: str) -> bool:
+        if self.peek() == mark:
+            self.i += 1
+            return True
+        return False
+
+    def need(self, mark: str) -> None:
+        if not self.take(mark):
+            self.fail(f"stands where {mark!r} was due")
+
+    def word(self) -> str:
+        if self.done or self.tokens[self.i][0] != "word":
+            self.fail("stands where a name was due")
+        self.i += 1
+        return self.tokens[self.i - 1][1]
+
+    def call(self) -> Call:
+        name = self.word()
+        if name in _CONSTANTS:
+            self.i -= 1
+            self.fail("is a value, not a name")
+        args: list[tuple[str, Value]] = []
+        if self.take("("):
+            while not self.take(")"):
+                if args:
+                    self.need(",")
+                key = self.word()
+                if key in dict(args):
+                    self.i -= 1
+                    self.fail("is given twice")
+                self.need("=")
+                args.append((key, self.value()))
+        return Call(name, tuple(args))
+
+    def value(self) -> Value:
+        if self.done:
+            self.fail("stands where a value was due")
+        kind, text, _ = self.tokens[self.i]
+        if kind == "number":
+            self.i += 1
+            try:
+                return int(text)
+            except ValueError:
+                return float(text)
+        if kind == "string":
+            self.i += 1
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError:
+                self.i -= 1
+                self.fail("is not a JSON string")
+        if kind == "word":
+            if text in _CONSTANTS:
+                self.i += 1
+                return _CONSTANTS[text]
+            return self.call()
+        if self.take("["):
+            items: list[Value] = []
+            while not self.take("]"):
+                if items:
+                    self.need(",")
+                items.append(self.value())
+            return tuple(items)
+        self.fail("stands where a value was due")
+
+
+def parse_call(text: str) -> Call:
+    """One component, `ridge(lam=0.1)`."""
+    reader = _Reader(text)
+    call = reader.call()
+    if not reader.done:
+        reader.fail("is left over")
+    return call
+
+
+def parse_mitigations(text: str) -> tuple[Call, ...]:
+    """A composition, `token-edit + truncated-ce`."""
+    reader = _Reader(text)
+    calls = [reader.call()]
+    while reader.take("+"):
+        calls.append(reader.call())
+    if not reader.done:
+        reader.fail("is left over")
+    return tuple(calls)
+
+
+def parse_cell(text: str) -> CellSpec:
+    """A whole cell; protocol, mitigations and settings may be left out."""
+    reader = _Reader(text)
+    sections: list[list[Call]] = [[reader.call()]]
+    settings: list[tuple[str, Value]] = []
+    while not reader.done:
+        if reader.take("|"):
+            sections.append([reader.call()])
+        elif len(sections) == 4 and reader.take("+"):
+            sections[-1].append(reader.call())
+        elif reader.take("@"):
+            while not reader.done:
+                key = reader.word()
+                if key in dict(settings):
+                    reader.i -= 1
+                    reader.fail("is given twice")
+                reader.need("=")
+                settings.append((key, reader.value()))
+        else:
+            reader.fail("is out of place")
+    if not 2 <= len(sections) <= 4:
+        raise UsageError(
+            f"spec {text!r} has {len(sections)} section(s); a spec reads 'data | model | protocol | mitigations @ n=100 T=10' "
+            "and needs at least data and model"
+        )
+    data, model, *rest = [section[0] for section in sections]
+    protocol = rest[0] if rest else Call("replace")
+    mitigations = tuple(sections[3]) if len(sections) == 4 else ()
+    return CellSpec(data, model, protocol, mitigations, tuple(settings))

@@ -1,0 +1,1 @@
+"""Shelf of the suites that ship with the package."""

@@ -1,0 +1,117 @@
+"""The only way to data.  Every drop is written to the ledger before it is served.
+
+Each user (the protocol, each mitigation) has taps with random numbers of its own, so that a method that draws more
+does not shift what the others see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from .corpus import Corpus
+from .errors import Unfit
+from .ledger import PROTOCOL, Ledger
+from .nouns import DataGenerator, Teacher
+from .streams import Stream
+
+
+class Taps:
+    """Data on request.  Readable: ``rng, t, n, teacher, first``."""
+
+    def __init__(
+        self,
+        data: DataGenerator,
+        teacher: Teacher,
+        first: Teacher | None,
+        t: int,
+        n: int,
+        here: Stream,
+        root: Stream,
+        ledger: Ledger,
+        user: str = PROTOCOL,
+        edit: Callable[[Corpus, Taps], Corpus] | None = None,
+    ):
+        self._data, self._here, self._root, self._edit = data, here, root, edit
+        self.teacher, self.first, self.t, self.n, self.user, self.ledger = teacher, first, t, n, user, ledger
+        self._mine = here.at(user)
+        self.rng = self._mine.at("own")
+        self._calls = 0
+
+    def by(self, user: str) -> Taps:
+        """The same taps for another user, with its own random numbers and its own line in the ledger."""
+        return Taps(self._data, self.teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, user)
+
+    def taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
+        """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
+        return Taps(
+            self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, self.user, edit
+        )
+
+    @property
+    def natural(self) -> bool:
+        """True where the teacher is nature itself: what it writes is real, and nothing needs filtering."""
+        return self.teacher is self._data
+
+    def real(self, n: int | None = None, *, x: Tensor | None = None, fixed: bool = False) -> Corpus:
+        """``n`` fresh real rows, or real answers to the questions ``x``; ``fixed`` gives the same rows every time."""
+        return self._written(self._data, n, x, fixed=fixed)
+
+    def synthetic(self, n: int | None = None, *, x: Tensor | None = None, of: Teacher | None = None) -> Corpus:
+        """``n`` rows written by the teacher (or by ``of``), or its answers to the questions ``x``."""
+        corpus = self._written(of or self.teacher, n, x)
+        return corpus if self._edit is None else self._edit(corpus, self)
+
+    def verify(self, corpus: Corpus, phi: float = 1.0, psi: float = 0.0) -> Tensor:
+        """Which rows a verifier lets pass, (R, n) bool: right ones with probability phi, wrong ones with psi."""
+        for name, value in (("phi", phi), ("psi", psi)):
+            if not 0 <= value <= 1:
+                raise Unfit(f"{name} must lie in [0, 1], got {value}")
+        self.ledger.charge(self.user, "verifier_calls", corpus.n)
+        right = self._data.verify(corpus.x, corpus.y)
+        if (phi, psi) == (1, 0):
+            return right
+        luck = self._next("verify").uniform(corpus.n)
+        return (right & (luck < phi)) | (~right & (luck < psi))
+
+    def provenance(self, corpus: Corpus) -> Tensor:
+        """The generation each row came from, (R, n) int64: 0 = real, g = g generations from nature."""
+        self.ledger.charge(self.user, "provenance_lookups", corpus.n)
+        return corpus._origin()
+
+    def _next(self, verb: str) -> Stream:
+        self._calls += 1
+        return self._mine.at(verb, self._calls)
+
+    def _written(self, teacher: Teacher, n: int | None, x: Tensor | None, fixed: bool = False) -> Corpus:
+        if (n is None) == (x is None):
+            raise Unfit("give either a number of rows n or questions x, and not both")
+        if n is not None and (n != int(n) or n < 0):
+            raise Unfit(f"a number of rows must be a whole number >= 0, got {n}")
+        real = teacher is self._data
+        rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
+        rows = int(n) if x is None else x.shape[len(rng.batch)]
+        origin = 0 if real else max(1, self.t)
+        if self._data.sampler == "exact-law":
+            if x is not None:
+                raise Unfit("sampler=exact-law draws no answers to given questions; choose sampler=explicit")
+            self._charge(real, rows, None, fixed)
+            corpus = teacher.sufficient(rows, rng)
+            return corpus.dated(origin)
+        if x is None:
+            x = self._data.ask(rows, rng.at("x"))
+        self._charge(real, rows, x, fixed)
+        y = teacher.answer(x, rng.at("y"))
+        if tuple(y.shape[: len(rng.batch) + 1]) != (*rng.batch, rows):
+            raise Unfit(
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
+            )
+        return Corpus.of(x, self._data.observe(y, rng.at("noise")), rng.batch, origin=origin)
+
+    def _charge(self, real: bool, n: int, x: Tensor | None, fixed: bool) -> None:
+        if real:
+            which = None if x is None else self._data.identity(x)
+            self.ledger.charge_real(self.user, n, which, self._data.pool_size, fixed)
+        else:
+            self.ledger.charge(self.user, "generated_rows", n)

@@ -1,0 +1,1 @@
+"""Shelf of controls: each module in it is one plugin."""

@@ -1,0 +1,24 @@
+"""The ceiling: the same protocol with a perfect teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation
+
+
+@dataclass(frozen=True)
+class Nature(Mitigation):
+    """Every generation is taught by nature itself: real rows wherever the protocol reads synthetic ones.
+
+    Score 1 by definition.  It is a flag of the cell and takes no mitigation beside it.
+    """
+
+    control = True
+    perfect_teacher = True
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"nature": Nature}

@@ -1,0 +1,20 @@
+"""The control that does nothing: what happens to whoever takes no care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation
+
+
+@dataclass(frozen=True)
+class Nothing(Mitigation):
+    """No mitigation at all.  Score 0 by definition."""
+
+    control = True
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"none": Nothing}

@@ -1,0 +1,1 @@
+"""Shelf of generators: each module in it is one plugin."""

@@ -1,0 +1,1 @@
+"""Shelf of mitigations: each module in it is one plugin."""

@@ -1,0 +1,1 @@
+"""Shelf of models: each module in it is one plugin."""
