@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import NoReturn
 
 from .errors import UsageError
 
@@ -88,7 +89,7 @@ class _Reader:
             at = match.end()
         self.i = 0
 
-    def _fail(self, at: int, why: str):
+    def _fail(self, at: int, why: str) -> NoReturn:
         near = self.text[at : at + 20].strip() or "the end"
         raise UsageError(
             f"spec {self.text!r}: {near!r} {why} (position {at}); a spec reads "
@@ -103,7 +104,7 @@ class _Reader:
     def done(self) -> bool:
         return self.i >= len(self.tokens)
 
-    def fail(self, why: str):
+    def fail(self, why: str) -> NoReturn:
         self._fail(self.tokens[self.i][2] if not self.done else len(self.text), why)
 
     def take(self, mark: str) -> bool:
@@ -169,7 +170,7 @@ class _Reader:
                     self.need(",")
                 items.append(self.value())
             return tuple(items)
-        self.fail("stands where a value was due")
+        return self.fail("stands where a value was due")
 
 
 def parse_call(text: str) -> Call:
