@@ -68,6 +68,7 @@ class Corpus:
     batch: tuple[int, ...]  # R
     order: Stream | None = None  # where set, rows are met in this random order
     hidden: bool = False  # where set, ``origin`` is not for reading
+    labels: int | None = None  # how many different answers there can be, for symbols and classes: known to everyone
     _folds: dict = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -79,6 +80,7 @@ class Corpus:
         weight: Tensor | None = None,
         count: Tensor | None = None,
         origin: int | Tensor = 0,
+        labels: int | None = None,
     ) -> Corpus:
         """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n)."""
         batch = tuple(batch)
@@ -91,7 +93,7 @@ class Corpus:
                     f"{name} has shape {tuple(value.shape)}; a corpus of replicates {batch} and {n} rows wants "
                     f"{(*batch, n)} in front"
                 )
-        return cls((Part(x, y, weight, count, origin),), batch)
+        return cls((Part(x, y, weight, count, origin),), batch, labels=labels)
 
     @classmethod
     def of_moments(cls, sums: Moments, origin: int = 0) -> Corpus:
@@ -227,7 +229,9 @@ class Corpus:
     def __add__(self, other: Corpus) -> Corpus:
         if self.batch != other.batch:
             raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
-        return Corpus(self.parts + other.parts, self.batch, _folds=dict(self._folds))
+        return Corpus(
+            self.parts + other.parts, self.batch, labels=self.labels or other.labels, _folds=dict(self._folds)
+        )
 
     def __getitem__(self, r) -> Corpus:
         """The corpus of some replicates; an index as deep as R gives that of one run."""
@@ -254,14 +258,14 @@ class Corpus:
         )
         order = self.order and self.order[r]
         batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
-        return Corpus(parts, batch, order, self.hidden)
+        return Corpus(parts, batch, order, self.hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
         """The same rows in a random order and without their origin: how the lesson reaches a method."""
-        return Corpus(self.parts, self.batch, order, True, self._folds)
+        return Corpus(self.parts, self.batch, order, True, self.labels, self._folds)
 
     def _with(self, table: Part, order: Stream | None = None) -> Corpus:
-        return Corpus((table,), self.batch, order, self.hidden)
+        return Corpus((table,), self.batch, order, self.hidden, self.labels)
 
     def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
         """The same rows with other questions or answers; weight, count and origin stay."""
@@ -270,7 +274,8 @@ class Corpus:
 
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
-        return Corpus(tuple(replace(p, origin=origin) for p in self.parts), self.batch, self.order, self.hidden)
+        parts = tuple(replace(p, origin=origin) for p in self.parts)
+        return Corpus(parts, self.batch, self.order, self.hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""

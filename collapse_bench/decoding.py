@@ -38,7 +38,7 @@ class Decoding:
 
     @property
     def plain(self) -> bool:
-        return self == Decoding()
+        return self == PLAIN
 
     def apply(self, logp: Tensor) -> Tensor:
         """Log-probabilities ``(..., K)`` as this decoder reads them, normalised; float64 in, float64 out."""
@@ -57,3 +57,6 @@ class Decoding:
         if self.min_p:
             keep &= logp >= logp.amax(-1, keepdim=True) + torch.tensor(self.min_p).double().log()
         return torch.log_softmax(logp.masked_fill(~keep, -torch.inf), -1)
+
+
+PLAIN = Decoding()

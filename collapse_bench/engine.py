@@ -44,10 +44,14 @@ class Generation:
 Act = tuple[str, Mitigation]
 
 
+def nature(cell: Cell) -> DataGenerator:
+    """The data generator of the cell with the truth of each seed drawn."""
+    return cell.data.drawn(Stream(cell.seeds, device=cell.device).at("truth"))
+
+
 def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generation]:
     """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations."""
-    rng = Stream(cell.seeds, device=cell.device)
-    data = cell.data.drawn(rng.at("truth"))
+    rng, data = Stream(cell.seeds, device=cell.device), nature(cell)
     flawed = cell.first_teacher and cell.first_teacher.drawn(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
     while now.t < cell.generations:

@@ -159,6 +159,7 @@ class DataGenerator(Noun, Teacher):
     resolution: ClassVar[float] = 1e-12  # a difference of the primary loss below this means nothing
     log_loss: ClassVar[bool] = False  # True where the primary loss is already a logarithm (perplexity in nats)
     sampler: ClassVar[str] = "explicit"
+    labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes
     truth: ClassVar[Any] = None
 
     def holding(self, **truth: Any) -> DataGenerator:

@@ -192,11 +192,12 @@ class Stream:
         """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)`` int64."""
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
         many = n.cpu().numpy().reshape(-1)
-        drawn = [
-            native.multivariate_hypergeometric(row, int(min(m, row.sum())), method="marginals")
-            for row, m, native in zip(flat, many, self.natives(), strict=True)
-        ]
-        return self._tensor(np.stack(drawn), (flat.shape[-1],))
+        out = np.zeros(flat.shape, np.int64)
+        for drawn, row, m, native in zip(out, flat, many, self.natives(), strict=True):
+            alive = np.flatnonzero(row)
+            m = int(min(m, row.sum()))
+            drawn[alive] = native.multivariate_hypergeometric(row[alive], m, method="marginals")
+        return self._tensor(out, (flat.shape[-1],))
 
     def torch_generator(self) -> torch.Generator:
         """A torch generator for one run (replicate shape ()), as neural training loops want it."""

@@ -107,7 +107,7 @@ class Taps:
             raise Unfit(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
             )
-        return Corpus.of(x, self._data.observe(y, rng.at("noise")), rng.batch, origin=origin)
+        return Corpus.of(x, self._data.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
 
     def _charge(self, real: bool, n: int, x: Tensor | None, fixed: bool) -> None:
         if real:

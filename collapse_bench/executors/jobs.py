@@ -1,0 +1,65 @@
+"""What executors share: a job, what came of it, and the running of one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..cell import Cell
+from ..runner import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
+from ..store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """Chains of one cell, all within one block of seeds."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: how many chains ended in which status, and the first reason where one went wrong."""
+
+    job: Job
+    statuses: dict[str, int]
+    reason: str | None
+    seconds: float
+
+    @property
+    def good(self) -> bool:
+        return not set(self.statuses) - {"done", "starved", "skipped"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How jobs are run; none of it changes a number."""
+
+    output: Path
+    plugins: tuple[str, ...] = ()  # plugin files that workers load as well
+    memory: int = MEMORY  # bytes per chunk of chains
+    timeout: float | None = None  # seconds per job
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+def run_job(job: Job, options: Options, progress: Progress | None = None) -> Outcome:
+    """Run a job chunk by chunk, each written to the store as it ends."""
+    store = Store(options.output)
+    statuses: dict[str, int] = {}
+    reason, seconds = None, 0.0
+    for seeds in _chunks(job, options.memory):
+        record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
+        store.write(record, job.cell)
+        for status in record.facts["status"]:
+            statuses[status] = statuses.get(status, 0) + 1
+        reason = reason or next((r for r in record.facts["reason"] if r), None)
+        seconds += record.runs[-1]["seconds"]
+    return Outcome(job, statuses, reason, seconds)
+
+
+def _chunks(job: Job, memory: int):
+    try:
+        return list(chunks(job.cell, list(job.seeds), memory))
+    except Exception:  # a data generator that cannot even ask: running it records why
+        return [list(job.seeds)]

@@ -1,0 +1,155 @@
+"""Run jobs in warm worker processes, one job at a time in each.
+
+Workers come from a fork server that has imported everything once.  A worker that dies (killed by the system for
+memory, say) costs its own job, which is recorded as ``killed``; one that outstays the time limit is ended and its job
+recorded as ``timeout``.  The others go on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ..errors import UsageError
+from ..runner import refused
+from ..store import Store
+from .jobs import Job, Options, Outcome, run_job
+
+
+def _serve(pipe: Connection, options: Options) -> None:
+    """The worker: take pickled jobs until None comes, answer with outcomes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    import torch
+
+    from ..registry import registry
+
+    torch.set_num_threads(1)
+    registry(options.plugins)
+    while True:
+        try:
+            packed = pipe.recv_bytes()
+        except EOFError:
+            return
+        if not packed:
+            return
+        try:
+            pipe.send(("done", _brief(run_job(pickle.loads(packed), options))))
+        except Exception as problem:  # what a job could not record itself, a full disk for one
+            pipe.send(("error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))))
+
+
+def _brief(outcome: Outcome) -> tuple[Any, ...]:
+    return outcome.statuses, outcome.reason, outcome.seconds
+
+
+@dataclass
+class _Worker:
+    options: Options
+    job: Job | None = None
+    since: float = 0.0
+    process: Any = field(init=False)
+    pipe: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["collapse_bench.executors.warm"])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.options), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, job: Job, packed: bytes) -> None:
+        self.job, self.since = job, time.monotonic()
+        self.pipe.send_bytes(packed)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome]:
+    """Outcomes as they come.  Raises OSError where a record could not be written; jobs not yet run stay undone."""
+    waiting = deque((job, _packed(job)) for job in jobs)
+    crew = [_Worker(options) for _ in range(max(1, min(workers, len(waiting))))]
+    try:
+        for worker in crew:
+            worker.give(*waiting.popleft())
+        while any(worker.job for worker in crew):
+            for worker in list(crew):
+                if worker.job is None:
+                    continue
+                outcome = _outcome(worker, options)
+                if outcome is None:
+                    continue
+                worker.job = None
+                if not worker.process.is_alive():
+                    worker.end()
+                    crew[crew.index(worker)] = worker = _Worker(options)
+                if waiting:
+                    worker.give(*waiting.popleft())
+                yield outcome
+            busy = [worker for worker in crew if worker.job]
+            wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_patience(busy, options))
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+def _packed(job: Job) -> bytes:
+    try:
+        return pickle.dumps(job)
+    except Exception as problem:
+        raise UsageError(
+            f"{job.cell.label} cannot be sent to a worker ({problem}); put the plugin in a file and name it with "
+            "--plugin, or use one job (--n-jobs 1)"
+        ) from problem
+
+
+def _patience(busy: list[_Worker], options: Options) -> float | None:
+    if options.timeout is None or not busy:
+        return None
+    return max(0.0, min(w.since for w in busy) + options.timeout - time.monotonic()) + 0.01
+
+
+def _outcome(worker: _Worker, options: Options) -> Outcome | None:
+    """What came of the worker's job, None while it is still at it."""
+    late = options.timeout is not None and time.monotonic() - worker.since > options.timeout
+    if worker.pipe.poll():
+        try:
+            kind, said = worker.pipe.recv()
+        except (EOFError, ConnectionError):
+            kind, said = "died", None
+        if kind == "done":
+            return Outcome(worker.job, *said)
+        if kind == "error":
+            raise said
+    elif worker.process.is_alive() and not late:
+        return None
+    status = "timeout" if late else "killed"
+    worker.process.kill()
+    worker.process.join()
+    reason = (
+        f"ran longer than the limit of {options.timeout:g} s"
+        if late
+        else f"the worker died (exit code {worker.process.exitcode}); the system may have ended it for want of memory"
+    )
+    _record_loss(worker.job, options, status, reason)
+    return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, time.monotonic() - worker.since)
+
+
+def _record_loss(job: Job, options: Options, status: str, reason: str) -> None:
+    """Say in the store what happened to the chains that the worker did not finish."""
+    store = Store(options.output)
+    block = store.read_or_none(job.cell.id, job.seeds[0])
+    finished = set(block.finished) if block is not None else set()
+    left = [seed for seed in job.seeds if seed not in finished]
+    if left:
+        store.write(refused(job.cell, left, status, reason), job.cell)

@@ -1,0 +1,193 @@
+"""One consumer of the loop: it runs chains of a cell, saves on the way, and returns their record.
+
+Nothing that a plugin does ends the run of the others: what happened becomes the status of its chains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import resource
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from .cell import SCHEMA, Cell
+from .engine import Generation, generations, nature
+from .errors import Unfit
+from .ledger import SUBSTANCES, Ledger
+from .store import Record, Store
+from .streams import Stream
+
+MEMORY = 512 * 2**20  # bytes that the rows of one chunk of chains may take
+CHECKPOINT_SECONDS = 5.0  # a generation that ends later than this after the last save is saved
+Progress = Callable[[Cell, int, int], None]  # cell, generations done, generations in all
+
+
+@dataclasses.dataclass
+class _Rows:
+    """Numbers collected so far, one entry per (generation, metric), each of shape (R,)."""
+
+    generation: list[int] = dataclasses.field(default_factory=list)
+    metric: list[str] = dataclasses.field(default_factory=list)
+    value: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+    def add(self, t: int, metrics: dict[str, torch.Tensor]) -> None:
+        for name, value in metrics.items():
+            self.generation.append(t)
+            self.metric.append(name)
+            self.value.append(value.detach().double().cpu().numpy())
+
+    def columns(self, seeds: list[int]) -> tuple[np.ndarray, ...]:
+        """(seed, generation, metric, value), ordered by seed, then as collected."""
+        m, R = len(self.metric), len(seeds)
+        values = np.stack(self.value, 1).reshape(-1) if m else np.empty(0)
+        return (
+            np.repeat(np.asarray(seeds, np.int64), m),
+            np.tile(np.asarray(self.generation, np.int32), R),
+            np.tile(np.asarray(self.metric, dtype=object), R),
+            values,
+        )
+
+
+def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
+    """Seeds in groups whose rows fit the memory budget, going by what one row of the data generator takes.
+
+    Chains are independent of their neighbours, so the split changes no number.
+    """
+    if not seeds:
+        return
+    probe = dataclasses.replace(cell, seeds=tuple(seeds[:1]))
+    x = nature(probe).ask(1, Stream(probe.seeds, device=cell.device).at("probe"))
+    row = 8 * (x[0].numel() + 4)
+    rows = sum(cell.size(t) for t in range(cell.generations + 1))  # what an accumulating protocol ends up with
+    step = int(max(1, min(len(seeds), memory // max(1, row * rows))))
+    for i in range(0, len(seeds), step):
+        yield seeds[i : i + step]
+
+
+def run_chains(
+    cell: Cell,
+    seeds: list[int],
+    store: Store | None = None,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Record:
+    """Run the chains of these seeds (all within one block) and return their record; the store keeps checkpoints."""
+    cell = dataclasses.replace(cell, seeds=tuple(seeds))
+    began, cpu = time.perf_counter(), time.process_time()
+    rows, now = _Rows(), None
+    status, reason, resumed, trace = "done", None, None, None
+    try:
+        reason = cell.why_not()
+        if reason is not None:
+            raise Unfit(reason)
+        if store is not None:
+            now, rows, resumed = _resumed(store, cell, seeds, rows)
+        saved = time.perf_counter()
+        data = nature(cell)
+        for now in generations(cell, now):
+            rows.add(now.t, {**now.scores, **data.describe(now.teacher), "effective_size": now.size})
+            if progress is not None:
+                progress(cell, now.t + 1, cell.generations + 1)
+            late = time.perf_counter() - saved >= checkpoint_seconds
+            if store is not None and late and now.t < cell.generations:
+                _save(store, cell, seeds, now, rows)
+                saved = time.perf_counter()
+    except Unfit as refusal:
+        status, reason = "skipped", str(refusal)
+    except (torch.OutOfMemoryError, MemoryError) as problem:
+        status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
+    except Exception as problem:
+        status = "oom" if "out of memory" in str(problem).lower() else "failed"
+        reason = f"{type(problem).__name__}: {problem}".split("\n")[0]
+        trace = traceback.format_exc()
+    if store is not None and status != "oom":
+        store.drop_checkpoint(cell.id, seeds)
+    facts = _facts(cell, seeds, status, reason, now)
+    run = {
+        "seeds": [seeds[0], seeds[-1]],
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "resumed_from": resumed,
+        "device": cell.device,
+        "environment": environment(),
+    }
+    if trace is not None:
+        run["traceback"] = trace
+    return Record(*rows.columns(seeds), facts, [run])
+
+
+def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
+    """The record of chains that were not run to their end."""
+    facts = _facts(cell, seeds, status, reason, None)
+    run = {"seeds": [seeds[0], seeds[-1]], "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    return Record(*_Rows().columns(seeds), facts, [run])
+
+
+def _resumed(store: Store, cell: Cell, seeds: list[int], rows: _Rows):
+    state = store.load_checkpoint(cell.id, seeds)
+    if state is None:
+        return None, rows, None
+    return (*state, state[0].t)
+
+
+def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Rows) -> None:
+    with suppress(Exception):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
+        store.save_checkpoint(cell.id, seeds, (now, rows))
+
+
+def _facts(cell: Cell, seeds: list[int], status: str, reason: str | None, now: Generation | None) -> dict[str, Any]:
+    statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
+    if status == "done" and now is not None and now.starved is not None:
+        for i, starved in enumerate(now.starved.tolist()):
+            if starved:
+                statuses[i], reasons[i] = "starved", "no row with any weight was left to read"
+    ledger = now.ledger if now is not None and now.ledger is not None else Ledger()
+    amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
+    for what in ("real_rows", "real_unique", "verifier_calls", "provenance_lookups"):
+        amounts[f"{what}_by_methods"] = _per_chain(ledger.by_methods(what), len(seeds))
+    return {
+        "schema": SCHEMA,
+        "id": cell.id,
+        "label": cell.label,
+        "task": cell.task,
+        "entry": cell.entry,
+        "canonical": cell.canonical,
+        "family": cell.data.family,
+        "primary": cell.data.primary,
+        "generations": cell.generations,
+        "track": ledger.track(),
+        "seeds": list(seeds),
+        "status": statuses,
+        "reason": reasons,
+        "ledger": amounts,
+    }
+
+
+def _per_chain(amount: Any, chains: int) -> list[int]:
+    values = amount.tolist() if isinstance(amount, torch.Tensor) else [amount] * chains
+    return [int(v) for v in values]
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and machine, for the metadata of a record."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("collapse-bench", "torch", "numpy", "scipy", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    found["threads"] = str(torch.get_num_threads())
+    return found

@@ -1,0 +1,261 @@
+"""Records by cell id: one parquet file per aligned block of 32 seeds, written beside and renamed.
+
+A killed run leaves either the record or nothing.  A record carries a digest of its content; one that does not match
+is damaged: it is reported and computed anew, never averaged in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .cell import SCHEMA, Cell
+from .errors import UsageError
+
+BLOCK = 32
+KEPT = ("done", "starved")  # chains that need no further run
+_META = b"collapse_bench"
+#: what two runs of the same chains must agree on; runs (environment, timings) are left aside
+_CONTENT = ("schema", "id", "label", "task", "entry", "canonical", "primary", "seeds", "status", "reason", "ledger")
+
+
+@dataclass
+class Record:
+    """Chains of one cell, all within one block of seeds.
+
+    Columns of equal length: seed, generation, metric, value, one row per judged or described number.  ``facts`` holds
+    what is said once (label, versions, status and reason per chain, ledger totals per chain); ``runs`` says for each
+    run that contributed which seeds, in which environment, how long.
+    """
+
+    seed: np.ndarray  # int64
+    generation: np.ndarray  # int32
+    metric: np.ndarray  # str
+    value: np.ndarray  # float64
+    facts: dict[str, Any]
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.facts["seeds"]
+
+    @property
+    def status(self) -> dict[int, str]:
+        return dict(zip(self.facts["seeds"], self.facts["status"], strict=True))
+
+    @property
+    def finished(self) -> list[int]:
+        """Seeds whose chains need no further run."""
+        return [seed for seed, status in self.status.items() if status in KEPT]
+
+    def digest(self) -> str:
+        """Of the content: equal for two runs of the same chains, whenever and wherever they ran."""
+        total = hashlib.sha256()
+        for column in (self.seed, self.generation, self.value):
+            total.update(np.ascontiguousarray(column).tobytes())
+        total.update("\0".join(self.metric.tolist()).encode())
+        facts = {key: self.facts.get(key) for key in _CONTENT}
+        total.update(json.dumps(facts, sort_keys=True).encode())
+        return total.hexdigest()
+
+    def restricted(self, seeds: Iterable[int]) -> Record:
+        """The chains of these seeds alone."""
+        wanted = set(seeds)
+        rows = np.isin(self.seed, sorted(wanted))
+        picks = [i for i, seed in enumerate(self.seeds) if seed in wanted]
+
+        def pick(values):
+            return [values[i] for i in picks]
+
+        facts = {**self.facts, **{key: pick(self.facts[key]) for key in ("seeds", "status", "reason")}}
+        facts["ledger"] = {what: pick(values) for what, values in self.facts["ledger"].items()}
+        columns = (self.seed, self.generation, self.metric, self.value)
+        return Record(*(column[rows] for column in columns), facts, self.runs)
+
+    def merged(self, newer: Record) -> Record:
+        """Both records' chains; where both hold one, the newer counts.  Chains come out in order of seed."""
+        older = self.restricted(set(self.seeds) - set(newer.seeds))
+        seeds = older.seeds + newer.seeds
+        order = sorted(range(len(seeds)), key=seeds.__getitem__)
+
+        def both(key, mine, theirs):
+            values = mine[key] + theirs[key]
+            return [values[i] for i in order]
+
+        facts = {**newer.facts}
+        for key in ("seeds", "status", "reason"):
+            facts[key] = both(key, older.facts, newer.facts)
+        names = sorted({*older.facts["ledger"], *newer.facts["ledger"]})
+        padded = [
+            {name: rec.facts["ledger"].get(name, [0] * len(rec.seeds)) for name in names} for rec in (older, newer)
+        ]
+        facts["ledger"] = {name: both(name, *padded) for name in names}
+        columns = [
+            np.concatenate([getattr(older, name), getattr(newer, name)])
+            for name in ("seed", "generation", "metric", "value")
+        ]
+        rows = np.argsort(columns[0], kind="stable")
+        return Record(*(column[rows] for column in columns), facts, self.runs + newer.runs)
+
+    def table(self) -> pa.Table:
+        metric = pa.array(self.metric, pa.string()).dictionary_encode()
+        table = pa.table({"seed": self.seed, "generation": self.generation, "metric": metric, "value": self.value})
+        meta = json.dumps({"facts": self.facts, "runs": self.runs, "digest": self.digest()})
+        return table.replace_schema_metadata({_META: meta.encode()})
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Raises ``Damaged`` where the file is not what was written."""
+        try:
+            table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            meta = json.loads(table.schema.metadata[_META])
+            record = cls(
+                table["seed"].to_numpy(),
+                table["generation"].to_numpy(),
+                np.asarray(table["metric"].cast(pa.string()).to_pylist(), dtype=object),
+                table["value"].to_numpy(),
+                meta["facts"],
+                meta["runs"],
+            )
+            whole = meta["digest"] == record.digest()
+        except FileNotFoundError:
+            raise
+        except Exception as problem:
+            raise Damaged(f"{path} is damaged ({type(problem).__name__}: {problem})".split("\n")[0]) from problem
+        if not whole:
+            raise Damaged(f"{path} is damaged (its digest does not match its content)")
+        if record.facts["schema"] != SCHEMA:
+            raise Damaged(f"{path} has schema {record.facts['schema']}, and this version reads schema {SCHEMA}")
+        return record
+
+
+class Damaged(Exception):
+    """A record that is not what was written, told in one sentence."""
+
+
+class Store:
+    """A folder of records: ``<id>/cell.json`` says what the cell is, ``<id>/<first>-<last>.parquet`` holds chains."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def create(self) -> Store:
+        """Make the folder and see that it can be written; UsageError where it cannot."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"x")
+        except OSError as problem:
+            raise UsageError(
+                f"cannot write to {self.path} ({problem.strerror or problem}); choose another folder with --output"
+            ) from problem
+        return self
+
+    def block_path(self, cell_id: str, block: int) -> Path:
+        return self.path / cell_id / f"{block * BLOCK}-{block * BLOCK + BLOCK - 1}.parquet"
+
+    def read(self, cell_id: str, block: int) -> Record | None:
+        """The record of a block, None where there is none; Damaged where it is not whole."""
+        try:
+            record = Record.read(self.block_path(cell_id, block))
+        except FileNotFoundError:
+            return None
+        if record.facts["id"] != cell_id:
+            raise Damaged(f"{self.block_path(cell_id, block)} holds the record of another cell")
+        return record
+
+    def read_or_none(self, cell_id: str, seed: int) -> Record | None:
+        """The record of the block that holds this seed, None where there is none that is whole."""
+        try:
+            return self.read(cell_id, seed // BLOCK)
+        except Damaged:
+            return None
+
+    def write(self, record: Record, cell: Cell) -> Record:
+        """Complete the block on disk with these chains; what was there and is whole is kept."""
+        block = record.seeds[0] // BLOCK
+        older = self.read_or_none(cell.id, record.seeds[0])
+        if older is not None:
+            record = older.merged(record)
+        path = self.block_path(cell.id, block)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = path.parent / "cell.json"
+        if not about.exists():
+            text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical}, indent=1)
+            replace_file(about, text.encode())
+        sink = pa.BufferOutputStream()
+        pq.write_table(record.table(), sink, compression="zstd", write_page_checksum=True)
+        replace_file(path, sink.getvalue().to_pybytes())
+        return record
+
+    def labels(self) -> dict[str, list[str]]:
+        """label -> ids of the cells that are here."""
+        found: dict[str, list[str]] = {}
+        for about in sorted(self.path.glob("*/cell.json")):
+            try:
+                told = json.loads(about.read_text())
+                found.setdefault(told["label"], []).append(told["id"])
+            except (OSError, ValueError, KeyError):
+                continue  # a lost label costs a word in the plan and nothing else
+        return found
+
+    def records(self) -> Iterator[tuple[Path, Record | Damaged]]:
+        """Every record here, whole or damaged."""
+        for path in sorted(self.path.glob("*/*.parquet")):
+            try:
+                yield path, Record.read(path)
+            except Damaged as problem:
+                yield path, problem
+
+    # -- checkpoints of long cells ------------------------------------------------------------------------------
+
+    def checkpoint_path(self, cell_id: str, seeds: list[int]) -> Path:
+        return self.path / cell_id / f"{seeds[0]}-{seeds[-1]}.ckpt"
+
+    def save_checkpoint(self, cell_id: str, seeds: list[int], state: Any) -> None:
+        path = self.checkpoint_path(cell_id, seeds)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, pickle.dumps({"schema": SCHEMA, "id": cell_id, "seeds": seeds, "state": state}))
+
+    def load_checkpoint(self, cell_id: str, seeds: list[int]) -> Any:
+        """The saved state, or None where there is none that can be used.  Load only checkpoints of your own runs."""
+        try:
+            saved = pickle.loads(self.checkpoint_path(cell_id, seeds).read_bytes())
+        except Exception:
+            return None  # a checkpoint is a convenience: without one the cell starts again
+        if (saved.get("schema"), saved.get("id"), saved.get("seeds")) != (SCHEMA, cell_id, seeds):
+            return None
+        return saved["state"]
+
+    def drop_checkpoint(self, cell_id: str, seeds: list[int]) -> None:
+        self.checkpoint_path(cell_id, seeds).unlink(missing_ok=True)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside and rename: readers see the old file or the new one, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def blocks_of(seeds: Iterable[int]) -> dict[int, list[int]]:
+    """Seeds by aligned block."""
+    found: dict[int, list[int]] = {}
+    for seed in sorted(set(seeds)):
+        found.setdefault(seed // BLOCK, []).append(seed)
+    return found

@@ -1,0 +1,31 @@
+"""Choose the penalty anew in every generation, on real validation rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, has_verb, param
+
+
+@dataclass(frozen=True)
+class AdaptiveRidge(Mitigation):
+    """Re-tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
+
+    Moment: adapt; track: real.  Under recursion the best penalty is larger than on clean data.
+    """
+
+    share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)
+
+    def fits(self, cell):
+        if not has_verb(cell.model, "with_validation"):
+            return f"adaptive-ridge tunes a penalty on validation rows, and {cell.model.title()} has none to tune"
+        return super().fits(cell)
+
+    def adapt(self, model, taps):
+        return model.with_validation(taps.real(max(1, round(self.share * taps.n))))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"adaptive-ridge": AdaptiveRidge}

@@ -1,0 +1,23 @@
+"""Trust a row less, the more generations stand between it and nature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class Distrust(Mitigation):
+    """Weight decay^g for a row that is g generations from nature.  Moment: curate; track: provenance."""
+
+    decay: float = param(0.5, "weight that is left per generation", gt=0, le=1)
+
+    def curate(self, corpus, taps):
+        return corpus.reweighted(self.decay ** taps.provenance(corpus).double())
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"distrust": Distrust}

@@ -1,0 +1,32 @@
+"""Read only what a perfect verifier passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, has_verb, param
+
+
+@dataclass(frozen=True)
+class OracleVerify(Mitigation):
+    """Keep a row if and only if the verifier passes it (Feng et al., arXiv 2406.07515).
+
+    Moment: curate; track: verifier, one call per row.  Right rows pass with probability phi, wrong ones with psi.
+    """
+
+    phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
+    psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+
+    def fits(self, cell):
+        if not has_verb(cell.data, "verify"):
+            return f"oracle-verify needs answers that can be checked, and {cell.data.title()} has no verifier"
+        return super().fits(cell)
+
+    def curate(self, corpus, taps):
+        return corpus.reweighted(taps.verify(corpus, self.phi, self.psi).double())
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"oracle-verify": OracleVerify}

@@ -1,0 +1,28 @@
+"""Nucleus sampling: read out only the likeliest symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class TopP(Mitigation):
+    """Sample from the smallest set of likeliest symbols whose mass reaches p (Holtzman et al. 2020).
+
+    Moment: steer; track: blind.  It trades the tail for typicality, so under recursion it is a way to collapse.
+    """
+
+    p: float = param(0.95, "mass that is kept", gt=0, le=1)
+
+    kinds = ("discrete", "sequence")
+
+    def steer(self, teacher, taps):
+        return teacher.decoded(top_p=self.p)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"top-p": TopP}

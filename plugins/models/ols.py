@@ -1,0 +1,26 @@
+"""Ordinary least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model
+from collapse_bench.regression import LinearTeacher, NormalEquations
+
+
+@dataclass(frozen=True)
+class OLS(Model):
+    """min sum w_i (y_i - x_i.w)^2, without intercept; the solution of least norm where rows are too few."""
+
+    kinds = ("regression",)
+    replicates = "native"
+    reads_moments = True
+
+    def fit(self, corpus, rng, before=None):
+        return LinearTeacher(NormalEquations.of(corpus).solve())
+
+
+@hookimpl
+def collapse_models():
+    return {"ols": OLS}

@@ -1,0 +1,63 @@
+"""Ridge regression under the field's convention: the loss is a mean over rows, lam multiplies |w|^2 once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model, param
+from collapse_bench.regression import LinearTeacher, NormalEquations, solve_dual
+
+
+@dataclass(frozen=True)
+class Ridge(Model):
+    """min (1/N) sum w_i (y_i - x_i.w)^2 + lam |w|^2, N the sum of the weights; no intercept.
+
+    In scikit-learn's words alpha = N lam.  Solved in float64 by the normal equations, or by the dual where there are
+    fewer rows than columns.
+    """
+
+    lam: float = param(0.1, "penalty on |w|^2, beside a mean loss", ge=0)
+
+    kinds = ("regression",)
+    replicates = "native"
+    reads_moments = True
+
+    def fit(self, corpus, rng, before=None):
+        if self.lam and corpus.has_rows and corpus.n < corpus.x.shape[-1]:
+            return LinearTeacher(solve_dual(corpus, self.lam))
+        equations = NormalEquations.of(corpus)
+        return LinearTeacher(equations.solve(self.lam * equations.weight))
+
+    def with_validation(self, corpus):
+        return TunedRidge(self.lam, corpus)
+
+
+@dataclass(frozen=True)
+class TunedRidge(Model):
+    """Ridge whose lam is chosen per chain on validation rows, among lam 10^-3 .. 10^3 in quarter decades."""
+
+    lam: float
+    rows: Corpus
+
+    kinds = ("regression",)
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        equations, exam = NormalEquations.of(corpus), NormalEquations.of(self.rows)
+        values, vectors = torch.linalg.eigh(equations.gram)
+        steps = torch.arange(-12, 13, dtype=torch.float64, device=values.device) / 4
+        grid = max(self.lam, 1e-6) * 10.0**steps  # (L,)
+        shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * equations.weight[..., None, None]  # (R, L, d)
+        along = (vectors.mT @ equations.cross[..., None])[..., 0]  # (R, d)
+        candidates = (along[..., None, :] / shrunk) @ vectors.mT  # (R, L, d)
+        best = exam.loss(candidates).argmin(-1)[..., None, None]
+        return LinearTeacher(candidates.gather(-2, best.expand(*best.shape[:-1], candidates.shape[-1]))[..., 0, :])
+
+
+@hookimpl
+def collapse_models():
+    return {"ridge": Ridge}
