@@ -7,6 +7,7 @@ part and remembered, so that a pool that grows by one part a generation costs on
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -229,8 +230,14 @@ class Corpus:
     def __add__(self, other: Corpus) -> Corpus:
         if self.batch != other.batch:
             raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
+        # rows keep the order in which each side shows them, and what was hidden stays hidden
+        left, right = ((c._table,) if c.order is not None and c.has_rows else c.parts for c in (self, other))
         return Corpus(
-            self.parts + other.parts, self.batch, labels=self.labels or other.labels, _folds=dict(self._folds)
+            left + right,
+            self.batch,
+            hidden=self.hidden or other.hidden,
+            labels=self.labels or other.labels,
+            _folds=dict(self._folds) if left is self.parts else {},
         )
 
     def __getitem__(self, r) -> Corpus:
@@ -355,11 +362,12 @@ def _moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
         return part.sums
     axis = len(batch)
     n = part.y.shape[axis]
-    columns = [v.reshape(*batch, n, -1) for v in (part.x, part.y) if v.numel() or n == 0]
+    widths = [(v, math.prod(v.shape[axis + 1 :])) for v in (part.x, part.y)]
+    columns = [v.reshape(*batch, n, width) for v, width in widths if width]
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
     w = _multiplicity(part)
     if w is None:
-        mean = z.mean(-2)
+        mean = z.mean(-2) if n else z.sum(-2)  # of no rows: zero, at weight zero
         centred = z - mean[..., None, :]
         weight = torch.full(batch, float(n), dtype=torch.float64, device=z.device)
         return Moments(weight, mean, centred.mT @ centred)

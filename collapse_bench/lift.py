@@ -93,6 +93,12 @@ class Validated(Looped):
         object.__setattr__(self, "rows", rows)
 
     def fit(self, corpus, rng, before=None):
-        indices = list(product(*map(range, corpus.batch)))
-        fitted = [self.model.with_validation(self.rows[r]).fit(corpus[r], rng[r]) for r in indices]
+        def previous(i: int):
+            return before.teachers[i] if isinstance(before, LoopedTeacher) else None
+
+        tuned = [(r, self.model.with_validation(self.rows[r])) for r in product(*map(range, corpus.batch))]
+        fitted = [model.fit(corpus[r], rng[r], previous(i)) for i, (r, model) in enumerate(tuned)]
         return LoopedTeacher(fitted, corpus.batch)
+
+    def with_loss(self, loss):
+        return Validated(self.model.with_loss(loss), self.rows)

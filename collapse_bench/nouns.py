@@ -69,6 +69,9 @@ class Noun:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.type in (float, "float", "float | None") and type(value) in (int, float):
+                value = value + 0.0  # 2 and 2.0, -0.0 and 0.0 are one parameter and give one id
+                object.__setattr__(self, field.name, value)
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{self.title()}: {field.name} must be finite, got {value}")
             choices = field.metadata.get("choices")

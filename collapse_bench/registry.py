@@ -29,7 +29,7 @@ import pluggy
 from . import hookspecs
 from .cell import Cell
 from .errors import PluginError, UsageError
-from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol, type_hints
+from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol, allowed, type_hints
 from .spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 
 GROUP = "collapse_bench"
@@ -51,6 +51,17 @@ class Plugin:
     offers: list[tuple[str, str]] = field(default_factory=list)  # (kind, name)
     error: str | None = None  # one sentence
     trace: str | None = None
+
+    def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
+        """Offer one class under a name, as a notebook does; offering it again replaces it."""
+        module = types.ModuleType(f"offered_{name}")
+        setattr(module, KINDS[kind][0], lambda: {name: cls})
+        if self.owners.get((kind, name)) == module.__name__:
+            del self.owners[kind, name]
+        for _, label, found in self._offers(module):
+            found.name = label
+            self.classes[kind][label] = found
+            self.owners[kind, label] = module.__name__
 
     @property
     def broken(self) -> bool:
@@ -143,21 +154,27 @@ class Registry:
         try:
             _check_hooks(module)
             offers = self._offers(module)
+            suites = [Path(path) for path in getattr(module, "collapse_suites", list)()]
+            self._hook_up(module)
         except Exception as problem:
             return self._broken(module.__name__, source, problem)
         plugin = Plugin(module.__name__, source)
-        self.manager.register(module, name=module.__name__)
         for kind, name, cls in offers:
             if "name" not in cls.__dict__:
                 cls.name = name
             self.classes[kind][name] = cls
             self.owners[kind, name] = module.__name__
             plugin.offers.append((kind, name))
-        hook = getattr(module, "collapse_suites", None)
-        if hook is not None:
-            self.suites += [Path(path) for path in hook()]
+        self.suites += suites
         self.plugins.append(plugin)
         return plugin
+
+    def _hook_up(self, module: types.ModuleType) -> None:
+        try:
+            self.manager.register(module, name=module.__name__)
+        except pluggy.PluginValidationError:
+            self.manager.unregister(module)  # pluggy leaves it half registered
+            raise
 
     def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Noun]]]:
         found = []
@@ -300,6 +317,21 @@ class Registry:
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "a word or a quoted string"}
         wanted = names.get(origin, "a list such as [1, 2]" if origin in (tuple, list) else "a path in double quotes")
         raise UsageError(f"{what} must be {wanted}, got {_said(value)}")
+
+
+def parameters(cls: type[Noun]) -> list[dict[str, Any]]:
+    """Name, type, default, range and documentation of every parameter of a plugin."""
+    hints = type_hints(cls)
+    return [
+        {
+            "name": f.name,
+            "type": getattr(hints[f.name], "__name__", str(hints[f.name])),
+            "default": f.default,
+            "allowed": allowed(f),
+            "doc": f.metadata.get("doc", ""),
+        }
+        for f in dataclasses.fields(cls)
+    ]
 
 
 def _said(value: Any) -> str:

@@ -84,17 +84,17 @@ def run_chains(
     """Run the chains of these seeds (all within one block) and return their record; the store keeps checkpoints."""
     cell = dataclasses.replace(cell, seeds=tuple(seeds))
     began, cpu = time.perf_counter(), time.process_time()
-    rows, now = _Rows(), None
+    rows, start, now = _Rows(), None, None
     status, reason, resumed, trace = "done", None, None, None
     try:
         reason = cell.why_not()
         if reason is not None:
             raise Unfit(reason)
         if store is not None:
-            now, rows, resumed = _resumed(store, cell, seeds, rows)
+            start, rows, resumed = _resumed(store, cell, seeds, rows)
         saved = time.perf_counter()
         data = nature(cell)
-        for now in generations(cell, now):
+        for now in generations(cell, start):
             rows.add(now.t, {**now.scores, **data.describe(now.teacher), "effective_size": now.size})
             if progress is not None:
                 progress(cell, now.t + 1, cell.generations + 1)

@@ -22,6 +22,7 @@ _TOKEN = re.compile(
 )""",
     re.VERBOSE,
 )
+DEEPEST = 50  # brackets within brackets
 _WORD = re.compile(r"[A-Za-z_][\w.-]*\Z", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
@@ -79,13 +80,16 @@ def is_word(text: str) -> bool:
 
 class _Reader:
     def __init__(self, text: str):
-        self.text, self.tokens, at = text, [], 0
+        self.text, self.tokens, at, depth = text, [], 0, 0
         text = text.rstrip()
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
                 self._fail(at, "cannot be read here")
             self.tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
+            depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(self.tokens[-1][1], 0)
+            if depth > DEEPEST:
+                self._fail(at, f"is nested more than {DEEPEST} deep")
             at = match.end()
         self.i = 0
 
@@ -148,7 +152,7 @@ class _Reader:
         if kind == "number":
             self.i += 1
             try:
-                return int(text)
+                return int(text) if len(text) < 300 else float(text)
             except ValueError:
                 return float(text)
         if kind == "string":

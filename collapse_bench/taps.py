@@ -6,6 +6,7 @@ does not shift what the others see.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from torch import Tensor
@@ -32,22 +33,24 @@ class Taps:
         ledger: Ledger,
         user: str = PROTOCOL,
         edit: Callable[[Corpus, Taps], Corpus] | None = None,
+        desks: dict[str, tuple] | None = None,
     ):
         self._data, self._here, self._root, self._edit = data, here, root, edit
         self.teacher, self.first, self.t, self.n, self.user, self.ledger = teacher, first, t, n, user, ledger
-        self._mine = here.at(user)
-        self.rng = self._mine.at("own")
-        self._calls = 0
+        # a user keeps its streams through the moments of a generation, so that no draw comes twice
+        self._desks = {} if desks is None else desks
+        desk = (here.at(user), here.at(user, "own"), itertools.count(1))
+        self._mine, self.rng, self._calls = self._desks.setdefault(user, desk)
 
     def by(self, user: str) -> Taps:
         """The same taps for another user, with its own random numbers and its own line in the ledger."""
-        return Taps(self._data, self.teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, user)
+        scene = (self._data, self.teacher, self.first, self.t, self.n, self._here, self._root, self.ledger)
+        return Taps(*scene, user, desks=self._desks)
 
     def taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
         """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
-        return Taps(
-            self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, self.user, edit
-        )
+        scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger)
+        return Taps(*scene, self.user, edit, self._desks)
 
     @property
     def natural(self) -> bool:
@@ -81,8 +84,7 @@ class Taps:
         return corpus._origin()
 
     def _next(self, verb: str) -> Stream:
-        self._calls += 1
-        return self._mine.at(verb, self._calls)
+        return self._mine.at(verb, next(self._calls))
 
     def _written(self, teacher: Teacher, n: int | None, x: Tensor | None, fixed: bool = False) -> Corpus:
         if (n is None) == (x is None):

@@ -1,0 +1,67 @@
+"""The command line: thin, and quick to start.  Heavy modules are imported when a command runs, never before."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .commands import board, list_, plan, plugins, run, show, suite
+
+EPILOG = """\b
+Examples:
+  collapse-bench run smoke
+  collapse-bench run smoke --plugin mine.py --mitigation "mine(strength=2)"
+  collapse-bench run "gaussian | gaussian-fit | replace | real-anchor(k=5) @ n=100 T=20"
+  collapse-bench board results
+
+\b
+Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be loaded,
+4 verification mismatch, 5 nothing matched, 130 interrupted."""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="collapse-bench", prog_name="collapse-bench")
+def cli() -> None:
+    """Measure how models collapse when they learn from what earlier models wrote, and which mitigations help."""
+
+
+for command in (run, plan, board, list_, show, plugins, suite):
+    cli.add_command(command)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit with the documented code; a refusal is one sentence on stderr."""
+    try:
+        code = cli.main(args, standalone_mode=False, auto_envvar_prefix="COLLAPSE_BENCH")
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        code = problem.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+        code = 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has left, as `head` does
+        code = 0
+    except Exception as problem:
+        code = _refused(problem)
+    sys.exit(code or 0)
+
+
+def _refused(problem: Exception) -> int:
+    from ..errors import NothingMatched, PluginError, Refusal
+
+    if isinstance(problem, OSError):
+        where = f" ({problem.filename})" if problem.filename else ""
+        click.echo(
+            f"Error: {problem.strerror or problem}{where}; what was finished is kept, and the same command goes on "
+            "from there once this is mended",
+            err=True,
+        )
+        return 1
+    if not isinstance(problem, Refusal):
+        raise problem
+    click.echo(f"Error: {problem}", err=True)
+    return 3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2

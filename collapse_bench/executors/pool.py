@@ -82,10 +82,9 @@ def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome
     try:
         for worker in crew:
             worker.give(*waiting.popleft())
-        while any(worker.job for worker in crew):
-            for worker in list(crew):
-                if worker.job is None:
-                    continue
+        while busy := [worker for worker in crew if worker.job]:
+            wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_patience(busy, options))
+            for worker in busy:
                 outcome = _outcome(worker, options)
                 if outcome is None:
                     continue
@@ -96,8 +95,6 @@ def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome
                 if waiting:
                     worker.give(*waiting.popleft())
                 yield outcome
-            busy = [worker for worker in crew if worker.job]
-            wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_patience(busy, options))
     finally:
         for worker in crew:
             worker.end()
@@ -114,7 +111,7 @@ def _packed(job: Job) -> bytes:
 
 
 def _patience(busy: list[_Worker], options: Options) -> float | None:
-    if options.timeout is None or not busy:
+    if options.timeout is None:
         return None
     return max(0.0, min(w.since for w in busy) + options.timeout - time.monotonic()) + 0.01
 

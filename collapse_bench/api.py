@@ -1,0 +1,315 @@
+"""The verbs of the suite as functions: what the command line does, and nothing that it cannot."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .board import Board
+from .board.collect import board_of, frame_of
+from .board.score import calibrate as calibrated
+from .cell import Cell
+from .errors import NothingMatched, UsageError
+from .executors import inline, pool
+from .executors.jobs import Job, Options, Outcome
+from .nouns import Mitigation
+from .registry import Registry, nearest, registry
+from .runner import MEMORY, Progress
+from .spec import parse_call
+from .store import Store, blocks_of
+from .suite import (
+    CALIBRATION_SEEDS,
+    Calibration,
+    Entry,
+    Step,
+    Suite,
+    SuiteModel,
+    adhoc,
+    expand,
+    find_suite,
+    parse_seeds,
+    plan,
+    read_suite,
+    save_run,
+    saved_run,
+    with_calibration,
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run left behind; a view of the store, which can be opened again with ``results(path)``."""
+
+    output: Path
+    suite: str
+    outcomes: tuple[Outcome, ...] = ()
+    steps: tuple[Step, ...] = field(default=(), repr=False)
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Jobs of this run with chains that failed."""
+        return [outcome for outcome in self.outcomes if not outcome.good]
+
+    def frame(self) -> pd.DataFrame:
+        """Every number: task, entry, role, seed, generation, metric, value, one row each."""
+        return frame_of(Store(self.output), saved_run(self.output, self.suite))
+
+    def board(self, focus: str | None = None) -> Board:
+        """The leaderboard of the run."""
+        return board_of(Store(self.output), saved_run(self.output, self.suite), focus)
+
+    def draw(self, path: str | Path) -> Path:
+        """Loss against generation for every task and entry, to a PNG, SVG or PDF file."""
+        from .board.curves import draw_curves
+
+        told = saved_run(self.output, self.suite)
+        return draw_curves(self.frame(), {task: about["primary"] for task, about in told["tasks"].items()}, path)
+
+
+def results(output: str | Path, suite: str | None = None) -> Results:
+    """Open the results of an earlier run."""
+    told = saved_run(Path(output), suite)
+    return Results(Path(output), told["suite"]["name"])
+
+
+def load_suite(
+    what: str | Sequence[str],
+    reg: Registry,
+    *,
+    seeds: str | None = None,
+    mitigations: Sequence[str] = (),
+    focus: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> Suite:
+    """A suite by name or path, or one made of typed specs, with the caller's changes in it."""
+    items = [what] if isinstance(what, str) else list(what)
+    if not items:
+        raise UsageError("name a suite or type a spec: collapse-bench run smoke")
+    path = None
+    if any("|" in item for item in items):
+        model = adhoc(items, reg, seeds or "0:32")
+    elif len(items) > 1:
+        raise UsageError(f"one suite at a time, got {', '.join(items)}")
+    else:
+        path = find_suite(items[0], reg)
+        model = read_suite(path)
+    changes = _settings(settings or {})
+    if seeds is not None:
+        changes["seeds"] = seeds
+    extra = [str(m) for m in mitigations]
+    if extra:
+        changes["mitigations"] = list(dict.fromkeys([*model.mitigations, *extra]))
+        focus = focus or _entry_name(extra[0], reg)
+    if focus is not None:
+        changes["focus"] = focus
+    if {"n", "generations"} & set(changes):
+        tasks = [t.model_copy(update={k: None for k in ("n", "generations") if k in changes}) for t in model.tasks]
+        changes["tasks"] = tasks
+    model = SuiteModel.model_validate({**model.model_dump(), **{k: _plain(v) for k, v in changes.items()}})
+    parse_seeds(model.seeds)
+    return expand(model, reg, path, device)
+
+
+def _plain(value: Any) -> Any:
+    return [v.model_dump() if hasattr(v, "model_dump") else v for v in value] if isinstance(value, list) else value
+
+
+def _entry_name(text: str, reg: Registry) -> str:
+    from .cell import written
+
+    return " + ".join(str(written(act)) for act in reg.mitigations(text))
+
+
+def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    kinds: dict[str, Callable[[Any], Any]] = {"n": int, "generations": int, "protocols": list, "mitigations": list}
+    out = {}
+    for key, value in settings.items():
+        if key not in kinds:
+            raise UsageError(f"unknown setting {key!r}{nearest(key, kinds)}")
+        if kinds[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < (key == "n")):
+            raise UsageError(f"{key} must be a whole number >= {int(key == 'n')}, got {value!r}")
+        if kinds[key] is list:
+            items = value if isinstance(value, (list, tuple)) else [value]
+            value = [str(parse_call(item)) if isinstance(item, str) else str(item) for item in items]
+        out[key] = value
+    return out
+
+
+def run(
+    what: str | Sequence[str],
+    *,
+    seeds: str | None = None,
+    mitigations: Sequence[str] = (),
+    output: str | Path = "results",
+    n_jobs: int = 1,
+    device: str = "cpu",
+    plugins: Sequence[str | Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    memory: int = MEMORY,
+    timeout: float | None = None,
+    force: bool = False,
+    checkpoint_seconds: float = 5.0,
+    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_progress: Progress | None = None,
+) -> Results:
+    """Run a suite (by name or path) or typed specs; what is done is reused, so running again is resuming.
+
+    mitigations: specs of further entries, the first of which is the focus row of the board.  memory: bytes for the
+    rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or NothingMatched; a cell
+    that fails is recorded and does not stop the others.
+    """
+    reg = registry(plugins)
+    suite = load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=device_of(device))
+    return run_suite(
+        suite,
+        output=output,
+        n_jobs=n_jobs,
+        plugins=plugins,
+        memory=memory,
+        timeout=timeout,
+        force=force,
+        checkpoint_seconds=checkpoint_seconds,
+        on_plan=on_plan,
+        on_outcome=on_outcome,
+        on_progress=on_progress,
+    )
+
+
+def run_suite(
+    suite: Suite,
+    *,
+    output: str | Path = "results",
+    n_jobs: int = 1,
+    plugins: Sequence[str | Path] = (),
+    memory: int = MEMORY,
+    timeout: float | None = None,
+    force: bool = False,
+    checkpoint_seconds: float = 5.0,
+    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_progress: Progress | None = None,
+) -> Results:
+    """Run a suite that is loaded already; see ``run``."""
+    if not suite.entries:
+        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
+    store = Store(output).create()
+    steps = plan(suite, store, suite.seeds, force)
+    jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
+    save_run(suite, suite.seeds, store)
+    if on_plan is not None:
+        on_plan(steps, jobs)
+    options = Options(store.path, tuple(map(str, plugins)), memory, timeout, checkpoint_seconds)
+    outcomes = []
+    for outcome in execute(jobs, options, n_jobs, on_progress):
+        outcomes.append(outcome)
+        if on_outcome is not None:
+            on_outcome(outcome)
+    return Results(store.path, suite.name, tuple(outcomes), tuple(steps))
+
+
+def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
+    """One job per aligned block of seeds."""
+    for wanted in blocks_of(seeds).values():
+        yield Job(entry.cell, tuple(wanted))
+
+
+def execute(jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None) -> Iterator[Outcome]:
+    """Run jobs in this process, or in a pool where several are wanted or a time limit must be kept."""
+    if n_jobs < 1:
+        raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
+    if jobs and (n_jobs > 1 or options.timeout is not None):
+        return pool.run(jobs, options, n_jobs)
+    return inline.run(jobs, options, progress)
+
+
+def calibrate(
+    what: str,
+    *,
+    output: str | Path | None = None,
+    n_jobs: int = 1,
+    plugins: Sequence[str | Path] = (),
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+) -> list[Calibration]:
+    """Freeze floors and gaps of every task of a suite in its file, from 256 chains that no board ranks.
+
+    The chains go to ``output`` where it is given (and are reused from there), else to a temporary folder.
+    """
+    reg = registry(plugins)
+    path = find_suite(what, reg)
+    text = path.read_text(encoding="utf-8")
+    suite = expand(read_suite(path), reg, path)
+    entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
+    with ExitStack() as stack:
+        folder = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
+        store = Store(folder).create()
+        bare = Suite(suite.model, tuple(entries), path)
+        steps = plan(bare, store, CALIBRATION_SEEDS)
+        jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
+        if on_plan is not None:
+            on_plan(steps, jobs)
+        for outcome in execute(jobs, Options(store.path, tuple(map(str, plugins))), n_jobs):
+            if not outcome.good:
+                raise UsageError(f"{outcome.job.cell.label} cannot be calibrated: {outcome.reason}")
+            if on_outcome is not None:
+                on_outcome(outcome)
+        rows = [_calibration(task, entries, store) for task in suite.tasks]
+    try:
+        path.write_text(with_calibration(text, rows), encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(
+            f"cannot write {path} ({problem.strerror}); copy the suite file to a folder of yours"
+        ) from problem
+    return rows
+
+
+def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibration:
+    losses = {}
+    for entry in entries:
+        if entry.task == task:
+            data = entry.cell.data
+            told = {"tasks": {}, "entries": [_told(entry)]}
+            frame = frame_of(store, told, CALIBRATION_SEEDS)
+            last = frame[(frame.generation == entry.cell.generations) & (frame.metric == data.primary)]
+            losses[entry.name] = last.sort_values("seed").value.to_numpy()
+    floor, gap, gap_sd = calibrated(losses["none"], losses["nature"], data.resolution, data.log_loss)
+    return Calibration(task=task, floor=floor, gap=gap, gap_sd=gap_sd, chains=len(losses["none"]))
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    return {"task": entry.task, "name": entry.name, "role": entry.role, "id": entry.cell.id, "skip": None}
+
+
+def device_of(name: str) -> str:
+    """A device that is there: cpu, cuda, cuda:0; auto takes the GPU where torch sees one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as problem:
+        raise UsageError(f"unknown device {name!r}; write cpu, cuda, cuda:0 or auto") from problem
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {name!r} was asked for, and torch sees no GPU here; use --device cpu")
+    return name
+
+
+def cell_of(spec: str, *, seeds: str | Sequence[int] = "0:32", device: str = "cpu", **changes: Any) -> Cell:
+    """A cell from its spec, for a loop of one's own: ``for generation in generations(cell_of(...))``."""
+    picked = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
+    return registry().cell(spec, seeds=tuple(picked), device=device_of(device), **changes)
+
+
+def offer(name: str, cls: type[Mitigation]) -> None:
+    """Make a mitigation of a notebook known under a name, beside those that plugins offer."""
+    registry().offer("mitigation", name, cls)

@@ -1,0 +1,210 @@
+"""From records to a board: read what a run left, add the controls that are read off, and score."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import NothingMatched
+from ..store import Damaged, Record, Store, blocks_of
+from . import score as scoring
+from .table import Board
+
+COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
+REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
+
+
+def frame_of(store: Store, told: Mapping[str, Any], seeds: Iterable[int] | None = None) -> pd.DataFrame:
+    """Every number of the entries of a manifest: task, entry, role, rows, seed, generation, metric, value."""
+    wanted = list(seeds if seeds is not None else told["seeds"])
+    pieces = []
+    for entry in told["entries"]:
+        for record in _records(store, entry, wanted, []):
+            keep = np.isin(record.seed, wanted)
+            piece = pd.DataFrame(
+                {
+                    "seed": record.seed[keep],
+                    "generation": record.generation[keep],
+                    "metric": record.metric[keep],
+                    "value": record.value[keep],
+                }
+            )
+            head = {"task": entry["task"], "entry": entry["name"], "role": entry["role"], "rows": entry.get("rows", 0)}
+            pieces.append(piece.assign(**head))
+    columns = ["task", "entry", "role", "rows", "seed", "generation", "metric", "value"]
+    return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
+
+
+def _records(store: Store, entry: Mapping[str, Any], seeds: list[int], notes: list[str]) -> list[Record]:
+    """The whole records of an entry; damaged ones are reported and left out."""
+    found = []
+    if entry["skip"] is None:
+        for block in blocks_of(seeds):
+            try:
+                record = store.read(entry["id"], block)
+            except Damaged as problem:
+                notes.append(f"{problem}; run again to compute it anew")
+                continue
+            if record is not None:
+                found.append(record)
+    return found
+
+
+def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) -> Board:
+    """The leaderboard of a run, from its manifest and its records; it needs no plugin."""
+    tasks, notes = told["tasks"], []
+    primary = {task: about["primary"] for task, about in tasks.items()}
+    rows: list[dict[str, Any]] = []  # task, entry, seed, loss, status
+    curves: dict[str, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))  # task -> m -> seed -> loss
+    used: list[dict[str, Any]] = []
+    tracks: dict[str, set[str]] = defaultdict(set)
+    for entry in told["entries"]:
+        task, name, seeds = entry["task"], entry["name"], told["seeds"]
+        if entry["skip"] is not None:
+            rows.append({"task": task, "entry": name, "seed": None, "loss": math.nan, "status": "skipped"})
+            continue
+        for record in _records(store, entry, seeds, notes):
+            final = _losses(record, primary[task], entry["horizon"])
+            status = record.status
+            if entry["role"] == "curve":
+                curves[task][entry["rows"]].update({s: v for s, v in final.items() if status[s] == "done"})
+                continue
+            chains = [seed for seed in record.seeds if seed in set(seeds)]
+            rows += [
+                {"task": task, "entry": name, "seed": s, "loss": final.get(s, math.nan), "status": status[s]}
+                for s in chains
+            ]
+            if name == "none":
+                start = _losses(record, primary[task], 0)
+                rows += [
+                    {"task": task, "entry": "frozen", "seed": s, "loss": start.get(s, math.nan), "status": status[s]}
+                    for s in chains
+                ]
+            tracks[name].add(record.facts["track"])
+            used += _usage(record, entry, chains)
+    if not rows:
+        raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
+    losses = pd.DataFrame(rows)
+    usage = pd.DataFrame(used)
+    losses = pd.concat([losses, _real_only(losses, usage, curves, tasks)], ignore_index=True)
+    calibrated = _tasks(told)
+    board = Board(
+        suite=told["suite"],
+        losses=losses,
+        usage=_usage_by_entry(usage, losses, curves, tasks),
+        skipped_tasks=told["skipped_tasks"],
+        notes=tuple(notes),
+    )
+    if not calibrated:
+        return board
+    controls = [*("none", "nature", "frozen"), *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY))]
+    return board.scored(
+        scoring.score(
+            losses,
+            calibrated,
+            focus=focus or told["suite"]["focus"],
+            controls=controls,
+            tracks={name: "+".join(_joined(found)) for name, found in tracks.items()},
+            planned=len(told["seeds"]),
+        )
+    )
+
+
+def _joined(found: set[str]) -> list[str]:
+    """blind, unless something was used somewhere."""
+    used = sorted({piece for track in found for piece in track.split("+")} - {"blind"})
+    return used or ["blind"]
+
+
+def _losses(record: Record, primary: str, generation: int) -> dict[int, float]:
+    rows = (record.metric == primary) & (record.generation == generation)
+    return dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
+
+
+def _tasks(told: Mapping[str, Any]) -> dict[str, scoring.Task]:
+    frozen = {row["task"]: row for row in told["suite"]["calibration"]}
+    return {
+        name: scoring.Task(
+            name, about["family"], frozen[name]["floor"], frozen[name]["gap"], frozen[name]["gap_sd"], about["log_loss"]
+        )
+        for name, about in told["tasks"].items()
+        if name in frozen
+    }
+
+
+def _usage(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[dict[str, Any]]:
+    at = {seed: i for i, seed in enumerate(record.seeds)}
+    sizes = (record.metric == "effective_size") & (record.generation == entry["horizon"])
+    size = dict(zip(record.seed[sizes].tolist(), record.value[sizes].tolist(), strict=True))
+    per_chain = sum(run.get("seconds", 0.0) for run in record.runs) / max(1, len(record.seeds))
+    return [
+        {
+            "task": entry["task"],
+            "entry": entry["name"],
+            "seed": seed,
+            "lesson": size.get(seed, math.nan) / entry["rows"],
+            "seconds": per_chain,
+            **{what: record.facts["ledger"][what][at[seed]] for what in COST},
+            **{
+                f"own_{what}": record.facts["ledger"].get(f"{what}_by_methods", [0] * len(at))[at[seed]]
+                for what in COST
+            },
+        }
+        for seed in chains
+    ]
+
+
+def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """log rows and log loss of one chain's learning curve."""
+    sizes = [m for m in sorted(points) if seed in points[m] and points[m][seed] > 0]
+    return np.log(sizes), np.log([points[m][seed] for m in sizes])
+
+
+def _real_only(losses, usage, curves, tasks) -> pd.DataFrame:
+    """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
+    rows = []
+    spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
+    for (task, entry, seed), m in spent.items():
+        if entry in ("none", "nature") or task not in curves:
+            continue
+        sizes, values = _curve(curves[task], seed)
+        if len(sizes) < 2:
+            continue
+        if tasks[task]["log_loss"]:
+            values = np.exp(values)  # nats are interpolated as they are
+        at = float(np.interp(math.log(max(m, 1)), sizes, values))
+        loss = at if tasks[task]["log_loss"] else math.exp(at)
+        rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"})
+    skipped = losses[losses.status == "skipped"]
+    for task, entry in skipped[["task", "entry"]].itertuples(index=False):
+        rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": None, "loss": math.nan, "status": "skipped"})
+    return pd.DataFrame(rows, columns=losses.columns)
+
+
+def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
+    """Per entry the mean over chains and tasks of what it used; `effective_real` is n_e / n, geometric mean over tasks.
+
+    n_e is the number of real rows at which the mean learning curve of real-only has the entry's mean log loss; beyond
+    the measured curve its end counts.
+    """
+    if usage.empty:
+        return usage
+    out = usage.drop(columns=["task", "seed"]).groupby("entry").mean()
+    ratios: dict[str, list[float]] = defaultdict(list)
+    done = losses[(losses.status == "done") & (losses.loss > 0)]
+    for (task, entry), piece in done.groupby(["task", "entry"]):
+        curve = curves.get(task, {})
+        sizes = [m for m in sorted(curve) if curve[m]]
+        if len(sizes) < 2 or entry not in out.index:
+            continue
+        mean = np.minimum.accumulate([np.mean(np.log([v for v in curve[m].values() if v > 0] or [1.0])) for m in sizes])
+        reached = np.mean(np.log(piece.loss))
+        log_m = np.interp(-reached, -mean, np.log(sizes))
+        ratios[entry].append(log_m - math.log(tasks[task]["rows"]))
+    out["effective_real"] = pd.Series({entry: math.exp(np.mean(values)) for entry, values in ratios.items()})
+    return out

@@ -1,0 +1,56 @@
+"""Loss against generation, one panel per task, one line per entry, band of two standard errors over chains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import NothingMatched, UsageError
+
+
+def draw_curves(frame: pd.DataFrame, primary: dict[str, str], path: str | Path) -> Path:
+    """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"{path} must end in .png, .svg or .pdf")
+    frame = frame[(frame.role != "curve") & (frame.metric == frame.task.map(primary))]
+    if frame.empty:
+        raise NothingMatched("there is nothing to draw: no chain has been run")
+    tasks = list(dict.fromkeys(frame.task))
+    across = min(3, len(tasks))
+    down = -(-len(tasks) // across)
+    fig, axes = plt.subplots(down, across, figsize=(5.2 * across, 3.4 * down), squeeze=False, layout="constrained")
+    entries = list(dict.fromkeys(frame.entry))
+    rest = [entry for entry in entries if entry not in ("none", "nature")]
+    colours = {entry: plt.get_cmap("tab20")(i % 20) for i, entry in enumerate(rest)} | {
+        "none": "black",
+        "nature": "grey",
+    }
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        piece = frame[frame.task == task]
+        for entry, rows in piece.groupby("entry", sort=False):
+            stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
+            style = "--" if entry == "nature" else "-"
+            axis.plot(stats.index, stats["mean"], style, color=colours[entry], label=entry, lw=1.4)
+            low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
+            axis.fill_between(
+                stats.index, low.clip(lower=stats["mean"] / 10), high, color=colours[entry], alpha=0.15, lw=0
+            )
+        if (piece.value > 0).all():
+            axis.set_yscale("log")
+        axis.set_title("\n| ".join(task.split(" | ")), fontsize=8, loc="left")
+        axis.set_xlabel("generation")
+        axis.set_ylabel(primary[task].replace("_", " "))
+    for axis in list(axes.flat)[len(tasks) :]:
+        axis.remove()
+    handles = {line.get_label(): line for axis in fig.axes for line in axis.get_lines()}
+    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
+    fig.savefig(path, dpi=130)
+    plt.close(fig)
+    return path

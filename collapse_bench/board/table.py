@@ -1,0 +1,228 @@
+"""One table object, rendered to terminal, markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from .score import Scores, compare
+
+HEADINGS = {
+    "tier": "tier",
+    "entry": "entry",
+    "track": "track",
+    "score": "averted",
+    "interval": "95 %",
+    "chains": "chains",
+    "worst": "worst family",
+    "harmed": "harmed",
+    "fits": "fits",
+    "failed": "failed",
+    "risk": "risk score",
+    "real": "real rows",
+    "verifier": "verifier calls",
+    "real_only": "S real-only",
+    "beats": "beats it",
+    "effective": "n_e/n",
+    "lesson": "ESS/n",
+}
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one suite.
+
+    losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: per entry what it used.
+    scores: None where no task is calibrated; the table then shows mean losses.
+    """
+
+    suite: dict[str, Any]
+    losses: pd.DataFrame = field(repr=False)
+    usage: pd.DataFrame = field(repr=False)
+    skipped_tasks: dict[str, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+    scores: Scores | None = field(default=None, repr=False)
+
+    def scored(self, scores: Scores) -> Board:
+        return dataclasses.replace(self, scores=scores)
+
+    # -- frames -------------------------------------------------------------------------------------------------
+
+    def frame(self) -> pd.DataFrame:
+        """One row per entry, numbers as numbers; controls at the foot, without a tier."""
+        if self.scores is None:
+            return self._losses_frame()
+        rows = self.scores.rows
+        rows = rows[~rows.entry.str.startswith("real-only @ ")].copy()
+        wanted = {
+            "real_rows": "real_rows",
+            "real_unique": "real_unique",
+            "own_real_rows": "real_rows_of_method",
+            "verifier_calls": "verifier_calls",
+            "effective_real": "effective_real",
+            "lesson": "lesson",
+            "seconds": "seconds",
+        }
+        for source, name in wanted.items():
+            rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
+        known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
+        rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
+        rows["beats_real_only"] = [self._beats(entry) for entry in rows.entry]
+        rows["S_frozen"] = known.get("frozen", math.nan)
+        return rows.reset_index(drop=True)
+
+    def _beats(self, entry: str) -> str:
+        names = self.scores.entries
+        if entry not in names or f"real-only @ {entry}" not in names:
+            return ""
+        try:
+            return compare(self.scores, entry, f"real-only @ {entry}").verdict
+        except Exception:  # a row that is not whole has nothing to be compared
+            return ""
+
+    def _losses_frame(self) -> pd.DataFrame:
+        shown = self.losses[~self.losses.entry.str.startswith("real-only @ ")]
+        done = shown[shown.status == "done"]
+        table = done.groupby(["task", "entry"]).loss.agg(["mean", "sem", "count"]).reset_index()
+        return table.rename(columns={"mean": "loss", "sem": "se", "count": "chains"})
+
+    def per_task(self) -> pd.DataFrame:
+        """One row per entry and task."""
+        if self.scores is None:
+            return self._losses_frame()
+        frame = self.scores.per_task
+        frame = frame[~frame.entry.str.startswith("real-only @ ")].reset_index(drop=True)
+        means = self.losses[self.losses.status == "done"].groupby(["task", "entry"]).loss.mean()
+        frame["loss"] = [
+            means.get((task, entry), math.nan) for task, entry in zip(frame.task, frame.entry, strict=True)
+        ]
+        return frame
+
+    # -- rendering ----------------------------------------------------------------------------------------------
+
+    def render(self, form: str = "table", per_task: bool = False, width: int | None = None) -> str:
+        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded."""
+        frame = self.per_task() if per_task else self.frame()
+        if form == "csv":
+            return frame.to_csv(index=False).rstrip("\n")
+        if form == "json":
+            told = {"suite": f"{self.suite['name']} v{self.suite['version']}", "notes": list(self._notes())}
+            return json.dumps({**told, "rows": json.loads(frame.to_json(orient="records"))}, indent=1)
+        cells = self._cells(frame, per_task)
+        title = f"{self.suite['name']} v{self.suite['version']}: {self.suite['title']}"
+        notes = list(self._notes())
+        if form == "markdown":
+            return "\n".join([f"**{title}**", "", _markdown(cells), "", *(f"- {note}" for note in notes)])
+        return _terminal(title, cells, notes, width)
+
+    def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
+        if per_task or self.scores is None:
+            numeric = frame.select_dtypes("number").columns
+            return frame.assign(**{name: [_number(v) for v in frame[name]] for name in numeric}).astype(str)
+        out = []
+        for row in frame.itertuples(index=False):
+            ranked = bool(row.ranked)
+            out.append(
+                {
+                    "tier": str(int(row.tier)) if ranked and not math.isnan(row.tier) else "-",
+                    "entry": row.entry + (" *" if row.entry == self.suite.get("focus") else ""),
+                    "track": row.track if not row.control else "control",
+                    "score": _signed(row.S),
+                    "interval": f"{_signed(row.low)} {_signed(row.high)}" if not math.isnan(row.low) else "",
+                    "worst": f"{row.worst_family} {_signed(row.worst_score)}"
+                    if isinstance(row.worst_family, str)
+                    else "",
+                    "harmed": _percent(row.harmed),
+                    "fits": str(row.fits),
+                    "failed": _percent(row.failed),
+                    "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
+                    "real": f"{_number(row.real_unique)} / {_number(row.real_rows)}",
+                    "verifier": _number(row.verifier_calls),
+                    "real_only": _signed(row.S_real_only),
+                    "beats": row.beats_real_only,
+                    "effective": _number(row.effective_real),
+                    "lesson": _number(row.lesson),
+                }
+            )
+        return pd.DataFrame(out).rename(columns=HEADINGS)
+
+    def _notes(self):
+        if self.scores is None:
+            yield (
+                "no task is calibrated, so losses are shown and no score: 'collapse-bench suite calibrate' on the "
+                f"{self.suite['name']}.suite.toml beside the records measures the gaps"
+            )
+        else:
+            chains = self.scores.rows.chains.max()
+            yield (
+                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after generation "
+                f"{self.suite['generations']}, over {chains} chains; rows of one tier are not separable (Tukey, 5 %)"
+            )
+            yield (
+                "real rows: unique / drawn per chain, the protocol's own included; S real-only: a fit on nothing but "
+                "as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the last lesson"
+            )
+            unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
+            for row in unranked.itertuples(index=False):
+                yield f"{row.entry} has no rank: {row.reason}"
+            if self.suite.get("focus"):
+                focus = self.scores.rows.set_index("entry").p_focus.dropna()
+                better = [f"{entry} (p = {p:.2g})" for entry, p in focus.items() if p < 0.05]
+                if better or len(focus):
+                    yield f"* named beforehand; differs (Holm, 5 %) from: {', '.join(better) or 'no other row'}"
+            yield from self.scores.notes
+            for reason in self.scores.excluded.values():
+                yield reason
+        for task, reason in self.skipped_tasks.items():
+            yield f"skipped {task}: {reason}"
+        yield from self.notes
+
+
+def _number(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if float(value).is_integer() and abs(value) < 1e6:
+        return str(int(value))
+    return f"{value:.3g}"
+
+
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.2f}"
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def _markdown(cells: pd.DataFrame) -> str:
+    lines = ["| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
+    lines += [
+        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in cells.itertuples(index=False)
+    ]
+    return "\n".join(lines)
+
+
+def _terminal(title: str, cells: pd.DataFrame, notes: list[str], width: int | None) -> str:
+    import io
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for name in cells.columns:
+        text = name in ("entry", "track", "task", "family", "worst family", "beats it", "status")
+        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
+    for row in cells.itertuples(index=False):
+        table.add_row(*map(str, row))
+    out = io.StringIO()
+    needed = sum(max([len(n), *map(len, map(str, cells[n]))]) + 2 for n in cells.columns)
+    console = Console(file=out, width=max(width or 0, needed), force_terminal=False, highlight=False, markup=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, style="dim")
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))

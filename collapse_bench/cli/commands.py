@@ -1,0 +1,395 @@
+"""The commands.  Each reads its options, calls one function of the API and shows what came back."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+class Bytes(click.ParamType):
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?[bB])?", value)
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a size; write 512M or 2G")
+        return int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " "))
+
+
+class Duration(click.ParamType):
+    name = "time"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value)
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a time; write 90, 90s, 10m or 2h")
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """key=value pairs in the spec language: numbers, words, lists."""
+    out = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not key=value")
+        if key in ("protocols", "mitigations"):
+            out[key] = [item.strip() for item in text.strip("[]").split(";")]
+        else:
+            from ..errors import Refusal
+            from ..spec import parse_call
+
+            try:
+                out[key] = dict(parse_call(f"set({key}={text})").args)[key]
+            except Refusal as problem:
+                raise click.BadParameter(f"{pair!r}: {text!r} is neither a number nor a word") from problem
+    return out
+
+
+PLUGIN = click.option(
+    "--plugin", "plugin_files", multiple=True, type=click.Path(path_type=str), help="Load one plugin file as well."
+)
+OUTPUT = click.option(
+    "-o",
+    "--output",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the records.",
+)
+SEEDS = click.option("--seeds", help="Chains to run: 0:64, 7, or 0:4,10:12.  [default: the suite's]")
+MITIGATION = click.option(
+    "--mitigation", "mitigations", multiple=True, help="A further entry; the first one is compared with all others."
+)
+SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_set,
+    help="Change a setting of the suite: n=50, generations=5, protocols=replace;accumulate.",
+)
+DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto.")
+SUITE = click.option("--suite", "suite_name", help="Which suite, where the folder holds several.")
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True)
+@SEEDS
+@DEVICE
+@click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@OUTPUT
+@PLUGIN
+@MITIGATION
+@SET
+@click.option(
+    "--memory", default="512M", show_default=True, type=Bytes(), help="Memory for the rows of one chunk of chains."
+)
+@click.option(
+    "--timeout", type=Duration(), help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout."
+)
+@click.option("--force", is_flag=True, help="Run again what is done.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
+def run(
+    what, seeds, device, n_jobs, output, plugin_files, mitigations, settings, memory, timeout, force, fail_fast, quiet
+):
+    """Run a suite, or cells written as specs, and show the leaderboard.
+
+    Running is resuming: what is done is reused.
+
+    \b
+    Examples:
+      collapse-bench run smoke -j 2
+      collapse-bench run smoke --plugin mine.py --mitigation mine
+      collapse-bench run "linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | golden-ratio @ n=100 T=10" --seeds 0:64
+    """
+    from .. import api
+    from ..registry import registry
+    from .progress import Reporter
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    suite = api.load_suite(
+        what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=api.device_of(device)
+    )
+    with Reporter(quiet, fail_fast) as reporter:
+        results = api.run_suite(
+            suite,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            memory=memory,
+            timeout=timeout,
+            force=force,
+            on_plan=reporter.planned,
+            on_outcome=reporter.ended,
+            on_progress=reporter.moved,
+        )
+    if not quiet:
+        try:
+            click.echo(results.board().render("table", width=_width()))
+        except api.NothingMatched as problem:
+            click.echo(str(problem), err=True)
+    command = shlex.join(["collapse-bench", *sys.argv[1:]])
+    click.echo(f"records: {Path(output).resolve()}\nto go on:  {command}", err=True)
+    if results.failed:
+        click.echo(f"{len(results.failed)} job(s) failed, the first: {results.failed[0].reason}", err=True)
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True)
+@SEEDS
+@OUTPUT
+@PLUGIN
+@MITIGATION
+@SET
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def plan(what, seeds, output, plugin_files, mitigations, settings, as_json):
+    """Say for each cell what a run would do: reuse, run, stale or skip, and why.
+
+    \b
+    Example:
+      collapse-bench plan smoke --seeds 0:64
+    """
+    import json
+
+    from .. import api
+    from ..registry import registry
+    from ..store import Store
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    suite = api.load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings)
+    steps = api.plan(suite, Store(output), suite.seeds)
+    rows = [
+        {"verdict": s.verdict, "chains": len(s.todo), "cell": s.entry.cell.label, "id": s.entry.cell.id, "why": s.why}
+        for s in steps
+    ]
+    rows += [
+        {"verdict": "skip", "chains": 0, "cell": task, "id": None, "why": why}
+        for task, why in suite.skipped_tasks.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(f"{row['verdict']:<6} {row['chains']:>4}  {row['cell']}  ({row['why']})")
+    counts = {verdict: sum(r["verdict"] == verdict for r in rows) for verdict in ("reuse", "run", "stale", "skip")}
+    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()), err=True)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@click.option("--format", "form", default="table", show_default=True, type=click.Choice(FORMATS))
+@click.option("--focus", help="Compare this entry with all others (name it before you look).")
+@click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
+@click.option(
+    "--curves", "figure", type=click.Path(path_type=str), help="Draw loss against generation to a PNG or SVG file."
+)
+@click.option("-o", "--output", type=click.Path(path_type=str), help="Write to a file instead of the terminal.")
+def board(path, suite_name, form, focus, tasks, figure, output):
+    """Show the leaderboard of a folder of records.
+
+    \b
+    Examples:
+      collapse-bench board results
+      collapse-bench board results --tasks --format csv > tasks.csv
+      collapse-bench board results --curves curves.png
+    """
+    from .. import api
+
+    results = api.results(path, suite_name)
+    table = results.board(focus)
+    text = table.render(form, per_task=tasks, width=_width())
+    if output:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+        click.echo(f"written: {output}", err=True)
+    else:
+        click.echo(text)
+    if figure:
+        click.echo(f"written: {results.draw(figure)}", err=True)
+
+
+@click.command("list")
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(plugin_files, as_json):
+    """List suites, data generators, models, protocols, mitigations and controls."""
+    import json
+
+    from ..registry import KINDS, registry
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    found = {"suite": {path.stem: _title(path) for path in reg.suites}}
+    for kind in KINDS:
+        found[kind] = {name: _first_line(cls) for name, cls in sorted(reg.classes[kind].items())}
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for kind, names in found.items():
+        click.echo(click.style(f"{kind}s", bold=True))
+        for name, line in names.items():
+            click.echo(f"  {name:<22}{line}")
+
+
+@click.command()
+@click.argument("name")
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show(name, plugin_files, as_json):
+    """Show the documentation and the parameters of a plugin, or the contents of a suite.
+
+    \b
+    Example:
+      collapse-bench show ridge
+    """
+    import inspect
+    import json
+
+    from ..errors import UsageError
+    from ..registry import KINDS, nearest, parameters, registry
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    found = [(kind, reg.classes[kind][name]) for kind in KINDS if name in reg.classes[kind]]
+    suites = {path.stem: path for path in reg.suites}
+    if not found and name in suites:
+        click.echo(suites[name].read_text(encoding="utf-8"))
+        return
+    if not found:
+        known = {n for kind in KINDS for n in reg.classes[kind]} | set(suites)
+        raise UsageError(f"no plugin and no suite is called {name!r}{nearest(name, known)}")
+    told = [
+        {
+            "name": name,
+            "kind": kind,
+            "version": cls.version,
+            "fits": list(cls.kinds) if cls.kinds else "all kinds of data",
+            "plugin": reg.owners[kind, name],
+            "doc": inspect.getdoc(cls) or "",
+            "parameters": parameters(cls),
+        }
+        for kind, cls in found
+    ]
+    if as_json:
+        click.echo(json.dumps(told, indent=1, default=str))
+        return
+    for item in told:
+        click.echo(
+            click.style(f"{item['name']}", bold=True)
+            + f"  ({item['kind']}, version {item['version']}, {item['plugin']})"
+        )
+        click.echo(f"\n{item['doc']}\n")
+        for p in item["parameters"]:
+            limits = f", {p['allowed']}" if p["allowed"] else ""
+            click.echo(f"  {p['name']} = {p['default']}  [{p['type']}{limits}]  {p['doc']}")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--trace", "trace", help="Show the traceback of this plugin (part of its name).")
+@PLUGIN
+def plugins(as_json, trace, plugin_files):
+    """List all plugins that were found, and those that could not be loaded.
+
+    \b
+    Examples:
+      collapse-bench plugins
+      collapse-bench plugins --trace broken_one
+    """
+    import json
+
+    from ..errors import NothingMatched
+    from ..registry import Registry
+
+    reg = Registry.discover()
+    for path in plugin_files:
+        reg.file(path)
+    if trace is not None:
+        found = [p for p in reg.broken if trace in p.module or trace in p.source]
+        if not found:
+            raise NothingMatched(f"no broken plugin has {trace!r} in its name")
+        for plugin in found:
+            click.echo(plugin.trace)
+        return
+    if as_json:
+        click.echo(json.dumps([vars(p) for p in reg.plugins], indent=1))
+    else:
+        for p in reg.plugins:
+            offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "suites or nothing"
+            click.echo(f"{'BROKEN' if p.broken else 'ok':<7}{p.module:<50}{p.error or offers}")
+    if plugin_files and any(p.broken for p in reg.plugins if p.source in plugin_files):
+        sys.exit(3)
+
+
+@click.group()
+def suite():
+    """Work on suite files."""
+
+
+@suite.command()
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=str), help="Keep the calibration chains in this folder.")
+@click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@PLUGIN
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def calibrate(name, output, n_jobs, plugin_files, quiet):
+    """Freeze floors and gaps in a suite file, from 256 chains per task that no board ranks.
+
+    \b
+    Example:
+      collapse-bench suite calibrate my-suite.toml -j 2
+    """
+    from .. import api
+    from ..registry import registry
+    from .progress import Reporter
+
+    warn_broken(registry(plugin_files))
+    with Reporter(quiet) as reporter:
+        rows = api.calibrate(
+            name,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            on_plan=reporter.planned,
+            on_outcome=reporter.ended,
+        )
+    for row in rows:
+        click.echo(f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  {row.task}")
+
+
+def warn_broken(reg) -> None:
+    """One line for plugins that would not load and were not asked for."""
+    if reg.broken:
+        names = ", ".join(plugin.module for plugin in reg.broken)
+        click.echo(f"warning: could not load {names}; see 'collapse-bench plugins'", err=True)
+
+
+def _width() -> int | None:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def _title(path: Path) -> str:
+    import tomllib
+
+    return tomllib.loads(path.read_text(encoding="utf-8")).get("title", "")

@@ -1,0 +1,68 @@
+"""Progress of a run: a live bar on a terminal, one line per event elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import click
+
+from ..errors import Refusal
+from ..executors.jobs import Job, Outcome
+
+
+class Stopped(Refusal):
+    """The run was stopped at the first failure, as --fail-fast asks."""
+
+
+class Reporter:
+    """Shows what a run does, on stderr."""
+
+    def __init__(self, quiet: bool = False, fail_fast: bool = False):
+        from rich.console import Console
+
+        self.quiet, self.fail_fast = quiet, fail_fast
+        self.console = Console(stderr=True)
+        self.live = not quiet and self.console.is_terminal
+        self.bar = self.task = None
+        self.total = self.done = 0
+        self.last = ""
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *exc) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def planned(self, steps, jobs: list[Job]) -> None:
+        verdicts = Counter(step.verdict for step in steps)
+        chains = sum(len(job.seeds) for job in jobs)
+        self.total = len(jobs)
+        if self.quiet:
+            return
+        said = ", ".join(f"{verdicts[v]} {v}" for v in ("reuse", "run", "stale", "skip") if verdicts[v])
+        click.echo(f"plan: {said} ({chains} chains in {len(jobs)} jobs)", err=True)
+        if self.live and jobs:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+            self.bar = Progress(*columns, console=self.console, transient=True)
+            self.bar.start()
+            self.task = self.bar.add_task("", total=len(jobs))
+
+    def moved(self, cell, done: int, total: int) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, description=f"{cell.label}  {done}/{total}")
+
+    def ended(self, outcome: Outcome) -> None:
+        self.done += 1
+        label = outcome.job.cell.label
+        said = " ".join(f"{n} {status}" for status, n in outcome.statuses.items())
+        if self.bar is not None:
+            self.bar.update(self.task, advance=1, description=label)
+        if not self.quiet and not (self.live and outcome.good):
+            why = f": {outcome.reason}" if outcome.reason else ""
+            print(f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}", file=sys.stderr)
+        if self.fail_fast and not outcome.good:
+            raise Stopped(f"stopped at {label}: {outcome.reason}")

@@ -1,0 +1,187 @@
+"""Labelled real images as a data generator: a finite pool to ask about, and held-out images to be judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import Unfit
+from .nouns import DataGenerator, Teacher, param
+from .streams import Stream
+
+BUDGET = 1 << 25  # bytes of pixels that are handled at a time
+
+
+@dataclass(frozen=True)
+class LabelledImages(DataGenerator):
+    """Real images with true labels; a subclass says in ``images`` where they come from.
+
+    Questions are images x (R, n, pixels), drawn from the training pool without replacement within one draw (beyond
+    its end it is gone through again in another order); answers are labels (R, n) int64 without noise.  Pixels are
+    scaled by two numbers common to all, so that over the pool they have mean 0 and standard deviation 1.
+
+    The pool is finite, and images repeat: after some generations a method has met every one of them, and a question
+    is itself a real image, whoever answers it.  So the pool leaks realness by repetition, and the ledger counts
+    unique real rows as different images.  With ``fresh=false`` every draw asks about the same images in the same
+    order, in every generation and of whomever, so that only answers are inherited.
+
+    Losses, all on held-out images: ``error_rate``; ``error_rarest_class``, that of the class with the fewest images
+    in the pool; ``error_worst_class``, that of the class on which the teacher does worst.  They are read from
+    ``teacher.expect`` alone; classes whose column is missing, because a pupil never saw them, count as -inf.
+    Described: the entropy of the labels given (nats), the share of the rarest class and of classes ever given.
+    """
+
+    fresh: bool = param(True, "new images in every draw; false: the same images in every generation")
+
+    kind = "classification"
+    family = "images"
+    primary = "error_rate"
+
+    def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(train_x, train_y, test_x, test_y): images (n, ...) of any number type, labels (n,) of whole numbers."""
+        raise NotImplementedError
+
+    @property
+    def pool_size(self) -> int:
+        return _table(self).pool
+
+    @property
+    def resolution(self) -> float:
+        return 1 / len(_table(self).test_labels)
+
+    @property
+    def labels(self) -> int:
+        return _table(self).classes
+
+    def drawn(self, rng, nature=None):
+        table = {
+            name: value.to(rng.device) if isinstance(value, Tensor) else value
+            for name, value in vars(_table(self)).items()
+        }
+        return self.holding(**table, batch=rng.batch, questions=rng.at("questions"))
+
+    def ask(self, n, rng):
+        return self.truth.images[_deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))]
+
+    def identity(self, x: Tensor) -> Tensor:
+        """Which image each question is, (R, n) int64: training images from 0, held-out ones from ``pool_size``.
+
+        Equal images go by one number, the lowest.  Found by a 64-bit hash of the content; an image that is neither in
+        the pool nor held out has no true label here and is refused.
+        """
+        hashes = _hashes(x.reshape(-1, x.shape[-1]), self.truth.keys)
+        place = torch.searchsorted(self.truth.hashes, hashes).clamp_max(len(self.truth.hashes) - 1)
+        strange = (self.truth.hashes[place] != hashes).sum()
+        if strange:
+            raise Unfit(
+                f"{int(strange)} questions are none of the images of {self.title()}, so that their true label is not "
+                "known; ask about its images as they are"
+            )
+        return self.truth.ids[place].reshape(x.shape[:-1])
+
+    def answer(self, x, rng):
+        return self._label(x)
+
+    def expect(self, x):
+        return torch.nn.functional.one_hot(self._label(x), self.truth.classes).double()
+
+    def verify(self, x, y):
+        return y == self._label(x)
+
+    def judge(self, teacher, rng):
+        wrong = (self._given(teacher) != self.truth.test_labels).double()
+        by_class = wrong @ self.truth.per_class  # (R, C), of classes that are held out at all
+        return {
+            "error_rate": wrong.mean(-1),
+            "error_rarest_class": by_class[..., self.truth.rarest],
+            "error_worst_class": by_class.amax(-1),
+        }
+
+    def describe(self, teacher):
+        given, classes = self._given(teacher), self.truth.classes
+        share = torch.stack([(given == c).double().mean(-1) for c in range(classes)], -1)
+        return {
+            "label_entropy": torch.special.entr(share).sum(-1),
+            "rarest_class_share": share[..., self.truth.rarest],
+            "classes_given": (share > 0).double().mean(-1),
+        }
+
+    def _label(self, x: Tensor) -> Tensor:
+        return self.truth.labels[self.identity(x)]
+
+    def _given(self, teacher: Teacher) -> Tensor:
+        """The teacher's label for each held-out image, (R, m) int64."""
+        tests, batch = self.truth.images[self.truth.pool :], self.truth.batch
+        rows = max(1, BUDGET // (8 * tests.shape[-1] * max(1, int(np.prod(batch)))))
+        labels = []
+        for x in tests.split(rows):
+            scores = teacher.expect(x.expand(*batch, *x.shape))  # (R, rows, C)
+            if tuple(scores.shape[:-1]) != (*batch, len(x)):
+                raise Unfit(
+                    f"{type(teacher).__name__}.expect returned shape {tuple(scores.shape)}; scores of classes were "
+                    f"due, {(*batch, len(x), self.truth.classes)}"
+                )
+            labels.append(scores.argmax(-1))  # a missing column is never the largest, as if it were -inf
+        return torch.cat(labels, -1)
+
+
+@lru_cache(maxsize=2)
+def _table(data: LabelledImages) -> SimpleNamespace:
+    """All images of a generator, training ones first, with what is needed to find them again; read once."""
+    train_x, train_y, test_x, test_y = data.images()
+    pool, labels = len(train_y), torch.from_numpy(np.concatenate([train_y, test_y]).astype(np.int64))
+    values = train_x.reshape(-1)
+    mean = float(values.mean(dtype=np.float64))
+    square = float(np.einsum("i,i->", values, values, dtype=np.float64, casting="unsafe")) / values.size
+    images = torch.from_numpy(np.concatenate([train_x, test_x]).reshape(len(labels), -1).astype(np.float32))
+    images.sub_(mean).div_(max(square - mean**2, 0.0) ** 0.5 or 1.0)
+
+    keys = _keys(images.shape[-1])
+    hashes, order = _hashes(images, keys).sort(stable=True)
+    first = torch.searchsorted(hashes, hashes)  # equal images stand side by side, the lowest number in front
+    test_labels, classes = labels[pool:], int(labels.max()) + 1
+    counts = torch.bincount(labels[:pool], minlength=classes)
+    held_out = torch.bincount(test_labels, minlength=classes)
+    return SimpleNamespace(
+        images=images,  # (pool + m, pixels) float32
+        labels=labels,  # (pool + m,) int64
+        pool=pool,
+        test_labels=test_labels,  # (m,)
+        classes=classes,
+        rarest=int(torch.where(held_out > 0, counts, pool + 1).argmin()),
+        per_class=torch.nn.functional.one_hot(test_labels, classes).double() / held_out.clamp_min(1),  # (m, C)
+        keys=keys,
+        hashes=hashes,
+        ids=order[first],
+    )
+
+
+def _keys(pixels: int) -> Tensor:
+    """Fixed odd 64-bit factors, one per pixel."""
+    halves = Stream(0, "image-hash").integers(2**31, pixels, 2)
+    return (halves[:, 0] << 33) | (halves[:, 1] << 1) | 1
+
+
+def _hashes(x: Tensor, keys: Tensor) -> Tensor:
+    """A 64-bit hash of each row of ``x (N, pixels)``: its float32 bits times the keys, summed modulo 2^64."""
+    words = x.float().contiguous().view(torch.int32)
+    rows = max(1, BUDGET // (8 * x.shape[-1]))
+    return torch.cat([(chunk * keys).sum(-1) for chunk in words.split(rows)]) if len(x) else keys.new_empty(0)
+
+
+def _deal(n: int, pool: int, rng: Stream) -> Tensor:
+    """``n`` numbers of a pool, (R, n) int64, in passes without repetition; the first k do not depend on n."""
+    return torch.cat(list(_passes(n, pool, rng)), -1)
+
+
+def _passes(n: int, pool: int, rng: Stream) -> Iterator[Tensor]:
+    for done in range(0, max(n, 1), pool):
+        luck, many = rng.uniform(pool), min(pool, n - done)
+        # the smallest of a pass in their order: a sort where most are wanted, cheaper where few are
+        yield luck.argsort(-1)[..., :many] if 4 * many > pool else luck.topk(many, -1, largest=False).indices

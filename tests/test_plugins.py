@@ -1,0 +1,407 @@
+"""Every registered plugin, in every variant, against the whole conformance kit; and the kit against broken plugins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.generators.linear import Linear
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
+
+from collapse_bench.cell import written
+from collapse_bench.checks import CheckFailure, Outcome, checks_of, outcomes, variants
+from collapse_bench.corpus import Corpus
+from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.gaussians import GaussianTeacher
+from collapse_bench.nouns import Mitigation, Model, Protocol, param
+from collapse_bench.registry import KINDS, registry
+
+CASES = [
+    pytest.param(check, id=f"{kind} {written(noun)}: {name}")
+    for kind in KINDS
+    for cls in registry().classes[kind].values()
+    for noun in variants(cls)
+    for name, check in checks_of(kind, noun)
+]
+
+
+@pytest.mark.parametrize("check", CASES)
+def test_plugin(check):
+    try:
+        check()
+    except Unfit as reason:
+        pytest.skip(str(reason))
+
+
+def test_no_installed_plugin_is_broken():
+    assert [(plugin.module, plugin.error) for plugin in registry().broken] == []
+
+
+# -- the kit finds what is broken -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NoReplicates(Gaussian):
+    def ask(self, n, rng):
+        return torch.empty(n, 0)
+
+
+@dataclass(frozen=True)
+class AnswersShort(Gaussian):
+    def answer(self, x, rng):
+        return super().answer(x, rng)[..., :1, :]
+
+
+@dataclass(frozen=True)
+class MeanOfAll(Gaussian):
+    def judge(self, teacher, rng):
+        return {"w2": super().judge(teacher, rng)["w2"].mean()}
+
+
+@dataclass(frozen=True)
+class NoPrimary(Gaussian):
+    primary = "loss"
+
+
+@dataclass(frozen=True)
+class Negative(Gaussian):
+    def judge(self, teacher, rng):
+        return {"w2": super().judge(teacher, rng)["w2"] - 1e-3}
+
+
+@dataclass(frozen=True)
+class RowsLast(Gaussian):
+    def answer(self, x, rng):
+        return rng.normal(self.d, x.shape[-2]).mT.double()
+
+
+@dataclass(frozen=True)
+class CentredOverSeeds(Gaussian):
+    def answer(self, x, rng):
+        y = super().answer(x, rng)
+        return y - y.mean()
+
+
+@dataclass(frozen=True)
+class GlobalNoise(Gaussian):
+    def observe(self, y, rng):
+        return y + torch.randn(y.shape)
+
+
+@dataclass(frozen=True)
+class OneTruth(Gaussian):
+    def drawn(self, rng, nature=None):
+        return self.holding(teacher=GaussianTeacher(torch.zeros(*rng.batch, 2).double(), torch.eye(2).double()))
+
+    def judge(self, teacher, rng):
+        return {"w2": (teacher.spread()[0] ** 2).sum(-1)}
+
+
+@dataclass(frozen=True)
+class Upside(Gaussian):
+    resolution = 0.0
+
+    def judge(self, teacher, rng):
+        return {"w2": 10 - super().judge(teacher, rng)["w2"]}
+
+
+@dataclass(frozen=True)
+class TruthEaten(Gaussian):
+    def answer(self, x, rng):
+        self.truth.teacher.mean.add_(1)
+        return super().answer(x, rng)
+
+    def drawn(self, rng, nature=None):
+        twin = super().drawn(rng)
+        twin.truth.mean = twin.truth.teacher.mean
+        return twin
+
+
+@dataclass(frozen=True)
+class OtherSize(Gaussian):
+    def sufficient(self, n, rng):
+        return super().sufficient(n - 1, rng)
+
+
+@dataclass(frozen=True)
+class OtherLaw(Gaussian):
+    def sufficient(self, n, rng):
+        mean, factor = self.spread()
+        return GaussianTeacher(mean, 1.5 * factor).sufficient(n, rng)
+
+
+@dataclass(frozen=True)
+class WavesThrough(Linear):
+    def verify(self, x, y):
+        return torch.ones_like(y, dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class LeakyPool(Linear):
+    pool_size = 7
+
+    def identity(self, x):
+        return torch.arange(x.shape[-2]).expand(x.shape[:-1])
+
+
+@dataclass(frozen=True)
+class Describes(Gaussian):
+    def describe(self, teacher):
+        return {"mean": teacher.spread()[0]}
+
+
+@dataclass(frozen=True)
+class OddField(Gaussian):
+    table: dict = field(default_factory=dict)
+    kinds = "density"
+
+
+@dataclass(frozen=True)
+class Blind(GaussianFit):
+    """Reads rows as if each counted once."""
+
+    def fit(self, corpus, rng, before=None):
+        y = corpus.y.double()
+        centred = y - y.mean(-2, keepdim=True)
+        factor = torch.linalg.cholesky(centred.mT @ centred / (corpus.n - 1))
+        return GaussianTeacher(y.mean(-2), factor)
+
+
+@dataclass(frozen=True)
+class CountBlind(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        return super().fit(Corpus.of(corpus.x, corpus.y, corpus.batch, weight=corpus.weight), rng)
+
+
+@dataclass(frozen=True)
+class SizeBlind(GaussianFit):
+    """Divides by the number of rows, those of weight zero included."""
+
+    def fit(self, corpus, rng, before=None):
+        teacher = super().fit(corpus, rng)
+        return GaussianTeacher(
+            teacher.mean, teacher.factor * (corpus.moments().weight / corpus.n).sqrt()[..., None, None]
+        )
+
+
+@dataclass(frozen=True)
+class MixesReplicates(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        teacher = super().fit(corpus, rng)
+        return GaussianTeacher(teacher.mean + 0 * teacher.mean + teacher.mean.mean(), teacher.factor)
+
+
+@dataclass(frozen=True)
+class Eats(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        corpus.parts[0].y.mul_(1)
+        return super().fit(corpus, rng)
+
+
+@dataclass(frozen=True)
+class EatsBefore(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        if before is not None:
+            before.mean.add_(1)
+        return super().fit(corpus, rng)
+
+
+@dataclass(frozen=True)
+class GlobalSeed(Model):
+    """Written for one run, and noisy by a generator that is not its own."""
+
+    kinds = ("density",)
+
+    def fit(self, corpus, rng, before=None):
+        teacher = GaussianFit().fit(corpus, rng)
+        return GaussianTeacher(teacher.mean + torch.randn(teacher.mean.shape), teacher.factor)
+
+
+@dataclass(frozen=True)
+class FlatDensity(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        return _Flat(*super().fit(corpus, rng).spread())
+
+
+class _Flat(GaussianTeacher):
+    def logp(self, x, y):
+        return super().logp(x, y)[..., 0]
+
+
+@dataclass(frozen=True)
+class Forgets(Mitigation):
+    def curate(self, corpus, taps):
+        corpus.reweighted(torch.ones(()))
+
+
+@dataclass(frozen=True)
+class HalfRow(Mitigation):
+    def size(self, n, t):
+        return n / 2
+
+
+@dataclass(frozen=True)
+class EatsLesson(Mitigation):
+    def curate(self, corpus, taps):
+        corpus.parts[0].y.mul_(0.5)
+        return corpus
+
+
+@dataclass(frozen=True)
+class QuantileOverSeeds(Mitigation):
+    def curate(self, corpus, taps):
+        far = (
+            corpus.y.flatten(len(corpus.batch) + 1).abs().double().amax(-1)
+            if corpus.y.ndim > len(corpus.batch) + 1
+            else corpus.y.abs()
+        )
+        return corpus.reweighted((far <= far.double().mean()).double())
+
+
+@dataclass(frozen=True)
+class GlobalDice(Mitigation):
+    def curate(self, corpus, taps):
+        return corpus.reweighted(torch.as_tensor(np.random.rand(corpus.n)))
+
+
+@dataclass(frozen=True)
+class EatsTeacher(Mitigation):
+    kinds = ("density",)
+
+    def steer(self, teacher, taps):
+        teacher.factor.mul_(1.5)
+        return teacher
+
+
+@dataclass(frozen=True)
+class TakesOthersNumbers(Mitigation):
+    def curate(self, corpus, taps):
+        stranger = taps.by("Onlooker").rng
+        stranger.uniform(3)
+        return corpus
+
+
+@dataclass(frozen=True)
+class HalfLesson(Protocol):
+    def compose(self, taps, memory):
+        return taps.synthetic(taps.n // 2), None
+
+
+@dataclass(frozen=True)
+class CorpusAlone(Protocol):
+    def compose(self, taps, memory):
+        return taps.synthetic(taps.n)
+
+
+@dataclass(frozen=True)
+class RemembersInItself(Protocol):
+    pool: list = field(default_factory=list)
+
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n)
+        self.pool.append(fresh)
+        return fresh.edited(y=fresh.y + len(self.pool)), None
+
+
+@dataclass(frozen=True)
+class EatsMemory(Protocol):
+    def compose(self, taps, memory):
+        if memory is not None:
+            memory.y.mul_(0.5)
+        fresh = taps.synthetic(taps.n)
+        return fresh, fresh
+
+
+@dataclass(frozen=True)
+class Photocopier(Protocol):
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n // 2)
+        return fresh + fresh, None
+
+
+class Fussy:
+    """A value whose copy is not its equal."""
+
+
+@dataclass(frozen=True)
+class Unpicklable(Mitigation):
+    value: object = param(Fussy(), "anything")
+
+
+BROKEN = [
+    ("generator", NoReplicates, "asks and answers in shape, replicates (2,)", "at least one more dimension"),
+    ("generator", AnswersShort, "asks and answers in shape, replicates ()", "in front was due"),
+    ("generator", MeanOfAll, "judges in shape, replicates (2,)", ".mean(-1)"),
+    ("generator", NoPrimary, "judges in shape, replicates ()", "primary loss"),
+    ("generator", Negative, "judges in shape, replicates ()", "must be >= 0"),
+    ("generator", RowsLast, "first rows do not depend on how many are asked for", "rows first"),
+    ("generator", CentredOverSeeds, "seed alone equals seed among others", "alone draws other numbers"),
+    ("generator", GlobalNoise, "draws from its stream alone", "global generator"),
+    ("generator", OneTruth, "different seeds have different truths", "same truth for every seed"),
+    ("generator", Upside, "nature has the lowest loss", "lower is better"),
+    ("generator", TruthEaten, "inputs untouched", "in place"),
+    ("generator", OtherSize, "both samplers follow one law", "weigh [39.0]"),
+    ("generator", OtherLaw, "both samplers follow one law", "standard errors"),
+    ("generator", WavesThrough, "verifies its own answers", "does it look at x?"),
+    ("generator", LeakyPool, "names the items of its pool", "outside [0, 7)"),
+    ("generator", Describes, "describes in shape", "describe returned mean"),
+    ("generator", OddField, "is read as it is written", "a tuple of one needs its comma"),
+    ("model", Blind, "zero weight equals absent, on gaussian(d=2)", "weight 0"),
+    ("model", Blind, "weight two equals twice, on gaussian(d=2)", "row of weight 2"),
+    ("model", CountBlind, "count two equals twice, on gaussian", "row of count 2"),
+    ("model", SizeBlind, "zero weight equals absent, on gaussian", "never as corpus.n"),
+    ("model", MixesReplicates, "native equals loop, on gaussian(d=2)", "mix no replicates"),
+    ("model", MixesReplicates, "replicate shapes agree, on gaussian(d=2)", "same run alone"),
+    ("model", Eats, "inputs untouched, on gaussian", "in place"),
+    ("model", EatsBefore, "inputs untouched, on gaussian", "`before`"),
+    ("model", GlobalSeed, "fit twice is fit once, on gaussian", "never torch.rand"),
+    ("model", FlatDensity, "replicate shapes agree, on gaussian", "[..., None]"),
+    ("mitigation", Forgets, "returns the noun it was given, density", "is a return missing?"),
+    ("mitigation", HalfRow, "returns the noun it was given, density", "round it"),
+    ("mitigation", EatsLesson, "inputs untouched, density", "in place"),
+    ("mitigation", QuantileOverSeeds, "replicate shapes agree, density", "dim -1"),
+    ("mitigation", GlobalDice, "draws from its stream alone, density", "taps.rng"),
+    ("mitigation", EatsTeacher, "inputs untouched, density", "steer changed the teacher"),
+    ("mitigation", TakesOthersNumbers, "does not shift others' draws, density", "shifts the numbers"),
+    ("mitigation", Unpicklable, "is read as it is written", "pickling"),
+    ("protocol", HalfLesson, "right number of rows, density", "taps.n rows in all"),
+    ("protocol", CorpusAlone, "right number of rows, density", "(corpus, memory)"),
+    ("protocol", RemembersInItself, "memory survives pickling, density", "nothing in the protocol itself"),
+    ("protocol", EatsMemory, "what was handed out stays untouched, density", "in place"),
+    ("protocol", Photocopier, "every row is on the ledger, density", "taps.synthetic alone"),
+]
+
+
+@pytest.mark.parametrize(("kind", "cls", "name", "words"), BROKEN, ids=lambda v: getattr(v, "__name__", None))
+def test_kit_finds(kind, cls, name, words):
+    check = dict(checks_of(kind, cls))[name]
+    with pytest.raises(CheckFailure) as failure:
+        check()
+    assert words in str(failure.value)
+
+
+def test_outcomes_raise_nothing():
+    @dataclass(frozen=True)
+    class Explodes(Mitigation):
+        def curate(self, corpus, taps):
+            raise ZeroDivisionError("bang")
+
+    found = list(outcomes("mitigation", Explodes))
+    assert Outcome("runs in the loop, density", "failed", "ZeroDivisionError: bang") in found
+    assert {outcome.status for outcome in outcomes("generator", Gaussian)} == {"passed", "skipped"}
+
+
+def test_checks_of_wrong_kind():
+    with pytest.raises(UsageError, match="is not a Model"):
+        list(checks_of("model", Gaussian))
+    with pytest.raises(UsageError, match="known: generator"):
+        list(checks_of("mode", Gaussian))
+
+
+def test_every_kind_of_data_has_a_generator_and_a_model():
+    kinds = {cls.kind for cls in registry().classes["generator"].values()}
+    for kind in kinds:
+        assert any(kind in (m.kinds or ()) for m in registry().classes["model"].values()), kind
