@@ -94,6 +94,7 @@ class Corpus:
                     f"{name} has shape {tuple(value.shape)}; a corpus of replicates {batch} and {n} rows wants "
                     f"{(*batch, n)} in front"
                 )
+        weight = weight if weight is None else weight.double()
         return cls((Part(x, y, weight, count, origin),), batch, labels=labels)
 
     @classmethod

@@ -160,8 +160,8 @@ class Stream:
         self._calls += 1
         out, missing, turn = None, None, 0
         while out is None or missing.any():
-            x = base._normal(df.size * 4).reshape(-1, df.size, 4).astype(np.float64)
-            u = base._uniform(df.size * 4).reshape(-1, df.size, 4)
+            x = base._normal(df.size * 4).reshape(self._first.size, df.size, 4).astype(np.float64)
+            u = base._uniform(df.size * 4).reshape(self._first.size, df.size, 4)
             v = (1 + c * x) ** 3
             with np.errstate(invalid="ignore", divide="ignore"):
                 good = (v > 0) & (np.log(u) < 0.5 * x * x + d * (1 - v + np.log(v)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 
 import numpy as np
@@ -89,13 +90,19 @@ def test_calibrated_on_one_set_of_chains_nature_is_near_1_on_another():
 
 
 def test_a_chain_is_clipped_below_at_minus_3_and_not_above():
-    s = np.full((3, 12), 0.0)
-    s[:, 0], s[:, 1] = -1e2, 5.0
+    s = np.zeros((3, 12))
+    s[:, 0], s[:, 1] = -1e2, 2.0
     scores = score(frame({"wild": s}, THREE), THREE)
-    h = scores.chains.loc["wild"]
-    assert h.loc[("all", 0)] == -3
-    assert h.loc[("all", 1)] == pytest.approx((GAP * 5 - max(0, GAP * 5)) / GAP + 5, abs=0.1) or h.loc[("all", 1)] < 5
-    assert row(scores, "wild")["S"] == pytest.approx(h.mean())
+    h = scores.chains.loc["wild", "all"]
+    assert h[:3].tolist() == pytest.approx([-3, 2, 0], abs=1e-9)
+    assert row(scores, "wild")["S"] == pytest.approx(-1 / 12)
+
+
+def test_an_estimate_below_0_counts_as_0():
+    losses = frame({"lucky": np.zeros((3, 12)), "exact": np.zeros((3, 12))}, THREE)
+    exact = losses["entry"] != "none"
+    scores = score(losses.assign(loss=losses["loss"].mask(exact, 0.0).mask(losses["entry"] == "lucky", -5.0)), THREE)
+    assert row(scores, "lucky")["S"] == row(scores, "exact")["S"] == pytest.approx(-math.log(FLOOR) / GAP)
 
 
 def test_a_loss_in_nats_is_its_own_logarithm():
@@ -340,17 +347,15 @@ def test_overlaps_do_not_chain():
     """a ~ b and b ~ c, but c is worse than a: the tier ends before c (rule 7)."""
     noise = np.random.default_rng(7).normal(0, 1, (5, 3, 32))
     noise -= noise.mean(-1, keepdims=True)
-    scores = score(frame({name: noise[i] - 0.42 * i for i, name in enumerate("abcde")}, THREE), THREE)
+    scores = score(frame({name: noise[i] - 0.3 * i for i, name in enumerate("abcde")}, THREE), THREE)
     assert scores.rows["tier"].dropna().tolist() == [1, 1, 2, 2, 3]
 
 
 def test_controls_hold_no_rank_and_do_not_make_the_board_larger():
     planted = ladder(0.5, 0.45)
     alone = score(frame(planted, THREE), THREE)
-    more = frame(
-        {**planted, **dict(zip(("nature", "frozen", "real-only"), ladder(1, 0.2, 0.45, seed=8).values()))}, THREE
-    )
-    scores = score(more, THREE)
+    nature, frozen, real_only = ladder(1, 0.2, 0.45, seed=8).values()
+    scores = score(frame({**planted, "nature": nature, "frozen": frozen, "real-only": real_only}, THREE), THREE)
     for name in planted:
         assert row(scores, name)[["tier", "rank", "p_above"]].equals(row(alone, name)[["tier", "rank", "p_above"]])
     controls = scores.rows[scores.rows["control"]]
@@ -486,8 +491,6 @@ def test_any_mess_of_statuses_is_scored_without_a_warning(data):
 
 def test_a_large_board_is_quick():
     """50 rows x 100 tasks x 64 chains, in about a second; the mark is generous."""
-    import time
-
     tasks = suite(*(f"family {k % 8}" for k in range(100)), block="all")
     rng = np.random.default_rng(9)
     losses = frame({f"m{i}": 0.3 + 0.02 * i + rng.normal(0, 0.3, (100, 64)) for i in range(50)}, tasks)
@@ -557,7 +560,7 @@ def test_intervals_cover_where_none_varies_too():
     """Each board a call of its own, with noise of `none` that all its tasks share."""
     tasks, hits = suite("a", "b", block="all"), []
     rng = np.random.default_rng(11)
-    for _ in range(300):
+    for _ in range(400):
         none = correlated(rng, 1, 2, 12)[0]
         s = 0.3 + correlated(rng, 1, 2, 12)[0] + none / GAP
         entry = row(score(frame({"entry": s}, tasks, none), tasks), "entry")
@@ -592,16 +595,19 @@ def test_a_pair_of_equals_is_called_different_in_5_percent():
 
 
 def test_a_board_of_six_equals_splits_in_5_percent():
-    scores = many_boards(0.3 + correlated(np.random.default_rng(16), 6 * BOARDS, 1), suite("a"), 6)
+    """5.4 % in 16,000 boards: each pair has a variance of its own, where Tukey thought of one for all."""
+    scores = many_boards(0.3 + correlated(np.random.default_rng(20), 6 * BOARDS, 1), suite("a"), 6)
     assert scores.rows.query("ranked").groupby("track")["tier"].max().gt(1).mean() <= 0.06
 
 
-def test_an_improvement_of_one_sd_is_found():
-    """One row of six is better by one sd of its h: alone in the first tier in four boards of five, at 32 chains."""
-    s = correlated(np.random.default_rng(17), 6 * 500, 1)
-    s[::6] += s.std()
-    rows = many_boards(s, suite("a"), 6).rows.query("ranked")
+@pytest.mark.parametrize(("size", "sd"), [(2, 1.0), (6, math.sqrt(2))])
+def test_an_improvement_of_one_sd_is_found(size, sd):
+    """One row is better by one sd: of its h in a pair, of a pair's difference in a board of six.  At 32 chains it stands
+    alone in the first tier in four boards of five."""
+    s = correlated(np.random.default_rng(17), size * 400, 1)
+    s[::size] += sd * s.std()
+    rows = many_boards(s, suite("a"), size).rows.query("ranked")
     first = rows[rows["tier"] == 1].groupby("track")["entry"].agg(list)
-    found = [len(names) == 1 and int(names[0][1:]) % 6 == 0 for names in first]
-    assert len(found) == 500
+    found = [len(names) == 1 and int(names[0][1:]) % size == 0 for names in first]
+    assert len(found) == 400
     assert np.mean(found) >= 0.8

@@ -1,0 +1,469 @@
+"""What a pupil reads: sums equal plain numpy, joining equals concatenation, weights keep their promises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from collapse_bench import corpus as corpora
+from collapse_bench.corpus import Corpus, Moments
+from collapse_bench.errors import Unfit
+from collapse_bench.gaussians import GaussianTeacher
+from collapse_bench.ledger import Ledger
+from collapse_bench.streams import Stream
+from collapse_bench.taps import Taps
+
+K = 4  # classes of integer answers
+BATCHES = [(), (1,), (3,), (2, 2)]
+ROWS, EITHER = st.integers(1, 6), st.booleans()
+
+
+@st.composite
+def corpus_of(draw, batch=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=None):
+    """A corpus of one part: y in R^2, in R, or in {0 .. K-1}; questions of width 0 or 2."""
+    batch = draw(st.sampled_from(BATCHES)) if batch is None else batch
+    kind = kind or draw(st.sampled_from(["plane", "line", "class"]))
+    n, rng = draw(rows), np.random.default_rng(draw(st.integers(0, 10**6)))
+    shape = (*batch, n)
+    y = {
+        "plane": lambda: rng.normal(size=(*shape, 2)),
+        "line": lambda: rng.normal(size=shape),
+        "class": lambda: rng.integers(0, K, shape),
+    }[kind]()
+    x = rng.normal(size=(*shape, 0 if kind == "plane" else 2))
+    weight = torch.tensor(rng.integers(0, 5, shape) / 2) if draw(weights) else None
+    count = torch.tensor(rng.integers(0, 4, shape)) if draw(counts) else None
+    return Corpus.of(torch.tensor(x), torch.tensor(y), batch, weight, count, origin=draw(st.integers(0, 3)), labels=K)
+
+
+@st.composite
+def several(draw, least=2, most=4, **how):
+    """Corpora that can be joined."""
+    batch, kind = draw(st.sampled_from(BATCHES)), draw(st.sampled_from(["plane", "line", "class"]))
+    return [draw(corpus_of(batch=batch, kind=kind, **how)) for _ in range(draw(st.integers(least, most)))]
+
+
+def runs(corpus: Corpus):
+    """The replicates one by one, as plain numpy: (x, y, weight, count)."""
+    batch = len(corpus.batch)
+    values = (corpus.x, corpus.y, corpus.weight, corpus.count)
+    yield from zip(*(v.flatten(0, batch - 1).numpy() if batch else v[None].numpy() for v in values), strict=True)
+
+
+def plain_moments(x, y, weight, count):
+    """Weight, mean and scatter of the rows [x, y], each row written out."""
+    z = np.concatenate([x.reshape(len(y), -1), y.reshape(len(y), -1).astype(float)], 1)
+    w = weight * count
+    mean = (w[:, None] * z).sum(0) / w.sum() if w.sum() else np.zeros(z.shape[1])
+    scatter = sum(
+        (wi * np.outer(row - mean, row - mean) for wi, row in zip(w, z, strict=True)), np.zeros((z.shape[1],) * 2)
+    )
+    return w.sum(), mean, scatter
+
+
+def close(a, b, tolerance=1e-9):
+    a, b = (torch.as_tensor(v, dtype=torch.float64) for v in (a, b))
+    torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+def same_sums(left: Corpus, right: Corpus):
+    for name in ("weight", "mean", "scatter"):
+        mine, theirs = getattr(left.moments(), name), getattr(right.moments(), name)
+        if name == "mean":  # of no weight at all, a mean may be anything
+            some = (left.moments().weight > 0)[..., None]
+            mine, theirs = torch.where(some, mine, 0.0), torch.where(some, theirs, 0.0)
+        close(mine, theirs)
+    close(left.mass, right.mass)
+    close(left.effective_size, right.effective_size)
+
+
+def same_rows(left: Corpus, right: Corpus):
+    for name in ("x", "y", "weight", "count"):
+        assert torch.equal(getattr(left, name), getattr(right, name)), name
+    assert torch.equal(left._origin(), right._origin())
+
+
+# -- sums -----------------------------------------------------------------------------------------------------------
+
+
+@given(corpus_of())
+def test_moments_equal_plain_numpy(corpus):
+    sums, p = corpus.moments(), corpus.moments().mean.shape[-1]
+    for r, run in enumerate(runs(corpus)):
+        weight, mean, scatter = plain_moments(*run)
+        close(sums.weight.reshape(-1)[r], weight)
+        close(sums.mean.reshape(-1, p)[r], mean)
+        close(sums.scatter.reshape(-1, p, p)[r], scatter)
+
+
+@given(corpus_of())
+def test_sizes_equal_plain_numpy(corpus):
+    for r, (_, _, weight, count) in enumerate(runs(corpus)):
+        total, squares = (weight * count).sum(), (weight**2 * count).sum()
+        close(corpus.mass.reshape(-1)[r], float(total))
+        close(corpus.effective_size.reshape(-1)[r], total**2 / squares if squares else 0.0)
+    close(corpus.multiplicity, corpus.weight * corpus.count)
+
+
+@given(corpus_of(kind="class"))
+def test_tally_equals_plain_numpy(corpus):
+    tally = corpus.tally(K).reshape(-1, K)
+    for r, (_, y, weight, count) in enumerate(runs(corpus)):
+        close(tally[r], np.bincount(y, weights=weight * count, minlength=K))
+
+
+@given(corpus_of(weights=st.just(False), counts=st.just(True)))
+def test_counts_equal_rows_written_out(corpus):
+    for r, (x, y, _, count) in enumerate(runs(corpus)):
+        flat = Corpus.of(*(torch.tensor(np.repeat(v, count, 0)) for v in (x, y)), ())
+        p = corpus.moments().mean.shape[-1]
+        close(corpus.mass.reshape(-1)[r], flat.mass)
+        if count.sum():
+            close(corpus.moments().mean.reshape(-1, p)[r], flat.moments().mean)
+            close(corpus.moments().scatter.reshape(-1, p, p)[r], flat.moments().scatter)
+
+
+def test_moments_of_narrow_rows_far_from_zero():
+    """Rows at 1e8 with a spread of 1e-3 keep their variance: sums are taken about the mean, also across parts."""
+    rng = np.random.default_rng(0)
+    rows = torch.tensor(1e8 + 1e-3 * rng.normal(size=(4, 50, 1)))
+    joined = Corpus.of(None, rows[0], ())
+    for part in rows[1:]:
+        joined = joined + Corpus.of(None, part, ())
+    variance = float(joined.moments().scatter) / 199
+    assert abs(variance / np.var(rows.flatten().numpy() - 1e8, ddof=1) - 1) < 1e-3
+
+
+def test_about_zero():
+    corpus = Corpus.of(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([5.0, 6.0]), (), torch.tensor([1.0, 0.5]))
+    z = np.array([[1, 2, 5], [3, 4, 6]])
+    close(corpus.moments().about_zero(), np.outer(z[0], z[0]) + 0.5 * np.outer(z[1], z[1]))
+
+
+# -- joining --------------------------------------------------------------------------------------------------------
+
+
+@given(several(least=3, most=3))
+def test_joining_is_associative(parts):
+    a, b, c = parts
+    same_rows((a + b) + c, a + (b + c))
+    same_sums((a + b) + c, a + (b + c))
+
+
+@given(several(rows=st.integers(0, 5)))
+def test_joining_is_concatenation(parts):
+    joined = sum(parts[1:], parts[0])
+    axis = len(joined.batch)
+    whole = Corpus.of(
+        *(torch.cat([getattr(p, name) for p in parts], axis) for name in ("x", "y")),
+        joined.batch,
+        *(torch.cat([getattr(p, name) for p in parts], axis) for name in ("weight", "count")),
+        origin=torch.cat([p._origin() for p in parts], axis),
+    )
+    same_rows(joined, whole)
+    same_sums(joined, whole)
+    assert joined.n == whole.n == sum(p.n for p in parts)
+    if not joined.y.is_floating_point():
+        close(joined.tally(K), whole.tally(K))
+    assert joined.labels == K
+
+
+def test_joining_copies_nothing():
+    a, b = (Corpus.of(None, torch.randn(3, 2), ()) for _ in range(2))
+    assert [part.y.data_ptr() for part in (a + b).parts] == [a.y.data_ptr(), b.y.data_ptr()]
+
+
+def test_joining_needs_equal_replicates():
+    with pytest.raises(ValueError, match="cannot join"):
+        Corpus.of(None, torch.zeros(2, 3, 1), (2,)) + Corpus.of(None, torch.zeros(3, 1), ())
+
+
+@given(several(least=2, most=5), st.lists(st.sampled_from(["moments", "mass", "squares"]), max_size=6))
+def test_folds_remembered_equal_folds_recomputed(parts, asked):
+    """Whatever was asked of the pool while it grew, its sums are those of the rows that it holds."""
+    pool = parts[0]
+    for i, part in enumerate(parts[1:]):
+        what = asked[i] if i < len(asked) else None
+        if what == "moments":
+            pool.moments()
+        elif what == "mass":
+            pool.anonymous(Stream(np.zeros(pool.batch, int))).mass  # noqa: B018
+        elif what == "squares":
+            pool.effective_size  # noqa: B018
+        pool = pool + part
+    same_sums(pool, Corpus(pool.parts, pool.batch))
+
+
+def test_each_part_is_folded_once(monkeypatch):
+    folded = []
+    plain = corpora._moments_of
+    monkeypatch.setattr(corpora, "_moments_of", lambda part, batch: folded.append(part) or plain(part, batch))
+    pool = Corpus.of(None, torch.randn(5, 2), ())
+    for t in range(20):
+        pool.anonymous(Stream(t)).moments()
+        pool = pool + Corpus.of(None, torch.randn(5, 2), ())
+    assert len(folded) == len(set(map(id, folded))) == 20
+
+
+def test_joining_leaves_the_sums_of_both_sides_alone():
+    a, b = Corpus.of(None, torch.randn(5, 2), ()), Corpus.of(None, torch.randn(7, 2), ())
+    a.moments()
+    (a + b).moments()
+    close(a.moments().weight, torch.tensor(5.0).double())
+    close(b.moments().weight, torch.tensor(7.0).double())
+
+
+def test_sums_of_no_rows():
+    empty = Corpus.of(None, torch.zeros(2, 0, 3), (2,))
+    assert empty.moments().mean.shape == (2, 3)
+    assert not empty.moments().weight.any()
+    assert torch.equal(empty.effective_size, torch.zeros(2, dtype=torch.float64))
+    rows = Corpus.of(None, torch.randn(2, 4, 3), (2,))
+    same_sums(empty + rows, rows)
+    same_sums(rows + empty, rows)
+
+
+# -- weights --------------------------------------------------------------------------------------------------------
+
+
+@given(corpus_of(weights=st.just(False)), st.integers(0, 2**20))
+def test_a_filter_is_left_unchanged(corpus, seed):
+    mask = Stream(np.full(corpus.batch, seed)).uniform(corpus.n) < 0.5
+    close(
+        corpus.reweighted(mask).weight, torch.where((corpus.count * mask).sum(-1, keepdim=True) > 0, mask.double(), 0.0)
+    )
+
+
+@given(corpus_of(), st.integers(0, 2**20))
+def test_weights_sum_to_the_effective_size(corpus, seed):
+    factor = Stream(np.full(corpus.batch, seed)).uniform(corpus.n)
+    raw, scaled = corpus.weighted(corpus.weight * factor), corpus.reweighted(factor)
+    close(scaled.mass, raw.effective_size)
+    close(scaled.mass, scaled.effective_size)
+    close(scaled.weight * raw.mass[..., None], raw.weight * scaled.mass[..., None])  # proportions stay
+    for name in ("x", "y", "count"):
+        assert torch.equal(getattr(scaled, name), getattr(corpus, name))
+
+
+def test_reweighting_by_nothing_leaves_nothing():
+    gone = Corpus.of(None, torch.randn(3, 1), ()).reweighted(torch.zeros(3))
+    assert not gone.weight.any()
+    assert gone.effective_size == 0
+
+
+def test_weighting_by_age_leaves_the_variance_unbiased():
+    """ddof = 1 on weights that sum to the effective size; taken raw, the same weights are biased."""
+    R, age = 20_000, torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    rows = Corpus.of(None, Stream(np.arange(R)).normal(8, 1).double(), (R,))
+    factor = (0.5**age).expand(R, 8)
+
+    def z(corpus):
+        variance = GaussianFit(ddof=1).fit(corpus, None).factor[:, 0, 0] ** 2
+        return float((variance.mean() - 1) / (variance.std() / math.sqrt(R)))
+
+    assert abs(z(rows.reweighted(factor))) < 4
+    assert abs(z(rows.weighted(factor))) > 20
+
+
+# -- choosing rows --------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(BATCHES), st.integers(1, 12), st.integers(0, 14), st.integers(0, 2**20), st.booleans())
+def test_keep(batch, N, n, seed, weigh):
+    rng = Stream(seed + np.arange(math.prod(batch)).reshape(batch))
+    mask = rng.at("mask").uniform(N) < 0.5
+    ids = torch.arange(N).expand(*batch, N)
+    own = rng.at("weight").uniform(N) if weigh else None
+    kept = Corpus.of(None, ids, batch, weight=own).keep(mask, n, rng)
+    m = min(n, N)
+    assert kept.y.shape == (*batch, m)
+    passed = mask.gather(-1, kept.y)
+    assert torch.equal(passed.sum(-1), mask.sum(-1).clamp_max(m))  # as many accepted rows as there are
+    assert (passed.long().diff(dim=-1) <= 0).all()  # and they stand first
+    due = torch.ones(()).double() if own is None else own.gather(-1, kept.y)
+    assert torch.equal(kept.weight, passed * due)
+    ranked = kept.y.sort(-1).values
+    assert (ranked.diff(dim=-1) > 0).all()  # none twice
+
+
+@given(corpus_of(counts=st.just(True)), st.integers(0, 12), st.integers(0, 2**20))
+def test_keep_and_sample_with_counts(corpus, n, seed):
+    rng = Stream(np.full(corpus.batch, seed))
+    mask = rng.at("mask").uniform(corpus.n) < 0.5
+    for chosen, there in ((corpus.keep(mask, n, rng), corpus.count * mask), (corpus.sample(n, rng), corpus.count)):
+        assert (chosen.count <= there).all()
+        assert torch.equal(chosen.count.sum(-1), there.sum(-1).clamp_max(n))
+        assert torch.equal(chosen.weight, corpus.weight)
+
+
+@given(st.sampled_from(BATCHES), st.integers(1, 12), st.integers(0, 14), st.integers(0, 2**20))
+def test_sample_never_repeats_a_row(batch, N, n, seed):
+    rng = Stream(seed + np.arange(math.prod(batch)).reshape(batch))
+    drawn = Corpus.of(None, torch.arange(N).expand(*batch, N), batch).sample(n, rng)
+    assert drawn.n == min(n, N)
+    assert (drawn.y.sort(-1).values.diff(dim=-1) > 0).all()
+    assert drawn.unit
+
+
+@pytest.mark.parametrize("how", ["keep", "sample"])
+def test_every_row_has_the_same_chance(how):
+    R, N, n = 20_000, 6, 2
+    ids, rng = Corpus.of(None, torch.arange(N).expand(R, N), (R,)), Stream(np.arange(R))
+    mask = torch.tensor([True, True, False, True, True, True]).expand(R, N)
+    drawn = ids.keep(mask, n, rng) if how == "keep" else ids.sample(n, rng)
+    seen = torch.bincount(drawn.y[drawn.weight > 0], minlength=N)[mask[0] if how == "keep" else slice(None)]
+    # without replacement within a chain, so the variance is a little below the binomial's
+    assert stats.chisquare(seen.numpy()).pvalue > 1e-4
+
+
+def test_counted_rows_are_drawn_as_rows_are():
+    """Of 5 and 15 equal rows, n = 4: the counts follow the law of drawing single rows."""
+    R = 20_000
+    counted = Corpus.of(None, torch.tensor([0, 1]).expand(R, 2), (R,), count=torch.tensor([5, 15]).expand(R, 2))
+    drawn = counted.sample(4, Stream(np.arange(R))).count[:, 0]
+    observed = torch.bincount(drawn, minlength=5).numpy()
+    due = R * stats.hypergeom(20, 5, 4).pmf(np.arange(5))
+    assert stats.chisquare(observed, due).pvalue > 1e-4
+
+
+# -- provenance and order -------------------------------------------------------------------------------------------
+
+
+def taps_at(t: int) -> Taps:
+    rng = Stream([1, 2])
+    data = Gaussian(d=2).drawn(rng.at("truth"))
+    return Taps(data, data, None, t, 5, rng.at("generation", t), rng, Ledger())
+
+
+def test_origin_is_refused_where_it_is_hidden():
+    taps = taps_at(3)
+    corpus = taps.real(3) + taps.synthetic(2, of=GaussianTeacher(torch.zeros(2, 2).double(), torch.eye(2).double()))
+    assert torch.equal(corpus.origin, torch.tensor([0, 0, 0, 3, 3]).expand(2, 5))
+    hidden = corpus.anonymous(Stream([5, 6]))
+    derived = (
+        hidden,
+        hidden[0],
+        hidden + taps.real(1),
+        taps.real(1) + hidden,
+        hidden.edited(y=hidden.y + 1),
+        hidden.weighted(torch.ones(2, 5)),
+        hidden.reweighted(torch.ones(2, 5)),
+        hidden.sample(2, taps.rng),
+        hidden.sample(9, taps.rng),
+        hidden.keep(torch.ones(2, 5, dtype=torch.bool), 3, taps.rng),
+    )
+    for made in derived:
+        with pytest.raises(Unfit, match=r"taps\.provenance"):
+            made.origin  # noqa: B018
+    assert torch.equal(taps.provenance(hidden).sort(-1).values, corpus.origin)
+    assert taps.ledger.total("provenance_lookups") == 5
+
+
+@given(several(), st.integers(0, 2**20))
+def test_anonymous_keeps_the_rows_and_all_sums(parts, seed):
+    corpus = sum(parts[1:], parts[0])
+    hidden = corpus.anonymous(Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch)))
+    same_sums(hidden, corpus)
+    for shuffled, plain in zip(runs(hidden), runs(corpus), strict=True):
+        rows = [
+            sorted(tuple(map(float, np.ravel(np.hstack([np.ravel(v[i]) for v in run])))) for i in range(corpus.n))
+            for run in (shuffled, plain)
+        ]
+        assert rows[0] == rows[1]
+    same_rows(hidden, hidden)  # the order is the same at every look
+
+
+def test_anonymous_shuffles_each_replicate_its_own_way():
+    corpus = Corpus.of(None, torch.arange(30).expand(3, 30), (3,))
+    orders = corpus.anonymous(Stream([1, 2, 3])).y
+    assert not any(torch.equal(orders[r], torch.arange(30)) for r in range(3))
+    assert not torch.equal(orders[0], orders[1])
+
+
+def test_joining_keeps_the_order_in_which_rows_are_seen():
+    """So that a tensor with one number per row still fits after real rows were added behind."""
+    lesson = Corpus.of(None, torch.arange(10), ()).anonymous(Stream(1))
+    more = Corpus.of(None, torch.arange(10, 13), ())
+    assert torch.equal((lesson + more).y, torch.cat([lesson.y, more.y]))
+    assert torch.equal((more + lesson).y, torch.cat([more.y, lesson.y]))
+    same_sums(lesson + more, more + lesson)
+
+
+@given(several(), st.integers(0, 2**20), st.booleans())
+def test_slicing_is_that_replicate_alone(parts, seed, shuffled):
+    corpus = sum(parts[1:], parts[0])
+    if shuffled:
+        corpus = corpus.anonymous(Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch)))
+    for r in np.ndindex(*corpus.batch):
+        one = corpus[r]
+        assert one.batch == ()
+        assert one.labels == corpus.labels
+        for name in ("x", "y", "weight", "count"):
+            assert torch.equal(getattr(one, name), getattr(corpus, name)[r])
+        assert torch.equal(one._origin(), corpus._origin()[r])
+        close(one.moments().scatter, corpus.moments().scatter[r])
+    if len(corpus.batch) == 2:
+        assert corpus[0].batch == corpus.batch[1:]
+        assert torch.equal(corpus[0].y, corpus.y[0])
+
+
+# -- known by its sums ----------------------------------------------------------------------------------------------
+
+
+def by_sums(R: int = 3) -> Corpus:
+    teacher = GaussianTeacher(torch.zeros(R, 2).double(), torch.eye(2).double().expand(R, 2, 2))
+    return teacher.sufficient(9, Stream(np.arange(R)))
+
+
+def test_a_corpus_without_rows_says_so():
+    corpus = by_sums()
+    assert not corpus.has_rows
+    assert not corpus.unit
+    assert corpus.n == 0
+    assert torch.equal(corpus.mass, torch.full((3,), 9.0).double())
+    assert torch.equal(corpus.effective_size, corpus.mass)
+    for look in (
+        lambda: corpus.x,
+        lambda: corpus.weight,
+        lambda: corpus.sample(2, Stream([0, 1, 2])),
+        lambda: corpus.tally(2),
+    ):
+        with pytest.raises(Unfit, match=r"explicit|needs rows"):
+            look()
+
+
+def test_sums_can_be_joined_sliced_and_hidden():
+    a, b = by_sums(), by_sums()
+    joined = (a + b).anonymous(Stream([0, 1, 2]))
+    close(joined.moments().weight, torch.full((3,), 18.0).double())
+    close(joined[1].moments().scatter, joined.moments().scatter[1])
+    close(a[2].moments().factor, a.moments().factor[2])
+    close((joined + a).mass, torch.full((3,), 27.0).double())
+    root = a.moments().factor
+    close(root @ root.mT, a.moments().scatter)
+
+
+def test_pooled_moments_are_exact():
+    a, b = (
+        Moments(torch.tensor(float(w)).double(), torch.tensor([m]).double(), torch.tensor([[s]]).double())
+        for w, m, s in ((2, 1.0, 0.5), (3, 6.0, 2.0))
+    )
+    pooled = a + b
+    assert pooled.weight == 5
+    close(pooled.mean, torch.tensor([4.0]).double())
+    close(pooled.scatter, torch.tensor([[0.5 + 2.0 + 2 * 9 + 3 * 4]]).double())
+
+
+def test_shapes_are_checked_at_the_door():
+    with pytest.raises(ValueError, match="weight has shape"):
+        Corpus.of(None, torch.zeros(2, 3, 1), (2,), weight=torch.ones(2, 4))
+    with pytest.raises(ValueError, match="x has shape"):
+        Corpus.of(torch.zeros(3, 2, 1), torch.zeros(2, 3, 1), (2,))
