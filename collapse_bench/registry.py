@@ -52,17 +52,6 @@ class Plugin:
     error: str | None = None  # one sentence
     trace: str | None = None
 
-    def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
-        """Offer one class under a name, as a notebook does; offering it again replaces it."""
-        module = types.ModuleType(f"offered_{name}")
-        setattr(module, KINDS[kind][0], lambda: {name: cls})
-        if self.owners.get((kind, name)) == module.__name__:
-            del self.owners[kind, name]
-        for _, label, found in self._offers(module):
-            found.name = label
-            self.classes[kind][label] = found
-            self.owners[kind, label] = module.__name__
-
     @property
     def broken(self) -> bool:
         return self.error is not None
@@ -136,6 +125,17 @@ class Registry:
             del sys.modules[name]
             return self._broken(name, str(path), problem)
         return self._register(module, str(path))
+
+    def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
+        """Offer one class under a name, as a notebook does; offering it again replaces it."""
+        module = types.ModuleType(f"offered_{name}")
+        setattr(module, KINDS[kind][0], lambda: {name: cls})
+        if self.owners.get((kind, name)) == module.__name__:
+            del self.owners[kind, name]
+        for _, label, found in self._offers(module):
+            found.name = label
+            self.classes[kind][label] = found
+            self.owners[kind, label] = module.__name__
 
     def _import(self, name: str, source: str) -> types.ModuleType | None:
         try:
@@ -352,7 +352,7 @@ def _check_hooks(module: types.ModuleType) -> None:
         if not inspect.isfunction(value) or value.__module__ != module.__name__:
             continue
         marked = hasattr(value, f"{hookspecs.PROJECT}_impl")
-        if marked and name not in specs:
+        if name not in specs and (marked or difflib.get_close_matches(name, specs, 1, 0.85)):
             raise PluginError(f"there is no hook {name!r}{nearest(name, specs)}")
         if name in specs and not marked:
             raise PluginError(f"{name} lacks its mark: put @hookimpl above it")

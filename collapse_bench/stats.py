@@ -30,8 +30,8 @@ def tukey_p(t: ArrayLike, rows: int, df: ArrayLike) -> Array:
     """p of a pair among ``rows`` rows, all pairs allowed for: P(range of ``rows`` normals / s > |t| sqrt 2), (...).
 
     ``scipy.stats.studentized_range.sf(|t| * sqrt(2), rows, df)`` is the plain twin; it takes 10 ms a pair where this
-    takes half of one.  Two rows are a plain t.  Both integrals are Gauss-Legendre sums: over the largest normal z, and over
-    log s, whose density is 2 (df/2)^(df/2) / Gamma(df/2) exp(df log s - df s^2 / 2).
+    takes half of one.  Two rows are a plain t.  Both integrals are Gauss-Legendre sums: over the largest normal z, and
+    over log s, whose density is 2 (df/2)^(df/2) / Gamma(df/2) exp(df log s - df s^2 / 2).
     """
     t, df = np.broadcast_arrays(np.abs(np.asarray(t, float)), np.asarray(df, float))
     if rows <= 2:

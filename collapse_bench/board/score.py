@@ -636,14 +636,12 @@ def _worst(held: _Measured, part: Sequence[int]) -> dict[str, Array | list[str]]
 
 def _reason(control: bool, status: NDArray, names: Sequence[str], chains: int) -> str:
     """Why an entry holds no rank, one sentence; empty where it does."""
-    if control:
-        return "a control: shown, not ranked"
     sentences = {
         "over-budget": "over its budget on {}",
         "re-run": "broken off on {}: run it again",
         "incomplete": "incomplete: chains are missing on {}",
     }
-    parts = []
+    parts = ["a control: shown, not ranked"] if control else []
     for what, sentence in sentences.items():
         if at := [name for name, is_so in zip(names, status == what, strict=True) if is_so]:
             parts.append(sentence.format(", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")))

@@ -306,6 +306,13 @@ def test_risk_shows_what_means_of_logarithms_hide():
     assert (rare["worst_family"], row(scores, "none")["risk"], row(scores, "nature")["risk"]) == ("gaussian", 0, 1)
 
 
+def test_a_control_that_is_not_there_yet_says_so():
+    scores = score(mark(frame(some("a", "nature"), THREE), "killed", "nature", "t1", [2]), THREE)
+    assert row(scores, "nature")["reason"] == "a control: shown, not ranked; broken off on t1: run it again"
+    assert row(scores, "a")["ranked"]
+    assert np.isnan(row(scores, "a")["risk"])
+
+
 def test_without_nature_there_is_no_risk_score():
     scores = score(frame(some("a"), THREE), THREE)
     assert scores.rows["risk"].isna().all()

@@ -1,0 +1,232 @@
+"""How fast the harness is, as a ratio against the plain per-seed numpy loop that papers use.
+
+    python benchmarks/speed.py            # all, about two minutes on one core
+    python benchmarks/speed.py gaussian   # those whose name contains the word
+
+One process, one thread, CPU time, best of three on each side.  Before a ratio is printed both sides must obey the same
+law within four standard errors (ten per cent where no closed form is at hand); a case that does not is an error.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+
+from collapse_bench import cell_of, generations
+from collapse_bench.executors.jobs import Job, Options, run_job
+
+Losses = np.ndarray  # (seeds,) final loss of each chain
+
+
+def engine(spec: str, seeds: int) -> Callable[[], Losses]:
+    def run() -> Losses:
+        cell = cell_of(spec, seeds=range(seeds))
+        for last in generations(cell):
+            pass
+        return last.scores[cell.data.primary].numpy()
+
+    return run
+
+
+# -- what a user would otherwise run --------------------------------------------------------------------------------
+
+
+def gaussian_1d(n: int, T: int, seeds: int) -> Losses:
+    out = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        mean, sd = 0.0, 1.0
+        for _ in range(T + 1):
+            x = rng.normal(mean, sd, n)
+            mean, sd = x.mean(), x.std(ddof=1)
+        out.append(mean**2 + (sd - 1) ** 2)
+    return np.array(out)
+
+
+def gaussian_nd(d: int, n: int, T: int, seeds: int) -> Losses:
+    out = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        mean, cov = np.zeros(d), np.eye(d)
+        for _ in range(T + 1):
+            x = rng.multivariate_normal(mean, cov, n, method="cholesky")
+            mean, cov = x.mean(0), np.cov(x.T)
+        root = np.sqrt(np.clip(np.linalg.eigvalsh(cov), 0, None))
+        out.append(mean @ mean + ((root - 1) ** 2).sum())
+    return np.array(out)
+
+
+def ols_accumulate(d: int, n: int, T: int, seeds: int) -> Losses:
+    out = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        true = w = rng.normal(size=d) / math.sqrt(d)
+        X, y = np.empty((0, d)), np.empty(0)
+        for _ in range(T + 1):
+            x = rng.normal(size=(n, d))
+            X, y = np.concatenate([X, x]), np.concatenate([y, x @ w + rng.normal(size=n)])
+            w = np.linalg.lstsq(X, y, rcond=None)[0]
+        out.append(((w - true) ** 2).sum())
+    return np.array(out)
+
+
+def ridge_sklearn(d: int, n: int, lam: float, T: int, seeds: int) -> Losses:
+    out = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        true = w = rng.normal(size=d) / math.sqrt(d)
+        for _ in range(T + 1):
+            x = rng.normal(size=(n, d))
+            y = x @ w + rng.normal(size=n)
+            w = Ridge(alpha=n * lam, fit_intercept=False).fit(x, y).coef_
+        out.append(((w - true) ** 2).sum())
+    return np.array(out)
+
+
+def zipf_symbols(K: int, n: int, T: int, seeds: int) -> Losses:
+    true = np.arange(1, K + 1) ** -1.5
+    true /= true.sum()
+    out = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        p = true
+        for _ in range(T + 1):
+            p = np.bincount(rng.choice(K, size=n, p=p), minlength=K) / n
+        out.append(0.5 * np.abs(p - true).sum())
+    return np.array(out)
+
+
+# name, engine spec, engine seeds, plain loop over some seeds, plain seeds, goal
+CASES: list[tuple[str, str, int, Callable[[int], Losses], int, float]] = [
+    (
+        "gaussian d=1 n=100 T=100, exact-law",
+        "gaussian(sampler=exact-law) | gaussian-fit @ n=100 T=99",
+        100,
+        lambda seeds: gaussian_1d(100, 99, seeds),
+        100,
+        100,
+    ),
+    (
+        "gaussian d=1 n=100 T=100, exact-law, 1000 seeds",
+        "gaussian(sampler=exact-law) | gaussian-fit @ n=100 T=99",
+        1000,
+        lambda seeds: gaussian_1d(100, 99, seeds),
+        100,
+        100,
+    ),
+    (
+        "gaussian d=1 n=100 T=100, explicit",
+        "gaussian | gaussian-fit @ n=100 T=99",
+        100,
+        lambda seeds: gaussian_1d(100, 99, seeds),
+        100,
+        4,
+    ),
+    (
+        "gaussian d=10 n=1000 T=20, exact-law",
+        "gaussian(d=10, sampler=exact-law) | gaussian-fit @ n=1000 T=19",
+        100,
+        lambda seeds: gaussian_nd(10, 1000, 19, seeds),
+        100,
+        30,
+    ),
+    (
+        "gaussian d=10 n=1000 T=20, explicit",
+        "gaussian(d=10) | gaussian-fit @ n=1000 T=19",
+        100,
+        lambda seeds: gaussian_nd(10, 1000, 19, seeds),
+        100,
+        3,
+    ),
+    (
+        "ols accumulate d=10 n=1000 T=20",
+        "linear | ols | accumulate @ n=1000 T=19",
+        100,
+        lambda seeds: ols_accumulate(10, 1000, 19, seeds),
+        10,
+        30,
+    ),
+    (
+        "ridge d=300 n=1000 T=10",
+        "linear(d=300) | ridge(lam=0.1) @ n=1000 T=9",
+        20,
+        lambda seeds: ridge_sklearn(300, 1000, 0.1, 9, seeds),
+        10,
+        5,
+    ),
+    (
+        "zipf K=1000 n=1e6 T=10, exact-law",
+        "zipf(sampler=exact-law) | counts @ n=1000000 T=9",
+        20,
+        lambda seeds: zipf_symbols(1000, 1_000_000, 9, seeds),
+        2,
+        100,
+    ),
+]
+
+
+def timed(run: Callable[[], Losses], repeats: int = 3) -> tuple[float, Losses]:
+    best, out = math.inf, None
+    for _ in range(repeats):
+        began = time.process_time()
+        out = run()
+        best = min(best, time.process_time() - began)
+    return best, out
+
+
+def same_law(name: str, ours: Losses, plain: Losses) -> None:
+    spread = math.hypot(ours.std(ddof=1) / len(ours) ** 0.5, plain.std(ddof=1) / len(plain) ** 0.5)
+    if abs(ours.mean() - plain.mean()) > max(4 * spread, 1e-12):
+        raise SystemExit(f"{name}: the two sides do not obey the same law: {ours.mean()} against {plain.mean()}")
+
+
+def harness_cost() -> tuple[float, float]:
+    """CPU ms per cell in a warm process: a whole job, record and all, less the bare loop over the same chains."""
+    spec = "gaussian | gaussian-fit | replace @ n=100 T=10"
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(folder)
+        cells = [cell_of(spec.replace("n=100", f"n={n}"), seeds=range(32)) for n in range(80, 130)]
+        run_job(Job(cells[0], tuple(range(32))), options)
+        began = time.process_time()
+        for cell in cells[1:]:
+            run_job(Job(cell, tuple(range(32))), options)
+        whole = time.process_time() - began
+        began = time.process_time()
+        for cell in cells[1:]:
+            for _ in generations(cell):
+                pass
+        bare = time.process_time() - began
+    return 1e3 * (whole - bare) / (len(cells) - 1), 1e3 * whole / (len(cells) - 1)
+
+
+def main(words: list[str]) -> None:
+    torch.set_num_threads(1)
+    print(f"{'case':<50}{'plain':>12}{'ours':>12}{'ratio':>9}{'goal':>7}   (ms CPU per chain)")
+    for name, spec, seeds, plain, plain_seeds, goal in CASES:
+        if words and not any(word in name for word in words):
+            continue
+        run = engine(spec, seeds)
+        run()
+        ours_s, ours = timed(run)
+        plain_s, theirs = timed(lambda plain=plain, seeds=plain_seeds: plain(seeds))
+        same_law(name, ours, theirs)
+        a, b = 1e3 * plain_s / plain_seeds, 1e3 * ours_s / seeds
+        print(f"{name:<50}{a:>12.3f}{b:>12.4f}{a / b:>8.1f}x{goal:>6}x")
+    if not words or "harness" in words:
+        extra, whole = harness_cost()
+        print(f"harness cost per cell: {extra:.2f} ms beside the loop ({whole:.2f} ms with it; goal 3 ms)")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,237 @@
+"""The ledger: what was used only grows, adds up, and tells the track."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.generators.linear import Linear
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collapse_bench.errors import Unfit
+from collapse_bench.ledger import PROTOCOL, SUBSTANCES, TRACKS, Ledger
+from collapse_bench.streams import Stream
+from collapse_bench.taps import Taps
+
+POOL, R = 9, 3
+users = st.sampled_from([PROTOCOL, "one", "two"])
+plain = st.tuples(st.just("charge"), users, st.sampled_from(SUBSTANCES[2:]), st.integers(0, 50))
+endless = st.tuples(st.just("real"), users, st.integers(0, 12), st.booleans())
+finite = st.tuples(st.just("pool"), users, st.integers(0, 12), st.integers(0, 10**6))
+
+
+def enter(ledger: Ledger, entry) -> None:
+    how, user, *rest = entry
+    if how == "charge":
+        ledger.charge(user, *rest)
+    elif how == "real":
+        n, fixed = rest
+        ledger.charge_real(user, n, None, None, fixed)
+    else:
+        n, seed = rest
+        which = torch.tensor(np.random.default_rng(seed).integers(0, POOL, (R, n)))
+        ledger.charge_real(user, n, which, POOL, False)
+
+
+def filled(entries) -> Ledger:
+    ledger = Ledger()
+    for entry in entries:
+        enter(ledger, entry)
+    return ledger
+
+
+def at_least(more, less) -> bool:
+    return bool((torch.as_tensor(more) >= torch.as_tensor(less)).all())
+
+
+@given(st.lists(plain | endless, max_size=12) | st.lists(plain | finite, max_size=12))
+def test_what_was_used_only_grows(entries):
+    ledger, before = Ledger(), dict.fromkeys(SUBSTANCES, 0)
+    for entry in entries:
+        enter(ledger, entry)
+        now = {what: ledger.total(what) for what in SUBSTANCES}
+        assert all(at_least(now[what], before[what]) for what in SUBSTANCES)
+        assert at_least(now["real_rows"], now["real_unique"])
+        before = now
+
+
+@given(st.lists(plain, max_size=8), st.lists(plain, max_size=8))
+def test_amounts_add_up(first, second):
+    both, one, other = filled(first + second), filled(first), filled(second)
+    for what in SUBSTANCES:
+        assert both.total(what) == one.total(what) + other.total(what)
+        assert both.by_methods(what) == both.total(what) - both.counts.get((PROTOCOL, what), 0)
+
+
+@given(st.lists(plain | endless, max_size=8), plain | endless)
+def test_a_copy_goes_its_own_way(entries, more):
+    ledger = filled(entries)
+    counts, fixed = dict(ledger.counts), dict(ledger.fixed)
+    enter(ledger.copy(), more)
+    assert (ledger.counts, ledger.fixed) == (counts, fixed)
+    again = pickle.loads(pickle.dumps(ledger))
+    assert (again.counts, again.fixed) == (counts, fixed)
+
+
+@given(st.lists(finite, min_size=1, max_size=8))
+def test_unique_rows_of_a_finite_pool(entries):
+    """However often and by whomever they are drawn, rows seen before are not new: a set per chain says so."""
+    ledger, seen = Ledger(), [set() for _ in range(R)]
+    for how, user, n, seed in entries:
+        enter(ledger, (how, user, n, seed))
+        which = np.random.default_rng(seed).integers(0, POOL, (R, n))
+        for chain, rows in zip(seen, which, strict=True):
+            chain |= set(rows.tolist())
+    assert ledger.total("real_unique").tolist() == [len(chain) for chain in seen]
+    assert ledger.total("real_rows") == sum(entry[2] for entry in entries)
+    assert at_least(POOL, ledger.total("real_unique"))
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=6))
+def test_fixed_rows_are_new_once(asked):
+    ledger = filled(("real", "one", n, True) for n in asked)
+    assert ledger.total("real_unique") == max(asked)
+    assert ledger.total("real_rows") == sum(asked)
+    enter(ledger, ("real", "two", 5, True))  # another user's fixed rows are other rows
+    assert ledger.total("real_unique") == max(asked) + 5
+
+
+def test_an_unknown_substance_is_refused():
+    with pytest.raises(ValueError, match="the ledger knows real_rows"):
+        Ledger().charge("one", "coffee", 1)
+
+
+# -- tracks ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(plain | endless, max_size=10))
+def test_the_track_is_what_the_methods_used(entries):
+    ledger = filled(entries)
+    due = [
+        name
+        for what, name in TRACKS.items()
+        if any(a for (u, w), a in ledger.counts.items() if (w, u != PROTOCOL) == (what, True))
+    ]
+    assert ledger.track() == ("+".join(due) or "blind")
+
+
+@given(st.lists(st.tuples(st.just("charge"), st.just(PROTOCOL), st.sampled_from(SUBSTANCES), st.integers(1, 50))))
+def test_what_the_protocol_uses_sets_no_track(entries):
+    assert filled(entries).track() == "blind"
+
+
+@pytest.mark.parametrize(
+    ("entries", "track"),
+    [
+        ([], "blind"),
+        ([("charge", "one", "generated_rows", 5)], "blind"),
+        ([("charge", "one", "provenance_lookups", 5)], "provenance"),
+        ([("real", "one", 5, False)], "real"),
+        ([("pool", "one", 5, 1)], "real"),
+        ([("charge", "one", "verifier_calls", 1), ("real", "two", 1, True)], "real+verifier"),
+        ([("real", PROTOCOL, 100, False), ("charge", "one", "provenance_lookups", 0)], "blind"),
+    ],
+)
+def test_tracks(entries, track):
+    assert filled(entries).track() == track
+
+
+def test_a_track_that_one_chain_alone_used():
+    ledger = Ledger()
+    ledger.charge("one", "verifier_calls", torch.tensor([0, 0, 1]))
+    assert ledger.track() == "verifier"
+
+
+# -- through the taps -----------------------------------------------------------------------------------------------
+
+
+def taps_of(data, t: int = 1) -> Taps:
+    rng = Stream([4, 5])
+    drawn = data.drawn(rng.at("truth"))
+    return Taps(drawn, drawn, None, t, 10, rng.at("generation", t), rng, Ledger())
+
+
+def test_every_drop_is_on_the_ledger():
+    taps = taps_of(Linear(d=2))
+    act = taps.by("act")
+    corpus = taps.synthetic(7, of=act.teacher)
+    act.real(3)
+    act.real(x=corpus.x)
+    act.verify(corpus)
+    act.provenance(corpus)
+    taught = taps.taught_by(Linear(d=2).drawn(Stream([9, 9])))
+    taught.synthetic(4)
+    taught.by("act").synthetic(2)
+    assert taps.ledger.counts == {
+        (PROTOCOL, "real_rows"): 7,  # what nature writes is real
+        (PROTOCOL, "real_unique"): 7,
+        ("act", "real_rows"): 10,
+        ("act", "real_unique"): 10,
+        ("act", "verifier_calls"): 7,
+        ("act", "provenance_lookups"): 7,
+        (PROTOCOL, "generated_rows"): 4,
+        ("act", "generated_rows"): 2,
+    }
+    assert taps.ledger.track() == "provenance+real+verifier"
+
+
+def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
+    ledger, rows = Ledger(), []
+    for t in range(3):
+        taps = taps_of(Gaussian(d=2), t)
+        taps.ledger = ledger
+        rows.append(taps.real(5 + t, fixed=True).y)
+    assert torch.equal(rows[0], rows[2][:, :5])
+    assert torch.equal(rows[1], rows[2][:, :6])
+    assert ledger.total("real_unique") == 7
+    assert ledger.total("real_rows") == 18
+
+
+def test_no_draw_comes_twice_within_a_generation():
+    """A user keeps its place through steer, curate and adapt, and under whichever teacher it draws."""
+    taps = taps_of(Gaussian(d=2))
+    flawed = Gaussian(d=2).drawn(Stream([7, 8]))
+    moments = [taps.by("act"), taps.taught_by(flawed).by("act"), taps.by("act")]
+    own = [tap.rng.uniform(4) for tap in moments]
+    real = [tap.real(4).y for tap in moments]
+    for drawn in (own, real):
+        assert not any((drawn[i] == drawn[j]).any() for i in range(3) for j in range(i))
+
+
+def test_users_do_not_shift_each_other():
+    quiet, busy = taps_of(Gaussian(d=2)), taps_of(Gaussian(d=2))
+    busy.by("other").real(9)
+    busy.by("other").rng.normal(9)
+    assert torch.equal(quiet.synthetic(5).y, busy.synthetic(5).y)
+    assert torch.equal(quiet.by("act").real(5).y, busy.by("act").real(5).y)
+    assert torch.equal(quiet.by("act").rng.uniform(5), busy.by("act").rng.uniform(5))
+
+
+def test_taps_refuse_with_a_sentence():
+    taps = taps_of(Gaussian(d=2))
+    for ask in (taps.real, lambda: taps.real(3, x=torch.empty(2, 3, 0)), lambda: taps.real(-1), lambda: taps.real(1.5)):
+        with pytest.raises(Unfit, match=r"number of rows|whole number"):
+            ask()
+    with pytest.raises(Unfit, match="no way to verify"):
+        taps.verify(taps.real(2))
+    with pytest.raises(Unfit, match="phi must lie"):
+        taps_of(Linear()).verify(taps.real(2), phi=1.1)
+    with pytest.raises(Unfit, match="exact-law draws no answers"):
+        taps_of(Gaussian(sampler="exact-law")).real(x=torch.empty(2, 3, 0))
+    assert taps.ledger.total("verifier_calls") == 2  # the call is paid before it is served
+
+
+def test_a_verifier_that_errs():
+    """Right rows pass with probability phi, wrong ones with psi; 2 x 4000 rows, 5 standard errors."""
+    taps = taps_of(Linear(d=2, noise=1.0))
+    rows = taps.real(4000)
+    right = taps.verify(rows)
+    assert abs(float(right.double().mean()) - 0.9545) < 5 * (0.9545 * 0.0455 / 8000) ** 0.5
+    passed = taps.verify(rows, phi=0.7, psi=0.2)
+    for which, share in ((right, 0.7), (~right, 0.2)):
+        n = int(which.sum())
+        assert abs(float(passed[which].double().mean()) - share) < 5 * (share * (1 - share) / n) ** 0.5
