@@ -32,9 +32,9 @@ Losses = np.ndarray  # (seeds,) final loss of each chain
 def engine(spec: str, seeds: int) -> Callable[[], Losses]:
     def run() -> Losses:
         cell = cell_of(spec, seeds=range(seeds))
-        for last in generations(cell):
+        for _last in generations(cell):
             pass
-        return last.scores[cell.data.primary].numpy()
+        return _last.scores[cell.data.primary].numpy()
 
     return run
 

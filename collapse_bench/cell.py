@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,12 @@ class Cell:
         if self.nature and len(self.mitigations) > 1:
             raise UsageError("nature is the ceiling of a task and takes no mitigation beside it")
 
+    def for_seeds(self, seeds: Iterable[int]) -> Cell:
+        """The same cell for other chains; names and id are the same, and are not worked out again."""
+        twin = dataclasses.replace(self, seeds=tuple(seeds))
+        twin.__dict__.update({key: self.__dict__[key] for key in ("spec", "canonical", "id") if key in self.__dict__})
+        return twin
+
     @property
     def nature(self) -> bool:
         """True for the ceiling: the same protocol with a perfect teacher."""
@@ -78,7 +85,7 @@ class Cell:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
             return f"{self.first_teacher.title()} cannot teach {self.data.title()}: their kinds differ"
-        if self.data.sampler == "exact-law" and self.data.kind == "density" and not self.model.reads_moments:
+        if self.data.sampler == "exact-law" and self.data.kind != "discrete" and not self.model.reads_sums:
             return f"{self.model.title()} looks at rows, and sampler=exact-law draws their sums alone"
         return None
 

@@ -7,10 +7,10 @@ part and remembered, so that a pool that grows by one part a generation costs on
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,6 +47,25 @@ class Moments:
 
 
 @dataclass(frozen=True, eq=False)
+class Products:
+    """Sums of products about zero, in float64, for regression without intercept; ``+`` pools two of them.
+
+    weight (R,) = sum w, xx (R, d, d) = sum w x x^T, xy (R, d) = sum w x y, yy (R,) = sum w y^2.
+    """
+
+    weight: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    def __add__(self, other: Products) -> Products:
+        return Products(self.weight + other.weight, self.xx + other.xx, self.xy + other.xy, self.yy + other.yy)
+
+
+Sums = Moments | Products
+
+
+@dataclass(frozen=True, eq=False)
 class Part:
     """Rows that entered together.  ``weight`` and ``count`` are None where they are one throughout."""
 
@@ -55,7 +74,7 @@ class Part:
     weight: Tensor | None  # (R, n) float64: how much a row is trusted
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
     origin: int | Tensor  # the generation a row came from, 0 = real; one number or (R, n)
-    sums: Moments | None = None  # set where the rows are known only through their sums (x and y are None then)
+    sums: Sums | None = None  # set where the rows are known only through their sums (x and y are None then)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +117,7 @@ class Corpus:
         return cls((Part(x, y, weight, count, origin),), batch, labels=labels)
 
     @classmethod
-    def of_moments(cls, sums: Moments, origin: int = 0) -> Corpus:
+    def of_sums(cls, sums: Sums, origin: int = 0) -> Corpus:
         """A sample known through its sums alone (drawn from their exact law): it has no rows to look at."""
         return cls((Part(None, None, None, None, origin, sums),), tuple(sums.weight.shape))
 
@@ -183,8 +202,8 @@ class Corpus:
 
     @property
     def unit(self) -> bool:
-        """True where every row counts once: no weights, no counts."""
-        return all(p.weight is None and p.count is None and p.sums is None for p in self.parts)
+        """True where there are rows (or their sums) and every one counts once: no weights, no counts."""
+        return all(p.weight is None and p.count is None for p in self.parts) and (self.n > 0 or not self.has_rows)
 
     @property
     def origin(self) -> Tensor:
@@ -210,6 +229,10 @@ class Corpus:
     def moments(self) -> Moments:
         """Weighted sums over the rows z = [x, y]; remembered for parts seen before, so order and age play no role."""
         return self._fold("moments", lambda part: _moments_of(part, self.batch))
+
+    def products(self) -> Products:
+        """Weighted sums of products of questions and scalar answers; remembered like ``moments``."""
+        return self._fold("products", lambda part: _products_of(part, self.batch))
 
     def tally(self, K: int) -> Tensor:
         """Weighted count of each symbol of y, (R, K) float64."""
@@ -254,13 +277,7 @@ class Corpus:
                 pick(p.weight),
                 pick(p.count),
                 pick(p.origin),
-                p.sums
-                and Moments(
-                    p.sums.weight[r],
-                    p.sums.mean[r],
-                    p.sums.scatter[r],
-                    None if p.sums.factor is None else p.sums.factor[r],
-                ),
+                p.sums and type(p.sums)(*(pick(value) for value in vars(p.sums).values())),
             )
             for p in self.parts
         )
@@ -360,27 +377,53 @@ def _multiplicity(part: Part) -> Tensor | None:
 
 def _moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
     if part.sums is not None:
-        return part.sums
-    axis = len(batch)
-    n = part.y.shape[axis]
-    widths = [(v, math.prod(v.shape[axis + 1 :])) for v in (part.x, part.y)]
-    columns = [v.reshape(*batch, n, width) for v, width in widths if width]
+        return _only(part.sums, Moments)
+    n = part.y.shape[len(batch)]
+    columns = [v.reshape(*batch, n, -1) for v in (part.x, part.y) if v.shape[-1] or v.ndim == len(batch) + 1]
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
     w = _multiplicity(part)
     if w is None:
-        mean = z.mean(-2) if n else z.sum(-2)  # of no rows: zero, at weight zero
+        mean = z.mean(-2)
         centred = z - mean[..., None, :]
-        weight = torch.full(batch, float(n), dtype=torch.float64, device=z.device)
-        return Moments(weight, mean, centred.mT @ centred)
+        return Moments(_full(batch, n, z), mean, _gram(centred))
     weight = w.sum(-1)
     mean = (w[..., None, :] @ z)[..., 0, :] / weight.clamp_min(1e-300)[..., None]
     centred = z - mean[..., None, :]
     return Moments(weight, mean, centred.mT @ (w[..., None] * centred))
 
 
+def _products_of(part: Part, batch: tuple[int, ...]) -> Products:
+    if part.sums is not None:
+        return _only(part.sums, Products)
+    x, y, w = part.x.double(), part.y.double()[..., None], _multiplicity(part)
+    if w is None:
+        return Products(_full(batch, x.shape[-2], x), _gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1)))
+    wy = w[..., None] * y
+    return Products(w.sum(-1), x.mT @ (w[..., None] * x), (x.mT @ wy)[..., 0], (y * wy).sum((-2, -1)))
+
+
+def _only(sums: Sums, kind: type) -> Sums:
+    if not isinstance(sums, kind):
+        raise Unfit(f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need sampler=explicit")
+    return sums
+
+
+def _full(batch: tuple[int, ...], value: float, like: Tensor) -> Tensor:
+    return torch.full(batch, float(value), dtype=torch.float64, device=like.device)
+
+
+def _gram(z: Tensor) -> Tensor:
+    """z^T z over rows, (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
+    triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
+    if z.device.type != "cpu" or z.shape[-1] < 64:
+        return z.mT @ z
+    flat = z.detach().reshape(-1, *z.shape[-2:]).numpy()
+    return torch.from_numpy(np.stack([rows.T @ rows for rows in flat])).reshape(*z.shape[:-2], *(z.shape[-1],) * 2)
+
+
 def _tally_of(part: Part, batch: tuple[int, ...], K: int) -> Tensor:
     if part.sums is not None:
-        raise Unfit("this corpus is known only by its moments; a count of symbols needs rows")
+        raise Unfit("this corpus is known only by its sums; a count of symbols needs sampler=explicit")
     w = _multiplicity(part)
     if w is None:
         w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
@@ -392,7 +435,7 @@ def _mass_of(part: Part, batch: tuple[int, ...], power: int) -> Tensor:
         return part.sums.weight
     if part.weight is None:
         if part.count is None:
-            return torch.full(batch, float(part.y.shape[len(batch)]), dtype=torch.float64, device=part.y.device)
+            return _full(batch, part.y.shape[len(batch)], part.y)
         return part.count.double().sum(-1)
     trust = part.weight**power
     return (trust if part.count is None else trust * part.count).sum(-1)

@@ -36,7 +36,7 @@ class Generation:
     memory: object = None  # what the protocol remembers
     scores: dict[str, Tensor] | None = None  # losses (R,)
     ledger: Ledger | None = None
-    starved: Tensor | None = None  # (R,) chains that once had nothing to read; NaN from then on
+    starved: Tensor | None = None  # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
     size: Tensor | None = None  # (R,) effective sample size of the lesson
     fit_seconds: float = 0.0  # wall time of this generation's fit, all chains together
 
@@ -106,11 +106,12 @@ def adapt(acts: tuple[Act, ...], model: Model, taps: Taps) -> Model:
 
 def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, rng: Stream):
     """(teacher, starved chains, seconds).  A chain without any weight reads a dummy lesson and is never judged."""
-    starved = ~(lesson.mass > 0)
-    if starved.any():
-        lesson = lesson.weighted(torch.where(starved[..., None], torch.ones_like(lesson.weight), lesson.weight))
-    if now.starved is not None:
-        starved = starved | now.starved
+    starved = now.starved
+    if not lesson.unit:
+        empty = ~(lesson.mass > 0)
+        if empty.any():
+            lesson = lesson.weighted(torch.where(empty[..., None], torch.ones_like(lesson.weight), lesson.weight))
+            starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
     began = time.perf_counter()
     lent = _versions(lesson)
@@ -119,18 +120,17 @@ def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, r
     return teacher, starved, time.perf_counter() - began
 
 
-def judged(data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor) -> dict[str, Tensor]:
+def judged(data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None) -> dict[str, Tensor]:
     """The exam: losses (R,) of the teacher as fitted, NaN for starved chains."""
     scores = data.judge(teacher, rng)
     if data.primary not in scores:
         raise ContractError(f"{data.title()}.judge returned no {data.primary!r}, which it names as its primary loss")
-    dead = bool(starved.any())
     for name, value in scores.items():
         if tuple(value.shape) != rng.batch:
             raise ContractError(
                 f"{data.title()}.judge returned {name} of shape {tuple(value.shape)}; {rng.batch} was due"
             )
-        if dead:
+        if starved is not None:
             scores[name] = torch.where(starved, torch.nan, value.double())
     return scores
 

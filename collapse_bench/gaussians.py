@@ -34,24 +34,17 @@ class GaussianTeacher(Teacher):
         z = rng.normal(n, d)
         if d == 1:
             return torch.addcmul(self.mean[..., None, :], z, self._read_factor)
-        return self.mean[..., None, :] + z.double() @ self._read_factor.mT
+        rows = z.double() @ self._read_factor.mT
+        return rows.add_(self.mean[..., None, :])
 
     def sufficient(self, n: int, rng: Stream) -> Corpus:
         """n rows as their mean and scatter: mean + factor z / sqrt n, and a Wishart scatter by Bartlett's factor."""
-        d = self.mean.shape[-1]
-        factor = self._read_factor
-        gap = rng.at("mean").normal(d).double() / math.sqrt(max(n, 1))
-        mean = self.mean + (factor @ gap[..., None])[..., 0]
-        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=mean.device)
-        bartlett = torch.zeros(*rng.batch, d, d, dtype=torch.float64, device=mean.device)
-        rows = min(d, n - 1)  # with n <= d rows the scatter has rank n - 1
-        if rows > 0:
-            below = rng.at("scatter").normal(d, d).double().tril(-1)[..., :rows]
-            bartlett[..., :rows] = below
-            index = torch.arange(rows, device=mean.device)
-            bartlett[..., index, index] = rng.at("scale").chi2([n - 1 - j for j in range(rows)]).sqrt()
-        root = factor @ bartlett
-        return Corpus.of_moments(Moments(weight, mean, root @ root.mT, root))
+        d, factor = self.mean.shape[-1], self._read_factor
+        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=self.mean.device)
+        gap = rng.at("mean").normal(d).double()
+        root = factor @ wishart_factor(d, n - 1, rng.at("scatter"))
+        mean = torch.addcmul(self.mean, (factor @ gap[..., None])[..., 0], weight.rsqrt()[..., None])
+        return Corpus.of_sums(Moments(weight, mean, root @ root.mT, root))
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1)."""
@@ -74,3 +67,15 @@ class GaussianTeacher(Teacher):
     def blend(self, other: GaussianTeacher, w: float) -> GaussianTeacher:
         """Mean and factor averaged entry by entry."""
         return GaussianTeacher(torch.lerp(self.mean, other.mean, w), torch.lerp(self.factor, other.factor, w))
+
+
+def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:
+    """Bartlett's lower triangular A with A A^T ~ Wishart(I, df), (R, d, d) float64; of rank df where df < d."""
+    rows = max(0, min(d, df))
+    scale = rng.at("diagonal").chi2([df - j for j in range(rows)]).sqrt() if rows else torch.zeros(*rng.batch, 0)
+    if d == 1:
+        return scale[..., None] if rows else torch.zeros(*rng.batch, 1, 1, dtype=torch.float64, device=rng.device)
+    factor = rng.at("below").normal(d, d).double().tril_(-1)
+    factor[..., rows:] = 0
+    factor.diagonal(dim1=-2, dim2=-1)[..., :rows] = scale
+    return factor

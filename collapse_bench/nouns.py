@@ -186,6 +186,10 @@ class DataGenerator(Noun, Teacher):
         """The world's noise on an answer, nature's or anyone's: what is written down; by default the answer itself."""
         return y
 
+    def summary(self, teacher: Teacher, n: int, rng: Stream) -> Corpus:
+        """What the world writes down of n answers at once, by the exact law of their sums (``sampler=exact-law``)."""
+        return teacher.sufficient(n, rng)
+
     def judge(self, teacher: Teacher, rng: Stream) -> dict[str, Tensor]:
         """Losses (R,), lower is better, ``primary`` among them, through the teacher's verbs alone."""
         raise NotImplementedError
@@ -217,7 +221,7 @@ class Model(Noun):
     """
 
     replicates: ClassVar[Literal["loop", "native"]] = "loop"
-    reads_moments: ClassVar[bool] = False  # True where corpus.moments() is all that fit needs
+    reads_sums: ClassVar[bool] = False  # True where corpus.moments() or corpus.products() is all that fit needs
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""

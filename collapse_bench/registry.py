@@ -173,7 +173,8 @@ class Registry:
         try:
             self.manager.register(module, name=module.__name__)
         except pluggy.PluginValidationError:
-            self.manager.unregister(module)  # pluggy leaves it half registered
+            if self.manager.is_registered(module):  # older versions of pluggy leave it half registered
+                self.manager.unregister(module)
             raise
 
     def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Noun]]]:

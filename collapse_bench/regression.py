@@ -1,4 +1,4 @@
-"""Linear regression in closed form, shared by the models that solve it: a linear teacher and its normal equations."""
+"""Linear regression in closed form, shared by the models that solve it: a linear teacher and the normal equations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .corpus import Corpus
+from .corpus import Corpus, Products
 from .nouns import Teacher
 from .streams import Stream
 
@@ -30,48 +30,30 @@ class LinearTeacher(Teacher):
         return LinearTeacher(torch.lerp(self.w, other.w, w))
 
 
-@dataclass(frozen=True, eq=False)
-class NormalEquations:
-    """gram (R, d, d) = sum w x x^T, cross (R, d) = sum w x y, squares (R,) = sum w y^2, weight (R,) = sum w."""
+def mean_loss(sums: Products, w: Tensor) -> Tensor:
+    """Mean squared residual of weights ``w (R, L, d)``, (R, L)."""
+    quadratic = (w @ sums.xx * w).sum(-1)
+    return (quadratic - 2 * (w @ sums.xy[..., None])[..., 0] + sums.yy[..., None]) / sums.weight[..., None]
 
-    gram: Tensor
-    cross: Tensor
-    squares: Tensor
-    weight: Tensor
 
-    @classmethod
-    def of(cls, corpus: Corpus) -> NormalEquations:
-        sums = corpus.moments()
-        total = sums.about_zero()
-        return cls(total[..., :-1, :-1], total[..., :-1, -1], total[..., -1, -1], sums.weight)
+def solve(sums: Products, penalty: Tensor | float = 0.0) -> Tensor:
+    """argmin of the sum of squares plus ``penalty`` (R,) |w|^2, (R, d), by the normal equations.
 
-    def loss(self, w: Tensor) -> Tensor:
-        """Mean squared residual of weights ``w (R, ..., d)``, (R, ...)."""
-        extra = w.ndim - self.cross.ndim
-        gram = self.gram.reshape(*self.gram.shape[:-2], *(1,) * extra, *self.gram.shape[-2:])
-        cross = self.cross.reshape(*self.cross.shape[:-1], *(1,) * extra, -1)
-        quadratic = (w[..., None, :] @ gram @ w[..., None])[..., 0, 0]
-        squares = self.squares.reshape(*self.squares.shape, *(1,) * extra)
-        weight = self.weight.reshape(*self.weight.shape, *(1,) * extra)
-        return (quadratic - 2 * (w * cross).sum(-1) + squares) / weight
-
-    def solve(self, penalty: Tensor | float = 0.0) -> Tensor:
-        """argmin of the sum of squares plus ``penalty`` (R,) |w|^2; (R, d).
-
-        Where the matrix is singular to working precision: the solution of least norm.
-        """
-        eye = torch.eye(self.gram.shape[-1], dtype=self.gram.dtype, device=self.gram.device)
-        penalty = torch.as_tensor(penalty, dtype=self.gram.dtype, device=self.gram.device)
-        matrix = self.gram + penalty[..., None, None] * eye
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        diagonal = factor.diagonal(dim1=-2, dim2=-1)
-        singular = (info > 0) | (diagonal.amin(-1) < 1e-7 * diagonal.amax(-1))
-        w = torch.cholesky_solve(self.cross[..., None], factor)[..., 0]
-        if singular.any():
-            least = torch.linalg.pinv(matrix[singular], hermitian=True, rtol=1e-12) @ self.cross[singular][..., None]
-            w = w.clone()
-            w[singular] = least[..., 0]
-        return w
+    Where the matrix is singular to working precision: the solution of least norm.
+    """
+    matrix = sums.xx.clone()
+    matrix.diagonal(dim1=-2, dim2=-1).add_(
+        torch.as_tensor(penalty, dtype=matrix.dtype, device=matrix.device)[..., None]
+    )
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    diagonal = factor.diagonal(dim1=-2, dim2=-1)
+    singular = (info > 0) | (diagonal.amin(-1) < 1e-7 * diagonal.amax(-1))
+    w = torch.cholesky_solve(sums.xy[..., None], factor)[..., 0]
+    if singular.any():
+        least = torch.linalg.pinv(matrix[singular], hermitian=True, rtol=1e-12) @ sums.xy[singular][..., None]
+        w = w.clone()
+        w[singular] = least[..., 0]
+    return w
 
 
 def solve_dual(corpus: Corpus, lam: float) -> Tensor:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,6 +24,7 @@ from .cell import SCHEMA, Cell
 from .engine import Generation, generations, nature
 from .errors import Unfit
 from .ledger import SUBSTANCES, Ledger
+from .nouns import DataGenerator
 from .store import Record, Store
 from .streams import Stream
 
@@ -65,13 +66,17 @@ def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[
     """
     if not seeds:
         return
-    probe = dataclasses.replace(cell, seeds=tuple(seeds[:1]))
-    x = nature(probe).ask(1, Stream(probe.seeds, device=cell.device).at("probe"))
-    row = 8 * (x[0].numel() + 4)
+    row = _row_bytes(cell.data, cell.device)
     rows = sum(cell.size(t) for t in range(cell.generations + 1))  # what an accumulating protocol ends up with
     step = int(max(1, min(len(seeds), memory // max(1, row * rows))))
     for i in range(0, len(seeds), step):
         yield seeds[i : i + step]
+
+
+@lru_cache(maxsize=256)
+def _row_bytes(data: DataGenerator, device: str) -> int:
+    stream = Stream([0], device=device)
+    return 8 * (data.drawn(stream.at("truth")).ask(1, stream.at("probe"))[0].numel() + 4)
 
 
 def run_chains(
@@ -82,7 +87,8 @@ def run_chains(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Record:
     """Run the chains of these seeds (all within one block) and return their record; the store keeps checkpoints."""
-    cell = dataclasses.replace(cell, seeds=tuple(seeds))
+    _ = cell.id  # worked out once for all chunks
+    cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now = _Rows(), None, None
     status, reason, resumed, trace = "done", None, None, None

@@ -86,10 +86,8 @@ class Stream:
     def _key(self) -> tuple[np.ndarray, np.ndarray]:
         digest = blake2b(f"{self.path}#{self._calls}".encode(), digest_size=16).digest()
         self._calls += 1
-        return (
-            self._first ^ np.uint64(int.from_bytes(digest[:8], "little")),
-            self._second ^ np.uint64(int.from_bytes(digest[8:], "little")),
-        )
+        words = np.frombuffer(digest, "<u8")
+        return self._first ^ words[0], self._second ^ words[1]
 
     def _words(self, n: int, kernel, out: np.ndarray) -> np.ndarray:
         """Fill ``out (replicates, n, ...)`` with ``kernel`` of ``n`` random words per replicate, in cached blocks."""
@@ -156,22 +154,32 @@ class Stream:
         boosted = np.where(df < 2, df / 2 + 1, df / 2)  # the method wants a shape of at least 1
         d = (boosted - 1 / 3)[:, None]
         c = 1 / np.sqrt(9 * d)
-        base = self.at(f"chi2#{self._calls}")
+        base = self.at("chi2", self._calls)
         self._calls += 1
-        out, missing, turn = None, None, 0
-        while out is None or missing.any():
-            x = base._normal(df.size * 4).reshape(self._first.size, df.size, 4).astype(np.float64)
-            u = base._uniform(df.size * 4).reshape(self._first.size, df.size, 4)
-            v = (1 + c * x) ** 3
-            with np.errstate(invalid="ignore", divide="ignore"):
-                good = (v > 0) & (np.log(u) < 0.5 * x * x + d * (1 - v + np.log(v)))
-            value = np.take_along_axis(d * v, good.argmax(-1)[..., None], -1)[..., 0]
-            out = value if out is None else np.where(missing, value, out)
-            missing = ~good.any(-1) if missing is None else missing & ~good.any(-1)
-            turn += 1
+        out, missing = np.empty((self._first.size, df.size)), True
+        while np.any(missing):
+            value, good = base._gamma_candidates(c, d)
+            np.copyto(out, value, where=missing)
+            missing = missing & ~good
         if (df < 2).any():
             out = np.where(df < 2, out * base.at("boost")._uniform(df.size) ** (2 / df), out)
         return self._tensor(2 * out, shape)
+
+    def _gamma_candidates(self, c: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The first of four candidates that is accepted, and whether one was, (replicates, m) each."""
+        m = len(c)
+        words = self._words(6 * m, _as_is, np.empty((self._first.size, 6 * m), np.uint64)).reshape(-1, 6)
+        x = _to_normal(np.ascontiguousarray(words[:, :2]), np.empty((len(words), 2, 2), np.float32))
+        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(-1, m, 4)
+        x = x.reshape(-1, m, 4).astype(np.float64)
+        v = 1 + c * x
+        v *= v * v
+        log_v = np.log(np.maximum(v, 1e-300))
+        good = (np.log(u) < 0.5 * x * x + d * (1 - v + log_v)) & (v > 0)
+        if good[..., 0].all():
+            return d[:, 0] * v[..., 0], good[..., 0]
+        chosen = np.take_along_axis(v, good.argmax(-1)[..., None], -1)[..., 0]
+        return d[:, 0] * chosen, good.any(-1)
 
     def natives(self) -> list[np.random.Generator]:
         """One numpy generator per replicate (flattened), for laws that only a library draws."""
@@ -207,13 +215,18 @@ class Stream:
         return torch.Generator(device=self.device).manual_seed(int(first[0] >> np.uint64(1)))
 
 
-def _to_uniform(z: np.ndarray, out: np.ndarray) -> None:
+def _as_is(z: np.ndarray, out: np.ndarray) -> None:
+    out[...] = z
+
+
+def _to_uniform(z: np.ndarray, out: np.ndarray) -> np.ndarray:
     z >>= _S12
     np.add(z, 0.5, out=out)  # 52 bits and a half: never 0, never 1
     out *= 2.0**-52
+    return out
 
 
-def _to_normal(z: np.ndarray, out: np.ndarray) -> None:
+def _to_normal(z: np.ndarray, out: np.ndarray) -> np.ndarray:
     halves = z.view(np.uint32)
     radius, angle = halves[:, 0::2].astype(np.float32), halves[:, 1::2].astype(np.float32)
     radius += np.float32(0.5)
@@ -225,3 +238,4 @@ def _to_normal(z: np.ndarray, out: np.ndarray) -> None:
     angle *= np.float32(2 * math.pi * 2.0**-32)
     np.multiply(radius, np.cos(angle), out=out[..., 0])
     np.multiply(radius, np.sin(angle), out=out[..., 1])
+    return out

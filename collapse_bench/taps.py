@@ -99,8 +99,7 @@ class Taps:
             if x is not None:
                 raise Unfit("sampler=exact-law draws no answers to given questions; choose sampler=explicit")
             self._charge(real, rows, None, fixed)
-            corpus = teacher.sufficient(rows, rng)
-            return corpus.dated(origin)
+            return self._data.summary(teacher, rows, rng).dated(origin)
         if x is None:
             x = self._data.ask(rows, rng.at("x"))
         self._charge(real, rows, x, fixed)

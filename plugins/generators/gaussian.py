@@ -83,7 +83,7 @@ class Gaussian(DataGenerator):
         along = self.truth.axes.mT @ factor
         spread = along.pow(2).sum(-1).sqrt().clamp_min(1e-300)
         offset = (self.truth.axes.mT @ (mean - true_mean)[..., None])[..., 0]
-        log_det = 2 * torch.linalg.slogdet(factor).logabsdet
+        log_det = 2 * (factor.abs().log()[..., 0, 0] if self.d == 1 else torch.linalg.slogdet(factor).logabsdet)
         tails = {}
         for m in (2, 3):
             reach = m * self.truth.scale

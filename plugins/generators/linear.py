@@ -7,6 +7,9 @@ from typing import Literal
 
 import torch
 
+from collapse_bench.corpus import Corpus, Products
+from collapse_bench.errors import Unfit
+from collapse_bench.gaussians import wishart_factor
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import DataGenerator, param
 
@@ -31,6 +34,9 @@ class Linear(DataGenerator):
     signal: float = param(1.0, "expected signal variance E (x.w)^2", ge=0)
     fresh: bool = param(True, "new questions in every generation; false: the same ones for ever")
     truth_is: Literal["drawn", "fixed"] = param("drawn", "w per seed, or w_j = sqrt(g_j)")
+    sampler: Literal["explicit", "exact-law"] = param(
+        "explicit", "draw rows, or their sums of products by the exact law"
+    )
 
     kind = "regression"
     family = "regression"
@@ -47,7 +53,25 @@ class Linear(DataGenerator):
 
     def ask(self, n, rng):
         stream = rng if self.fresh else self.truth.questions.at("fixed")
-        return stream.normal(n, self.d).double() * self.truth.spectrum.sqrt()
+        x = stream.normal(n, self.d).double()
+        return x.mul_(self.truth.spectrum.sqrt()) if self.beta else x
+
+    def summary(self, teacher, n, rng):
+        """Sums over n rows labelled by a linear teacher, without the rows: X^T X is Wishart, and given it X^T noise is
+        normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
+        if not (teacher.linear and self.fresh and n > self.d):
+            raise Unfit(
+                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
+            )
+        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(self.d, n, rng.at("x"))  # X^T X = root root^T
+        z = self.noise * rng.at("noise").normal(self.d).double()
+        rest = self.noise**2 * rng.at("rest").chi2(n - self.d)
+        w = self._weights(teacher)
+        along = (root.mT @ w[..., None])[..., 0]
+        answers = along + z  # the part of y in the column space of X
+        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
+        xy = (root @ answers[..., None])[..., 0]
+        return Corpus.of_sums(Products(weight, root @ root.mT, xy, answers.pow(2).sum(-1) + rest))
 
     def expect(self, x):
         return (x.double() @ self.truth.w[..., None])[..., 0]
@@ -62,10 +86,8 @@ class Linear(DataGenerator):
         return (y - self.expect(x)).abs() <= 2 * self.noise
 
     def judge(self, teacher, rng):
-        w = self.truth.w
         if teacher.linear:
-            basis = torch.eye(self.d, dtype=torch.float64, device=w.device).expand(*w.shape[:-1], self.d, self.d)
-            gap = teacher.expect(basis) - w
+            gap = self._weights(teacher) - self.truth.w
             return {"excess_risk": (self.truth.spectrum * gap**2).sum(-1)}
         x = rng.normal(2048, self.d).double() * self.truth.spectrum.sqrt()
         return {"excess_risk": (teacher.expect(x) - self.expect(x)).pow(2).mean(-1)}
@@ -73,10 +95,13 @@ class Linear(DataGenerator):
     def describe(self, teacher):
         if not teacher.linear:
             return {}
+        return {"signal_variance": (self.truth.spectrum * self._weights(teacher) ** 2).sum(-1)}
+
+    def _weights(self, teacher):
+        """The weights of a linear teacher, (R, d): its answers at the unit vectors."""
         w = self.truth.w
         basis = torch.eye(self.d, dtype=torch.float64, device=w.device).expand(*w.shape[:-1], self.d, self.d)
-        learnt = teacher.expect(basis)
-        return {"signal_variance": (self.truth.spectrum * learnt**2).sum(-1)}
+        return teacher.expect(basis)
 
 
 @hookimpl

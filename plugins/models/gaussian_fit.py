@@ -23,7 +23,7 @@ class GaussianFit(Model):
 
     kinds = ("density",)
     replicates = "native"
-    reads_moments = True
+    reads_sums = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> GaussianTeacher:
         sums = corpus.moments()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model
-from collapse_bench.regression import LinearTeacher, NormalEquations
+from collapse_bench.regression import LinearTeacher, solve
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class OLS(Model):
 
     kinds = ("regression",)
     replicates = "native"
-    reads_moments = True
+    reads_sums = True
 
     def fit(self, corpus, rng, before=None):
-        return LinearTeacher(NormalEquations.of(corpus).solve())
+        return LinearTeacher(solve(corpus.products()))
 
 
 @hookimpl

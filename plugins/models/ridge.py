@@ -9,7 +9,7 @@ import torch
 from collapse_bench.corpus import Corpus
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model, param
-from collapse_bench.regression import LinearTeacher, NormalEquations, solve_dual
+from collapse_bench.regression import LinearTeacher, mean_loss, solve, solve_dual
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Ridge(Model):
 
     kinds = ("regression",)
     replicates = "native"
-    reads_moments = True
+    reads_sums = True
 
     def fit(self, corpus, rng, before=None):
         if self.lam and corpus.has_rows and corpus.n < corpus.x.shape[-1]:
             return LinearTeacher(solve_dual(corpus, self.lam))
-        equations = NormalEquations.of(corpus)
-        return LinearTeacher(equations.solve(self.lam * equations.weight))
+        sums = corpus.products()
+        return LinearTeacher(solve(sums, self.lam * sums.weight))
 
     def with_validation(self, corpus):
         return TunedRidge(self.lam, corpus)
@@ -47,14 +47,14 @@ class TunedRidge(Model):
     replicates = "native"
 
     def fit(self, corpus, rng, before=None):
-        equations, exam = NormalEquations.of(corpus), NormalEquations.of(self.rows)
-        values, vectors = torch.linalg.eigh(equations.gram)
+        sums, exam = corpus.products(), self.rows.products()
+        values, vectors = torch.linalg.eigh(sums.xx)
         steps = torch.arange(-12, 13, dtype=torch.float64, device=values.device) / 4
         grid = max(self.lam, 1e-6) * 10.0**steps  # (L,)
-        shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * equations.weight[..., None, None]  # (R, L, d)
-        along = (vectors.mT @ equations.cross[..., None])[..., 0]  # (R, d)
+        shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]  # (R, L, d)
+        along = (vectors.mT @ sums.xy[..., None])[..., 0]  # (R, d)
         candidates = (along[..., None, :] / shrunk) @ vectors.mT  # (R, L, d)
-        best = exam.loss(candidates).argmin(-1)[..., None, None]
+        best = mean_loss(exam, candidates).argmin(-1)[..., None, None]
         return LinearTeacher(candidates.gather(-2, best.expand(*best.shape[:-1], candidates.shape[-1]))[..., 0, :])
 
 

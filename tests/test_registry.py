@@ -1,0 +1,377 @@
+"""Plugins are found, each is loaded alone, and whoever breaks pays for it alone."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+import collapse_bench
+from collapse_bench import registry as registry_module
+from collapse_bench.errors import PluginError, UsageError
+from collapse_bench.registry import KINDS, REPLACES_DISCOVERY, Registry, nearest, registry
+
+HEAD = """
+from dataclasses import dataclass
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import DataGenerator, Mitigation, Model, Protocol, param
+"""
+
+
+def plugin(
+    name: str, cls: str = "Own", head: str = HEAD, mark: str = "@hookimpl", frozen: str = "(frozen=True)"
+) -> str:
+    """The text of a plugin file that offers one mitigation."""
+    return f"""{head}
+@dataclass{frozen}
+class {cls}(Mitigation):
+    k: int = param(1, "a number", ge=0)
+
+{mark}
+def collapse_mitigations():
+    return {{"{name}": {cls}}}
+"""
+
+
+@pytest.fixture
+def empty(monkeypatch) -> None:
+    """Discovery finds nothing."""
+    monkeypatch.setenv(REPLACES_DISCOVERY, "")
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch, request):
+    """Write files below a folder of importable modules; modules are forgotten afterwards."""
+    monkeypatch.syspath_prepend(tmp_path)
+    known = set(sys.modules)
+
+    def written(path: str, text: str) -> Path:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    yield written
+    for name in set(sys.modules) - known:
+        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
+            del sys.modules[name]
+
+
+def broken(found: Registry) -> dict[str, str]:
+    return {plugin.module: plugin.error for plugin in found.broken}
+
+
+# -- what is installed ----------------------------------------------------------------------------------------------
+
+
+def test_the_installed_plugins_load():
+    found = Registry.discover()
+    assert not broken(found)
+    assert {"gaussian", "linear", "zipf"} <= set(found.classes["generator"])
+    assert {"replace", "accumulate", "accumulate-subsample", "mix", "verify-filter"} <= set(found.classes["protocol"])
+    assert {"none", "nature"} <= set(found.classes["mitigation"])
+    assert found.suites
+    assert all(path.is_file() for path in found.suites)
+
+
+MODULES = sorted({plugin.module for plugin in registry().plugins})
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_plugin_loads_alone(module, monkeypatch):
+    """No plugin needs another one: loaded by itself it offers what it offers among all."""
+    monkeypatch.setenv(REPLACES_DISCOVERY, module)
+    found = Registry.discover()
+    alone = {(kind, name) for kind in KINDS for name in found.classes[kind]}
+    among = {offer for offer, owner in registry().owners.items() if owner == module}
+    assert not broken(found)
+    assert alone == among
+    assert [plugin.module for plugin in found.plugins] == [module]
+
+
+def test_plugins_load_alone_in_a_fresh_process():
+    """The order of imports does not matter either: each kind's first plugin, without the others."""
+    script = "\n".join(
+        f"import os; os.environ['{REPLACES_DISCOVERY}'] = '{module}'\n"
+        f"from collapse_bench.registry import Registry; assert not Registry.discover().broken, '{module}'"
+        for module in (next(m for m in MODULES if part in m) for part in (".generators.", ".models.", ".mitigations."))
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_every_name_is_read_as_the_class_that_offers_it():
+    for kind, classes in registry().classes.items():
+        for name, cls in classes.items():
+            assert registry().find(kind, name) is cls
+            assert cls.title() == name
+
+
+def test_the_registry_of_a_process_is_made_once():
+    assert registry() is registry()
+
+
+# -- broken plugins -------------------------------------------------------------------------------------------------
+
+EXPLODING = {
+    "import error": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "syntax error": ("def f(:", "SyntaxError: "),
+    "exit": ("raise SystemExit(3)", "SystemExit: 3"),
+    "error of two lines": ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
+    "hook that fails": (
+        HEAD + "@hookimpl\ndef collapse_mitigations():\n    return 1 / 0",
+        "ZeroDivisionError: division by zero",
+    ),
+    "suites that fail": (
+        HEAD + "@hookimpl\ndef collapse_suites():\n    raise OSError('no disk')",
+        "OSError: no disk",
+    ),
+    "hook of other arguments": (
+        HEAD + "@hookimpl\ndef collapse_theory(something):\n    return None",
+        "PluginValidationError: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), EXPLODING.values(), ids=list(EXPLODING))
+def test_a_broken_plugin_costs_nothing_unless_selected(text, sentence, write, monkeypatch):
+    write("shelf/__init__.py", "")
+    write("shelf/bad_one.py", text)
+    write("shelf/good.py", plugin("good"))
+    monkeypatch.setenv(REPLACES_DISCOVERY, "shelf,collapse_bench.plugins,collapse_bench.protocols")
+    found = Registry.discover()
+    (bad,) = found.broken
+    assert bad.module == "shelf.bad_one"
+    assert bad.error.startswith(sentence)
+    assert "\n" not in bad.error
+    assert "Traceback (most recent call last)" in bad.trace
+    assert found.cell("gaussian | gaussian-fit | replace | good(k=2)").mitigations[0].k == 2
+    with pytest.raises(PluginError, match=r"mitigation 'bad-one': plugin shelf\.bad_one could not be loaded: "):
+        found.mitigations("bad-one")
+    with pytest.raises(UsageError, match=r"unknown mitigation 'else'.*1 plugin\(s\) could not be loaded"):
+        found.mitigations("else")
+    assert not [m for m in found.manager.get_plugins() if m.__name__ == "shelf.bad_one"]
+    assert found.manager.hook.collapse_theory(cell=None) == []
+
+
+def test_a_broken_distribution_costs_nothing_either(write, monkeypatch):
+    write("their_plugin.py", "import not_there_at_all")
+    points = [*importlib.metadata.entry_points(group="collapse_bench")]
+    points.append(importlib.metadata.EntryPoint("theirs", "their_plugin", "collapse_bench"))
+    monkeypatch.setattr(registry_module.importlib.metadata, "entry_points", lambda group: points)
+    found = Registry.discover()
+    assert list(broken(found)) == ["their_plugin"]
+    assert found.broken[0].source == "entry point theirs"
+    assert found.cell("gaussian | gaussian-fit").why_not() is None
+
+
+def test_a_shelf_whose_package_is_broken(write, monkeypatch):
+    write("shelf/__init__.py", "1 / 0")
+    write("shelf/good.py", plugin("good"))
+    monkeypatch.setenv(REPLACES_DISCOVERY, "shelf, not_installed")
+    found = Registry.discover()
+    assert list(broken(found)) == ["shelf", "not_installed"]
+
+
+# -- shelves --------------------------------------------------------------------------------------------------------
+
+
+def test_a_shelf_is_loaded_module_by_module(write, monkeypatch):
+    write("shelf/__init__.py", "")
+    write("shelf/one.py", plugin("one"))
+    write("shelf/_helper.py", "raise AssertionError('modules that begin with an underscore are no plugins')")
+    write("shelf/inner/__init__.py", "")
+    write("shelf/inner/two.py", plugin("two"))
+    write("shelf/notes.txt", "no plugin")
+    monkeypatch.setenv(REPLACES_DISCOVERY, "shelf")
+    found = Registry.discover()
+    assert not broken(found)
+    assert list(found.classes["mitigation"]) == ["two", "one"]
+    assert found.owners == {("mitigation", "two"): "shelf.inner.two", ("mitigation", "one"): "shelf.one"}
+
+
+def test_the_variable_replaces_discovery(write, monkeypatch):
+    file = write("elsewhere/own.py", plugin("own"))
+    write("their_module.py", plugin("theirs"))
+    monkeypatch.setenv(REPLACES_DISCOVERY, f"{file}, their_module,,")
+    found = Registry.discover()
+    assert set(found.classes["mitigation"]) == {"own", "theirs"}
+    assert not found.classes["generator"]
+    monkeypatch.setenv(REPLACES_DISCOVERY, "")
+    assert not Registry.discover().plugins
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_one_plugin(write, empty):
+    found = Registry.discover([write("my plugin.py", plugin("own"))])
+    act = found.build("mitigation", "own(k=3)")
+    assert act.title() == "own"
+    assert pickle.loads(pickle.dumps(act)) == act  # its class can be found again
+
+
+def test_two_files_of_one_name_are_two_plugins(write, empty):
+    found = Registry.discover([write("a/own.py", plugin("a")), write("b/own.py", plugin("b"))])
+    assert set(found.classes["mitigation"]) == {"a", "b"}
+
+
+def test_a_file_that_is_not_there(tmp_path, empty):
+    with pytest.raises(UsageError, match=r"plugin file .*gone\.py is not there; give the path of a Python file"):
+        Registry.discover([tmp_path / "gone.py"])
+
+
+def test_a_file_that_is_no_python_file(write, empty):
+    with pytest.raises(UsageError, match=r"its name must end in \.py"):
+        Registry.discover([write("own.txt", plugin("own"))])
+
+
+def test_a_file_that_does_not_load_was_selected(write, empty):
+    with pytest.raises(PluginError, match=r"plugin .*bad\.py: ZeroDivisionError"):
+        Registry.discover([write("bad.py", "1 / 0")])
+
+
+def test_files_are_added_to_the_registry_of_the_process(write, monkeypatch):
+    monkeypatch.setattr(registry_module, "_REGISTRY", Registry.discover())
+    file = write("added.py", plugin("added-later"))
+    assert "added-later" in registry([file]).classes["mitigation"]
+    assert "added-later" in registry([file]).classes["mitigation"]  # twice is once
+    assert "gaussian" in registry().classes["generator"]
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+
+
+def sentence(found: Registry, file: Path) -> str:
+    return found.file(file).error or ""
+
+
+def test_a_taken_name_is_refused_naming_both(write, empty):
+    found = Registry.discover([write("first.py", plugin("same"))])
+    first = found.classes["mitigation"]["same"]
+    said = sentence(found, write("second.py", plugin("same", cls="Other")))
+    assert said.startswith("PluginError: the mitigation 'same' is offered by collapse_plugin_first_")
+    assert " and by collapse_plugin_second_" in said
+    assert said.endswith("; rename one")
+    assert found.classes["mitigation"]["same"] is first
+
+
+def test_a_refused_plugin_offers_nothing_at_all(write, empty):
+    found = Registry.discover([write("first.py", plugin("same"))])
+    text = plugin("same", cls="Other") + "\n@hookimpl\ndef collapse_protocols():\n    return {'new': New}\n"
+    text = text.replace("@hookimpl", "@dataclass(frozen=True)\nclass New(Protocol):\n    pass\n\n@hookimpl", 1)
+    assert "rename one" in sentence(found, write("second.py", text))
+    assert not found.classes["protocol"]
+
+
+def test_one_name_in_two_kinds_is_no_clash(write, empty):
+    text = (
+        plugin("same")
+        + indent("", "")
+        + dedent(
+            """
+        @dataclass(frozen=True)
+        class P(Protocol):
+            pass
+
+        @hookimpl
+        def collapse_protocols():
+            return {"same": P}
+        """
+        )
+    )
+    found = Registry.discover([write("both.py", text)])
+    assert found.find("protocol", "same") is not found.find("mitigation", "same")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (plugin("x").replace("collapse_mitigations", "collapse_mitigation"), "there is no hook 'collapse_mitigation'; did you mean 'collapse_mitigations'?"),
+        (plugin("x", mark="").replace("collapse_mitigations", "collapse_mitigatons"), "did you mean 'collapse_mitigations'?"),
+        (plugin("x").replace("collapse_mitigations", "qqq"), "there is no hook 'qqq'; known: collapse_generators, "),
+        (plugin("x", mark=""), "collapse_mitigations lacks its mark: put @hookimpl above it"),
+        (plugin("x", frozen=""), "TypeError: cannot inherit non-frozen dataclass from a frozen one"),
+        (plugin("x").replace("@dataclass(frozen=True)\n", ""), "'x' must be a frozen dataclass: put @dataclass(frozen=True) above the class"),
+        (plugin("x").replace("class Own(Mitigation)", "class Own"), "offers 'x', which is not a subclass of Mitigation"),
+        (plugin("x").replace("class Own(Mitigation)", "class Own(Protocol)"), "not a subclass of Mitigation"),
+        (plugin("x").replace('"x": Own', '"x": Own()'), "not a subclass of Mitigation"),
+        (plugin("x").replace('{"x": Own}', "[Own]"), "collapse_mitigations() must return a dict of name to class, got list"),
+    ],
+)  # fmt: skip
+def test_what_an_author_forgot_is_told(text, words, write, empty):
+    assert words in sentence(Registry(), write("own.py", text))
+
+
+def test_a_class_that_thaws_is_refused(write, empty):
+    """A dataclass may only be thawed by going around dataclasses; the registry looks all the same."""
+    text = plugin("x") + "\nOwn.__dataclass_params__.frozen = False\n"
+    assert "'x' must be frozen: write @dataclass(frozen=True)" in sentence(Registry(), write("own.py", text))
+
+
+def test_helpers_with_names_of_their_own_are_no_hooks(write, empty):
+    text = (
+        plugin("x")
+        + "\ndef collapse_rows(rows):\n    return rows\n\nfrom collapse_bench.protocols import collapse_protocols\n"
+    )
+    found = Registry()
+    assert found.file(write("own.py", text)).error is None
+
+
+def test_a_name_of_another_kind_is_told():
+    with pytest.raises(UsageError, match="'ols' is a model, and a mitigation was due there"):
+        registry().find("mitigation", "ols")
+
+
+def test_a_parameter_without_default_is_asked_for(write, empty):
+    text = plugin("needs").replace('k: int = param(1, "a number", ge=0)', "k: int\n    b: float")
+    found = Registry.discover([write("needs.py", text)])
+    with pytest.raises(UsageError, match=r"needs needs the parameter\(s\) k, b: needs\(k=\.\.\.\)"):
+        found.build("mitigation", "needs")
+    assert found.build("mitigation", "needs(k=1, b=2)").b == 2.0
+
+
+def test_a_refusal_of_the_class_itself_is_passed_on(write, empty):
+    text = plugin("picky").replace(
+        "\n@hookimpl", "    def __post_init__(self):\n        raise ValueError('k and j differ')\n\n@hookimpl"
+    )
+    found = Registry.discover([write("picky.py", text)])
+    with pytest.raises(UsageError, match="picky: k and j differ"):
+        found.build("mitigation", "picky")
+
+
+def test_nearest():
+    assert nearest("gausian", ["gaussian", "linear"]) == "; did you mean 'gaussian'?"
+    assert nearest("qqq", ["gaussian", "linear"]) == "; known: gaussian, linear"
+
+
+# -- offered from a notebook ----------------------------------------------------------------------------------------
+
+
+def test_a_class_can_be_offered_and_offered_again(write, empty):
+    found = Registry()
+    one, two = (Registry.discover([write(f"{name}.py", plugin("own"))]).classes["mitigation"]["own"] for name in "ab")
+    found.offer("mitigation", "mine", one)
+    assert found.build("mitigation", "mine(k=2)") == one(k=2)
+    found.offer("mitigation", "mine", two)
+    assert type(found.build("mitigation", "mine")) is two
+    with pytest.raises(PluginError, match="not a subclass of Protocol"):
+        found.offer("protocol", "mine", two)
+
+
+def test_an_offer_does_not_take_the_name_of_a_plugin(monkeypatch):
+    found = Registry.discover()
+    with pytest.raises(PluginError, match="rename one"):
+        found.offer("mitigation", "none", found.classes["mitigation"]["nature"])
+
+
+def test_public_names_are_there():
+    for name in collapse_bench.__all__:
+        assert getattr(collapse_bench, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        collapse_bench.nothing  # noqa: B018
