@@ -12,10 +12,11 @@ import pandas as pd
 
 from .score import Scores, compare
 
+COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
 HEADINGS = {
+    "track": "track",
     "tier": "tier",
     "entry": "entry",
-    "track": "track",
     "score": "averted",
     "interval": "95 %",
     "chains": "chains",
@@ -74,6 +75,11 @@ class Board:
         rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
         rows["beats_real_only"] = [self._beats(entry) for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
+        rows["track"] = rows.track.where(~rows.control, "control")
+        place = {track: i for i, track in enumerate([*self._tracks, "control"])}
+        rows = rows.sort_values("S", ascending=False, kind="stable").sort_values(
+            "track", key=lambda t: t.map(place), kind="stable"
+        )
         return rows.reset_index(drop=True)
 
     def _beats(self, entry: str) -> str:
@@ -120,6 +126,14 @@ class Board:
             return "\n".join([f"**{title}**", "", _markdown(cells), "", *(f"- {note}" for note in notes)])
         return _terminal(title, cells, notes, width)
 
+    @property
+    def _tracks(self) -> list[str]:
+        """Tracks from the cheapest knowledge to the costliest."""
+        return sorted(
+            set(self.scores.rows.track),
+            key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
+        )
+
     def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
         if per_task or self.scores is None:
             numeric = frame.select_dtypes("number").columns
@@ -129,9 +143,9 @@ class Board:
             ranked = bool(row.ranked)
             out.append(
                 {
+                    "track": row.track,
                     "tier": str(int(row.tier)) if ranked and not math.isnan(row.tier) else "-",
                     "entry": row.entry + (" *" if row.entry == self.suite.get("focus") else ""),
-                    "track": row.track if not row.control else "control",
                     "score": _signed(row.S),
                     "interval": f"{_signed(row.low)} {_signed(row.high)}" if not math.isnan(row.low) else "",
                     "worst": f"{row.worst_family} {_signed(row.worst_score)}"
@@ -141,7 +155,7 @@ class Board:
                     "fits": str(row.fits),
                     "failed": _percent(row.failed),
                     "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
-                    "real": f"{_number(row.real_unique)} / {_number(row.real_rows)}",
+                    "real": f"{_number(row.real_unique)} / {_number(row.real_rows)}" if row.real_rows >= 0 else "",
                     "verifier": _number(row.verifier_calls),
                     "real_only": _signed(row.S_real_only),
                     "beats": row.beats_real_only,
@@ -161,7 +175,7 @@ class Board:
             chains = self.scores.rows.chains.max()
             yield (
                 f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after generation "
-                f"{self.suite['generations']}, over {chains} chains; rows of one tier are not separable (Tukey, 5 %)"
+                f"{self.suite['generations']}, over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
                 "real rows: unique / drawn per chain, the protocol's own included; S real-only: a fit on nothing but "
@@ -207,22 +221,58 @@ def _markdown(cells: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+#: what a narrow terminal does without, first to go first; a column that says something bad stays
+_DISPENSABLE = ("lesson", "effective", "risk", "failed", "verifier", "fits", "worst", "harmed", "real")
+_GUTTER = 2
+
+
+def _needed(cells: pd.DataFrame) -> int:
+    return sum(max([len(name), *map(len, map(str, cells[name]))]) + _GUTTER for name in cells.columns)
+
+
+def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
+    """The columns that fit, and the names of those that had to go."""
+    gone = []
+    for key in _DISPENSABLE:
+        name = HEADINGS[key]
+        if _needed(cells) <= width or name not in cells:
+            continue
+        alarming = (key == "risk" and cells[name].str.contains("!").any()) or (
+            key == "failed" and set(cells[name]) - {"0 %", ""}
+        )
+        if not alarming:
+            cells = cells.drop(columns=name)
+            gone.append(name)
+    return cells, gone
+
+
 def _terminal(title: str, cells: pd.DataFrame, notes: list[str], width: int | None) -> str:
     import io
 
     from rich.console import Console
     from rich.table import Table
 
+    if width is not None:
+        cells, gone = _narrowed(cells, width)
+        if gone:
+            notes = [*notes, f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for name in cells.columns:
         text = name in ("entry", "track", "task", "family", "worst family", "beats it", "status")
-        table.add_column(name, justify="left" if text else "right", overflow="fold", no_wrap=not text)
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    last = None
     for row in cells.itertuples(index=False):
+        if last not in (None, row[0]) and cells.columns[0] == HEADINGS["track"]:
+            table.add_row()
+        last = row[0]
         table.add_row(*map(str, row))
     out = io.StringIO()
-    needed = sum(max([len(n), *map(len, map(str, cells[n]))]) + 2 for n in cells.columns)
-    console = Console(file=out, width=max(width or 0, needed), force_terminal=False, highlight=False, markup=False)
-    console.print(table)
+    tight = Console(
+        file=out, width=max(width or 0, _needed(cells)), force_terminal=False, highlight=False, markup=False
+    )
+    tight.print(table)
+    loose = Console(file=out, width=width or 120, force_terminal=False, highlight=False, markup=False)
+    loose.print()
     for note in notes:
-        console.print(note, style="dim")
+        loose.print(f"- {note}")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
