@@ -181,7 +181,7 @@ def _real_only(losses, usage, curves, tasks) -> pd.DataFrame:
         loss = at if tasks[task]["log_loss"] else math.exp(at)
         rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"})
     skipped = losses[losses.status == "skipped"]
-    for task, entry in skipped[["task", "entry"]].itertuples(index=False):
+    for task, entry in skipped[["task", "entry"]].drop_duplicates().itertuples(index=False):
         rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": None, "loss": math.nan, "status": "skipped"})
     return pd.DataFrame(rows, columns=losses.columns)
 
