@@ -246,6 +246,8 @@ class Corpus:
     @property
     def effective_size(self) -> Tensor:
         """(sum w)^2 / sum w^2 over rows, (R,): Kish's effective sample size."""
+        if self.unit:
+            return self.mass
         squares = self._fold("squares", lambda part: _mass_of(part, self.batch, 2))
         return torch.where(squares > 0, self.mass**2 / squares.clamp_min(1e-300), 0.0)
 

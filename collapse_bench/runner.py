@@ -45,12 +45,12 @@ class _Rows:
         for name, value in metrics.items():
             self.generation.append(t)
             self.metric.append(name)
-            self.value.append(value.detach().double().cpu().numpy())
+            self.value.append(value.detach().cpu().numpy())
 
     def columns(self, seeds: list[int]) -> tuple[np.ndarray, ...]:
         """(seed, generation, metric, value), ordered by seed, then as collected."""
         m, R = len(self.metric), len(seeds)
-        values = np.stack(self.value, 1).reshape(-1) if m else np.empty(0)
+        values = np.stack(self.value, 1).astype(np.float64, copy=False).reshape(-1) if m else np.empty(0)
         return (
             np.repeat(np.asarray(seeds, np.int64), m),
             np.tile(np.asarray(self.generation, np.int32), R),

@@ -192,7 +192,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         about = path.parent / "cell.json"
         if not about.exists():
-            text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical}, indent=1)
+            text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical})
             replace_file(about, text.encode())
         sink = pa.BufferOutputStream()
         pq.write_table(record.table(), sink, compression="zstd", write_page_checksum=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import cached_property
 
 from torch import Tensor
 
@@ -49,6 +50,8 @@ class Taps:
 
     def taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
         """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
+        if teacher is self.teacher and edit is None:
+            return self
         scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger)
         return Taps(*scene, self.user, edit, self._desks)
 
