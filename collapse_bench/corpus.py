@@ -171,6 +171,11 @@ class Corpus:
         return sum(part.y.shape[len(self.batch)] for part in self.parts if part.sums is None)
 
     @property
+    def width(self) -> int:
+        """Numbers in one question; told without putting the rows in order."""
+        return 0 if not self.has_rows else self.parts[0].x.shape[len(self.batch) + 1 :].numel()
+
+    @property
     def x(self) -> Tensor:
         """Questions, (R, n, ...)."""
         return self._table.x
@@ -387,7 +392,7 @@ def _moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
     if w is None:
         mean = z.mean(-2)
         centred = z - mean[..., None, :]
-        return Moments(_full(batch, n, z), mean, _gram(centred))
+        return Moments(_full(batch, n, z), mean, gram(centred))
     weight = w.sum(-1)
     mean = (w[..., None, :] @ z)[..., 0, :] / weight.clamp_min(1e-300)[..., None]
     centred = z - mean[..., None, :]
@@ -399,7 +404,7 @@ def _products_of(part: Part, batch: tuple[int, ...]) -> Products:
         return _only(part.sums, Products)
     x, y, w = part.x.double(), part.y.double()[..., None], _multiplicity(part)
     if w is None:
-        return Products(_full(batch, x.shape[-2], x), _gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1)))
+        return Products(_full(batch, x.shape[-2], x), gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1)))
     wy = w[..., None] * y
     return Products(w.sum(-1), x.mT @ (w[..., None] * x), (x.mT @ wy)[..., 0], (y * wy).sum((-2, -1)))
 
@@ -414,8 +419,8 @@ def _full(batch: tuple[int, ...], value: float, like: Tensor) -> Tensor:
     return torch.full(batch, float(value), dtype=torch.float64, device=like.device)
 
 
-def _gram(z: Tensor) -> Tensor:
-    """z^T z over rows, (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
+def gram(z: Tensor) -> Tensor:
+    """z^T z over rows, (R, n, p) -> (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
     triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
     if z.device.type != "cpu" or z.shape[-1] < 64:
         return z.mT @ z

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import torch
-
 from ..runner import Progress
-from .jobs import Job, Options, Outcome, run_job
+from .jobs import Job, Options, Outcome, one_thread, run_job
 
 
 def run(jobs: Iterable[Job], options: Options, progress: Progress | None = None) -> Iterator[Outcome]:
-    """Outcomes in order, on one torch thread: small batched work only spins on more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Outcomes in order, on one thread."""
+    with one_thread():
         for job in jobs:
             yield run_job(job, options, progress)
-    finally:
-        torch.set_num_threads(threads)

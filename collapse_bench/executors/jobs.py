@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,21 @@ class Options:
     memory: int = MEMORY  # bytes per chunk of chains
     timeout: float | None = None  # seconds per job
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch and BLAS on one thread: small batched work only spins on more, and busy cores make that 5-10x slower."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def run_job(job: Job, options: Options, progress: Progress | None = None) -> Outcome:

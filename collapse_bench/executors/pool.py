@@ -13,6 +13,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -20,29 +21,22 @@ from typing import Any
 from ..errors import UsageError
 from ..runner import refused
 from ..store import Store
-from .jobs import Job, Options, Outcome, run_job
+from .jobs import Job, Options, Outcome, one_thread, run_job
 
 
 def _serve(pipe: Connection, options: Options) -> None:
-    """The worker: take pickled jobs until None comes, answer with outcomes."""
+    """The worker: take pickled jobs, answer with outcomes, until the parent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
-    import torch
-
     from ..registry import registry
 
-    torch.set_num_threads(1)
     registry(options.plugins)
-    while True:
-        try:
+    with one_thread(), suppress(EOFError):  # the parent has gone
+        while True:
             packed = pipe.recv_bytes()
-        except EOFError:
-            return
-        if not packed:
-            return
-        try:
-            pipe.send(("done", _brief(run_job(pickle.loads(packed), options))))
-        except Exception as problem:  # what a job could not record itself, a full disk for one
-            pipe.send(("error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))))
+            try:
+                pipe.send(("done", _brief(run_job(pickle.loads(packed), options))))
+            except Exception as problem:  # what a job could not record itself, a full disk for one
+                pipe.send(("error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))))
 
 
 def _brief(outcome: Outcome) -> tuple[Any, ...]:

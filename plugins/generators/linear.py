@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.corpus import Corpus, Products
+from collapse_bench.corpus import Corpus, Products, gram
 from collapse_bench.errors import Unfit
 from collapse_bench.gaussians import wishart_factor
 from collapse_bench.hookspecs import hookimpl
@@ -71,7 +71,7 @@ class Linear(DataGenerator):
         answers = along + z  # the part of y in the column space of X
         weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
         xy = (root @ answers[..., None])[..., 0]
-        return Corpus.of_sums(Products(weight, root @ root.mT, xy, answers.pow(2).sum(-1) + rest))
+        return Corpus.of_sums(Products(weight, gram(root.mT), xy, answers.pow(2).sum(-1) + rest))
 
     def expect(self, x):
         return (x.double() @ self.truth.w[..., None])[..., 0]

@@ -27,7 +27,7 @@ class Ridge(Model):
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):
-        if self.lam and corpus.has_rows and corpus.n < corpus.x.shape[-1]:
+        if self.lam and corpus.has_rows and corpus.n < corpus.width:
             return LinearTeacher(solve_dual(corpus, self.lam))
         sums = corpus.products()
         return LinearTeacher(solve(sums, self.lam * sums.weight))

@@ -1,0 +1,153 @@
+"""The command line in processes of its own that start warm: one process imports everything once and forks per call.
+
+``call("run", "smoke")`` is what a shell would get back from ``collapse-bench run smoke``, without the seconds that
+importing torch takes.  ``start`` returns at once, so that a test can send signals.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PATIENCE = 120.0  # seconds after which a call is taken to hang
+
+
+@dataclass
+class Ended:
+    """What a shell sees of a command."""
+
+    code: int  # negative: the signal that ended it
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """The last line on stderr: where a refusal stands."""
+        return (self.err.strip().splitlines() or [""])[-1]
+
+
+@dataclass
+class Started:
+    """A command under way, leader of a process group of its own."""
+
+    pid: int
+    folder: Path
+    ended: Ended | None = field(default=None)
+
+    def send(self, sign: int) -> None:
+        os.kill(self.pid, sign)
+
+    def send_group(self, sign: int) -> None:
+        os.killpg(self.pid, sign)
+
+    def err(self) -> str:
+        """What it has said so far."""
+        return (self.folder / "err").read_text()
+
+    def wait(self, patience: float = PATIENCE) -> Ended:
+        if self.ended is None:
+            code = _answer(patience)
+            if code is None:
+                os.killpg(self.pid, signal.SIGKILL)
+                _answer(PATIENCE)
+                raise AssertionError(f"no end after {patience} s; so far:\n{self.err()}")
+            self.ended = Ended(code, (self.folder / "out").read_text(), self.err())
+        return self.ended
+
+
+def start(*args, cwd: str | Path | None = None, env: dict[str, str] | None = None, code: str | None = None) -> Started:
+    """Begin ``collapse-bench args``, or the Python text ``code`` with ``args`` as sys.argv[1:]."""
+    folder = Path(tempfile.mkdtemp(prefix="call-", dir=_folder()))
+    order = {"args": list(map(str, args)), "cwd": str(cwd or folder), "env": env or {}, "code": code}
+    _server().stdin.write(json.dumps({**order, "folder": str(folder)}) + "\n")
+    _server().stdin.flush()
+    return Started(_answer(PATIENCE), folder)
+
+
+def call(*args, **more) -> Ended:
+    """Run a command to its end."""
+    return start(*args, **more).wait()
+
+
+# -- this side ------------------------------------------------------------------------------------------------------
+
+_CACHE: dict[str, object] = {}
+
+
+def _folder() -> str:
+    if "folder" not in _CACHE:
+        _CACHE["folder"] = tempfile.TemporaryDirectory(prefix="forked-")
+    return _CACHE["folder"].name
+
+
+def _server() -> subprocess.Popen:
+    if "server" not in _CACHE:
+        server = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        _CACHE["server"] = server
+        atexit.register(server.kill)
+    return _CACHE["server"]
+
+
+def _answer(patience: float) -> int | None:
+    ready, _, _ = select.select([_server().stdout], [], [], patience)
+    return int(_server().stdout.readline()) if ready else None
+
+
+# -- the other side -------------------------------------------------------------------------------------------------
+
+
+def _serve() -> None:
+    """Fork per order; say the child's process id, then, when it has ended, its exit code."""
+    import numpy
+    import pandas
+    import torch
+
+    from collapse_bench import api
+    from collapse_bench.cli import progress  # also what commands import when they run
+
+    torch.set_num_threads(1)
+    assert numpy and pandas and api and progress
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    for line in iter(sys.stdin.readline, ""):
+        order = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            answers.close()
+            return _obey(order)
+        answers.write(f"{pid}\n")
+        _, status = os.waitpid(pid, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+    return None
+
+
+def _obey(order: dict) -> None:
+    os.setsid()
+    for number, name in ((1, "out"), (2, "err")):
+        handle = os.open(f"{order['folder']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(handle, number)
+        os.close(handle)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.chdir(order["cwd"])
+    os.environ.update(order["env"])
+    sys.argv = ["collapse-bench", *order["args"]]
+    if order["code"] is not None:
+        exec(compile(order["code"], "driver", "exec"), {"__name__": "driver"})
+        return
+    from collapse_bench.cli import main
+
+    main(order["args"])
+
+
+if __name__ == "__main__":
+    _serve()
