@@ -873,11 +873,15 @@ def _run(cell: Cell, start: Generation | None = None) -> list[Generation]:
         raise CheckFailure(str(broken)) from broken
 
 
+def _starved(moment: Generation) -> Tensor | bool:
+    return False if moment.starved is None else moment.starved
+
+
 def _runs_and_resumes(cell: Cell) -> None:
     straight = _run(cell)
     for moment in straight:
         loss = moment.scores[cell.data.primary]
-        if not (torch.isfinite(loss) | moment.starved).all():
+        if not (torch.isfinite(loss) | _starved(moment)).all():
             raise CheckFailure(f"{cell.label}: the loss of generation {moment.t} is {loss.tolist()}")
     resumed = _run(cell, pickle.loads(pickle.dumps(straight[0])))
     _alike(
@@ -1032,7 +1036,7 @@ def _mitigation_twice(cell: Cell) -> None:
 def _runs_in_loop(cell: Cell) -> None:
     for moment in _run(cell):
         loss = moment.scores[cell.data.primary]
-        if not (torch.isfinite(loss) | moment.starved).all():
+        if not (torch.isfinite(loss) | _starved(moment)).all():
             raise CheckFailure(f"{cell.mitigations[0].title()}: the loss of generation {moment.t} is {loss.tolist()}")
 
 

@@ -386,11 +386,12 @@ def _moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
     if part.sums is not None:
         return _only(part.sums, Moments)
     n = part.y.shape[len(batch)]
-    columns = [v.reshape(*batch, n, -1) for v in (part.x, part.y) if v.shape[-1] or v.ndim == len(batch) + 1]
+    widths = [(v, v.shape[len(batch) + 1 :].numel()) for v in (part.x, part.y)]
+    columns = [v.reshape(*batch, n, width) for v, width in widths if width]
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
     w = _multiplicity(part)
     if w is None:
-        mean = z.mean(-2)
+        mean = z.mean(-2) if n else z.sum(-2)  # of no rows (mix with real=0 or 1): zero, at weight zero
         centred = z - mean[..., None, :]
         return Moments(_full(batch, n, z), mean, gram(centred))
     weight = w.sum(-1)

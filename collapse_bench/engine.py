@@ -61,7 +61,7 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
         ledger = now.ledger.copy()
         n = reduce(lambda size, act: act[1].size(size, t), acts, cell.size(t))
-        taps = Taps(data, source, now.first, t, n, here, rng, ledger)
+        taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
         taps = taps.taught_by(steer(acts, source, taps), remember(acts))
         corpus, memory = cell.protocol.compose(taps, now.memory)
         lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)

@@ -41,11 +41,13 @@ class _Rows:
     metric: list[str] = dataclasses.field(default_factory=list)
     value: list[np.ndarray] = dataclasses.field(default_factory=list)
 
-    def add(self, t: int, metrics: dict[str, torch.Tensor]) -> None:
+    def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int) -> None:
         for name, value in metrics.items():
+            if tuple(value.shape) != (chains,):
+                raise ValueError(f"{name} has shape {tuple(value.shape)}; one number per chain was due, ({chains},)")
+            self.value.append(value.detach().cpu().numpy())
             self.generation.append(t)
             self.metric.append(name)
-            self.value.append(value.detach().cpu().numpy())
 
     def columns(self, seeds: list[int]) -> tuple[np.ndarray, ...]:
         """(seed, generation, metric, value), ordered by seed, then as collected."""
@@ -86,7 +88,10 @@ def run_chains(
     progress: Progress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Record:
-    """Run the chains of these seeds (all within one block) and return their record; the store keeps checkpoints."""
+    """Run the chains of these seeds (all within one block) and return their record.
+
+    The store keeps checkpoints; whoever writes the record drops them then.
+    """
     _ = cell.id  # worked out once for all chunks
     cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
@@ -101,7 +106,7 @@ def run_chains(
         saved = time.perf_counter()
         data = nature(cell)
         for now in generations(cell, start):
-            rows.add(now.t, {**now.scores, **data.describe(now.teacher), "effective_size": now.size})
+            rows.add(now.t, {**data.describe(now.teacher), **now.scores, "effective_size": now.size}, len(seeds))
             if progress is not None:
                 progress(cell, now.t + 1, cell.generations + 1)
             late = time.perf_counter() - saved >= checkpoint_seconds
@@ -112,12 +117,10 @@ def run_chains(
         status, reason = "skipped", str(refusal)
     except (torch.OutOfMemoryError, MemoryError) as problem:
         status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         status = "oom" if "out of memory" in str(problem).lower() else "failed"
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0]
         trace = traceback.format_exc()
-    if store is not None and status != "oom":
-        store.drop_checkpoint(cell.id, seeds)
     facts = _facts(cell, seeds, status, reason, now)
     run = {
         "seeds": [seeds[0], seeds[-1]],
@@ -142,10 +145,10 @@ def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
 
 
 def _resumed(store: Store, cell: Cell, seeds: list[int], rows: _Rows):
-    state = store.load_checkpoint(cell.id, seeds)
-    if state is None:
-        return None, rows, None
-    return (*state, state[0].t)
+    match store.load_checkpoint(cell.id, seeds):
+        case Generation() as start, _Rows() as saved:
+            return start, saved, start.t
+    return None, rows, None
 
 
 def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Rows) -> None:

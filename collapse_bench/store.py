@@ -11,7 +11,9 @@ import json
 import os
 import pickle
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,7 @@ from .errors import UsageError
 BLOCK = 32
 KEPT = ("done", "starved")  # chains that need no further run
 _META = b"collapse_bench"
-#: what two runs of the same chains must agree on; runs (environment, timings) are left aside
-_CONTENT = ("schema", "id", "label", "task", "entry", "canonical", "primary", "seeds", "status", "reason", "ledger")
+_LITTER = 3600.0  # seconds after which a file that a killed run was writing is taken to be abandoned
 
 
 @dataclass
@@ -60,14 +61,17 @@ class Record:
         return [seed for seed, status in self.status.items() if status in KEPT]
 
     def digest(self) -> str:
-        """Of the content: equal for two runs of the same chains, whenever and wherever they ran."""
+        """Of the numbers and facts: equal for two runs of the same chains, whenever and wherever they ran."""
         total = hashlib.sha256()
         for column in (self.seed, self.generation, self.value):
             total.update(np.ascontiguousarray(column).tobytes())
         total.update("\0".join(self.metric.tolist()).encode())
-        facts = {key: self.facts.get(key) for key in _CONTENT}
-        total.update(json.dumps(facts, sort_keys=True).encode())
+        total.update(json.dumps(self.facts, sort_keys=True).encode())
         return total.hexdigest()
+
+    def _seal(self) -> str:
+        """Of all that a file holds, the account of its runs included."""
+        return hashlib.sha256((self.digest() + json.dumps(self.runs, sort_keys=True)).encode()).hexdigest()
 
     def restricted(self, seeds: Iterable[int]) -> Record:
         """The chains of these seeds alone."""
@@ -101,6 +105,7 @@ class Record:
             {name: rec.facts["ledger"].get(name, [0] * len(rec.seeds)) for name in names} for rec in (older, newer)
         ]
         facts["ledger"] = {name: both(name, *padded) for name in names}
+        facts["track"] = joined_tracks(rec.facts["track"] for rec in (older, newer) if rec.seeds)
         columns = [
             np.concatenate([getattr(older, name), getattr(newer, name)])
             for name in ("seed", "generation", "metric", "value")
@@ -111,7 +116,7 @@ class Record:
     def table(self) -> pa.Table:
         metric = pa.array(self.metric, pa.string()).dictionary_encode()
         table = pa.table({"seed": self.seed, "generation": self.generation, "metric": metric, "value": self.value})
-        meta = json.dumps({"facts": self.facts, "runs": self.runs, "digest": self.digest()})
+        meta = json.dumps({"facts": self.facts, "runs": self.runs, "seal": self._seal()})
         return table.replace_schema_metadata({_META: meta.encode()})
 
     @classmethod
@@ -128,13 +133,13 @@ class Record:
                 meta["facts"],
                 meta["runs"],
             )
-            whole = meta["digest"] == record.digest()
+            whole = meta["seal"] == record._seal()
         except FileNotFoundError:
             raise
         except Exception as problem:
             raise Damaged(f"{path} is damaged ({type(problem).__name__}: {problem})".split("\n")[0]) from problem
         if not whole:
-            raise Damaged(f"{path} is damaged (its digest does not match its content)")
+            raise Damaged(f"{path} is damaged (its seal does not match its content)")
         if record.facts["schema"] != SCHEMA:
             raise Damaged(f"{path} has schema {record.facts['schema']}, and this version reads schema {SCHEMA}")
         return record
@@ -160,7 +165,15 @@ class Store:
             raise UsageError(
                 f"cannot write to {self.path} ({problem.strerror or problem}); choose another folder with --output"
             ) from problem
+        self._sweep()
         return self
+
+    def _sweep(self) -> None:
+        """Remove what killed runs were writing when they were killed."""
+        for beside in self.path.glob("*/.*.tmp"):
+            with suppress(OSError):
+                if time.time() - beside.stat().st_mtime > _LITTER:
+                    beside.unlink()
 
     def block_path(self, cell_id: str, block: int) -> Path:
         return self.path / cell_id / f"{block * BLOCK}-{block * BLOCK + BLOCK - 1}.parquet"
@@ -173,6 +186,8 @@ class Store:
             return None
         if record.facts["id"] != cell_id:
             raise Damaged(f"{self.block_path(cell_id, block)} holds the record of another cell")
+        if set(blocks_of(record.seeds)) != {block}:
+            raise Damaged(f"{self.block_path(cell_id, block)} holds the chains of another block")
         return record
 
     def read_or_none(self, cell_id: str, seed: int) -> Record | None:
@@ -206,7 +221,7 @@ class Store:
             try:
                 told = json.loads(about.read_text())
                 found.setdefault(told["label"], []).append(told["id"])
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError):
                 continue  # a lost label costs a word in the plan and nothing else
         return found
 
@@ -232,14 +247,18 @@ class Store:
         """The saved state, or None where there is none that can be used.  Load only checkpoints of your own runs."""
         try:
             saved = pickle.loads(self.checkpoint_path(cell_id, seeds).read_bytes())
+            known = (saved["schema"], saved["id"], saved["seeds"]) == (SCHEMA, cell_id, seeds)
+            return saved["state"] if known else None
         except Exception:
             return None  # a checkpoint is a convenience: without one the cell starts again
-        if (saved.get("schema"), saved.get("id"), saved.get("seeds")) != (SCHEMA, cell_id, seeds):
-            return None
-        return saved["state"]
 
     def drop_checkpoint(self, cell_id: str, seeds: list[int]) -> None:
-        self.checkpoint_path(cell_id, seeds).unlink(missing_ok=True)
+        """Remove the checkpoint of these chains, and those that other ways of grouping chains left of any of them."""
+        for path in (self.path / cell_id).glob("*.ckpt"):
+            first, _, last = path.stem.partition("-")
+            with suppress(ValueError):
+                if int(first) <= seeds[-1] and seeds[0] <= int(last):
+                    path.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -248,9 +267,15 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         beside.write_bytes(content)
         os.replace(beside, path)
-    except OSError:
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def joined_tracks(tracks: Iterable[str]) -> str:
+    """The track of chains that together used all this: blind where none used anything."""
+    used = sorted({piece for track in tracks for piece in track.split("+")} - {"blind"})
+    return "+".join(used) or "blind"
 
 
 def blocks_of(seeds: Iterable[int]) -> dict[int, list[int]]:

@@ -170,8 +170,8 @@ class Stream:
         m = len(c)
         words = self._words(6 * m, _as_is, np.empty((self._first.size, 6 * m), np.uint64)).reshape(-1, 6)
         x = _to_normal(np.ascontiguousarray(words[:, :2]), np.empty((len(words), 2, 2), np.float32))
-        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(-1, m, 4)
-        x = x.reshape(-1, m, 4).astype(np.float64)
+        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(-1 if m else self._first.size, m, 4)
+        x = x.reshape(-1 if m else self._first.size, m, 4).astype(np.float64)
         v = 1 + c * x
         v *= v * v
         log_v = np.log(np.maximum(v, 1e-300))

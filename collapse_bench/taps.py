@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import cached_property
 
 from torch import Tensor
 
@@ -20,7 +19,11 @@ from .streams import Stream
 
 
 class Taps:
-    """Data on request.  Readable: ``rng, t, n, teacher, first``."""
+    """Data on request.  Readable: ``rng, t, n, teacher, first``.
+
+    ``age`` is how many generations from nature the rows stand that the teacher writes: t, or t + 1 where a flawed source
+    taught the first generation.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class Taps:
         here: Stream,
         root: Stream,
         ledger: Ledger,
+        age: int | None = None,
         user: str = PROTOCOL,
         edit: Callable[[Corpus, Taps], Corpus] | None = None,
         desks: dict[str, tuple] | None = None,
     ):
         self._data, self._here, self._root, self._edit = data, here, root, edit
         self.teacher, self.first, self.t, self.n, self.user, self.ledger = teacher, first, t, n, user, ledger
+        self._age = t if age is None else age
         # a user keeps its streams through the moments of a generation, so that no draw comes twice
         self._desks = {} if desks is None else desks
         desk = (here.at(user), here.at(user, "own"), itertools.count(1))
@@ -45,15 +50,17 @@ class Taps:
 
     def by(self, user: str) -> Taps:
         """The same taps for another user, with its own random numbers and its own line in the ledger."""
-        scene = (self._data, self.teacher, self.first, self.t, self.n, self._here, self._root, self.ledger)
-        return Taps(*scene, user, desks=self._desks)
+        return self._like(self.teacher, user, None)
 
     def taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
         """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
         if teacher is self.teacher and edit is None:
             return self
-        scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger)
-        return Taps(*scene, self.user, edit, self._desks)
+        return self._like(teacher, self.user, edit)
+
+    def _like(self, teacher: Teacher, user: str, edit: Callable[[Corpus, Taps], Corpus] | None) -> Taps:
+        scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, self._age)
+        return Taps(*scene, user, edit, self._desks)
 
     @property
     def natural(self) -> bool:
@@ -97,7 +104,7 @@ class Taps:
         real = teacher is self._data
         rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
         rows = int(n) if x is None else x.shape[len(rng.batch)]
-        origin = 0 if real else max(1, self.t)
+        origin = 0 if real else self._age
         if self._data.sampler == "exact-law":
             if x is not None:
                 raise Unfit("sampler=exact-law draws no answers to given questions; choose sampler=explicit")

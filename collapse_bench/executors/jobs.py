@@ -68,6 +68,8 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Out
     for seeds in _chunks(job, options.memory):
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
         store.write(record, job.cell)
+        if "oom" not in record.facts["status"]:
+            store.drop_checkpoint(job.cell.id, seeds)
         for status in record.facts["status"]:
             statuses[status] = statuses.get(status, 0) + 1
         reason = reason or next((r for r in record.facts["reason"] if r), None)

@@ -8,8 +8,11 @@ recorded as ``timeout``.  The others go on.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,7 +21,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ..errors import UsageError
+from ..cell import Cell
+from ..errors import Refusal, UsageError
+from ..nouns import Noun
 from ..runner import refused
 from ..store import Store
 from .jobs import Job, Options, Outcome, one_thread, run_job
@@ -27,27 +32,44 @@ from .jobs import Job, Options, Outcome, one_thread, run_job
 def _serve(pipe: Connection, options: Options) -> None:
     """The worker: take pickled jobs, answer with outcomes, until the parent goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    sys.stdout = sys.stderr  # what a plugin prints is not what the command says
     from ..registry import registry
 
-    registry(options.plugins)
-    with one_thread(), suppress(EOFError):  # the parent has gone
+    with one_thread(), suppress(EOFError, ConnectionError):  # the parent has gone
+        try:
+            registry(options.plugins)
+        except Refusal as problem:
+            pipe.send(("error", problem))
+            return
+        pipe.send(("ready", None))
         while True:
-            packed = pipe.recv_bytes()
-            try:
-                pipe.send(("done", _brief(run_job(pickle.loads(packed), options))))
-            except Exception as problem:  # what a job could not record itself, a full disk for one
-                pipe.send(("error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))))
+            pipe.send(_served(pipe.recv_bytes(), options))
 
 
-def _brief(outcome: Outcome) -> tuple[Any, ...]:
-    return outcome.statuses, outcome.reason, outcome.seconds
+def _follow_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _served(packed: bytes, options: Options) -> tuple[str, Any]:
+    try:
+        job = _unpacked(packed)
+    except Exception as problem:
+        return "error", UsageError(f"a worker could not read its job ({problem}); {_REMEDY}")
+    try:
+        outcome = run_job(job, options)
+    except Exception as problem:  # what a job could not record itself, a full disk for one
+        return "error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))
+    return "done", (outcome.statuses, outcome.reason, outcome.seconds)
 
 
 @dataclass
 class _Worker:
     options: Options
     job: Job | None = None
-    since: float = 0.0
+    since: float | None = None  # when it could begin with its job; None before it is ready
+    ready: bool = False
     process: Any = field(init=False)
     pipe: Connection = field(init=False)
 
@@ -60,8 +82,13 @@ class _Worker:
         theirs.close()
 
     def give(self, job: Job, packed: bytes) -> None:
-        self.job, self.since = job, time.monotonic()
-        self.pipe.send_bytes(packed)
+        self.job, self.since = job, time.monotonic() if self.ready else None
+        with suppress(ConnectionError):  # a worker that died meanwhile is met as one that died of its job
+            self.pipe.send_bytes(packed)
+
+    def spent(self) -> float:
+        """Seconds at the job; those that the worker takes to start are not the job's."""
+        return 0.0 if self.since is None else time.monotonic() - self.since
 
     def end(self) -> None:
         self.process.kill()
@@ -94,30 +121,46 @@ def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome
             worker.end()
 
 
+_REMEDY = "put the plugin in a file and name it with --plugin, or use one job (--n-jobs 1)"
+
+
 def _packed(job: Job) -> bytes:
     try:
-        return pickle.dumps(job)
+        return pickle.dumps((job, _names(job.cell)))
     except Exception as problem:
-        raise UsageError(
-            f"{job.cell.label} cannot be sent to a worker ({problem}); put the plugin in a file and name it with "
-            "--plugin, or use one job (--n-jobs 1)"
-        ) from problem
+        raise UsageError(f"{job.cell.label} cannot be sent to a worker ({problem}); {_REMEDY}") from problem
+
+
+def _names(cell: Cell) -> dict[type[Noun], str]:
+    """The names by which classes are known here, which a worker may not know: those that a script has offered."""
+    parts = (cell.data, cell.model, cell.protocol, cell.first_teacher, *(act for _, act in cell.acts))
+    return {type(part): type(part).name for part in parts if part is not None}
+
+
+def _unpacked(packed: bytes) -> Job:
+    job, names = pickle.loads(packed)
+    for cls, name in names.items():
+        cls.name = name
+    return job
 
 
 def _patience(busy: list[_Worker], options: Options) -> float | None:
     if options.timeout is None:
         return None
-    return max(0.0, min(w.since for w in busy) + options.timeout - time.monotonic()) + 0.01
+    return max(0.0, options.timeout - max(w.spent() for w in busy)) + 0.01
 
 
 def _outcome(worker: _Worker, options: Options) -> Outcome | None:
     """What came of the worker's job, None while it is still at it."""
-    late = options.timeout is not None and time.monotonic() - worker.since > options.timeout
+    late = options.timeout is not None and worker.spent() > options.timeout
     if worker.pipe.poll():
         try:
             kind, said = worker.pipe.recv()
         except (EOFError, ConnectionError):
             kind, said = "died", None
+        if kind == "ready":
+            worker.ready, worker.since = True, time.monotonic()
+            return None
         if kind == "done":
             return Outcome(worker.job, *said)
         if kind == "error":
@@ -133,7 +176,7 @@ def _outcome(worker: _Worker, options: Options) -> Outcome | None:
         else f"the worker died (exit code {worker.process.exitcode}); the system may have ended it for want of memory"
     )
     _record_loss(worker.job, options, status, reason)
-    return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, time.monotonic() - worker.since)
+    return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, worker.spent())
 
 
 def _record_loss(job: Job, options: Options, status: str, reason: str) -> None:
