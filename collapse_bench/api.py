@@ -21,15 +21,14 @@ from .executors.jobs import Job, Options, Outcome
 from .nouns import Mitigation
 from .registry import Registry, nearest, registry
 from .runner import MEMORY, Progress
-from .spec import parse_call
-from .store import Store, blocks_of
+from .spec import Call, parse_call, parse_mitigations
+from .store import Store, blocks_of, replace_file
 from .suite import (
     CALIBRATION_SEEDS,
     Calibration,
     Entry,
     Step,
     Suite,
-    SuiteModel,
     adhoc,
     expand,
     find_suite,
@@ -38,6 +37,7 @@ from .suite import (
     read_suite,
     save_run,
     saved_run,
+    validated,
     with_calibration,
 )
 
@@ -79,7 +79,7 @@ def results(output: str | Path, suite: str | None = None) -> Results:
 
 
 def load_suite(
-    what: str | Sequence[str],
+    what: str | Path | Sequence[str],
     reg: Registry,
     *,
     seeds: str | None = None,
@@ -89,7 +89,7 @@ def load_suite(
     device: str = "cpu",
 ) -> Suite:
     """A suite by name or path, or one made of typed specs, with the caller's changes in it."""
-    items = [what] if isinstance(what, str) else list(what)
+    items = [str(what)] if isinstance(what, (str, Path)) else list(what)
     if not items:
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
     path = None
@@ -109,16 +109,12 @@ def load_suite(
         focus = focus or _entry_name(extra[0], reg)
     if focus is not None:
         changes["focus"] = focus
-    if {"n", "generations"} & set(changes):
-        tasks = [t.model_copy(update={k: None for k in ("n", "generations") if k in changes}) for t in model.tasks]
-        changes["tasks"] = tasks
-    model = SuiteModel.model_validate({**model.model_dump(), **{k: _plain(v) for k, v in changes.items()}})
+    own = {key: None for key in ("n", "generations", "protocols") if key in changes}  # a change counts for every task
+    plain = model.model_dump()
+    plain["tasks"] = [{**task, **own} for task in plain["tasks"]]
+    model = validated({**plain, **changes}, f"suite {model.name}")
     parse_seeds(model.seeds)
     return expand(model, reg, path, device)
-
-
-def _plain(value: Any) -> Any:
-    return [v.model_dump() if hasattr(v, "model_dump") else v for v in value] if isinstance(value, list) else value
 
 
 def _entry_name(text: str, reg: Registry) -> str:
@@ -128,22 +124,27 @@ def _entry_name(text: str, reg: Registry) -> str:
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    kinds: dict[str, Callable[[Any], Any]] = {"n": int, "generations": int, "protocols": list, "mitigations": list}
-    out = {}
+    """Changes to a suite from values as they are typed."""
+    least = {"n": 1, "generations": 0}
+    read = {"protocols": parse_call, "mitigations": parse_mitigations}
+    out: dict[str, Any] = {}
     for key, value in settings.items():
-        if key not in kinds:
-            raise UsageError(f"unknown setting {key!r}{nearest(key, kinds)}")
-        if kinds[key] is int and (not isinstance(value, int) or isinstance(value, bool) or value < (key == "n")):
-            raise UsageError(f"{key} must be a whole number >= {int(key == 'n')}, got {value!r}")
-        if kinds[key] is list:
-            items = value if isinstance(value, (list, tuple)) else [value]
-            value = [str(parse_call(item)) if isinstance(item, str) else str(item) for item in items]
-        out[key] = value
+        if key in least:
+            if not isinstance(value, int) or isinstance(value, bool) or value < least[key]:
+                said = value if isinstance(value, Call) else repr(value)
+                raise UsageError(f"{key} must be a whole number >= {least[key]}, got {said}")
+            out[key] = value
+        elif key in read:
+            out[key] = [str(item) for item in ([value] if isinstance(value, (str, Call)) else value)]
+            for item in out[key]:
+                read[key](item)
+        else:
+            raise UsageError(f"unknown setting {key!r}{nearest(key, {*least, *read})}")
     return out
 
 
 def run(
-    what: str | Sequence[str],
+    what: str | Path | Sequence[str],
     *,
     seeds: str | None = None,
     mitigations: Sequence[str] = (),
@@ -201,19 +202,24 @@ def run_suite(
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
-    store = Store(output).create()
+    Store(output).create()
+    store = Store(Path(output).absolute())  # workers have a working folder of their own
     steps = plan(suite, store, suite.seeds, force)
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
     save_run(suite, suite.seeds, store)
     if on_plan is not None:
         on_plan(steps, jobs)
-    options = Options(store.path, tuple(map(str, plugins)), memory, timeout, checkpoint_seconds)
+    options = Options(store.path, _absolute(plugins), memory, timeout, checkpoint_seconds)
     outcomes = []
     for outcome in execute(jobs, options, n_jobs, on_progress):
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
     return Results(store.path, suite.name, tuple(outcomes), tuple(steps))
+
+
+def _absolute(plugins: Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(str(Path(path).absolute()) for path in plugins)
 
 
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
@@ -232,7 +238,7 @@ def execute(jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progre
 
 
 def calibrate(
-    what: str,
+    what: str | Path,
     *,
     output: str | Path | None = None,
     n_jobs: int = 1,
@@ -245,31 +251,39 @@ def calibrate(
     The chains go to ``output`` where it is given (and are reused from there), else to a temporary folder.
     """
     reg = registry(plugins)
-    path = find_suite(what, reg)
-    text = path.read_text(encoding="utf-8")
+    path = find_suite(str(what), reg)
     suite = expand(read_suite(path), reg, path)
+    text = path.read_text(encoding="utf-8")
+    if not suite.entries:
+        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
+    _rewrite(path, text)  # better said now than after the run
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
     with ExitStack() as stack:
         folder = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
-        store = Store(folder).create()
+        store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
         steps = plan(bare, store, CALIBRATION_SEEDS)
         jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
         if on_plan is not None:
             on_plan(steps, jobs)
-        for outcome in execute(jobs, Options(store.path, tuple(map(str, plugins))), n_jobs):
+        for outcome in execute(jobs, Options(store.path, _absolute(plugins)), n_jobs):
             if not outcome.good:
                 raise UsageError(f"{outcome.job.cell.label} cannot be calibrated: {outcome.reason}")
             if on_outcome is not None:
                 on_outcome(outcome)
         rows = [_calibration(task, entries, store) for task in suite.tasks]
+    _rewrite(path, with_calibration(text, rows))
+    return rows
+
+
+def _rewrite(path: Path, text: str) -> None:
     try:
-        path.write_text(with_calibration(text, rows), encoding="utf-8")
+        replace_file(path, text.encode())
     except OSError as problem:
         raise UsageError(
             f"cannot write {path} ({problem.strerror}); copy the suite file to a folder of yours"
         ) from problem
-    return rows
 
 
 def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibration:
@@ -299,6 +313,8 @@ def device_of(name: str) -> str:
         kind = torch.device(name).type
     except RuntimeError as problem:
         raise UsageError(f"unknown device {name!r}; write cpu, cuda, cuda:0 or auto") from problem
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not served; write cpu, cuda, cuda:0 or auto")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {name!r} was asked for, and torch sees no GPU here; use --device cpu")
     return name

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .cell import Cell
-from .corpus import Corpus
+from .corpus import Corpus, Part
 from .ledger import PROTOCOL, Ledger
 from .lift import lift
 from .nouns import DataGenerator, Mitigation, Model, Teacher
@@ -150,13 +150,20 @@ def _curated(name: str, act: Mitigation, corpus: Corpus, taps: Taps) -> Corpus:
     return out
 
 
-def _versions(corpus: Corpus) -> list[int]:
-    # torch counts every in-place change of a tensor, also through a view
-    return [v._version for part in corpus.parts for v in (part.x, part.y, part.weight, part.count) if v is not None]
+def _versions(corpus: Corpus) -> tuple[list[int], list[int]]:
+    """How often each tensor was changed in place (torch counts it, also through a view): of the parts, and of the rows
+    in the order in which the corpus shows them, where somebody has looked at those."""
+
+    def told(*parts: Part) -> list[int]:
+        return [v._version for part in parts for v in (part.x, part.y, part.weight, part.count) if v is not None]
+
+    shown = vars(corpus).get("_table") if corpus.order is not None else None
+    return told(*corpus.parts), [] if shown is None else told(shown)
 
 
-def _untouched(name: str, verb: str, corpus: Corpus, lent: list[int]) -> None:
-    if _versions(corpus) != lent:
+def _untouched(name: str, verb: str, corpus: Corpus, lent: tuple[list[int], list[int]]) -> None:
+    parts, shown = _versions(corpus)
+    if parts != lent[0] or shown != (lent[1] or [0] * len(shown)):  # rows are unchanged when they are first shown
         raise ContractError(
             f"{name}.{verb} changed its input in place; return a new corpus instead, e.g. corpus.edited(y=...)"
         )

@@ -123,8 +123,8 @@ class Registry:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as problem:
             del sys.modules[name]
-            return self._broken(name, str(path), problem)
-        return self._register(module, str(path))
+            return self._broken(name, str(path.absolute()), problem)
+        return self._register(module, str(path.absolute()))
 
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
@@ -367,9 +367,9 @@ def registry(files: Iterable[str | Path] = (), reload: bool = False) -> Registry
     global _REGISTRY
     if _REGISTRY is None or reload:
         _REGISTRY = Registry.discover()
-    known = {plugin.source for plugin in _REGISTRY.plugins if not plugin.broken}
     for path in files:
-        if str(path) not in known:
+        known = {Path(plugin.source).resolve() for plugin in _REGISTRY.plugins if not plugin.broken}
+        if Path(path).resolve() not in known:
             plugin = _REGISTRY.file(path)
             if plugin.broken:
                 raise PluginError(f"plugin {path}: {plugin.error}")

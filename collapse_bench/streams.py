@@ -103,7 +103,7 @@ class Stream:
         return out
 
     def _tensor(self, flat: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
-        out = torch.from_numpy(flat.reshape(*self.batch, *shape))
+        out = torch.from_numpy(flat.reshape((*self.batch, *shape)))
         return out if self.device == "cpu" else out.to(self.device)
 
     def _uniform(self, n: int) -> np.ndarray:
@@ -167,11 +167,11 @@ class Stream:
 
     def _gamma_candidates(self, c: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The first of four candidates that is accepted, and whether one was, (replicates, m) each."""
-        m = len(c)
-        words = self._words(6 * m, _as_is, np.empty((self._first.size, 6 * m), np.uint64)).reshape(-1, 6)
+        R, m = self._first.size, len(c)
+        words = self._words(6 * m, _as_is, np.empty((R, 6 * m), np.uint64)).reshape(-1, 6)
         x = _to_normal(np.ascontiguousarray(words[:, :2]), np.empty((len(words), 2, 2), np.float32))
-        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(-1 if m else self._first.size, m, 4)
-        x = x.reshape(-1 if m else self._first.size, m, 4).astype(np.float64)
+        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(R, m, 4)
+        x = x.reshape(R, m, 4).astype(np.float64)
         v = 1 + c * x
         v *= v * v
         log_v = np.log(np.maximum(v, 1e-300))

@@ -23,6 +23,7 @@ from .spec import CellSpec, parse_call, parse_cell
 from .store import Damaged, Store, blocks_of, replace_file
 
 CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # chains set apart: no suite ranks them
+MOST_CHAINS = 1_000_000
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
 
 
@@ -118,16 +119,18 @@ class Suite:
 
 def parse_seeds(text: str) -> list[int]:
     """`0:64` is 0 .. 63, `5` is one seed, `0:4,10:12` joins two ranges."""
-    seeds: list[int] = []
+    ranges = []
     try:
         for piece in text.split(","):
             first, colon, last = piece.strip().partition(":")
-            seeds += range(int(first), int(last)) if colon else [int(first)]
+            ranges.append(range(int(first), int(last) if colon else int(first) + 1))
     except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0:
+        ranges = []
+    if not all(ranges) or not ranges or min(r.start for r in ranges) < 0:
         raise UsageError(f"seeds {text!r} cannot be read; write a range such as 0:64, a number, or several by commas")
-    return sorted(set(seeds))
+    if max(r.stop for r in ranges) > 2**63 or sum(r.stop - r.start for r in ranges) > MOST_CHAINS:
+        raise UsageError(f"seeds {text!r} are too many or too large: at most {MOST_CHAINS} seeds, each below 2^63")
+    return sorted({seed for r in ranges for seed in r})
 
 
 def read_suite(path: str | Path) -> SuiteModel:
@@ -195,7 +198,8 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
                 skipped[bare.label] = reason
                 continue
             entries += _entries_of(bare, mitigations, registry)
-    return Suite(model, tuple(entries), path, skipped)
+    once = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}  # what is written twice is run once
+    return Suite(model, tuple(once.values()), path, skipped)
 
 
 def _entries_of(bare: Cell, mitigations: Sequence[tuple[Any, ...]], registry: Registry) -> Iterator[Entry]:
@@ -312,14 +316,13 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
 
 def to_toml(model: SuiteModel) -> str:
     """The suite as a file that parses back to the same suite."""
-    lines = []
-    for key, value in model.model_dump(exclude_none=True, exclude={"tasks", "calibration"}).items():
-        lines.append(f"{key} = {_toml(value)}")
-    for table, rows in (("tasks", model.tasks), ("calibration", model.calibration)):
-        for row in rows:
-            lines += ["", f"[[{table}]]"]
-            lines += [f"{key} = {_toml(value)}" for key, value in row.model_dump(exclude_none=True).items()]
-    return "\n".join(lines) + "\n"
+    plain = model.model_dump(exclude_none=True, exclude={"tasks", "calibration"})
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    for task in model.tasks:
+        lines += ["", "[[tasks]]"]
+        lines += [f"{key} = {_toml(value)}" for key, value in task.model_dump(exclude_none=True).items()]
+    text = "\n".join(lines) + "\n"
+    return with_calibration(text, model.calibration) if model.calibration else text
 
 
 def _toml(value: Any) -> str:
@@ -374,10 +377,22 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def save_run(suite: Suite, seeds: Sequence[int], store: Store) -> None:
-    """Leave the suite and its manifest in the output folder."""
-    replace_file(store.path / f"{suite.name}.suite.toml", to_toml(suite.model).encode())
-    text = json.dumps(manifest(suite, seeds), indent=1)
+    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated."""
+    known = {row.task for row in suite.model.calibration}
+    kept = [row for row in _calibrated(store.path, suite.model) if row.task in set(suite.tasks) - known]
+    model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
+    replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
+    text = json.dumps(manifest(replace(suite, model=model), seeds), indent=1)
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
+
+
+def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
+    """What `suite calibrate` has written into the file of this suite in an output folder."""
+    try:
+        there = read_suite(output / f"{suite.name}.suite.toml")
+    except UsageError:
+        return []  # this is its first run there, or the file was edited into something else
+    return there.calibration if there.version == suite.version else []
 
 
 def saved_run(output: Path, name: str | None) -> dict[str, Any]:
@@ -392,13 +407,14 @@ def saved_run(output: Path, name: str | None) -> dict[str, Any]:
         raise UsageError(f"{output} holds several suites ({', '.join(found)}); choose one with --suite")
     path = found[name] if name is not None else next(iter(found.values()))
     try:
-        told = json.loads(path.read_text())
-    except (OSError, ValueError) as problem:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        schema, suite = told["schema"], SuiteModel.model_validate(told["suite"])
+    except (OSError, ValueError, TypeError, KeyError) as problem:
         raise UsageError(
-            f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
+            f"{path} cannot be read ({type(problem).__name__}: {problem}); run the suite again, which reuses all records"
         ) from problem
-    if told.get("schema") != SCHEMA:
-        raise UsageError(
-            f"{path} has schema {told.get('schema')}, and this version reads {SCHEMA}; run the suite again"
-        )
+    if schema != SCHEMA:
+        raise UsageError(f"{path} has schema {schema}, and this version reads {SCHEMA}; run the suite again")
+    rows = {row.task: row.model_dump() for row in [*suite.calibration, *_calibrated(output, suite)]}
+    told["suite"]["calibration"] = list(rows.values())
     return told

@@ -21,6 +21,10 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
 
 
+def pytest_runtest_setup(item):
+    torch.manual_seed(0)  # for tests whose numbers do not matter; the package itself draws from its streams alone
+
+
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--slow"):
         return

@@ -397,6 +397,15 @@ def test_joining_keeps_the_order_in_which_rows_are_seen():
     same_sums(lesson + more, more + lesson)
 
 
+def test_sums_of_a_lesson_to_which_rows_are_added():
+    pool = Corpus.of(None, torch.randn(4, 2), ()) + Corpus.of(None, torch.randn(3, 2), ())
+    more = Corpus.of(None, torch.randn(2, 2), ())
+    lesson = pool.anonymous(Stream(1))
+    lesson.moments()
+    same_sums(lesson + more, Corpus.of(None, torch.cat([lesson.y, more.y]), ()))
+    same_sums(more + lesson, Corpus.of(None, torch.cat([lesson.y, more.y]), ()))
+
+
 @given(several(), st.integers(0, 2**20), st.booleans())
 def test_slicing_is_that_replicate_alone(parts, seed, shuffled):
     corpus = sum(parts[1:], parts[0])
@@ -459,6 +468,15 @@ def test_pooled_moments_are_exact():
     assert pooled.weight == 5
     close(pooled.mean, torch.tensor([4.0]).double())
     close(pooled.scatter, torch.tensor([[0.5 + 2.0 + 2 * 9 + 3 * 4]]).double())
+
+
+def test_a_corpus_is_real_and_unweighted_until_told_otherwise():
+    rows = Corpus.of(None, torch.zeros(2, 3, 1), (2,))
+    assert rows.unit
+    assert rows.x.shape == (2, 3, 0)
+    assert torch.equal(rows.origin, torch.zeros(2, 3, dtype=torch.int64))
+    assert torch.equal(rows.dated(4).origin, torch.full((2, 3), 4))
+    assert torch.equal(rows.multiplicity, torch.ones(2, 3, dtype=torch.float64))
 
 
 def test_shapes_are_checked_at_the_door():

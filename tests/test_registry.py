@@ -234,6 +234,7 @@ def test_a_file_that_is_no_python_file(write, empty):
 def test_a_file_that_does_not_load_was_selected(write, empty):
     with pytest.raises(PluginError, match=r"plugin .*bad\.py: ZeroDivisionError"):
         Registry.discover([write("bad.py", "1 / 0")])
+    assert not [name for name in sys.modules if name.startswith("collapse_plugin_bad_")]
 
 
 def test_files_are_added_to_the_registry_of_the_process(write, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collapse_bench.cell import SCHEMA, Cell, digest, fingerprint, written
@@ -349,7 +349,7 @@ class Everything(Mitigation):
     numbers: tuple[float, ...] = param((), "numbers")
     inner: Mitigation | None = param(None, "another mitigation")
     maybe: float | None = param(None, "a number or nothing", gt=0)
-    text: str = param("true", "any text")
+    text: str = param("x", "any text")
     whole: int = param(3, "a whole number", ge=0)
     switch: bool = param(False, "on or off")
     mode: typing.Literal["a", "b", 3] = param("a", "one of several")
@@ -368,6 +368,7 @@ def everything() -> Registry:
 @given(
     st.text(max_size=5), st.lists(st.text(max_size=4)), st.lists(st.floats(-1e9, 1e9)), st.none() | st.floats(0.1, 9)
 )
+@example("true", ["null", "a b"], [], None)
 def test_every_type_is_read_as_it_is_written(text, words, numbers, maybe):
     found = Registry()
     Everything.name = "everything"

@@ -143,7 +143,8 @@ def test_refusals():
 
 def test_shapes_and_types():
     stream = Stream(np.arange(6).reshape(2, 3))
-    assert stream.uniform().shape == (2, 3)
+    assert stream.uniform().shape == stream.chi2(2.0).shape == (2, 3)
+    assert Stream(0).uniform().shape == Stream(0).chi2(2.0).shape == ()
     assert stream.normal(0, 4).shape == (2, 3, 0, 4)
     assert stream.uniform(2).dtype == stream.gumbel(2).dtype == stream.chi2([1.0]).dtype == torch.float64
     assert stream.normal(2).dtype == torch.float32
@@ -156,7 +157,7 @@ def test_shapes_and_types():
 def agrees(sample: torch.Tensor, cdf) -> None:
     """Kolmogorov-Smirnov at p > 1e-4, mean of the probability transform within Z standard errors of 1/2."""
     flat = sample.double().flatten().numpy()
-    assert stats.kstest(flat, cdf).pvalue > 1e-4
+    assert 1e-4 < stats.kstest(flat, cdf).pvalue < 1 - 1e-4  # nor may it fit too well
     u = cdf(flat)
     assert abs(u.mean() - 0.5) < Z * math.sqrt(1 / 12 / u.size)
 
@@ -206,6 +207,20 @@ def test_chi2_law(df):
 def test_chi2_elements_do_not_depend_on_neighbours():
     alone, among = Stream([5, 6]).chi2([3.0, 0.5, 7.0]), Stream([5, 6]).chi2([3.0, 0.5, 1.1])
     assert torch.equal(alone[:, :2], among[:, :2])
+
+
+def test_chi2_elements_do_not_depend_on_others_that_go_round_again():
+    """Of 1e6 elements of df = 2, about six have all four candidates refused; the rest must not notice."""
+    many = Stream(np.arange(4000)).chi2([2.0] * 250)
+    for r in range(0, 4000, 400):
+        assert torch.equal(Stream(r).chi2([2.0] * 250), many[r])
+
+
+def test_two_chi2_draws_are_unrelated():
+    """Below two degrees of freedom an element is boosted by a uniform one, which may not come twice."""
+    stream = Stream(np.arange(2000))
+    first, second = (torch.as_tensor(stats.chi2(0.4).cdf(stream.chi2([0.4] * 20).numpy())) for _ in range(2))
+    assert abs(correlation_z(first, second)) < Z
 
 
 def test_integers_law():
@@ -287,6 +302,39 @@ def test_neighbouring_positions_are_unrelated(lag):
     assert abs(correlation_z(u[:, lag:], u[:, :-lag])) < Z
 
 
+def by_calls() -> torch.Tensor:
+    stream = Stream(5)
+    return torch.cat([stream.uniform(64) for _ in range(2**12)])
+
+
+FIELDS = {
+    "positions": lambda: Stream(3).uniform(2**18),
+    "seeds": lambda: Stream(np.arange(2**18)).at("x").uniform(),
+    "far seeds": lambda: Stream(np.arange(2**18) << 44).uniform(),
+    "paths": lambda: torch.cat([Stream(5).at(t).uniform(64) for t in range(2**12)]),
+    "calls": by_calls,
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_pairs_fill_the_square(field):
+    """Neighbours two by two in a grid of 64 x 64: as even as chance has it, and no more even."""
+    u = FIELDS[field]()
+    for lag in (1, 3):
+        cells = (u[:-lag] * 64).long() * 64 + (u[lag:] * 64).long()
+        p = stats.chisquare(torch.bincount(cells, minlength=64 * 64).numpy()).pvalue
+        assert 1e-4 < p < 1 - 1e-4, lag
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_period(field):
+    """The spectrum of noise is flat: its largest line stays below log N + 12 (by chance one time in 160,000)."""
+    u = FIELDS[field]()
+    power = torch.fft.rfft((u - 0.5) * math.sqrt(12)).abs()[1:-1] ** 2 / u.numel()
+    assert float(power.max()) < math.log(power.numel()) + 12
+    assert abs(float(power.mean()) - 1) < Z / math.sqrt(power.numel())
+
+
 def test_seeds_that_differ_in_one_bit_are_unrelated():
     u = Stream([0] + [1 << k for k in range(63)]).uniform(4000)
     centred = (u - 0.5) * math.sqrt(12)
@@ -312,9 +360,26 @@ def test_one_bit_of_the_seed_turns_half_of_the_bits():
         assert abs(turned.mean() - 26) < Z * math.sqrt(52 / 4 / base.size), k
 
 
+@pytest.mark.parametrize("where", ["seed", "position"])
+def test_any_bit_in_turns_any_bit_out(where):
+    """Over 4000 places, each of 52 bits out is turned half of the time: 2,000 or so cells, six standard errors."""
+    N = 4000
+    if where == "seed":
+        base = np.random.default_rng(0).integers(0, 2**62, N)
+        pairs = [(Stream(base), Stream(base ^ (1 << k))) for k in range(0, 62, 2)]
+        pairs = [(_words(a.uniform()), _words(b.uniform())) for a, b in pairs]
+    else:
+        words = _words(Stream(1).uniform(2**14 + N))
+        pairs = [(words[:N], words[1 << k : N + (1 << k)]) for k in range(15)]
+    bits = np.arange(52, dtype=np.uint64)
+    for k, (a, b) in enumerate(pairs):
+        turned = ((a ^ b)[:, None] >> bits & np.uint64(1)).mean(0)
+        assert (abs(turned - 0.5) < 6 * 0.5 / math.sqrt(N)).all(), k
+
+
 def test_streams_do_not_meet():
-    """A million words of 52 bits: 1.1e-4 coincidences are due by chance, and none is found."""
-    words = _words(Stream(np.arange(10_000)).uniform(100))
+    """A million words of 52 bits, many short streams and a long one: 2e-4 coincidences are due, and none is found."""
+    words = _words(torch.cat([Stream(np.arange(10_000)).uniform(100).flatten(), Stream(7).at("x").uniform(300_000)]))
     assert np.unique(words).size == words.size
 
 

@@ -183,7 +183,7 @@ def _real_only(losses, usage, curves, tasks) -> pd.DataFrame:
     skipped = losses[losses.status == "skipped"]
     for task, entry in skipped[["task", "entry"]].drop_duplicates().itertuples(index=False):
         rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": None, "loss": math.nan, "status": "skipped"})
-    return pd.DataFrame(rows, columns=losses.columns)
+    return pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})
 
 
 def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:

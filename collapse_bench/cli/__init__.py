@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -26,14 +27,25 @@ def cli() -> None:
     """Measure how models collapse when they learn from what earlier models wrote, and which mitigations help."""
 
 
+def _by_environment(command: click.Command, prefix: str) -> None:
+    """Every option can be set by a variable that is called as it is: COLLAPSE_BENCH_RUN_SEEDS for run's --seeds."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            flag = max(option.opts, key=len)
+            option.envvar = f"{prefix}_{flag.strip('-')}".replace("-", "_").upper()
+    for name, inner in getattr(command, "commands", {}).items():
+        _by_environment(inner, f"{prefix}_{name}")
+
+
 for command in (run, plan, board, list_, show, plugins, suite):
     cli.add_command(command)
+_by_environment(cli, "COLLAPSE_BENCH")
 
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code; a refusal is one sentence on stderr."""
     try:
-        code = cli.main(args, standalone_mode=False, auto_envvar_prefix="COLLAPSE_BENCH")
+        code = cli.main(args, standalone_mode=False)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except click.ClickException as problem:
@@ -43,7 +55,7 @@ def main(args: list[str] | None = None) -> None:
         click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
         code = 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has left, as `head` does
         code = 0
     except Exception as problem:
         code = _refused(problem)

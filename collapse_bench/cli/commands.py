@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ class Bytes(click.ParamType):
         if not match or float(match[1]) <= 0:
             self.fail(f"{value!r} is not a size; write 512M or 2G")
         return int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " "))
+
+
+class Spec(click.types.StringParamType):
+    envvar_list_splitter = ";"  # a spec may hold spaces
 
 
 class Duration(click.ParamType):
@@ -70,7 +75,11 @@ OUTPUT = click.option(
 )
 SEEDS = click.option("--seeds", help="Chains to run: 0:64, 7, or 0:4,10:12.  [default: the suite's]")
 MITIGATION = click.option(
-    "--mitigation", "mitigations", multiple=True, help="A further entry; the first one is compared with all others."
+    "--mitigation",
+    "mitigations",
+    multiple=True,
+    type=Spec(),
+    help="A further entry; the first one is compared with all others.",
 )
 SET = click.option(
     "--set",
@@ -123,7 +132,7 @@ def run(
     suite = api.load_suite(
         what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=api.device_of(device)
     )
-    with Reporter(quiet, fail_fast) as reporter:
+    with Reporter(quiet, fail_fast) as reporter, redirect_stdout(sys.stderr):  # a plugin may print
         results = api.run_suite(
             suite,
             output=output,
@@ -227,7 +236,12 @@ def board(path, suite_name, form, focus, tasks, figure, output):
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(plugin_files, as_json):
-    """List suites, data generators, models, protocols, mitigations and controls."""
+    """List suites, data generators, models, protocols, mitigations and controls.
+
+    \b
+    Example:
+      collapse-bench list --plugin mine.py
+    """
     import json
 
     from ..registry import KINDS, registry
@@ -259,6 +273,7 @@ def show(name, plugin_files, as_json):
     """
     import inspect
     import json
+    import tomllib
 
     from ..errors import UsageError
     from ..registry import KINDS, nearest, parameters, registry
@@ -268,7 +283,8 @@ def show(name, plugin_files, as_json):
     found = [(kind, reg.classes[kind][name]) for kind in KINDS if name in reg.classes[kind]]
     suites = {path.stem: path for path in reg.suites}
     if not found and name in suites:
-        click.echo(suites[name].read_text(encoding="utf-8"))
+        text = suites[name].read_text(encoding="utf-8")
+        click.echo(json.dumps(tomllib.loads(text), indent=1) if as_json else text)
         return
     if not found:
         known = {n for kind in KINDS for n in reg.classes[kind]} | set(suites)
@@ -317,8 +333,7 @@ def plugins(as_json, trace, plugin_files):
     from ..registry import Registry
 
     reg = Registry.discover()
-    for path in plugin_files:
-        reg.file(path)
+    named = [reg.file(path) for path in plugin_files]
     if trace is not None:
         found = [p for p in reg.broken if trace in p.module or trace in p.source]
         if not found:
@@ -332,13 +347,18 @@ def plugins(as_json, trace, plugin_files):
         for p in reg.plugins:
             offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "suites or nothing"
             click.echo(f"{'BROKEN' if p.broken else 'ok':<7}{p.module:<50}{p.error or offers}")
-    if plugin_files and any(p.broken for p in reg.plugins if p.source in plugin_files):
+    if any(p.broken for p in named):
         sys.exit(3)
 
 
 @click.group()
 def suite():
-    """Work on suite files."""
+    """Work on suite files.
+
+    \b
+    Example:
+      collapse-bench suite calibrate my-suite.toml -j 2
+    """
 
 
 @suite.command()
@@ -359,7 +379,7 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     from .progress import Reporter
 
     warn_broken(registry(plugin_files))
-    with Reporter(quiet) as reporter:
+    with Reporter(quiet) as reporter, redirect_stdout(sys.stderr):
         rows = api.calibrate(
             name,
             output=output,
@@ -390,6 +410,10 @@ def _first_line(cls: type) -> str:
 
 
 def _title(path: Path) -> str:
-    import tomllib
+    from ..errors import Refusal
+    from ..suite import read_suite
 
-    return tomllib.loads(path.read_text(encoding="utf-8")).get("title", "")
+    try:
+        return read_suite(path).title
+    except Refusal as problem:
+        return f"BROKEN: {problem}"

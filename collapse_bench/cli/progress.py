@@ -7,12 +7,11 @@ from collections import Counter
 
 import click
 
-from ..errors import Refusal
 from ..executors.jobs import Job, Outcome
 
 
-class Stopped(Refusal):
-    """The run was stopped at the first failure, as --fail-fast asks."""
+class Stopped(click.ClickException):
+    """The run was stopped at the first failure, as --fail-fast asks; exit code 1."""
 
 
 class Reporter:
@@ -23,7 +22,7 @@ class Reporter:
 
         self.quiet, self.fail_fast = quiet, fail_fast
         self.console = Console(stderr=True)
-        self.live = not quiet and self.console.is_terminal
+        self.live = not quiet and sys.stderr.isatty()  # and not rich's idea of a terminal, which FORCE_COLOR sways
         self.bar = self.task = None
         self.total = self.done = 0
         self.last = ""

@@ -1,0 +1,590 @@
+"""Whatever a user or a plugin does wrong: one sentence, the documented exit code, and nothing that was done is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from forked import Ended, call, start
+
+from collapse_bench.store import Record, Store
+
+SUITE = """
+name = "tiny"
+title = "one small world"
+seeds = "0:4"
+generations = 2
+n = 8
+mitigations = ["real-anchor(k=2)"]
+
+[[tasks]]
+data = "gaussian(d=2)"
+model = "gaussian-fit"
+"""
+CALIBRATED = """
+[[calibration]]
+task = "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2"
+floor = 0.01
+gap = 2.0
+gap_sd = 0.1
+chains = 256
+"""
+HEAD = """
+import os, signal, sys, time
+from dataclasses import dataclass
+import torch
+from collapse_bench import DataGenerator, Mitigation, Model, Protocol, Teacher, hookimpl, param
+from collapse_bench.gaussians import GaussianTeacher
+"""
+CELLS = 8  # of SUITE: none, nature, one entry and a curve of five points
+
+
+@pytest.fixture
+def suite(tmp_path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(SUITE + CALIBRATED)
+    return path
+
+
+def mitigation(tmp_path: Path, body: str, name: str = "mine") -> Path:
+    """A plugin file that offers one mitigation with this body."""
+    path = tmp_path / f"{name}.py"
+    lines = "\n".join(f"    {line}" for line in body.splitlines())
+    hook = f'@hookimpl\ndef collapse_mitigations():\n    return {{"{name}": Mine}}\n'
+    path.write_text(f"{HEAD}\n@dataclass(frozen=True)\nclass Mine(Mitigation):\n{lines}\n\n{hook}")
+    return path
+
+
+def records(output: Path) -> dict[str, Record]:
+    """Whole records by label; a damaged one fails the test."""
+    found = dict(Store(output).records())
+    assert all(isinstance(record, Record) for record in found.values()), found
+    return {record.facts["label"]: record for record in found.values()}
+
+
+def entry(output: Path, name: str) -> Record:
+    (found,) = (record for record in records(output).values() if record.facts["entry"] == name)
+    return found
+
+
+def one_sentence(ended: Ended, code: int, *words: str) -> None:
+    """The documented code, nothing on stdout, and one error, in the last line, that says all of these words."""
+    assert ended.code == code, ended
+    assert ended.out == "", ended
+    assert "Traceback" not in ended.err, ended
+    assert len(re.findall("^Error: ", ended.err, re.M)) == 1, ended
+    assert ended.said.startswith("Error: "), ended
+    for word in words:
+        assert word in ended.said, ended
+
+
+# -- words ----------------------------------------------------------------------------------------------------------
+
+CELL = "gaussian | gaussian-fit @ n=8 T=1"
+WORDS = {
+    "unknown command": (["runn", "smoke"], ["No such command 'runn'"]),
+    "unknown option": (["run", "smoke", "--sed", "3"], ["No such option '--sed'", "--seeds"]),
+    "nothing named": (["run"], ["Missing argument"]),
+    "unknown suite": (["run", "smok"], ["unknown suite 'smok'", "did you mean 'smoke'?"]),
+    "suite file": (["run", "nowhere.toml"], ["suite file nowhere.toml is not there"]),
+    "two suites": (["run", "smoke", "smoke"], ["one suite at a time"]),
+    "unknown generator": (["run", "gausian | gaussian-fit"], ["unknown generator 'gausian'", "mean 'gaussian'?"]),
+    "unknown model": (["run", "linear | rige"], ["unknown model 'rige'", "did you mean 'ridge'?"]),
+    "unknown protocol": (["run", "linear | ols | replac"], ["unknown protocol 'replac'", "did you mean 'replace'?"]),
+    "unknown mitigation": (["run", "zipf | counts | replace | top-pp"], ["unknown mitigation 'top-pp'", "'top-p'?"]),
+    "another kind": (["run", "linear | replace"], ["'replace' is a protocol, and a model was due there"]),
+    "misspelt parameter": (["run", "linear | ridge(lamb=1)"], ["ridge has no parameter 'lamb'", "mean 'lam'?"]),
+    "no parameters": (["run", "linear | ols(lam=1)"], ["ols has no parameter 'lam'; it takes none"]),
+    "missing parameter": (["run", "idx-images | random-features"], ["idx-images needs", "path"]),
+    "out of range": (["run", "linear(d=0) | ols"], ["linear: d must be >= 1", "got 0"]),
+    "not finite": (["run", "linear | ridge(lam=1e999)"], ["ridge: lam must be finite"]),
+    "wrong type": (["run", "linear(d=few) | ols"], ["linear: d must be a whole number, got few"]),
+    "half a number": (["run", "linear(d=1.5) | ols"], ["linear: d must be a whole number, got 1.5"]),
+    "not a choice": (["run", "zipf(sampler=exat) | counts"], ["sampler must be one of", "got exat"]),
+    "not a truth": (["run", "linear | ols | mix(fresh=1)"], ["fresh must be true or false, got 1"]),
+    "unknown setting": (["run", "linear | ols @ m=3"], ["unknown setting 'm'"]),
+    "setting of range": (["run", "linear | ols @ n=0"], ["n must be a whole number >= 1"]),
+    "setting of type": (["run", "linear | ols @ T=ten"], ["T must be a whole number, got ten"]),
+    "half a spec": (["run", "linear |"], ["stands where a name was due"]),
+    "one section": (["run", "linear | ols", "ols"], ["1 section(s)", "data | model | protocol"]),
+    "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read here"]),
+    "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
+    "pair": (["run", "gaussian | ols"], ["ols fits regression data, and gaussian is density"]),
+    "pair of method": (["run", "linear | ols | replace | top-p"], ["top-p fits discrete and sequence data"]),
+    "pair of protocol": (["run", "zipf | counts | verify-filter"], ["zipf has no verifier"]),
+    "ceiling": (["run", "linear | ols | replace | nature + distrust"], ["takes no mitigation beside it"]),
+    "file of data": (["run", 'idx-images(path="/no/such") | random-features'], ["/no/such"]),
+    "extra": (["run", "smoke", "--mitigation", "distrust(decay=0)"], ["distrust: decay must be > 0"]),
+    "seeds": (["run", CELL, "--seeds", "0-4"], ["seeds '0-4' cannot be read", "0:64"]),
+    "seeds backwards": (["run", CELL, "--seeds", "4:0"], ["seeds '4:0' cannot be read"]),
+    "seeds negative": (["run", CELL, "--seeds=-3:2"], ["seeds '-3:2' cannot be read"]),
+    "seeds without end": (["run", CELL, "--seeds", "0:99999999999"], ["at most 1000000"]),
+    "seeds too large": (["run", CELL, "--seeds", "9223372036854775808"], ["below 2^63"]),
+    "set without value": (["run", "smoke", "--set", "n"], ["'n' is not key=value"]),
+    "set of range": (["run", "smoke", "--set", "n=0"], ["n must be a whole number >= 1, got 0"]),
+    "set of type": (["run", "smoke", "--set", "n=many"], ["n must be a whole number >= 1, got many"]),
+    "set unreadable": (["run", "smoke", "--set", "n=;"], ["is neither a number nor a word"]),
+    "set unknown": (["run", "smoke", "--set", "generation=2"], ["unknown setting 'generation'", "mean 'generations'?"]),
+    "set of protocol": (["run", "smoke", "--set", "protocols=replac"], ["unknown protocol 'replac'"]),
+    "memory": (["run", CELL, "--memory", "lots"], ["'lots' is not a size; write 512M or 2G"]),
+    "memory of nothing": (["run", CELL, "--memory", "0"], ["'0' is not a size"]),
+    "timeout": (["run", CELL, "--timeout", "soon"], ["'soon' is not a time; write 90, 90s, 10m or 2h"]),
+    "workers": (["run", CELL, "--n-jobs", "0"], ["0 is not in the range"]),
+    "device": (["run", CELL, "--device", "gpu"], ["unknown device 'gpu'; write cpu, cuda, cuda:0 or auto"]),
+    "device not served": (["run", CELL, "--device", "meta"], ["device 'meta' is not served"]),
+    "plugin file": (["run", "smoke", "--plugin", "absent.py"], ["plugin file absent.py is not there"]),
+    "plugin folder": (["run", "smoke", "--plugin", "."], ["plugin file . is not there"]),
+    "format": (["board", ".", "--format", "xml"], ["'xml' is not one of"]),
+    "show": (["show", "rigde"], ["no plugin and no suite is called 'rigde'", "did you mean 'ridge'?"]),
+    "calibrate": (["suite", "calibrate", "smok"], ["unknown suite 'smok'", "did you mean 'smoke'?"]),
+}
+
+
+@pytest.mark.parametrize(("args", "words"), WORDS.values(), ids=list(WORDS))
+def test_words(args, words, tmp_path):
+    one_sentence(call(*args, cwd=tmp_path), 2, *words)
+    assert not [path for path in tmp_path.iterdir() if path.name != "results"]
+    assert not list(tmp_path.glob("results/*/*.parquet"))
+
+
+@pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")
+def test_no_gpu():
+    one_sentence(call("run", CELL, "--device", "cuda"), 2, "torch sees no GPU here; use --device cpu")
+
+
+def test_a_plan_refuses_the_same_words(tmp_path):
+    one_sentence(call("plan", "gausian | gaussian-fit", cwd=tmp_path), 2, "did you mean 'gaussian'?")
+    one_sentence(call("plan", "smoke", "--set", "m=1", cwd=tmp_path), 2, "unknown setting 'm'")
+
+
+# -- suites ---------------------------------------------------------------------------------------------------------
+
+SUITES = {
+    "not TOML": ("name = ", 2, ["cannot be read"]),
+    "not text": (b"\xff\xfe", 2, ["cannot be read"]),
+    "unknown key": (SUITE.replace("title", "titel"), 2, ["unknown key 'titel'", "did you mean 'title'?"]),
+    "unknown key of a task": (SUITE + 'modle = "x"\n', 2, ["unknown key 'modle' in tasks.0", "mean 'model'?"]),
+    "missing key": (SUITE.replace('model = "gaussian-fit"', ""), 2, ["tasks.0.model", "required"]),
+    "no name": (SUITE.replace("name", "title", 1).replace("title = ", "# ", 2), 2, ["name"]),
+    "odd name": (SUITE.replace('"tiny"', '"../tiny"'), 2, ["name"]),
+    "wrong type": (SUITE.replace("n = 8", 'n = "few"'), 2, ["n: ", "integer"]),
+    "out of range": (SUITE.replace("n = 8", "n = 0"), 2, ["n: ", "greater than or equal to 1"]),
+    "a table for a list": (SUITE.replace("[[tasks]]", "[tasks]"), 2, ["tasks"]),
+    "seeds": (SUITE.replace("0:4", "0..4"), 2, ["seeds '0..4' cannot be read"]),
+    "unknown plugin": (SUITE.replace("gaussian-fit", "gausian-fit"), 2, ["did you mean 'gaussian-fit'?"]),
+    "misspelt parameter": (SUITE.replace("k=2", "kk=2"), 2, ["real-anchor has no parameter 'kk'"]),
+    "empty": ('name = "empty"\n', 5, ["nothing to run in suite empty: it names no task"]),
+    "nothing fits": (SUITE.replace('"gaussian-fit"', '"ols"'), 5, ["ols fits regression data"]),
+}
+
+
+@pytest.mark.parametrize(("text", "code", "words"), SUITES.values(), ids=list(SUITES))
+def test_suite(text, code, words, tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    one_sentence(call("run", path, cwd=tmp_path), code, *words)
+
+
+def test_a_pair_that_does_not_fit_is_skipped_in_a_suite(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(SUITE.replace('"real-anchor(k=2)"', '"top-p"') + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n')
+    ended = call("run", path, "-o", tmp_path / "out")
+    assert ended.code == 0, ended
+    flat = " ".join(ended.out.split())
+    assert "skipped gaussian | ols | replace @ n=8 T=2: ols fits regression data, and gaussian is density" in flat
+    assert "Traceback" not in ended.err
+    plan = json.loads(call("plan", path, "-o", tmp_path / "out", "--json").out)
+    skips = {row["cell"]: row["why"] for row in plan if row["verdict"] == "skip"}
+    assert set(skips) == {
+        "gaussian(d=2) | gaussian-fit | replace | top-p @ n=8 T=2",
+        "gaussian | ols | replace @ n=8 T=2",
+    }
+    assert all("fits" in why for why in skips.values())
+    assert not [label for label in records(tmp_path / "out") if "top-p" in label or "ols" in label]
+
+
+# -- plugins --------------------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "import": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "syntax": ("def f(:", "SyntaxError"),
+    "exit": ("import sys\nsys.exit()", "SystemExit"),
+    "misspelt hook": (
+        "from collapse_bench import hookimpl\n@hookimpl\ndef collapse_mitigation():\n    return {}",
+        "there is no hook 'collapse_mitigation'; did you mean 'collapse_mitigations'?",
+    ),
+    "no mark": ("def collapse_mitigations():\n    return {}", "collapse_mitigations lacks its mark"),
+    "taken name": (
+        HEAD + "@dataclass(frozen=True)\nclass M(Mitigation):\n    pass\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'top-p': M}",
+        "'top-p' is offered by",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BROKEN.values(), ids=list(BROKEN))
+def test_broken_plugin(text, words, tmp_path):
+    (tmp_path / "bad.py").write_text(text)
+    for command in (["run", "smoke"], ["plan", "smoke"], ["show", "ridge"]):
+        one_sentence(call(*command, "--plugin", "bad.py", cwd=tmp_path), 3, "plugin bad.py: ", words)
+    listed = call("plugins", "--plugin", "bad.py", cwd=tmp_path)
+    assert (listed.code, listed.err) == (3, "")
+    assert words in re.search("^BROKEN .*bad.*$", listed.out, re.M)[0]
+    traced = call("plugins", "--plugin", "bad.py", "--trace", "bad", cwd=tmp_path)
+    assert (traced.code, traced.out.count("Traceback")) == (0, 1)
+
+
+def test_broken_plugin_that_nobody_chose(tmp_path):
+    (tmp_path / "bad.py").write_text("1 / 0")
+    env = {"COLLAPSE_BENCH_PLUGINS": f"collapse_bench.plugins,collapse_bench.protocols,{tmp_path / 'bad.py'}"}
+    ended = call("run", CELL, "--seeds", "0:2", env=env)
+    assert ended.code == 0, ended
+    assert len([line for line in ended.err.splitlines() if line.startswith("warning: could not load")]) == 1
+
+
+def test_a_suite_of_a_plugin_that_cannot_be_read(tmp_path):
+    (tmp_path / "broken.toml").write_text("name = ")
+    text = f"from collapse_bench import hookimpl\n@hookimpl\ndef collapse_suites():\n    return [{str(tmp_path / 'broken.toml')!r}]"
+    (tmp_path / "shelf.py").write_text(text)
+    listed = call("list", "--plugin", "shelf.py", cwd=tmp_path)
+    assert (listed.code, listed.err) == (0, "")
+    assert re.search("broken +BROKEN: .*cannot be read", listed.out)
+    one_sentence(call("run", "broken", "--plugin", "shelf.py", cwd=tmp_path), 2, "cannot be read")
+
+
+MISBEHAVING = {
+    "raises in the middle": ("def curate(self, c, taps):\n    return c if taps.t < 2 else 1 / 0", "ZeroDivisionError"),
+    "asserts": ("def curate(self, c, taps):\n    assert False", "AssertionError"),
+    "leaves": ("def curate(self, c, taps):\n    sys.exit(0)", "SystemExit"),
+    "no corpus": ("def curate(self, c, taps):\n    c", "mine.curate returned NoneType; it must return a Corpus"),
+    "no teacher": ("def steer(self, teacher, taps):\n    return taps", "mine.steer returned Taps; it must return a Teacher"),
+    "no model": ("def adapt(self, model, taps):\n    return taps.teacher", "must return a Model"),
+    "no number": ("def size(self, n, t):\n    return 'many'", "many"),
+    "weights of one chain": ("def curate(self, c, taps):\n    return c.weighted(c.weight[0])", "(4,)"),
+    "too few weights": ("def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])", "RuntimeError"),
+    "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
+    "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
+    "touches its input": ("def curate(self, c, taps):\n    c.parts[0].y.mul_(2)\n    return c", "changed its input in place"),
+    "reads what is hidden": ("def curate(self, c, taps):\n    return c.weighted(c.origin.double())", "provenance is hidden"),
+    "teaches NaN": (
+        "def steer(self, teacher, taps):\n    return GaussianTeacher(teacher.mean * torch.nan, teacher.factor)",
+        "",
+    ),
+    "weighs by NaN": ("def curate(self, c, taps):\n    return c.weighted(c.weight * torch.nan)", ""),
+}
+
+
+@pytest.mark.parametrize(("body", "words"), MISBEHAVING.values(), ids=list(MISBEHAVING))
+def test_misbehaving_mitigation(body, words, suite, tmp_path):
+    """It costs its own chains alone, its chains never count as good ones, and the sentence stands in the record."""
+    plugin, output = mitigation(tmp_path, body), tmp_path / "out"
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output)
+    assert "Traceback" not in ended.err
+    mine = entry(output, "mine")
+    assert "done" not in mine.facts["status"]
+    assert words in str(mine.facts["reason"][0])
+    others = [record for label, record in records(output).items() if "mine" not in label]
+    assert len(others) == CELLS
+    assert all(record.facts["status"] == ["done"] * 4 for record in others)
+    if "failed" in mine.facts["status"]:
+        assert ended.code == 1
+        assert ended.said.startswith("1 job(s) failed, the first: ")
+        assert ended.said.endswith(mine.facts["reason"][0])
+        assert mine.runs[-1]["traceback"].startswith("Traceback (most recent call last)")
+        frame = call("board", output, "--format", "json")
+        row = next(row for row in json.loads(frame.out)["rows"] if row["entry"] == "mine")
+        assert row["S"] == -3
+    else:
+        assert ended.code == 0
+
+
+def test_failed_cells_are_run_again(suite, tmp_path):
+    switch = tmp_path / "mended"
+    body = f"def curate(self, c, taps):\n    if not os.path.exists({str(switch)!r}):\n        1 / 0\n    return c"
+    plugin, output = mitigation(tmp_path, body), tmp_path / "out"
+    command = [suite, "--plugin", plugin, "--mitigation", "mine", "-o", output]
+    assert call("run", *command).code == 1
+    before = {label: record.runs for label, record in records(output).items() if "mine" not in label}
+    plan = {row["verdict"]: row for row in json.loads(call("plan", *command, "--json").out)}
+    assert set(plan) == {"reuse", "run"}
+    assert (plan["run"]["why"], plan["run"]["chains"]) == ("failed last time", 4)
+    assert call("run", *command).code == 1
+    switch.touch()
+    assert call("run", *command).code == 0
+    assert entry(output, "mine").facts["status"] == ["done"] * 4
+    assert before == {label: record.runs for label, record in records(output).items() if "mine" not in label}
+
+
+def test_fail_fast(suite, tmp_path):
+    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    1 / 0")
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "--fail-fast")
+    one_sentence(ended, 1, "stopped at", "ZeroDivisionError: division by zero")
+    assert 2 <= len(records(tmp_path / "out")) < CELLS + 1
+
+
+def test_what_a_plugin_prints_is_no_data(suite, tmp_path):
+    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    print('look here')\n    return c")
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out")
+    assert ended.code == 0
+    assert "look here" not in ended.out
+    assert "look here" in ended.err
+
+
+OTHER_PLUGINS = {
+    "model that fits NaN": (
+        "class Own(Model):\n    kinds = ('density',)\n    replicates = 'native'\n"
+        "    def fit(self, c, rng, before=None):\n        m = c.moments()\n"
+        "        return GaussianTeacher(m.mean * torch.nan, m.scatter)\n",
+        "models",
+        "gaussian | own",
+    ),
+    "model that fits nothing": (
+        "class Own(Model):\n    def fit(self, c, rng, before=None):\n        return None\n",
+        "models",
+        "gaussian | own",
+    ),
+    "judge of wrong shape": (
+        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.batch, n, 0)\n"
+        "    def answer(self, x, rng):\n        return rng.normal(x.shape[-2], 1)\n"
+        "    def judge(self, teacher, rng):\n        return {'loss': torch.zeros(())}\n",
+        "generators",
+        "own | gaussian-fit",
+    ),
+    "description of wrong shape": (
+        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.batch, n, 0)\n"
+        "    def answer(self, x, rng):\n        return rng.normal(x.shape[-2], 1)\n"
+        "    def judge(self, teacher, rng):\n        return {'loss': torch.zeros(rng.batch)}\n"
+        "    def describe(self, teacher):\n        return {'mean': teacher.mean}\n",
+        "generators",
+        "own | gaussian-fit",
+    ),
+    "asks nothing": ("class Own(DataGenerator):\n    pass\n", "generators", "own | gaussian-fit"),
+    "composes nothing": (
+        "class Own(Protocol):\n    def compose(self, taps, memory):\n        return None\n",
+        "protocols",
+        "gaussian | gaussian-fit | own",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "kind", "spec"), OTHER_PLUGINS.values(), ids=list(OTHER_PLUGINS))
+def test_misbehaving_plugin_of_another_kind(text, kind, spec, tmp_path):
+    hook = f"@hookimpl\ndef collapse_{kind}():\n    return {{'own': Own}}\n"
+    (tmp_path / "own.py").write_text(f"{HEAD}\n@dataclass(frozen=True)\n{text}\n{hook}")
+    args = ["--plugin", "own.py", "--seeds", "0:2", "-o", "out"]
+    ended = call("run", f"{spec} @ n=5 T=2", CELL, *args, cwd=tmp_path)
+    assert "Traceback" not in ended.err
+    found = records(tmp_path / "out")
+    own = [record for label, record in found.items() if "own" in label and "T=2" in label]
+    assert own
+    assert all(record.facts["status"] == ["done"] * 2 for label, record in found.items() if "own" not in label)
+    for record in own:
+        last = record.value[(record.metric == record.facts["primary"]) & (record.generation == 2)]
+        assert record.facts["status"] == ["failed"] * 2 or not (abs(last) < float("inf")).any()
+    assert ended.code == int(any("failed" in record.facts["status"] for record in own))
+
+
+# -- places ---------------------------------------------------------------------------------------------------------
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place in ("file", "file/below"):
+        one_sentence(call("run", CELL, "-o", place, cwd=tmp_path), 2, f"cannot write to {place}", "--output")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_board_of_nothing(tmp_path):
+    one_sentence(call("board", tmp_path), 5, "holds no results; run a suite with --output")
+    one_sentence(call("board", tmp_path / "absent"), 5, "holds no results")
+
+
+def test_a_board_of_several(suite, tmp_path):
+    output = tmp_path / "out"
+    assert call("run", suite, "-o", output).code == 0
+    assert call("run", CELL, "--seeds", "0:2", "-o", output).code == 0
+    one_sentence(call("board", output), 2, "several suites (tiny, typed)", "--suite")
+    one_sentence(call("board", output, "--suite", "tinny"), 2, "no suite 'tinny'", "did you mean 'tiny'?")
+    assert call("board", output, "--suite", "tiny").out.startswith("tiny v1")
+    assert call("board", output, "--suite", "typed").out.startswith("typed v1")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "suite": {"name": 3}}'])
+def test_a_manifest_that_was_damaged(text, suite, tmp_path):
+    output = tmp_path / "out"
+    assert call("run", suite, "-o", output).code == 0
+    (output / "tiny.manifest.json").write_text(text)
+    one_sentence(call("board", output), 2, "tiny.manifest.json cannot be read", "run the suite again")
+    again = call("run", suite, "-o", output)
+    assert again.code == 0
+    assert "plan: 8 reuse (0 chains in 0 jobs)" in again.err
+
+
+def test_a_board_that_cannot_be_drawn(suite, tmp_path):
+    output = tmp_path / "out"
+    assert call("run", suite, "-o", output).code == 0
+    ended = call("board", output, "--curves", tmp_path / "curves.bmp")
+    assert (ended.code, ended.said) == (2, f"Error: {tmp_path / 'curves.bmp'} must end in .png, .svg or .pdf")
+    assert call("board", output, "--focus", "nobody").code == 2
+    ended = call("board", output, "-o", tmp_path / "absent" / "board.txt")
+    assert (ended.code, "No such file or directory" in ended.said) == (1, True)
+    assert "Traceback" not in ended.err
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder with room for some records, and no more."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_full_disk(workers, small_disk, suite, tmp_path):
+    output, ballast = small_disk / "out", small_disk / "ballast"
+    command = ["run", suite, "-o", output, "-j", workers]
+    undisturbed = tmp_path / "undisturbed"
+    assert call("run", suite, "-o", undisturbed).code == 0
+    output.mkdir()
+    ballast.write_bytes(b"x" * 120 * 1024)
+    ended = call(*command)
+    one_sentence(ended, 1, "No space left on device", "what was finished is kept")
+    kept = records(output)  # all whole
+    assert 0 < len(kept) < CELLS
+    assert not list(output.glob("*/.*.tmp"))
+    ballast.unlink()
+    assert call(*command).code == 0
+    digests = {label: record.digest() for label, record in records(output).items()}
+    assert digests == {label: record.digest() for label, record in records(undisturbed).items()}
+    assert all(records(output)[label].runs == record.runs for label, record in kept.items())
+
+
+# -- signals, limits, workers ---------------------------------------------------------------------------------------
+
+WAITS = "def curate(self, c, taps):\n    open({seen!r}, 'a').close()\n    time.sleep(600)\n    return c"
+
+
+def until(condition, patience: float = 60.0):
+    ends = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_interrupt(workers, suite, tmp_path):
+    """Ctrl-C reaches the command and its workers; what was done is kept, and the same command goes on from there."""
+    output, seen = tmp_path / "out", tmp_path / "seen"
+    plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
+    command = ["run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", workers]
+    run = start(*command)
+    until(lambda: seen.exists() and len(list(output.glob("*/*.parquet"))) >= 3)
+    run.send_group(signal.SIGINT)
+    ended = run.wait(20)
+    assert (ended.code, ended.out) == (130, "")
+    assert ended.said == "interrupted; what was finished is kept, and the same command goes on from there"
+    assert "Traceback" not in ended.err
+    kept = records(output)
+    assert len(kept) >= 3
+    assert not [label for label in kept if "mine" in label]
+    mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    assert call(*command).code == 0
+    after = records(output)
+    assert len(after) == CELLS + 1
+    assert all(after[label].runs == record.runs for label, record in kept.items())
+
+
+def test_time_limit(suite, tmp_path):
+    """A worker's start is not charged to its job: the limit is far shorter than that."""
+    output, seen = tmp_path / "out", tmp_path / "seen"
+    plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
+    command = [suite, "--plugin", plugin, "--mitigation", "mine", "-o", output]
+    ended = call("run", *command, "--timeout", "0.7")
+    assert ended.code == 1, ended
+    assert ended.said == "1 job(s) failed, the first: ran longer than the limit of 0.7 s"
+    found = records(output)
+    assert entry(output, "mine").facts["status"] == ["timeout"] * 4
+    assert [record.facts["status"] for label, record in found.items() if "mine" not in label] == [["done"] * 4] * CELLS
+    plan = json.loads(call("plan", *command, "--json").out)
+    assert [row["why"] for row in plan if row["verdict"] != "reuse"] == ["timeout last time"]
+    board = json.loads(call("board", output, "--format", "json").out)
+    row = next(row for row in board["rows"] if row["entry"] == "mine")
+    assert not row["ranked"]
+
+
+def test_a_worker_that_is_killed(suite, tmp_path):
+    body = "def curate(self, c, taps):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    plugin, output = mitigation(tmp_path, body), tmp_path / "out"
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", 2)
+    assert ended.code == 1, ended
+    assert ended.said.startswith("1 job(s) failed, the first: the worker died (exit code -9)")
+    assert "Traceback" not in ended.err
+    assert entry(output, "mine").facts["status"] == ["killed"] * 4
+    others = [record.facts["status"] for label, record in records(output).items() if "mine" not in label]
+    assert others == [["done"] * 4] * CELLS
+
+
+def test_a_plugin_that_workers_cannot_load(suite, tmp_path):
+    """It loads here and not there: said in a sentence, and not a broken pipe."""
+    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    guard = f"import os\nassert os.getppid() == {os.getpid()} or os.environ.pop('HERE', None), 'not here'\n"
+    plugin.write_text(guard + plugin.read_text())
+    args = ["--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2]
+    ended = call("run", suite, *args, env={"HERE": "1"})
+    assert ended.code == 3, ended
+    assert "AssertionError: not here" in ended.said
+    assert "Traceback" not in ended.err
+
+
+# -- settings from the environment ----------------------------------------------------------------------------------
+
+
+def test_environment(suite, tmp_path):
+    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    env = {
+        "COLLAPSE_BENCH_RUN_SEEDS": "0:3",
+        "COLLAPSE_BENCH_RUN_OUTPUT": str(tmp_path / "by-environment"),
+        "COLLAPSE_BENCH_RUN_SET": "generations=1 n=6",
+        "COLLAPSE_BENCH_RUN_PLUGIN": str(plugin),
+        "COLLAPSE_BENCH_RUN_MITIGATION": "mine + real-anchor(k=1);real-anchor( k=3 )",
+        "COLLAPSE_BENCH_RUN_QUIET": "1",
+    }
+    quiet = call("run", suite, env=env)
+    assert (quiet.code, quiet.out) == (0, "")
+    found = records(tmp_path / "by-environment")
+    task = "gaussian(d=2) | gaussian-fit | replace"
+    assert {f"{task} | mine + real-anchor(k=1) @ n=6 T=1", f"{task} | real-anchor(k=3) @ n=6 T=1"} < set(found)
+    assert all(record.seeds == [0, 1, 2] for record in found.values())
+    flags = call("run", suite, "--seeds", "7", "-o", tmp_path / "by-flag", env=env)
+    assert flags.code == 0
+    assert all(record.seeds == [7] for record in records(tmp_path / "by-flag").values())
+    assert records(tmp_path / "by-environment").keys() == found.keys()
+
+
+def test_environment_that_is_wrong(tmp_path):
+    one_sentence(call("run", CELL, env={"COLLAPSE_BENCH_RUN_SEEDS": "x"}, cwd=tmp_path), 2, "seeds 'x' cannot be read")
+    one_sentence(call("run", CELL, env={"COLLAPSE_BENCH_RUN_N_JOBS": "x"}, cwd=tmp_path), 2, "'x' is not a valid integer")
+
+
+def test_a_reader_that_leaves(tmp_path):
+    """`collapse-bench list | head -1` is no error and leaves no traceback."""
+    code = """if True:
+        import os, sys
+        from collapse_bench.cli import main
+        reads, writes = os.pipe()
+        os.close(reads)
+        os.dup2(writes, 1)
+        main(["list"])
+    """
+    ended = call(code=code)
+    assert (ended.code, ended.err) == (0, "")
