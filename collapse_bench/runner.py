@@ -119,7 +119,7 @@ def run_chains(
         status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
         status = "oom" if "out of memory" in str(problem).lower() else "failed"
-        reason = f"{type(problem).__name__}: {problem}".split("\n")[0]
+        reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
         trace = traceback.format_exc()
     facts = _facts(cell, seeds, status, reason, now)
     run = {

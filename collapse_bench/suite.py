@@ -410,9 +410,8 @@ def saved_run(output: Path, name: str | None) -> dict[str, Any]:
         told = json.loads(path.read_text(encoding="utf-8"))
         schema, suite = told["schema"], SuiteModel.model_validate(told["suite"])
     except (OSError, ValueError, TypeError, KeyError) as problem:
-        raise UsageError(
-            f"{path} cannot be read ({type(problem).__name__}: {problem}); run the suite again, which reuses all records"
-        ) from problem
+        why = _sentence(problem) if isinstance(problem, ValidationError) else f"{type(problem).__name__}: {problem}"
+        raise UsageError(f"{path} cannot be read ({why}); run the suite again, which reuses all records") from problem
     if schema != SCHEMA:
         raise UsageError(f"{path} has schema {schema}, and this version reads {SCHEMA}; run the suite again")
     rows = {row.task: row.model_dump() for row in [*suite.calibration, *_calibrated(output, suite)]}

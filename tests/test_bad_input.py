@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -263,15 +262,24 @@ MISBEHAVING = {
     "asserts": ("def curate(self, c, taps):\n    assert False", "AssertionError"),
     "leaves": ("def curate(self, c, taps):\n    sys.exit(0)", "SystemExit"),
     "no corpus": ("def curate(self, c, taps):\n    c", "mine.curate returned NoneType; it must return a Corpus"),
-    "no teacher": ("def steer(self, teacher, taps):\n    return taps", "mine.steer returned Taps; it must return a Teacher"),
+    "no teacher": (
+        "def steer(self, teacher, taps):\n    return taps",
+        "mine.steer returned Taps; it must return a Teacher",
+    ),
     "no model": ("def adapt(self, model, taps):\n    return taps.teacher", "must return a Model"),
     "no number": ("def size(self, n, t):\n    return 'many'", "many"),
     "weights of one chain": ("def curate(self, c, taps):\n    return c.weighted(c.weight[0])", "(4,)"),
     "too few weights": ("def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])", "RuntimeError"),
     "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
     "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
-    "touches its input": ("def curate(self, c, taps):\n    c.parts[0].y.mul_(2)\n    return c", "changed its input in place"),
-    "reads what is hidden": ("def curate(self, c, taps):\n    return c.weighted(c.origin.double())", "provenance is hidden"),
+    "touches its input": (
+        "def curate(self, c, taps):\n    c.parts[0].y.mul_(2)\n    return c",
+        "changed its input in place",
+    ),
+    "reads what is hidden": (
+        "def curate(self, c, taps):\n    return c.weighted(c.origin.double())",
+        "provenance is hidden",
+    ),
     "teaches NaN": (
         "def steer(self, teacher, taps):\n    return GaussianTeacher(teacher.mean * torch.nan, teacher.factor)",
         "",
@@ -437,36 +445,56 @@ def test_a_board_that_cannot_be_drawn(suite, tmp_path):
     assert "Traceback" not in ended.err
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder with room for some records, and no more."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+FULL_DISK = """if True:
+    import ctypes, os, shutil, sys
+    from collapse_bench.cli import main
+
+    suite, output, seen, workers = sys.argv[1:]
+    libc, failed = ctypes.CDLL(None, use_errno=True), 0
+    os.mkdir(output)
+    failed |= libc.unshare(0x00020000)  # mounts of this process are its own
+    failed |= libc.mount(b"none", b"/", None, 1 << 14 | 1 << 18, None)
+    failed |= libc.mount(b"tmpfs", output.encode(), b"tmpfs", 0, b"size=192k")
+    if failed:
+        sys.exit(f"no small disk can be mounted here: {os.strerror(ctypes.get_errno())}")
+
+    def run(name):
+        if not os.fork():
+            os.dup2(os.open(f"{seen}/{name}", os.O_CREAT | os.O_WRONLY), 2)
+            main(["run", suite, "-o", output, "-q", "-j", workers])
+        _, status = os.wait()
+        shutil.copytree(output, f"{seen}/records-{name}", ignore=shutil.ignore_patterns("ballast"))
+        print(os.waitstatus_to_exitcode(status))
+
+    with open(f"{output}/ballast", "wb") as ballast:
+        ballast.write(b"x" * 120 * 1024)
+    run("full")
+    os.remove(f"{output}/ballast")
+    run("freed")
+"""
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_full_disk(workers, small_disk, suite, tmp_path):
-    output, ballast = small_disk / "out", small_disk / "ballast"
-    command = ["run", suite, "-o", output, "-j", workers]
-    undisturbed = tmp_path / "undisturbed"
-    assert call("run", suite, "-o", undisturbed).code == 0
-    output.mkdir()
-    ballast.write_bytes(b"x" * 120 * 1024)
-    ended = call(*command)
-    one_sentence(ended, 1, "No space left on device", "what was finished is kept")
-    kept = records(output)  # all whole
+def test_full_disk(workers, suite, tmp_path):
+    assert call("run", suite, "-o", tmp_path / "undisturbed").code == 0
+    (tmp_path / "seen").mkdir()
+    ended = call(suite, tmp_path / "disk", tmp_path / "seen", workers, code=FULL_DISK)
+    if "no small disk" in ended.said:
+        pytest.skip(ended.said)
+    full, freed = ended.out.split()
+    one_sentence(
+        Ended(int(full), "", (tmp_path / "seen" / "full").read_text()),
+        *(1, "No space left on device", "what was finished is kept"),
+    )
+    kept = records(tmp_path / "seen" / "records-full")  # all whole
     assert 0 < len(kept) < CELLS
-    assert not list(output.glob("*/.*.tmp"))
-    ballast.unlink()
-    assert call(*command).code == 0
-    digests = {label: record.digest() for label, record in records(output).items()}
-    assert digests == {label: record.digest() for label, record in records(undisturbed).items()}
-    assert all(records(output)[label].runs == record.runs for label, record in kept.items())
+    assert not list((tmp_path / "seen" / "records-full").rglob(".*.tmp"))
+    assert freed == "0"
+    after = records(tmp_path / "seen" / "records-freed")
+    assert {label: record.digest() for label, record in after.items()} == {
+        label: record.digest() for label, record in records(tmp_path / "undisturbed").items()
+    }
+    assert all(after[label].runs == record.runs for label, record in kept.items())
 
 
 # -- signals, limits, workers ---------------------------------------------------------------------------------------
@@ -573,7 +601,9 @@ def test_environment(suite, tmp_path):
 
 def test_environment_that_is_wrong(tmp_path):
     one_sentence(call("run", CELL, env={"COLLAPSE_BENCH_RUN_SEEDS": "x"}, cwd=tmp_path), 2, "seeds 'x' cannot be read")
-    one_sentence(call("run", CELL, env={"COLLAPSE_BENCH_RUN_N_JOBS": "x"}, cwd=tmp_path), 2, "'x' is not a valid integer")
+    one_sentence(
+        call("run", CELL, env={"COLLAPSE_BENCH_RUN_N_JOBS": "x"}, cwd=tmp_path), 2, "'x' is not a valid integer"
+    )
 
 
 def test_a_reader_that_leaves(tmp_path):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from collapse_bench.plugins.controls.nature import Nature
 from collapse_bench.plugins.generators.linear import Linear
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
 
 from collapse_bench import Mitigation, Teacher, Unfit, UsageError, cell_of, generations
 from collapse_bench.engine import ContractError, nature
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.ledger import Ledger
+from collapse_bench.streams import Stream
+from collapse_bench.taps import Taps
 
 SEEDS = range(2000)
 

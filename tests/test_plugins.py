@@ -14,6 +14,7 @@ from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.cell import written
 from collapse_bench.checks import CheckFailure, Outcome, checks_of, outcomes, variants
 from collapse_bench.corpus import Corpus
+from collapse_bench.engine import generations
 from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.nouns import Mitigation, Model, Protocol, param
@@ -399,6 +400,26 @@ def test_checks_of_wrong_kind():
         list(checks_of("model", Gaussian))
     with pytest.raises(UsageError, match="known: generator"):
         list(checks_of("mode", Gaussian))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sizes", "real", "generated"),
+    [
+        ("replace", [20, 20, 20], 20, 40),
+        ("accumulate", [20, 40, 60], 20, 40),
+        ("accumulate-subsample", [20, 20, 20], 20, 40),
+        ("mix(real=0.25)", [20, 20, 20], 30, 30),
+        ("mix(real=0.25, fresh=false)", [20, 20, 20], 20, 30),
+        ("mix(real=0)", [20, 20, 20], 20, 40),
+        ("mix(real=1)", [20, 20, 20], 60, 0),
+        ("verify-filter(oversample=3)", [20, 20, 20], 20, 120),
+    ],
+)
+def test_what_a_protocol_reads_and_draws(protocol, sizes, real, generated):
+    """The table of the manual, as the lesson's size and the ledger show it."""
+    run = list(generations(registry().cell(f"linear(d=2) | ols | {protocol} @ n=20 T=2", seeds=(1, 2))))
+    assert [moment.size.tolist() for moment in run] == [[n, n] for n in sizes]
+    assert (run[-1].ledger.total("real_rows"), run[-1].ledger.total("generated_rows")) == (real, generated)
 
 
 def test_every_kind_of_data_has_a_generator_and_a_model():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from collapse_bench.streams import Stream
+from collapse_bench.streams import _GAMMA, Stream, _finalise
 
 Z = 5.0  # standard errors; about 200 comparisons are made in this file, each with a fixed seed
 
@@ -360,21 +360,30 @@ def test_one_bit_of_the_seed_turns_half_of_the_bits():
         assert abs(turned.mean() - 26) < Z * math.sqrt(52 / 4 / base.size), k
 
 
-@pytest.mark.parametrize("where", ["seed", "position"])
-def test_any_bit_in_turns_any_bit_out(where):
-    """Over 4000 places, each of 52 bits out is turned half of the time: 2,000 or so cells, six standard errors."""
-    N = 4000
-    if where == "seed":
-        base = np.random.default_rng(0).integers(0, 2**62, N)
-        pairs = [(Stream(base), Stream(base ^ (1 << k))) for k in range(0, 62, 2)]
-        pairs = [(_words(a.uniform()), _words(b.uniform())) for a, b in pairs]
-    else:
-        words = _words(Stream(1).uniform(2**14 + N))
-        pairs = [(words[:N], words[1 << k : N + (1 << k)]) for k in range(15)]
-    bits = np.arange(52, dtype=np.uint64)
-    for k, (a, b) in enumerate(pairs):
-        turned = ((a ^ b)[:, None] >> bits & np.uint64(1)).mean(0)
-        assert (abs(turned - 0.5) < 6 * 0.5 / math.sqrt(N)).all(), k
+def test_any_bit_in_turns_any_bit_out():
+    """Over 20,000 words, each of 64 bits out is turned by each of 64 bits in half of the time, to six standard errors."""
+    N, rng = 20_000, np.random.default_rng(0)
+    z, middle = (rng.integers(0, 2**64, N, dtype=np.uint64) for _ in range(2))
+    mixed = _finalise(z.copy(), middle)
+    for k in range(64):
+        turned = mixed ^ _finalise(z ^ np.uint64(1 << k), middle)
+        share = np.array([(turned >> np.uint64(bit) & np.uint64(1)).mean() for bit in range(64)])
+        assert (abs(share - 0.5) < 6 * 0.5 / math.sqrt(N)).all(), k
+
+
+def test_streams_whose_counters_overlap_still_differ(monkeypatch):
+    """The start of one counter is the fourth place of the other; the second half of the key keeps them apart.
+
+    It does so where the halves differ as hashed ones do, in about half of their bits.
+    """
+    start, middle = Stream(1)._key()
+    a = Stream(1).uniform(4000)
+    for turn, shared in ((0, 3997), (0x5DEECE66D2B4A1C3, 0)):
+        key = (start + np.array([3], np.uint64) * _GAMMA, middle ^ np.uint64(turn))
+        monkeypatch.setattr(Stream, "_key", lambda self, key=key: key)
+        b = Stream(1).uniform(4000)
+        assert np.isin(_words(a), _words(b)).sum() == shared
+    assert abs(correlation_z(a[3:], b[:-3])) < Z
 
 
 def test_streams_do_not_meet():

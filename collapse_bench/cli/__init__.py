@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import click
@@ -54,9 +53,8 @@ def main(args: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
         code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has left, as `head` does
-        code = 0
+    except SystemExit as leaving:  # how click leaves where the reader of a pipe has left, as `head` does
+        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
     except Exception as problem:
         code = _refused(problem)
     sys.exit(code or 0)

@@ -163,14 +163,14 @@ def subsample_ve(M: int, t: int, sigma=1.0, ddof=0) -> tuple[float, float]:
 def mix_ve(M: int, pi: float, sigma=1.0, ddof=0) -> tuple[float, float]:
     """Stationary (E v, E e) where each fit reads pi M fresh real rows and (1 - pi) M of the previous model.
 
-    ddof=0: e = sigma^2 / (1 - pi + M pi (2 - pi)), v = sigma^2 - e.  ddof=1: the fixed point of
+    ddof=0: e = sigma^2 / (1 - pi + M pi (2 - pi)), v = sigma^2 - e.  ddof=1, with s2 = sigma^2: the fixed point of
     e = pi s2/M + (1-pi)^2 e + (1-pi) v/M,  v = M/(M-1) [pi s2 + (1-pi)(e + v) - e].
     """
     if ddof == 0:
         e = sigma**2 / (1 - pi + M * pi * (2 - pi))
         return sigma**2 - e, e
     c = M / (M - 1)
-    system = [[1 - (1 - pi) ** 2, -(1 - pi) / M], [c * pi, 1 - c * (1 - pi)]]
+    system = [[1 - (1 - pi) ** 2, -(1 - pi) / M], [c * pi, 1 - c * (1 - pi)]]  # of (e, v)
     e, v = np.linalg.solve(system, [pi * sigma**2 / M, c * pi * sigma**2])
     return float(v), float(e)
 
@@ -192,12 +192,11 @@ def weighted_mean_limit(w: float, n1: int, n2: int, sigma=1.0) -> float:
 
 
 def weighted_batches(shares, rows, sigma=1.0, ddof=0) -> list[tuple[float, float]]:
-    """(E v_t, E e_t) for t = 1, 2, ...: the second-moment recursion of which every form above is a case.
+    """(E v_t, E e_t), t = 1, 2, ...: the recursion of second moments behind replace and accumulate alike.
 
-    Fit t reads batches 0 .. B; batch 0 is real.  ``shares[t-1][b]`` is the share of the total weight that batch b
-    has in fit t (the shares sum to one) and ``rows[b]`` its size; rows of a batch weigh the same.  ``None`` in
-    place of a batch index is not needed: a fresh real batch is one that no earlier fit reads (see ``fresh``).
-    Batch b, written by fit b, is read from fit b + 1 on.
+    Batch 0 holds real rows, batch b those of the model of fit b; fit t reads batches 0 .. t - 1 and gives batch b the
+    share ``shares[t-1][b]`` of the weight (one in all), its ``rows[b]`` rows alike.  With ddof=1 the variance divides
+    by one minus the sum of squared weights, as if rows were independent.
     """
     sigma2, n = sigma**2, len(shares)
     C = np.zeros((n + 1, n + 1))  # E (batch mean - mu)(batch mean - mu)
