@@ -206,6 +206,9 @@ def run_suite(
     store = Store(Path(output).absolute())  # workers have a working folder of their own
     steps = plan(suite, store, suite.seeds, force)
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
+    for step in steps:
+        if step.verdict == "reuse":  # a run that was killed between record and checkpoint has left the second
+            store.drop_checkpoint(step.entry.cell.id, suite.seeds)
     save_run(suite, suite.seeds, store)
     if on_plan is not None:
         on_plan(steps, jobs)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +41,14 @@ class Ended:
 class Started:
     """A command under way, leader of a process group of its own."""
 
+    number: int
     pid: int
     folder: Path
     ended: Ended | None = field(default=None)
 
     def send(self, sign: int) -> None:
-        os.kill(self.pid, sign)
+        with suppress(ProcessLookupError):  # it was quicker
+            os.kill(self.pid, sign)
 
     def send_group(self, sign: int) -> None:
         os.killpg(self.pid, sign)
@@ -55,22 +59,35 @@ class Started:
 
     def wait(self, patience: float = PATIENCE) -> Ended:
         if self.ended is None:
-            code = _answer(patience)
+            code = _answer("ended", self.number, patience)
             if code is None:
-                os.killpg(self.pid, signal.SIGKILL)
-                _answer(PATIENCE)
+                self.give_up()
                 raise AssertionError(f"no end after {patience} s; so far:\n{self.err()}")
             self.ended = Ended(code, (self.folder / "out").read_text(), self.err())
         return self.ended
 
+    def give_up(self) -> None:
+        """End it and its workers, where a test has lost interest."""
+        if self.ended is None:
+            with suppress(ProcessLookupError):
+                self.send_group(signal.SIGKILL)
+            code = _answer("ended", self.number, PATIENCE)
+            assert code is not None, "a killed command does not end"
+            self.ended = Ended(code, "", self.err())
+
 
 def start(*args, cwd: str | Path | None = None, env: dict[str, str] | None = None, code: str | None = None) -> Started:
-    """Begin ``collapse-bench args``, or the Python text ``code`` with ``args`` as sys.argv[1:]."""
-    folder = Path(tempfile.mkdtemp(prefix="call-", dir=_folder()))
-    order = {"args": list(map(str, args)), "cwd": str(cwd or folder), "env": env or {}, "code": code}
+    """Begin ``collapse-bench args``, or the Python text ``code`` with ``args`` as sys.argv[1:]; one at a time."""
+    if _CALLS:
+        _CALLS[-1].give_up()
+    folder, number = Path(tempfile.mkdtemp(prefix="call-", dir=_folder())), len(_CALLS)
+    order = {"number": number, "args": list(map(str, args)), "cwd": str(cwd or folder), "env": env or {}, "code": code}
     _server().stdin.write(json.dumps({**order, "folder": str(folder)}) + "\n")
     _server().stdin.flush()
-    return Started(_answer(PATIENCE), folder)
+    pid = _answer("started", number, PATIENCE)
+    assert pid is not None, "the process that forks is gone"
+    _CALLS.append(Started(number, pid, folder))
+    return _CALLS[-1]
 
 
 def call(*args, **more) -> Ended:
@@ -81,6 +98,8 @@ def call(*args, **more) -> Ended:
 # -- this side ------------------------------------------------------------------------------------------------------
 
 _CACHE: dict[str, object] = {}
+_CALLS: list[Started] = []
+_ANSWERS: queue.Queue[str] = queue.Queue()
 
 
 def _folder() -> str:
@@ -96,12 +115,18 @@ def _server() -> subprocess.Popen:
         )
         _CACHE["server"] = server
         atexit.register(server.kill)
+        threading.Thread(target=lambda: [_ANSWERS.put(line) for line in server.stdout], daemon=True).start()
     return _CACHE["server"]
 
 
-def _answer(patience: float) -> int | None:
-    ready, _, _ = select.select([_server().stdout], [], [], patience)
-    return int(_server().stdout.readline()) if ready else None
+def _answer(what: str, number: int, patience: float) -> int | None:
+    """The process id or exit code that the other side tells of a call, None where it says nothing in time."""
+    try:
+        said, of, value = _ANSWERS.get(timeout=patience).split()
+    except queue.Empty:
+        return None
+    assert (said, int(of)) == (what, number), (said, of, what, number)
+    return int(value)
 
 
 # -- the other side -------------------------------------------------------------------------------------------------
@@ -127,9 +152,11 @@ def _serve() -> None:
         if not pid:
             answers.close()
             _leave(_obey, order)
-        answers.write(f"{pid}\n")
+        with suppress(OSError):  # it is a leader already, or gone
+            os.setpgid(pid, pid)
+        answers.write(f"started {order['number']} {pid}\n")
         _, status = os.waitpid(pid, 0)
-        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.write(f"ended {order['number']} {os.waitstatus_to_exitcode(status)}\n")
 
 
 def _leave(work, order: dict) -> None:
@@ -139,6 +166,9 @@ def _leave(work, order: dict) -> None:
         work(order)
     except SystemExit as leaving:
         code = leaving.code or 0
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -151,7 +181,7 @@ def _leave(work, order: dict) -> None:
 
 
 def _obey(order: dict) -> None:
-    os.setsid()
+    os.setpgid(0, 0)
     for number, name in ((1, "out"), (2, "err")):
         handle = os.open(f"{order['folder']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, number)

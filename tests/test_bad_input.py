@@ -276,6 +276,10 @@ MISBEHAVING = {
         "def curate(self, c, taps):\n    c.parts[0].y.mul_(2)\n    return c",
         "changed its input in place",
     ),
+    "touches the rows it is shown": (
+        "def curate(self, c, taps):\n    c.y.mul_(2)\n    return c",
+        "changed its input in place",
+    ),
     "reads what is hidden": (
         "def curate(self, c, taps):\n    return c.weighted(c.origin.double())",
         "provenance is hidden",

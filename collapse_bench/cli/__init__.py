@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -20,7 +21,16 @@ Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be lo
 4 verification mismatch, 5 nothing matched, 130 interrupted."""
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader of a pipe has left, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+@click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="collapse-bench", prog_name="collapse-bench")
 def cli() -> None:
     """Measure how models collapse when they learn from what earlier models wrote, and which mitigations help."""
@@ -53,8 +63,6 @@ def main(args: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
         code = 130
-    except SystemExit as leaving:  # how click leaves where the reader of a pipe has left, as `head` does
-        code = 0 if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
     except Exception as problem:
         code = _refused(problem)
     sys.exit(code or 0)

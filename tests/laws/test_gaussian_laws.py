@@ -112,7 +112,7 @@ def test_unbiased_variance_stays_and_the_likeliest_one_shrinks():
 @pytest.mark.parametrize(("d", "M", "k"), [(3, 10, 4), (3, 30, 3), (4, 12, 2)])
 def test_replace_in_d_dimensions(sampler, d, M, k):
     spec = f"gaussian(d={d}, beta=1, sampler={sampler}) | gaussian-fit | replace @ n={M} T={k - 1}"
-    *_, (_, teacher, _, data) = follow(spec, 10000)
+    *_, (_, teacher, _, data) = follow(spec, 20000)
     mean, factor = teacher.spread()
     covariance = factor @ factor.mT
     eigenvalues, setting = np.arange(1, d + 1) ** -1.0, f"d={d} M={M} k={k}"
@@ -219,7 +219,7 @@ def test_accumulate_subsample_tells_a_pool_from_a_memory_of_the_subsample(ddof):
 @pytest.mark.parametrize(("M", "pi"), [(20, 0.1), (10, 0.5)])
 def test_fresh_mix_is_stationary(sampler, ddof, M, pi):
     spec = f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | mix(real={pi}) @ n={M} T=100"
-    *_, (_, teacher, _, data) = follow(spec, 20000)
+    *_, (_, teacher, _, data) = follow(spec, 60000 if ddof else 20000)
     for name, value, expected in zip("ve", gaussian(teacher, data), law.mix_ve(M, pi, ddof=ddof), strict=True):
         holds(f"fresh mix {sampler}: E {name}, M={M} pi={pi} ddof={ddof}", value, expected)
 

@@ -1,0 +1,263 @@
+"""A chain is a matter of its seed: alone, among others, in another shard, after a resume, in a worker, the same.
+
+Every data generator under every model and protocol that fits it, with whatever is registered.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from collapse_bench import Mitigation, Unfit, cell_of, generations
+from collapse_bench.cell import Cell
+from collapse_bench.checks import small
+from collapse_bench.executors import inline, pool
+from collapse_bench.executors.jobs import Job, Options
+from collapse_bench.registry import registry
+from collapse_bench.runner import chunks, run_chains
+from collapse_bench.store import Record, Store
+
+T = 4
+ROWS = 12
+CHAINS = {"native": 64, "loop": 6}  # a model that is written for one run costs one run per chain
+ONE = 5  # the seed that is looked at
+THIN = 1e-6  # near width = n a fit doubles the last bits that BLAS rounds otherwise in batches
+
+
+def tiny_cells() -> Iterator[Cell]:
+    """One cheap cell per triple that fits."""
+    classes = registry().classes
+    for data in filter(None, map(small, classes["generator"].values())):
+        laws = [data]
+        if "sampler" in {f.name for f in fields(data)}:
+            laws.append(replace(data, sampler="exact-law"))
+        for law in laws:
+            for model in filter(None, map(small, classes["model"].values())):
+                for protocol in filter(None, map(small, classes["protocol"].values())):
+                    cell = Cell(law, model, protocol, n=ROWS, generations=T)
+                    if cell.why_not() is None and runs(cell):
+                        yield cell
+
+
+def runs(cell: Cell) -> bool:
+    """Whether nothing in it asks for rows where only sums are drawn: that shows at the first generation that is taught."""
+    try:
+        list(zip(generations(cell), range(2), strict=False))
+    except Unfit:
+        return False
+    return True
+
+
+def more_cells() -> Iterator[Cell]:
+    """What a plain triple leaves out: growth, a flawed first teacher, a decoder, fixed rows, the ceiling, methods."""
+    for spec in (
+        "linear(d=3) | ridge | accumulate @ n=8 T=4 growth=0.5",
+        "linear(d=3) | ols | mix(real=0.3, fresh=false) @ n=10 T=4 first=linear(d=3, signal=4)",
+        "gaussian(d=2) | gaussian-fit | accumulate-subsample(decode=temperature(t=0.9)) @ n=9 T=4",
+        "gaussian(d=2) | gaussian-fit | mix(real=0.5) | nature @ n=9 T=4",
+        "zipf(K=20) | counts | mix(real=0.4) | golden-ratio + top-p @ n=20 T=4",
+        "linear(d=3) | ridge | verify-filter(phi=0.8, psi=0.2) | oracle-verify(phi=0.7) + real-anchor(k=3) @ n=10 T=4",
+        "linear(d=3) | random-features(width=12, lam=0) @ n=12 T=4",
+        "digits | random-features(width=20, kept=true) | accumulate | adaptive-ridge @ n=20 T=4",
+    ):
+        yield cell_of(spec)
+
+
+CELLS = {cell.label: cell for cell in (*tiny_cells(), *more_cells())}
+EACH = pytest.mark.parametrize("label", CELLS)
+
+
+def chains(cell: Cell) -> list[int]:
+    return list(range(CHAINS[cell.model.replicates]))
+
+
+@cache
+def together(label: str) -> Record:
+    return run_chains(CELLS[label], chains(CELLS[label]))
+
+
+def tolerance(label: str) -> float:
+    return THIN if "random-features" in label else 1e-9
+
+
+def close(one: Record, other: Record, tolerance: float) -> None:
+    """Same rows, same numbers, same facts."""
+    np.testing.assert_array_equal(one.seed, other.seed)
+    np.testing.assert_array_equal(one.generation, other.generation)
+    assert one.metric.tolist() == other.metric.tolist()
+    np.testing.assert_allclose(one.value, other.value, rtol=tolerance, atol=tolerance)
+    assert one.facts == other.facts
+
+
+def test_all_kinds_are_here():
+    """Every generator and model that the small variants can be built of takes part."""
+    for role, kind in (("data", "generator"), ("model", "model"), ("protocol", "protocol")):
+        met = {type(getattr(cell, role)) for cell in CELLS.values()}
+        assert met == {cls for cls in registry().classes[kind].values() if small(cls) is not None}
+
+
+@EACH
+def test_chains_run_to_their_end(label):
+    record = together(label)
+    assert set(record.facts["status"]) <= {"done", "starved"}, record.facts["reason"]
+    assert set(record.generation) == set(range(T + 1))
+    assert np.isfinite(record.value[record.metric == CELLS[label].data.primary]).any()
+
+
+@EACH
+def test_twice_is_the_same_to_the_bit(label):
+    one, again = (run_chains(CELLS[label], chains(CELLS[label])[:8]) for _ in range(2))
+    assert one.digest() == again.digest()
+
+
+@EACH
+def test_alone_is_the_same_as_among_others(label):
+    close(run_chains(CELLS[label], [ONE]), together(label).restricted([ONE]), tolerance(label))
+
+
+@EACH
+def test_two_shards_are_the_same_as_one(label):
+    seeds = chains(CELLS[label])
+    shards = [run_chains(CELLS[label], part) for part in (seeds[::3], sorted(set(seeds) - set(seeds[::3])))]
+    close(shards[1].merged(shards[0]), together(label), tolerance(label))
+
+
+@EACH
+def test_resumed_from_any_generation_is_the_same(label):
+    """From what a checkpoint holds: the pickled moment."""
+    cell = CELLS[label].for_seeds(range(4))
+    saved = [(now.t, pickle.dumps(now), now) for now in generations(cell)]
+    assert [t for t, _, _ in saved] == list(range(T + 1))
+    for start, packed, _ in saved[:-1]:
+        for (t, _, whole), now in zip(saved[start + 1 :], generations(cell, pickle.loads(packed)), strict=True):
+            assert now.t == t
+            assert now.scores.keys() == whole.scores.keys()
+            for name, value in now.scores.items():
+                np.testing.assert_array_equal(value, whole.scores[name], f"{name} at {t}, resumed from {start}")
+            assert now.ledger.track() == whole.ledger.track()
+            assert str(now.ledger.counts) == str(whole.ledger.counts)
+
+
+@EACH
+def test_chunks_change_no_number(label, tmp_path):
+    cell, seeds = CELLS[label], chains(CELLS[label])[:9]
+    records = {}
+    for memory in (2**40, 3 * 8 * (T + 1) * ROWS * 7, 1):  # all chains at once, some, one by one
+        store = Store(tmp_path / str(memory))
+        (outcome,) = inline.run([Job(cell, tuple(seeds))], Options(store.path, memory=memory))
+        assert outcome.statuses.keys() <= {"done", "starved"}
+        records[memory] = store.read(cell.id, 0)
+    assert [len(list(chunks(cell, seeds, memory))) for memory in (2**40, 1)] == [1, len(seeds)]
+    whole, *pieces = records.values()
+    for record in pieces:
+        close(record, whole, tolerance(label))
+
+
+# -- whoever draws more shifts nobody else --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Greedy(Mitigation):
+    """Draws in every way there is, and does nothing."""
+
+    def steer(self, teacher, taps):
+        self.draw(taps)
+        return teacher
+
+    def curate(self, corpus, taps):
+        self.draw(taps)
+        return corpus
+
+    def adapt(self, model, taps):
+        self.draw(taps)
+        return model
+
+    def draw(self, taps):
+        taps.rng.normal(7)
+        taps.rng.at("name").permutation(5)
+        taps.real(5)
+        taps.real(6, fixed=True)
+        taps.synthetic(7)
+        taps.synthetic(8, of=taps.first)
+
+
+@pytest.fixture
+def greedy():
+    registry().offer("mitigation", "greedy", Greedy)
+    yield Greedy()
+    del registry().classes["mitigation"]["greedy"], registry().owners["mitigation", "greedy"]
+
+
+@EACH
+def test_a_mitigation_that_draws_and_does_nothing_scores_as_none(label, greedy):
+    cell = replace(CELLS[label], seeds=(0,))
+    if cell.nature:
+        pytest.skip("the ceiling takes no mitigation beside it")
+    plain, drawn = (
+        run_chains(replace(cell, mitigations=acts), chains(cell)[:8])
+        for acts in (cell.mitigations, (greedy, *cell.mitigations, greedy))
+    )
+    np.testing.assert_array_equal(drawn.value, plain.value)
+    assert drawn.facts["status"] == plain.facts["status"]
+    assert min(drawn.facts["ledger"]["generated_rows"]) > max(plain.facts["ledger"]["generated_rows"])
+    assert "real" in drawn.facts["track"]
+
+
+# -- workers --------------------------------------------------------------------------------------------------------
+
+
+def test_two_workers_give_the_same_records(tmp_path):
+    """All cells, and chains of two blocks; to the bit."""
+    jobs = [Job(cell, tuple(range(3))) for cell in CELLS.values()]
+    jobs += [Job(cell, tuple(range(40, 44))) for cell in list(CELLS.values())[:6]]
+    kept = {}
+    for name, run in (("here", inline.run), ("there", lambda jobs, options: pool.run(jobs, options, 2))):
+        options = Options(tmp_path / name, plugins=())
+        outcomes = list(run(jobs, options))
+        assert all(outcome.good for outcome in outcomes)
+        kept[name] = {path.parts[-2:]: record.digest() for path, record in Store(tmp_path / name).records()}
+    assert len(kept["here"]) == len(jobs)
+    assert kept["there"] == kept["here"]
+
+
+SCRIPT = """if True:
+    import sys
+    from dataclasses import dataclass
+    from pathlib import Path
+    import collapse_bench as cb
+
+    Path("own_methods.py").write_text('''
+from dataclasses import dataclass
+from collapse_bench import Mitigation
+
+@dataclass(frozen=True)
+class Noisy(Mitigation):
+    def curate(self, corpus, taps):
+        return corpus.reweighted(taps.rng.uniform(corpus.n))
+''')
+    sys.path.insert(0, str(Path.cwd()))
+    from own_methods import Noisy
+
+    cb.offer("noisy", Noisy)
+    for workers in (1, 2):
+        done = cb.run("gaussian | gaussian-fit | replace | noisy @ n=9 T=3", seeds="0:3", output=f"out-{workers}", n_jobs=workers)
+        assert not done.failed
+        frame = done.frame()
+        assert set(frame.entry) == {"none", "nature", "noisy", "real-only"}, set(frame.entry)
+        frame.to_csv(f"{workers}.csv")
+    assert Path("1.csv").read_text() == Path("2.csv").read_text()
+    print("equal")
+"""
+
+
+def test_a_class_that_was_offered_has_its_name_in_a_worker_too(tmp_path):
+    """Its name keys what it draws."""
+    from forked import call
+
+    ended = call(code=SCRIPT, cwd=tmp_path)
+    assert (ended.code, ended.out) == (0, "equal\n"), ended
