@@ -106,15 +106,18 @@ def load_suite(
     extra = [str(m) for m in mitigations]
     if extra:
         changes["mitigations"] = list(dict.fromkeys([*model.mitigations, *extra]))
-        focus = focus or _entry_name(extra[0], reg)
+    focus = focus or next(iter(extra), model.focus)
     if focus is not None:
-        changes["focus"] = focus
+        changes["focus"] = focus = _entry_name(focus, reg)
     own = {key: None for key in ("n", "generations", "protocols") if key in changes}  # a change counts for every task
     plain = model.model_dump()
     plain["tasks"] = [{**task, **own} for task in plain["tasks"]]
     model = validated({**plain, **changes}, f"suite {model.name}")
     parse_seeds(model.seeds)
-    return expand(model, reg, path, device)
+    suite = expand(model, reg, path, device)
+    if suite.entries and focus is not None and focus not in suite.methods:
+        raise UsageError(f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}")
+    return suite
 
 
 def _entry_name(text: str, reg: Registry) -> str:

@@ -337,14 +337,20 @@ class Corpus:
         return self._with(replace(chosen, weight=_plain(chosen, self.batch) * accepted))
 
     def sample(self, n: int, rng: Stream) -> Corpus:
-        """n rows drawn uniformly without replacement; all of them where there are no more."""
+        """n rows drawn uniformly without replacement; all of them where there are no more.  Weight 0 is absent."""
         table, axis = self._table, len(self.batch)
         if table.count is not None:
-            return self._with(replace(table, count=rng.hypergeometric(table.count, table.count.sum(-1).clamp_max(n))))
+            there = table.count if table.weight is None else table.count * (table.weight > 0)
+            return self._with(replace(table, count=rng.hypergeometric(there, there.sum(-1).clamp_max(n))))
         if n >= self.n:
             return self
-        order = rng.uniform(self.n).topk(n, dim=-1).indices
-        return self._with(_gather(table, order, axis))
+        keys = rng.uniform(self.n)
+        if table.weight is not None:
+            keys = keys * (table.weight > 0)
+        return self._with(_gather(table, keys.topk(n, dim=-1).indices, axis))
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_table"}  # it can be put together again
 
 
 def _ones(batch: tuple[int, ...], table: Part, dtype) -> Tensor:

@@ -113,11 +113,18 @@ class Record:
         rows = np.argsort(columns[0], kind="stable")
         return Record(*(column[rows] for column in columns), facts, self.runs + newer.runs)
 
-    def table(self) -> pa.Table:
+    def packed(self) -> bytes:
+        """The record as a parquet file."""
         metric = pa.array(self.metric, pa.string()).dictionary_encode()
         table = pa.table({"seed": self.seed, "generation": self.generation, "metric": metric, "value": self.value})
         meta = json.dumps({"facts": self.facts, "runs": self.runs, "seal": self._seal()})
-        return table.replace_schema_metadata({_META: meta.encode()})
+        sink = pa.BufferOutputStream()
+        # without what nobody reads and no checksum guards: statistics, and a second copy of the facts in pyarrow's schema
+        how = {"compression": "zstd", "write_page_checksum": True, "write_statistics": False, "store_schema": False}
+        with pq.ParquetWriter(sink, table.schema, **how) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata({_META: meta})
+        return sink.getvalue().to_pybytes()
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -209,10 +216,7 @@ class Store:
         if not about.exists():
             text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical})
             replace_file(about, text.encode())
-        sink = pa.BufferOutputStream()
-        # the schema that pyarrow would add is a second copy of the facts, which no seal guards
-        pq.write_table(record.table(), sink, compression="zstd", write_page_checksum=True, store_schema=False)
-        replace_file(path, sink.getvalue().to_pybytes())
+        replace_file(path, record.packed())
         return record
 
     def labels(self) -> dict[str, list[str]]:

@@ -19,6 +19,8 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
+from .errors import Unfit
+
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S12, _S27, _S30, _S31 = (np.uint64(s) for s in (12, 27, 30, 31))
@@ -200,6 +202,8 @@ class Stream:
         """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)`` int64."""
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
         many = n.cpu().numpy().reshape(-1)
+        if flat.sum(-1).max(initial=0) >= 10**9:
+            raise Unfit("fewer than 10^9 rows can be drawn from without replacement; choose a smaller n or T")
         out = np.zeros(flat.shape, np.int64)
         for drawn, row, m, native in zip(out, flat, many, self.natives(), strict=True):
             alive = np.flatnonzero(row)

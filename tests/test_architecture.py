@@ -9,10 +9,10 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import collapse_bench.plugins
 import pytest
 
 import collapse_bench
+import collapse_bench.plugins
 
 PACKAGE = Path(collapse_bench.__file__).parent
 PLUGINS = Path(collapse_bench.plugins.__path__[0])

@@ -7,8 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from collapse_bench.plugins.generators.gaussian import Gaussian
-from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -18,6 +16,8 @@ from collapse_bench.corpus import Corpus, Moments
 from collapse_bench.errors import Unfit
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.ledger import Ledger
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.streams import Stream
 from collapse_bench.taps import Taps
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from collapse_bench.plugins.controls.nature import Nature
-from collapse_bench.plugins.generators.linear import Linear
 
 from collapse_bench import Mitigation, Teacher, Unfit, UsageError, cell_of, generations
 from collapse_bench.engine import ContractError, nature
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.ledger import Ledger
+from collapse_bench.plugins.controls.nature import Nature
+from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.streams import Stream
 from collapse_bench.taps import Taps
 
@@ -295,3 +295,19 @@ def test_a_corpus_known_by_its_sums_refuses_rows():
     cell = cell_of("gaussian(sampler=exact-law) | gaussian-fit | accumulate-subsample @ n=10 T=1", seeds="0")
     with pytest.raises(Unfit, match="sampler=explicit"):
         last(cell)
+
+
+def test_a_subsample_passes_over_rows_of_weight_zero():
+    @dataclass(frozen=True)
+    class Halve(Mitigation):
+        """Half of every batch is thrown out for good."""
+
+        remembers = True
+
+        def curate(self, corpus, taps):
+            keep = torch.arange(corpus.n) % 2 == 0
+            return corpus.weighted(corpus.weight * keep)
+
+    cell = cell_of("gaussian | gaussian-fit | accumulate-subsample @ n=20 T=3", seeds="0:4")
+    sizes = [now.size for now in generations(replace(cell, mitigations=(Halve(),)))]
+    assert all((size == 20).all() for size in sizes)

@@ -7,13 +7,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from collapse_bench.plugins.generators.gaussian import Gaussian
-from collapse_bench.plugins.generators.linear import Linear
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collapse_bench.errors import Unfit
 from collapse_bench.ledger import PROTOCOL, SUBSTANCES, TRACKS, Ledger
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.streams import Stream
 from collapse_bench.taps import Taps
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from torch import Tensor
 
 from collapse_bench.corpus import Corpus
@@ -17,6 +16,7 @@ from collapse_bench.errors import Unfit
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.lift import Looped, LoopedTeacher, lift
 from collapse_bench.nouns import Model, Teacher
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.registry import registry
 from collapse_bench.streams import Stream
 

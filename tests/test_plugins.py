@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from collapse_bench.plugins.generators.gaussian import Gaussian
-from collapse_bench.plugins.generators.linear import Linear
-from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 
 from collapse_bench.cell import written
 from collapse_bench.checks import CheckFailure, Outcome, checks_of, outcomes, variants
@@ -18,6 +15,9 @@ from collapse_bench.engine import generations
 from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.nouns import Mitigation, Model, Protocol, param
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.generators.linear import Linear
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.registry import KINDS, registry
 
 CASES = [

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from collapse_bench.plugins.generators.gaussian import Gaussian
-from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collapse_bench.cell import SCHEMA, Cell, digest, fingerprint, written
 from collapse_bench.errors import UsageError
 from collapse_bench.nouns import Mitigation, Noun, param, type_hints
+from collapse_bench.plugins.generators.gaussian import Gaussian
+from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.protocols import Mix, Replace
 from collapse_bench.registry import KINDS, Registry, registry
 from collapse_bench.spec import Call, CellSpec, is_word, parse_call, parse_cell, parse_mitigations, show
@@ -443,7 +443,7 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
         ("gaussian(sigma=" + "[" * 3000 + ") | gaussian-fit", "is nested more than 50 deep"),
         ("gaussian + zipf | gaussian-fit", "'+ zipf | gaussian-fi' is out of place"),
         ("true | gaussian-fit", "is a value, not a name"),
-        ("/tmp/data | gaussian-fit", "cannot be read here (position 0)"),
+        ("/data/mnist | gaussian-fit", "cannot be read here (position 0)"),
         ("gaussian", "has 1 section(s)"),
         ("a | b | c | d | e", "has 5 section(s)"),
         ("", "'the end' stands where a name was due"),

@@ -132,7 +132,7 @@ def run(
     suite = api.load_suite(
         what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=api.device_of(device)
     )
-    with Reporter(quiet, fail_fast) as reporter, redirect_stdout(sys.stderr):  # a plugin may print
+    with redirect_stdout(sys.stderr), Reporter(quiet, fail_fast) as reporter:  # a plugin may print
         results = api.run_suite(
             suite,
             output=output,
@@ -202,7 +202,9 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, as_json):
 @click.command()
 @click.argument("path", type=click.Path(path_type=str))
 @SUITE
-@click.option("--format", "form", default="table", show_default=True, type=click.Choice(FORMATS))
+@click.option(
+    "--format", "form", default="table", show_default=True, type=click.Choice(FORMATS), help="How it is written."
+)
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
 @click.option(
@@ -379,7 +381,7 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     from .progress import Reporter
 
     warn_broken(registry(plugin_files))
-    with Reporter(quiet) as reporter, redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
         rows = api.calibrate(
             name,
             output=output,

@@ -5,16 +5,10 @@ from __future__ import annotations
 import closed_forms as law
 import numpy as np
 import pytest
-import torch
-from holding import LEADING, follow, holds, holds_variance, z_of
+from holding import LEADING, follow, holds
 
 SAMPLERS = ("explicit", "exact-law")
 SETTINGS = [(8, 1.0, 12), (30, 1.5, 20)]  # K, beta, M
-
-
-def ranked(data):
-    """p (K,) of the task, by rank."""
-    return data.truth.teacher.p[0].sort(descending=True).values.numpy()
 
 
 def kl(teacher, data):
@@ -45,11 +39,11 @@ def test_replace(sampler, K, beta, M, growth):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_replace_is_fair_to_every_symbol_and_fixes_one(sampler):
     p = law.zipf(4, 1.0)
-    spec = f"zipf(K=4, beta=1, truth_is=fixed, sampler={sampler}) | counts | replace @ n=8 T=80"
-    for k, teacher, _, _ in follow(spec, 8000):
-        if k in (3, 81):
+    spec = f"zipf(K=4, beta=1, truth_is=fixed, sampler={sampler}) | counts | replace @ n=8 T=60"
+    for k, teacher, _, _ in follow(spec, 4000):
+        if k in (3, 61):
             for i in range(4):
-                holds(f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}", teacher.p[:, i], p[i], sees=0.2)
+                holds(f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}", teacher.p[:, i], p[i], sees=0.25)
     assert float(((teacher.p == 0) | (teacher.p == 1)).all(-1).double().mean()) > 0.99
 
 
@@ -62,7 +56,7 @@ def test_survival_of_a_rare_symbol(p, M, k):
     # the published bracket: 1 - exp(-M p g), g between 1/k and 3/k
     assert 1 - np.exp(-M * p / k) < expected < 1 - np.exp(-3 * M * p / k)
     spec = f"zipf(K=2, beta={beta}, truth_is=fixed) | counts | replace @ n={M} T={k - 1}"
-    *_, (_, teacher, _, _) = follow(spec, 80000)
+    *_, (_, teacher, _, _) = follow(spec, 20000)
     alive = (teacher.p[:, 1] > 0).double()
     holds(f"multinomial replace: P(alive), p={p} M={M} k={k}", alive, expected, sees=0.15)
 
@@ -112,23 +106,24 @@ def test_accumulate_subsample(sampler, K, beta, M):
             holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("K", "beta", "M", "pi"), [(8, 1.0, 20, 0.1), (30, 1.5, 12, 0.5)])
-def test_fresh_mix_is_stationary(sampler, K, beta, M, pi):
+@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 2000)])
+@pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.1, 40), (30, 1.5, 12, 0.5, 15)])
+def test_fresh_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     H, (v, e) = law.heterozygosity(law.zipf(K, beta)), law.mix_ve(M, pi)
-    spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}) @ n={M} T=40"
-    *_, (_, teacher, _, data) = follow(spec, 4000)
+    spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}) @ n={M} T={T}"
+    *_, (_, teacher, _, data) = follow(spec, chains)
     seen, name = data.describe(teacher), f"multinomial fresh mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}"
     holds(name % "E H", seen["heterozygosity"], H * v)
     holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("K", "beta", "M", "pi"), [(8, 1.0, 20, 0.1), (30, 1.5, 12, 0.5)])
-def test_fixed_mix_is_stationary(sampler, K, beta, M, pi):
+@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 2000)])
+@pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.2, 50), (30, 1.5, 12, 0.5, 20)])
+def test_fixed_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
+    # the mean nears that of the real rows as (1 - pi)^T
     H, (v, e) = law.heterozygosity(law.zipf(K, beta)), law.mix_fixed_ve(M, pi)
-    spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}, fresh=false) @ n={M} T=40"
-    *_, (_, teacher, _, data) = follow(spec, 4000)
+    spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}, fresh=false) @ n={M} T={T}"
+    *_, (_, teacher, _, data) = follow(spec, chains)
     seen, name = data.describe(teacher), f"multinomial fixed mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}"
     holds(name % "E H", seen["heterozygosity"], H * v)
     holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)

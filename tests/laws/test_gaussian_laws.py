@@ -323,9 +323,7 @@ def test_distrust_under_accumulate(ddof, decay, M):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_nature_stays_at_the_risk_of_one_fit(sampler):
-    for k, _, scores, _ in follow(
-        f"gaussian(sampler={sampler}) | gaussian-fit | replace | nature @ n=15 T=12", 20000
-    ):
+    for k, _, scores, _ in follow(f"gaussian(sampler={sampler}) | gaussian-fit | replace | nature @ n=15 T=12", 20000):
         if k in (1, 4, 13):
             holds(f"nature under replace {sampler}: E W2^2, M=15 k={k}", scores["w2"], law.replace_w2([15]))
 

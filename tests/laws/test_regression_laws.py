@@ -15,7 +15,8 @@ SAMPLERS = ("explicit", "exact-law")
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(
-    ("d", "T", "growth", "noise", "beta", "k"), [(4, 30, 0, 1.0, 0, 6), (3, 16, 0.5, 2.0, 1.5, 5), (5, 25, 1, 0.3, 0, 3)]
+    ("d", "T", "growth", "noise", "beta", "k"),
+    [(4, 30, 0, 1.0, 0, 6), (3, 16, 0.5, 2.0, 1.5, 5), (5, 25, 1, 0.3, 0, 3)],
 )
 def test_replace(sampler, d, T, growth, noise, beta, k):
     data = f"linear(d={d}, noise={noise}, beta={beta}, sampler={sampler})"
@@ -33,9 +34,7 @@ def test_replace_with_the_same_questions(d, T):
             holds(name, scores["excess_risk"], law.ols_replace(d, [T] * k))
 
 
-@pytest.mark.parametrize(
-    ("sampler", "fresh"), [("explicit", True), ("exact-law", True), ("explicit", False)]
-)
+@pytest.mark.parametrize(("sampler", "fresh"), [("explicit", True), ("exact-law", True), ("explicit", False)])
 @pytest.mark.parametrize(("d", "T"), [(4, 30), (6, 20)])
 def test_accumulate(sampler, fresh, d, T):
     data = f"linear(d={d}, noise=0.7, fresh={str(fresh).lower()}, sampler={sampler})"

@@ -1,0 +1,426 @@
+"""The command line as a shell sees it: data on stdout, words for people on stderr, and the same numbers in every format."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+from forked import Ended, call
+
+from collapse_bench.cli import cli
+from collapse_bench.registry import KINDS, registry
+from collapse_bench.suite import MARK, expand, find_suite, read_suite
+
+SUITE = """\
+# a suite of one's own
+name = "tiny"
+title = "two small worlds"
+seeds = "0:12"
+generations = 4
+n = 10
+mitigations = ["real-anchor(k=5)", "temperature", "top-p"]
+
+[[tasks]]
+data = "gaussian(d=2)"
+model = "gaussian-fit"
+
+[[tasks]]
+data = "zipf(K=50)"
+model = "counts"
+n = 60
+"""
+TASKS = ["gaussian(d=2) | gaussian-fit | replace @ n=10 T=4", "zipf(K=50) | counts | replace @ n=60 T=4"]
+ENTRIES = {"real-anchor(k=5)", "temperature", "top-p"}
+CONTROLS = {"none", "nature", "frozen"}
+
+
+class House:
+    """A calibrated suite and its results, run once."""
+
+    def __init__(self, folder: Path):
+        self.suite, self.output = folder / "tiny.toml", folder / "out"
+        self.suite.write_text(SUITE)
+        self.first = call("run", self.suite, "-o", self.output)
+        self.uncalibrated = call("board", self.output)
+        self.calibration = call("suite", "calibrate", self.suite, "-o", folder / "chains")
+        self.second = call("run", self.suite, "-o", self.output)
+
+    def board(self, *args) -> Ended:
+        ended = call("board", self.output, *args)
+        assert (ended.code, ended.err) == (0, ""), ended
+        return ended
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> House:
+    return House(tmp_path_factory.mktemp("house"))
+
+
+# -- help -----------------------------------------------------------------------------------------------------------
+
+
+def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
+def test_every_command_has_help_with_an_example(command):
+    for flag in ("--help", "-h"):
+        ended = call(*command, flag)
+        assert (ended.code, ended.err) == (0, "")
+        examples = re.findall(r"^ +(collapse-bench .+)$", ended.out.partition("Example")[2], re.M)
+        assert examples, ended.out
+        assert all(line.split()[1] == command[0] for line in examples)
+
+
+def test_the_help_names_the_exit_codes():
+    ended = call("--help")
+    assert ended.code == 0
+    assert "Examples:" in ended.out
+    for code in ("0 all done", "1 some cells failed", "2 usage", "3 a plugin", "5 nothing matched", "130 interrupted"):
+        assert code in ended.out
+
+
+def test_version():
+    assert re.fullmatch(r"collapse-bench, version \d+\.\d+\.\d+\S*\n", call("--version").out)
+
+
+def test_every_option_has_words():
+    for path in commands():
+        command = cli
+        for name in path:
+            command = command.commands[name]
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, (path, option.name)
+                assert option.envvar.startswith("COLLAPSE_BENCH_" + "_".join(path).upper()), (path, option.name)
+
+
+# -- what there is --------------------------------------------------------------------------------------------------
+
+
+def test_list():
+    plain, told = call("list"), call("list", "--json")
+    assert (plain.code, plain.err, told.code, told.err) == (0, "", 0, "")
+    assert "\x1b" not in plain.out
+    found = json.loads(told.out)
+    assert set(found) == {"suite", *KINDS}
+    assert "smoke" in found["suite"]
+    for kind in KINDS:
+        assert set(found[kind]) == set(registry().classes[kind])
+        assert all(found[kind].values()), f"a {kind} has no first line"
+    names = [name for names in found.values() for name in names]
+    assert re.findall(r"^  (\S+) +\S", plain.out, re.M) == names
+
+
+def test_list_and_show_know_a_plugin_file(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl, param\n"
+        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    '''Does nothing well.'''\n"
+        "    strength: float = param(2.0, 'how much of it', gt=0)\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'mine': Mine}\n"
+    )
+    ended = call("list", "--plugin", "mine.py", cwd=tmp_path)
+    assert re.search("^  mine +Does nothing well.$", ended.out, re.M)
+    ended = call("show", "mine", "--plugin", "mine.py", cwd=tmp_path)
+    assert "Does nothing well." in ended.out
+    assert "strength = 2.0  [float, > 0]  how much of it" in ended.out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_show_every_plugin(kind):
+    for name, cls in registry().classes[kind].items():
+        (told,) = [item for item in json.loads(call("show", name, "--json").out) if item["kind"] == kind]
+        assert told["version"] == cls.version
+        assert [p["name"] for p in told["parameters"]] == [f.name for f in fields(cls)]
+        assert all(p["doc"] for p in told["parameters"]), f"{name} has a parameter without documentation"
+
+
+def test_show_says_in_words_what_json_says():
+    plain = call("show", "ridge")
+    assert (plain.code, plain.err) == (0, "")
+    assert plain.out.startswith("ridge  (model, version 1, collapse_bench.plugins.models.ridge)")
+    assert "lam = 0.1  [float, >= 0]  penalty on |w|^2" in plain.out
+
+
+def test_show_a_suite():
+    text = find_suite("smoke", registry()).read_text()
+    assert call("show", "smoke").out.strip() == text.strip()
+    assert json.loads(call("show", "smoke", "--json").out)["name"] == "smoke"
+
+
+def test_plugins():
+    told = json.loads(call("plugins", "--json").out)
+    assert {plugin["module"] for plugin in told} == {plugin.module for plugin in registry().plugins}
+    assert all(plugin["error"] is None for plugin in told)
+    offered = {tuple(offer) for plugin in told for offer in plugin["offers"]}
+    assert offered == {(kind, name) for kind in KINDS for name in registry().classes[kind]}
+    plain = call("plugins")
+    assert len(re.findall("^ok ", plain.out, re.M)) == len(told)
+    assert call("plugins", "--trace", "nothing").code == 5
+
+
+# -- run ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_puts_data_on_stdout_and_words_on_stderr(house):
+    first, second = house.first, house.second
+    assert (first.code, second.code) == (0, 0)
+    assert first.out == house.uncalibrated.out
+    assert second.out == house.board().out
+    lines = first.err.splitlines()
+    plan = re.fullmatch(r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs\)", lines[0])
+    jobs = int(plan[2])
+    assert [line.split()[0] for line in lines[1 : jobs + 1]] == [f"[{i}/{jobs}]" for i in range(1, jobs + 1)]
+    assert all(re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1])
+    assert lines[jobs + 1] == f"records: {house.output}"
+    assert lines[jobs + 2] == f"to go on:  collapse-bench run {house.suite} -o {house.output}"
+    assert len(lines) == jobs + 3
+
+
+def test_run_again_reuses_everything(house):
+    """The command that the first run printed."""
+    line = house.first.err.splitlines()[-1].removeprefix("to go on:  ").split()
+    assert line[0] == "collapse-bench"
+    again = call(*line[1:])
+    assert again.code == 0
+    assert re.match(r"plan: \d+ reuse, 1 skip \(0 chains in 0 jobs\)\n", again.err)
+    assert again.out == house.second.out
+
+
+def test_quiet(house):
+    ended = call("run", house.suite, "-o", house.output, "-q")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.splitlines()[0].startswith("records: ")
+
+
+@pytest.mark.parametrize("env", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}], ids=str)
+def test_no_bars_where_nobody_watches(env, tmp_path):
+    ended = call("run", "gaussian | gaussian-fit @ n=5 T=1", "--seeds", "0:2", env=env)
+    assert ended.code == 0
+    for sign in ("\r", "\x1b", "━"):
+        assert sign not in ended.err
+        assert sign not in ended.out
+
+
+def test_a_bar_on_a_terminal():
+    """And nothing of it on stdout."""
+    code = """if True:
+        import os, pty, sys
+        from collapse_bench.cli import main
+
+        master, slave = pty.openpty()
+        if not os.fork():
+            os.close(master)
+            os.dup2(slave, 2)
+            os.environ["TERM"] = "xterm-256color"
+            main(["run", "gaussian | gaussian-fit @ n=5 T=1", "--seeds", "0:2"])
+        os.close(slave)
+        while True:
+            try:
+                shown = os.read(master, 4096)
+            except OSError:
+                break
+            if not shown:
+                break
+            os.write(2, shown)
+        os.wait()
+    """
+    ended = call(code=code)
+    assert "\x1b" in ended.err
+    assert "━" in ended.err
+    assert "[1/" not in ended.err  # the bar tells it
+    assert "\x1b" not in ended.out
+    assert ended.out.startswith("typed v1")
+
+
+def test_a_mitigation_named_in_the_command_is_the_focus(house):
+    ended = call("run", house.suite, "-o", house.output, "--mitigation", "real-anchor(k=1)")
+    assert ended.code == 0
+    assert "real-anchor(k=1) *" in ended.out
+    assert "* named beforehand" in " ".join(ended.out.split())
+    assert call("run", house.suite, "-o", house.output).code == 0  # and the manifest is as it was
+
+
+def test_set(tmp_path):
+    args = ["smoke", "-o", tmp_path, "--seeds", "3", "--set", "n=7", "--set", "generations=1"]
+    args += ["--set", "protocols=replace;mix(real=0.5)", "--set", "mitigations=top-p + distrust"]
+    rows = json.loads(call("plan", *args, "--json").out)
+    cells = [row["cell"] for row in rows if row["id"] and "T=1" in row["cell"]]
+    assert cells
+    assert all("@ n=7 T=1" in cell for cell in cells)
+    assert {cell.split(" | ")[2].split(" @")[0] for cell in cells} == {"replace", "mix"}
+    assert {cell.split(" | ")[3].split(" @")[0] for cell in cells if cell.count(" | ") == 3} == {
+        "nature",
+        "top-p + distrust",
+    }
+
+
+# -- plan -----------------------------------------------------------------------------------------------------------
+
+
+def test_plan(house):
+    args = [house.suite, "-o", house.output, "--seeds", "0:20"]
+    plain, told = call("plan", *args), call("plan", *args, "--json")
+    rows = json.loads(told.out)
+    assert (plain.code, told.code, told.err) == (0, 0, "")
+    assert {row["verdict"] for row in rows} == {"run", "skip"}
+    assert {row["chains"] for row in rows if row["verdict"] == "run"} == {8}
+    assert {row["why"] for row in rows if row["verdict"] == "run"} == {"12 of 20 chains are there"}
+    (skip,) = [row for row in rows if row["verdict"] == "skip"]
+    assert skip["cell"] == TASKS[0].replace(" @", " | top-p @")
+    lines = plain.out.splitlines()
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        assert line == f"{row['verdict']:<6} {row['chains']:>4}  {row['cell']}  ({row['why']})"
+    assert plain.err == f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip\n"
+
+
+# -- board ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_uncalibrated_suite_shows_losses_and_says_how_to_calibrate(house):
+    out = house.uncalibrated.out
+    assert "averted" not in out
+    for name in (*TASKS, *ENTRIES, *CONTROLS):
+        assert name in out
+    said = " ".join(out.split())
+    assert "no task is calibrated, so losses are shown and no score" in said
+    assert "collapse-bench suite calibrate" in said
+    assert "tiny.suite.toml" in said
+
+
+def test_calibrate_writes_tables_and_the_board_has_scores(house):
+    ended = house.calibration
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert [re.fullmatch(r"gap +\S+ \+- \S+  floor \S+  (.*)", line)[1] for line in lines] == TASKS
+    model = read_suite(house.suite)
+    assert [row.task for row in model.calibration] == TASKS
+    assert all(row.gap > 0 and row.floor > 0 and row.chains == 256 for row in model.calibration)
+    assert house.suite.read_text().startswith(SUITE)  # comments and all
+    assert house.suite.read_text().count(MARK) == 1
+    frame = pd.read_csv(io.StringIO(house.board("--format", "csv").out)).set_index("entry")
+    assert set(frame.index) == ENTRIES | CONTROLS
+    assert frame.S["none"] == pytest.approx(0)
+    assert frame.S["nature"] > 0.5
+    assert frame.S["real-anchor(k=5)"] > 0
+
+
+def test_calibrating_again_changes_nothing_and_reuses_its_chains(house):
+    before = house.suite.read_text()
+    again = call("suite", "calibrate", house.suite, "-o", house.suite.parent / "chains")
+    assert again.out == house.calibration.out
+    assert re.match(r"plan: 4 reuse \(0 chains in 0 jobs\)", again.err)
+    assert house.suite.read_text() == before
+
+
+def test_the_suite_beside_the_records_can_be_calibrated(tmp_path):
+    """What the board advises, done: the same folder then has scores, and keeps them when it is run again."""
+    run = ["run", "zipf(K=50) | counts | replace | distrust @ n=60 T=3", "-o", tmp_path, "--seeds", "0:10"]
+    assert "no task is calibrated" in call(*run).out
+    assert call("suite", "calibrate", tmp_path / "typed.suite.toml", "-q").code == 0
+    for board in (call("board", tmp_path), call(*run), call("board", tmp_path)):
+        assert board.code == 0
+        assert "averted" in board.out
+
+
+def test_board_as_csv_and_json(house):
+    frame = pd.read_csv(io.StringIO(house.board("--format", "csv").out))
+    told = json.loads(house.board("--format", "json").out)
+    assert told["suite"] == "tiny v1"
+    assert any("real rows" in note for note in told["notes"])
+    rows = pd.DataFrame(told["rows"])
+    assert list(rows.columns) == list(frame.columns)
+    assert rows.entry.tolist() == frame.entry.tolist()
+    for name in ("S", "real_rows", "lesson", "effective_real"):
+        pd.testing.assert_series_equal(rows[name], frame[name], check_dtype=False)
+    assert {"tier", "track", "low", "high", "chains", "real_unique", "S_real_only", "beats_real_only"} < set(frame)
+    assert frame.set_index("entry").track["real-anchor(k=5)"] == "real"
+    assert frame.set_index("entry").real_rows["real-anchor(k=5)"] == pytest.approx((10 + 60) / 2 + 5 * 4)
+
+
+def test_board_per_task(house):
+    frame = pd.read_csv(io.StringIO(house.board("--tasks", "--format", "csv").out))
+    assert set(frame.task) == set(TASKS)
+    assert frame.loss[frame.entry == "none"].notna().all()
+    assert set(frame.entry) == ENTRIES | CONTROLS
+    assert house.board("--tasks").out.count(TASKS[0]) >= 5
+
+
+@pytest.mark.parametrize("args", [[], ["--tasks"]], ids=str)
+def test_board_as_markdown(args, house):
+    out = house.board("--format", "markdown", *args).out
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    widths = {len(re.split(r"(?<!\\)\|", line)) for line in table}
+    assert len(widths) == 1
+    assert set(table[1]) == {"|", "-"}
+    frame = pd.read_csv(io.StringIO(house.board("--format", "csv", *args).out))
+    assert len(table) == len(frame) + 2
+    assert out.startswith("**tiny v1: two small worlds**\n\n|")
+    assert "\n- " in out
+
+
+def test_board_as_table(house):
+    out = house.board().out
+    lines = out.splitlines()
+    assert lines[0] == "tiny v1: two small worlds"
+    assert {"tier", "entry", "averted"} < set(lines[1].split())
+    for name in ENTRIES | CONTROLS:
+        assert len([line for line in lines if re.search(rf"(^|\s){re.escape(name)}\s", line)]) >= 1
+    assert house.board("--format", "table").out == out
+
+
+def test_board_to_a_file_and_curves(house, tmp_path):
+    written = call("board", house.output, "-o", tmp_path / "board.md", "--format", "markdown")
+    assert (written.code, written.out) == (0, "")
+    assert written.err == f"written: {tmp_path / 'board.md'}\n"
+    assert (tmp_path / "board.md").read_text() == house.board("--format", "markdown").out
+    drawn = call("board", house.output, "--curves", tmp_path / "curves.png")
+    assert drawn.code == 0
+    assert drawn.out == house.board().out
+    assert drawn.err == f"written: {tmp_path / 'curves.png'}\n"
+    picture = (tmp_path / "curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+def test_board_with_a_focus(house):
+    out = house.board("--focus", "temperature", "--format", "csv").out
+    frame = pd.read_csv(io.StringIO(out)).set_index("entry")
+    assert frame.p_focus.notna().any()
+    assert pd.isna(frame.p_focus["temperature"])
+
+
+# -- the suite that is shipped --------------------------------------------------------------------------------------
+
+
+def test_every_task_of_smoke_is_calibrated():
+    path = find_suite("smoke", registry())
+    model = read_suite(path)
+    suite = expand(model, registry(), path)
+    assert len(suite.tasks) > 10
+    assert [row.task for row in model.calibration] == suite.tasks
+    assert all(row.chains >= 256 and row.gap_sd > 0 for row in model.calibration)
+
+
+@pytest.mark.slow
+def test_smoke_in_short(tmp_path):
+    args = ["--set", "generations=1", "--seeds", "0:2", "-o", tmp_path]
+    ended = call("run", "smoke", *args, "-j", 2)
+    assert ended.code == 0, ended
+    assert "no task is calibrated" in ended.out  # other horizons are other tasks
+    suite = expand(read_suite(find_suite("smoke", registry())), registry())
+    for task in suite.tasks:
+        assert task.replace("T=10", "T=1") in ended.out
+    assert re.match(r"plan: \d+ reuse", call("run", "smoke", *args).err)
