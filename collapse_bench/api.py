@@ -94,7 +94,7 @@ def load_suite(
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
     path = None
     if any("|" in item for item in items):
-        model = adhoc(items, reg, seeds or "0:32")
+        model = adhoc(items, reg)
     elif len(items) > 1:
         raise UsageError(f"one suite at a time, got {', '.join(items)}")
     else:

@@ -229,7 +229,7 @@ def curve_sizes(cell: Cell) -> list[int]:
     return sorted(m for m in sizes if m >= 2)
 
 
-def adhoc(specs: Iterable[str], registry: Registry, seeds: str) -> SuiteModel:
+def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
     """A suite from cells that were typed: their tasks, and their mitigations as entries."""
     tasks: dict[str, TaskModel] = {}
     mitigations: list[str] = []
@@ -254,7 +254,6 @@ def adhoc(specs: Iterable[str], registry: Registry, seeds: str) -> SuiteModel:
     return SuiteModel(
         name="typed",
         title="Cells typed at the prompt",
-        seeds=seeds,
         tasks=list(tasks.values()),
         mitigations=list(dict.fromkeys(mitigations)),
     )

@@ -170,6 +170,11 @@ def _outcome(worker: _Worker, options: Options) -> Outcome | None:
     status = "timeout" if late else "killed"
     worker.process.kill()
     worker.process.join()
+    if not worker.ready:
+        raise UsageError(
+            f"a worker ended before it could begin (exit code {worker.process.exitcode}, see above); a script that "
+            'wants workers must call run under `if __name__ == "__main__":`, since they read it too'
+        )
     reason = (
         f"ran longer than the limit of {options.timeout:g} s"
         if late
