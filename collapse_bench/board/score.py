@@ -180,7 +180,7 @@ def nothing_to_avert(task: Task, chains: int) -> str | None:
     if not task.gap >= LEAST_GAP:
         return f"{figures}; a task needs log 1.05 = {LEAST_GAP:.3g} nats or more"
     if not task.gap >= LEAST_GAP_ERRORS * se:
-        return f"{figures}; that is {task.gap / se:.1f} standard errors, and a task needs {LEAST_GAP_ERRORS:g} or more"
+        return f"{figures}; that is {task.gap / se:.2f} standard errors, and a task needs {LEAST_GAP_ERRORS:g} or more"
     return None
 
 

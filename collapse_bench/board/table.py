@@ -200,8 +200,8 @@ class Board:
 def _number(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if float(value).is_integer() and abs(value) < 1e6:
-        return str(int(value))
+    if abs(value) >= 100 or float(value).is_integer():
+        return f"{value:.0f}"
     return f"{value:.3g}"
 
 
