@@ -221,14 +221,14 @@ def test_a_task_takes_part_by_its_calibration():
     assert set(scores.excluded) == {"flat", "noisy", "idle", "new"}
     assert "collapse-bench suite calibrate" in scores.excluded["new"]
     assert "0.0488" in scores.excluded["flat"]
-    assert "3.5 standard errors" in scores.excluded["noisy"]
+    assert "3.54 standard errors" in scores.excluded["noisy"]
     assert "noisy" not in score(losses, tasks, planned=32).excluded
     assert row(scores, "entry")["fits"] == "3 of 3"
 
 
 def test_nothing_to_avert_says_the_figures():
     assert nothing_to_avert(Task("t", "f", 1.0, 0.1, 0.1), 32) is None
-    assert "2.8 standard errors" in nothing_to_avert(Task("t", "f", 1.0, 0.1, 0.1), 8)
+    assert "2.83 standard errors" in nothing_to_avert(Task("t", "f", 1.0, 0.1, 0.1), 8)
     assert "-0.2 nats" in nothing_to_avert(Task("t", "f", 1.0, -0.2, 0.0), 8)
     assert nothing_to_avert(Task("t", "f", 1.0, math.nan, 0.0), 8)
 
