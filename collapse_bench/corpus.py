@@ -429,7 +429,7 @@ def _full(batch: tuple[int, ...], value: float, like: Tensor) -> Tensor:
 def gram(z: Tensor) -> Tensor:
     """z^T z over rows, (R, n, p) -> (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
     triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
-    if z.device.type != "cpu" or z.shape[-1] < 64:
+    if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
         return z.mT @ z
     flat = z.detach().reshape(-1, *z.shape[-2:]).numpy()
     return torch.from_numpy(np.stack([rows.T @ rows for rows in flat])).reshape(*z.shape[:-2], *(z.shape[-1],) * 2)

@@ -453,7 +453,7 @@ FULL_DISK = """if True:
     import ctypes, os, shutil, sys
     from collapse_bench.cli import main
 
-    suite, output, seen, workers = sys.argv[1:]
+    suite, output, seen, workers, room = sys.argv[1:]
     libc, failed = ctypes.CDLL(None, use_errno=True), 0
     os.mkdir(output)
     failed |= libc.unshare(0x00020000)  # mounts of this process are its own
@@ -471,7 +471,7 @@ FULL_DISK = """if True:
         print(os.waitstatus_to_exitcode(status))
 
     with open(f"{output}/ballast", "wb") as ballast:
-        ballast.write(b"x" * 120 * 1024)
+        ballast.write(b"x" * (192 * 1024 - int(room)))
     run("full")
     os.remove(f"{output}/ballast")
     run("freed")
@@ -482,7 +482,9 @@ FULL_DISK = """if True:
 def test_full_disk(workers, suite, tmp_path):
     assert call("run", suite, "-o", tmp_path / "undisturbed").code == 0
     (tmp_path / "seen").mkdir()
-    ended = call(suite, tmp_path / "disk", tmp_path / "seen", workers, code=FULL_DISK)
+    files = [path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*") if path.is_file()]
+    room = 4096 * sum(size // 4096 + 1 for size in files) // 2
+    ended = call(suite, tmp_path / "disk", tmp_path / "seen", workers, room, code=FULL_DISK)
     if "no small disk" in ended.said:
         pytest.skip(ended.said)
     full, freed = ended.out.split()

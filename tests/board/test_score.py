@@ -221,7 +221,7 @@ def test_a_task_takes_part_by_its_calibration():
     assert set(scores.excluded) == {"flat", "noisy", "idle", "new"}
     assert "collapse-bench suite calibrate" in scores.excluded["new"]
     assert "0.0488" in scores.excluded["flat"]
-    assert "3.54 standard errors" in scores.excluded["noisy"]
+    assert "3.46 standard errors" in scores.excluded["noisy"]
     assert "noisy" not in score(losses, tasks, planned=32).excluded
     assert row(scores, "entry")["fits"] == "3 of 3"
 

@@ -315,25 +315,27 @@ def replace_l2(p, sizes) -> float:
     return heterozygosity(p) - replace_heterozygosity(p, sizes)
 
 
-def alive(p, sizes) -> np.ndarray:
+def alive(p, sizes, most=None) -> np.ndarray:
     """Probability that a symbol of probability p_i is still said after the fits, by the chain of its count.
 
-    The count is binomial(M_1, p_i) at first, and binomial(M_{j+1}, c/M_j) after a count of c.
+    The count is binomial(M_1, p_i) at first, and binomial(M_{j+1}, c/M_j) after a count of c; read backwards.  Counts
+    beyond ``most`` are taken never to be lost within the k fits, which leaves out about exp(-2 most/k).
     """
-    law = binom.pmf(np.arange(sizes[0] + 1), sizes[0], np.asarray(p)[:, None])
-    for before, M in zip(sizes, sizes[1:], strict=False):
-        law = law @ binom.pmf(np.arange(M + 1), M, np.arange(before + 1)[:, None] / before)
-    return 1 - law[:, 0]
+    counts = [np.arange(min(M, most or M) + 1) for M in sizes]
+    dead = (counts[-1] == 0).astype(float)  # probability of being lost in the end, by the count now
+    for j in reversed(range(len(sizes) - 1)):
+        dead = binom.pmf(counts[j + 1], sizes[j + 1], counts[j][:, None] / sizes[j]) @ dead
+    return 1 - binom.pmf(counts[0], sizes[0], np.asarray(p)[:, None]) @ dead
 
 
-def support(p, sizes) -> float:
+def support(p, sizes, most=None) -> float:
     """Expected number of symbols still said."""
-    return float(alive(p, sizes).sum())
+    return float(alive(p, sizes, most).sum())
 
 
-def missing_mass(p, sizes) -> float:
+def missing_mass(p, sizes, most=None) -> float:
     """Expected true probability of the symbols that are no longer said."""
-    return float(np.asarray(p) @ (1 - alive(p, sizes)))
+    return float(np.asarray(p) @ (1 - alive(p, sizes, most)))
 
 
 def unseen(p, T: int) -> float:

@@ -11,7 +11,7 @@ import math
 
 import closed_forms as law
 import pytest
-from holding import agrees, follow, gaussian, holds, log
+from holding import EQUIVALENT, MeanOfKnownVariance, agrees, follow, gaussian, holds, log
 
 from collapse_bench.nouns import Protocol
 
@@ -21,19 +21,18 @@ from collapse_bench.nouns import Protocol
 @pytest.mark.parametrize("sampler", ["explicit", "exact-law"])
 @pytest.mark.parametrize(("ddof", "variance", "median", "risk"), [(0, 0.376, 0.135, 1.04), (1, 0.98, 0.376, 1.41)])
 def test_gaussian_replace(sampler, ddof, variance, median, risk):
-    spec = f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n=100 T=99"
-    *_, (k, teacher, scores, data) = follow(spec, 4000)
+    chains, spec = 20000, f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n=100 T=99"
+    *_, (k, teacher, scores, data) = follow(spec, chains)
     v, _ = gaussian(teacher, data)
     name = f"Gaussian {sampler} n=100, 100 fits, ddof={ddof}"
     agrees(f"{name}: mean variance", v, variance, 0.005, 2000)
     agrees(f"{name}: mean W2^2", scores["w2"], risk, 0.005, 2000)
-    holds(f"{name}: E variance", v, law.replace_v([100] * k, ddof=ddof), sees=0.2)
     holds(f"{name}: E W2^2", scores["w2"], law.replace_w2([100] * k, ddof=ddof))
-    # ln v is nearly normal, so that the median's standard error is 1.2533 that of a mean
-    drop = v.log()
-    error = 1.2533 * float(drop.std()) * math.sqrt(1 / 4000 + 1 / 2000)
+    # ln v is nearly normal, so that its median errs 1.2533 times as much as its mean
+    drop, published = v.log(), math.log(median)
+    error = 1.2533 * float(drop.std()) * math.sqrt(1 / chains + 1 / 2000)
     log.info("%s: median variance | %.4g | %.4g", name, float(v.median()), median)
-    assert abs(float(v.median().log()) - math.log(median)) < 4 * error + 0.0005 / median
+    assert abs(float(drop.median()) - published) < 4 * error + 0.0005 / median
 
 
 def test_gaussian_replace_in_small_samples():
@@ -75,13 +74,10 @@ def test_gaussian_risk_grows_by_three_halves_over_n():
 @pytest.mark.parametrize(("w", "published"), [(0.1, 4.316), (0.3, 1.137), (0.5, 0.667), (0.618, 0.618), (0.8, 0.708)])
 def test_weighted_mean_of_fresh_and_synthetic_rows(w, published):
     assert 100 * law.weighted_mean_limit(w, 100, 100) == pytest.approx(published, abs=5e-4)
-    spec = f"gaussian | gaussian-fit | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T=40"
-    *_, (k, teacher, _, data) = follow(spec, 3000)
-    # the variance is estimated here, which moves the limit by a share of order 1/n
-    expected = 100 * law.weighted_mix(w, 100, 100, k - 1)[1]
-    assert expected == pytest.approx(published, rel=0.03)
-    error = 100 * gaussian(teacher, data)[1]
-    holds(f"n E (m - mu)^2, 100 fresh and 100 synthetic rows, w={w}", error, expected, sees=0.15)
+    spec = f"gaussian | gaussian-fit | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T={60 if w < 0.2 else 20}"
+    *_, (_, teacher, _, data) = follow(spec, 4000, model=MeanOfKnownVariance())
+    name = f"n E (m - mu)^2, 100 fresh and 100 synthetic rows, w={w}"
+    holds(name, 100 * gaussian(teacher, data)[1], 100 * law.weighted_mean_limit(w, 100, 100))
 
 
 # -- regression, d = 10, T = 111, noise 1, the same questions for ever; 400 chains -------------------------------------
@@ -107,18 +103,21 @@ def test_regression(protocol):
 
 @pytest.mark.parametrize(
     ("p2", "published"),
-    [(0.1, {1000: 0.131, 5000: 0.031}), (0.5, {200: 1.63, 1000: 0.388, 5000: 0.278}), (0, {200: 1.01, 1000: 0.107})],
+    [
+        (0, {200: 1.01, 1000: 0.107, 5000: 0.0198}),
+        (0.1, {200: 1.10, 1000: 0.131, 5000: 0.031}),
+        (0.5, {200: 1.63, 1000: 0.388, 5000: 0.278}),
+    ],
 )
 def test_strong_collapse(p2, published):
-    # the other source's weights are drawn like the first's, and half the signal makes c2 = 1
+    # the other source's weights are drawn like nature's, so that half the signal makes c2 = 1
     data = "linear(d=100, signal=0.5)"
     for n, risk in published.items():
-        spec = f"{data} | ols | mix(real={1 - p2}) @ n={n} T=0 first={data}"
-        *_, (_, _, scores, _) = follow(spec, 100)
-        digits = 0.005 if risk > 1 else 0.0005
-        agrees(
-            f"OLS on real rows and a share {p2} of a flawed source's, n={n}", scores["excess_risk"], risk, digits, 20
-        )
+        *_, (_, _, scores, _) = follow(f"{data} | ols | mix(real={1 - p2}) @ n={n} T=0 first={data}", 150)
+        name, error = f"OLS on real rows and a share {p2} of a flawed source's, n={n}", scores["excess_risk"]
+        # how many chains stand behind the published number is not on record; ten are assumed
+        agrees(name, error, risk, 0.005 if risk > 1 else 0.0005, 10)
+        holds(f"{name}: E", error, law.strong_mix(100, n, p2), slack=EQUIVALENT)
 
 
 # -- Zipf, beta = 1.5, K = 10^4, n = 10^4, 10 chains ---------------------------------------------------------------
@@ -126,29 +125,58 @@ def test_strong_collapse(p2, published):
 TAILS = {
     "replace": ((595, 452, 260, 183, 124), 0.091),
     "mix(real=0.1)": ((578, 453, 348, 331, 329), 0.052),
-    "mix(real=0.1, fresh=false)": ((570, 429, 316, 294, 285), 0.057),
     "accumulate": ((581, 581, 581, 581, 581), 0.036),
     "replace(decode=temperature(t=0.9))": ((578, 320, 51, 10, 2), 0.53),
     "replace(decode=top-p(p=0.95))": ((580, 148, 11, 4, 4), 0.35),
 }
 
 
-@pytest.mark.parametrize("protocol", TAILS)
-def test_zipf(protocol):
-    supports, missing = TAILS[protocol]
+def zipf_tails(name, protocol, supports, missing, **changes):
+    """The published supports of generations 0, 1, 5, 10, 20 and the missing mass of the last; yields each fit."""
     published = dict(zip((0, 1, 5, 10, 20), supports, strict=True))
     spec = f"zipf(K=10000, beta=1.5, sampler=exact-law) | counts | {protocol} @ n=10000 T=20"
-    for k, teacher, scores, data in follow(spec, 40):
+    for k, teacher, scores, data in follow(spec, 60, **changes):
+        support = data.describe(teacher)["support"]
         if k - 1 in published:
-            support = data.describe(teacher)["support"]
-            agrees(f"Zipf {protocol}: support, generation {k - 1}", support, published[k - 1], 0.5, 10)
-    agrees(
-        f"Zipf {protocol}: missing mass, generation 20",
-        scores["missing_mass"],
-        missing,
-        0.005 if missing > 0.1 else 0.0005,
-        10,
-    )
+            agrees(f"Zipf {name}: support, generation {k - 1}", support, published[k - 1], 0.5, 10)
+            yield k, support, scores["missing_mass"]
+    rounding = 0.005 if missing > 0.1 else 0.0005
+    agrees(f"Zipf {name}: missing mass, generation 20", scores["missing_mass"], missing, rounding, 10)
+
+
+@pytest.mark.parametrize("protocol", TAILS)
+def test_zipf(protocol):
+    p = law.zipf(10000, 1.5)
+    for k, support, missing in zipf_tails(protocol, protocol, *TAILS[protocol]):
+        if k == 1 or protocol in ("replace", "accumulate"):
+            sizes = [10000] * (k if protocol == "replace" else 1)
+            holds(f"Zipf {protocol}: E support, generation {k - 1}", support, law.support(p, sizes, 400))
+            holds(f"Zipf {protocol}: E missing mass, generation {k - 1}", missing, law.missing_mass(p, sizes, 400))
+
+
+@dataclasses.dataclass(frozen=True)
+class RedrawnFromAPool(Protocol):
+    """A tenth of the rows drawn anew in every generation from the n real rows of the first one."""
+
+    def compose(self, taps, memory):
+        if memory is None:
+            pool = taps.synthetic(taps.n)
+            return pool, pool
+        real = taps.n // 10
+        return memory.sample(real, taps.rng) + taps.synthetic(taps.n - real), memory
+
+
+def test_zipf_with_a_fixed_pool():
+    # the published "10 % fixed": a fixed pool, not fixed rows; the same 1000 rows for ever keep 150 symbols, not 285
+    for _ in zipf_tails(
+        "10 % of a fixed pool", "replace", (570, 429, 316, 294, 285), 0.057, protocol=RedrawnFromAPool()
+    ):
+        pass
+    spec = "zipf(K=10000, beta=1.5, sampler=exact-law) | counts | mix(real=0.1, fresh=false) @ n=10000 T=20"
+    *_, (_, teacher, scores, data) = follow(spec, 10)
+    assert 130 < float(data.describe(teacher)["support"].mean()) < 175
+    # no more is missing than the fixed rows themselves miss
+    assert float(scores["missing_mass"].mean()) < law.unseen(law.zipf(10000, 1.5), 1000)
 
 
 # -- what a memoriser misses, K = 10^6 -----------------------------------------------------------------------------
@@ -174,21 +202,20 @@ class SmallSource(Protocol):
 )
 def test_what_a_memoriser_misses(beta, T, real, synthetic):
     p = law.zipf(10**6, beta)
-    digits = 0.0005 if real > 0.1 else 0.00005
-    assert law.unseen(p, T) == pytest.approx(real, abs=digits)
-    data = f"zipf(K=1000000, beta={beta}, sampler=exact-law)"
-    *_, (_, _, scores, _) = follow(f"{data} | counts | replace @ n={T} T=0", 8)
+    assert law.unseen(p, T) == pytest.approx(real, abs=0.0005 if real > 0.1 else 0.00005)
+    spec = f"zipf(K=1000000, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={T}"
+    *_, (_, _, scores, _) = follow(f"{spec} T=0", 8)
     holds(f"Zipf K=10^6: E missing mass, beta={beta} T={T}", scores["missing_mass"], law.unseen(p, T), sees=0.3)
     if synthetic is not None:
-        *_, (_, _, scores, _) = follow(f"{data} | counts | replace @ n={T} T=1", 8, protocol=SmallSource())
+        *_, (_, _, scores, _) = follow(f"{spec} T=1", 8, protocol=SmallSource())
         name = f"Zipf K=10^6: missing mass by way of 10^4 rows, beta={beta} T={T}"
-        agrees(name, scores["missing_mass"], synthetic, 0.0005, 8)
+        agrees(name, scores["missing_mass"], synthetic, 0.0005 if synthetic > 0.01 else 0.00005, 1)
 
 
 @pytest.mark.parametrize(("beta", "floor"), [(1.5, 0.0499), (2, 0.0486)])
 def test_what_a_memoriser_of_a_nucleus_misses(beta, floor):
     # 10^8 rows show nature almost as it is, and as many of its nucleus show the whole nucleus
-    spec = f"zipf(K=1000000, beta={beta}, sampler=exact-law) | counts | replace | top-p(p=0.95) @ n=100000000 T=1"
+    spec = f"zipf(K=1000000, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace | top-p(p=0.95) @ n=100000000 T=1"
     *_, (_, _, scores, _) = follow(spec, 3)
     missing = float(scores["missing_mass"].mean())
     log.info("Zipf K=10^6: missing mass under top-p 0.95, beta=%s | %.4g | %.4g", beta, missing, floor)

@@ -61,6 +61,12 @@ def test_survival_of_a_rare_symbol(p, M, k):
     holds(f"multinomial replace: P(alive), p={p} M={M} k={k}", alive, expected, sees=0.15)
 
 
+def test_the_chain_of_a_count_may_be_cut():
+    p, sizes = law.zipf(50, 1.2), [300] * 6
+    assert law.alive(p, sizes, most=90) == pytest.approx(law.alive(p, sizes), abs=1e-9)
+    assert law.missing_mass(p, [300]) == pytest.approx(law.unseen(p, 300))
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(("K", "M"), [(5, 1500), (3, 400)])
 def test_divergence_leading_order(sampler, K, M):

@@ -9,11 +9,10 @@ import closed_forms as law
 import numpy as np
 import pytest
 import torch
-from holding import LEADING, follow, gaussian, holds, holds_variance, z_of
+from holding import LEADING, MeanOfKnownVariance, follow, gaussian, holds, holds_variance, z_of
 
 from collapse_bench import cell_of, generations
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.nouns import Model, Protocol
+from collapse_bench.nouns import Protocol
 
 SAMPLERS = ("explicit", "exact-law")
 
@@ -239,19 +238,6 @@ def test_mix_forms_agree():
 
 
 # -- weights -------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class MeanOfKnownVariance(Model):
-    """The weighted mean, beside the variance 1 that everyone knows."""
-
-    kinds = ("density",)
-    replicates = "native"
-    reads_sums = True
-
-    def fit(self, corpus, rng, before=None):
-        mean = corpus.moments().mean
-        return GaussianTeacher(mean, torch.ones_like(mean)[..., None])
 
 
 @pytest.mark.parametrize(
