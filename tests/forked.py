@@ -53,6 +53,16 @@ class Started:
     def send_group(self, sign: int) -> None:
         os.killpg(self.pid, sign)
 
+    def group(self) -> list[int]:
+        """Its live processes, workers included."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # ended while it was looked at
+                state, _, leader = stat.read_text().rpartition(")")[2].split()[:3]
+                if int(leader) == self.pid and state != "Z":
+                    found.append(int(stat.parent.name))
+        return found
+
     def err(self) -> str:
         """What it has said so far."""
         return (self.folder / "err").read_text()

@@ -538,14 +538,16 @@ def test_interrupt(workers, suite, tmp_path):
     assert all(after[label].runs == record.runs for label, record in kept.items())
 
 
-def test_time_limit(suite, tmp_path):
-    """A worker's start is not charged to its job: the limit is far shorter than that."""
+@pytest.mark.parametrize("starts", [0, pytest.param(1.7, marks=pytest.mark.slow)])
+def test_time_limit(starts, suite, tmp_path):
+    """What a worker takes to start is not charged to its job, even where the limit is shorter than that."""
     output, seen = tmp_path / "out", tmp_path / "seen"
     plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
+    plugin.write_text(f"import time\ntime.sleep({starts})\n{plugin.read_text()}")
     command = [suite, "--plugin", plugin, "--mitigation", "mine", "-o", output]
-    ended = call("run", *command, "--timeout", "0.7")
+    ended = call("run", *command, "--timeout", "1.5")
     assert ended.code == 1, ended
-    assert ended.said == "1 job(s) failed, the first: ran longer than the limit of 0.7 s"
+    assert ended.said == "1 job(s) failed, the first: ran longer than the limit of 1.5 s"
     found = records(output)
     assert entry(output, "mine").facts["status"] == ["timeout"] * 4
     assert [record.facts["status"] for label, record in found.items() if "mine" not in label] == [["done"] * 4] * CELLS
@@ -554,6 +556,17 @@ def test_time_limit(suite, tmp_path):
     board = json.loads(call("board", output, "--format", "json").out)
     row = next(row for row in board["rows"] if row["entry"] == "mine")
     assert not row["ranked"]
+
+
+def test_workers_do_not_outlive_the_command(suite, tmp_path):
+    """Not even in the middle of a job, when nobody is left to end them."""
+    seen = tmp_path / "seen"
+    plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
+    run = start("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2)
+    until(seen.exists)
+    run.send(signal.SIGKILL)
+    assert run.wait().code == -signal.SIGKILL
+    until(lambda: not run.group(), 10)
 
 
 def test_a_worker_that_is_killed(suite, tmp_path):

@@ -178,28 +178,15 @@ def test_workers_die_with_the_parent(kills, suite, undisturbed, tmp_path):
         run.send(signal.SIGKILL)
         assert run.wait().code == -signal.SIGKILL
         for _ in range(500):
-            if not group(run.pid):
+            if not run.group():
                 break
             time.sleep(0.01)
-        assert not group(run.pid), "a worker outlived its parent"
+        assert not run.group(), "a worker outlived its parent"
         assert digests(tmp_path).items() <= whole.items()
         assert "Traceback" not in run.err(), k
     ended = call("run", suite, "-o", tmp_path, "-q", "-j", 2)
     assert ended.code == 0, ended
     assert digests(tmp_path) == whole
-
-
-def group(leader: int) -> list[int]:
-    """Live processes of a process group."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, pgrp = stat.read_text().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(pgrp) == leader and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
 
 
 def test_litter_of_killed_runs_is_swept(tmp_path):

@@ -279,16 +279,17 @@ def ridge_iterated(d: int, n: int, lam: float, k: int, beta=0.0, source=0.0, sig
     W' = (l D)^2 W + C [kappa^2 sum W l D^2 + sigma^2] l D^2 with D = 1/(l + kappa), C = 1/(n (1 - df_2/n)).
     """
     j = np.arange(1, d + 1, dtype=float)
-    l, g = j**-beta, j**-source
-    g = g * signal / (l * g).sum()
-    top = lam + l.sum() / n + lam  # beyond the root, since kappa df_1 <= sum l
-    kappa = brentq(lambda x: x - lam - x * (l / (l + x)).sum() / n, lam, top, xtol=1e-14)
-    D = 1 / (l + kappa)
-    C = 1 / (n * (1 - ((l * D) ** 2).sum() / n))
-    W = g.copy()
+    spectrum, prior = j**-beta, j**-source
+    prior *= signal / (spectrum * prior).sum()
+    top = 2 * lam + spectrum.sum() / n  # beyond the root, since kappa df_1 <= sum l
+    kappa = brentq(lambda x: x - lam - x * (spectrum / (spectrum + x)).sum() / n, lam, top, xtol=1e-14)
+    D = 1 / (spectrum + kappa)
+    shrunk = spectrum * D
+    C = 1 / (n - (shrunk**2).sum())
+    W = prior.copy()
     for _ in range(k):
-        W = (l * D) ** 2 * W + C * (kappa**2 * (W * l * D**2).sum() + sigma**2) * l * D**2
-    return float((l * W).sum() - 2 * (g * l * (l * D) ** k).sum() + (g * l).sum())
+        W = shrunk**2 * W + C * (kappa**2 * (W * spectrum * D**2).sum() + sigma**2) * spectrum * D**2
+    return float((spectrum * (W - 2 * prior * shrunk**k + prior)).sum())
 
 
 # -- discrete laws -------------------------------------------------------------------------------------------------

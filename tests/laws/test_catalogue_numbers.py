@@ -21,13 +21,16 @@ from collapse_bench.nouns import Protocol
 @pytest.mark.parametrize("sampler", ["explicit", "exact-law"])
 @pytest.mark.parametrize(("ddof", "variance", "median", "risk"), [(0, 0.376, 0.135, 1.04), (1, 0.98, 0.376, 1.41)])
 def test_gaussian_replace(sampler, ddof, variance, median, risk):
-    chains, spec = 20000, f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n=100 T=99"
+    chains, spec = (
+        20000 if sampler == "exact-law" else 5000,
+        f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n=100 T=99",
+    )
     *_, (k, teacher, scores, data) = follow(spec, chains)
     v, _ = gaussian(teacher, data)
     name = f"Gaussian {sampler} n=100, 100 fits, ddof={ddof}"
     agrees(f"{name}: mean variance", v, variance, 0.005, 2000)
     agrees(f"{name}: mean W2^2", scores["w2"], risk, 0.005, 2000)
-    holds(f"{name}: E W2^2", scores["w2"], law.replace_w2([100] * k, ddof=ddof))
+    holds(f"{name}: E W2^2", scores["w2"], law.replace_w2([100] * k, ddof=ddof), sees=0.2)
     # ln v is nearly normal, so that its median errs 1.2533 times as much as its mean
     drop, published = v.log(), math.log(median)
     error = 1.2533 * float(drop.std()) * math.sqrt(1 / chains + 1 / 2000)
@@ -56,11 +59,10 @@ def test_gaussian_accumulate():
 @pytest.mark.parametrize("ddof", [0, 1])
 def test_gaussian_accumulate_subsample(ddof):
     spec = f"gaussian | gaussian-fit(ddof={ddof}) | accumulate-subsample @ n=100 T=99"
-    *_, (t, teacher, scores, data) = follow(spec, 500)
+    *_, (t, teacher, scores, data) = follow(spec, 250)
     agrees(f"Gaussian accumulate-subsample n=100, 100 fits, ddof={ddof}: W2^2", scores["w2"], 0.045, 0.0005, 2000)
-    v, e = law.subsample_ve(100, t, ddof=ddof)
+    v, _ = law.subsample_ve(100, t, ddof=ddof)
     holds(f"Gaussian accumulate-subsample n=100, 100 fits, ddof={ddof}: E v", gaussian(teacher, data)[0], v)
-    holds(f"Gaussian accumulate-subsample n=100, 100 fits, ddof={ddof}: E e", gaussian(teacher, data)[1], e, sees=0.3)
 
 
 def test_gaussian_risk_grows_by_three_halves_over_n():
@@ -74,10 +76,10 @@ def test_gaussian_risk_grows_by_three_halves_over_n():
 @pytest.mark.parametrize(("w", "published"), [(0.1, 4.316), (0.3, 1.137), (0.5, 0.667), (0.618, 0.618), (0.8, 0.708)])
 def test_weighted_mean_of_fresh_and_synthetic_rows(w, published):
     assert 100 * law.weighted_mean_limit(w, 100, 100) == pytest.approx(published, abs=5e-4)
-    spec = f"gaussian | gaussian-fit | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T={60 if w < 0.2 else 20}"
-    *_, (_, teacher, _, data) = follow(spec, 4000, model=MeanOfKnownVariance())
+    spec = f"gaussian | gaussian-fit | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T={40 if w < 0.2 else 15}"
+    *_, (_, teacher, _, data) = follow(spec, 2500, model=MeanOfKnownVariance())
     name = f"n E (m - mu)^2, 100 fresh and 100 synthetic rows, w={w}"
-    holds(name, 100 * gaussian(teacher, data)[1], 100 * law.weighted_mean_limit(w, 100, 100))
+    holds(name, 100 * gaussian(teacher, data)[1], 100 * law.weighted_mean_limit(w, 100, 100), sees=0.15)
 
 
 # -- regression, d = 10, T = 111, noise 1, the same questions for ever; 400 chains -------------------------------------
@@ -113,11 +115,11 @@ def test_strong_collapse(p2, published):
     # the other source's weights are drawn like nature's, so that half the signal makes c2 = 1
     data = "linear(d=100, signal=0.5)"
     for n, risk in published.items():
-        *_, (_, _, scores, _) = follow(f"{data} | ols | mix(real={1 - p2}) @ n={n} T=0 first={data}", 150)
+        *_, (_, _, scores, _) = follow(f"{data} | ols | mix(real={1 - p2}) @ n={n} T=0 first={data}", 60)
         name, error = f"OLS on real rows and a share {p2} of a flawed source's, n={n}", scores["excess_risk"]
         # how many chains stand behind the published number is not on record; ten are assumed
         agrees(name, error, risk, 0.005 if risk > 1 else 0.0005, 10)
-        holds(f"{name}: E", error, law.strong_mix(100, n, p2), slack=EQUIVALENT)
+        holds(f"{name}: E", error, law.strong_mix(100, n, p2), slack=EQUIVALENT, sees=0.15)
 
 
 # -- Zipf, beta = 1.5, K = 10^4, n = 10^4, 10 chains ---------------------------------------------------------------
@@ -131,11 +133,11 @@ TAILS = {
 }
 
 
-def zipf_tails(name, protocol, supports, missing, **changes):
+def zipf_tails(name, spec, supports, missing, **changes):
     """The published supports of generations 0, 1, 5, 10, 20 and the missing mass of the last; yields each fit."""
     published = dict(zip((0, 1, 5, 10, 20), supports, strict=True))
-    spec = f"zipf(K=10000, beta=1.5, sampler=exact-law) | counts | {protocol} @ n=10000 T=20"
-    for k, teacher, scores, data in follow(spec, 60, **changes):
+    spec = f"zipf(K=10000, beta=1.5, sampler=exact-law) | counts | {spec} @ n=10000 T=20"
+    for k, teacher, scores, data in follow(spec, 30, **changes):
         support = data.describe(teacher)["support"]
         if k - 1 in published:
             agrees(f"Zipf {name}: support, generation {k - 1}", support, published[k - 1], 0.5, 10)
@@ -148,10 +150,10 @@ def zipf_tails(name, protocol, supports, missing, **changes):
 def test_zipf(protocol):
     p = law.zipf(10000, 1.5)
     for k, support, missing in zipf_tails(protocol, protocol, *TAILS[protocol]):
-        if k == 1 or protocol in ("replace", "accumulate"):
-            sizes = [10000] * (k if protocol == "replace" else 1)
-            holds(f"Zipf {protocol}: E support, generation {k - 1}", support, law.support(p, sizes, 400))
-            holds(f"Zipf {protocol}: E missing mass, generation {k - 1}", missing, law.missing_mass(p, sizes, 400))
+        if k == 1 or protocol == "replace":
+            alive = law.alive(p, [10000] * k, most=300)
+            holds(f"Zipf {protocol}: E support, generation {k - 1}", support, alive.sum())
+            holds(f"Zipf {protocol}: E missing mass, generation {k - 1}", missing, p @ (1 - alive))
 
 
 @dataclasses.dataclass(frozen=True)

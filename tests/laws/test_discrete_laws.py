@@ -39,11 +39,11 @@ def test_replace(sampler, K, beta, M, growth):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_replace_is_fair_to_every_symbol_and_fixes_one(sampler):
     p = law.zipf(4, 1.0)
-    spec = f"zipf(K=4, beta=1, truth_is=fixed, sampler={sampler}) | counts | replace @ n=8 T=60"
-    for k, teacher, _, _ in follow(spec, 4000):
-        if k in (3, 61):
+    spec = f"zipf(K=4, beta=1, truth_is=fixed, sampler={sampler}) | counts | replace @ n=8 T=50"
+    for k, teacher, _, _ in follow(spec, 3000):
+        if k in (3, 51):
             for i in range(4):
-                holds(f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}", teacher.p[:, i], p[i], sees=0.25)
+                holds(f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}", teacher.p[:, i], p[i], sees=0.3)
     assert float(((teacher.p == 0) | (teacher.p == 1)).all(-1).double().mean()) > 0.99
 
 
@@ -112,7 +112,7 @@ def test_accumulate_subsample(sampler, K, beta, M):
             holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
 
-@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 2000)])
+@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 1500)])
 @pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.1, 40), (30, 1.5, 12, 0.5, 15)])
 def test_fresh_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     H, (v, e) = law.heterozygosity(law.zipf(K, beta)), law.mix_ve(M, pi)
@@ -123,7 +123,7 @@ def test_fresh_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
 
-@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 2000)])
+@pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 1500)])
 @pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.2, 50), (30, 1.5, 12, 0.5, 20)])
 def test_fixed_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     # the mean nears that of the real rows as (1 - pi)^T
