@@ -210,8 +210,10 @@ def run_suite(
     steps = plan(suite, store, suite.seeds, force)
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
     for step in steps:
-        if step.verdict == "reuse":  # a run that was killed between record and checkpoint has left the second
-            store.drop_checkpoint(step.entry.cell.id, suite.seeds)
+        for wanted in blocks_of(suite.seeds).values():
+            if step.verdict != "skip" and not set(wanted) & set(step.todo):
+                # a run that was killed after it wrote the record may have left the checkpoint
+                store.drop_checkpoint(step.entry.cell.id, wanted)
     save_run(suite, suite.seeds, store)
     if on_plan is not None:
         on_plan(steps, jobs)
