@@ -273,7 +273,7 @@ class _Lent:
     @classmethod
     def of(cls, corpus: Corpus) -> _Lent:
         held = {}
-        for i, part in enumerate(corpus.parts):
+        for i, part in enumerate(corpus._parts):
             held |= {f"{name} of part {i}": getattr(part, name) for name in ("x", "y", "weight", "count", "origin")}
             if part.sums is not None:
                 held |= {f"{name} of part {i}": getattr(part.sums, name) for name in ("mean", "scatter", "factor")}

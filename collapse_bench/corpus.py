@@ -84,7 +84,7 @@ class Corpus:
     Build one with ``Corpus.of``; never mutate its tensors.
     """
 
-    parts: tuple[Part, ...]
+    _parts: tuple[Part, ...]
     batch: tuple[int, ...]  # R
     order: Stream | None = None  # where set, rows are met in this random order
     hidden: bool = False  # where set, ``origin`` is not for reading
@@ -121,11 +121,18 @@ class Corpus:
         """A sample known through its sums alone (drawn from their exact law): it has no rows to look at."""
         return cls((Part(None, None, None, None, origin, sums),), tuple(sums.weight.shape))
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in order of age, with their origin.  Refused where provenance is hidden."""
+        if self.hidden:
+            raise Unfit("provenance is hidden here; ask taps.provenance(corpus), which the ledger records")
+        return self._parts
+
     # -- rows ---------------------------------------------------------------------------------------------------
 
     @property
     def has_rows(self) -> bool:
-        return all(part.sums is None for part in self.parts)
+        return all(part.sums is None for part in self._parts)
 
     @cached_property
     def _table(self) -> Part:
@@ -134,7 +141,7 @@ class Corpus:
             raise Unfit(
                 "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
             )
-        table = self.parts[0] if len(self.parts) == 1 else self._joined()
+        table = self._parts[0] if len(self._parts) == 1 else self._joined()
         if self.order is None:
             return table
         axis = len(self.batch)
@@ -142,23 +149,23 @@ class Corpus:
 
     def _joined(self) -> Part:
         axis = len(self.batch)
-        rows = [part.y.shape[axis] for part in self.parts]
+        rows = [part.y.shape[axis] for part in self._parts]
 
         def join(name: str, one) -> Tensor | None:
-            if all(getattr(p, name) is None for p in self.parts):
+            if all(getattr(p, name) is None for p in self._parts):
                 return None
             values = [
                 getattr(p, name) if getattr(p, name) is not None else one.expand(*self.batch, n)
-                for p, n in zip(self.parts, rows, strict=True)
+                for p, n in zip(self._parts, rows, strict=True)
             ]
             return torch.cat(values, axis)
 
-        y = torch.cat([p.y for p in self.parts], axis)
+        y = torch.cat([p.y for p in self._parts], axis)
         origin = torch.cat(
-            [_spread(p.origin, (*self.batch, n), y) for p, n in zip(self.parts, rows, strict=True)], axis
+            [_spread(p.origin, (*self.batch, n), y) for p, n in zip(self._parts, rows, strict=True)], axis
         )
         return Part(
-            torch.cat([p.x for p in self.parts], axis),
+            torch.cat([p.x for p in self._parts], axis),
             y,
             join("weight", torch.ones((), dtype=torch.float64, device=y.device)),
             join("count", torch.ones((), dtype=torch.int64, device=y.device)),
@@ -168,12 +175,12 @@ class Corpus:
     @property
     def n(self) -> int:
         """Rows, those of weight 0 included."""
-        return sum(part.y.shape[len(self.batch)] for part in self.parts if part.sums is None)
+        return sum(part.y.shape[len(self.batch)] for part in self._parts if part.sums is None)
 
     @property
     def width(self) -> int:
         """Numbers in one question; told without putting the rows in order."""
-        return 0 if not self.has_rows else self.parts[0].x.shape[len(self.batch) + 1 :].numel()
+        return 0 if not self.has_rows else self._parts[0].x.shape[len(self.batch) + 1 :].numel()
 
     @property
     def x(self) -> Tensor:
@@ -208,7 +215,7 @@ class Corpus:
     @property
     def unit(self) -> bool:
         """True where there are rows (or their sums) and every one counts once: no weights, no counts."""
-        return all(p.weight is None and p.count is None for p in self.parts) and (self.n > 0 or not self.has_rows)
+        return all(p.weight is None and p.count is None for p in self._parts) and (self.n > 0 or not self.has_rows)
 
     @property
     def origin(self) -> Tensor:
@@ -225,10 +232,10 @@ class Corpus:
 
     def _fold(self, key, of_part):
         done, total = self._folds.get(key, (0, None))
-        for part in self.parts[done:]:
+        for part in self._parts[done:]:
             value = of_part(part)
             total = value if total is None else total + value
-        self._folds[key] = (len(self.parts), total)
+        self._folds[key] = (len(self._parts), total)
         return total
 
     def moments(self) -> Moments:
@@ -262,13 +269,13 @@ class Corpus:
         if self.batch != other.batch:
             raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
         # rows keep the order in which each side shows them, and what was hidden stays hidden
-        left, right = ((c._table,) if c.order is not None and c.has_rows else c.parts for c in (self, other))
+        left, right = ((c._table,) if c.order is not None and c.has_rows else c._parts for c in (self, other))
         return Corpus(
             left + right,
             self.batch,
             hidden=self.hidden or other.hidden,
             labels=self.labels or other.labels,
-            _folds=dict(self._folds) if left is self.parts else {},
+            _folds=dict(self._folds) if left is self._parts else {},
         )
 
     def __getitem__(self, r) -> Corpus:
@@ -286,7 +293,7 @@ class Corpus:
                 pick(p.origin),
                 p.sums and type(p.sums)(*(pick(value) for value in vars(p.sums).values())),
             )
-            for p in self.parts
+            for p in self._parts
         )
         order = self.order and self.order[r]
         batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
@@ -294,7 +301,7 @@ class Corpus:
 
     def anonymous(self, order: Stream) -> Corpus:
         """The same rows in a random order and without their origin: how the lesson reaches a method."""
-        return Corpus(self.parts, self.batch, order, True, self.labels, self._folds)
+        return Corpus(self._parts, self.batch, order, True, self.labels, self._folds)
 
     def _with(self, table: Part, order: Stream | None = None) -> Corpus:
         return Corpus((table,), self.batch, order, self.hidden, self.labels)
@@ -306,7 +313,7 @@ class Corpus:
 
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
-        parts = tuple(replace(p, origin=origin) for p in self.parts)
+        parts = tuple(replace(p, origin=origin) for p in self._parts)
         return Corpus(parts, self.batch, self.order, self.hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:

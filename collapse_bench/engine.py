@@ -61,14 +61,16 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
         ledger = now.ledger.copy()
         n = reduce(lambda size, act: act[1].size(size, t), acts, cell.size(t))
-        taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
-        taps = taps.taught_by(steer(acts, source, taps), remember(acts))
-        corpus, memory = cell.protocol.compose(taps, now.memory)
-        lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
-        model = adapt(acts, lift(cell.model), taps)
-        teacher, starved, seconds = taught(model, lesson, now, data, here.at("fit"))
-        ledger.charge(PROTOCOL, "fits", 1)
-        scores = judged(data, teacher, rng.at("exam"), starved)
+        with ledger.witnessing():
+            taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
+            taps = taps.taught_by(steer(acts, source, taps), remember(acts))
+            corpus, memory = cell.protocol.compose(taps, now.memory)
+            ledger.charge_growth(now.ledger, n, cell.size(t))
+            lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
+            model = adapt(acts, lift(cell.model), taps)
+            teacher, starved, seconds = taught(model, lesson, now, data, here.at("fit"))
+            ledger.charge(PROTOCOL, "fits", 1)
+            scores = judged(data, teacher, rng.at("exam"), starved)
         now = Generation(
             t, teacher, now.first or teacher, memory, scores, ledger, starved, lesson.effective_size, seconds
         )
@@ -158,7 +160,7 @@ def _versions(corpus: Corpus) -> tuple[list[int], list[int]]:
         return [v._version for part in parts for v in (part.x, part.y, part.weight, part.count) if v is not None]
 
     shown = vars(corpus).get("_table") if corpus.order is not None else None
-    return told(*corpus.parts), [] if shown is None else told(shown)
+    return told(*corpus._parts), [] if shown is None else told(shown)
 
 
 def _untouched(name: str, verb: str, corpus: Corpus, lent: tuple[list[int], list[int]]) -> None:

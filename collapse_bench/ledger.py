@@ -6,6 +6,9 @@ all entries of a task and sets no track.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor
 
 PROTOCOL = "protocol"
@@ -46,6 +49,26 @@ class Ledger:
         else:
             new = n
         self.charge(user, "real_unique", new)
+
+    def charge_growth(self, before: Ledger, n: int, usual: int) -> None:
+        """Charge to the methods what the protocol drew since ``before`` because they asked for n rows, not the usual."""
+        if n <= usual:
+            return
+        for substance in TRACKS.keys() | {"real_unique"}:
+            spent = self.counts.get((PROTOCOL, substance), 0) - before.counts.get((PROTOCOL, substance), 0)
+            extra = spent * (n - usual) // n
+            if _any(extra):
+                self.charge(PROTOCOL, substance, -extra)
+                self.charge("size", substance, extra)
+
+    @contextmanager
+    def witnessing(self) -> Iterator[None]:
+        """What goes wrong here takes the ledger along, so that what a failed generation used is known."""
+        try:
+            yield
+        except Exception as problem:
+            problem.ledger = self
+            raise
 
     def total(self, substance: str) -> int | Tensor:
         """All users together."""

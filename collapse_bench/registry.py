@@ -328,11 +328,15 @@ def parameters(cls: type[Noun]) -> list[dict[str, Any]]:
             "name": f.name,
             "type": getattr(hints[f.name], "__name__", str(hints[f.name])),
             "default": f.default,
-            "allowed": allowed(f),
+            "allowed": allowed(f) or _choices(hints[f.name]),
             "doc": f.metadata.get("doc", ""),
         }
         for f in dataclasses.fields(cls)
     ]
+
+
+def _choices(hint: Any) -> str:
+    return "one of " + ", ".join(map(str, typing.get_args(hint))) if typing.get_origin(hint) is Literal else ""
 
 
 def _said(value: Any) -> str:

@@ -96,7 +96,7 @@ def run_chains(
     cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now = _Rows(), None, None
-    status, reason, resumed, trace = "done", None, None, None
+    status, reason, resumed, trace, ledger = "done", None, None, None, None
     try:
         reason = cell.why_not()
         if reason is not None:
@@ -114,14 +114,18 @@ def run_chains(
                 _save(store, cell, seeds, now, rows)
                 saved = time.perf_counter()
     except Unfit as refusal:
-        status, reason = "skipped", str(refusal)
+        # a pair that does not fit says so when it first meets; a method that refuses later has failed
+        early = now is None or (now.t == 0 and cell.first_teacher is None)
+        status, reason = "skipped" if early else "failed", str(refusal)
+        ledger = getattr(refusal, "ledger", None)
     except (torch.OutOfMemoryError, MemoryError) as problem:
         status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
         status = "oom" if "out of memory" in str(problem).lower() else "failed"
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
         trace = traceback.format_exc()
-    facts = _facts(cell, seeds, status, reason, now)
+        ledger = getattr(problem, "ledger", None)
+    facts = _facts(cell, seeds, status, reason, now, ledger)
     run = {
         "seeds": [seeds[0], seeds[-1]],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -139,7 +143,7 @@ def run_chains(
 
 def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
     """The record of chains that were not run to their end."""
-    facts = _facts(cell, seeds, status, reason, None)
+    facts = _facts(cell, seeds, status, reason, None, None)
     run = {"seeds": [seeds[0], seeds[-1]], "at": datetime.now(UTC).isoformat(timespec="seconds")}
     return Record(*_Rows().columns(seeds), facts, [run])
 
@@ -156,13 +160,20 @@ def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Ro
         store.save_checkpoint(cell.id, seeds, (now, rows))
 
 
-def _facts(cell: Cell, seeds: list[int], status: str, reason: str | None, now: Generation | None) -> dict[str, Any]:
+def _facts(
+    cell: Cell,
+    seeds: list[int],
+    status: str,
+    reason: str | None,
+    now: Generation | None,
+    ledger: Ledger | None,  # of the generation that went wrong, where one did
+) -> dict[str, Any]:
     statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
     if status == "done" and now is not None and now.starved is not None:
         for i, starved in enumerate(now.starved.tolist()):
             if starved:
                 statuses[i], reasons[i] = "starved", "no row with any weight was left to read"
-    ledger = now.ledger if now is not None and now.ledger is not None else Ledger()
+    ledger = ledger or (now.ledger if now is not None else None) or Ledger()
     amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
     for what in ("real_rows", "real_unique", "verifier_calls", "provenance_lookups"):
         amounts[f"{what}_by_methods"] = _per_chain(ledger.by_methods(what), len(seeds))

@@ -101,6 +101,8 @@ class Taps:
             raise Unfit("give either a number of rows n or questions x, and not both")
         if n is not None and (n != int(n) or n < 0):
             raise Unfit(f"a number of rows must be a whole number >= 0, got {n}")
+        if fixed and x is not None:
+            raise Unfit("fixed rows are drawn with questions of their own; leave out x or fixed")
         real = teacher is self._data
         rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
         rows = int(n) if x is None else x.shape[len(rng.batch)]

@@ -273,7 +273,7 @@ MISBEHAVING = {
     "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
     "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
     "touches its input": (
-        "def curate(self, c, taps):\n    c.parts[0].y.mul_(2)\n    return c",
+        "def curate(self, c, taps):\n    c._parts[0].y.mul_(2)\n    return c",
         "changed its input in place",
     ),
     "touches the rows it is shown": (

@@ -224,7 +224,7 @@ def test_a_mitigation_that_touches_what_it_was_lent_is_named(whose):
         name = "vandal"
 
         def curate(self, corpus, taps):
-            (corpus.y if whose == "the rows as shown" else corpus.parts[0].y).mul_(2)
+            (corpus.y if whose == "the rows as shown" else corpus._parts[0].y).mul_(2)
             return corpus
 
     cell = cell_of("gaussian | gaussian-fit @ n=10 T=1", seeds="0:2")

@@ -198,7 +198,7 @@ class MixesReplicates(GaussianFit):
 @dataclass(frozen=True)
 class Eats(GaussianFit):
     def fit(self, corpus, rng, before=None):
-        corpus.parts[0].y.mul_(1)
+        corpus._parts[0].y.mul_(1)
         return super().fit(corpus, rng)
 
 
@@ -247,7 +247,7 @@ class HalfRow(Mitigation):
 @dataclass(frozen=True)
 class EatsLesson(Mitigation):
     def curate(self, corpus, taps):
-        corpus.parts[0].y.mul_(0.5)
+        corpus._parts[0].y.mul_(0.5)
         return corpus
 
 

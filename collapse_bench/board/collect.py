@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,13 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             if name == "none":
                 start = _losses(record, primary[task], 0)
                 rows += [
-                    {"task": task, "entry": "frozen", "seed": s, "loss": start.get(s, math.nan), "status": status[s]}
+                    {
+                        "task": task,
+                        "entry": "frozen",
+                        "seed": s,
+                        "loss": start.get(s, math.nan),
+                        "status": "done" if s in start else status[s],
+                    }
                     for s in chains
                 ]
             tracks[name].add(record.facts["track"])
@@ -91,8 +98,11 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
     losses = pd.DataFrame(rows)
     usage = pd.DataFrame(used)
-    losses = pd.concat([losses, _real_only(losses, usage, curves, tasks)], ignore_index=True)
-    calibrated = _tasks(told)
+    beyond: set[str] = set()  # entries that drew more real rows than any curve was measured at
+    losses = pd.concat([losses, _real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
+    notes += [
+        f"{e}: more real rows than real-only was measured at, so the two are not compared" for e in sorted(beyond)
+    ]
     board = Board(
         suite=told["suite"],
         losses=losses,
@@ -100,19 +110,21 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         skipped_tasks=told["skipped_tasks"],
         notes=tuple(notes),
     )
+    calibrated = _tasks(told)
     if not calibrated:
         return board
     controls = [*("none", "nature", "frozen"), *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY))]
-    return board.scored(
-        scoring.score(
-            losses,
-            calibrated,
-            focus=focus or told["suite"]["focus"],
-            controls=controls,
-            tracks={name: "+".join(_joined(found)) for name, found in tracks.items()},
-            planned=len(told["seeds"]),
-        )
+    scores = scoring.score(
+        losses,
+        calibrated,
+        focus=focus or told["suite"]["focus"],
+        controls=controls,
+        tracks={name: "+".join(_joined(found)) for name, found in tracks.items()},
+        planned=len(told["seeds"]),
     )
+    scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
+    usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
+    return replace(board, scores=scores, usage=usage)
 
 
 def _joined(found: set[str]) -> list[str]:
@@ -165,7 +177,7 @@ def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.nda
     return np.log(sizes), np.log([points[m][seed] for m in sizes])
 
 
-def _real_only(losses, usage, curves, tasks) -> pd.DataFrame:
+def _real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
     """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
     rows = []
     spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
@@ -177,6 +189,9 @@ def _real_only(losses, usage, curves, tasks) -> pd.DataFrame:
             continue
         if tasks[task]["log_loss"]:
             values = np.exp(values)  # nats are interpolated as they are
+        if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
+            beyond.add(entry)  # a curve is read, never prolonged: without all its chains the control has no score
+            continue
         at = float(np.interp(math.log(max(m, 1)), sizes, values))
         loss = at if tasks[task]["log_loss"] else math.exp(at)
         rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"})
@@ -196,15 +211,18 @@ def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
         return usage
     out = usage.drop(columns=["task", "seed"]).groupby("entry").mean()
     ratios: dict[str, list[float]] = defaultdict(list)
-    done = losses[(losses.status == "done") & (losses.loss > 0)]
-    for (task, entry), piece in done.groupby(["task", "entry"]):
+    for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):
         curve = curves.get(task, {})
         sizes = [m for m in sorted(curve) if curve[m]]
         if len(sizes) < 2 or entry not in out.index:
             continue
-        mean = np.minimum.accumulate([np.mean(np.log([v for v in curve[m].values() if v > 0] or [1.0])) for m in sizes])
-        reached = np.mean(np.log(piece.loss))
-        log_m = np.interp(-reached, -mean, np.log(sizes))
-        ratios[entry].append(log_m - math.log(tasks[task]["rows"]))
+
+        def logs(values, nats=tasks[task]["log_loss"]):
+            return np.asarray(values, float) if nats else np.log(np.maximum(values, 1e-300))
+
+        mean = np.minimum.accumulate([logs(list(curve[m].values())).mean() for m in sizes])
+        whole = (piece.status == "done").all() and np.isfinite(piece.loss).all()
+        reached = logs(piece.loss).mean() if whole else math.inf  # failed chains are worth no real row
+        ratios[entry].append(np.interp(-reached, -mean, np.log(sizes)) - math.log(tasks[task]["rows"]))
     out["effective_real"] = pd.Series({entry: math.exp(np.mean(values)) for entry, values in ratios.items()})
     return out

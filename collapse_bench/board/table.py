@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
@@ -49,9 +48,6 @@ class Board:
     notes: tuple[str, ...] = ()
     scores: Scores | None = field(default=None, repr=False)
 
-    def scored(self, scores: Scores) -> Board:
-        return dataclasses.replace(self, scores=scores)
-
     # -- frames -------------------------------------------------------------------------------------------------
 
     def frame(self) -> pd.DataFrame:
@@ -93,9 +89,14 @@ class Board:
 
     def _losses_frame(self) -> pd.DataFrame:
         shown = self.losses[~self.losses.entry.str.startswith("real-only @ ")]
-        done = shown[shown.status == "done"]
-        table = done.groupby(["task", "entry"]).loss.agg(["mean", "sem", "count"]).reset_index()
-        return table.rename(columns={"mean": "loss", "sem": "se", "count": "chains"})
+        rows = []
+        for (task, entry), piece in shown.groupby(["task", "entry"]):
+            done = piece.loss[piece.status == "done"]
+            ends = piece.status.value_counts()
+            told = ", ".join(f"{n} {status}" for status, n in ends.items()) if set(ends.index) != {"done"} else "done"
+            told = "skipped" if set(ends.index) == {"skipped"} else told
+            rows.append([task, entry, done.mean(), done.sem(), len(done), told])
+        return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
 
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task."""
@@ -178,7 +179,8 @@ class Board:
                 f"{self.suite['generations']}, over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
-                "real rows: unique / drawn per chain, the protocol's own included; S real-only: a fit on nothing but "
+                "a task that an entry does not fit counts 0; real rows (unique / drawn) and verifier calls: per chain, the "
+                "protocol's own included; S real-only: a fit on nothing but "
                 "as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the last lesson"
             )
             unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
@@ -186,9 +188,15 @@ class Board:
                 yield f"{row.entry} has no rank: {row.reason}"
             if self.suite.get("focus"):
                 focus = self.scores.rows.set_index("entry").p_focus.dropna()
-                better = [f"{entry} (p = {p:.2g})" for entry, p in focus.items() if p < 0.05]
-                if better or len(focus):
-                    yield f"* named beforehand; differs (Holm, 5 %) from: {', '.join(better) or 'no other row'}"
+                known = self.scores.rows.set_index("entry").S
+                own = known.get(self.suite["focus"], math.nan)
+                apart = [(entry, p) for entry, p in focus.items() if p < 0.05]
+                for word, sign in (("better", 1), ("worse", -1)):
+                    names = [f"{entry} (p = {p:.1g})" for entry, p in apart if (own - known[entry]) * sign > 0]
+                    if names:
+                        yield f"* named beforehand; {word} (Holm, 5 %) than {', '.join(names)}"
+                if len(focus) and not apart:
+                    yield "* named beforehand; not separable (Holm, 5 %) from any other row"
             yield from self.scores.notes
             for reason in self.scores.excluded.values():
                 yield reason
@@ -200,6 +208,8 @@ class Board:
 def _number(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
+    if abs(value) < 1e-12:
+        return "0"
     if abs(value) >= 100 or float(value).is_integer():
         return f"{value:.0f}"
     return f"{value:.3g}"

@@ -1,0 +1,118 @@
+"""What a method used is charged to it, and what went wrong is counted against it: ways to look better than one is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from collapse_bench import Mitigation, Unfit, cell_of, generations, run
+from collapse_bench.api import offer, results
+from collapse_bench.runner import run_chains
+
+SEEDS = list(range(6))
+
+
+def facts(text, act):
+    return run_chains(replace(cell_of(text), mitigations=(act,)), SEEDS).facts
+
+
+@pytest.mark.parametrize(
+    ("protocol", "track", "per_generation"),
+    [("mix(real=0.5)", "real", {"real_rows": 15}), ("verify-filter", "verifier", {"verifier_calls": 60})],
+)
+def test_rows_drawn_because_a_method_asked_for_more_are_charged_to_it(protocol, track, per_generation):
+    @dataclass(frozen=True)
+    class More(Mitigation):
+        def size(self, n, t):
+            return 2 * n
+
+    told = facts(f"linear(d=3) | ridge | {protocol} @ n=30 T=4", More())
+    assert told["track"] == track
+    for substance, amount in per_generation.items():
+        assert told["ledger"][f"{substance}_by_methods"] == [4 * amount] * len(SEEDS)
+    plain = facts(f"linear(d=3) | ridge | {protocol} @ n=30 T=4", Mitigation())
+    assert plain["track"] == "blind"
+
+
+def test_provenance_is_hidden_on_the_parts_too():
+    @dataclass(frozen=True)
+    class Peek(Mitigation):
+        def curate(self, corpus, taps):
+            return corpus.reweighted(corpus.parts[0].weight)
+
+    with pytest.raises(Unfit, match=r"ask taps\.provenance"):
+        list(generations(replace(cell_of("gaussian | gaussian-fit | accumulate @ n=9 T=1"), mitigations=(Peek(),))))
+
+
+@pytest.mark.parametrize(("at", "status"), [(1, "skipped"), (2, "failed"), (4, "failed")])
+def test_refusing_late_is_failing(at, status):
+    @dataclass(frozen=True)
+    class Quit(Mitigation):
+        def curate(self, corpus, taps):
+            if taps.t == at:
+                raise Unfit("not today")
+            return corpus
+
+    told = facts("gaussian | gaussian-fit @ n=20 T=4", Quit())
+    assert set(told["status"]) == {status}
+
+
+def test_a_generation_that_failed_is_charged():
+    @dataclass(frozen=True)
+    class Crash(Mitigation):
+        def curate(self, corpus, taps):
+            taps.real(1000)
+            raise RuntimeError("on purpose")
+
+    told = facts("gaussian | gaussian-fit @ n=20 T=4", Crash())
+    assert told["track"] == "real"
+    assert told["ledger"]["real_rows_by_methods"] == [1000] * len(SEEDS)
+    assert set(told["status"]) == {"failed"}
+
+
+def test_fixed_rows_take_no_questions_of_the_callers():
+    @dataclass(frozen=True)
+    class Ask(Mitigation):
+        def curate(self, corpus, taps):
+            return corpus + taps.real(x=corpus.x, fixed=True)
+
+    assert "fixed" in facts("linear(d=3) | ols @ n=20 T=1", Ask())["reason"][0]
+
+
+def test_real_only_is_not_read_beyond_its_curve(tmp_path):
+    """Sixteen times n is measured; a method that draws more is not compared with what nobody measured."""
+    out = run(
+        "linear(d=5) | ridge | accumulate | real-anchor(k=1000) @ n=20 T=10", seeds="0:12", output=tmp_path / "more"
+    )
+    board = out.board()
+    assert not board.losses.entry.str.startswith("real-only @ real-anchor").any()
+    assert any("more real rows than real-only was measured at" in note for note in board.notes)
+    fewer = run(
+        "linear(d=5) | ridge | accumulate | real-anchor(k=10) @ n=20 T=10", seeds="0:12", output=tmp_path / "few"
+    )
+    assert (fewer.board().losses.entry == "real-only @ real-anchor").sum() == 12
+
+
+def test_a_board_without_calibration_names_those_that_failed(tmp_path):
+    @dataclass(frozen=True)
+    class Fall(Mitigation):
+        def curate(self, corpus, taps):
+            raise RuntimeError("down")
+
+    offer("fall", Fall)
+    run("gaussian | gaussian-fit | replace | fall @ n=20 T=3", seeds="0:5", output=tmp_path)
+    frame = results(tmp_path).board().frame().set_index("entry")
+    assert frame.loc["fall", "status"] == "5 failed"
+    assert np.isnan(frame.loc["fall", "loss"])
+    assert frame.loc["none", "status"] == "done"
+
+
+def test_frozen_is_judged_at_generation_0_whatever_becomes_of_none(tmp_path):
+    out = run("linear(d=3) | ridge | verify-filter(oversample=1, phi=0.02) @ n=20 T=5", seeds="0:8", output=tmp_path)
+    losses = out.board().losses
+    assert (losses[losses.entry == "none"].status == "starved").any()
+    frozen = losses[losses.entry == "frozen"]
+    assert (frozen.status == "done").all()
+    assert frozen.loss.notna().all()
