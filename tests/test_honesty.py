@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from collapse_bench import Mitigation, Unfit, cell_of, generations, run
+from collapse_bench import Mitigation, Unfit, cell_of, generations, registry, run
 from collapse_bench.api import offer, results
 from collapse_bench.runner import run_chains
 
@@ -95,7 +95,9 @@ def test_real_only_is_not_read_beyond_its_curve(tmp_path):
     assert (fewer.board().losses.entry == "real-only @ real-anchor").sum() == 12
 
 
-def test_a_board_without_calibration_names_those_that_failed(tmp_path):
+def test_a_board_without_calibration_names_those_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", None)  # what is offered here is not for other tests
+
     @dataclass(frozen=True)
     class Fall(Mitigation):
         def curate(self, corpus, taps):
