@@ -124,7 +124,10 @@ class Registry:
         except (Exception, SystemExit) as problem:
             del sys.modules[name]
             return self._broken(name, str(path.absolute()), problem)
-        return self._register(module, str(path.absolute()))
+        plugin = self._register(module, str(path.absolute()))
+        for kind, offered in plugin.offers:
+            self.classes[kind][offered].source = sha256(path.read_bytes()).hexdigest()[:16]
+        return plugin
 
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""

@@ -150,14 +150,14 @@ def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
 
 def _resumed(store: Store, cell: Cell, seeds: list[int], rows: _Rows):
     match store.load_checkpoint(cell.id, seeds):
-        case Generation() as start, _Rows() as saved:
+        case Generation() as start, _Rows() as saved, sources if sources == cell.sources:
             return start, saved, start.t
     return None, rows, None
 
 
 def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Rows) -> None:
     with suppress(Exception):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
-        store.save_checkpoint(cell.id, seeds, (now, rows))
+        store.save_checkpoint(cell.id, seeds, (now, rows, cell.sources))
 
 
 def _facts(
@@ -184,6 +184,7 @@ def _facts(
         "task": cell.task,
         "entry": cell.entry,
         "canonical": cell.canonical,
+        "sources": cell.sources,
         "family": cell.data.family,
         "primary": cell.data.primary,
         "generations": cell.generations,

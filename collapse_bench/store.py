@@ -208,8 +208,8 @@ class Store:
         """Complete the block on disk with these chains; what was there and is whole is kept."""
         block = record.seeds[0] // BLOCK
         older = self.read_or_none(cell.id, record.seeds[0])
-        if older is not None:
-            record = older.merged(record)
+        if older is not None and older.facts.get("sources") == record.facts.get("sources"):
+            record = older.merged(record)  # chains of an edited plugin file are not put beside those of the old one
         path = self.block_path(cell.id, block)
         path.parent.mkdir(parents=True, exist_ok=True)
         about = path.parent / "cell.json"

@@ -284,6 +284,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
         return Step(entry, "run", "asked for anew", tuple(seeds))
     todo: list[int] = []
     why: list[str] = []
+    edited: list[str] = []
     for block, wanted in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -294,12 +295,19 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
         if record is None:
             todo += wanted
             continue
+        was, is_now = record.facts.get("sources", {}), entry.cell.sources
+        if was != is_now:
+            edited += [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+            todo += wanted
+            continue
         finished = set(record.finished)
         left = [seed for seed in wanted if seed not in finished]
         todo += left
         lost = sorted({status for seed, status in record.status.items() if seed in left})
         if lost:
             why.append(f"{' and '.join(lost)} last time")
+    if edited:
+        return Step(entry, "stale", f"the file of {' and '.join(sorted(set(edited)))} has changed since", tuple(todo))
     if not todo:
         return Step(entry, "reuse", f"{len(seeds)} chains are there")
     if len(todo) < len(seeds) and not why:

@@ -118,3 +118,30 @@ def test_frozen_is_judged_at_generation_0_whatever_becomes_of_none(tmp_path):
     frozen = losses[losses.entry == "frozen"]
     assert (frozen.status == "done").all()
     assert frozen.loss.notna().all()
+
+
+def test_an_edited_plugin_file_makes_its_records_stale_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", None)
+    path = tmp_path / "mine.py"
+    text = (
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, taps):\n"
+        "        return corpus + taps.real({k})\n\n\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {{'mine': Mine}}\n"
+    )
+    verdicts = []
+
+    def go(k):
+        path.write_text(text.format(k=k))
+        monkeypatch.setattr(registry, "_REGISTRY", None)
+        out = run(
+            "gaussian | gaussian-fit | replace | mine @ n=20 T=3", seeds="0:5", output=tmp_path / "out", plugins=[path]
+        )
+        verdicts.append({step.entry.name: (step.verdict, step.why) for step in out.steps if step.entry.role != "curve"})
+        return out.board().frame().set_index("entry").loss["mine"]
+
+    first, again, edited = go(1), go(1), go(50)
+    assert first == again != edited
+    assert {verdict for verdict, _ in verdicts[1].values()} == {"reuse"}
+    assert verdicts[2]["mine"] == ("stale", "the file of mine has changed since")
+    assert verdicts[2]["none"][0] == "reuse"
