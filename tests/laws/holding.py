@@ -52,10 +52,10 @@ def holds(law, sample, expected, slack=0.0, sees=0.1):
     mean, error, z = z_of(sample, expected)
     log.info("%s | %.6g | %.6g | %.4f | %+.2f", law, mean, expected, mean / expected, z)
     assert error > 0, f"{law}: the chains do not differ"
-    assert LARGEST_Z * error <= sees * abs(expected), f"{law}: {len(sample)} chains are too few to see {sees:.0%}"
     assert abs(mean - expected) <= LARGEST_Z * error + slack * abs(expected), (
         f"{law}: measured {mean:.6g}, predicted {expected:.6g}, z = {z:+.1f}"
     )
+    assert LARGEST_Z * error <= sees * abs(expected), f"{law}: {len(sample)} chains are too few to see {sees:.0%}"
 
 
 def holds_variance(law, sample, expected, sees=0.1):
@@ -69,6 +69,7 @@ def agrees(law, sample, published, rounding, chains):
     The published number has a standard error of its own, taken from the spread seen here.
     """
     mean, error, _ = z_of(sample, published)
+    assert error > 0, f"{law}: the chains do not differ"
     error *= math.sqrt(1 + len(sample) / chains)
     log.info("%s | %.6g | %.6g | %.4f | %+.2f", law, mean, published, mean / published, (mean - published) / error)
     assert abs(mean - published) <= LARGEST_Z * error + rounding, f"{law}: measured {mean:.6g}, published {published}"
