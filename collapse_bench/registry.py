@@ -125,8 +125,9 @@ class Registry:
             del sys.modules[name]
             return self._broken(name, str(path.absolute()), problem)
         plugin = self._register(module, str(path.absolute()))
-        for kind, offered in plugin.offers:
-            self.classes[kind][offered].source = sha256(path.read_bytes()).hexdigest()[:16]
+        for cls in (self.classes[kind][offered] for kind, offered in plugin.offers):
+            if cls.__module__ == name:  # what the file only passes on was not written there
+                cls.source = sha256(path.read_bytes()).hexdigest()[:16]
         return plugin
 
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
