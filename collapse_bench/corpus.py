@@ -318,6 +318,9 @@ class Corpus:
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
+        due = (*self.batch, self.n)
+        if tuple(weight.shape) != due:
+            raise ValueError(f"weights have shape {tuple(weight.shape)}; {due} was due, one per chain and row")
         return self._with(replace(self._table, weight=weight.double()))
 
     def reweighted(self, factor: Tensor) -> Corpus:
@@ -438,8 +441,11 @@ def gram(z: Tensor) -> Tensor:
     triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
     if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
         return z.mT @ z
-    flat = z.detach().reshape(-1, *z.shape[-2:]).numpy()
-    return torch.from_numpy(np.stack([rows.T @ rows for rows in flat])).reshape(*z.shape[:-2], *(z.shape[-1],) * 2)
+    flat, p = z.detach().reshape(-1, *z.shape[-2:]).numpy(), z.shape[-1]
+    out = np.empty((len(flat), p, p))
+    for rows, product in zip(flat, out, strict=True):
+        np.matmul(rows.T, rows, out=product)
+    return torch.from_numpy(out).reshape(*z.shape[:-2], p, p)
 
 
 def _tally_of(part: Part, batch: tuple[int, ...], K: int) -> Tensor:

@@ -17,7 +17,7 @@ from .cell import Cell
 from .corpus import Corpus, Part
 from .ledger import PROTOCOL, Ledger
 from .lift import lift
-from .nouns import DataGenerator, Mitigation, Model, Teacher
+from .nouns import DataGenerator, Mitigation, Model, Protocol, Teacher
 from .streams import Stream
 from .taps import Taps
 
@@ -64,7 +64,7 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         with ledger.witnessing():
             taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
             taps = taps.taught_by(steer(acts, source, taps), remember(acts))
-            corpus, memory = cell.protocol.compose(taps, now.memory)
+            corpus, memory = composed(cell.protocol, taps, now.memory)
             ledger.charge_growth(now.ledger, n, cell.size(t))
             lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
             model = adapt(acts, lift(cell.model), taps)
@@ -82,6 +82,12 @@ def steer(acts: tuple[Act, ...], teacher: Teacher, taps: Taps) -> Teacher:
     for name, act in acts:
         teacher = _same_noun(name, "steer", act.steer(teacher, taps.by(name)), Teacher)
     return teacher
+
+
+def composed(protocol: Protocol, taps: Taps, memory: object) -> tuple[Corpus, object]:
+    """What the protocol gives to read, and what it remembers."""
+    corpus, memory = protocol.compose(taps, memory)
+    return _weighed(protocol.title(), "compose", _same_noun(protocol.title(), "compose", corpus, Corpus)), memory
 
 
 def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool = False) -> Corpus:
@@ -149,7 +155,19 @@ def _curated(name: str, act: Mitigation, corpus: Corpus, taps: Taps) -> Corpus:
     _untouched(name, "curate", corpus, lent)
     if out.batch != corpus.batch:
         raise ContractError(f"{name}.curate returned replicates {out.batch}; {corpus.batch} were lent")
-    return out
+    return _weighed(name, "curate", out)
+
+
+def _weighed(name: str, verb: str, corpus: Corpus) -> Corpus:
+    """The corpus, if its weights are weights: NaN would pass for a starved chain, and less than nothing is no trust."""
+    for value in (v for part in corpus._parts for v in (part.weight, part.count) if v is not None):
+        if not (value.isfinite() & (value >= 0)).all():
+            worst = value.double().nan_to_num(-torch.inf, -torch.inf, -torch.inf).argmin()
+            raise ContractError(
+                f"{name}.{verb} gave a row the weight {value.reshape(-1)[worst]:g}; weights must be finite and >= 0, "
+                "and 0 equals absent"
+            )
+    return corpus
 
 
 def _versions(corpus: Corpus) -> tuple[list[int], list[int]]:

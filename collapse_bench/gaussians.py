@@ -40,11 +40,12 @@ class GaussianTeacher(Teacher):
     def sufficient(self, n: int, rng: Stream) -> Corpus:
         """n rows as their mean and scatter: mean + factor z / sqrt n, and a Wishart scatter by Bartlett's factor."""
         d, factor = self.mean.shape[-1], self._read_factor
+        times = torch.mul if d == 1 else torch.matmul  # a product of numbers needs no call of BLAS
         weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=self.mean.device)
         gap = rng.at("mean").normal(d).double()
-        root = factor @ wishart_factor(d, n - 1, rng.at("scatter"))
-        mean = torch.addcmul(self.mean, (factor @ gap[..., None])[..., 0], weight.rsqrt()[..., None])
-        return Corpus.of_sums(Moments(weight, mean, gram(root.mT), root))
+        root = times(factor, wishart_factor(d, n - 1, rng.at("scatter")))
+        mean = torch.add(self.mean, times(factor, gap[..., None])[..., 0], alpha=n**-0.5)
+        return Corpus.of_sums(Moments(weight, mean, root * root if d == 1 else gram(root.mT), root))
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1)."""

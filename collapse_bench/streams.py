@@ -146,42 +146,28 @@ class Stream:
     def chi2(self, df) -> torch.Tensor:
         """Chi-squared variables, ``R + shape of df``, float64, for degrees of freedom ``df > 0`` shared by replicates.
 
-        Marsaglia and Tsang's rejection (ACM TOMS 2000) with four candidates at once; what all four refuse goes round
-        again under a name of its own, so that an element's value does not depend on its neighbours.
+        Marsaglia and Tsang's rejection (ACM TOMS 2000), element by element: what is refused is drawn again under a
+        name of its own, so that an element's value does not depend on its neighbours.
         """
         shape = np.shape(df)
         df = np.asarray(df, dtype=np.float64).reshape(-1)
         if not (df > 0).all():
             raise ValueError(f"df must be positive, got {df.min()}")
         boosted = np.where(df < 2, df / 2 + 1, df / 2)  # the method wants a shape of at least 1
-        d = (boosted - 1 / 3)[:, None]
-        c = 1 / np.sqrt(9 * d)
+        d = boosted - 1 / 3
         base = self.at("chi2", self._calls)
         self._calls += 1
-        out, missing = np.empty((self._first.size, df.size)), True
-        while np.any(missing):
-            value, good = base._gamma_candidates(c, d)
-            np.copyto(out, value, where=missing)
-            missing = missing & ~good
+        words = base._words(2 * df.size, _as_is, np.empty((self._first.size, 2 * df.size), np.uint64))
+        out, good = _gamma(words.reshape(self._first.size, df.size, 2), d)
+        while not good.all():
+            first, second = base._key()
+            chain, element = np.nonzero(~good)
+            places = 2 * element[:, None].astype(np.uint64) + np.arange(2, dtype=np.uint64)
+            words = _finalise(first[chain, None] + places * _GAMMA, second[chain, None])
+            out[chain, element], good[chain, element] = _gamma(words, d[element])
         if (df < 2).any():
             out = np.where(df < 2, out * base.at("boost")._uniform(df.size) ** (2 / df), out)
         return self._tensor(2 * out, shape)
-
-    def _gamma_candidates(self, c: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first of four candidates that is accepted, and whether one was, (replicates, m) each."""
-        R, m = self._first.size, len(c)
-        words = self._words(6 * m, _as_is, np.empty((R, 6 * m), np.uint64)).reshape(-1, 6)
-        x = _to_normal(np.ascontiguousarray(words[:, :2]), np.empty((len(words), 2, 2), np.float32))
-        u = _to_uniform(np.ascontiguousarray(words[:, 2:]), np.empty((len(words), 4))).reshape(R, m, 4)
-        x = x.reshape(R, m, 4).astype(np.float64)
-        v = 1 + c * x
-        v *= v * v
-        log_v = np.log(np.maximum(v, 1e-300))
-        good = (np.log(u) < 0.5 * x * x + d * (1 - v + log_v)) & (v > 0)
-        if good[..., 0].all():
-            return d[:, 0] * v[..., 0], good[..., 0]
-        chosen = np.take_along_axis(v, good.argmax(-1)[..., None], -1)[..., 0]
-        return d[:, 0] * chosen, good.any(-1)
 
     def natives(self) -> list[np.random.Generator]:
         """One numpy generator per replicate (flattened), for laws that only a library draws."""
@@ -219,6 +205,19 @@ class Stream:
         return torch.Generator(device=self.device).manual_seed(int(first[0] >> np.uint64(1)))
 
 
+def _gamma(words: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A candidate of shape d + 1/3 from each pair of ``words (..., 2)``, and whether it is accepted."""
+    radius, angle = _polar(words[..., 0])
+    x = (radius * np.cos(angle)).astype(np.float64)
+    cubed = x / np.sqrt(9 * d)
+    cubed += 1
+    cubed *= cubed * cubed
+    u = ((words[..., 1] >> _S12) + 0.5) * 2.0**-52
+    log_v = np.log(np.maximum(cubed, 1e-300))
+    good = np.log(u) < 0.5 * x * x + d * (1 - cubed + log_v)
+    return d * cubed, good & (cubed > 0)
+
+
 def _as_is(z: np.ndarray, out: np.ndarray) -> None:
     out[...] = z
 
@@ -230,9 +229,10 @@ def _to_uniform(z: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
-def _to_normal(z: np.ndarray, out: np.ndarray) -> np.ndarray:
-    halves = z.view(np.uint32)
-    radius, angle = halves[:, 0::2].astype(np.float32), halves[:, 1::2].astype(np.float32)
+def _polar(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Box and Muller's radius and angle, float32, from the two halves of each word."""
+    halves = np.ascontiguousarray(z).view(np.uint32)
+    radius, angle = halves[..., 0::2].astype(np.float32), halves[..., 1::2].astype(np.float32)
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
     np.log(radius, out=radius)
@@ -240,6 +240,11 @@ def _to_normal(z: np.ndarray, out: np.ndarray) -> np.ndarray:
     np.maximum(radius, 0, out=radius)  # the largest word rounds to 1 or just above in float32
     np.sqrt(radius, out=radius)
     angle *= np.float32(2 * math.pi * 2.0**-32)
+    return radius, angle
+
+
+def _to_normal(z: np.ndarray, out: np.ndarray) -> np.ndarray:
+    radius, angle = _polar(z)
     np.multiply(radius, np.cos(angle), out=out[..., 0])
     np.multiply(radius, np.sin(angle), out=out[..., 1])
     return out

@@ -268,8 +268,8 @@ MISBEHAVING = {
     ),
     "no model": ("def adapt(self, model, taps):\n    return taps.teacher", "must return a Model"),
     "no number": ("def size(self, n, t):\n    return 'many'", "many"),
-    "weights of one chain": ("def curate(self, c, taps):\n    return c.weighted(c.weight[0])", "(4,)"),
-    "too few weights": ("def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])", "RuntimeError"),
+    "weights of one chain": ("def curate(self, c, taps):\n    return c.weighted(c.weight[0])", "weights have shape (8,); "),
+    "too few weights": ("def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])", "weights have shape (1, 3); (1, 8) was due"),
     "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
     "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
     "touches its input": (
@@ -288,7 +288,14 @@ MISBEHAVING = {
         "def steer(self, teacher, taps):\n    return GaussianTeacher(teacher.mean * torch.nan, teacher.factor)",
         "",
     ),
-    "weighs by NaN": ("def curate(self, c, taps):\n    return c.weighted(c.weight * torch.nan)", ""),
+    "weighs by NaN": (
+        "def curate(self, c, taps):\n    return c.weighted(c.weight * torch.nan)",
+        "mine.curate gave a row the weight nan; weights must be finite and >= 0",
+    ),
+    "weighs by less than nothing": (
+        "def curate(self, c, taps):\n    return c.weighted(1 - 2 * c.weight)",
+        "mine.curate gave a row the weight -1; weights must be finite and >= 0",
+    ),
 }
 
 
@@ -314,6 +321,26 @@ def test_misbehaving_mitigation(body, words, suite, tmp_path):
         assert row["S"] == -3
     else:
         assert ended.code == 0
+
+
+def test_a_chain_that_fails_takes_none_of_its_neighbours_along(suite, tmp_path):
+    """All chains of a block run side by side; one that goes wrong is found, and the others come out as if it were not there."""
+    body = "def curate(self, c, taps):\n    assert not (c.y.mean((-1, -2)) == {worst}).any(), 'the unlucky one'\n    return c"
+    unharmed = mitigation(tmp_path, "def curate(self, c, taps):\n    return c", "calm")
+    assert call("run", suite, "--plugin", unharmed, "--mitigation", "calm", "-o", tmp_path / "calm").code == 0
+    probe = "def curate(self, c, taps):\n    print('means', *(repr(float(m)) for m in c.y.mean((-1, -2)))) if taps.t == 2 else 0\n    return c"
+    probe = mitigation(tmp_path, probe, "probe")
+    said = call("run", suite, "--plugin", probe, "--mitigation", "probe", "-o", tmp_path / "probe").err
+    third = re.search("means (.*)", said)[1].split()[2]
+    plugin, output = mitigation(tmp_path, body.format(worst=third)), tmp_path / "out"
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output)
+    assert ended.code == 1
+    mine, calm = entry(output, "mine"), entry(tmp_path / "calm", "calm")
+    assert mine.facts["status"] == ["done", "done", "failed", "done"]
+    assert "the unlucky one" in mine.facts["reason"][2]
+    left = [0, 1, 3]
+    ours, theirs = mine.restricted(left), calm.restricted(left)
+    assert ours.value == pytest.approx(theirs.value, rel=1e-9)
 
 
 def test_failed_cells_are_run_again(suite, tmp_path):

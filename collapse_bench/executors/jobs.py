@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cell import Cell
 from ..runner import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
-from ..store import Store
+from ..store import Record, Store
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,29 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Out
     store = Store(options.output)
     statuses: dict[str, int] = {}
     reason, seconds = None, 0.0
-    for seeds in _chunks(job, options.memory):
-        record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
+    for record in _records(job, store, options, progress):
         store.write(record, job.cell)
         if "oom" not in record.facts["status"]:
-            store.drop_checkpoint(job.cell.id, seeds)
+            store.drop_checkpoint(job.cell.id, record.seeds)
         for status in record.facts["status"]:
             statuses[status] = statuses.get(status, 0) + 1
         reason = reason or next((r for r in record.facts["reason"] if r), None)
         seconds += record.runs[-1]["seconds"]
     return Outcome(job, statuses, reason, seconds)
+
+
+def _records(job: Job, store: Store, options: Options, progress: Progress | None) -> Iterator[Record]:
+    """Records of the job's chains.  A group that fails or wants more memory than there is runs again in halves, so that
+    a chain that goes wrong takes none of its neighbours along."""
+    waiting = _chunks(job, options.memory)
+    while waiting:
+        seeds = waiting.pop(0)
+        record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
+        if len(seeds) > 1 and {"failed", "oom"} & set(record.facts["status"]):
+            half = len(seeds) // 2
+            waiting = [seeds[:half], seeds[half:], *waiting]
+        else:
+            yield record
 
 
 def _chunks(job: Job, memory: int):
