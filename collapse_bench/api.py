@@ -105,13 +105,17 @@ def load_suite(
         changes["seeds"] = seeds
     extra = [str(m) for m in mitigations]
     if extra:
-        changes["mitigations"] = list(dict.fromkeys([*model.mitigations, *extra]))
+        changes["mitigations"] = list(dict.fromkeys([*changes.get("mitigations", model.mitigations), *extra]))
     focus = focus or next(iter(extra), model.focus)
     if focus is not None:
         changes["focus"] = focus = _entry_name(focus, reg)
-    own = {key: None for key in ("n", "generations", "protocols") if key in changes}  # a change counts for every task
     plain = model.model_dump()
-    plain["tasks"] = [{**task, **own} for task in plain["tasks"]]
+    for task in plain["tasks"]:  # a change counts for every task
+        if task["mitigations"] is not None:
+            task["mitigations"] = list(dict.fromkeys([*task["mitigations"], *extra]))
+        task.update({key: None for key in ("n", "generations", "protocols") if key in changes})
+        if "mitigations" in (settings or {}):
+            task["mitigations"] = None
     model = validated({**plain, **changes}, f"suite {model.name}")
     parse_seeds(model.seeds)
     suite = expand(model, reg, path, device)

@@ -37,6 +37,7 @@ class TaskModel(_Strict):
     data: str
     model: str
     protocols: list[str] | None = None  # default: those of the suite
+    mitigations: list[str] | None = None  # likewise
     n: int | None = Field(None, ge=1)
     generations: int | None = Field(None, ge=0)
     growth: float = Field(0.0, ge=0)
@@ -180,8 +181,9 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
     """All cells of a suite: every task under its protocols, every entry, the controls and the curve."""
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
-    mitigations = [registry.mitigations(text) for text in model.mitigations]
     for task in model.tasks:
+        named = model.mitigations if task.mitigations is None else task.mitigations
+        mitigations = [registry.mitigations(text) for text in named]
         for protocol in task.protocols if task.protocols is not None else model.protocols:
             settings = [
                 ("n", task.n or model.n),
@@ -232,20 +234,20 @@ def curve_sizes(cell: Cell) -> list[int]:
 def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
     """A suite from cells that were typed: their tasks, and their mitigations as entries."""
     tasks: dict[str, TaskModel] = {}
-    mitigations: list[str] = []
     for text in specs:
         spec = parse_cell(text)
         cell = registry.cell(spec)
         reason = cell.why_not()
         if reason is not None:
             raise UsageError(f"{cell.label}: {reason}")
-        if cell.mitigations and not cell.nature and not all(is_none(m) for m in cell.mitigations):
-            mitigations.append(cell.entry)
+        before = tasks[cell.task].mitigations if cell.task in tasks else []
+        named = bool(cell.mitigations) and not cell.nature and not all(is_none(m) for m in cell.mitigations)
         written = cell.spec
         tasks[cell.task] = TaskModel(
             data=str(written.data),
             model=str(written.model),
             protocols=[str(written.protocol)],
+            mitigations=list(dict.fromkeys([*before, cell.entry] if named else before)),
             n=cell.n,
             generations=cell.generations,
             growth=cell.growth,
@@ -255,7 +257,6 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
         name="typed",
         title="Cells typed at the prompt",
         tasks=list(tasks.values()),
-        mitigations=list(dict.fromkeys(mitigations)),
     )
 
 

@@ -268,8 +268,14 @@ MISBEHAVING = {
     ),
     "no model": ("def adapt(self, model, taps):\n    return taps.teacher", "must return a Model"),
     "no number": ("def size(self, n, t):\n    return 'many'", "many"),
-    "weights of one chain": ("def curate(self, c, taps):\n    return c.weighted(c.weight[0])", "weights have shape (8,); "),
-    "too few weights": ("def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])", "weights have shape (1, 3); (1, 8) was due"),
+    "weights of one chain": (
+        "def curate(self, c, taps):\n    return c.weighted(c.weight[0])",
+        "weights have shape (8,); ",
+    ),
+    "too few weights": (
+        "def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])",
+        "weights have shape (1, 3); (1, 8) was due",
+    ),
     "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
     "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
     "touches its input": (

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collapse_bench import cell_of
+from collapse_bench.api import load_suite
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.registry import registry
 from collapse_bench.store import Store
@@ -267,6 +268,23 @@ def test_typed_specs_become_a_suite():
     assert suite.methods == ["distrust", "real-anchor(k=1)"]
     ids = {entry.cell.id for entry in suite.entries}
     assert {cell_of(spec).id for spec in specs} <= ids
+    typed = {(cell_of(spec).task, cell_of(spec).entry) for spec in specs[:2]}
+    assert {(e.task, e.name) for e in suite.entries if e.role == "entry"} == typed, "what was not typed is not run"
+
+
+def test_a_further_entry_joins_every_typed_cell():
+    specs = ["gaussian | gaussian-fit | replace | distrust @ n=8", "gaussian(d=2) | gaussian-fit @ n=8"]
+    for how, competing in (
+        ({"mitigations": ["golden-ratio"]}, [["distrust", "golden-ratio"], ["golden-ratio"]]),
+        ({"settings": {"mitigations": ["real-anchor(k=2)"]}}, [["real-anchor(k=2)"]] * 2),
+        (
+            {"mitigations": ["golden-ratio"], "settings": {"mitigations": ["real-anchor(k=2)"]}},
+            [["real-anchor(k=2)", "golden-ratio"]] * 2,
+        ),
+    ):
+        suite = load_suite(specs, registry(), **how)
+        found = [[e.name for e in suite.entries if (e.role, e.task) == ("entry", task)] for task in suite.tasks]
+        assert found == competing, how
 
 
 # -- what a run leaves ----------------------------------------------------------------------------------------------

@@ -252,7 +252,7 @@ def list_(plugin_files, as_json):
     warn_broken(reg)
     found = {"suite": {path.stem: _title(path) for path in reg.suites}}
     for kind in KINDS:
-        found[kind] = {name: _first_line(cls) for name, cls in sorted(reg.classes[kind].items())}
+        found[kind] = {name: _first_sentence(cls) for name, cls in sorted(reg.classes[kind].items())}
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -407,8 +407,11 @@ def _width() -> int | None:
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
-def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]
+def _first_sentence(cls: type) -> str:
+    import inspect
+
+    paragraph = " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
+    return re.match(r".*?(?:[.?!](?=\s+[A-Z])|$)", paragraph)[0]
 
 
 def _title(path: Path) -> str:
