@@ -106,6 +106,34 @@ def test_every_option_has_words():
                 assert option.envvar.startswith("COLLAPSE_BENCH_" + "_".join(path).upper()), (path, option.name)
 
 
+# -- the conformance kit --------------------------------------------------------------------------------------------
+
+
+def test_check(tmp_path):
+    good = call("check", "distrust", "top-p")
+    assert (good.code, good.said.split(", ")[1]) == (0, "0 failed")
+    assert {line.split()[0] for line in good.out.splitlines()} <= {"passed", "skipped"}
+    assert {line.split()[2] for line in good.out.splitlines()} == {"distrust:", "top-p:"}
+    (tmp_path / "bad.py").write_text(
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n"
+        "@dataclass(frozen=True)\nclass Bad(Mitigation):\n    def curate(self, corpus, taps):\n"
+        "        corpus.y.add_(1)\n        return corpus\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'bad': Bad}\n"
+    )
+    bad = call("check", "--plugin", "bad.py", cwd=tmp_path)
+    assert bad.code == 4, bad
+    assert re.search("^failed +mitigation bad: .*in place", bad.out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"), [(["ridg"], "no plugin is called 'ridg'; did you mean 'ridge'?"), ([], "name a plugin")]
+)
+def test_check_of_nothing(args, words):
+    ended = call("check", *args)
+    assert ended.code == 2
+    assert words in ended.said
+
+
 # -- what there is --------------------------------------------------------------------------------------------------
 
 

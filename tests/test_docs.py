@@ -10,7 +10,8 @@ import click
 import pytest
 
 import collapse_bench
-from collapse_bench import cell_of
+from collapse_bench import cell_of, generations
+from collapse_bench.checks import outcomes
 from collapse_bench.cli import cli
 from collapse_bench.registry import KINDS, Registry, registry
 from collapse_bench.runner import run_chains
@@ -45,16 +46,31 @@ def test_the_mitigation_of_the_readme_is_short_and_scores(tmp_path):
     assert risk(ours) < risk(none)  # a say of generation 0 does avert some of the collapse
 
 
+def test_the_world_of_the_contributors_page_passes_the_kit_and_obeys_its_law(tmp_path):
+    path = tmp_path / "waiting.py"
+    path.write_text(block(PAGES["CONTRIBUTING.md"], '"""Waiting times'))
+    reg = Registry.discover([path])
+    for kind, name in (("generator", "waiting-times"), ("model", "mean-fit")):
+        found = list(outcomes(kind, reg.classes[kind][name], reg))
+        assert [o for o in found if o.status == "failed"] == []
+        assert sum(o.status == "passed" for o in found) > 10
+    n, k, chains = 50, 4, 400
+    cell = reg.cell(f"waiting-times | mean-fit @ n={n} T={k - 1}", seeds=tuple(range(chains)))
+    *_, last = generations(cell)
+    loss, law = last.scores["relative_error"], (1 + 1 / n) ** k - 1
+    assert abs(loss.mean() - law) < 4 * loss.std() / chains**0.5 < law / 2
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_specs_on_the_pages_parse(page):
     for text in re.findall(r"[\"'`]([a-z][^\"'`\n]* \| [^\"'`\n]+@[^\"'`\n]+)[\"'`]", PAGES[page]):
-        if "path=" not in text:
+        if "path=" not in text and "waiting-times" not in text:  # that one has a test of its own
             assert cell_of(text).label
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_on_the_pages_exist(page):
-    lines = re.findall(r"collapse-bench ((?:run|plan|board|list|show|plugins|suite)\b[^\n`&|)]*)", PAGES[page])
+    lines = re.findall(r"collapse-bench ((?:run|plan|board|list|show|plugins|check|suite)\b[^\n`&|)]*)", PAGES[page])
     for line in lines:
         words = line.rstrip(".,;:").split()
         command = cli.commands[words[0]]
