@@ -1,0 +1,44 @@
+"""What recursion on one's own samples does in closed form: every law by its name, one float each.
+
+``theory.evaluate("gaussian.w2_mean", M=64, k=7, sigma=2.0)`` evaluates one, ``theory.laws()`` lists them all, and each
+is also a plain function, ``theory.gaussian.w2_mean(M=64, k=7)``.  Computed in float64; numpy and scipy alone.
+
+Conventions: ``k`` (or ``t``) counts successive fits, of which the first reads real data, and 0 fits leave the truth;
+``M``, ``T`` and ``n`` are rows per fit; ``ddof`` is subtracted from the rows where a variance is formed; the error of
+a regression is its excess risk on real inputs, without the noise of a test label; ridge minimises the mean squared
+error plus ``lam`` times the squared norm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import discrete, gaussian, kde, regression, strong, tails, verification
+from ._law import LAWS, STATUS, Law, TheoryError, nearest
+
+__all__ = [
+    "STATUS",
+    "Law",
+    "TheoryError",
+    "discrete",
+    "evaluate",
+    "gaussian",
+    "kde",
+    "laws",
+    "regression",
+    "strong",
+    "tails",
+    "verification",
+]
+
+
+def laws() -> dict[str, Law]:
+    """Every law by its name, sorted: ``status``, ``source``, ``summary``, ``parameters`` and ``ranges`` stand on each."""
+    return dict(sorted(LAWS.items()))
+
+
+def evaluate(name: str, /, **parameters: Any) -> float:
+    """The value of the law of that name; :class:`TheoryError`, a ValueError, where name or parameters are off."""
+    if name not in LAWS:
+        raise TheoryError(f"there is no law {name!r}{nearest(name, LAWS)}")
+    return LAWS[name](**parameters)

@@ -1,0 +1,189 @@
+"""What a law is: a formula with a name, a standing, a source and a declared range for every parameter."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+
+#: how far a formula may be trusted
+STATUS = {
+    "EXACT": "exact, an identity at finite size",
+    "DE": "deterministic equivalent, rows and dimension large together, relative error O(1/n)",
+    "LEAD": "leading order in one over the number of rows",
+    "ASYM": "asymptotic or mean field",
+    "HEURISTIC": "heuristic, right within several per cent",
+    "REFUTED": "leading order as published, contradicted by simulation",
+}
+
+STEPS = 10**7  #: the most rounds over which a formula sums or iterates
+
+
+class TheoryError(UsageError, ValueError):
+    """A law that nobody knows, or a parameter outside the range of its law."""
+
+
+# -- ranges ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a parameter means and which values it may take."""
+
+    meaning: str
+    low: float = -math.inf
+    high: float = math.inf
+    brackets: str = "[]"  # a round one leaves its end out
+    whole: bool = False
+    choices: tuple = ()
+    optional: bool = False
+
+    @property
+    def or_none(self) -> Range:
+        """The same, and None besides."""
+        return replace(self, optional=True)
+
+    def __str__(self) -> str:
+        return self._said() + (" or None" if self.optional else "")
+
+    def _said(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(map(repr, self.choices))
+        if self.whole:
+            return f"a whole number >= {self.low}" + (f" and <= {self.high}" if self.high < math.inf else "")
+        if (self.low, self.high) == (-math.inf, math.inf):
+            return "a finite number"
+        return f"a number in {self.brackets[0]}{self.low:g}, {self.high:g}{self.brackets[1]}"
+
+    def admit(self, name: str, value: Any) -> Any:
+        """``value`` as the formula wants it (int, float, bool, str or None), or a refusal."""
+        if value is None and self.optional:
+            return None
+        if self.choices:
+            if not any(
+                value is c or (isinstance(c, str) and isinstance(value, str) and c == value) for c in self.choices
+            ):
+                raise TheoryError(f"{name} must be {self}, got {value!r}")
+            return value
+        if isinstance(value, numbers.Real) and not isinstance(value, bool) and self._holds(value):
+            return int(value) if self.whole else float(value)
+        raise TheoryError(f"{name} must be {self}, got {value!r}")
+
+    def _holds(self, value) -> bool:
+        above = value > self.low if self.brackets[0] == "(" else value >= self.low
+        below = value < self.high if self.brackets[1] == ")" else value <= self.high
+        if not (above and below and -math.inf < value < math.inf):  # also where value is not a number
+            return False
+        return not self.whole or value == math.floor(value)
+
+
+def whole(meaning: str, low: int, high: float = math.inf) -> Range:
+    """Counts, from ``low`` to ``high``."""
+    return Range(meaning, low, high, whole=True)
+
+
+def number(meaning: str, interval: str = "(-inf, inf)") -> Range:
+    """Finite numbers in an interval, written as in a paper: "[0, 1)"."""
+    low, high = map(float, interval[1:-1].split(","))
+    return Range(meaning, low, high, interval[0] + interval[-1])
+
+
+def one_of(meaning: str, *choices) -> Range:
+    """One of a few words, or of True and False."""
+    return Range(meaning, choices=choices)
+
+
+def require(holds: bool, name: str, given: Any, allowed: str) -> None:
+    """Refuse a parameter whose range depends on the others."""
+    if not holds:
+        raise TheoryError(f"{name} must be {allowed}, got {given!r}")
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Law:
+    """A formula and what is to be known before it is used; called with its parameters, it gives one float."""
+
+    name: str
+    status: str  # a key of STATUS
+    source: str
+    formula: Callable[..., float]
+    ranges: Mapping[str, Range]
+
+    @property
+    def summary(self) -> str:
+        """The law in a line."""
+        return inspect.getdoc(self.formula).partition("\n")[0]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Name and default of each parameter; ``inspect.Parameter.empty`` where there is no default."""
+        return {p.name: p.default for p in inspect.signature(self.formula).parameters.values()}
+
+    def __call__(self, **given: Any) -> float:
+        for name in given:
+            if name not in self.ranges:
+                raise TheoryError(f"{self.name} has no parameter {name!r}{nearest(name, self.ranges)}")
+        for name, default in self.parameters.items():
+            if default is inspect.Parameter.empty and name not in given:
+                raise TheoryError(f"{self.name} needs {name}: {self.ranges[name].meaning}, {self.ranges[name]}")
+        return self._value(self.parameters | given)
+
+    def _value(self, given: dict[str, Any]) -> float:
+        try:
+            admitted = {name: self.ranges[name].admit(name, value) for name, value in given.items()}
+            with np.errstate(over="ignore", under="ignore"):  # beyond the floats is inf, below them 0
+                return float(self.formula(**admitted))
+        except TheoryError as error:
+            raise TheoryError(f"{self.name}: {error}") from None
+        except OverflowError:
+            raise TheoryError(f"{self.name}: the value is beyond the range of a float") from None
+
+
+LAWS: dict[str, Law] = {}
+
+
+def law(status: str, source: str, **ranges: Range) -> Callable[[Callable], Callable]:
+    """Make a formula public: check its parameters before each call, and say in its docstring what was declared here.
+
+    The formula is registered as ``module.function``; its body sees admitted values alone.
+    """
+
+    def public(formula: Callable) -> Callable:
+        name = f"{formula.__module__.rpartition('.')[2]}.{formula.__name__}"
+        signature = inspect.signature(formula)
+        assert set(ranges) == set(signature.parameters), f"{name}: declare each parameter once"
+        assert status in STATUS, status
+        this = LAWS[name] = Law(name, status, source, formula, {p: ranges[p] for p in signature.parameters})
+
+        @functools.wraps(formula)
+        def checked(*args, **kwargs) -> float:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return this._value(bound.arguments)
+
+        told = [f"    {p}: {r.meaning}; {r}" for p, r in this.ranges.items()]
+        parts = [inspect.getdoc(formula), f"Status: {STATUS[status]}.", f"Source: {source}."]
+        checked.__doc__ = "\n\n".join([*parts, "\n".join(["Parameters:", *told])])
+        checked.law = this
+        return checked
+
+    return public
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'; did you mean X?', or the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, 1, 0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,190 @@
+"""Strong model collapse: one ridge fit to a mixture of real rows and of rows labelled by a wrong model.
+
+n1 = n - n2 real rows, x ~ N(0, S1), y = x w1 + noise, and n2 = round(p2 n) synthetic ones, x ~ N(0, S2), y = x w2 +
+noise; the shares in the formulas are n1/n and n2/n.  The quality of the synthetic labels is c2 = tr(S1 Delta), the
+excess risk of w2 itself, Delta the second moment of w2 - w1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._law import STEPS, law, number, require, whole
+from ._mixture import DENSE, DIAGONAL, Mixture
+from ._spectra import effective_ridge, power_law, signal, variance_factor
+
+DIMENSION = whole("input dimension", 1)
+ROWS = whole("rows, real and synthetic", 1)
+RIDGE = number("ridge penalty; 0 is evaluated at 1e-6", "[0, inf)")
+SHARE = number("share of synthetic rows", "[0, 1]")
+SPECTRUM = number("exponent of the spectrum of real inputs, S1 = diag(j^-beta1)")
+SPECTRUM2 = number("exponent of the spectrum of synthetic inputs, S2 = diag(j^-beta2); None: as beta1")
+SOURCE = number("exponent of the true weights: second moments proportional to j^-src")
+SIGNAL = number("tr(S1 Gamma), variance of the noiseless real label", "[0, inf)")
+QUALITY = number("tr(S1 Delta), excess risk of the model that labels the synthetic rows", "[0, inf)")
+NOISE1 = number("standard deviation of the noise of real labels", "[0, inf)")
+NOISE2 = number("standard deviation of the noise of synthetic labels", "[0, inf)")
+WEIGHT1 = number("weight of a real row in the loss", "[0, inf)")
+WEIGHT2 = number("weight of a synthetic row in the loss", "[0, inf)")
+WIDTH = whole("random features, F of shape d x m with entries N(0, 1/d); None: no projection", 1)
+
+DOHMATOB = "Dohmatob et al., arXiv 2410.04840"
+
+
+def _shares(n: int, p2: float) -> tuple[float, float]:
+    """Shares of real and of synthetic rows."""
+    n2 = round(p2 * n)
+    return (n - n2) / n, n2 / n
+
+
+def _mixture(S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | None, algebra) -> Mixture:
+    n2 = round(p2 * n)
+    rows = (n - n2, n2)
+    require(
+        any(count and weight for count, weight in zip(rows, a, strict=True)),
+        "a1",
+        a[0],
+        "positive, or a2: some row must count",
+    )
+    return Mixture(S, rows, a, lam or 1e-6, m, algebra)
+
+
+@law(
+    "DE",
+    "derived here, S1 = S2 and unit weights as in " + DOHMATOB,
+    d=DIMENSION,
+    n=ROWS,
+    lam=RIDGE,
+    p2=SHARE,
+    beta1=SPECTRUM,
+    beta2=SPECTRUM2.or_none,
+    src=SOURCE,
+    r2=SIGNAL,
+    c2=QUALITY,
+    s1=NOISE1,
+    s2=NOISE2,
+    a1=WEIGHT1,
+    a2=WEIGHT2,
+    m=WIDTH.or_none,
+)
+def mixture(
+    d, n, lam, p2, beta1=0.0, beta2=None, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0, a1=1.0, a2=1.0, m=None
+) -> float:
+    """Excess risk of ridge on a mixture of real and synthetic rows: own spectra, sample weights, random features.
+
+    The objective is (1/n) sum a_i (x_i w - y_i)^2 + lam |w|^2, with features w = F v and lam |v|^2.  Delta is
+    (c2/d) S1^-1.  As n grows at fixed d and p2 the risk ends at a floor, (a2 p2/(a1 p1 + a2 p2))^2 c2 where S1 = S2.
+    In units of the squared label; valid within about 3% from n, d >= 80, within 5 to 10% next to the peaks at m = n and,
+    for small lam, n = d.
+    """
+    S1 = power_law(d, beta1)
+    S2 = S1 if beta2 is None else power_law(d, beta2)
+    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DIAGONAL)
+    return fit.risk(signal(S1, src, r2), c2 / d / S1, (s1**2, s2**2))
+
+
+@law(
+    "DE",
+    DOHMATOB + ", Theorem 1, with constants derived here",
+    d=DIMENSION,
+    n=ROWS,
+    lam=number("ridge penalty; 0 is the limit without a ridge, for n other than d", "[0, inf)"),
+    p2=SHARE,
+    beta1=SPECTRUM,
+    src=SOURCE,
+    r2=SIGNAL,
+    c2=QUALITY,
+    s1=NOISE1,
+    s2=NOISE2,
+)
+def mixture_equal(d, n, lam, p2, beta1=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0) -> float:
+    """Excess risk of ridge on a mixture whose real and synthetic inputs have one covariance S = diag(j^-beta1).
+
+    kappa^2 (1+u) tr[Gamma S (S+kappa)^-2] + (p1 s1^2 + p2 s2^2) u
+    + p2^2 (1 + p1 u) tr[Delta S^3 (S+kappa)^-2] + p2 u tr[Delta S (p1 S + kappa)^2 (S+kappa)^-2],
+    Delta = (c2/d) S^-1, u = df_2/(n - df_2).  In units of the squared label; valid within about 3% from n, d >= 80,
+    within 5 to 10% next to n = d for small lam.
+    """
+    p1, p2 = _shares(n, p2)
+    S = power_law(d, beta1)
+    kappa = effective_ridge(S, n, lam)
+    u = variance_factor(S, kappa, n)
+    bias = kappa**2 * (1 + u) * (signal(S, src, r2) * S / (S + kappa) ** 2).sum()
+    floor = p2**2 * (1 + p1 * u) * ((S / (S + kappa)) ** 2).sum()
+    spread = p2 * u * (((p1 * S + kappa) / (S + kappa)) ** 2).sum()
+    return bias + (p1 * s1**2 + p2 * s2**2) * u + c2 / d * (floor + spread)
+
+
+@law(
+    "DE",
+    DOHMATOB + ", with constants derived here",
+    d=DIMENSION,
+    n=whole("rows, real and synthetic; more than d", 2),
+    p2=SHARE,
+    c2=QUALITY,
+    s1=NOISE1,
+    s2=NOISE2,
+)
+def iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0) -> float:
+    """Excess risk of least squares on a mixture: (p1 s1^2 + p2 s2^2) u + c2 (p2^2 + p1 p2 u), u = d/(n - d).
+
+    The floor p2^2 c2 is what no n removes.  In units of the squared label; valid for n > d, within about 3% from
+    n - d >= 80.
+    """
+    require(n > d, "n", n, f"more than d = {d}")
+    (p1, p2), u = _shares(n, p2), d / (n - d)
+    return (p1 * s1**2 + p2 * s2**2) * u + c2 * (p2**2 + p1 * p2 * u)
+
+
+@law(
+    "DE",
+    "derived here",
+    d=DIMENSION,
+    n=ROWS,
+    lam=RIDGE,
+    p2=SHARE,
+    m=WIDTH.or_none,
+    s1=NOISE1,
+    s2=NOISE2,
+    a1=WEIGHT1,
+    a2=WEIGHT2,
+    seed=whole("seed of numpy's default generator, for the axes", 0),
+)
+def noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7) -> float:
+    """Excess risk of ridge on a mixture whose covariances have different axes, as ``mixture`` otherwise.
+
+    For each of S1, S2 in turn: a d x d matrix of standard normals, Q its orthogonal factor, S = Q diag(j^-0.8) Q'.
+    Gamma = 1/tr S1; Delta is (S2 + 0.1)^-1, scaled to tr(S1 Delta) = 1.  In units of the squared label; valid as
+    ``mixture`` is, at a cost cubic in d.
+    """
+    rng = np.random.default_rng(seed)
+    axes = [np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2)]
+    S1, S2 = (q * power_law(d, 0.8) @ q.T for q in axes)
+    Delta = np.linalg.inv(S2 + 0.1 * np.eye(d))
+    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DENSE)
+    return fit.risk(np.eye(d) / np.trace(S1), Delta / np.trace(S1 @ Delta), (s1**2, s2**2))
+
+
+@law(
+    "LEAD",
+    "derived here; the setting of " + DOHMATOB,
+    d=DIMENSION,
+    n=whole("rows per round; more than d", 2),
+    p2=SHARE,
+    t=whole("rounds; 0 leaves the first labeller", 0, STEPS),
+    c2=number("excess risk of the first labeller", "[0, inf)"),
+    s=number("standard deviation of the label noise", "[0, inf)"),
+)
+def iter_mix(d, n, p2, t, c2=1.0, s=1.0) -> float:
+    """Excess risk after t rounds of least squares, the share p2 of fresh rows labelled by the round before.
+
+    E_0 = c2, E' = s^2 u + rho E with u = d/(n - d), rho = p2^2 + p1 p2 u; the limit s^2 u/(1 - rho) is approached like
+    p2^(2t), and there is none where rho >= 1.  In units of the squared label; isotropic inputs, valid for n >> d.
+    """
+    require(n > d, "n", n, f"more than d = {d}")
+    (p1, p2), u = _shares(n, p2), d / (n - d)
+    rho = p2**2 + p1 * p2 * u
+    rounds = t if rho == 1 else math.expm1(t * math.log(rho)) / (rho - 1) if rho and t else min(t, 1)
+    return s**2 * u * rounds + c2 * rho**t

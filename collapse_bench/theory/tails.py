@@ -1,0 +1,164 @@
+"""A memoriser on a heavy-tailed law: right on what it has seen, and on nothing else.
+
+Inputs follow a Zipf law p_i = i^-beta/zeta(beta), and the model is right on i if and only if i is among its T training
+inputs, drawn from some q; its test error is the mass of p that it has not seen, E = sum p_i (1 - q_i)^T.  Laws with a
+parameter N use p truncated to N symbols and renormalised, those without the infinite law.  The model is that of Hutter
+(arXiv 2102.04074), recursion on it that of Dohmatob et al. (arXiv 2402.07043).  c stands for 1 - 1/beta.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy
+
+from ._law import STEPS, law, number, one_of, require, whole
+from ._special import binomial
+from ._zipf import survival, zipf
+
+EXPONENT = number("exponent of the Zipf law", "(1, inf)")
+INPUTS = whole("training inputs", 0)
+SEEN = whole("training inputs", 1)
+SYMBOLS = whole("symbols at which the Zipf law is truncated", 1, 10 * STEPS)
+RANK = whole("rank at which the training law is cut", 1)
+GENERATIONS = whole("generations; 0 leaves the truth, which is never wrong", 0, STEPS)
+
+HUTTER = "Hutter, arXiv 2102.04074"
+TAILS = "Dohmatob et al., arXiv 2402.07043"
+
+#: what each training law needs besides beta, T and N
+NEEDS = {"real": (), "cut": ("k",), "topp": ("top_p",), "narrow": ("beta2",), "temp": ("temp",), "mix": ("k", "pi")}
+
+
+def _cut(p: np.ndarray, k: int) -> np.ndarray:
+    """p without the symbols beyond rank k."""
+    q = np.where(np.arange(len(p)) < k, p, 0.0)
+    return q / q.sum()
+
+
+@law(
+    "EXACT",
+    HUTTER + " for real data; " + TAILS + " for cut and narrowed tails",
+    beta=EXPONENT,
+    T=INPUTS,
+    kind=one_of("training law: real, cut (k), topp (top_p), narrow (beta2), temp (temp) or mix (k, pi)", *NEEDS),
+    N=SYMBOLS,
+    k=RANK.or_none,
+    beta2=number("exponent of the narrowed training law", "(0, inf)").or_none,
+    pi=number("share of real inputs among cut ones", "[0, 1]").or_none,
+    top_p=number("mass kept by nucleus sampling", "(0, 1]").or_none,
+    temp=number("temperature, q proportional to p^(1/temp)", "(0, inf)").or_none,
+)
+def hutter(beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=None, temp=None) -> float:
+    """Expected test error of a memoriser that saw T inputs from q: sum p_i (1 - q_i)^T.
+
+    q is p itself (real); p cut after rank k and renormalised (cut); p cut after the first symbol at which the mass
+    reaches top_p (topp); Zipf with exponent beta2 (narrow) or beta/temp (temp); pi p + (1 - pi) cut_k (mix).  A
+    probability; valid at every T.
+    """
+    given = {"k": k, "beta2": beta2, "pi": pi, "top_p": top_p, "temp": temp}
+    for name, value in given.items():
+        needed = name in NEEDS[kind]
+        require((value is not None) == needed, name, value, "given" if needed else f"left out where kind is {kind!r}")
+    p = zipf(N, beta)
+    if kind == "real":
+        q = p
+    elif kind == "cut":
+        q = _cut(p, k)
+    elif kind == "topp":
+        q = _cut(p, int(np.searchsorted(np.cumsum(p), top_p)) + 1)
+    elif kind == "mix":
+        q = pi * p + (1 - pi) * _cut(p, k)
+    else:
+        q = zipf(N, beta2 if kind == "narrow" else beta / temp)
+    return p @ np.exp(scipy.special.xlog1py(T, -np.minimum(q, 1.0)))
+
+
+@law("ASYM", HUTTER + ", with the constant derived here", beta=EXPONENT, T=SEEN)
+def asym_real(beta, T) -> float:
+    """Test error of a memoriser of T real inputs as T grows: A T^-c, A = Gamma(c) zeta(beta)^(-1/beta)/beta.
+
+    A probability; valid for T >> 1 (to 0.1% at T = 2000).
+    """
+    return asym_narrow.law.formula(beta, beta, T)
+
+
+@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, k=RANK)
+def asym_cut(beta, T, k) -> float:
+    """Test error of a memoriser of T inputs whose law is cut at rank k, as T and k grow.
+
+    tail(k) + (P/beta)(zeta P)^(-1/beta) T^-c GammaUpper(c, T (k + 1/2)^-beta/(zeta P)), with
+    tail(k) = (k + 1/2)^(1-beta)/((beta - 1) zeta) the mass beyond the cut and P = 1 - tail(k).  The law T^-c +
+    k^-(beta-1) is this up to constants.  A probability; valid for T, k >> 1.
+    """
+    zeta, c = scipy.special.zeta(beta), 1 - 1 / beta
+    tail = (k + 0.5) ** (1 - beta) / ((beta - 1) * zeta)
+    P = 1 - tail
+    upper = scipy.special.gamma(c) * scipy.special.gammaincc(c, T * (k + 0.5) ** -beta / (zeta * P))
+    return tail + P / beta * (zeta * P) ** (-1 / beta) * T**-c * upper
+
+
+@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, beta2=number("exponent of the narrowed training law", "(1, inf)"), T=SEEN)  # fmt: skip
+def asym_narrow(beta, beta2, T) -> float:
+    """Test error of a memoriser of T inputs from a Zipf law with exponent beta2, as T grows.
+
+    Gamma(c')/(beta2 zeta(beta)) (T/zeta(beta2))^-c', c' = (beta - 1)/beta2.  A probability; valid for T >> 1.
+    """
+    c = (beta - 1) / beta2
+    return scipy.special.gamma(c) / (beta2 * scipy.special.zeta(beta)) * (T / scipy.special.zeta(beta2)) ** -c
+
+
+@law("ASYM", "derived here; the law g^c T^-c in " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS)
+def gens_resample(beta, T, g, N=200000) -> float:
+    """Test error of memoriser g in a chain in which each reads T draws from the counts of the one before.
+
+    sum p_i exp(-T p_i (1 - q_{g-1})), q' = exp(q - 1) from q_0 = 0; like A (g/2)^c T^-c.  A probability; valid to about
+    0.5% from T = 2000, for g << T.
+    """
+    p = zipf(N, beta)
+    return p @ np.exp(-T * survival(g - 1) * p) if g else 0.0
+
+
+@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS)
+def gens_relabel(beta, T, g, N=200000) -> float:
+    """Test error of memoriser g in a chain in which each reads T fresh draws from p restricted to what is still known.
+
+    s_i' = s_i (1 - exp(-T p_i/m)), m = sum p_i s_i; the error is 1 - m.  A probability; valid to about 1% from T =
+    2000, at a cost linear in g N.
+    """
+    p = zipf(N, beta)
+    lost = np.zeros(N)  # 1 - s_i
+    for _ in range(g):
+        lost += (1 - lost) * np.exp(-T / (1 - p @ lost) * p)
+    return p @ lost
+
+
+@law("EXACT", "de Moivre's mean absolute deviation", beta=EXPONENT, T=whole("visits of the row", 1), N=SYMBOLS)
+def bigram_tv(beta, T, N=200000) -> float:
+    """Expected total variation between a Zipf law of next tokens and its estimate from T visits of the row.
+
+    (1/2) sum_j E|count_j/T - p_j| = sum_j p_j (1 - p_j) P(floor(T p_j) of T - 1).  A probability; like T^-min(c, 1/2).
+    Valid at every T.
+    """
+    p = zipf(N, beta)
+    return (p * (1 - p)) @ binomial(np.minimum(np.floor(T * p), T - 1), T - 1, p)
+
+
+@law(
+    "HEURISTIC",
+    "derived here; the setting of Cabannes et al., arXiv 2310.02984",
+    beta=EXPONENT,
+    d=whole("dimension of the embeddings", 1),
+    N=whole("symbols, inputs and outputs alike", 1, 30000),
+    rho=number("exponent of the stored strengths, q proportional to p^rho", "[0, inf)"),
+)
+def memory_error(beta, d, N, rho=1.0) -> float:
+    """Error of an associative memory W = sum_x q(x) e_x u_x' with random unit vectors in R^d, read out by argmax.
+
+    sum_x p_x [1 - prod_{y != x} Phi(q_x/sqrt(q_y^2/d + 2 |q|^2/d^2))].  A probability; 3 to 8% high at d = 32 .. 512,
+    where its slope in d is not yet the ultimate exponent.  Cost N^2.
+    """
+    p = zipf(N, beta)
+    q = np.arange(1.0, N + 1) ** (-rho * beta)
+    noise = np.sqrt(q**2 / d + 2 * (q @ q) / d**2)
+    kept = np.array([scipy.special.log_ndtr(strength / noise).sum() for strength in q])
+    return -(p @ np.expm1(kept - scipy.special.log_ndtr(q / noise)))

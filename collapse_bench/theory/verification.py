@@ -1,0 +1,103 @@
+"""Synthetic labels that pass a verifier: when selection makes a classifier better than its labeller.
+
+Inputs are x = y mu + z, z ~ N(0, 1) in d dimensions, y = +-1, |mu|^2 = mu2.  A label is wrong with probability p; a
+right one is kept with probability phi, a wrong one with probability psi.  b = (1-p) phi + p psi is the share kept, m =
+((1-p) phi - p psi)/b the mean agreement of what is kept, f = d/(b N).
+"""
+
+from __future__ import annotations
+
+import math
+
+import scipy
+
+from ._law import law, number, require, whole
+
+WRONG = number("probability that a label is wrong", "[0, 1]")
+RIGHT_KEPT = number("probability that a right label is kept", "[0, 1]")
+WRONG_KEPT = number("probability that a wrong label is kept", "[0, 1]")
+SIGNAL = number("squared norm of the class mean", "[0, inf)")
+DIMENSION = whole("input dimension", 1)
+CANDIDATES = whole("labelled rows before selection", 1)
+ANGLE = "[0, 3.141592653589794)"
+
+FENG = "Feng et al., arXiv 2406.07515"
+
+
+def _kept(p: float, phi: float, psi: float, d: int, N: int) -> tuple[float, float]:
+    """(m, f)."""
+    right, wrong = (1 - p) * phi, p * psi
+    require(right + wrong > 0, "phi", phi, "positive, or psi: nothing is kept")
+    return (right - wrong) / (right + wrong), d / ((right + wrong) * N)
+
+
+@law("EXACT", FENG, phi=RIGHT_KEPT, psi=WRONG_KEPT)
+def threshold(phi, psi) -> float:
+    """Share of wrong labels below which selection leads to the perfect classifier as rows grow: phi/(phi + psi).
+
+    Above it the classifier ends inverted, worse than chance; without selection (phi = psi) it is 1/2.  A probability;
+    valid for infinitely many rows.
+    """
+    require(phi + psi > 0, "phi", phi, "positive, or psi: nothing is kept")
+    return phi / (phi + psi)
+
+
+@law(
+    "DE",
+    "derived here; the setting of " + FENG,
+    p=WRONG,
+    phi=RIGHT_KEPT,
+    psi=WRONG_KEPT,
+    mu2=SIGNAL,
+    d=DIMENSION,
+    N=CANDIDATES,
+)
+def acc_average(p, phi, psi, mu2, d, N) -> float:
+    """Accuracy on true labels of the averaging classifier sum y_i x_i (ridge of infinite penalty) on what is kept.
+
+    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% from d >= 80.
+    """
+    m, f = _kept(p, phi, psi, d, N)
+    return scipy.special.ndtr(m * mu2 / math.sqrt(m**2 * mu2 + f))
+
+
+@law("DE", "derived here; the setting of " + FENG, p=WRONG, phi=RIGHT_KEPT, psi=WRONG_KEPT, mu2=SIGNAL, d=DIMENSION,
+     N=whole("labelled rows before selection; more than d/b", 1))  # fmt: skip
+def acc_ols(p, phi, psi, mu2, d, N) -> float:
+    """Accuracy on true labels of least squares on what is kept.
+
+    Phi([m mu2/((1-f) G)]/sqrt(m^2 (mu2+f)/((1-f)^3 G^2) + (1-m^2) f/(1-f))), G = 1 + (mu2+f)/(1-f).  A probability, at
+    most Phi(|mu|); valid for f < 1, within about 2% from d >= 80.
+    """
+    m, f = _kept(p, phi, psi, d, N)
+    require(f < 1, "N", N, f"more than d/b = {f * N:g}")
+    G = 1 + (mu2 + f) / (1 - f)
+    spread = m**2 * (mu2 + f) / ((1 - f) ** 3 * G**2) + (1 - m**2) * f / (1 - f)
+    return scipy.special.ndtr(m * mu2 / ((1 - f) * G) / math.sqrt(spread))
+
+
+@law(
+    "EXACT",
+    "derived here; the setting of " + FENG,
+    tg=number("angle between generator and truth, in radians", ANGLE),
+    tv=number("angle between verifier and truth, in radians", ANGLE),
+    N=whole("labelled rows before selection; None: infinitely many", 1).or_none,
+    d=whole("input dimension; None: infinitely many rows per dimension", 1).or_none,
+)
+def halfspace(tg, tv, N=None, d=None) -> float:
+    """Accuracy of averaging on the labels of a linear generator that a linear verifier agrees with, x ~ N(0, 1).
+
+    Their errors are independent, cos(generator, verifier) = cos tg cos tv =: r.  Averaging learns the bisector of
+    the two, at cos = (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and the accuracy is 1 - angle/pi.  A verifier worse
+    than the generator helps too, if its errors are its own.  Exact for infinitely many rows; with N and d given the
+    cosine shrinks by 1/sqrt(1 + d/(n |v|^2)), n = N (1 - arccos(r)/pi) rows kept and |v|^2 = (1 + r)/(pi (n/N)^2)
+    that of their mean, a deterministic equivalent.
+    """
+    require((N is None) == (d is None), "d", d, "given together with N")
+    r = math.cos(tg) * math.cos(tv)
+    kept = 1 - math.acos(r) / math.pi
+    require(kept > 1e-12, "tv", tv, "other than pi - tg there: generator and verifier never agree")
+    cosine = (math.cos(tg) + math.cos(tv)) / math.sqrt(2 + 2 * r)
+    if N is not None:
+        cosine /= math.sqrt(1 + d * math.pi * kept / (N * (1 + r)))
+    return 1 - math.acos(max(-1.0, min(1.0, cosine))) / math.pi
