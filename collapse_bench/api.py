@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from . import verify
 from .board import Board
 from .board.collect import board_of, frame_of
 from .board.score import calibrate as calibrated
@@ -40,6 +41,7 @@ from .suite import (
     validated,
     with_calibration,
 )
+from .verify import Verdict
 
 
 @dataclass(frozen=True)
@@ -313,6 +315,43 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
 
 def _told(entry: Entry) -> dict[str, Any]:
     return {"task": entry.task, "name": entry.name, "role": entry.role, "id": entry.cell.id, "skip": None}
+
+
+def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
+    """Expected primary loss of a cell for t = 0 .. T by its law, NaN where unknown; NothingMatched where none is known."""
+    cell = registry(plugins).cell(spec)
+    reason = cell.why_not()
+    if reason is not None:
+        raise UsageError(f"{cell.label}: {reason}")
+    curve = registry().predicted(cell)
+    if curve is None:
+        raise NothingMatched(f"no law is known for {cell.label}")
+    return curve
+
+
+def verify_laws(
+    words: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    n_jobs: int = 1,
+    plugins: Sequence[str | Path] = (),
+    on_verdicts: Callable[[list[Verdict], int], None] | None = None,
+) -> list[Verdict]:
+    """Run the engine against every law that plugins claim for it, or those whose name holds one of the words.
+
+    ``on_verdicts`` is told of each group of verdicts as it comes, and of how many claims there are in all.
+    """
+    claims = [c for c in registry(plugins).claims() if not words or any(word in c.law for word in words)]
+    if not claims:
+        known = {claim.law for claim in registry().claims()}
+        raise NothingMatched(f"no claim is made of {' or '.join(words)}{nearest(words[0], known) if words else ''}")
+    found: dict[int, Verdict] = {}
+    place = {id(claim): i for i, claim in enumerate(claims)}
+    for some in verify.run(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
+        found.update({place[id(verdict.claim)]: verdict for verdict in some})
+        if on_verdicts is not None:
+            on_verdicts(some, len(claims))
+    return [found[i] for i in sorted(found)]
 
 
 def device_of(name: str) -> str:

@@ -33,7 +33,12 @@ def collapse_mitigations() -> dict[str, type]:
 
 @hookspec
 def collapse_theory(cell: Any) -> Any:
-    """Expected primary loss of a Cell for t = 0 .. generations, or None where no law is known."""
+    """Expected primary loss of a Cell for t = 0 .. generations (NaN where it is not known), or None: no law is known."""
+
+
+@hookspec
+def collapse_claims() -> list[Any]:
+    """Laws that the engine must obey: a ``Claim`` each, which ``verify-laws`` checks."""
 
 
 @hookspec

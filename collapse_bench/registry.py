@@ -28,6 +28,7 @@ import pluggy
 
 from . import hookspecs
 from .cell import Cell
+from .claims import Claim
 from .errors import PluginError, UsageError
 from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol, allowed, type_hints
 from .spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
@@ -67,6 +68,7 @@ class Registry:
         self.classes: dict[str, dict[str, type[Noun]]] = {kind: {} for kind in KINDS}
         self.owners: dict[tuple[str, str], str] = {}
         self.suites: list[Path] = []
+        self._claims: list[Claim] | None = None
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -163,6 +165,7 @@ class Registry:
         except Exception as problem:
             return self._broken(module.__name__, source, problem)
         plugin = Plugin(module.__name__, source)
+        self._claims = None
         for kind, name, cls in offers:
             if "name" not in cls.__dict__:
                 cls.name = name
@@ -206,6 +209,25 @@ class Registry:
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins if plugin.broken]
+
+    # -- laws ---------------------------------------------------------------------------------------------------
+
+    def claims(self) -> list[Claim]:
+        """Laws that plugins promise of the engine, those of one plugin together; the same objects every time."""
+        if self._claims is None:
+            self._claims = [claim for some in reversed(self.manager.hook.collapse_claims()) for claim in some]
+        return self._claims
+
+    def predicted(self, cell: Cell) -> tuple[float, ...] | None:
+        """Expected primary loss of the cell for t = 0 .. generations, NaN where unknown; None where no law is known."""
+        for told in self.manager.hook.collapse_theory(cell=cell):
+            curve = tuple(float(value) for value in told)
+            if len(curve) != cell.generations + 1:
+                raise PluginError(
+                    f"a law of {cell.data.title()} speaks of {len(curve)} generations; {cell.label} has {cell.generations + 1}"
+                )
+            return curve
+        return None
 
     # -- building -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from .render import markdown, needed, number, terminal
 from .score import Scores, compare
 
 COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
@@ -124,8 +125,12 @@ class Board:
         title = f"{self.suite['name']} v{self.suite['version']}: {self.suite['title']}"
         notes = list(self._notes())
         if form == "markdown":
-            return "\n".join([f"**{title}**", "", _markdown(cells), "", *(f"- {note}" for note in notes)])
-        return _terminal(title, cells, notes, width)
+            return markdown(title, cells, notes)
+        if width is not None:
+            cells, gone = _narrowed(cells, width)
+            if gone:
+                notes.append(f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)")
+        return terminal(title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"])
 
     @property
     def _tracks(self) -> list[str]:
@@ -138,7 +143,7 @@ class Board:
     def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
         if per_task or self.scores is None:
             numeric = frame.select_dtypes("number").columns
-            return frame.assign(**{name: [_number(v) for v in frame[name]] for name in numeric}).astype(str)
+            return frame.assign(**{name: [number(v) for v in frame[name]] for name in numeric}).astype(str)
         out = []
         for row in frame.itertuples(index=False):
             ranked = bool(row.ranked)
@@ -156,12 +161,12 @@ class Board:
                     "fits": str(row.fits),
                     "failed": _percent(row.failed),
                     "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
-                    "real": f"{_number(row.real_unique)} / {_number(row.real_rows)}" if row.real_rows >= 0 else "",
-                    "verifier": _number(row.verifier_calls),
+                    "real": f"{number(row.real_unique)} / {number(row.real_rows)}" if row.real_rows >= 0 else "",
+                    "verifier": number(row.verifier_calls),
                     "real_only": _signed(row.S_real_only),
                     "beats": row.beats_real_only,
-                    "effective": _number(row.effective_real),
-                    "lesson": _number(row.lesson),
+                    "effective": number(row.effective_real),
+                    "lesson": number(row.lesson),
                 }
             )
         return pd.DataFrame(out).rename(columns=HEADINGS)
@@ -205,16 +210,6 @@ class Board:
         yield from self.notes
 
 
-def _number(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if abs(value) < 1e-12:
-        return "0"
-    if abs(value) >= 100 or float(value).is_integer():
-        return f"{value:.0f}"
-    return f"{value:.3g}"
-
-
 def _signed(value: float) -> str:
     return "" if math.isnan(value) else f"{value:+.2f}"
 
@@ -223,21 +218,9 @@ def _percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-def _markdown(cells: pd.DataFrame) -> str:
-    lines = ["| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
-    lines += [
-        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in cells.itertuples(index=False)
-    ]
-    return "\n".join(lines)
-
-
+_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "status")
 #: what a narrow terminal does without, first to go first; a column that says something bad stays
 _DISPENSABLE = ("lesson", "effective", "risk", "failed", "verifier", "fits", "worst", "harmed", "real")
-_GUTTER = 2
-
-
-def _needed(cells: pd.DataFrame) -> int:
-    return sum(max([len(name), *map(len, map(str, cells[name]))]) + _GUTTER for name in cells.columns)
 
 
 def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
@@ -245,7 +228,7 @@ def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]
     gone = []
     for key in _DISPENSABLE:
         name = HEADINGS[key]
-        if _needed(cells) <= width or name not in cells:
+        if needed(cells) <= width or name not in cells:
             continue
         alarming = (key == "risk" and cells[name].str.contains("!").any()) or (
             key == "failed" and set(cells[name]) - {"0 %", ""}
@@ -254,35 +237,3 @@ def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]
             cells = cells.drop(columns=name)
             gone.append(name)
     return cells, gone
-
-
-def _terminal(title: str, cells: pd.DataFrame, notes: list[str], width: int | None) -> str:
-    import io
-
-    from rich.console import Console
-    from rich.table import Table
-
-    if width is not None:
-        cells, gone = _narrowed(cells, width)
-        if gone:
-            notes = [*notes, f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"]
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    for name in cells.columns:
-        text = name in ("entry", "track", "task", "family", "worst family", "beats it", "status")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
-    last = None
-    for row in cells.itertuples(index=False):
-        if last not in (None, row[0]) and cells.columns[0] == HEADINGS["track"]:
-            table.add_row()
-        last = row[0]
-        table.add_row(*map(str, row))
-    out = io.StringIO()
-    tight = Console(
-        file=out, width=max(width or 0, _needed(cells)), force_terminal=False, highlight=False, markup=False
-    )
-    tight.print(table)
-    loose = Console(file=out, width=width or 120, force_terminal=False, highlight=False, markup=False)
-    loose.print()
-    for note in notes:
-        loose.print(f"- {note}")
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))

@@ -390,6 +390,141 @@ def check(names, plugin_files):
         sys.exit(4)
 
 
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def laws(as_json):
+    """List the closed forms: name, standing, and what each says.
+
+    \b
+    Examples:
+      collapse-bench laws
+      collapse-bench law gaussian.w2_mean M=64 k=7
+    """
+    import json
+
+    from .. import theory
+
+    known = theory.laws()
+    if as_json:
+        told = {
+            name: {
+                "status": law.status,
+                "summary": law.summary,
+                "source": law.source,
+                "parameters": list(law.parameters),
+            }
+            for name, law in known.items()
+        }
+        click.echo(json.dumps(told, indent=1))
+        return
+    for name, law in known.items():
+        click.echo(f"{name:<32}{law.status:<11}{law.summary}")
+    click.echo("\n" + "\n".join(f"{word:<11}{meaning}" for word, meaning in theory.STATUS.items()))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
+def law(name, parameters):
+    """Print the value of a closed form; without parameters, its documentation.
+
+    \b
+    Examples:
+      collapse-bench law gaussian.w2_mean
+      collapse-bench law gaussian.w2_mean M=64 k=7 sigma=2.0
+      collapse-bench law tails.hutter beta=1.5 T=1000 kind=cut k=100
+    """
+    from .. import theory
+
+    if not parameters:
+        click.echo(theory.documentation(name))
+        return
+    click.echo(repr(theory.evaluate(name, **dict(map(_typed, parameters)))))
+
+
+def _typed(pair: str) -> tuple[str, Any]:
+    """A parameter as it is typed: a number, true, false, none or a word."""
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{pair!r} is not key=value")
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return key, words[text.lower()]
+    for kind in (int, float):
+        try:
+            return key, kind(text)
+        except ValueError:
+            continue
+    return key, text
+
+
+@click.command()
+@click.argument("spec", type=Spec())
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def predict(spec, plugin_files, as_json):
+    """Print the expected primary loss of a cell by its law, generation by generation.
+
+    \b
+    Example:
+      collapse-bench predict "gaussian | gaussian-fit | replace @ n=100 T=10"
+    """
+    import json
+    import math
+
+    from .. import api
+    from ..registry import registry
+
+    warn_broken(registry(plugin_files))
+    curve = api.predict(spec, plugins=plugin_files)
+    cell = registry().cell(spec)
+    if as_json:
+        told = [None if math.isnan(value) else value for value in curve]
+        click.echo(json.dumps({"cell": cell.label, "metric": cell.data.primary, "predicted": told}, indent=1))
+        return
+    click.echo(f"{'generation':>10}  {cell.data.primary}")
+    for t, value in enumerate(curve):
+        click.echo(f"{t:>10}  {value:.8g}")
+
+
+@click.command("verify-laws")
+@click.argument("words", nargs=-1)
+@click.option("--quick", is_flag=True, help="A tenth of the chains: about a minute on two cores.")
+@click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@click.option(
+    "--format", "form", default="table", show_default=True, type=click.Choice(FORMATS), help="How it is written."
+)
+@PLUGIN
+def verify_laws(words, quick, n_jobs, form, plugin_files):
+    """Run the engine against the closed forms that must hold for it, or those whose name holds one of the words.
+
+    Exit code 4 where one is violated.
+
+    \b
+    Examples:
+      collapse-bench verify-laws --quick -j 2
+      collapse-bench verify-laws gaussian tails
+    """
+    from .. import api
+    from ..board.laws import render_laws
+    from ..executors.jobs import one_thread
+    from ..registry import registry
+    from .progress import bar
+
+    warn_broken(registry(plugin_files))
+    with redirect_stdout(sys.stderr), bar("laws") as moved, one_thread():
+        found = api.verify_laws(
+            words,
+            quick=quick,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            on_verdicts=lambda some, total: moved(len(some), total),
+        )
+    click.echo(render_laws(found, form, width=_width()))
+    if not all(verdict.good for verdict in found):
+        sys.exit(4)
+
+
 @click.group()
 def suite():
     """Work on suite files.

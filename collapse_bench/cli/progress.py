@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -65,3 +67,25 @@ class Reporter:
             print(f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}", file=sys.stderr)
         if self.fail_fast and not outcome.good:
             raise Stopped(f"stopped at {label}: {outcome.reason}")
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """``moved(more, total)`` moves a bar on a terminal, and writes a line now and then elsewhere."""
+    if not sys.stderr.isatty():
+        done = 0
+
+        def moved(more: int, total: int) -> None:
+            nonlocal done
+            before, done = done, done + more
+            if before * 10 // total != done * 10 // total:
+                print(f"{what}: {done} of {total}", file=sys.stderr)
+
+        yield moved
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(what, total=None)
+        yield lambda more, total: shown.update(task, advance=more, total=total)

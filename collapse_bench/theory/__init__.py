@@ -11,6 +11,7 @@ error plus ``lam`` times the squared norm.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from . import discrete, gaussian, kde, regression, strong, tails, verification
@@ -21,6 +22,7 @@ __all__ = [
     "Law",
     "TheoryError",
     "discrete",
+    "documentation",
     "evaluate",
     "gaussian",
     "kde",
@@ -35,6 +37,14 @@ __all__ = [
 def laws() -> dict[str, Law]:
     """Every law by its name, sorted: ``status``, ``source``, ``summary``, ``parameters`` and ``ranges`` stand on each."""
     return dict(sorted(LAWS.items()))
+
+
+def documentation(name: str) -> str:
+    """Setting, units, validity, standing, source and parameters of the law of that name."""
+    if name not in LAWS:
+        raise TheoryError(f"there is no law {name!r}{nearest(name, LAWS)}")
+    formula = LAWS[name].formula
+    return getattr(sys.modules[formula.__module__], formula.__name__).__doc__
 
 
 def evaluate(name: str, /, **parameters: Any) -> float:

@@ -8,10 +8,12 @@ from typing import Literal
 
 import torch
 
+from collapse_bench.claims import Claim, recursion
 from collapse_bench.corpus import Corpus
 from collapse_bench.gaussians import GaussianTeacher
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.theory import gaussian
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Gaussian(DataGenerator):
 
     Loss ``w2``: squared 2-Wasserstein distance between the teacher's Gaussian and the true one, in units of y^2
     (THEORY of the task: Shumailov et al. 2024; for any teacher the distance of Gaussians with its mean and
-    covariance, i.e. the Frechet distance).  Described: log-variance (mean log-eigenvalue), and the mass that the
+    covariance, i.e. the Frechet distance).  Described: log-variance (mean log-eigenvalue), variance (mean eigenvalue), and the mass that the
     teacher puts beyond 2 and 3 true sigma along the true axes, on average over axes (0.0455 and 0.0027 in truth).
     """
 
@@ -89,6 +91,7 @@ class Gaussian(DataGenerator):
         beyond = torch.special.erfc((reach - ends) / math.sqrt(2)).sum(0).mean(-1) / 2
         return {
             "log_variance": log_det / self.d,
+            "variance": factor.pow(2).sum((-2, -1)) / self.d,
             "mean_drift": offset.pow(2).sum(-1),
             "tail_mass_2": beyond[0],
             "tail_mass_3": beyond[1],
@@ -104,6 +107,109 @@ def _nuclear_norm(matrix: torch.Tensor) -> torch.Tensor:
     if thin.any():
         norm[thin] = torch.linalg.svdvals(matrix[thin]).sum(-1)
     return norm
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """W2^2 under replace: exact in one dimension; in more to leading order, where d k / M is small enough for that."""
+    data, ddof = cell.data, getattr(cell.model, "ddof", None)
+    if not isinstance(data, Gaussian) or recursion(cell) != ("gaussian-fit", "replace"):
+        return None
+    if cell.nature:
+        many, growth = [(cell.size(t), 1) for t in range(cell.generations + 1)], 0.0
+    else:
+        many, growth = [(cell.n, t + 1) for t in range(cell.generations + 1)], cell.growth
+    if data.d == 1:
+        return [gaussian.w2_mean(M, k, data.sigma, growth, ddof) if M >= 2 else math.nan for M, k in many]
+    if ddof == 0 or growth:
+        return None
+    small = [data.d < M and data.d * k / M < 0.05 for M, k in many]
+    risk = [
+        gaussian.nd_frechet_leading(data.d, M, k, data.beta) if fine else math.nan
+        for (M, k), fine in zip(many, small, strict=True)
+    ]
+    return [data.sigma**2 * value for value in risk] if any(small) else None
+
+
+def _drawn(teacher, data):
+    """Variance about the true mean of one draw from the model, averaged over axes."""
+    told = data.describe(teacher)
+    return told["variance"] + told["mean_drift"] / data.d
+
+
+def _sd(teacher, data):
+    return teacher.spread()[1][..., 0, 0].abs()
+
+
+def _square(teacher, data):
+    """tr Sigma^2."""
+    factor = teacher.spread()[1]
+    return (factor.mT @ factor).pow(2).sum((-2, -1))
+
+
+@hookimpl
+def collapse_claims():
+    def one(law, k, chains, metric, sigma=1.0, M=20, ddof=1, growth=0.0, sampler="exact-law", **more):
+        given = {"M": M, "k": k, "sigma": sigma, "ddof": ddof, **({"growth": growth} if growth or "w2" in law else {})}
+        spec = (
+            f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} growth={growth}"
+        )
+        return Claim(f"gaussian.{law}", given, f"{spec} T={k - 1}", metric, k - 1, chains, **more)
+
+    def pool(law, t, chains, metric, protocol, M, ddof=0, sigma=1.0, pi=None, sampler="exact-law"):
+        given = {"M": M, "t": t, "sigma": sigma, **({} if pi is None else {"pi": pi})}
+        if "fixed" not in law and "leading" not in law:
+            given["ddof"] = ddof
+        spec = f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | {protocol} @ n={M} T={t - 1}"
+        return Claim(f"gaussian.{law}", given, spec, metric, t - 1, chains)
+
+    def many(law, d, M, k, chains, metric, beta, **more):
+        spec = f"gaussian(d={d}, beta={beta}) | gaussian-fit | replace @ n={M} T={k - 1}"
+        return Claim(f"gaussian.{law}", {"d": d, "M": M, "k": k, "beta": beta}, spec, metric, k - 1, chains, **more)
+
+    return [
+        one("w2_mean", 1, 20000, "w2", sigma=2.0, sampler="explicit"),
+        one("w2_mean", 8, 20000, "w2", sigma=2.0, sampler="explicit"),
+        one("w2_mean", 40, 20000, "w2"),
+        one("w2_mean", 6, 20000, "w2", M=12, ddof=0),
+        one("w2_mean", 12, 20000, "w2", M=6, growth=1.5),
+        one("w2_mean_leading", 8, 20000, "w2", M=400),
+        one("w2_var", 5, 80000, "w2", statistic="variance"),
+        one("w2_var_as_published", 5, 80000, "w2", statistic="variance"),
+        one("w2_var_leading", 5, 80000, "w2", M=400, statistic="variance"),
+        one("sample_var", 8, 20000, "variance of a draw", sigma=2.0, read=_drawn, sampler="explicit"),
+        one("sample_var", 6, 20000, "variance of a draw", M=12, ddof=0, read=_drawn),
+        one("sigma_mean", 8, 20000, "standard deviation", sigma=2.0, read=_sd, sampler="explicit"),
+        one("sigma_mean", 40, 20000, "standard deviation", read=_sd),
+        one("logsigma_mean", 40, 20000, "log_variance", times=2.0),
+        one("logsigma_mean", 6, 20000, "log_variance", M=12, ddof=0, times=2.0),
+        one("logsigma_var", 40, 20000, "log_variance", statistic="variance", times=4.0),
+        many("nd_frechet_leading", 4, 400, 4, 4000, "w2", 1.0),
+        many("nd_logdet", 3, 12, 5, 8000, "log_variance", 1.0, times=1 / 3),
+        many("nd_trS2", 3, 12, 5, 20000, "tr Sigma^2", 1.0, read=_square),
+        pool("acc_v", 12, 8000, "variance", "accumulate", 10, sampler="explicit"),
+        pool("acc_e", 12, 8000, "mean_drift", "accumulate", 10, sampler="explicit"),
+        pool("acc_v", 6, 8000, "variance", "accumulate", 8, ddof=1, sigma=3.0),
+        pool("acc_e", 6, 8000, "mean_drift", "accumulate", 8, ddof=1, sigma=3.0),
+        pool("acc_w2_leading", 10, 8000, "w2", "accumulate", 100),
+        *(
+            pool(law, 8, 8000, metric, "accumulate-subsample", 10, ddof=ddof, sampler="explicit")
+            for ddof in (0, 1)
+            for law, metric in (("accsub_v", "variance"), ("accsub_e", "mean_drift"))
+        ),
+        *(
+            pool(law, 10, 8000, metric, "mix(real=0.25)", 20, ddof=ddof, sigma=2.0, pi=0.25)
+            for ddof in (0, 1)
+            for law, metric in (("mix_v", "variance"), ("mix_e", "mean_drift"))
+        ),
+        *(
+            pool(law, 40, 8000, metric, "mix(real=0.25, fresh=false)", 20, sigma=2.0, pi=0.25)
+            for law, metric in (("mixfixed_v", "variance"), ("mixfixed_e", "mean_drift"))
+        ),
+    ]
 
 
 @hookimpl
