@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ from .board.collect import board_of, frame_of
 from .board.score import calibrate as calibrated
 from .cell import Cell
 from .errors import NothingMatched, UsageError
-from .executors import inline, pool
+from .executors import execute, jobs_of
 from .executors.jobs import Job, Options, Outcome
+from .figures import Scale
 from .nouns import Mitigation
 from .registry import Registry, nearest, registry
+from .reproduce import reproduce as redrawn
 from .runner import MEMORY, Progress
 from .spec import Call, parse_call, parse_mitigations
 from .store import Store, blocks_of, replace_file
@@ -236,21 +238,6 @@ def _absolute(plugins: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(str(Path(path).absolute()) for path in plugins)
 
 
-def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
-    """One job per aligned block of seeds."""
-    for wanted in blocks_of(seeds).values():
-        yield Job(entry.cell, tuple(wanted))
-
-
-def execute(jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None) -> Iterator[Outcome]:
-    """Run jobs in this process, or in a pool where several are wanted or a time limit must be kept."""
-    if n_jobs < 1:
-        raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
-    if jobs and (n_jobs > 1 or options.timeout is not None):
-        return pool.run(jobs, options, n_jobs)
-    return inline.run(jobs, options, progress)
-
-
 def calibrate(
     what: str | Path,
     *,
@@ -352,6 +339,34 @@ def verify_laws(
         if on_verdicts is not None:
             on_verdicts(some, len(claims))
     return [found[i] for i in sorted(found)]
+
+
+def reproduce(
+    name: str,
+    *,
+    scale: Scale = "quick",
+    data: str | Path | None = None,
+    output: str | Path = "figures",
+    n_jobs: int = 1,
+    plugins: Sequence[str | Path] = (),
+    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[pd.DataFrame, list[Path]]:
+    """Redraw a figure of a paper: (its numbers, the files written).  What was run before is reused.
+
+    scale: ``quick`` or ``paper``.  data: a folder of real images, for the figures that use them.
+    """
+    return redrawn(
+        name,
+        registry(plugins),
+        scale=scale,
+        data=None if data is None else Path(data),
+        output=Path(output),
+        n_jobs=n_jobs,
+        plugins=_absolute(plugins),
+        on_plan=on_plan,
+        on_outcome=on_outcome,
+    )
 
 
 def device_of(name: str) -> str:

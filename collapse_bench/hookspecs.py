@@ -42,5 +42,10 @@ def collapse_claims() -> list[Any]:
 
 
 @hookspec
+def collapse_figures() -> dict[str, Any]:
+    """Figures of papers by name: functions ``(scale, data) -> Figure``; data is a folder of real images, or None."""
+
+
+@hookspec
 def collapse_suites() -> list[Any]:
     """Paths of suite files (TOML)."""

@@ -18,7 +18,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +30,7 @@ from . import hookspecs
 from .cell import Cell
 from .claims import Claim
 from .errors import PluginError, UsageError
+from .figures import Figure
 from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol, allowed, type_hints
 from .spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 
@@ -228,6 +229,20 @@ class Registry:
                 )
             return curve
         return None
+
+    # -- figures ------------------------------------------------------------------------------------------------
+
+    @property
+    def figures(self) -> dict[str, Callable[..., Figure]]:
+        """Figures of papers by name, sorted."""
+        found = {name: make for some in self.manager.hook.collapse_figures() for name, make in some.items()}
+        return dict(sorted(found.items()))
+
+    def figure(self, name: str) -> Callable[..., Figure]:
+        """The figure of this name; the nearest known name is offered where there is none."""
+        if name not in self.figures:
+            raise UsageError(f"there is no figure {name!r}{nearest(name, self.figures)}")
+        return self.figures[name]
 
     # -- building -----------------------------------------------------------------------------------------------
 

@@ -525,6 +525,74 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
         sys.exit(4)
 
 
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "as_list", is_flag=True, help="List the figures.")
+@click.option(
+    "--scale",
+    default="quick",
+    show_default=True,
+    type=click.Choice(["quick", "paper"]),
+    help="Minutes, or as published.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=str), help="Folder of real images (idx files), where a figure uses them."
+)
+@click.option(
+    "-o", "--output", default="figures", show_default=True, type=click.Path(path_type=str), help="Folder of the files."
+)
+@click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@PLUGIN
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def reproduce(name, as_list, scale, data, output, n_jobs, plugin_files, quiet):
+    """Redraw a figure of a paper: measured and, dashed, predicted; to PNG, SVG and CSV.
+
+    \b
+    Examples:
+      collapse-bench reproduce --list
+      collapse-bench reproduce pi-squared-over-six -j 2
+      collapse-bench reproduce strong-collapse-images --data mnist --scale paper
+    """
+    import inspect
+
+    from .. import api
+    from ..errors import UsageError
+    from ..registry import registry
+    from .progress import Reporter
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    if as_list:
+        for known, make in reg.figures.items():
+            click.echo(f"{known:<26}{(inspect.getdoc(make) or '').partition(chr(10))[0]}")
+        return
+    if name is None:
+        raise UsageError("name a figure; 'collapse-bench reproduce --list' shows them all")
+    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
+        numbers, files = api.reproduce(
+            name,
+            scale=scale,
+            data=data,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            on_plan=reporter.planned,
+            on_outcome=reporter.ended,
+        )
+    told = numbers[numbers.z.notna()]
+    if len(told):
+        far = told.loc[told.z.abs().idxmax()]
+        click.echo(
+            f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to {told.ratio.max():.3f}, "
+            f"largest |z| {abs(far.z):.1f} ({far['panel']}, {far['curve']}, x = {far.x:g})"
+        )
+    for file in files:
+        click.echo(f"written: {file}")
+    if numbers.measured.isna()[numbers.cell != ""].any():
+        click.echo("some points could not be measured; see the records", err=True)
+        sys.exit(1)
+
+
 @click.group()
 def suite():
     """Work on suite files.

@@ -1,0 +1,67 @@
+"""Draw a figure of a paper: measured points with a band over chains, what the law predicts dashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from ..figures import Figure, Panel
+
+COLUMN = 3.4  # inches: width of a column of a paper, at which every word must be legible
+
+
+def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
+    """Write ``stem``.png and .svg."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    panels = list(figure.panels)
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    with plt.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": figure.title}):
+        fig, axes = plt.subplots(
+            down, across, figsize=(COLUMN * across, 2.9 * down + 0.3), squeeze=False, layout="constrained"
+        )
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            _panel(axis, panel, numbers[numbers.panel == panel.title])
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.remove()
+        fig.suptitle(
+            f"{figure.title}\n{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law", fontsize=8
+        )
+        files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+        for file in files:
+            fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
+        plt.close(fig)
+    return files
+
+
+def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
+    from matplotlib import pyplot as plt
+
+    colours = plt.get_cmap("viridis")
+    curves = [curve.label for curve in panel.curves]
+    for i, label in enumerate(curves):
+        rows = numbers[numbers.curve == label].sort_values("x")
+        colour = colours(0.9 * i / max(1, len(curves) - 1)) if len(curves) > 1 else "black"
+        seen = rows[rows.measured.notna()]
+        if len(seen):
+            few = "o" if len(seen) <= 25 else None
+            axis.plot(seen.x, seen.measured, marker=few, ms=3, lw=1.1, color=colour, label=label)
+            low = seen.low.where(seen.low > 0, seen.measured / 10) if "y" in panel.log else seen.low
+            axis.fill_between(seen.x, low, seen.high, color=colour, alpha=0.2, lw=0)
+        told = rows[rows.predicted.notna()]
+        if len(told):
+            axis.plot(told.x, told.predicted, "--", lw=1.1, color=colour, label=None if len(seen) else label)
+    if "x" in panel.log:
+        axis.set_xscale("log")
+    if "y" in panel.log:
+        axis.set_yscale("log")
+    axis.set_title(panel.title, fontsize=8, loc="left")
+    axis.set_xlabel(panel.x)
+    axis.set_ylabel(panel.y)
+    axis.grid(alpha=0.25, lw=0.5)
+    axis.legend(fontsize=7, frameon=False)
