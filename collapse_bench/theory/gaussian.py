@@ -119,7 +119,7 @@ def w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return 2.5 * sigma**4 * (1 / _sizes(M, k, growth)).sum() ** 2
 
 
-@law("REFUTED", SHUMAILOV + ", as quoted", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law("REFUTED", SHUMAILOV + ", as quoted by an encyclopedia", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
 def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 as published, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)): kept to show that it does not hold.
 
