@@ -274,8 +274,8 @@ def collapse_claims():
                 ((0.6, 1.0, 1.0, 1.0, 160, 1600), beside),  # no selection, beyond the threshold 0.5
             )
         ),
-        walls(0.6, 0.9, 20000, 10, 200),
-        walls(0.5, 1.2, 20000, 10, 200),  # a verifier worse than the source, which it helps
+        walls(0.9, 1.0, 20000, 10, 200),  # a verifier worse than the source, which it helps
+        walls(0.5, 1.2, 20000, 10, 200),  # so much worse that it harms
         *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
         *(
             iterated(

@@ -381,7 +381,7 @@ def verified(rng, p, phi, psi, mu2, d, N, runs):
 
 
 def selftaught(rng, t, p, phi, psi, mu2, d, N, most, runs):
-    mu, accuracy = np.zeros(d), []
+    mu, w, accuracy = np.zeros(d), None, []
     mu[0] = np.sqrt(mu2)
     for _ in range(runs):
         for generation in range(t + 1):
