@@ -61,7 +61,9 @@ def threshold(phi, psi) -> float:
 def acc_average(p, phi, psi, mu2, d, N) -> float:
     """Accuracy on true labels of the averaging classifier sum y_i x_i (ridge of infinite penalty) on what is kept.
 
-    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% from d >= 80.
+    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% where d >= 80 exceeds
+    50 mu2 (1 + mu2).  With fewer dimensions the step at the threshold is softer than this, as the classifier's own noise
+    has a share mu2 (1 + mu2)/d along mu that the equivalent leaves out.
     """
     m, f = _kept(p, phi, psi, d, N)
     return scipy.special.ndtr(m * mu2 / math.sqrt(m**2 * mu2 + f))
@@ -85,7 +87,8 @@ def acc_average_iterated(t, mu2, d, N, p=None, phi=1.0, psi=1.0, most=None) -> f
     Where a teacher stands at cosine r to mu and c = |mu| r, its labels are right with q = Phi(c), and E y x over kept
     rows is (phi q - psi (1-q))/b along mu and (phi + psi) Phi'(c)/b along the teacher, b = phi q + psi (1-q); the next
     cosine is that of this sum plus noise of squared norm d/rows.  phi = psi is no selection.  A probability, at most
-    Phi(|mu|); valid within about 2% from d >= 80.
+    Phi(|mu|); valid within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).  It speaks of the typical chain: where labels
+    are near the threshold, some chains are righted and others inverted.
     """
     size, rows = math.sqrt(mu2), lambda share: min(share * N, most or math.inf)
     m, kept = (1.0, 1.0) if p is None else _selected(1 - p, phi, psi)
@@ -105,7 +108,7 @@ def acc_ols(p, phi, psi, mu2, d, N) -> float:
     """Accuracy on true labels of least squares on what is kept.
 
     Phi([m mu2/((1-f) G)]/sqrt(m^2 (mu2+f)/((1-f)^3 G^2) + (1-m^2) f/(1-f))), G = 1 + (mu2+f)/(1-f).  A probability, at
-    most Phi(|mu|); valid for f < 1, within about 2% from d >= 80.
+    most Phi(|mu|); valid for f < 1, within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).
     """
     m, f = _kept(p, phi, psi, d, N)
     require(f < 1, "N", N, f"more than d/b = {f * N:g}")

@@ -25,7 +25,7 @@ def accuracies(spec, chains):
 
 @pytest.mark.parametrize(("model", "law"), [("averaging", "acc_average"), ("least-squares", "acc_ols")])
 @pytest.mark.parametrize(
-    ("p", "phi", "psi", "mu2", "d", "N"), [(0.4, 0.8, 0.2, 1.5, 80, 500), (0.2, 1.0, 1.0, 0.5, 100, 600)]
+    ("p", "phi", "psi", "mu2", "d", "N"), [(0.4, 0.8, 0.2, 1.0, 100, 500), (0.2, 1.0, 1.0, 0.5, 100, 600)]
 )
 def test_what_was_selected_and_all_of_what_was_selected(model, law, p, phi, psi, mu2, d, N):
     """N candidates of which a random number passes, or so many more that as many are read as pass on average."""
