@@ -40,6 +40,14 @@ LAW = "gaussian.sigma_mean"
 OFFER = "\n\n@hookimpl\ndef collapse_claims():\n    return [%s]\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_registry():
+    """Plugin files of these tests stay unknown to all others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("collapse_bench.registry._REGISTRY", None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """Plugin files by name; each offers claims."""
