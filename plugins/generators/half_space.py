@@ -32,13 +32,12 @@ class HalfSpace(DataGenerator):
     ``inputs=isotropic``: x ~ N(0, I), and the true label is the side on which x lies; the best error is 0.
 
     A label is verified right where it is the true one; with ``verifier`` set, where a linear verifier agrees, whose
-    direction stands at that angle to the truth.  With ``tilt`` set this is a flawed source, for first=half-space(tilt=
-    0.5): it takes everything else from the world that it stands beside, and labels by the side of a direction at that
-    angle to the truth.  The errors of source and verifier are orthogonal, so that they are independent in any dimension.
+    direction stands at that angle to the truth.  With ``tilt`` set this is a flawed source, ``first=half-space(tilt=0.5)``:
+    it takes everything else from the world that it stands beside, and labels by the side of a direction at that angle
+    to the truth.  The errors of source and verifier are orthogonal, so that they are independent in any dimension.
 
     Loss ``error_rate``: probability of a wrong label on a new question.  Exact for a linear teacher; for any other the
-    mean over 2048 questions that stay the same.  Described: the accuracy of a linear teacher, 1 -
-    error_rate, and its cosine to the truth.
+    mean over 2048 questions that stay the same.  Described, of a linear teacher: accuracy, and cosine to the truth.
     """
 
     d: int = param(50, "dimension of a question", ge=3, le=100_000)
