@@ -45,13 +45,20 @@ class KDE(Model):
     def fit(self, corpus: Corpus, rng, before=None) -> KDETeacher:
         rows = fitted(corpus)
         d, size = rows.mean.shape[-1], corpus.mass
-        width = self.h * {
-            "fixed": torch.ones_like(size),
-            "shrinking": size ** (-1 / (d + 4)),
-            "scaled": torch.ones_like(size),
-            "silverman": (4 / ((d + 2) * size)) ** (1 / (d + 4)),
-        }[self.rule]
-        unit = rows.factor if self.rule in ("scaled", "silverman") else torch.eye(d, dtype=torch.float64, device=size.device)
+        width = (
+            self.h
+            * {
+                "fixed": torch.ones_like(size),
+                "shrinking": size ** (-1 / (d + 4)),
+                "scaled": torch.ones_like(size),
+                "silverman": (4 / ((d + 2) * size)) ** (1 / (d + 4)),
+            }[self.rule]
+        )
+        unit = (
+            rows.factor
+            if self.rule in ("scaled", "silverman")
+            else torch.eye(d, dtype=torch.float64, device=size.device)
+        )
         points = corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
         mass = None if corpus.unit else corpus.multiplicity
         return KDETeacher(points, mass, rows.mean, rows.factor, width[..., None, None] * unit)
