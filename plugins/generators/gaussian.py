@@ -30,8 +30,8 @@ class Gaussian(DataGenerator):
     standard deviation along the true axes (on average over axes), squared drift of the mean, and the mass that a
     Gaussian of the teacher's mean and covariance puts beyond 2 and 3 true sigma along the true axes, on average over
     axes (0.0455 and 0.0027 in truth).  On the line, for a teacher with a density, also its integrated squared error
-    ``ise``, in units of 1/y; NaN where kernels are 500 times narrower than the density, or that 200 times wider than
-    the truth.
+    ``ise``, in units of 1/y; NaN where its kernels are 500 times narrower than the density, the density 200 times wider
+    than the truth, or both so narrow that double precision no longer resolves them beside the mean.
     """
 
     d: int = param(1, "dimension", ge=1, le=4096)
@@ -144,7 +144,7 @@ def _overlaps(teacher, mean, sd, gap, sigma):
         fine, rough = step * terms.sum(-1), 2 * step * terms[..., ::2].sum(-1)
         scale = torch.stack([fine[0], fine[1], own.expand_as(step)])
         sharp = ((fine - rough).abs() <= RESOLVED * scale).all(0) & (step < sigma / 2)
-        whole = (fine[0] - 1).abs() < 1e-9
+        whole = (fine[0] - 1).abs() < 1e-6
         done = square.isnan() & sharp & whole
         square, across = torch.where(done, fine[1], square), torch.where(done, fine[2], across)
         reach, intervals = torch.where(sharp & ~whole, 2 * reach, reach), 2 * intervals

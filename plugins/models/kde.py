@@ -61,19 +61,20 @@ class KDE(Model):
         )
         points = corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
         mass = None if corpus.unit else corpus.multiplicity
-        return KDETeacher(points, mass, rows.mean, rows.factor, width[..., None, None] * unit)
+        return KDETeacher(points, mass, rows.mean, rows.factor, width[..., None, None] * unit, self.h > 0)
 
 
 @dataclass(frozen=True, eq=False)
 class KDETeacher(Teacher):
     """points (R, n, d) with mass (R, n), None where one throughout, of this mean (R, d) and factor (R, d, d); kernel
-    (R, d, d) is a factor of the kernel's covariance.  All float64."""
+    (R, d, d) is a factor of the kernel's covariance.  All float64.  ``blurred``: False for the plain bootstrap."""
 
     points: Tensor
     mass: Tensor | None
     mean: Tensor
     factor: Tensor
     kernel: Tensor
+    blurred: bool
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         n, (rows, d) = x.shape[len(rng.batch)], self.points.shape[-2:]
@@ -84,7 +85,7 @@ class KDETeacher(Teacher):
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1)."""
-        if not self.kernel.any():
+        if not self.blurred:
             raise Unfit("a kernel density estimate without bandwidth has no density; choose h > 0")
         batch, (rows, d) = self.points.shape[:-2], self.points.shape[-2:]
         kernel = _solid(self.kernel)
