@@ -20,6 +20,7 @@ from collapse_bench.streams import Stream
 from collapse_bench.theory import gaussian
 
 BUDGET = 1 << 22  # distances in work at a time
+DIRECT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
@@ -44,24 +45,20 @@ class KDE(Model):
 
     def fit(self, corpus: Corpus, rng, before=None) -> KDETeacher:
         rows = fitted(corpus)
-        d, size = rows.mean.shape[-1], corpus.mass
-        width = (
-            self.h
-            * {
-                "fixed": torch.ones_like(size),
-                "shrinking": size ** (-1 / (d + 4)),
-                "scaled": torch.ones_like(size),
-                "silverman": (4 / ((d + 2) * size)) ** (1 / (d + 4)),
-            }[self.rule]
-        )
-        unit = (
-            rows.factor
-            if self.rule in ("scaled", "silverman")
-            else torch.eye(d, dtype=torch.float64, device=size.device)
-        )
+        d = rows.mean.shape[-1]
+        unit = rows.factor
+        if self.rule in ("fixed", "shrinking"):
+            unit = torch.eye(d, dtype=torch.float64, device=rows.mean.device)
+        kernel = (self.h * self.narrowing(corpus.mass, d))[..., None, None] * unit
         points = corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
         mass = None if corpus.unit else corpus.multiplicity
-        return KDETeacher(points, mass, rows.mean, rows.factor, width[..., None, None] * unit, self.h > 0)
+        return KDETeacher(points, mass, rows.mean, rows.factor, kernel, self.h > 0)
+
+    def narrowing(self, M: Tensor, d: int) -> Tensor:
+        """What the rule makes of h at so many rows."""
+        if self.rule == "shrinking":
+            return M ** (-1 / (d + 4))
+        return (4 / ((d + 2) * M)) ** (1 / (d + 4)) if self.rule == "silverman" else torch.ones_like(M)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,23 +84,13 @@ class KDETeacher(Teacher):
         """Log-density of each row, nats, (R, n, 1)."""
         if not self.blurred:
             raise Unfit("a kernel density estimate without bandwidth has no density; choose h > 0")
-        batch, (rows, d) = self.points.shape[:-2], self.points.shape[-2:]
+        rows, d = self.points.shape[-2:]
         kernel = _solid(self.kernel)
         z, points = (_whitened(value.double() - self.mean[..., None, :], kernel) for value in (y, self.points))
-        out = z.new_empty(z.shape[:2])
-        weight = None if self.mass is None else self.mass.log().reshape(-1, 1, rows)
-        high = max(1, min(z.shape[1], BUDGET // rows))
-        wide = max(1, BUDGET // (rows * high))
-        for r in range(0, len(z), wide):
-            for i in range(0, z.shape[1], high):
-                near = torch.cdist(z[r : r + wide, i : i + high], points[r : r + wide]).square_().mul_(-0.5)
-                if weight is not None:
-                    near += weight[r : r + wide]
-                out[r : r + wide, i : i + high] = near.logsumexp(-1)
         total = math.log(rows) if self.mass is None else self.mass.sum(-1).log()
-        log_det = kernel.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        norm = total + log_det + 0.5 * d * math.log(2 * math.pi)
-        return (out.reshape(*batch, -1) - norm[..., None])[..., None]
+        weight = None if self.mass is None else self.mass.log().reshape(-1, 1, rows)
+        norm = total + kernel.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * d * math.log(2 * math.pi)
+        return (_log_sum(z, points, weight).reshape(y.shape[:-1]) - norm[..., None])[..., None]
 
     def expect(self, x: Tensor) -> Tensor:
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
@@ -111,6 +98,22 @@ class KDETeacher(Teacher):
     def spread(self) -> tuple[Tensor, Tensor]:
         """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of the kernel."""
         return self.mean, root_of(torch.cat([self.factor.mT, self.kernel.mT], -2))
+
+
+def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
+    """Log of the sum of weight exp(-|z - point|^2 / 2) over points, for z (B, n, d) and points (B, m, d), (B, n)."""
+    out, m = z.new_empty(z.shape[:2]), points.shape[1]
+    high = max(1, min(z.shape[1], BUDGET // m))
+    wide = max(1, BUDGET // (m * high))
+    for r in range(0, len(z), wide):
+        for i in range(0, z.shape[1], high):
+            # by differences: a product of matrices would lose narrow kernels that are far from the mean
+            gap = torch.cdist(z[r : r + wide, i : i + high], points[r : r + wide], compute_mode=DIRECT)
+            near = gap.square_().mul_(-0.5)
+            if weight is not None:
+                near += weight[r : r + wide]
+            out[r : r + wide, i : i + high] = near.logsumexp(-1)
+    return out
 
 
 def _solid(kernel: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
         gap = torch.minimum(gap, new) if k else new
     centres, belongs = torch.cat(chosen, -2), None
     for _ in range(STEPS):
-        nearest = torch.cdist(rows, centres).argmin(-1)
+        nearest = torch.cdist(rows, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(-1)
         if belongs is not None and torch.equal(nearest, belongs):
             break
         belongs = nearest
