@@ -199,10 +199,6 @@ def _drawn(teacher, data):
     return told["variance"] + told["mean_drift"] / data.d
 
 
-def _sd(teacher, data):
-    return teacher.spread()[1][..., 0, 0].abs()
-
-
 def _square(teacher, data):
     """tr Sigma^2."""
     factor = teacher.spread()[1]
@@ -241,8 +237,8 @@ def collapse_claims():
         one("w2_var_leading", 5, 80000, "w2", M=400, statistic="variance"),
         one("sample_var", 8, 20000, "variance of a draw", sigma=2.0, read=_drawn, sampler="explicit"),
         one("sample_var", 6, 20000, "variance of a draw", M=12, ddof=0, read=_drawn),
-        one("sigma_mean", 8, 20000, "standard deviation", sigma=2.0, read=_sd, sampler="explicit"),
-        one("sigma_mean", 40, 20000, "standard deviation", read=_sd),
+        one("sigma_mean", 8, 20000, "sd", sigma=2.0, sampler="explicit"),
+        one("sigma_mean", 40, 20000, "sd"),
         one("logsigma_mean", 40, 20000, "log_variance", times=2.0),
         one("logsigma_mean", 6, 20000, "log_variance", M=12, ddof=0, times=2.0),
         one("logsigma_var", 40, 20000, "log_variance", statistic="variance", times=4.0),
