@@ -70,6 +70,49 @@ class GaussianTeacher(Teacher):
         return GaussianTeacher(torch.lerp(self.mean, other.mean, w), torch.lerp(self.factor, other.factor, w))
 
 
+def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
+    """Mean and covariance of the rows, the sum of weights counting as the sample size; divided by (size - ddof)."""
+    sums = corpus.moments()
+    size = (sums.weight - ddof).clamp_min(1e-300)[..., None, None]
+    if sums.factor is not None:
+        root = sums.factor
+    else:
+        root = sums.scatter.sqrt() if sums.mean.shape[-1] == 1 else _factor(sums, corpus)
+    # one row alone shows no spread, whatever is divided by
+    return GaussianTeacher(sums.mean, torch.where(sums.weight[..., None, None] > ddof, root / size.sqrt(), 0.0))
+
+
+def _factor(sums: Moments, corpus: Corpus) -> Tensor:
+    """A lower factor of the scatter (R, p, p).  Where it is nearly singular, from the rows themselves by QR.
+
+    Cholesky squares the condition: after some generations the thin directions would be rounding noise.
+    """
+    factor, info = torch.linalg.cholesky_ex(sums.scatter)
+    diagonal = factor.diagonal(dim1=-2, dim2=-1).abs()
+    thin = (info > 0) | (diagonal.amin(-1) < 1e-4 * diagonal.amax(-1))
+    if not thin.any():
+        return factor
+    if not corpus.has_rows:
+        values, vectors = torch.linalg.eigh(sums.scatter)
+        by_eigen = vectors * values.clamp_min(0).sqrt()[..., None, :]
+        return torch.where(thin[..., None, None], by_eigen, factor)
+    weight, rows = corpus.multiplicity[thin], corpus.y.reshape(*corpus.batch, corpus.n, -1)[thin].double()
+    out = factor.clone()
+    out[thin] = root_of(weight.sqrt()[..., None] * (rows - sums.mean[thin][..., None, :]))
+    return out
+
+
+def root_of(rows: Tensor) -> Tensor:
+    """A lower factor (R, d, d) of rows^T rows, for rows (R, m, d), without forming that product."""
+    d = rows.shape[-1]
+    if d == 1:
+        return torch.linalg.vector_norm(rows, dim=-2, keepdim=True)
+    short = d - rows.shape[-2]
+    if short > 0:
+        rows = torch.cat([rows, rows.new_zeros(*rows.shape[:-2], short, d)], -2)
+    return torch.linalg.qr(rows, mode="r").R.mT
+
+
 def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:
     """Bartlett's lower triangular A with A A^T ~ Wishart(I, df), (R, d, d) float64; of rank df where df < d."""
     rows = max(0, min(d, df))

@@ -6,9 +6,10 @@ per cent for a deterministic equivalent, say).  Only the standard errors depend 
 
 from __future__ import annotations
 
+import functools
 import math
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from zlib import crc32
@@ -118,22 +119,22 @@ def verdicts(spec: str, chains: int, claims: Sequence[Claim], registry: Registry
             raise UsageError(f"{spec}, for which {claims[0].law} is claimed: {reason}")
         data, last = nature(cell), max(claim.t for claim in claims)
         for now in generations(cell):
+            told = functools.cache(lambda now=now, data=data: {**data.describe(now.teacher), **now.scores})
             for claim, sample in zip(claims, found, strict=True):
                 if claim.t == now.t:
-                    sample.append(_read(claim, now, data))
+                    sample.append(_read(claim, now.teacher, data, told))
             if now.t == last:
                 break
     for claim, sample in zip(claims, found, strict=True):
         yield _verdict(claim, torch.cat(sample))
 
 
-def _read(claim: Claim, now, data) -> torch.Tensor:
+def _read(claim: Claim, teacher, data, told: Callable[[], dict[str, torch.Tensor]]) -> torch.Tensor:
     if claim.read is not None:
-        return claim.read(now.teacher, data).double()
-    told = {**data.describe(now.teacher), **now.scores}
-    if claim.metric not in told:
-        raise UsageError(f"{claim.law} speaks of {claim.metric}, and {data.title()} tells {', '.join(told)}")
-    return told[claim.metric].double()
+        return claim.read(teacher, data).double()
+    if claim.metric not in told():
+        raise UsageError(f"{claim.law} speaks of {claim.metric}, and {data.title()} tells {', '.join(told())}")
+    return told()[claim.metric].double()
 
 
 def _verdict(claim: Claim, sample: torch.Tensor) -> Verdict:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from collapse_bench.claims import Claim
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Mitigation, param
 
@@ -38,6 +39,52 @@ class GoldenRatio(Mitigation):
         factor = torch.where(real > 0, self.w / share, (1 - self.w) / (1 - share))
         both = (share > 0) & (share < 1)
         return corpus.reweighted(torch.where(both, factor, 1.0))
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Squared error of a mean of known variance: e' = w^2 s^2/n1 + (1 - w)^2 (e + s^2/n2) from the second fit on.
+
+    The first reads n1 + n2 real rows, which are not weighed.
+    """
+    data, model, protocol = cell.data, cell.model, cell.protocol
+    if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[0].fits(cell) is not None:
+        return None
+    if data.title() != "gaussian" or model.title() != "gaussian-fit" or model.sigma != data.sigma:
+        return None
+    if (data.d > 1 and data.beta) or protocol.decode is not None or cell.first_teacher is not None:
+        return None
+    w, curve = cell.mitigations[0].w, []
+    for t in range(cell.generations + 1):
+        n = cell.size(t)
+        n1 = round(protocol.real * n)
+        if t == 0:
+            curve.append(1 / n)
+        elif 0 < n1 < n:
+            curve.append(w**2 / n1 + (1 - w) ** 2 * (curve[-1] + 1 / (n - n1)))
+        else:  # there is nothing to weigh
+            curve.append(1 / n if n1 else curve[-1] + 1 / n)
+    return [data.d * data.sigma**2 * error for error in curve]
+
+
+@hookimpl
+def collapse_claims():
+    def limit(w, n, real, T, s=1.0, chains=8000):
+        n1 = round(real * n)
+        spec = f"gaussian(sigma={s}) | gaussian-fit(sigma={s}) | mix(real={real}) | golden-ratio(w={w}) @ n={n} T={T}"
+        given = {"n1": n1, "n2": n - n1, "w": w, "s": s}
+        return Claim("gaussian.weighted_mean_limit", given, spec, "w2", T, chains)
+
+    return [
+        limit(0.1, 20, 0.5, 60),
+        limit(0.3, 20, 0.5, 25),
+        limit(0.618, 20, 0.5, 12),
+        limit(0.9, 20, 0.5, 8),
+        limit(0.4, 30, 0.2, 20, s=2.0),
+    ]
 
 
 @hookimpl

@@ -12,12 +12,8 @@ import logging
 import math
 from zlib import crc32
 
-import torch
-
 from collapse_bench import cell_of, generations
 from collapse_bench.engine import nature
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.nouns import Model
 
 LARGEST_Z = 4.0
 EQUIVALENT, LEADING = 0.03, 0.05
@@ -80,16 +76,3 @@ def gaussian(teacher, data):
     mean, factor = teacher.spread()
     truth, _ = data.spread()
     return factor[..., 0, 0] ** 2, ((mean - truth) ** 2)[..., 0]
-
-
-@dataclasses.dataclass(frozen=True)
-class MeanOfKnownVariance(Model):
-    """The weighted mean, beside the variance 1 that everyone knows."""
-
-    kinds = ("density",)
-    replicates = "native"
-    reads_sums = True
-
-    def fit(self, corpus, rng, before=None):
-        mean = corpus.moments().mean
-        return GaussianTeacher(mean, torch.ones_like(mean)[..., None])

@@ -11,7 +11,7 @@ import math
 
 import closed_forms as law
 import pytest
-from holding import EQUIVALENT, MeanOfKnownVariance, agrees, follow, gaussian, holds, log
+from holding import EQUIVALENT, agrees, follow, gaussian, holds, log
 
 from collapse_bench.nouns import Protocol
 
@@ -76,8 +76,8 @@ def test_gaussian_risk_grows_by_three_halves_over_n():
 @pytest.mark.parametrize(("w", "published"), [(0.1, 4.316), (0.3, 1.137), (0.5, 0.667), (0.618, 0.618), (0.8, 0.708)])
 def test_weighted_mean_of_fresh_and_synthetic_rows(w, published):
     assert 100 * law.weighted_mean_limit(w, 100, 100) == pytest.approx(published, abs=5e-4)
-    spec = f"gaussian | gaussian-fit | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T={40 if w < 0.2 else 15}"
-    *_, (_, teacher, _, data) = follow(spec, 2500, model=MeanOfKnownVariance())
+    spec = f"gaussian | gaussian-fit(sigma=1) | mix(real=0.5) | golden-ratio(w={w}) @ n=200 T={40 if w < 0.2 else 15}"
+    *_, (_, teacher, _, data) = follow(spec, 2500)
     name = f"n E (m - mu)^2, 100 fresh and 100 synthetic rows, w={w}"
     holds(name, 100 * gaussian(teacher, data)[1], 100 * law.weighted_mean_limit(w, 100, 100), sees=0.15)
 

@@ -9,7 +9,7 @@ import closed_forms as law
 import numpy as np
 import pytest
 import torch
-from holding import LEADING, MeanOfKnownVariance, follow, gaussian, holds, holds_variance, z_of
+from holding import LEADING, follow, gaussian, holds, holds_variance, z_of
 
 from collapse_bench import cell_of, generations
 from collapse_bench.nouns import Protocol
@@ -244,8 +244,8 @@ def test_mix_forms_agree():
     ("w", "n", "real"), [(0.1, 40, 0.5), (0.3, 40, 0.5), (0.618, 40, 0.5), (0.8, 40, 0.5), (0.4, 30, 0.2)]
 )
 def test_golden_ratio_of_a_known_variance(w, n, real):
-    spec = f"gaussian | gaussian-fit | mix(real={real}) | golden-ratio(w={w}) @ n={n} T=60"
-    *_, (_, teacher, _, data) = follow(spec, 10000, model=MeanOfKnownVariance())
+    spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | golden-ratio(w={w}) @ n={n} T=60"
+    *_, (_, teacher, _, data) = follow(spec, 10000)
     expected = law.weighted_mean_limit(w, round(real * n), n - round(real * n))
     holds(f"golden-ratio, variance known: E e, n={n} real={real} w={w}", gaussian(teacher, data)[1], expected)
 

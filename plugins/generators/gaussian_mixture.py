@@ -1,0 +1,151 @@
+"""A majority and a minority: the density whose smallest part is the first to be forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from collapse_bench.claims import Claim
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixtures import MixtureTeacher
+from collapse_bench.nouns import DataGenerator, param
+
+EXAM = 256  # rows of each component that a density is judged on
+ANSWERS = 1000  # answers by which a teacher's shares of the components are estimated
+
+
+@dataclass(frozen=True)
+class GaussianMixture(DataGenerator):
+    """Normal components N(c_j, sigma^2 I) in a row, ``separation`` sigma between neighbours; answers (R, n, d).
+
+    The last one is the minority, of weight ``minority``; the others share the rest.  Per seed the row has a random
+    direction, and its middle a random place N(0, sigma^2 I); ``truth_is=fixed`` puts it on the first axis, around 0.
+
+    With q the teacher's density and p the true one, E_j max(0, 1 - q/p) is the share of component j that the teacher
+    fails to give, in [0, 1]: weighed by the components' weights it adds up to the total variation.  Losses, from 256
+    fixed rows per component: ``balanced_error`` (primary), where all components weigh alike, so that a lost minority
+    costs as much as a lost majority; ``total_variation``, ``minority_error``, ``majority_error`` (of the other
+    components).  From 1000 answers, each counted for the nearest centre: ``minority_lost``, the share of the minority's
+    mass that is gone.
+
+    Described, from those answers: ``minority_share``, ``components_left``, ``heterozygosity`` 1 - sum of squared shares
+    and ``missing_mass``, the true weight of components that are no longer answered.  Where components are far apart
+    these follow the Wright-Fisher laws of symbols; the answers are one more draw, so that the heterozygosity shows
+    1 - 1/1000 of the teacher's own.
+    """
+
+    components: int = param(2, "number of components", ge=2, le=1000)
+    minority: float = param(0.1, "weight of the last component", gt=0, le=0.5)
+    separation: float = param(6.0, "distance of neighbouring centres, in sigma", ge=0)
+    d: int = param(2, "dimension", ge=1, le=4096)
+    sigma: float = param(1.0, "standard deviation of each component along every axis", gt=0)
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "direction and place per seed, or on the first axis around 0")
+
+    kind = "density"
+    family = "gaussian"
+    primary = "balanced_error"
+
+    def drawn(self, rng, nature=None):
+        along = torch.eye(self.d, dtype=torch.float64, device=rng.device)[0].expand(*rng.batch, self.d)
+        middle = torch.zeros_like(along)
+        if self.truth_is == "drawn":
+            along = rng.at("direction").normal(self.d).double()
+            along = along / torch.linalg.vector_norm(along, dim=-1, keepdim=True)
+            middle = self.sigma * rng.at("place").normal(self.d).double()
+        places = torch.arange(self.components, dtype=torch.float64, device=rng.device) - (self.components - 1) / 2
+        centres = middle[..., None, :] + self.separation * self.sigma * places[:, None] * along[..., None, :]
+        weight = torch.full_like(places, (1 - self.minority) / (self.components - 1))
+        weight[-1] = self.minority
+        axes = self.sigma * torch.eye(self.d, dtype=torch.float64, device=rng.device)
+        factor = axes.expand(*centres.shape, self.d)
+        teacher = MixtureTeacher(weight.expand(centres.shape[:-1]), centres, factor)
+        return self.holding(teacher=teacher, exam=rng.at("exam"))
+
+    def ask(self, n, rng):
+        return torch.empty(*rng.batch, n, 0, device=rng.device)
+
+    def answer(self, x, rng):
+        return self.truth.teacher.answer(x, rng)
+
+    def logp(self, x, y):
+        return self.truth.teacher.logp(x, y)
+
+    def expect(self, x):
+        return self.truth.teacher.expect(x)
+
+    def spread(self):
+        return self.truth.teacher.spread()
+
+    def judge(self, teacher, rng):
+        weight, error = self.truth.teacher.weight, self._error(teacher, rng.at("rows"))
+        return {
+            "balanced_error": error.mean(-1),
+            "total_variation": (weight * error).sum(-1),
+            "minority_error": error[..., -1],
+            "majority_error": (weight * error)[..., :-1].sum(-1) / (1 - self.minority),
+            "minority_lost": (1 - self._shares(teacher)[..., -1] / self.minority).clamp_min(0),
+        }
+
+    def describe(self, teacher):
+        shares = self._shares(teacher)
+        return {
+            "minority_share": shares[..., -1],
+            "components_left": (shares > 0).double().sum(-1),
+            "heterozygosity": 1 - shares.pow(2).sum(-1),
+            "missing_mass": (self.truth.teacher.weight * (shares == 0)).sum(-1),
+        }
+
+    def _error(self, teacher, rng):
+        """E max(0, 1 - q/p) over each component, (R, K)."""
+        centres = self.truth.teacher.mean
+        z = rng.normal(self.components * EXAM, self.d).double().reshape(*centres.shape[:-1], EXAM, self.d)
+        y = (centres[..., None, :] + self.sigma * z).flatten(-3, -2)
+        x = y.new_empty(*y.shape[:-1], 0)
+        ratio = (teacher.logp(x, y) - self.logp(x, y))[..., 0].exp()
+        return (1 - ratio).clamp_min(0).reshape(*centres.shape[:-1], EXAM).mean(-1)
+
+    def _shares(self, teacher):
+        """Share of the teacher's answers that are nearest to each centre, (R, K)."""
+        centres, rng = self.truth.teacher.mean, self.truth.exam.at("answers")
+        answers = teacher.answer(self.ask(ANSWERS, rng), rng)
+        nearest = torch.cdist(answers.double(), centres).argmin(-1)
+        counts = torch.zeros(centres.shape[:-1], dtype=torch.float64, device=centres.device)
+        return counts.scatter_add_(-1, nearest, torch.ones_like(nearest, dtype=torch.float64)) / ANSWERS
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_claims():
+    def split(law, metric, model, M=10, k=5, protocol="replace", components=2, minority=0.2, chains=2000, **more):
+        """Far apart, components are symbols: a Zipf law of exponent 2 where the minority weighs a fifth of two."""
+        beta = {(2, 0.2): 2.0, (4, 0.25): 0.0}[components, minority]
+        spec = (
+            f"gaussian-mixture(components={components}, minority={minority}, separation=20) | {model} | {protocol} "
+            f"@ n={M} T={k - 1}"
+        )
+        given = {"K": components, "beta": beta, "M": M, "k": k}
+        return Claim(f"discrete.{law}", given, spec, metric, k - 1, chains, **more)
+
+    seen = 1 - 1 / ANSWERS  # the heterozygosity that is left in as many answers
+    return [
+        split(law, metric, model, times=times)
+        for model in ("kde(rule=fixed, h=0.2)", "mixture-fit")
+        for law, metric, times in (
+            ("heterozygosity", "heterozygosity", seen),
+            ("support", "components_left", 1.0),
+            ("missing_mass", "missing_mass", 1.0),
+        )
+    ] + [
+        split("heterozygosity", "heterozygosity", "mixture-fit(components=4)", 15, 4, "replace", 4, 0.25, times=seen),
+        split("support", "components_left", "mixture-fit(components=4)", 15, 4, "replace", 4, 0.25),
+        split("H_accumulate", "heterozygosity", "mixture-fit", 5, 6, "accumulate", times=seen),
+    ]
+
+
+@hookimpl
+def collapse_generators():
+    return {"gaussian-mixture": GaussianMixture}

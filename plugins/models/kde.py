@@ -1,0 +1,193 @@
+"""Kernel density estimation: what is learnt are the rows themselves, blurred."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.claims import Claim, fits, recursion
+from collapse_bench.corpus import Corpus
+from collapse_bench.errors import Unfit
+from collapse_bench.gaussians import fitted, root_of
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixtures import drawn_by
+from collapse_bench.nouns import Model, Teacher, param
+from collapse_bench.streams import Stream
+from collapse_bench.theory import gaussian
+
+BUDGET = 1 << 22  # distances in work at a time
+DIRECT = "donot_use_mm_for_euclid_dist"
+
+
+@dataclass(frozen=True)
+class KDE(Model):
+    """Gaussian kernels on the M rows (M the sum of weights); sampling is a bootstrap of the rows plus N(0, H).
+
+    The kernel's covariance H is ``h``^2 times
+
+    - ``fixed``: the identity, h in units of the data;
+    - ``shrinking``: the identity times M^(-2/(d+4)), the rate of the best bandwidth;
+    - ``scaled``: the covariance of the rows (over M);
+    - ``silverman``: that covariance times (4/((d + 2) M))^(2/(d+4)), best for a Gaussian truth (Silverman 1986).
+
+    h = 0 is the plain bootstrap, which has no density.
+    """
+
+    rule: Literal["fixed", "shrinking", "scaled", "silverman"] = param("silverman", "what h multiplies")
+    h: float = param(1.0, "bandwidth, in the unit that the rule gives", ge=0)
+
+    kinds = ("density",)
+    replicates = "native"
+
+    def fit(self, corpus: Corpus, rng, before=None) -> KDETeacher:
+        rows = fitted(corpus)
+        d = rows.mean.shape[-1]
+        unit = rows.factor
+        if self.rule in ("fixed", "shrinking"):
+            unit = torch.eye(d, dtype=torch.float64, device=rows.mean.device)
+        kernel = (self.h * self.narrowing(corpus.mass, d))[..., None, None] * unit
+        points = corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
+        mass = None if corpus.unit else corpus.multiplicity
+        return KDETeacher(points, mass, rows.mean, rows.factor, kernel, self.h > 0)
+
+    def narrowing(self, M: Tensor, d: int) -> Tensor:
+        """What the rule makes of h at so many rows."""
+        if self.rule == "shrinking":
+            return M ** (-1 / (d + 4))
+        return (4 / ((d + 2) * M)) ** (1 / (d + 4)) if self.rule == "silverman" else torch.ones_like(M)
+
+
+@dataclass(frozen=True, eq=False)
+class KDETeacher(Teacher):
+    """points (R, n, d) with mass (R, n), None where one throughout, of this mean (R, d) and factor (R, d, d); kernel
+    (R, d, d) is a factor of the kernel's covariance.  All float64.  ``blurred``: False for the plain bootstrap."""
+
+    points: Tensor
+    mass: Tensor | None
+    mean: Tensor
+    factor: Tensor
+    kernel: Tensor
+    blurred: bool
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        n, (rows, d) = x.shape[len(rng.batch)], self.points.shape[-2:]
+        u = rng.at("row").uniform(n)
+        which = (u * rows).long().clamp_max(rows - 1) if self.mass is None else drawn_by(self.mass, u)
+        blur = rng.at("blur").normal(n, d).double() @ self.kernel.mT
+        return blur.add_(self.points.gather(-2, which[..., None].expand(*which.shape, d)))
+
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-density of each row, nats, (R, n, 1)."""
+        if not self.blurred:
+            raise Unfit("a kernel density estimate without bandwidth has no density; choose h > 0")
+        rows, d = self.points.shape[-2:]
+        kernel = _solid(self.kernel)
+        z, points = (_whitened(value.double() - self.mean[..., None, :], kernel) for value in (y, self.points))
+        total = math.log(rows) if self.mass is None else self.mass.sum(-1).log()
+        weight = None if self.mass is None else self.mass.log().reshape(-1, 1, rows)
+        norm = total + kernel.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * d * math.log(2 * math.pi)
+        return (_log_sum(z, points, weight).reshape(y.shape[:-1]) - norm[..., None])[..., None]
+
+    def expect(self, x: Tensor) -> Tensor:
+        return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of the kernel."""
+        return self.mean, root_of(torch.cat([self.factor.mT, self.kernel.mT], -2))
+
+
+def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
+    """Log of the sum of weight exp(-|z - point|^2 / 2) over points, for z (B, n, d) and points (B, m, d), (B, n)."""
+    out, m = z.new_empty(z.shape[:2]), points.shape[1]
+    high = max(1, min(z.shape[1], BUDGET // m))
+    wide = max(1, BUDGET // (m * high))
+    for r in range(0, len(z), wide):
+        for i in range(0, z.shape[1], high):
+            # by differences: a product of matrices would lose narrow kernels that are far from the mean
+            gap = torch.cdist(z[r : r + wide, i : i + high], points[r : r + wide], compute_mode=DIRECT)
+            near = gap.square_().mul_(-0.5)
+            if weight is not None:
+                near += weight[r : r + wide]
+            out[r : r + wide, i : i + high] = near.logsumexp(-1)
+    return out
+
+
+def _solid(kernel: Tensor) -> Tensor:
+    """The lower factor, at least 1e-12 of its largest direction thick: rows on a plane still have a density."""
+    lower = kernel.tril()
+    diagonal = lower.diagonal(dim1=-2, dim2=-1).abs()
+    least = (1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-150)
+    # a column may change its sign, which the covariance does not see
+    signs = torch.where(lower.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
+    lower = lower * signs[..., None, :]
+    lower.diagonal(dim1=-2, dim2=-1).copy_(torch.maximum(diagonal, least))
+    return lower
+
+
+def _whitened(rows: Tensor, kernel: Tensor) -> Tensor:
+    """Rows (R, n, d) in units of the kernel, replicates flattened, (B, n, d)."""
+    z = rows / kernel if rows.shape[-1] == 1 else torch.linalg.solve_triangular(kernel, rows.mT, upper=False).mT
+    return z.reshape(-1, *z.shape[-2:])
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """W2^2 of the first fit to a Gaussian on the line, where the bandwidth is a multiple of the spread of the rows.
+
+    s sqrt(1 + b^2) is then all of the estimate's spread, and s is that of a normal sample.  What follows has no closed
+    form; under nature every fit is a first one.
+    """
+    data, model = cell.data, cell.model
+    if recursion(cell) != ("kde", "replace") or data.title() != "gaussian" or data.d > 1:
+        return None
+    if model.h and model.rule not in ("scaled", "silverman"):
+        return None
+    return [_first(model, data.sigma, M[0]) if len(M) == 1 and M[0] > 1 else math.nan for M in fits(cell)]
+
+
+def _first(model: KDE, sigma: float, M: int) -> float:
+    wider = 1 + (model.h * (_silverman(M) if model.rule == "silverman" else 1)) ** 2
+    return sigma**2 * (1 / M + wider * (1 - 1 / M) - 2 * wider**0.5 * gaussian.sigma_mean(M, 1, ddof=0) + 1)
+
+
+def _silverman(M: int) -> float:
+    """Silverman's bandwidth in standard deviations, one dimension: 1.06 M^-1/5."""
+    return (4 / (3 * M)) ** 0.2
+
+
+@hookimpl
+def collapse_claims():
+    def one(law, M, h, k, metric="variance", rule="fixed", sigma=1.0, protocol="replace", chains=8000, **more):
+        """``h`` as the spec has it; a law of scaled bandwidths speaks of b standard deviations instead."""
+        b = h * _silverman(M) if rule == "silverman" else h
+        steps = {"t" if protocol == "accumulate" else "k": k}
+        given = {"M": M, "h" if rule == "fixed" else "b": b, **steps, "sigma": sigma}
+        spec = f"gaussian(sigma={sigma}) | kde(rule={rule}, h={h}) | {protocol} @ n={M} T={k - 1}"
+        if metric == "variance":  # the laws speak of the rows, the metric of a draw from the estimate
+            more |= {"plus": h**2} if rule == "fixed" else {"times": 1 + b**2}
+        return Claim(f"kde.{law}", given, spec, metric, k - 1, chains, **more)
+
+    return [
+        one("var", 20, 0.3, 10),
+        one("var", 8, 0.0, 6, sigma=2.0),
+        one("var", 10, 0.5, 40, sigma=2.0),
+        one("var_scaled", 20, 0.2, 8, rule="scaled"),
+        one("var_scaled", 20, 1.0, 6, rule="silverman", sigma=2.0),
+        one("mise", 20, 0.4, 1, "ise", chains=2000),
+        one("mise", 20, 0.4, 6, "ise", chains=2000),
+        one("mise", 12, 0.5, 10, "ise", sigma=2.0, chains=2000),
+        one("acc_var", 10, 0.5, 12, protocol="accumulate", chains=4000),
+        one("acc_var", 25, 0.3, 6, sigma=2.0, protocol="accumulate", chains=4000),
+    ]
+
+
+@hookimpl
+def collapse_models():
+    return {"kde": KDE}
