@@ -48,11 +48,12 @@ class GaussianTeacher(Teacher):
         return Corpus.of_sums(Moments(weight, mean, root * root if d == 1 else gram(root.mT), root))
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-density of each row, nats, (R, n, 1)."""
+        """Log-density of each row, nats, (R, n, 1); -inf where the model has lost a dimension and gives no density."""
         d, factor = self.mean.shape[-1], self._read_factor
-        z = torch.linalg.solve(factor[..., None, :, :], (y - self.mean[..., None, :])[..., None])[..., 0]
+        z, info = torch.linalg.solve_ex(factor[..., None, :, :], (y - self.mean[..., None, :])[..., None])
         log_det = torch.linalg.slogdet(factor).logabsdet[..., None]
-        return (-0.5 * (z**2).sum(-1) - log_det - 0.5 * d * math.log(2 * math.pi))[..., None]
+        logp = -0.5 * (z**2).sum((-2, -1)) - log_det - 0.5 * d * math.log(2 * math.pi)
+        return torch.where(info == 0, logp, -torch.inf)[..., None]
 
     def expect(self, x: Tensor) -> Tensor:
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
