@@ -13,7 +13,7 @@ import pandas as pd
 
 from . import verify
 from .board import Board
-from .board.collect import board_of, frame_of
+from .board.collect import board_of, frame_of, laws_of
 from .board.score import calibrate as calibrated
 from .cell import Cell
 from .errors import NothingMatched, UsageError
@@ -69,11 +69,12 @@ class Results:
         return board_of(Store(self.output), saved_run(self.output, self.suite), focus)
 
     def draw(self, path: str | Path) -> Path:
-        """Loss against generation for every task and entry, to a PNG, SVG or PDF file."""
+        """Loss against generation for every task and entry, dashed what a law predicts, to a PNG, SVG or PDF file."""
         from .board.curves import draw_curves
 
         told = saved_run(self.output, self.suite)
-        return draw_curves(self.frame(), {task: about["primary"] for task, about in told["tasks"].items()}, path)
+        primary = {task: about["primary"] for task, about in told["tasks"].items()}
+        return draw_curves(self.frame(), primary, path, laws_of(Store(self.output), told))
 
 
 def results(output: str | Path, suite: str | None = None) -> Results:

@@ -6,6 +6,7 @@ Nothing that a plugin does ends the run of the others: what happened becomes the
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 import resource
 import time
@@ -25,6 +26,7 @@ from .engine import Generation, generations, nature
 from .errors import Unfit
 from .ledger import SUBSTANCES, Ledger
 from .nouns import DataGenerator
+from .registry import registry
 from .store import Record, Store
 from .streams import Stream
 
@@ -193,7 +195,26 @@ def _facts(
         "status": statuses,
         "reason": reasons,
         "ledger": amounts,
+        "theory": {"predicted": predicted(cell)},
     }
+
+
+def predicted(cell: Cell) -> list[float | None] | None:
+    """Expected primary loss by generation, None where it is not known; None where the cell has no law."""
+    curve = _predicted(cell)
+    return curve and [None if math.isnan(value) else value for value in curve]
+
+
+_LAWS: dict[str, tuple[float, ...] | None] = {}
+
+
+def _predicted(cell: Cell) -> tuple[float, ...] | None:
+    if cell.id not in _LAWS:
+        try:
+            _LAWS[cell.id] = registry().predicted(cell)
+        except Exception:  # a law that breaks costs the comparison, and 'predict' and 'check' tell why
+            _LAWS[cell.id] = None
+    return _LAWS[cell.id]
 
 
 def _per_chain(amount: Any, chains: int) -> list[int]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,18 @@ class Record:
         rows = np.argsort(columns[0], kind="stable")
         return Record(*(column[rows] for column in columns), facts, self.runs + newer.runs)
 
+    def compared(self) -> Record:
+        """The record with its law beside what was measured: by generation the predicted primary loss, the mean over chains
+        that are done, the ratio and the z-score; None where one is not known."""
+        told = self.facts["theory"]["predicted"]
+        if told is None:
+            return self
+        done = [seed for seed, status in self.status.items() if status == "done"]
+        mine = (self.metric == self.facts["primary"]) & np.isin(self.seed, done)
+        against = [_against(law, self.value[mine & (self.generation == t)]) for t, law in enumerate(told)]
+        columns = {name: [row[name] for row in against] for name in ("measured", "ratio", "z")}
+        return replace(self, facts={**self.facts, "theory": {"predicted": told, **columns}})
+
     def packed(self) -> bytes:
         """The record as a parquet file."""
         metric = pa.array(self.metric, pa.string()).dictionary_encode()
@@ -210,6 +223,7 @@ class Store:
         older = self.read_or_none(cell.id, record.seeds[0])
         if older is not None and older.facts.get("sources") == record.facts.get("sources"):
             record = older.merged(record)  # chains of an edited plugin file are not put beside those of the old one
+        record = record.compared()
         path = self.block_path(cell.id, block)
         path.parent.mkdir(parents=True, exist_ok=True)
         about = path.parent / "cell.json"
@@ -264,6 +278,16 @@ class Store:
             with suppress(ValueError):
                 if int(first) <= seeds[-1] and seeds[0] <= int(last):
                     path.unlink(missing_ok=True)
+
+
+def _against(law: float | None, sample: np.ndarray) -> dict[str, float | None]:
+    """Measured mean, its ratio to the law, and z by the standard error over chains."""
+    sample = sample[np.isfinite(sample)]
+    if law is None or not len(sample):
+        return dict.fromkeys(("measured", "ratio", "z"))
+    mean = float(sample.mean())
+    error = float(sample.std(ddof=1)) / math.sqrt(len(sample)) if len(sample) > 1 else 0.0
+    return {"measured": mean, "ratio": mean / law if law else None, "z": (mean - law) / error if error else None}
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -56,6 +56,18 @@ def _records(store: Store, entry: Mapping[str, Any], seeds: list[int], notes: li
     return found
 
 
+def laws_of(store: Store, told: Mapping[str, Any]) -> dict[str, list[float]]:
+    """task -> expected primary loss of `none` by generation, NaN where unknown; tasks without a law are left out."""
+    found = {}
+    for entry in told["entries"]:
+        if entry["name"] == "none":
+            for record in _records(store, entry, told["seeds"], [])[:1]:
+                law = record.facts["theory"]["predicted"]
+                if law is not None:
+                    found[entry["task"]] = [math.nan if value is None else value for value in law]
+    return found
+
+
 def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) -> Board:
     """The leaderboard of a run, from its manifest and its records; it needs no plugin."""
     tasks, notes = told["tasks"], []

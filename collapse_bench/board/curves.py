@@ -9,8 +9,11 @@ import pandas as pd
 from ..errors import NothingMatched, UsageError
 
 
-def draw_curves(frame: pd.DataFrame, primary: dict[str, str], path: str | Path) -> Path:
-    """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss."""
+def draw_curves(
+    frame: pd.DataFrame, primary: dict[str, str], path: str | Path, laws: dict[str, list[float]] | None = None
+) -> Path:
+    """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss, ``laws`` what is
+    expected of `none` by generation, which is drawn dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -36,11 +39,15 @@ def draw_curves(frame: pd.DataFrame, primary: dict[str, str], path: str | Path) 
         piece = frame[frame.task == task]
         for entry, rows in piece.groupby("entry", sort=False):
             stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
-            style = "--" if entry == "nature" else "-"
+            style = ":" if entry == "nature" else "-"
             axis.plot(stats.index, stats["mean"], style, color=colours[entry], label=entry, lw=1.4)
             low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
             axis.fill_between(
                 stats.index, low.clip(lower=stats["mean"] / 10), high, color=colours[entry], alpha=0.15, lw=0
+            )
+        if task in (laws or {}):
+            axis.plot(
+                range(len(laws[task])), laws[task], "--", color="tab:red", label="none, by its law", lw=1.4, zorder=9
             )
         if (piece.value > 0).all():
             axis.set_yscale("log")

@@ -396,9 +396,8 @@ def laws(as_json):
     """List the closed forms: name, standing, and what each says.
 
     \b
-    Examples:
-      collapse-bench laws
-      collapse-bench law gaussian.w2_mean M=64 k=7
+    Example:
+      collapse-bench laws --json
     """
     import json
 

@@ -143,12 +143,15 @@ class Law:
     def _value(self, given: dict[str, Any]) -> float:
         try:
             admitted = {name: self.ranges[name].admit(name, value) for name, value in given.items()}
-            with np.errstate(over="ignore", under="ignore"):  # beyond the floats is inf, below them 0
-                return float(self.formula(**admitted))
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # beyond the floats is inf, below them 0
+                value = float(self.formula(**admitted))
         except TheoryError as error:
             raise TheoryError(f"{self.name}: {error}") from None
         except OverflowError:
-            raise TheoryError(f"{self.name}: the value is beyond the range of a float") from None
+            value = math.nan
+        if math.isnan(value):
+            raise TheoryError(f"{self.name}: the value, or what leads to it, is beyond the range of a float")
+        return value
 
 
 LAWS: dict[str, Law] = {}

@@ -67,24 +67,36 @@ class Mixture:
         return t, A, self.algebra.inverse(A + s * self.algebra.one(A))
 
     def settle(self, s: float, e: np.ndarray) -> np.ndarray:
-        """The fixed point e at given s, from a guess: Newton in ln e, plain iteration where that overshoots.
+        """The fixed point e at given s, from a guess: Newton's method in ln e, shortened until it improves.
 
-        The map is monotone and grows slower than its argument, hence the fixed point is unique and plain iteration
-        finds it from anywhere; only slowly where lam is small.
+        The map is monotone and grows slower than its argument: the fixed point is unique and the Jacobian never
+        singular, so that some step always improves.  Plain iteration creeps where n is near d and lam small.
         """
-        best = np.inf
-        for _ in range(500):
-            t, _, Q = self.at(e, s)
-            image = np.array([self.algebra.trace(self.algebra.mul(S, Q)) for S in self.S]) / self.n
-            off = np.log(image / e)
+        off, slope = self._step(s, e)
+        for _ in range(200):
             worst = np.abs(off).max()
-            if worst < 1e-14 or (worst >= best and worst < 1e-11):
-                return image
-            slope = self._coupling(Q) * (self.p * t**2 * e) / (self.n * image[:, None])
+            if worst < 1e-14:
+                break
             newton = np.linalg.solve(np.eye(2) - slope, off)
-            careful = worst >= best or np.abs(newton).max() > 3
-            e, best = (image, np.inf) if careful else (e * np.exp(newton), worst)
-        raise ArithmeticError(f"the fixed point did not settle at s = {s}")
+            newton *= min(1.0, 5 / np.abs(newton).max())
+            for _ in range(20):
+                trial = e * np.exp(newton)
+                off, slope = self._step(s, trial)
+                if np.abs(off).max() < worst:
+                    break
+                newton = newton / 2
+            else:  # no digit is left to be gained
+                break
+            e = trial
+        if worst > 1e-10:
+            raise ArithmeticError(f"the fixed point did not settle at s = {s}, off by {worst:.1e}")
+        return e
+
+    def _step(self, s: float, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far ln e is from its image, (2,), and the slope of the image's logarithm in ln e, (2, 2)."""
+        t, _, Q = self.at(e, s)
+        image = np.array([self.algebra.trace(self.algebra.mul(S, Q)) for S in self.S]) / self.n
+        return np.log(image / e), self._coupling(Q) * (self.p * t**2 * e) / (self.n * image[:, None])
 
     def _coupling(self, Q) -> np.ndarray:
         """tr S_k Q S_j Q, (2, 2)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 
@@ -15,5 +17,5 @@ def survival(k: int) -> float:
     """1 - q_k: probability that a line of Poisson(1) copies is alive after k steps, q' = exp(q - 1); about 2/k."""
     alive = 1.0
     for _ in range(k):
-        alive = -np.expm1(-alive)
-    return float(alive)
+        alive = -math.expm1(-alive)
+    return alive

@@ -70,7 +70,7 @@ def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 between the truth N(mu, sigma^2) and model k, over runs of the replace recursion.
 
     A linear recursion of the moments of D = (m - mu)/sigma and x = s/sigma - 1; W2^2 = sigma^2 (D^2 + x^2).  In units
-    of sigma^4; valid for all M and k, at a cost linear in k.
+    of sigma^4; valid for all k, to six digits up to M = 10^9, at a cost linear in k.
 
     The published leading order, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)), contradicts simulation: at
     k = 1 the simulated variance is 1.65 to 1.70 times it, at k = 5 1.33 to 1.35 times, while this law agrees within
@@ -119,7 +119,7 @@ def w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return 2.5 * sigma**4 * (1 / _sizes(M, k, growth)).sum() ** 2
 
 
-@law("REFUTED", SHUMAILOV + ", as quoted", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law("REFUTED", SHUMAILOV + ", as quoted by an encyclopedia", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
 def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 as published, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)): kept to show that it does not hold.
 
@@ -398,6 +398,7 @@ def weighted_mean_limit(n1, n2, w, s=1.0) -> float:
     """Stationary squared error of a mean that gives weight w to n1 fresh real rows and 1 - w to n2 synthetic ones.
 
     s^2 [w^2/n1 + (1-w)^2/n2]/(1 - (1-w)^2), the variance being known; least, for n1 = n2, at w = 0.618, the reciprocal
-    of the golden ratio.  Infinite at w = 0, where the mean walks for ever.  In units of s^2.
+    of the golden ratio.  Infinite at w = 0, where the mean walks for ever.  In units of s^2; valid
+    for all sizes.
     """
     return s**2 * (w**2 / n1 + (1 - w) ** 2 / n2) / (w * (2 - w)) if w else math.inf

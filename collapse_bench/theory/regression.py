@@ -36,7 +36,7 @@ def _enough(T: int, d: int, name: str = "T") -> None:
 def ols_replace(d, T, k, s=1.0) -> float:
     """Excess risk after k rounds of least squares on fresh inputs, labelled by the round before: s^2 k d/(T - d - 1).
 
-    Whatever the spectrum.  Valid for T > d + 1, below which the mean is infinite.
+    Whatever the spectrum.  In units of the squared label; valid for T > d + 1, below which the mean is infinite.
     """
     _enough(T, d)
     return s**2 * k * d / (T - d - 1)
@@ -55,7 +55,7 @@ def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
     """Excess risk after k rounds of least squares on all rows so far, T new ones each round.
 
     Fresh inputs: s^2 sum_i d/(i (i T - d - 1)).  The same inputs each round: s^2 d/(T - d - 1) sum_i 1/i^2, at most
-    pi^2/6 times one round.  Whatever the spectrum.  Valid for T > d + 1.
+    pi^2/6 times one round.  Whatever the spectrum.  In units of the squared label; valid for T > d + 1.
     """
     _enough(T, d)
     if same_x:
@@ -69,7 +69,7 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
     """Stationary excess risk of least squares with pi T fresh real rows in every round, the rest relabelled.
 
     s^2 u/(1 - (1-pi)^2 - pi (1-pi) u), u = d/(T - d - 1); infinite where the denominator is not positive, as at pi = 0.
-    Valid to leading order in d/T.
+    In units of the squared label; valid to leading order in d/T.
     """
     _enough(T, d)
     u = d / (T - d - 1)
@@ -81,8 +81,8 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
 def ols_mix_fixedreal(d, T, pi, s=1.0) -> float:
     """Stationary excess risk of least squares with the same pi T real rows in every round, the rest relabelled.
 
-    s^2 d [1/(pi T - d - 1) + (1-pi)/(pi (2-pi)(T - d - 1))]: no better than the real rows alone.  Valid to leading
-    order in d/T, for pi T > d + 1.
+    s^2 d [1/(pi T - d - 1) + (1-pi)/(pi (2-pi)(T - d - 1))]: no better than the real rows alone.  In units
+    of the squared label; valid to leading order in d/T, for pi T > d + 1.
     """
     require(pi * T > d + 1, "pi", pi, f"more than (d + 1)/T = {(d + 1) / T:g}")
     return s**2 * d * (1 / (pi * T - d - 1) + (1 - pi) / (pi * (2 - pi) * (T - d - 1)))
@@ -95,7 +95,8 @@ def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
 
     E w_k is r^k w along an axis of eigenvalue l, r = l/(l + kappa); its second moment about that follows
     X' = r^2 X + C [kappa^2 sum E w^2 l D^2 + s^2] l D^2, D = 1/(l + kappa), C = (1 + u)/n.  Without noise and ridge
-    and with n < d the signal is forgotten like (n/d)^k.  Valid within about 3% from n, d >= 80; cost linear in k d.
+    and with n < d the signal is forgotten like (n/d)^k.  In units of the squared label; valid within about 3% from
+    n, d >= 80; cost linear in k d.
     """
     S = power_law(d, beta)
     gamma = signal(S, src, r2)
@@ -128,7 +129,8 @@ def ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=
     """Excess risk of a ridge fit to T rows labelled by the end of a chain of g least-squares fits to T0 rows each.
 
     Plain ridge, B = kappa^2 (1+u) sum g_i l_i/(l_i+kappa)^2 and V = s^2 u, plus what the chain costs:
-    g s0^2/(T0 - d - 1) [df_2 + u kappa^2 sum 1/(l_i+kappa)^2].  Valid within about 3% from T, d >= 80, for T0 > d + 1.
+    g s0^2/(T0 - d - 1) [df_2 + u kappa^2 sum 1/(l_i+kappa)^2].  In units of the squared label; valid within about
+    3% from T, d >= 80, for T0 > d + 1.
     """
     S = power_law(d, beta)
     kappa = effective_ridge(S, T, lam)

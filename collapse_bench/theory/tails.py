@@ -166,8 +166,9 @@ def bigram_tv(beta, T, N=200000) -> float:
 def memory_error(beta, d, N, rho=1.0) -> float:
     """Error of an associative memory W = sum_x q(x) e_x u_x' with random unit vectors in R^d, read out by argmax.
 
-    sum_x p_x [1 - prod_{y != x} Phi(q_x/sqrt(q_y^2/d + 2 |q|^2/d^2))].  A probability; 3 to 8% high at d = 32 .. 512,
-    where its slope in d is not yet the ultimate exponent.  Cost N^2.
+    sum_x p_x [1 - prod_{y != x} Phi(q_x/sqrt(q_y^2/d + 2 |q|^2/d^2))].  A probability, on the high side since
+    competitors share the noise of the right score: by 4 to 8% at d = 256 .. 512 (beta = 1.5, N = 500 .. 1000), by 12 to
+    30% at d = 40 .. 128.  Do not read an exponent off it: its slope in d is not yet the ultimate one there.  Cost N^2.
     """
     p = zipf(N, beta)
     q = np.arange(1.0, N + 1) ** (-rho * beta)

@@ -88,10 +88,10 @@ def halfspace(tg, tv, N=None, d=None) -> float:
     """Accuracy of averaging on the labels of a linear generator that a linear verifier agrees with, x ~ N(0, 1).
 
     Their errors are independent, cos(generator, verifier) = cos tg cos tv =: r.  Averaging learns the bisector of
-    the two, at cos = (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and the accuracy is 1 - angle/pi.  A verifier worse
-    than the generator helps too, if its errors are its own.  Exact for infinitely many rows; with N and d given the
+    the two, at cos = (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and the accuracy is 1 - angle/pi.  A verifier
+    somewhat worse than the generator helps too, since its errors are its own.  Exact for infinitely many rows; with N and d given the
     cosine shrinks by 1/sqrt(1 + d/(n |v|^2)), n = N (1 - arccos(r)/pi) rows kept and |v|^2 = (1 + r)/(pi (n/N)^2)
-    that of their mean, a deterministic equivalent.
+    that of their mean, a deterministic equivalent.  A probability.
     """
     require((N is None) == (d is None), "d", d, "given together with N")
     r = math.cos(tg) * math.cos(tv)

@@ -1,0 +1,147 @@
+"""The public list of laws: names, parameters and defaults, and what each docstring has to tell."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from settings_of_laws import SETTINGS
+
+from collapse_bench import theory
+
+PUBLIC = """
+discrete.H_accumulate(K, beta, M, k)
+discrete.fixation_time(p, M)
+discrete.heterozygosity(K, beta, M, k)
+discrete.kl_accumulate(K, beta, M, k)
+discrete.kl_replace(K, beta, M, k)
+discrete.l2_drift(K, beta, M, k)
+discrete.l2_mix_limit(K, beta, M, pi)
+discrete.missing_mass(K, beta, M, k)
+discrete.support(K, beta, M, k)
+discrete.support_branching(K, beta, M, k)
+discrete.survive_count(c, k, M=None)
+gaussian.acc_e(M, t, sigma=1.0, ddof=0)
+gaussian.acc_limit_v(M, sigma=1.0)
+gaussian.acc_v(M, t, sigma=1.0, ddof=0)
+gaussian.acc_w2_leading(M, t, sigma=1.0)
+gaussian.accsub_e(M, t, sigma=1.0, ddof=0)
+gaussian.accsub_v(M, t, sigma=1.0, ddof=0)
+gaussian.logsigma_mean(M, k, sigma=1.0, ddof=1)
+gaussian.logsigma_var(M, k, sigma=1.0, ddof=1)
+gaussian.mix_e(M, pi, t, sigma=1.0, ddof=0)
+gaussian.mix_v(M, pi, t, sigma=1.0, ddof=0)
+gaussian.mixfixed_e(M, pi, t, sigma=1.0)
+gaussian.mixfixed_v(M, pi, t, sigma=1.0)
+gaussian.nd_frechet_leading(d, M, k, beta=0.0)
+gaussian.nd_logdet(d, M, k, beta=0.0)
+gaussian.nd_trS2(d, M, k, beta=0.0)
+gaussian.sample_var(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.sigma_mean(M, k, sigma=1.0, ddof=1)
+gaussian.w2_mean(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.w2_mean_leading(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.w2_var(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1)
+gaussian.weighted_mean_limit(n1, n2, w, s=1.0)
+kde.acc_var(M, h, t, sigma=1.0)
+kde.mise(M, h, k, sigma=1.0)
+kde.var(M, h, k, sigma=1.0)
+kde.var_scaled(M, b, k, sigma=1.0)
+regression.ols_accumulate(d, T, k, s=1.0, same_x=False)
+regression.ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=0.5)
+regression.ols_mix_fixedreal(d, T, pi, s=1.0)
+regression.ols_mix_fresh(d, T, pi, s=1.0)
+regression.ols_replace(d, T, k, s=1.0)
+regression.opt_ridge_exponent(beta, r, b)
+regression.ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5)
+strong.iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0)
+strong.iter_mix(d, n, p2, t, c2=1.0, s=1.0)
+strong.mixture(d, n, lam, p2, beta1=0.0, beta2=None, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0, a1=1.0, a2=1.0, m=None)
+strong.mixture_equal(d, n, lam, p2, beta1=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0)
+strong.noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7)
+tails.asym_cut(beta, T, k)
+tails.asym_narrow(beta, beta2, T)
+tails.asym_real(beta, T)
+tails.bigram_tv(beta, T, N=200000)
+tails.gens_relabel(beta, T, g, N=200000)
+tails.gens_resample(beta, T, g, N=200000)
+tails.hutter(beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=None, temp=None)
+tails.memory_error(beta, d, N, rho=1.0)
+verification.acc_average(p, phi, psi, mu2, d, N)
+verification.acc_ols(p, phi, psi, mu2, d, N)
+verification.halfspace(tg, tv, N=None, d=None)
+verification.threshold(phi, psi)
+"""
+LIST = dict(line.split("(", 1) for line in PUBLIC.split("\n") if line)
+LAWS = sorted(theory.laws())
+UNITS = (
+    "in units of",
+    "in squared",
+    "in one over",
+    "in nats",
+    "in fits",
+    "in symbols",
+    "a probability",
+    "without unit",
+)
+
+
+def written(function) -> str:
+    """The signature as in the list."""
+    parameters = inspect.signature(function).parameters.values()
+    shown = (p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+    return ", ".join(shown).replace("'", '"') + ")"
+
+
+def test_the_list_is_complete():
+    assert sorted(LIST) == LAWS == sorted(SETTINGS)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_parameters_and_defaults_are_those_of_the_list(name):
+    module, _, function = name.partition(".")
+    found = getattr(getattr(theory, module), function)
+    assert written(found) == LIST[name]
+    assert found.law is theory.laws()[name]
+    assert found(**SETTINGS[name]) == theory.evaluate(name, **SETTINGS[name])
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_docstring_tells_what_standing_source_units_and_ranges(name):
+    module, _, function = name.partition(".")
+    text, law = inspect.getdoc(getattr(getattr(theory, module), function)), theory.laws()[name]
+    assert text.splitlines()[0] == law.summary
+    assert law.summary.endswith((".", ":"))
+    assert 20 <= len(law.summary) <= 120
+    assert "  " not in law.summary
+    assert f"Status: {theory.STATUS[law.status]}." in text
+    assert f"Source: {law.source}." in text
+    told = " ".join(text.lower().split())
+    assert any(unit in told for unit in UNITS)
+    assert any(word in told for word in ("valid", "exact for", "contradicts", "heuristic"))
+    for parameter, allowed in law.ranges.items():
+        assert f"    {parameter}: {allowed.meaning}; {allowed}" in text
+
+
+@pytest.mark.parametrize("name", ["gaussian.w2_var", "gaussian.w2_var_as_published"])
+def test_the_refuted_variance_is_told_with_numbers(name):
+    text = theory.laws()[name].formula.__doc__
+    assert "1.65 to 1.70" in text
+    assert "1.33 to 1.35" in text
+    assert "contradicts" in text.lower()
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_value_is_one_finite_float(name):
+    value = theory.evaluate(name, **SETTINGS[name])
+    assert type(value) is float
+    assert abs(value) < float("inf")
+
+
+def test_the_theory_needs_no_tensors():
+    script = "import collapse_bench.theory, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"torch", "pandas", "sklearn", "scipy.stats", "scipy.sparse"} & set(done.stdout.split())
