@@ -103,7 +103,10 @@ def test_every_option_has_words():
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.help, (path, option.name)
-                assert option.envvar.startswith("COLLAPSE_BENCH_" + "_".join(path).upper().replace("-", "_")), (path, option.name)
+                assert option.envvar.startswith("COLLAPSE_BENCH_" + "_".join(path).upper().replace("-", "_")), (
+                    path,
+                    option.name,
+                )
 
 
 # -- the conformance kit --------------------------------------------------------------------------------------------

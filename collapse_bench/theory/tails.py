@@ -134,10 +134,10 @@ def gens_relabel(beta, T, g, N=200000) -> float:
 
 @law("EXACT", "derived here; the setting of " + TAILS, beta=EXPONENT, T=INPUTS, g=GENERATIONS, N=SYMBOLS)
 def gens_mislabel(beta, T, g, N=200000) -> float:
-    """Test error of memoriser g in a chain in which each reads T fresh draws from p, wrongly labelled where the one before
-    is wrong: 1 - sum p_i (1 - (1 - p_i)^T)^g.
+    """Test error of memoriser g in a chain in which each reads T fresh draws from p, with the labels of the one before.
 
-    A probability; valid at every T.
+    1 - sum p_i (1 - (1 - p_i)^T)^g: a pupil is wrong where it has not read, and where its teacher was wrong.  A
+    probability; valid at every T.
     """
     p = zipf(N, beta)
     known = -np.expm1(scipy.special.xlog1py(T, -np.minimum(p, 1.0)))

@@ -133,19 +133,20 @@ def collapse_claims():
         one("gens_mislabel", 4, 400, 1.2, 10**6, 10_000, sampler="exact-law", T=10**6, g=5),
         one("gens_relabel", 9, 200, 1.5, 3000, 20_000, protocol="verify-filter(oversample=1.5)", T=3000, g=10),
         one("gens_relabel", 4, 200, 1.3, 3000, 10_000, protocol="verify-filter(oversample=2)", T=3000, g=5),
-        one("memory_error", 0, 60, 1.5, 10**9, 400, "associative-memory(d=64)", sampler="exact-law", d=64),
-        one("memory_error", 0, 60, 1.5, 10**9, 400, "associative-memory(d=128)", sampler="exact-law", d=128),
-        one(
-            "memory_error",
-            0,
-            60,
-            2.0,
-            10**9,
-            400,
-            "associative-memory(d=64, rho=0.5)",
-            sampler="exact-law",
-            d=64,
-            rho=0.5,
+        *(
+            one(
+                "memory_error",
+                0,
+                60,
+                beta,
+                10**9,
+                500,
+                f"associative-memory(d={d}, rho={rho})",
+                sampler="exact-law",
+                d=d,
+                rho=rho,
+            )
+            for beta, d, rho in ((1.5, 512, 1.0), (2.0, 256, 0.5), (2.0, 512, 0.25))
         ),
     ]
 
