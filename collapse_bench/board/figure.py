@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 
@@ -29,9 +31,9 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
             _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
-        fig.suptitle(
-            f"{figure.title}\n{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law", fontsize=8
-        )
+        said = f"{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law"
+        lines = [fill(text, 62 * across) for text in (figure.title, said)]
+        fig.suptitle("\n".join(lines), fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:
             fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
@@ -58,6 +60,7 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
             axis.plot(told.x, told.predicted, "--", lw=1.1, color=colour, label=None if len(seen) else label)
     if "x" in panel.log:
         axis.set_xscale("log")
+        _few_decades(axis.xaxis)
     if "y" in panel.log:
         axis.set_yscale("log")
     axis.set_title(panel.title, fontsize=8, loc="left")
@@ -65,3 +68,11 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
     axis.set_ylabel(panel.y)
     axis.grid(alpha=0.25, lw=0.5)
     axis.legend(fontsize=7, frameon=False)
+
+
+def _few_decades(axis) -> None:
+    """Where a logarithmic axis has less than a decade and a half, 2 and 5 are written too, and as plain numbers."""
+    low, high = axis.get_view_interval()
+    if high < 30 * low:
+        for formatter in (axis.set_major_formatter, axis.set_minor_formatter):
+            formatter(lambda v, _: f"{v:g}" if round(v / 10 ** math.floor(math.log10(v) + 1e-9)) in (1, 2, 5) else "")

@@ -31,7 +31,7 @@ class Zipf(DataGenerator):
     sum (p_hat - p)^2 of the Wright-Fisher laws.
     """
 
-    beta: float = param(1.5, "exponent of the law", gt=0, le=8)
+    beta: float = param(1.5, "exponent of the law; 0: all symbols alike", ge=0, le=8)
     K: int = param(1000, "number of symbols", ge=2, le=10_000_000)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
     sampler: Literal["explicit", "exact-law"] = param("explicit", "one symbol per row, or the law of the counts")
