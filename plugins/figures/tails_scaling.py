@@ -41,7 +41,9 @@ def tails_scaling(scale, data=None):
                 "test error (probability)",
                 [
                     Curve("real data", memoriser()),
-                    Curve("its power law", [Point(T, None, predicted=tails.asym_real(beta, T)) for T in sizes]),
+                    Curve(
+                        "without end of symbols", [Point(T, None, predicted=tails.asym_real(beta, T)) for T in sizes]
+                    ),
                     Curve("cut at rank 1000", memoriser(f"beta={beta}, read=top-k(k=1000)", kind="cut", k=1000)),
                     Curve("cut at rank 100", memoriser(f"beta={beta}, read=top-k(k=100)", kind="cut", k=100)),
                     Curve("narrowed to exponent 2", memoriser("beta=2", kind="narrow", beta2=2.0)),

@@ -128,7 +128,7 @@ def collapse_claims():
 
     return [
         one("hutter", 0, 2000, 1.5, 1000, 5000, T=1000),
-        one("hutter", 0, 200, 1.3, 10**8, 100_000, sampler="exact-law", T=10**8),
+        one("hutter", 0, 100, 2.0, 10**8, 30_000, sampler="exact-law", T=10**8),
         one("gens_mislabel", 9, 1000, 1.5, 500, 2000, T=500, g=10),
         one("gens_mislabel", 4, 400, 1.2, 10**6, 10_000, sampler="exact-law", T=10**6, g=5),
         one("gens_relabel", 9, 200, 1.5, 3000, 20_000, protocol="verify-filter(oversample=1.5)", T=3000, g=10),
@@ -140,13 +140,13 @@ def collapse_claims():
                 60,
                 beta,
                 10**9,
-                500,
+                300,
                 f"associative-memory(d={d}, rho={rho})",
                 sampler="exact-law",
                 d=d,
                 rho=rho,
             )
-            for beta, d, rho in ((1.5, 512, 1.0), (2.0, 256, 0.5), (2.0, 512, 0.25))
+            for beta, d, rho in ((1.5, 256, 1.0), (2.0, 256, 0.5), (2.0, 256, 0.25))
         ),
     ]
 
