@@ -32,7 +32,7 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
         said = f"{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law"
-        lines = [fill(text, 52 * across) for text in (figure.title, said)]
+        lines = [fill(text, 56 * across) for text in (figure.title, said)]
         fig.suptitle("\n".join(lines), fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:

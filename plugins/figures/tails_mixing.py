@@ -10,7 +10,7 @@ from collapse_bench.theory import tails
 def tails_mixing(scale, data=None):
     """Error of a memoriser that reads a share pi of real inputs among cut ones (Dohmatob et al. 2024, "grokking")."""
     beta, k = 1.5, 100
-    K, last, chains = (200_000, 15, 8) if scale == "quick" else (1_000_000, 19, 32)
+    K, last, chains = (200_000, 15, 8) if scale == "quick" else (1_000_000, 17, 16)
     world = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler=exact-law) | counts | replace"
 
     def share(pi):

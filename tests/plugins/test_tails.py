@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from collapse_bench import Corpus, Stream, Unfit, UsageError, cell_of, generations
+from collapse_bench.cell import written
 from collapse_bench.decoding import Decoding
 from collapse_bench.plugins.models.memory import Memory
 from collapse_bench.plugins.models.softmax_regression import SoftmaxRegression, minimiser
+from collapse_bench.registry import registry
 from collapse_bench.tables import ContextTeacher, RecallTeacher, recalled
 
 TABLE = torch.tensor([[0.0, 0.5, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0]]).double()
@@ -132,3 +134,22 @@ def test_a_known_question_may_be_forgotten_and_never_learnt_again():
         right = now.teacher.said != 50
         assert known is None or not (right & ~known).any()
         known = right
+
+
+@pytest.mark.parametrize(
+    "name", ["tails-scaling", "tails-generations", "tails-mixing", "tails-capacity", "discrete-survival"]
+)
+def test_figures_ask_for_cells_that_go_together_and_numbers_that_these_tell(name):
+    figure = registry().figure(name)("quick", None)
+    points = [point for panel in figure.panels for curve in panel.curves for point in curve.points]
+    told = {}
+    for spec in {point.spec for point in points if point.spec}:
+        cell = cell_of(spec, seeds=[0])
+        assert cell.why_not() is None
+        assert max(point.t for point in points if point.spec == spec) <= cell.generations
+        world = written(cell.data).name
+        if world not in told:
+            data = cell.data.drawn(Stream(0))
+            told[world] = {**data.judge(data, Stream(1)), **data.describe(data)}
+    assert {point.metric for point in points if point.spec} <= set().union(*told.values())
+    assert sum(point.predicted is not None for point in points) > 10
