@@ -41,7 +41,8 @@ def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | N
     if form == "csv":
         return frame.to_csv(index=False).rstrip("\n")
     if form == "json":
-        return json.dumps(json.loads(frame.to_json(orient="records")), indent=1)
+        rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")  # JSON knows no NaN
+        return json.dumps(rows, indent=1)
     cells = pd.DataFrame(
         {
             "law": frame.law,

@@ -416,8 +416,9 @@ def laws(as_json):
         }
         click.echo(json.dumps(told, indent=1))
         return
+    width = 2 + max(map(len, known))
     for name, law in known.items():
-        click.echo(f"{name:<32}{law.status:<11}{law.summary}")
+        click.echo(f"{name:<{width}}{law.status:<11}{law.summary}")
     click.echo("\n" + "\n".join(f"{word:<11}{meaning}" for word, meaning in theory.STATUS.items()))
 
 

@@ -11,7 +11,7 @@ import math
 
 import scipy
 
-from ._law import law, number, require, whole
+from ._law import STEPS, law, number, require, whole
 
 WRONG = number("probability that a label is wrong", "[0, 1]")
 RIGHT_KEPT = number("probability that a right label is kept", "[0, 1]")
@@ -24,11 +24,17 @@ ANGLE = "[0, 3.141592653589794)"
 FENG = "Feng et al., arXiv 2406.07515"
 
 
+def _selected(q: float, phi: float, psi: float) -> tuple[float, float]:
+    """(m, b) of labels that are right with probability q."""
+    right, wrong = q * phi, (1 - q) * psi
+    require(right + wrong > 0, "phi", phi, "positive, or psi: nothing is kept")
+    return (right - wrong) / (right + wrong), right + wrong
+
+
 def _kept(p: float, phi: float, psi: float, d: int, N: int) -> tuple[float, float]:
     """(m, f)."""
-    right, wrong = (1 - p) * phi, p * psi
-    require(right + wrong > 0, "phi", phi, "positive, or psi: nothing is kept")
-    return (right - wrong) / (right + wrong), d / ((right + wrong) * N)
+    m, b = _selected(1 - p, phi, psi)
+    return m, d / (b * N)
 
 
 @law("EXACT", FENG, phi=RIGHT_KEPT, psi=WRONG_KEPT)
@@ -55,10 +61,45 @@ def threshold(phi, psi) -> float:
 def acc_average(p, phi, psi, mu2, d, N) -> float:
     """Accuracy on true labels of the averaging classifier sum y_i x_i (ridge of infinite penalty) on what is kept.
 
-    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% from d >= 80.
+    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% where d >= 80 exceeds
+    50 mu2 (1 + mu2).  With fewer dimensions the step at the threshold is softer than this, as the classifier's own noise
+    has a share mu2 (1 + mu2)/d along mu that the equivalent leaves out.
     """
     m, f = _kept(p, phi, psi, d, N)
     return scipy.special.ndtr(m * mu2 / math.sqrt(m**2 * mu2 + f))
+
+
+@law(
+    "DE",
+    "derived here; the setting of " + FENG,
+    t=whole("generation", 0, STEPS),
+    mu2=SIGNAL,
+    d=DIMENSION,
+    N=CANDIDATES,
+    p=number("probability that a label of generation 0 is wrong; None: it reads true labels, unselected", "[0, 1]").or_none,
+    phi=RIGHT_KEPT,
+    psi=WRONG_KEPT,
+    most=whole("rows read of those kept, at most; None: all of them", 1).or_none,
+)  # fmt: skip
+def acc_average_iterated(t, mu2, d, N, p=None, phi=1.0, psi=1.0, most=None) -> float:
+    """Accuracy on true labels of averaging classifiers, each taught by the selected labels of the one before.
+
+    Where a teacher stands at cosine r to mu and c = |mu| r, its labels are right with q = Phi(c), and E y x over kept
+    rows is (phi q - psi (1-q))/b along mu and (phi + psi) Phi'(c)/b along the teacher, b = phi q + psi (1-q); the next
+    cosine is that of this sum plus noise of squared norm d/rows.  phi = psi is no selection.  A probability, at most
+    Phi(|mu|); valid within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).  It speaks of the typical chain: where labels
+    are near the threshold, some chains are righted and others inverted.
+    """
+    size, rows = math.sqrt(mu2), lambda share: min(share * N, most or math.inf)
+    m, kept = (1.0, 1.0) if p is None else _selected(1 - p, phi, psi)
+    cosine = m * size / math.sqrt(m**2 * mu2 + d / rows(kept))
+    for _ in range(t):
+        c = size * cosine
+        m, kept = _selected(scipy.special.ndtr(c), phi, psi)
+        own = (phi + psi) * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / kept
+        norm = m**2 * mu2 + 2 * m * own * c + own**2
+        cosine = (m * size + own * cosine) / math.sqrt(norm + d / rows(kept))
+    return scipy.special.ndtr(size * cosine)
 
 
 @law("DE", "derived here; the setting of " + FENG, p=WRONG, phi=RIGHT_KEPT, psi=WRONG_KEPT, mu2=SIGNAL, d=DIMENSION,
@@ -67,7 +108,7 @@ def acc_ols(p, phi, psi, mu2, d, N) -> float:
     """Accuracy on true labels of least squares on what is kept.
 
     Phi([m mu2/((1-f) G)]/sqrt(m^2 (mu2+f)/((1-f)^3 G^2) + (1-m^2) f/(1-f))), G = 1 + (mu2+f)/(1-f).  A probability, at
-    most Phi(|mu|); valid for f < 1, within about 2% from d >= 80.
+    most Phi(|mu|); valid for f < 1, within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).
     """
     m, f = _kept(p, phi, psi, d, N)
     require(f < 1, "N", N, f"more than d/b = {f * N:g}")

@@ -48,6 +48,7 @@ SETTINGS = {
     "verification.threshold": {"phi": 0.9, "psi": 0.3},
     "verification.acc_average": {**SELECTION, "d": 50, "N": 500},
     "verification.acc_ols": {**SELECTION, "d": 50, "N": 500},
+    "verification.acc_average_iterated": {**SELECTION, "t": 3, "d": 50, "N": 500, "most": 300},
     "verification.halfspace": {"tg": 0.6, "tv": 0.9, "N": 1000, "d": 20},
     "kde.var": {"M": 20, "h": 0.3, "k": 3},
     "kde.var_scaled": {"M": 20, "b": 0.3, "k": 3},

@@ -456,6 +456,22 @@ def test_a_verifier_tips_the_classifier_at_the_threshold():
     assert verification.threshold(0.6, 0.0) == 1.0
 
 
+def test_averages_taught_by_averages():
+    law, perfect = verification.acc_average_iterated, 0.921350396474857  # Phi(sqrt 2)
+    assert law(0, 2.0, 50, 400, 0.2, 0.9, 0.3) == near(verification.acc_average(0.2, 0.9, 0.3, 2.0, 50, 400))
+    assert law(0, 2.0, 50, 400) == near(verification.acc_average(0.0, 1.0, 1.0, 2.0, 50, 400))
+    assert law(0, 2.0, 50, 400, None, 0.1, 0.1) == law(0, 2.0, 50, 400)  # nature is read as it is
+    # rows without end: what is right stays right, what is wrong stays wrong unless selection turns it
+    assert law(30, 2.0, 50, 10**13) == near(perfect, 1e-6)
+    assert law(30, 2.0, 50, 10**13, 0.6) == near(1 - perfect, 1e-5)
+    assert law(30, 2.0, 50, 10**13, 0.6, 0.9, 0.3) == near(perfect, 1e-6)
+    # few rows: taught by itself it forgets, selection keeps it, and more pass than are read
+    forgot, kept = law(60, 0.25, 80, 150), law(60, 0.25, 80, 150, phi=0.9, psi=0.3)
+    assert 0.5 < forgot < 0.55 < kept < law(0, 0.25, 80, 150)
+    assert law(5, 2.0, 50, 800, 0.2, 0.9, 0.3, 100) == near(law(5, 2.0, 50, 10**6, 0.2, 0.9, 0.3, 100))
+    assert law(7, 0.0, 50, 400, 0.2) == 0.5
+
+
 def test_half_spaces_that_agree():
     assert verification.halfspace(0.0, 1.2) > verification.halfspace(0.4, 1.2)
     assert verification.halfspace(0.0, 0.0) == 1.0

@@ -70,6 +70,7 @@ def test_a_value_outside_its_range_is_refused(name, parameter):
         ("discrete.support", {"M": 10**9, "k": 10**6}, "M"),
         ("verification.threshold", {"phi": 0, "psi": 0}, "phi"),
         ("verification.acc_average", {"phi": 0, "psi": 0}, "phi"),
+        ("verification.acc_average_iterated", {"phi": 0, "psi": 0}, "phi"),
         ("verification.acc_ols", {"N": 50}, "N"),
         ("verification.halfspace", {"N": None}, "d"),
         ("verification.halfspace", {"d": None}, "d"),

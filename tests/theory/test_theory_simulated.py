@@ -390,6 +390,20 @@ def verified(rng, p, phi, psi, mu2, d, N, runs):
     return {"verification.acc_average": np.array(average), "verification.acc_ols": np.array(ols)}
 
 
+def selftaught(rng, t, p, phi, psi, mu2, d, N, most, runs):
+    mu, w, accuracy = np.zeros(d), None, []
+    mu[0] = np.sqrt(mu2)
+    for _ in range(runs):
+        for generation in range(t + 1):
+            y = rng.choice([-1.0, 1.0], N)
+            X = y[:, None] * mu + rng.standard_normal((N, d))
+            label = np.where(rng.random(N) < p, -y, y) if generation == 0 else np.sign(X @ w)
+            kept = (rng.random(N) < np.where(label == y, phi, psi)).nonzero()[0][:most]
+            w = X[kept].T @ label[kept]
+        accuracy.append(Phi(w @ mu / np.linalg.norm(w)))
+    return {"verification.acc_average_iterated": np.array(accuracy)}
+
+
 def halfspaces(rng, tg, tv, d, N, runs):
     g, v = np.zeros(d), np.zeros(d)  # the truth is the first axis
     g[:2], v[[0, 2]] = (np.cos(tg), np.sin(tg)), (np.cos(tv), np.sin(tv))
@@ -497,6 +511,8 @@ CASES = [
     (fixation, {"p": 0.3, "M": 100}, 4000),
     (verified, {"p": 0.35, "phi": 0.9, "psi": 0.4, "mu2": 1.5, "d": 90, "N": 900}, 120),
     (verified, {"p": 0.1, "phi": 0.7, "psi": 0.7, "mu2": 3.0, "d": 90, "N": 250}, 120),
+    (selftaught, {"t": 3, "p": 0.3, "phi": 0.9, "psi": 0.4, "mu2": 0.5, "d": 90, "N": 400, "most": 200}, 120),
+    (selftaught, {"t": 2, "p": 0.1, "phi": 1.0, "psi": 1.0, "mu2": 0.5, "d": 90, "N": 300, "most": 300}, 120),
     (halfspaces, {"tg": 0.7, "tv": 1.0, "d": 100, "N": 700}, 200),
     (kernel_density, {"M": 12, "h": 0.4, "k": 3, "sigma": 1.2}, 6000),
     (kernel_density, {"M": 12, "h": 0.4, "k": 1, "sigma": 1.2}, 3000),

@@ -1,0 +1,69 @@
+"""Selected labels teach a perfect classifier or an inverted one; a verifier moves the step between the two."""
+
+from __future__ import annotations
+
+from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.theory import verification
+
+
+def verification_threshold(scale, data=None):
+    """Accuracy against label error for several verifiers, sizes and generations (Feng et al. 2024)."""
+    rows, d, chains, steps = (4000, 100, 24, 20) if scale == "quick" else (20_000, 300, 200, 50)
+    mu2, T = 2.0, 10
+    errors = [round(i / steps, 4) for i in range(steps + 1)]
+
+    def against_error(label, phi, psi, N):
+        rule = f"half-space(d={d}, mu2={mu2}) | averaging | verify-filter(oversample=1, phi={phi}, psi={psi})"
+        return Curve(
+            label,
+            [
+                Point(
+                    p,
+                    f"{rule} @ n={N} T=0 first=noisy-labels(p={p})",
+                    "accuracy",
+                    predicted=verification.acc_average(p, phi, psi, mu2, d, N),
+                )
+                for p in errors
+            ],
+        )
+
+    def in_time(label, phi, psi):
+        p, faint, N = 0.55, 1.0, 4 * d
+        rule = f"half-space(d={d}, mu2={faint}) | averaging | verify-filter(oversample=1, phi={phi}, psi={psi})"
+
+        def law(k):
+            return verification.acc_average_iterated(k - 1, faint, d, N, p, phi, psi)
+
+        return Curve(
+            label, over_time(f"{rule} @ n={N} T={T} first=noisy-labels(p={p})", "accuracy", T, law, statistic="median")
+        )
+
+    verifiers = [(1.0, 1.0), (0.9, 0.3), (0.7, 0.05)]
+    named = ["no verifier", *(f"φ = {phi:g}, ψ = {psi:g}" for phi, psi in verifiers[1:])]
+    panels = [
+        Panel(
+            f"A step at p* = φ/(φ + ψ); {rows} labels",
+            "share p of wrong labels",
+            "accuracy",
+            [against_error(label, *rule, rows) for label, rule in zip(named, verifiers, strict=True)],
+        ),
+        Panel(
+            "Fewer labels: a sigmoid of width √f; φ = 0.9, ψ = 0.3",
+            "share p of wrong labels",
+            "accuracy",
+            [against_error(f"{N} labels", 0.9, 0.3, N) for N in (100, 300, 900)],
+        ),
+        Panel(
+            f"Pupils of pupils, from p = 0.55; |μ| = 1, {4 * d} labels",
+            "generation",
+            "accuracy, median",
+            [in_time(label, *rule) for label, rule in zip(named, verifiers, strict=True)],
+        ),
+    ]
+    return Figure("Verified labels: perfect below the threshold", "Feng et al., arXiv 2406.07515", panels, chains)
+
+
+@hookimpl
+def collapse_figures():
+    return {"verification-threshold": verification_threshold}

@@ -1,0 +1,308 @@
+"""Two classes and a hidden direction: the task whose gain from verified labels is known in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.claims import Claim
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import DataGenerator, Teacher, param
+from collapse_bench.theory import verification
+
+EXAM = 2048  # questions on which a teacher that is not linear is judged
+WORDS = 4  # coordinates of a question from which its luck is hashed
+
+
+@dataclass(frozen=True)
+class HalfSpace(DataGenerator):
+    """Questions x (R, n, d) float32 in two classes, labels (R, n) 0 or 1; per seed a random direction tells the truth.
+
+    ``inputs=clusters``: x = +-mu + z with z ~ N(0, I) and |mu|^2 = mu2, and the true label of a row is the sign in
+    front of its mu (the setting of Feng et al., arXiv 2406.07515).  It is drawn with the question and not determined by
+    it: the best anyone can do is the side of the hyperplane, which errs at rate Phi(-|mu|).  So that a question has one
+    true label, whoever asks and whenever, its luck is a hash of the question under a key drawn per seed: given x the
+    label is 1 with probability 1/(1 + e^(-2 mu.x)), the law above, and without the key nobody can tell more.
+    ``inputs=isotropic``: x ~ N(0, I), and the true label is the side on which x lies; the best error is 0.
+
+    A label is verified right where it is the true one; with ``verifier`` set, where a linear verifier agrees, whose
+    direction stands at that angle to the truth.  With ``tilt`` set this is a flawed source, ``first=half-space(tilt=0.5)``:
+    it takes everything else from the world that it stands beside, and labels by the side of a direction at that angle
+    to the truth.  The errors of source and verifier are orthogonal, so that they are independent in any dimension.
+
+    Loss ``error_rate``: probability of a wrong label on a new question.  Exact for a linear teacher; for any other the
+    mean over 2048 questions that stay the same.  Described, of a linear teacher: accuracy, and cosine to the truth.
+    """
+
+    d: int = param(50, "dimension of a question", ge=3, le=100_000)
+    inputs: Literal["clusters", "isotropic"] = param("clusters", "two clusters, or one with a wall through it")
+    mu2: float = param(1.0, "squared distance of a cluster's centre from the origin", ge=0, le=1000)
+    verifier: float | None = param(
+        None, "angle between a linear verifier and the truth, radians; none: the true label is known", ge=0, le=math.pi
+    )
+    tilt: float | None = param(
+        None, "of a flawed source: angle between its direction and the truth, radians", ge=0, le=math.pi
+    )
+
+    kind = "classification"
+    family = "verification"
+    primary = "error_rate"
+    resolution = 1e-3
+    labels = 2
+    linear = True
+
+    def fits(self, cell):
+        if self.tilt is not None and cell.data is self:
+            return "half-space with a tilt is a flawed source and no world: first=half-space(tilt=0.5)"
+        return super().fits(cell)
+
+    def drawn(self, rng, nature=None):
+        if self.tilt is not None and nature is not None:
+            if not isinstance(nature, HalfSpace):
+                raise Unfit(f"half-space(tilt=...) stands beside a half-space, and {nature.title()} is none")
+            return dataclasses.replace(nature, tilt=self.tilt).holding(**vars(nature.truth))
+        # orthonormal: the truth, the error of a verifier, the error of a source
+        axes = torch.linalg.qr(rng.at("axes").normal(self.d, 3).double())[0].mT.contiguous()
+        keys = rng.at("keys").integers(2**31, 1 + min(self.d, WORDS), 2)
+        return self.holding(axes=axes, keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1)
+
+    def ask(self, n, rng):
+        z = rng.at("z").normal(n, self.d)
+        if self.inputs == "isotropic":
+            return z
+        sign = torch.where(rng.at("sign").uniform(n) < 0.5, -1.0, 1.0)
+        return (z + sign[..., None] * math.sqrt(self.mu2) * self.truth.axes[..., :1, :]).float()
+
+    def expect(self, x):
+        side = self._side(x, self.tilt or 0.0, 2)
+        return torch.stack([-side, side], -1)
+
+    def answer(self, x, rng):
+        return self._label(x) if self.tilt is None else (self._side(x, self.tilt, 2) > 0).long()
+
+    def verify(self, x, y):
+        if self.verifier is None:
+            return y == self._label(x)
+        return y == (self._side(x, self.verifier, 1) > 0)
+
+    def judge(self, teacher, rng):
+        if teacher.linear:
+            return {"error_rate": self._error(self._cosine(teacher))}
+        x = self.ask(EXAM, rng)
+        said, chance = teacher.expect(x).argmax(-1), self._chance(x)
+        return {"error_rate": torch.where(said == 1, 1 - chance, chance).mean(-1)}
+
+    def describe(self, teacher):
+        if not teacher.linear:
+            return {}
+        cosine = self._cosine(teacher)
+        return {"cosine": cosine, "accuracy": 1 - self._error(cosine)}
+
+    def _side(self, x: Tensor, angle: float, error: int) -> Tensor:
+        """Distance (R, n) from the hyperplane whose normal stands at this angle to the truth, turned towards an axis."""
+        normal = math.cos(angle) * self.truth.axes[..., 0, :] + math.sin(angle) * self.truth.axes[..., error, :]
+        return (x.double() @ normal[..., None])[..., 0]
+
+    def _chance(self, x: Tensor) -> Tensor:
+        """Probability (R, n) that the true label of a question is 1, for all that can be known without the key."""
+        side = self._side(x, 0.0, 0)
+        return (side > 0).double() if self.inputs == "isotropic" else (2 * math.sqrt(self.mu2) * side).sigmoid()
+
+    def _label(self, x: Tensor) -> Tensor:
+        return (_luck(x, self.truth.keys) < self._chance(x)).long()
+
+    def _cosine(self, teacher: Teacher) -> Tensor:
+        """Cosine between the truth and the direction of a linear teacher, (R,); 0 where it has none."""
+        basis = torch.eye(self.d, dtype=torch.float64, device=self.truth.axes.device)
+        scores = teacher.expect(basis.expand(*self.truth.axes.shape[:-2], self.d, self.d))  # (R, d, 2)
+        w = scores[..., 1] - scores[..., 0]
+        return (w * self.truth.axes[..., 0, :]).sum(-1) / w.norm(dim=-1).clamp_min(1e-300)
+
+    def _error(self, cosine: Tensor) -> Tensor:
+        if self.inputs == "isotropic":
+            return cosine.clamp(-1, 1).acos() / math.pi
+        return torch.special.ndtr(-math.sqrt(self.mu2) * cosine)
+
+
+def _luck(x: Tensor, keys: Tensor) -> Tensor:
+    """A number in (0, 1) for each question x (R, n, d): its first float32 words under odd 64-bit keys (R, 1 + words),
+    summed and finalised as in SplitMix64."""
+    words = x[..., : keys.shape[-1] - 1].float().contiguous().view(torch.int32).long()
+    z = keys[..., :1] + (words * keys[..., None, 1:]).sum(-1)
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        z = (z ^ _shifted(z, shift)) * factor
+    return (_shifted(z ^ _shifted(z, 31), 12) + 0.5) * 2.0**-52
+
+
+def _shifted(z: Tensor, by: int) -> Tensor:
+    """Shift to the right that brings in zeros, on int64."""
+    return (z >> by) & ((1 << (64 - by)) - 1)
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What a generation reads: of N labelled rows, right ones with probability phi, wrong ones with psi, at most
+    ``most`` of those kept."""
+
+    N: int
+    phi: float = 1.0
+    psi: float = 1.0
+    most: int | None = None
+
+    @classmethod
+    def of(cls, cell):
+        """None where the cell is read otherwise."""
+        acts = [act for act in cell.mitigations if not act.control]
+        if cell.growth or cell.protocol.decode is not None:
+            return None
+        match cell.protocol.title(), [act.title() for act in acts]:
+            case "replace", []:
+                return cls(cell.n)
+            case "replace", ["oracle-verify"]:
+                return cls(cell.n, acts[0].phi, acts[0].psi)
+            case "verify-filter", []:
+                rule = cell.protocol
+                return cls(round(rule.oversample * cell.n), rule.phi, rule.psi, cell.n)
+        return None
+
+    def candidates(self, kept: float) -> int:
+        """Rows before selection, a share of which is kept, that leave as many as are read."""
+        return self.N if self.most is None else min(self.N, round(self.most / kept))
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Averaging at every generation, least squares at the first: equivalents for d well above 20 and mu2 (1 + mu2)."""
+    data, reading = cell.data, _Reading.of(cell)
+    if not isinstance(data, HalfSpace) or reading is None or data.d < max(20, 20 * data.mu2 * (1 + data.mu2)):
+        return None
+    law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.title())
+    if data.inputs == "isotropic":
+        law = _bisecting if law is _averaging else None
+    elif data.verifier is not None:
+        return None
+    flawed = None if cell.nature else cell.first_teacher
+    if law is None or (flawed is not None and flawed.title() != ("noisy-labels", "half-space")[law is _bisecting]):
+        return None
+    if cell.nature:
+        return [1 - next(law(data, _Reading(cell.n), None, 0))] * (cell.generations + 1)
+    return [1 - accuracy for accuracy in law(data, reading, flawed, cell.generations)]
+
+
+def _averaging(data, reading, flawed, last):
+    """Accuracy at each generation."""
+    p = None if flawed is None else flawed.p
+    how = {"phi": reading.phi, "psi": reading.psi, "most": reading.most}
+    for t in range(last + 1):
+        yield verification.acc_average_iterated(t, data.mu2, data.d, reading.N, p, **how)
+
+
+def _least_squares(data, reading, flawed, last):
+    """Accuracy of the first fit, where rows are enough; NaN after it."""
+    p, phi, psi, N = 0.0, 1.0, 1.0, reading.most or reading.N
+    if flawed is not None:
+        p, phi, psi = flawed.p, reading.phi, reading.psi
+        kept = (1 - p) * phi + p * psi
+        N = reading.candidates(kept) if kept else 0
+    enough = N * ((1 - p) * phi + p * psi) > data.d
+    yield verification.acc_ols(p, phi, psi, data.mu2, data.d, N) if enough else math.nan
+    yield from [math.nan] * last
+
+
+def _bisecting(data, reading, flawed, last):
+    """Accuracy of averaging where x lies on the teacher's side, and the verifier's with selection.
+
+    The pupil of a perfect verifier is a source of the same kind; the errors of another verifier's pupil are its own too.
+    """
+    angle = 0.0 if flawed is None else flawed.tilt or 0.0
+    selected, wall = (reading.phi, reading.psi) == (1, 0), data.verifier or 0.0
+    for t in range(last + 1):
+        accuracy = math.nan
+        if reading.phi == reading.psi == 1 or (t == 0 and flawed is None):
+            blur = verification.halfspace(0.0, 0.0, reading.most or reading.N, data.d)
+            accuracy = 1 - math.acos(math.cos(angle) * math.cos(math.pi * (1 - blur))) / math.pi
+        elif selected and (wall == 0 or t == 0):
+            kept = 1 - math.acos(math.cos(angle) * math.cos(wall)) / math.pi
+            if kept > 1e-9 and not math.isnan(angle):
+                accuracy = verification.halfspace(angle, wall, reading.candidates(kept), data.d)
+        yield accuracy
+        angle = math.pi * (1 - accuracy)
+
+
+@hookimpl
+def collapse_claims():
+    def one(law, given, spec, t=0, chains=200):
+        return Claim(f"verification.{law}", given, f"half-space({spec}", "error_rate", t, chains, times=-1.0, plus=1.0)
+
+    def clusters(law, model, p, phi, psi, mu2, d, N, read):
+        """``read``: how it is done; {n} rows read."""
+        given = {"p": p, "phi": phi, "psi": psi, "mu2": mu2, "d": d, "N": N}
+        n = round(((1 - p) * phi + p * psi) * N) if "oversample=2" in read else N
+        how = read.format(rule=f"phi={phi}, psi={psi}")
+        return one(law, given, f"d={d}, mu2={mu2}) | {model} | {how} @ n={n} T=0 first=noisy-labels(p={p})")
+
+    def walls(tg, tv, N, d, chains):
+        spec = f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ n={N} T=0"
+        given = {"tg": tg, "tv": tv, "N": N, "d": d}
+        return one("halfspace", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
+
+    def iterated(spec, t, chains=200, **given):
+        spec = f"d={given['d']}, mu2={given['mu2']}) | averaging | {spec}"
+        return one("acc_average_iterated", {"t": t, **given}, spec, t, chains)
+
+    filtered, all_of_it, beside = (
+        "verify-filter(oversample=1, {rule})",
+        "verify-filter(oversample=2, {rule})",
+        "replace | oracle-verify({rule})",
+    )
+    pairs = ("acc_average", "averaging"), ("acc_ols", "least-squares")
+    return [
+        *(
+            clusters(law, model, *setting, read)
+            for law, model in pairs
+            for setting, read in (
+                ((0.3, 0.9, 0.3, 1.0, 100, 800), all_of_it),
+                ((0.45, 0.7, 0.05, 2.0, 80, 600), filtered),
+                ((0.6, 0.9, 0.3, 2.0, 120, 1000), beside),
+                ((0.8, 0.9, 0.3, 1.0, 100, 800), filtered),  # beyond the threshold 0.75: worse than chance
+                ((0.6, 1.0, 1.0, 1.0, 160, 1600), beside),  # no selection, beyond the threshold 0.5
+            )
+        ),
+        walls(0.9, 1.0, 20000, 10, 200),  # a verifier worse than the source, which it helps
+        walls(0.5, 1.2, 20000, 10, 200),  # so much worse that it harms
+        *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
+        *(
+            iterated(
+                "replace | oracle-verify(phi=0.9, psi=0.3) @ n=200 T=8", t, mu2=0.25, d=80, N=200, phi=0.9, psi=0.3
+            )
+            for t in (2, 8)
+        ),
+        *(
+            iterated(
+                "verify-filter(oversample=2, phi=0.8, psi=0.2) @ n=400 T=4 first=noisy-labels(p=0.7)",
+                t,
+                mu2=1.0,
+                d=160,
+                N=800,
+                p=0.7,
+                phi=0.8,
+                psi=0.2,
+                most=400,
+            )
+            for t in (0, 1, 4)
+        ),
+    ]
+
+
+@hookimpl
+def collapse_generators():
+    return {"half-space": HalfSpace}

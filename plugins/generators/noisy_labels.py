@@ -1,0 +1,45 @@
+"""A flawed annotator: nature's label, but another one with probability p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import DataGenerator, param
+
+
+@dataclass(frozen=True)
+class NoisyLabels(DataGenerator):
+    """A source for ``first=noisy-labels(p=0.3)`` beside any data with classes; it is no world of its own.
+
+    It answers what nature answers, and with probability p, whatever the question, one of the other labels, each as
+    likely as the next.
+    """
+
+    p: float = param(0.1, "probability that a label is wrong", ge=0, le=1)
+
+    kind = "classification"
+
+    def fits(self, cell):
+        if cell.data is self:
+            return "noisy-labels asks no questions of its own; give it to a world, as first=noisy-labels(p=0.3)"
+        return super().fits(cell)
+
+    def drawn(self, rng, nature=None):
+        if nature is None:
+            raise Unfit("noisy-labels needs a world whose labels it spoils: first=noisy-labels(p=0.3)")
+        return self.holding(nature=nature)
+
+    def answer(self, x, rng):
+        right, n = self.truth.nature.answer(x, rng.at("right")), x.shape[len(rng.batch)]
+        labels = self.truth.nature.labels
+        other = (right + 1 + rng.at("other").integers(labels - 1, n)) % labels
+        return torch.where(rng.at("luck").uniform(n) < self.p, other, right)
+
+
+@hookimpl
+def collapse_generators():
+    return {"noisy-labels": NoisyLabels}

@@ -1,0 +1,29 @@
+"""Classes by their averages: the classifier that adds up the questions of each label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.classification import LinearClassifier, class_sums
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model
+
+
+@dataclass(frozen=True)
+class Averaging(Model):
+    """Scores x.w_c with w_c the mean over all rows of x where y = c and of 0 elsewhere; the largest is the answer.
+
+    For two classes, +1 and -1, that is the sign of x.(sum of y x): ridge regression on labels as its penalty grows
+    (Feng et al., arXiv 2406.07515).  Without intercept.
+    """
+
+    kinds = ("classification",)
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        return LinearClassifier(class_sums(corpus) / corpus.mass.clamp_min(1e-300)[..., None, None])
+
+
+@hookimpl
+def collapse_models():
+    return {"averaging": Averaging}
