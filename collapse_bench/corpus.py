@@ -246,9 +246,9 @@ class Corpus:
         """Weighted sums of products of questions and scalar answers; remembered like ``moments``."""
         return self._fold("products", lambda part: _products_of(part, self.batch))
 
-    def tally(self, K: int) -> Tensor:
-        """Weighted count of each symbol of y, (R, K) float64."""
-        return self._fold(("tally", K), lambda part: _tally_of(part, self.batch, K))
+    def tally(self, K: int, contexts: int | None = None) -> Tensor:
+        """Weighted count of each symbol of y, (R, K) float64; of each after each of the contexts x, (R, contexts, K)."""
+        return self._fold(("tally", K, contexts), lambda part: _tally_of(part, self.batch, K, contexts))
 
     @property
     def mass(self) -> Tensor:
@@ -448,13 +448,15 @@ def gram(z: Tensor) -> Tensor:
     return torch.from_numpy(out).reshape(*z.shape[:-2], p, p)
 
 
-def _tally_of(part: Part, batch: tuple[int, ...], K: int) -> Tensor:
+def _tally_of(part: Part, batch: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
     if part.sums is not None:
         raise Unfit("this corpus is known only by its sums; a count of symbols needs sampler=explicit")
     w = _multiplicity(part)
     if w is None:
         w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
-    return torch.zeros(*batch, K, dtype=torch.float64, device=part.y.device).scatter_add(-1, part.y.long(), w)
+    cell = part.y.long() if contexts is None else part.x[..., 0].long() * K + part.y.long()
+    total = torch.zeros(*batch, K * (contexts or 1), dtype=torch.float64, device=part.y.device).scatter_add(-1, cell, w)
+    return total if contexts is None else total.unflatten(-1, (contexts, K))
 
 
 def _mass_of(part: Part, batch: tuple[int, ...], power: int) -> Tensor:

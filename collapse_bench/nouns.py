@@ -140,8 +140,11 @@ class Teacher:
         """Mean (R, d) and covariance factor (R, d, d) of the answers of a density."""
         raise self._lacks("spread", "state its mean and covariance")
 
-    def sufficient(self, n: int, rng: Stream) -> Corpus:
-        """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``)."""
+    def sufficient(self, n: int | Tensor, rng: Stream) -> Corpus:
+        """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``).
+
+        Where questions are symbols, n (R, C) int64 says how often each is asked.
+        """
         raise self._lacks("sufficient", "be sampled by the exact law of its sums; choose sampler=explicit")
 
 
@@ -164,6 +167,7 @@ class DataGenerator(Noun, Teacher):
     log_loss: ClassVar[bool] = False  # True where the primary loss is already a logarithm (perplexity in nats)
     sampler: ClassVar[str] = "explicit"
     labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes
+    contexts: ClassVar[int | None] = None  # how many different questions, where each is one symbol below ``labels``
     truth: ClassVar[Any] = None
 
     def holding(self, **truth: Any) -> DataGenerator:

@@ -184,6 +184,19 @@ class Stream:
             row[alive] = native.multinomial(n, probs[alive] / probs[alive].sum())
         return self._tensor(out, (flat.shape[-1],))
 
+    def multinomials(self, n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        """Counts of ``n (R, C)`` int64 draws from each row of ``p (R, C, K)``, ``(R, C, K)`` int64, at a cost free of n."""
+        C, K = p.shape[-2:]
+        probs = p.detach().cpu().double().numpy().reshape(self._first.size, C, K)
+        many = n.cpu().numpy().reshape(self._first.size, C)
+        # what rounding leaves over goes to the last symbol, which is therefore to be the likeliest, and never a lost one
+        likeliest = probs.argmax(-1)[..., None]
+        ends = np.concatenate([likeliest, np.full_like(likeliest, K - 1)], -1)
+        probs = _swapped(probs, ends)
+        probs /= probs.sum(-1, keepdims=True)
+        drawn = [native.multinomial(*law) for native, *law in zip(self.natives(), many, probs, strict=True)]
+        return self._tensor(_swapped(np.stack(drawn), ends) if drawn else np.zeros(probs.shape, np.int64), (C, K))
+
     def hypergeometric(self, counts: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
         """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)`` int64."""
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
@@ -203,6 +216,13 @@ class Stream:
             raise ValueError(f"a torch generator serves one run; this stream carries replicates {self.batch}")
         first, _ = self._key()
         return torch.Generator(device=self.device).manual_seed(int(first[0] >> np.uint64(1)))
+
+
+def _swapped(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """A copy of ``values (..., K)`` with the two entries at ``ends (..., 2)`` in each other's place."""
+    out = values.copy()
+    np.put_along_axis(out, ends, np.take_along_axis(values, ends[..., ::-1], -1), -1)
+    return out
 
 
 def _gamma(words: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

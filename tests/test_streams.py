@@ -25,6 +25,10 @@ DRAWS = {
     "gumbel": lambda s: s.gumbel(5),
     "chi2": lambda s: s.chi2([0.3, 1.0, 2.0, 9.5]),
     "multinomial": lambda s: s.multinomial(50, torch.tensor([0.5, 0.0, 0.2, 0.3]).expand(*s.batch, 4)),
+    "multinomials": lambda s: s.multinomials(
+        torch.tensor([50, 7]).expand(*s.batch, 2),
+        torch.tensor([[0.5, 0.2, 0.3, 0.0], [0.0, 0.0, 1.0, 0.0]]).expand(*s.batch, 2, 4),
+    ),
     "hypergeometric": lambda s: s.hypergeometric(
         torch.tensor([9, 0, 4, 7]).expand(*s.batch, 4), torch.tensor(6).expand(s.batch)
     ),
@@ -236,6 +240,20 @@ def test_permutation_law():
     _, counts = codes.unique(return_counts=True)
     assert counts.numel() == math.factorial(5)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4
+
+
+def test_multinomials_law():
+    """Each row is the law of its own probabilities; totals are exact; what has no probability is never drawn."""
+    p = torch.tensor([[0.1, 0.6, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    n, R = torch.tensor([30, 10**15, 0]), 4000
+    counts = Stream(np.arange(R)).multinomials(n.expand(R, 3), p.expand(R, 3, 4))
+    assert (counts.sum(-1) == n).all()
+    assert (counts[:, p == 0] == 0).all()
+    share = counts[:, :2].double() / n[:2, None]
+    error = (p[:2] * (1 - p[:2]) / n[:2, None] / R).sqrt()
+    assert ((share.mean(0) - p[:2]).abs() <= Z * error).all()
+    spread = share.var(0) / (p[:2] * (1 - p[:2]) / n[:2, None])
+    assert (spread[p[:2] > 0] - 1).abs().max() < Z * math.sqrt(2 / R) * 1.2
 
 
 def test_multinomial_law():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 
@@ -29,9 +30,9 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
             _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
-        fig.suptitle(
-            f"{figure.title}\n{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law", fontsize=8
-        )
+        said = f"{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law"
+        lines = [fill(text, 56 * across) for text in (figure.title, said)]
+        fig.suptitle("\n".join(lines), fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:
             fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)

@@ -132,6 +132,18 @@ def gens_relabel(beta, T, g, N=200000) -> float:
     return p @ lost
 
 
+@law("EXACT", "derived here; the setting of " + TAILS, beta=EXPONENT, T=INPUTS, g=GENERATIONS, N=SYMBOLS)
+def gens_mislabel(beta, T, g, N=200000) -> float:
+    """Test error of memoriser g in a chain in which each reads T fresh draws from p, with the labels of the one before.
+
+    1 - sum p_i (1 - (1 - p_i)^T)^g: a pupil is wrong where it has not read, and where its teacher was wrong.  A
+    probability; valid at every T.
+    """
+    p = zipf(N, beta)
+    known = -np.expm1(scipy.special.xlog1py(T, -np.minimum(p, 1.0)))
+    return -(p @ np.expm1(scipy.special.xlogy(g, known)))
+
+
 @law("EXACT", "de Moivre's mean absolute deviation", beta=EXPONENT, T=whole("visits of the row", 1), N=SYMBOLS)
 def bigram_tv(beta, T, N=200000) -> float:
     """Expected total variation between a Zipf law of next tokens and its estimate from T visits of the row.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from collapse_bench.claims import Claim, recursion
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
-from collapse_bench.tables import TableTeacher
+from collapse_bench.nouns import DataGenerator, Mitigation, param
+from collapse_bench.tables import TableTeacher, left, lost
+from collapse_bench.theory import tails
 
 
 @dataclass(frozen=True)
@@ -17,17 +20,23 @@ class Zipf(DataGenerator):
     """One symbol per row: p_i proportional to i^-beta for ranks i = 1..K.  y (R, n) int64, questions of width 0.
 
     Per seed the ranks are dealt to the symbols at random; ``truth_is=fixed`` gives symbol i rank i + 1.
-    ``sampler=exact-law`` draws the counts of all symbols at once by their multinomial law: rows with ``count``.
+    ``sampler=exact-law`` draws the counts of all symbols at once by their multinomial law: rows with ``count``, at a cost
+    free of n.  ``read`` and ``plain`` serve where the law is a flawed first teacher, whose ranks are nature's: with
+    ``first=zipf(read=top-k(k=100), plain=0.1)`` generation 0 reads a tail cut at rank 100, and the whole law for one row
+    in ten (Dohmatob et al., arXiv 2402.07043); ``first=zipf(beta=2)`` narrows it.
 
     Losses: ``total_variation`` (primary, in [0, 1]), ``missing_mass`` (true probability of symbols that the teacher
-    never says), ``support_lost`` (share of the K symbols that it never says).  Described: surviving support, entropy
-    in nats, heterozygosity 1 - sum p^2 and squared drift sum (p_hat - p)^2 of the Wright-Fisher laws.
+    never says: the test error of a memoriser, Hutter, arXiv 2102.04074), ``support_lost`` (share of the K symbols that it
+    never says).  Described: surviving support, entropy in nats, heterozygosity 1 - sum p^2 and squared drift
+    sum (p_hat - p)^2 of the Wright-Fisher laws.
     """
 
-    beta: float = param(1.5, "exponent of the law", gt=0, le=8)
+    beta: float = param(1.5, "exponent of the law; 0: all symbols alike", ge=0, le=8)
     K: int = param(1000, "number of symbols", ge=2, le=10_000_000)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
     sampler: Literal["explicit", "exact-law"] = param("explicit", "one symbol per row, or the law of the counts")
+    read: Mitigation | None = param(None, "a biased sampler, e.g. top-k(k=100), through which the law is read")
+    plain: float = param(0.0, "share of draws from the law as it is, past that sampler", ge=0, le=1)
 
     kind = "discrete"
     family = "tails"
@@ -39,10 +48,16 @@ class Zipf(DataGenerator):
 
     def drawn(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
-        p = (p / p.sum()).expand(*rng.batch, self.K)
-        if self.truth_is == "drawn":
-            p = p.gather(-1, rng.at("ranks").permutation(self.K))
-        return self.holding(teacher=TableTeacher(p))
+        p = p / p.sum()
+        if self.read is not None:
+            p = torch.lerp(self.read.steer(TableTeacher(p), None).read, p, self.plain)
+        p = p.expand(*rng.batch, self.K)
+        ranks = None
+        if isinstance(nature, Zipf):
+            ranks = nature.truth.ranks
+        elif self.truth_is == "drawn":
+            ranks = rng.at("ranks").permutation(self.K)
+        return self.holding(teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)), ranks=ranks)
 
     def ask(self, n, rng):
         return torch.empty(*rng.batch, n, 0, device=rng.device)
@@ -62,22 +77,92 @@ class Zipf(DataGenerator):
         return p, teacher.logp(p.new_empty(*p.shape, 0), symbols)[..., 0].exp()
 
     def judge(self, teacher, rng):
-        p, learnt = self._table(teacher)
-        lost = learnt == 0
-        return {
-            "total_variation": 0.5 * (p - learnt).abs().sum(-1),
-            "missing_mass": (p * lost).sum(-1),
-            "support_lost": lost.double().mean(-1),
-        }
+        return lost(*self._table(teacher))
 
     def describe(self, teacher):
-        p, learnt = self._table(teacher)
-        return {
-            "support": (learnt > 0).double().sum(-1),
-            "entropy": torch.special.entr(learnt).sum(-1),
-            "heterozygosity": 1 - learnt.pow(2).sum(-1),
-            "l2_drift": (learnt - p).pow(2).sum(-1),
-        }
+        return left(*self._table(teacher))
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Total variation of one fit to real rows: exact; what comes after has no closed form."""
+    data, (model, protocol) = cell.data, recursion(cell) or (None, None)
+    if not isinstance(data, Zipf) or model != "counts" or cell.model.smoothing or data.read or data.beta <= 1:
+        return None
+    sizes = [cell.size(t) for t in range(cell.generations + 1)]
+    if not cell.nature:
+        return [tails.bigram_tv(data.beta, cell.n, data.K)] + [math.nan] * cell.generations
+    read = torch.tensor(sizes).cumsum(0).tolist() if protocol == "accumulate" else sizes
+    return [tails.bigram_tv(data.beta, T, data.K) for T in read]
+
+
+def _divergence(teacher, data):
+    """KL(p || teacher), nats."""
+    p = data.truth.teacher.p
+    return (p * (p / teacher.p).log()).sum(-1)
+
+
+def _rare(teacher, data):
+    """Whether the second of two symbols is still said."""
+    return (teacher.p[..., 1] > 0).double()
+
+
+@hookimpl
+def collapse_claims():
+    def fit(law, K, beta, M, k, metric, chains=4000, protocol="replace", sampler="explicit", read=None, **given):
+        spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | {protocol} @ n={M} T={k - 1}"
+        known = {"K": K, "beta": beta, "M": M, **({"k": k} if "mix" not in law else {}), **given}
+        return Claim(f"discrete.{law}", known, spec, metric, k - 1, chains, read=read)
+
+    def survival(c, k, M):
+        beta = math.log2(M / c - 1)  # two symbols, the second with probability c/M
+        spec = f"zipf(K=2, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={M} T={k}"
+        return Claim(
+            "discrete.survive_count", {"c": c, "k": k, "M": M}, spec, "rare symbol is said", k, 8000, read=_rare
+        )
+
+    def seen(beta, T, K, chains, first="", law="hutter", t=0, metric="missing_mass", sampler="explicit", **given):
+        first = first and f" first=zipf({first}, K={K}, sampler={sampler})"
+        spec = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler={sampler}) | counts | replace @ n={T} T={t}{first}"
+        known = {"beta": beta, "T": T, **({} if "asym" in law else {"N": K}), **given}
+        return Claim(f"tails.{law}", known, spec, metric, t, chains)
+
+    return [
+        *(
+            fit(law, 30, 1.5, 20, k, metric, sampler=sampler)
+            for sampler, k in (("explicit", 10), ("exact-law", 3))
+            for law, metric in (
+                ("heterozygosity", "heterozygosity"),
+                ("l2_drift", "l2_drift"),
+                ("support", "support"),
+                ("missing_mass", "missing_mass"),
+            )
+        ),
+        fit("H_accumulate", 30, 1.5, 20, 15, "heterozygosity", protocol="accumulate"),
+        fit("l2_mix_limit", 30, 1.5, 20, 40, "l2_drift", protocol="mix(real=0.1)", pi=0.1),
+        fit("support_branching", 2000, 1.0, 500, 11, "support", 400),
+        fit("kl_replace", 5, 0.5, 1500, 4, "KL(p || p_k)", read=_divergence),
+        fit("kl_accumulate", 5, 0.5, 1500, 8, "KL(p || p_k)", protocol="accumulate", read=_divergence),
+        survival(8.0, 20, 2000),
+        survival(5.0, 5, 1000),
+        seen(1.5, 500, 1000, 2000, law="bigram_tv", metric="total_variation"),
+        seen(2.0, 10**6, 20_000, 200, law="bigram_tv", metric="total_variation", sampler="exact-law"),
+        seen(1.5, 500, 1000, 2000, kind="real"),
+        seen(1.5, 10**8, 100_000, 60, sampler="exact-law", kind="real"),
+        seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-k(k=30)", kind="cut", k=30),
+        seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-p(p=0.9)", kind="topp", top_p=0.9),
+        seen(1.5, 500, 1000, 2000, "beta=1.5, read=temperature(t=0.8)", kind="temp", temp=0.8),
+        seen(1.5, 500, 1000, 2000, "beta=2.0", kind="narrow", beta2=2.0),
+        seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-k(k=30), plain=0.05", kind="mix", k=30, pi=0.05),
+        seen(2.0, 3000, 50_000, 200, law="asym_real"),
+        seen(2.0, 3000, 50_000, 200, "beta=2.0, read=top-k(k=60)", law="asym_cut", k=60),
+        seen(1.8, 3000, 100_000, 100, "beta=2.4", law="asym_narrow", beta2=2.4),
+        seen(1.5, 3000, 20_000, 200, law="gens_resample", t=9, g=10),
+        seen(2.0, 3000, 20_000, 200, law="gens_resample", t=4, g=5),
+    ]
 
 
 @hookimpl

@@ -36,6 +36,7 @@ SETTINGS = {
     "tails.asym_cut": {"beta": 1.8, "T": 2000, "k": 100},
     "tails.asym_narrow": {"beta": 1.8, "beta2": 2.2, "T": 2000},
     "tails.gens_resample": {"beta": 1.5, "T": 50, "g": 3, "N": 500},
+    "tails.gens_mislabel": {"beta": 1.5, "T": 50, "g": 3, "N": 500},
     "tails.gens_relabel": {"beta": 1.5, "T": 50, "g": 3, "N": 500},
     "tails.bigram_tv": {"beta": 1.5, "T": 50, "N": 500},
     "tails.memory_error": {"beta": 1.5, "d": 32, "N": 50},

@@ -29,7 +29,7 @@ NOTHING = {
     **{f"gaussian.{name}": 0.0 for name in ("logsigma_var", "nd_frechet_leading", "nd_logdet")},
     "gaussian.nd_trS2": 3.0,
     **{f"regression.{name}": 0.0 for name in ("ols_replace", "ols_accumulate", "ridge_iterated")},
-    **{f"tails.{name}": 0.0 for name in ("gens_resample", "gens_relabel")},
+    **{f"tails.{name}": 0.0 for name in ("gens_resample", "gens_mislabel", "gens_relabel")},
     **{f"discrete.{name}": 0.0 for name in ("l2_drift", "missing_mass", "kl_replace", "kl_accumulate")},
     **{f"discrete.{name}": 20.0 for name in ("support", "support_branching")},
     **{f"kde.{name}": 1.0 for name in ("var", "var_scaled", "acc_var")},

@@ -271,6 +271,16 @@ def gens_resample(rng, beta, T, g, N, runs):
     return {"tails.gens_resample": np.array(errors)}
 
 
+def gens_mislabel(rng, beta, T, g, N, runs):
+    p, errors = zipf(N, beta), []
+    for _ in range(runs):
+        known = np.ones(N, bool)
+        for _ in range(g):
+            known &= rng.multinomial(T, p) > 0
+        errors.append(p[~known].sum())
+    return {"tails.gens_mislabel": np.array(errors)}
+
+
 def gens_relabel(rng, beta, T, g, N, runs):
     p, errors = zipf(N, beta), []
     for _ in range(runs):
@@ -487,6 +497,7 @@ CASES = [
     (hutter, {**TAIL, "kind": "temp", "temp": 1.6}, 2000),
     (hutter, {**TAIL, "kind": "mix", "k": 30, "pi": 0.2}, 2000),
     (gens_resample, {"beta": 1.6, "T": 3000, "g": 5, "N": 20000}, 60),
+    (gens_mislabel, {"beta": 1.4, "T": 30, "g": 4, "N": 200}, 2000),
     (gens_relabel, {"beta": 1.6, "T": 3000, "g": 5, "N": 20000}, 60),
     (bigram_tv, {"beta": 1.4, "T": 50, "N": 300}, 2000),
     (memory_error, {"beta": 1.5, "d": 256, "N": 500, "rho": 1.0}, 16),

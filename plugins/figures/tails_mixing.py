@@ -1,0 +1,44 @@
+"""A few real inputs among cut ones: a plateau, and its late release."""
+
+from __future__ import annotations
+
+from collapse_bench.figures import Curve, Figure, Panel, Point
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.theory import tails
+
+
+def tails_mixing(scale, data=None):
+    """Error of a memoriser that reads a share pi of real inputs among cut ones (Dohmatob et al. 2024, "grokking")."""
+    beta, k = 1.5, 100
+    K, last, chains = (200_000, 15, 8) if scale == "quick" else (1_000_000, 17, 16)
+    world = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler=exact-law) | counts | replace"
+
+    def share(pi):
+        source = f"zipf(beta={beta}, K={K}, read=top-k(k={k}), plain={pi}, sampler=exact-law)"
+        sizes = [round(10 ** (step / 2)) for step in range(4, last)]
+        law = [tails.hutter(beta, T, kind="mix", k=k, pi=pi, N=K) for T in sizes]
+        return [
+            Point(T, f"{world} @ n={T} T=0 first={source}", "missing_mass", predicted=error)
+            for T, error in zip(sizes, law, strict=True)
+        ]
+
+    curves = [Curve(f"\u03c0 = {pi:g}", share(pi)) for pi in (0.0, 0.001, 0.01, 0.1, 1.0)]
+    return Figure(
+        "Real inputs among cut ones end the plateau at T \u2248 k\u1d5d/\u03c0",
+        "Dohmatob et al. 2024 (arXiv 2402.07043)",
+        [
+            Panel(
+                f"share \u03c0 real, rest cut at rank {k}",
+                "training inputs T",
+                "test error (probability)",
+                curves,
+                "xy",
+            )
+        ],
+        chains,
+    )
+
+
+@hookimpl
+def collapse_figures():
+    return {"tails-mixing": tails_mixing}

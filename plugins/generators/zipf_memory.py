@@ -1,0 +1,156 @@
+"""Questions of a heavy-tailed law, each with one right answer: what was never read cannot be known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from collapse_bench.claims import Claim, recursion
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.tables import RecallTeacher, TableTeacher
+from collapse_bench.theory import tails
+
+
+@dataclass(frozen=True)
+class ZipfMemory(DataGenerator):
+    """K questions, asked with p_i proportional to i^-beta; each has one right answer among K (Hutter, arXiv 2102.04074).
+
+    x (R, n, 1) and y (R, n) int64.  Symbol K, which is never right, says that the answer is not known.  Questions are
+    asked afresh from the true law in every generation, and the teacher answers: what it does not know, its pupil learns
+    not to know.  Per seed ranks and answers are dealt at random; ``truth_is=fixed`` asks question i with rank i + 1 and
+    takes i for its answer.  ``sampler=exact-law`` draws how often each question is asked: rows with ``count``, at a cost
+    free of n.
+
+    Loss ``error``: the probability of an answer that is not right, over the true law of questions, exactly.  Described:
+    ``known``, the expected number of questions answered rightly.
+    """
+
+    beta: float = param(1.5, "exponent of the law of questions", gt=0, le=8)
+    K: int = param(1000, "number of questions", ge=2, le=10_000_000)
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks and answers dealt per seed, or in order")
+    sampler: Literal["explicit", "exact-law"] = param("explicit", "one question per row, or the law of the counts")
+
+    kind = "discrete"
+    family = "tails"
+    primary = "error"
+
+    @property
+    def labels(self):
+        return self.K + 1
+
+    @property
+    def contexts(self):
+        return self.K
+
+    def drawn(self, rng, nature=None):
+        p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
+        p = (p / p.sum()).expand(*rng.batch, self.K)
+        answers = torch.arange(self.K, device=rng.device).expand(p.shape)
+        if self.truth_is == "drawn":
+            p = p.gather(-1, rng.at("ranks").permutation(self.K))
+            answers = rng.at("answers").permutation(self.K)
+        unknown = answers.new_full((*rng.batch, 1), self.K)
+        return self.holding(questions=TableTeacher(p), teacher=RecallTeacher(torch.cat([answers, unknown], -1)))
+
+    def ask(self, n, rng):
+        return self.truth.questions.answer(torch.empty(*rng.batch, n, 0, device=rng.device), rng)[..., None]
+
+    def answer(self, x, rng):
+        return self.truth.teacher.answer(x, rng)
+
+    def summary(self, teacher, n, rng):
+        asked = self.truth.questions.sufficient(n, rng.at("x")).count
+        return teacher.sufficient(torch.nn.functional.pad(asked, (0, 1)), rng.at("y"))
+
+    def sufficient(self, n, rng):
+        return self.truth.teacher.sufficient(n, rng)
+
+    def logp(self, x, y):
+        return self.truth.teacher.logp(x, y)
+
+    def verify(self, x, y):
+        return self.truth.teacher.said.gather(-1, x[..., 0]) == y
+
+    def _right(self, teacher):
+        """Probability of the right answer to each question, (R, K)."""
+        answers = self.truth.teacher.said[..., : self.K]
+        questions = torch.arange(self.K, device=answers.device).expand(answers.shape)[..., None]
+        return teacher.logp(questions, answers)[..., 0].exp()
+
+    def judge(self, teacher, rng):
+        return {"error": (self.truth.questions.p * (1 - self._right(teacher))).sum(-1)}
+
+    def describe(self, teacher):
+        return {"known": self._right(teacher).sum(-1)}
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Error of a memoriser: of one that read nature alone, and under replace of those that it taught."""
+    data, (model, protocol) = cell.data, recursion(cell) or (None, None)
+    if not isinstance(data, ZipfMemory) or model != "memory" or data.beta <= 1:
+        return None
+    sizes = [cell.size(t) for t in range(cell.generations + 1)]
+    if cell.nature:
+        read = torch.tensor(sizes).cumsum(0).tolist() if protocol == "accumulate" else sizes
+        return [tails.hutter(data.beta, T, N=data.K) for T in read]
+    law = {"replace": tails.gens_mislabel, "verify-filter": tails.gens_relabel}.get(protocol)
+    first = tails.hutter(data.beta, cell.n, N=data.K)
+    if law is None or cell.growth or (protocol == "verify-filter" and not _passes_enough(cell, law)):
+        return [first] + [math.nan] * cell.generations
+    return [first] + [law(data.beta, cell.n, t + 1, data.K) for t in range(1, cell.generations + 1)]
+
+
+def _passes_enough(cell, law):
+    """Whether a perfect verifier is left with n rows of what the last teacher wrote, and n is large enough for the law."""
+    protocol, data = cell.protocol, cell.data
+    known = 1 - law(data.beta, cell.n, cell.generations, data.K)
+    spare = protocol.oversample * known - 1
+    return (
+        (protocol.phi, protocol.psi) == (1, 0) and cell.n >= 2000 and spare > 6 * (protocol.oversample / cell.n) ** 0.5
+    )
+
+
+@hookimpl
+def collapse_claims():
+    def one(
+        law, t, chains, beta, n, K, model="memory", protocol="replace", sampler="explicit", metric="error", **given
+    ):
+        spec = f"zipf-memory(beta={beta}, K={K}, sampler={sampler}) | {model} | {protocol} @ n={n} T={t}"
+        return Claim(f"tails.{law}", {"beta": beta, "N": K, **given}, spec, metric, t, chains)
+
+    return [
+        one("hutter", 0, 2000, 1.5, 1000, 5000, T=1000),
+        one("hutter", 0, 100, 2.0, 10**8, 30_000, sampler="exact-law", T=10**8),
+        one("gens_mislabel", 9, 1000, 1.5, 500, 2000, T=500, g=10),
+        one("gens_mislabel", 4, 400, 1.2, 10**6, 10_000, sampler="exact-law", T=10**6, g=5),
+        one("gens_relabel", 9, 200, 1.5, 3000, 20_000, protocol="verify-filter(oversample=1.5)", T=3000, g=10),
+        one("gens_relabel", 4, 200, 1.3, 3000, 10_000, protocol="verify-filter(oversample=2)", T=3000, g=5),
+        *(
+            one(
+                "memory_error",
+                0,
+                60,
+                beta,
+                10**9,
+                300,
+                f"associative-memory(d={d}, rho={rho})",
+                sampler="exact-law",
+                d=d,
+                rho=rho,
+            )
+            for beta, d, rho in ((1.5, 256, 1.0), (2.0, 256, 0.5), (2.0, 256, 0.25))
+        ),
+    ]
+
+
+@hookimpl
+def collapse_generators():
+    return {"zipf-memory": ZipfMemory}

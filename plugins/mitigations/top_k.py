@@ -1,0 +1,28 @@
+"""Read out only the k likeliest symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class TopK(Mitigation):
+    """Sample from the k likeliest symbols, renormalised (Fan et al. 2018).  Moment: steer; track: blind.
+
+    Of a Zipf law it is the tail cut at rank k.  Ties at the k-th place are all kept.
+    """
+
+    k: int = param(50, "symbols that are kept", ge=1)
+
+    kinds = ("discrete", "sequence")
+
+    def steer(self, teacher, taps):
+        return teacher.decoded(top_k=self.k)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"top-k": TopK}

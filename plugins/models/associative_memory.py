@@ -1,0 +1,55 @@
+"""A memory of limited capacity: all it knows is summed in one d by d matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model, param
+from collapse_bench.tables import RecallTeacher, recalled
+
+BYTES = 128 * 2**20  # of one chunk of scores
+
+
+@dataclass(frozen=True)
+class AssociativeMemory(Model):
+    """W = sum_x q(x) e_y(x) u_x^T over questions x, read out by argmax_y e_y.W u_x (Cabannes et al., arXiv 2310.02984).
+
+    e and u are random unit vectors in R^d, drawn anew for each fit; y(x) is the answer most often read to x, and the
+    strength q(x) is the share of all reading that x had, to the power rho.  What was read rarely drowns in the
+    interference of the rest.
+    """
+
+    d: int = param(64, "dimension of the embeddings", ge=1, le=8192)
+    rho: float = param(1.0, "exponent of the strengths; 0 stores all that was read alike", ge=0, le=8)
+
+    kinds = ("discrete",)
+    replicates = "native"
+    tiny = {"d": 16}
+
+    def fits(self, cell):
+        if cell.data.contexts is None:
+            return f"associative-memory answers questions, and {cell.data.title()} asks none"
+        return super().fits(cell)
+
+    def fit(self, corpus, rng, before=None):
+        said, mass = recalled(corpus)
+        outputs, inputs = (_unit(rng.at(name).normal(corpus.labels, self.d)) for name in ("outputs", "inputs"))
+        share = mass / mass.sum(-1, keepdim=True)
+        strength = torch.where(mass > 0, share**self.rho, 0.0)
+        stored = outputs.gather(-2, said[..., None].expand_as(outputs))  # e_y(x)
+        W = stored.mT @ (strength[..., None] * inputs)
+        step = max(1, BYTES // (8 * mass.numel()))
+        return RecallTeacher(torch.cat([(outputs @ (W @ some.mT)).argmax(-2) for some in inputs.split(step, -2)], -1))
+
+
+def _unit(z: torch.Tensor) -> torch.Tensor:
+    z = z.double()
+    return z / z.norm(dim=-1, keepdim=True)
+
+
+@hookimpl
+def collapse_models():
+    return {"associative-memory": AssociativeMemory}

@@ -1,0 +1,36 @@
+"""A memoriser: right on what it has read, and on nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model
+from collapse_bench.tables import RecallTeacher, recalled
+
+
+@dataclass(frozen=True)
+class Memory(Model):
+    """To each question the answer that it most often read; the last symbol where it read none (Hutter, arXiv 2102.04074).
+
+    In `zipf-memory` the last symbol stands for not knowing.  Ties go to the smaller symbol.
+    """
+
+    kinds = ("discrete",)
+    replicates = "native"
+
+    def fits(self, cell):
+        if cell.data.contexts is None:
+            return f"memory answers questions, and {cell.data.title()} asks none"
+        return super().fits(cell)
+
+    def fit(self, corpus, rng, before=None):
+        said, mass = recalled(corpus)
+        return RecallTeacher(torch.where(mass > 0, said, corpus.labels - 1))
+
+
+@hookimpl
+def collapse_models():
+    return {"memory": Memory}

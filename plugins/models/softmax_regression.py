@@ -1,0 +1,91 @@
+"""The statistical language model: softmax regression of the next token on a one-hot context, trained to convergence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model, param
+from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large
+
+TOLERANCE = 1e-10  # of a gradient entry, as a share of its context's weight (at least of the penalty's)
+STEPS, HALVINGS = 200, 60
+
+
+@dataclass(frozen=True)
+class SoftmaxRegression(Model):
+    """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, from W = 0 (the linear next-token model of Seddik et al.,
+    arXiv 2404.05090).
+
+    Newton's method with backtracking, of which each context is a problem of its own: the Hessian of a softmax is
+    diagonal less a rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser is the table of
+    relative frequencies, which the probabilities reach to 1e-10; a token that was never read keeps about as much.  What
+    does not converge is refused.  Without questions it is one softmax over symbols.
+    """
+
+    lam: float = param(0.0, "L2 penalty on the weights, beside a mean loss", ge=0)
+
+    kinds = ("discrete",)
+    replicates = "native"
+
+    def fits(self, cell):
+        return super().fits(cell) or too_large(cell.data, self)
+
+    def fit(self, corpus, rng, before=None):
+        contexts = contexts_of(corpus)
+        count = corpus.tally(corpus.labels, contexts)
+        own = tuple(range(len(corpus.batch), count.ndim))  # all but replicates
+        share = count / count.sum(own, keepdim=True)
+        p = minimiser(share, self.lam).softmax(-1)
+        return TableTeacher(p) if contexts is None else ContextTeacher(p)
+
+
+def minimiser(f: Tensor, lam: float) -> Tensor:
+    """W (..., K) minimising -sum_j f_j log softmax(W)_j + lam |W|^2 for each row f (..., K) >= 0, float64."""
+    mass = f.sum(-1, keepdim=True)
+    W = torch.zeros_like(f)
+    for _ in range(STEPS):
+        p = W.softmax(-1)
+        gradient = mass * p - f + 2 * lam * W
+        done = gradient.abs().amax(-1, keepdim=True) <= TOLERANCE * (mass + lam)
+        if done.all():
+            return W
+        step = torch.where(done, 0.0, _newton(gradient, p, mass, lam))
+        W = W - _backtracked(W, step, (gradient * step).sum(-1, keepdim=True), f, lam) * step
+    raise Unfit(f"softmax-regression did not converge in {STEPS} steps")
+
+
+def _loss(W: Tensor, f: Tensor, lam: float) -> Tensor:
+    return (lam * W**2 - f * W.log_softmax(-1)).sum(-1, keepdim=True)
+
+
+def _newton(gradient: Tensor, p: Tensor, mass: Tensor, lam: float) -> Tensor:
+    """Hessian^-1 gradient, where the Hessian is diag(mass p + 2 lam) - mass p p^T, by Sherman and Morrison."""
+    diagonal = (mass * p + 2 * lam).clamp_min(1e-300)
+    step = gradient / diagonal
+    if lam == 0:  # a common shift of all weights changes nothing, and the rank one is left out with it
+        return step
+    rest = (2 * lam * p / diagonal).sum(-1, keepdim=True)  # 1 - mass p.p/diagonal, without the cancellation
+    return step + mass * p / diagonal * ((p * step).sum(-1, keepdim=True) / rest)
+
+
+def _backtracked(W: Tensor, step: Tensor, slope: Tensor, f: Tensor, lam: float) -> Tensor:
+    """For each row the largest of 1, 1/2, 1/4, ... that lowers the loss enough (Armijo); 1 where rounding hides it."""
+    before = _loss(W, f, lam)
+    t = torch.ones_like(slope)
+    for _ in range(HALVINGS):
+        enough = _loss(W - t * step, f, lam) <= before - 1e-4 * t * slope
+        hidden = slope <= 1e-12 * before.abs()
+        if (enough | hidden).all():
+            break
+        t = torch.where(enough | hidden, t, t / 2)
+    return t
+
+
+@hookimpl
+def collapse_models():
+    return {"softmax-regression": SoftmaxRegression}
