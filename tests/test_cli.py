@@ -128,6 +128,22 @@ def test_check(tmp_path):
     assert re.search("^failed +mitigation bad: .*in place", bad.out, re.M)
 
 
+def test_check_of_a_plugin_as_it_is_typed(tmp_path):
+    (tmp_path / "needs.py").write_text(
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n"
+        "@dataclass(frozen=True)\nclass Needs(Mitigation):\n    k: int\n"
+        "    def size(self, n, t):\n        return n + self.k\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'needs': Needs}\n"
+    )
+    typed = call("check", "needs( k=3 )", "--plugin", "needs.py", cwd=tmp_path)
+    assert typed.code == 0, typed
+    assert {line.split(maxsplit=1)[1].split(":")[0] for line in typed.out.splitlines()} == {"mitigation needs(k=3)"}
+    bare = call("check", "--plugin", "needs.py", cwd=tmp_path)
+    assert (bare.code, "has no default for k" in bare.said, "needs(k=...)" in bare.said) == (2, True, True), bare
+    assert call("check", "needs(k=-99)", "--plugin", "needs.py", cwd=tmp_path).code == 4
+    assert "has no parameter 'kk'" in call("check", "needs(kk=3)", "--plugin", "needs.py", cwd=tmp_path).said
+
+
 @pytest.mark.parametrize(
     ("args", "words"), [(["ridg"], "no plugin is called 'ridg'; did you mean 'ridge'?"), ([], "name a plugin")]
 )

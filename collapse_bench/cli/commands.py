@@ -354,7 +354,7 @@ def plugins(as_json, trace, plugin_files):
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=Spec(), metavar="[NAME | SPEC]...")
 @PLUGIN
 def check(names, plugin_files):
     """Hold plugins to the conformance kit: those named, or else all that the plugin files offer.
@@ -362,28 +362,30 @@ def check(names, plugin_files):
     \b
     Examples:
       collapse-bench check ridge
+      collapse-bench check "ridge(lam=3)"
       collapse-bench check --plugin mine.py
     """
     from ..checks import outcomes
     from ..errors import UsageError
     from ..registry import KINDS, nearest, registry
+    from ..spec import parse_call
 
     reg = registry(plugin_files)
     files = {str(Path(path).absolute()) for path in plugin_files}
     offered = [name for plugin in reg.plugins if plugin.source in files for _, name in plugin.offers]
-    names = dict.fromkeys(names or offered)
-    if not names:
+    calls = dict.fromkeys(map(parse_call, names or offered))
+    if not calls:
         raise UsageError("name a plugin, or a file of plugins: collapse-bench check --plugin mine.py")
     known = {name for kind in KINDS for name in reg.classes[kind]}
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no plugin is called {name!r}{nearest(name, known)}")
+    for call in calls:
+        if call.name not in known:
+            raise UsageError(f"no plugin is called {call.name!r}{nearest(call.name, known)}")
     counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
-    for kind, name in ((kind, name) for kind in KINDS for name in names if name in reg.classes[kind]):
-        for outcome in outcomes(kind, reg.classes[kind][name], reg):
+    for kind, call in ((kind, call) for kind in KINDS for call in calls if call.name in reg.classes[kind]):
+        for outcome in outcomes(kind, reg.build(kind, call) if call.args else reg.find(kind, call.name), reg):
             counts[outcome.status] += 1
             click.echo(
-                f"{outcome.status:<8}{kind} {name}: {outcome.name}" + f"  ({outcome.sentence})" * bool(outcome.sentence)
+                f"{outcome.status:<8}{kind} {call}: {outcome.name}" + f"  ({outcome.sentence})" * bool(outcome.sentence)
             )
     click.echo(", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
     if counts["failed"]:
