@@ -15,7 +15,9 @@ Three things an author may state in the class body, and need not:
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import difflib
 import math
 import pickle
 import typing
@@ -29,6 +31,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import theory
 from .cell import Cell, written
 from .corpus import Corpus
 from .engine import ContractError, Generation, generations
@@ -37,7 +40,7 @@ from .ledger import Ledger
 from .lift import lift
 from .nouns import DataGenerator, Kind, Mitigation, Model, Noun, Protocol, Teacher, has_verb, type_hints
 from .protocols import Accumulate, Replace
-from .registry import KINDS, Registry, registry
+from .registry import KINDS, Registry, nearest, registry
 from .streams import Stream
 from .taps import Taps
 
@@ -48,6 +51,7 @@ ROWS = 40
 MANY = (200,)  # chains where two laws are compared
 _SMALL = {"d": 2, "K": 20}  # dimension and alphabet of the small variant of a data generator
 _JUNK = 100.0  # added to the answers of rows that must not count
+MOMENTS = ("steer", "curate", "adapt", "size")  # of a mitigation
 
 
 class CheckFailure(AssertionError):
@@ -74,12 +78,19 @@ def checks_of(kind: str, thing: type[Noun] | Noun, among: Registry | None = None
     among = among or registry()
     noun = small(thing) if isinstance(thing, type) else thing
     if noun is None:
-        raise UsageError(f"{thing.title()} has parameters without a default; give checks an object, or state `tiny`")
+        (first, *_) = missing = _without_default(thing)
+        raise UsageError(
+            f"{thing.title()} has no default for {', '.join(missing)}: check it with its parameters, "
+            f"{thing.title()}({first}=...), or state `tiny` in the class body, tiny = {{{first!r}: ...}}"
+        )
     base = KINDS[kind][1]
     if not isinstance(noun, base):
         raise UsageError(f"{noun.title()} is not a {base.__name__}, and checks of a {kind} were asked for")
     yield "is read as it is written", partial(_read_as_written, kind, noun, among)
+    yield "says in a sentence why it does not fit", partial(_fits_or_says_why, kind, noun, among)
     yield from _CHECKS[kind](noun, among)
+    yield "claims laws that are there", partial(_claims_are_laws, kind, noun, among)
+    yield "its laws bear every cell", partial(_laws_bear_cells, kind, noun, among)
 
 
 def outcomes(kind: str, thing: type[Noun] | Noun, among: Registry | None = None) -> Iterator[Outcome]:
@@ -104,23 +115,28 @@ def small(cls: type[Noun]) -> Noun | None:
     """The plugin at parameters that cost little; None where a parameter has no default and no ``tiny`` is stated."""
     names = {f.name for f in dataclasses.fields(cls)}
     tiny = getattr(cls, "tiny", None) or {name: value for name, value in _SMALL.items() if name in names}
-    for parameters in (tiny, {}):
-        try:
-            return cls(**parameters)
-        except (TypeError, ValueError, UsageError):
-            continue
-    return None
+    return _built(cls, **tiny) or _built(cls)
+
+
+def _built(cls: type[Noun], **parameters: Any) -> Noun | None:
+    try:
+        return cls(**parameters)
+    except (TypeError, ValueError, UsageError):
+        return None
+
+
+def _without_default(cls: type[Noun]) -> list[str]:
+    missing = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(cls) if f.init and f.default is missing and f.default_factory is missing]
 
 
 def variants(cls: type[Noun]) -> Iterator[Noun]:
     """The plugin at its defaults, at its small variant, and one step from that: other words, other switches, and
     (off data generators, where they make worlds without a signal) the ends 0 and 1 of closed ranges."""
-    first = small(cls)
-    if first is None:
+    found = _sizes(cls)
+    if not found:
         return
-    found = [first]
-    if not hasattr(cls, "tiny"):
-        found.insert(0, cls())
+    first = found[-1]
     for f in dataclasses.fields(cls):
         hint = type_hints(cls)[f.name]
         options = typing.get_args(hint) if typing.get_origin(hint) is Literal else f.metadata.get("choices") or ()
@@ -134,8 +150,7 @@ def variants(cls: type[Noun]) -> Iterator[Noun]:
 
 def _sizes(cls: type[Noun]) -> list[Noun]:
     """Defaults and small variant, where they differ."""
-    first = small(cls)
-    both = [first] if first is None or hasattr(cls, "tiny") else [cls(), first]
+    both = [None if hasattr(cls, "tiny") else _built(cls), small(cls)]
     return [noun for i, noun in enumerate(both) if noun is not None and noun not in both[:i]]
 
 
@@ -152,12 +167,35 @@ def _cells(
     n: int = ROWS,
 ) -> Iterator[Cell]:
     """All cells that fit, what is not given being taken from the registry."""
+    for cell in _all_cells(among, data, model, protocols, mitigations, n):
+        if cell.why_not() is None:
+            yield cell
+
+
+def _all_cells(
+    among: Registry,
+    data: DataGenerator | None = None,
+    model: Model | None = None,
+    protocols: tuple[Protocol, ...] = (Replace(),),
+    mitigations: tuple[Mitigation, ...] = (),
+    n: int = ROWS,
+) -> Iterator[Cell]:
+    """Likewise, those that do not fit included."""
     sources = [data] if data else [d for cls in among.classes["generator"].values() for d in _sizes(cls)]
     models = [model] if model else [m for cls in among.classes["model"].values() if (m := small(cls))]
     for source, pupil, protocol in product(sources, models, protocols):
-        cell = Cell(source, pupil, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
-        if cell.why_not() is None:
-            yield cell
+        yield Cell(source, pupil, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
+
+
+def _cells_with(kind: str, noun: Noun, among: Registry) -> Iterator[Cell]:
+    """All cells that this plugin could be asked about, those that do not fit included."""
+    given = {
+        "generator": {"data": noun},
+        "model": {"model": noun},
+        "protocol": {"protocols": (noun,)},
+        "mitigation": {"mitigations": (noun,)},
+    }
+    return _all_cells(among, **given[kind])
 
 
 def _per_kind(cells: Iterator[Cell]) -> Iterator[tuple[str, list[Cell]]]:
@@ -341,6 +379,50 @@ def _read_as_written(kind: str, noun: Noun, among: Registry) -> None:
             raise CheckFailure(
                 f"{clash[0]!r} calls itself {who!r}; leave `name` out, the hook that offers the class gives it"
             )
+
+
+def _fits_or_says_why(kind: str, noun: Noun, among: Registry) -> None:
+    for cell in _cells_with(kind, noun, among):
+        said = noun.fits(cell)
+        if said is not None and not (isinstance(said, str) and said.strip()):
+            raise CheckFailure(
+                f"{noun.title()}.fits returned {said!r} for {cell.label}; return None where the cell fits, else one "
+                "sentence that says why not"
+            )
+
+
+def _claims_are_laws(kind: str, noun: Noun, among: Registry) -> None:
+    claims = getattr(among.module_of(kind, noun.title()), "collapse_claims", list)()
+    if not claims:
+        raise Unfit(f"the plugin of {noun.title()} claims no law")
+    laws = theory.laws()
+    for claim in claims:
+        whose = f"the plugin of {noun.title()} claims {claim.law!r} for {claim.spec!r}"
+        if claim.law not in laws:
+            raise CheckFailure(f"{whose}, and there is no such law{nearest(claim.law, laws)}")
+        try:
+            cell, _ = among.cell(claim.spec), claim.predicted
+        except Exception as problem:
+            raise CheckFailure(f"{whose}, which cannot be checked: {problem}") from problem
+        reason = cell.why_not()
+        if reason is not None:
+            raise CheckFailure(f"{whose}: {reason}")
+        if not 0 <= claim.t <= cell.generations:
+            raise CheckFailure(f"{whose} at generation {claim.t}, and the cell ends at {cell.generations}: raise its T")
+
+
+def _laws_bear_cells(kind: str, noun: Noun, among: Registry) -> None:
+    if not hasattr(among.module_of(kind, noun.title()), "collapse_theory"):
+        raise Unfit(f"the plugin of {noun.title()} predicts nothing")
+    for cell in _cells_with(kind, noun, among):
+        if cell.why_not() is None:
+            try:
+                among.predicted(cell)
+            except Exception as problem:
+                raise CheckFailure(
+                    f"what is expected of {cell.label} cannot be told ({type(problem).__name__}: {problem}); "
+                    "collapse_theory(cell) returns one number per generation 0 .. T, or None where it knows no law"
+                ) from problem
 
 
 # -- data generators ------------------------------------------------------------------------------------------------
@@ -642,7 +724,8 @@ def _same_lesson(model: Model, generator: DataGenerator, pair, sentence: str) ->
     batch = (3,) if exact else (24,)
     data, taps = _desk(generator, batch)
     x, y, rng = _probe(data, batch)
-    teachers = [lift(model).fit(corpus, rng.at("fit")) for corpus in pair(taps.real(ROWS))]
+    lessons = [copy.deepcopy(corpus) for corpus in pair(taps.real(ROWS))]  # a fit may spoil its own alone
+    teachers = [lift(model).fit(corpus, rng.at("fit")) for corpus in lessons]
     if exact:
         _alike(*(behaviour(teacher, x, y, rng, drawing=False) for teacher in teachers), sentence)
         return
@@ -694,7 +777,7 @@ def _native_is_loop(model: Model, generator: DataGenerator) -> None:
     data, taps = _desk(generator, (2, 3))
     x, y, rng = _probe(data, (2, 3))
     corpus = taps.real(ROWS)
-    whole = behaviour(lift(model).fit(corpus, rng.at("fit")), x, y, rng)
+    whole = behaviour(lift(model).fit(copy.deepcopy(corpus), rng.at("fit")), x, y, rng)
     for r in product(range(2), range(3)):
         alone = behaviour(model.fit(corpus[r], rng.at("fit")[r]), x[r], y[r], rng[r])
         _alike(
@@ -709,12 +792,17 @@ def _native_is_loop(model: Model, generator: DataGenerator) -> None:
 def _fit_untouched(model: Model, generator: DataGenerator) -> None:
     data, taps = _desk(generator, (2,))
     x, y, rng = _probe(data, (2,))
-    corpus = taps.real(ROWS).weighted(torch.full((2, ROWS), 0.5)) + taps.real(ROWS)
-    lent, asked = _Lent.of(corpus), _Lent(x=x, y=y)
-    first = lift(model).fit(corpus, rng.at("fit"))
+    rows = taps.real(ROWS)
+    for corpus in (rows, rows.weighted(torch.full((2, ROWS), 0.5)) + taps.real(ROWS)):
+        # what is shown of one part is lent itself, and what is shown of two is a copy, which is lent as well
+        lesson, one = (corpus, rng) if model.replicates == "native" else (corpus[0], rng[0])
+        lent, sight = _Lent.of(corpus), _Lent(**_shows(lesson))
+        model.fit(lesson, one.at("fit"))
+        for held in (sight, lent):
+            held.untouched(f"{model.title()}.fit")
+    asked, first = _Lent(x=x, y=y), lift(model).fit(corpus, rng.at("fit"))
     before = behaviour(first, x, y, rng)
     lift(model).fit(taps.real(ROWS), rng.at("fit again"), first)
-    lent.untouched(f"{model.title()}.fit")
     asked.untouched(f"the teacher that {model.title()}.fit returns")
     _alike(
         before,
@@ -761,7 +849,7 @@ def _fit_twice(model: Model, generator: DataGenerator) -> None:
     with _Undisturbed():
         for seed in (1, 2):
             _disturb(seed)
-            seen.append(behaviour(lift(model).fit(corpus, rng.at("fit")), x, y, rng))
+            seen.append(behaviour(lift(model).fit(copy.deepcopy(corpus), rng.at("fit")), x, y, rng))
     _alike(
         *seen,
         f"{model.title()} fitted twice to one corpus with one stream gives two teachers; draw from the rng that is handed "
@@ -910,6 +998,7 @@ def _mitigation_checks(act: Mitigation, among: Registry) -> Iterator[tuple[str, 
     protocols = [Accumulate(), Replace()]
     protocols += [p for cls in among.classes["protocol"].values() if (p := small(cls)) and p not in protocols]
     none = True
+    yield "acts at one of its moments", partial(_acts, act)
     for kind, cells in _per_kind(_cells(among, protocols=tuple(protocols), mitigations=(act,))):
         none = False
         for name, body in (
@@ -925,6 +1014,18 @@ def _mitigation_checks(act: Mitigation, among: Registry) -> Iterator[tuple[str, 
             yield f"{name}, {kind}", partial(_on_first, cells, body)
     if none:
         yield "has something to act on", partial(_on_first, [], _same_nouns)
+
+
+def _acts(act: Mitigation) -> None:
+    if act.control:
+        raise Unfit(f"{act.title()} is a control")
+    if any(getattr(type(act), moment) is not getattr(Mitigation, moment) for moment in MOMENTS):
+        return
+    for name in sorted(name for name in dir(type(act)) if not hasattr(Mitigation, name)):
+        close = difflib.get_close_matches(name, MOMENTS, 1)
+        if close:
+            raise CheckFailure(f"{act.title()} writes {name}, which nobody calls; did you mean {close[0]!r}?")
+    raise CheckFailure(f"{act.title()} does nothing; write at least one of {', '.join(MOMENTS)}")
 
 
 @dataclass(frozen=True, eq=False)

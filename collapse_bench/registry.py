@@ -207,6 +207,10 @@ class Registry:
                 found.append((kind, name, cls))
         return found
 
+    def module_of(self, kind: str, name: str) -> types.ModuleType | None:
+        """The module whose hooks offer this class; None where it was offered from a notebook, or not at all."""
+        return self.manager.get_plugin(self.owners.get((kind, name), ""))
+
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins if plugin.broken]

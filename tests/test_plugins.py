@@ -18,7 +18,7 @@ from collapse_bench.nouns import Mitigation, Model, Protocol, param
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.registry import KINDS, registry
+from collapse_bench.registry import KINDS, Registry, registry
 
 CASES = [
     pytest.param(check, id=f"{kind} {written(noun)}: {name}")
@@ -203,6 +203,17 @@ class Eats(GaussianFit):
 
 
 @dataclass(frozen=True)
+class EatsItsRows(Model):
+    """Written for one run, and writes over what it is shown."""
+
+    kinds = ("density",)
+
+    def fit(self, corpus, rng, before=None):
+        corpus.y.mul_(0.5)
+        return GaussianFit().fit(Corpus.of(corpus.x, corpus.y, (), corpus.weight, corpus.count), rng)
+
+
+@dataclass(frozen=True)
 class EatsBefore(GaussianFit):
     def fit(self, corpus, rng, before=None):
         if before is not None:
@@ -236,6 +247,38 @@ class _Flat(GaussianTeacher):
 class Forgets(Mitigation):
     def curate(self, corpus, taps):
         corpus.reweighted(torch.ones(()))
+
+
+@dataclass(frozen=True)
+class Misspelt(Mitigation):
+    def cuarte(self, corpus, taps):
+        return corpus
+
+
+@dataclass(frozen=True)
+class Idle(Mitigation):
+    """Does nothing, and is no control."""
+
+
+@dataclass(frozen=True)
+class FitsFalse(Mitigation):
+    def fits(self, cell):
+        return False
+
+    def size(self, n, t):
+        return n
+
+
+@dataclass(frozen=True)
+class FitsOrNot(GaussianFit):
+    def fits(self, cell):
+        return cell.data.kind == "density"
+
+
+@dataclass(frozen=True)
+class FitsNameless(Gaussian):
+    def fits(self, cell):
+        return "" if cell.model.title() == "kde" else None
 
 
 @dataclass(frozen=True)
@@ -357,9 +400,15 @@ BROKEN = [
     ("model", MixesReplicates, "native equals loop, on gaussian(d=2)", "mix no replicates"),
     ("model", MixesReplicates, "replicate shapes agree, on gaussian(d=2)", "same run alone"),
     ("model", Eats, "inputs untouched, on gaussian", "in place"),
+    ("model", EatsItsRows, "inputs untouched, on gaussian(d=2)", "EatsItsRows.fit changed y in place"),
     ("model", EatsBefore, "inputs untouched, on gaussian", "`before`"),
     ("model", GlobalSeed, "fit twice is fit once, on gaussian", "never torch.rand"),
     ("model", FlatDensity, "replicate shapes agree, on gaussian", "[..., None]"),
+    ("model", FitsOrNot, "says in a sentence why it does not fit", "fits returned False for bigram"),
+    ("generator", FitsNameless, "says in a sentence why it does not fit", "fits returned '' for gaussian(d=2) | kde"),
+    ("mitigation", FitsFalse, "says in a sentence why it does not fit", "return None where the cell fits"),
+    ("mitigation", Misspelt, "acts at one of its moments", "writes cuarte, which nobody calls; did you mean 'curate'?"),
+    ("mitigation", Idle, "acts at one of its moments", "at least one of steer, curate, adapt, size"),
     ("mitigation", Forgets, "returns the noun it was given, density", "is a return missing?"),
     ("mitigation", HalfRow, "returns the noun it was given, density", "round it"),
     ("mitigation", EatsLesson, "inputs untouched, density", "in place"),
@@ -382,6 +431,101 @@ def test_kit_finds(kind, cls, name, words):
     with pytest.raises(CheckFailure) as failure:
         check()
     assert words in str(failure.value)
+
+
+def test_what_eats_its_rows_is_told_that_alone():
+    failed = [outcome.name for outcome in outcomes("model", EatsItsRows) if outcome.status == "failed"]
+    assert failed
+    assert all(name.startswith("inputs untouched, on ") for name in failed)
+
+
+LAWFUL = """
+from dataclasses import dataclass
+from collapse_bench import hookimpl
+from collapse_bench.claims import Claim
+from collapse_bench.plugins.generators.gaussian import Gaussian
+
+@dataclass(frozen=True)
+class Lawful(Gaussian):
+    pass
+
+@hookimpl
+def collapse_generators():
+    return {"lawful": Lawful}
+"""
+GIVEN = '{"M": 8, "k": 3}'
+SPEC = '"lawful(d=1) | gaussian-fit | replace @ n=8 T=2"'
+
+
+def lawful(tmp_path, hook: str) -> dict[str, Outcome]:
+    """What becomes of a data generator whose plugin has this hook as well; every outcome by its name."""
+    (tmp_path / "lawful.py").write_text(f"{LAWFUL}\n@hookimpl\n{hook}")
+    among = Registry.discover([tmp_path / "lawful.py"])
+    return {outcome.name: outcome for outcome in outcomes("generator", among.classes["generator"]["lawful"], among)}
+
+
+@pytest.mark.parametrize(
+    ("claim", "words"),
+    [
+        (f'"gaussian.w2_maen", {GIVEN}, {SPEC}, "w2", 2', "there is no such law; did you mean 'gaussian.w2_mean'?"),
+        (f'"gaussian.w2_mean", {{"M": 8}}, {SPEC}, "w2", 2', "cannot be checked: "),
+        (f'"gaussian.w2_mean", {GIVEN}, "lawful | gausian-fit", "w2", 2', "did you mean 'gaussian-fit'?"),
+        (f'"gaussian.w2_mean", {GIVEN}, "lawful | ols", "w2", 2', "ols fits regression data"),
+        (f'"gaussian.w2_mean", {GIVEN}, {SPEC}, "w2", 3', "at generation 3, and the cell ends at 2"),
+        (f'"gaussian.w2_mean", {GIVEN}, {SPEC}, "w2", 2', ""),
+    ],
+)
+def test_claims_are_looked_at(claim, words, tmp_path):
+    found = lawful(tmp_path, f"def collapse_claims():\n    return [Claim({claim})]")["claims laws that are there"]
+    assert found.status == ("failed" if words else "passed"), found
+    assert words in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("1 / 0", "(ZeroDivisionError: division by zero)"),
+        ("[1.0]", "speaks of 1 generations"),
+        ('["much"] * 3', "ValueError"),
+        ("None", ""),
+        ("[1.0] * (cell.generations + 1)", ""),
+    ],
+)
+def test_laws_are_asked_about_every_cell(told, words, tmp_path):
+    hook = f"def collapse_theory(cell):\n    return {told} if cell.data.title() == 'lawful' else None"
+    found = lawful(tmp_path, hook)["its laws bear every cell"]
+    assert found.status == ("failed" if words else "passed"), found
+    assert words in found.sentence
+
+
+def test_a_parameter_without_default_is_given_or_stated():
+    @dataclass(frozen=True)
+    class Needs(Mitigation):
+        k: int
+        share: float = 0.5
+
+        def size(self, n, t):
+            return n + self.k
+
+    with pytest.raises(
+        UsageError, match=r"Needs has no default for k: check it with its parameters, Needs\(k=\.\.\.\)"
+    ):
+        list(checks_of("mitigation", Needs))
+    by_object = {outcome.name: outcome.status for outcome in outcomes("mitigation", Needs(k=3))}
+    Needs.tiny = {"k": 3}
+    assert {outcome.name: outcome.status for outcome in outcomes("mitigation", Needs)} == by_object
+    assert by_object["runs in the loop, density"] == "passed"
+
+
+def test_a_dimension_without_default_does_not_hinder_others():
+    @dataclass(frozen=True)
+    class Bare(Gaussian):
+        d: int = field(kw_only=True)
+
+    among = Registry.discover()
+    among.offer("generator", "bare", Bare)
+    assert {str(written(noun)) for noun in variants(Bare)} >= {"bare(d=2)", "bare(d=2, truth_is=fixed)"}
+    assert {outcome.status for outcome in outcomes("model", GaussianFit, among)} <= {"passed", "skipped"}
 
 
 def test_outcomes_raise_nothing():
