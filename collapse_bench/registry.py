@@ -32,7 +32,7 @@ from .claims import Claim
 from .errors import PluginError, UsageError
 from .figures import Figure
 from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol, allowed, type_hints
-from .spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
+from .spec import Call, CellSpec, is_word, parse_call, parse_cell, parse_mitigations
 
 GROUP = "collapse_bench"
 REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"  # modules or files, joined by commas
@@ -135,14 +135,11 @@ class Registry:
 
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
-        module = types.ModuleType(f"offered_{name}")
-        setattr(module, KINDS[kind][0], lambda: {name: cls})
-        if self.owners.get((kind, name)) == module.__name__:
-            del self.owners[kind, name]
-        for _, label, found in self._offers(module):
-            found.name = label
-            self.classes[kind][label] = found
-            self.owners[kind, label] = module.__name__
+        said = f"offer({name!r}, ...)"
+        self._look_at(kind, name, cls, said, said)
+        cls.name = name
+        self.classes[kind][name] = cls
+        self.owners[kind, name] = said
 
     def _import(self, name: str, source: str) -> types.ModuleType | None:
         try:
@@ -187,25 +184,31 @@ class Registry:
 
     def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Noun]]]:
         found = []
-        for kind, (hook, base) in KINDS.items():
+        for kind, (hook, _) in KINDS.items():
             offered = getattr(module, hook, dict)()
             if not isinstance(offered, dict):
                 raise PluginError(f"{hook}() must return a dict of name to class, got {type(offered).__name__}")
             for name, cls in offered.items():
-                if not (isinstance(cls, type) and issubclass(cls, base)):
-                    raise PluginError(f"{hook}() offers {name!r}, which is not a subclass of {base.__name__}")
-                if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in cls.__dict__:
-                    raise PluginError(
-                        f"{name!r} must be a frozen dataclass: put @dataclass(frozen=True) above the class"
-                    )
-                if not cls.__dataclass_params__.frozen:
-                    raise PluginError(f"{name!r} must be frozen: write @dataclass(frozen=True)")
-                if (kind, name) in self.owners:
-                    raise PluginError(
-                        f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {module.__name__}; rename one"
-                    )
+                self._look_at(kind, name, cls, f"{hook}()", module.__name__)
                 found.append((kind, name, cls))
         return found
+
+    def _look_at(self, kind: str, name: Any, cls: Any, said: str, owner: str) -> None:
+        """Refuse what cannot be offered under this name; ``said`` is the call that offers it."""
+        base = KINDS[kind][1]
+        if not isinstance(name, str) or not is_word(name):
+            raise PluginError(
+                f"{said} offers the name {name!r}, which cannot be typed in a spec; begin with a letter or _, go on with "
+                "letters, digits, _, - and ., and leave true, false and null to the values"
+            )
+        if not (isinstance(cls, type) and issubclass(cls, base)):
+            raise PluginError(f"{said} offers {name!r}, which is not a subclass of {base.__name__}")
+        if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in cls.__dict__:
+            raise PluginError(f"{name!r} must be a frozen dataclass: put @dataclass(frozen=True) above the class")
+        if not cls.__dataclass_params__.frozen:
+            raise PluginError(f"{name!r} must be frozen: write @dataclass(frozen=True)")
+        if self.owners.get((kind, name), said) != said:
+            raise PluginError(f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; rename one")
 
     def module_of(self, kind: str, name: str) -> types.ModuleType | None:
         """The module whose hooks offer this class; None where it was offered from a notebook, or not at all."""

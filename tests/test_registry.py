@@ -304,6 +304,9 @@ def test_one_name_in_two_kinds_is_no_clash(write, empty):
         (plugin("x").replace("class Own(Mitigation)", "class Own"), "offers 'x', which is not a subclass of Mitigation"),
         (plugin("x").replace("class Own(Mitigation)", "class Own(Protocol)"), "not a subclass of Mitigation"),
         (plugin("x").replace('"x": Own', '"x": Own()'), "not a subclass of Mitigation"),
+        (plugin("Bad Name|x"), "collapse_mitigations() offers the name 'Bad Name|x', which cannot be typed in a spec; begin with a letter"),
+        (plugin("true"), "the name 'true', which cannot be typed in a spec"),
+        (plugin("x").replace('"x": Own', "3: Own"), "the name 3, which cannot be typed"),
         (plugin("x").replace('{"x": Own}', "[Own]"), "collapse_mitigations() must return a dict of name to class, got list"),
     ],
 )  # fmt: skip
@@ -365,13 +368,22 @@ def test_a_class_can_be_offered_and_offered_again(write, empty):
     assert found.build("mitigation", "mine(k=2)") == one(k=2)
     found.offer("mitigation", "mine", two)
     assert type(found.build("mitigation", "mine")) is two
-    with pytest.raises(PluginError, match="not a subclass of Protocol"):
+    with pytest.raises(
+        PluginError, match=r"offer\('mine', \.\.\.\) offers 'mine', which is not a subclass of Protocol"
+    ):
         found.offer("protocol", "mine", two)
+    for name in ("Bad Name|x", "", "2x", "é", "a\n"):
+        with pytest.raises(PluginError, match=r"offer\(.*\) offers the name .*, which cannot be typed in a spec"):
+            found.offer("mitigation", name, one)
+    with pytest.raises(PluginError, match="not a subclass of Mitigation"):
+        found.offer("mitigation", "mine", int)
+    assert list(found.classes["mitigation"]) == ["mine"]
+    assert type(found.build("mitigation", "mine")) is two  # what was offered before stands
 
 
 def test_an_offer_does_not_take_the_name_of_a_plugin(monkeypatch):
     found = Registry.discover()
-    with pytest.raises(PluginError, match="rename one"):
+    with pytest.raises(PluginError, match=r"and by offer\('none', \.\.\.\); rename one"):
         found.offer("mitigation", "none", found.classes["mitigation"]["nature"])
 
 
