@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ from .suite import (
     with_calibration,
 )
 from .verify import Verdict
+
+Some = str | Path | Sequence[str | Path]  # one file, or several
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def load_suite(
     reg: Registry,
     *,
     seeds: str | None = None,
-    mitigations: Sequence[str] = (),
+    mitigations: str | Sequence[str] = (),
     focus: str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
@@ -108,7 +111,7 @@ def load_suite(
     changes = _settings(settings or {})
     if seeds is not None:
         changes["seeds"] = seeds
-    extra = [str(m) for m in mitigations]
+    extra = [str(m) for m in _several(mitigations)]
     if extra:
         changes["mitigations"] = list(dict.fromkeys([*changes.get("mitigations", model.mitigations), *extra]))
     focus = focus or next(iter(extra), model.focus)
@@ -159,11 +162,11 @@ def run(
     what: str | Path | Sequence[str],
     *,
     seeds: str | None = None,
-    mitigations: Sequence[str] = (),
+    mitigations: str | Sequence[str] = (),
     output: str | Path = "results",
     n_jobs: int = 1,
     device: str = "cpu",
-    plugins: Sequence[str | Path] = (),
+    plugins: Some = (),
     settings: Mapping[str, Any] | None = None,
     memory: int = MEMORY,
     timeout: float | None = None,
@@ -179,7 +182,7 @@ def run(
     rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or NothingMatched; a cell
     that fails is recorded and does not stop the others.
     """
-    reg = registry(plugins)
+    reg = registry(_several(plugins))
     suite = load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=device_of(device))
     return run_suite(
         suite,
@@ -201,7 +204,7 @@ def run_suite(
     *,
     output: str | Path = "results",
     n_jobs: int = 1,
-    plugins: Sequence[str | Path] = (),
+    plugins: Some = (),
     memory: int = MEMORY,
     timeout: float | None = None,
     force: bool = False,
@@ -211,6 +214,9 @@ def run_suite(
     on_progress: Progress | None = None,
 ) -> Results:
     """Run a suite that is loaded already; see ``run``."""
+    _positive("memory", memory, "bytes")
+    if timeout is not None:
+        _positive("timeout", timeout, "seconds")
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
@@ -235,8 +241,18 @@ def run_suite(
     return Results(store.path, suite.name, tuple(outcomes), tuple(steps))
 
 
-def _absolute(plugins: Sequence[str | Path]) -> tuple[str, ...]:
-    return tuple(str(Path(path).absolute()) for path in plugins)
+def _several(what: Some) -> Sequence[str | Path]:
+    """One string is one thing, and not its letters."""
+    return [what] if isinstance(what, (str, Path)) else what
+
+
+def _absolute(plugins: Some) -> tuple[str, ...]:
+    return tuple(str(Path(path).absolute()) for path in _several(plugins))
+
+
+def _positive(name: str, value: Any, unit: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise UsageError(f"{name} must be a number of {unit} > 0, got {value!r}")
 
 
 def calibrate(
@@ -244,7 +260,7 @@ def calibrate(
     *,
     output: str | Path | None = None,
     n_jobs: int = 1,
-    plugins: Sequence[str | Path] = (),
+    plugins: Some = (),
     on_outcome: Callable[[Outcome], None] | None = None,
     on_plan: Callable[[list[Step], list[Job]], None] | None = None,
 ) -> list[Calibration]:
@@ -252,7 +268,7 @@ def calibrate(
 
     The chains go to ``output`` where it is given (and are reused from there), else to a temporary folder.
     """
-    reg = registry(plugins)
+    reg = registry(_several(plugins))
     path = find_suite(str(what), reg)
     suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
@@ -307,7 +323,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
     """Expected primary loss of a cell for t = 0 .. T by its law, NaN where unknown; NothingMatched where none is known."""
-    cell = registry(plugins).cell(spec)
+    cell = registry(_several(plugins)).cell(spec)
     reason = cell.why_not()
     if reason is not None:
         raise UsageError(f"{cell.label}: {reason}")
@@ -318,21 +334,23 @@ def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ..
 
 
 def verify_laws(
-    words: Sequence[str] = (),
+    words: str | Sequence[str] = (),
     *,
     quick: bool = False,
     n_jobs: int = 1,
-    plugins: Sequence[str | Path] = (),
+    plugins: Some = (),
     on_verdicts: Callable[[list[Verdict], int], None] | None = None,
 ) -> list[Verdict]:
     """Run the engine against every law that plugins claim for it, or those whose name holds one of the words.
 
     ``on_verdicts`` is told of each group of verdicts as it comes, and of how many claims there are in all.
     """
-    claims = [c for c in registry(plugins).claims() if not words or any(word in c.law for word in words)]
+    words = _several(words)
+    known = registry(_several(plugins)).claims()
+    claims = [claim for claim in known if not words or any(word in claim.law for word in words)]
     if not claims:
-        known = {claim.law for claim in registry().claims()}
-        raise NothingMatched(f"no claim is made of {' or '.join(words)}{nearest(words[0], known) if words else ''}")
+        near = nearest(words[0], {claim.law for claim in known}) if words else ""
+        raise NothingMatched(f"no claim is made of {' or '.join(words)}{near}")
     found: dict[int, Verdict] = {}
     place = {id(claim): i for i, claim in enumerate(claims)}
     for some in verify.run(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
@@ -349,7 +367,7 @@ def reproduce(
     data: str | Path | None = None,
     output: str | Path = "figures",
     n_jobs: int = 1,
-    plugins: Sequence[str | Path] = (),
+    plugins: Some = (),
     on_plan: Callable[[list[Step], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
@@ -359,7 +377,7 @@ def reproduce(
     """
     return redrawn(
         name,
-        registry(plugins),
+        registry(_several(plugins)),
         scale=scale,
         data=None if data is None else Path(data),
         output=Path(output),
@@ -387,10 +405,28 @@ def device_of(name: str) -> str:
     return name
 
 
-def cell_of(spec: str, *, seeds: str | Sequence[int] = "0:32", device: str = "cpu", **changes: Any) -> Cell:
-    """A cell from its spec, for a loop of one's own: ``for generation in generations(cell_of(...))``."""
-    picked = parse_seeds(seeds) if isinstance(seeds, str) else list(seeds)
-    return registry().cell(spec, seeds=tuple(picked), device=device_of(device), **changes)
+def cell_of(spec: str, *, seeds: str | int | Sequence[int] = "0:32", device: str = "cpu", **changes: Any) -> Cell:
+    """A cell from its spec, for a loop of one's own: ``for generation in generations(cell_of(...))``.
+
+    seeds: a range as it is typed, one seed or several.  changes: n, generations, growth or first_teacher.
+    """
+    settings = ("n", "generations", "growth", "first_teacher")
+    for name in changes:
+        if name not in settings:
+            raise UsageError(f"cell_of changes no {name!r}{nearest(name, settings)}")
+    return registry().cell(spec, seeds=_seeds(seeds), device=device_of(device), **changes)
+
+
+def _seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, str):
+        return tuple(parse_seeds(seeds))
+    try:
+        picked = tuple(map(index, seeds if isinstance(seeds, Iterable) else [seeds]))
+    except TypeError:
+        picked = ()
+    if not picked or min(picked) < 0 or max(picked) >= 2**63:
+        raise UsageError(f"seeds must be whole numbers >= 0 and < 2^63, at least one, or a range '0:32'; got {seeds!r}")
+    return picked
 
 
 def offer(name: str, cls: type[Mitigation]) -> None:

@@ -118,6 +118,29 @@ def test_cell_of():
         cb.cell_of("gaussian | gausian-fit")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "picked"), [(5, (5,)), (np.int64(5), (5,)), (range(2), (0, 1)), ("3:5", (3, 4)), (np.arange(2), (0, 1))]
+)
+def test_seeds_of_a_cell(seeds, picked):
+    assert cb.cell_of(SPEC, seeds=seeds).seeds == picked
+
+
+@pytest.mark.parametrize("seeds", [[-1], -1, [], [1.5], 1.5, None, ["0:3"], 2**63, "x"], ids=str)
+def test_seeds_of_a_cell_that_are_wrong(seeds):
+    with pytest.raises(cb.UsageError, match="seeds"):
+        cb.cell_of(SPEC, seeds=seeds)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("generation", "did you mean 'generations'?"), ("T", "known: "), ("data", "known: ")]
+)
+def test_a_cell_has_no_other_changes(name, words):
+    with pytest.raises(cb.UsageError) as refusal:
+        cb.cell_of(SPEC, **{name: 3})
+    assert str(refusal.value).startswith(f"cell_of changes no {name!r}; ")
+    assert words in str(refusal.value)
+
+
 # -- run ------------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +212,12 @@ def test_settings_that_are_wrong(settings, words):
         ({"seeds": [1, 2]}, "seeds"),
         ({"seeds": "x"}, "seeds 'x' cannot be read"),
         ({"n_jobs": 0}, "n_jobs must be >= 1"),
+        ({"memory": 0}, "memory must be a number of bytes > 0, got 0"),
+        ({"memory": "512M"}, "memory must be a number of bytes > 0, got '512M'"),
+        ({"timeout": 0}, "timeout must be a number of seconds > 0, got 0"),
+        ({"timeout": float("nan")}, "timeout must be a number of seconds > 0, got nan"),
+        ({"mitigations": "toop-p"}, "unknown mitigation 'toop-p'; did you mean 'top-p'"),
+        ({"plugins": "absent.py"}, "plugin file absent.py is not there"),
         ({"device": "mps"}, "not served"),
         ({"mitigations": ["toop-p"]}, "did you mean 'top-p'"),
         ({"plugins": ["absent.py"]}, "absent.py is not there"),
@@ -255,6 +284,16 @@ def test_a_class_that_no_worker_can_read_is_refused_with_the_remedy():
     cb.offer("local", Local)
     with pytest.raises(cb.UsageError, match=r"cannot be sent to a worker.*put the plugin in a file"):
         cb.run(SPEC, seeds="0:2", mitigations=["local"], n_jobs=2)
+
+
+def test_one_plugin_and_one_mitigation_need_no_list(tmp_path):
+    (tmp_path / "halve.py").write_text(PLUGIN)
+    suite = api.load_suite(SPEC, registry(["halve.py"]), mitigations="halve")
+    assert suite.methods == ["real-anchor(k=2)", "halve"]
+    done = cb.run(SPEC, seeds="0:2", mitigations="halve(share=1)", plugins="halve.py", output="out", n_jobs=2)
+    assert not done.failed
+    assert "halve(share=1)" in set(done.frame().entry)
+    assert len(api.predict("gaussian | gaussian-fit @ T=2", plugins="halve.py")) == 3
 
 
 def test_a_plugin_file_is_loaded_once_however_it_is_called(tmp_path, monkeypatch):

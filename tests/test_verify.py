@@ -126,6 +126,8 @@ def test_words_select_laws_by_a_part_of_their_name(files):
     assert all("sigma_mean" in law for law in laws)
     with pytest.raises(NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"):
         verify_laws(["gaussian.sigma_maen"])
+    with pytest.raises(NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"):
+        verify_laws("gaussian.sigma_maen", plugins=files["true"])  # one word is no list of letters
 
 
 def test_progress_is_told_group_by_group(files):
