@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import collapse_bench as cb
 from collapse_bench import api
 from collapse_bench import registry as registry_module
+from collapse_bench.board.axes import plain_ticks
 from collapse_bench.board.table import Board
 from collapse_bench.errors import NothingMatched, PluginError
 from collapse_bench.registry import registry
@@ -93,6 +95,39 @@ def test_results_can_be_opened_again(results):
 def test_results_are_drawn(results, name, start):
     path = results.draw(name)
     assert path.read_bytes().startswith(start)
+
+
+def test_what_does_nothing_hides_no_control(results, monkeypatch):
+    """`none` is drawn above all others, and `frozen` is its first loss for ever."""
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **more: drawn.append(figure))
+    results.draw("c.png")
+    (axis,) = drawn[0].axes
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    others = lines.keys() - {"none", "none, by its law"}
+    assert others == {"nature", "real-anchor(k=2)", "frozen"}
+    assert all(lines["none"].get_zorder() > lines[name].get_zorder() for name in others)
+    assert set(lines["frozen"].get_ydata()) == {lines["none"].get_ydata()[0]}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "plain"),
+    [(0.06, 0.15, "0.1"), (0.9, 1.1, "1"), (0.03, 0.9, "0.05"), (1.5, 140, "2"), (0.01, 1.01, None), (1e-9, 1e3, None)],
+)
+def test_a_short_logarithmic_axis_has_plain_numbers(low, high, plain):
+    axis = Figure().subplots()
+    axis.set_yscale("log")
+    axis.set_ylim(low, high)
+    plain_ticks(axis.yaxis)
+    ticks = axis.yaxis.get_majorticklocs()
+    labels = dict(zip(axis.yaxis.get_major_formatter().format_ticks(ticks), ticks, strict=True))
+    seen = [label for label, tick in labels.items() if low <= tick <= high]
+    assert len(seen) >= 2
+    if plain is None:
+        assert all("10^" in label for label in seen)
+    else:
+        assert plain in seen
+        assert [float(label) for label in seen] == pytest.approx([labels[label] for label in seen])
 
 
 def test_a_loop_of_ones_own_gives_the_same_numbers(results):

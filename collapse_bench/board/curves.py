@@ -7,21 +7,32 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import NothingMatched, UsageError
+from .axes import plain_ticks
+from .render import writable
+
+
+def picture(path: str | Path) -> Path:
+    """The path, where a picture of a kind that can be drawn can be written there."""
+    path = writable(path)
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise UsageError(f"{path} must end in .png, .svg or .pdf")
+    return path
 
 
 def draw_curves(
     frame: pd.DataFrame, primary: dict[str, str], path: str | Path, laws: dict[str, list[float]] | None = None
 ) -> Path:
     """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss, ``laws`` what is
-    expected of `none` by generation, which is drawn dashed."""
+    expected of `none` by generation, which is drawn dashed.
+
+    `none` lies above all others, thin, so that an entry that does nothing shows as a rim around it.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"{path} must end in .png, .svg or .pdf")
+    path = picture(path)
     frame = frame[(frame.role != "curve") & (frame.metric == frame.task.map(primary))]
     if frame.empty:
         raise NothingMatched("there is nothing to draw: no chain has been run")
@@ -40,7 +51,10 @@ def draw_curves(
         for entry, rows in piece.groupby("entry", sort=False):
             stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
             style = ":" if entry == "nature" else "-"
-            axis.plot(stats.index, stats["mean"], style, color=colours[entry], label=entry, lw=1.4)
+            width, above = (1.0, 8) if entry == "none" else (2.0, 2)
+            axis.plot(stats.index, stats["mean"], style, color=colours[entry], label=entry, lw=width, zorder=above)
+            if entry == "none" and 0 in stats.index:
+                axis.axhline(stats["mean"][0], ls=(0, (6, 2, 1, 2)), color="black", label="frozen", lw=0.6, zorder=1)
             low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
             axis.fill_between(
                 stats.index, low.clip(lower=stats["mean"] / 10), high, color=colours[entry], alpha=0.15, lw=0
@@ -51,6 +65,7 @@ def draw_curves(
             )
         if (piece.value > 0).all():
             axis.set_yscale("log")
+            plain_ticks(axis.yaxis)
         axis.set_title("\n| ".join(task.split(" | ")), fontsize=8, loc="left")
         axis.set_xlabel("generation")
         axis.set_ylabel(primary[task].replace("_", " "))

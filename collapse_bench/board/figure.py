@@ -8,6 +8,7 @@ from textwrap import fill
 import pandas as pd
 
 from ..figures import Figure, Panel
+from .axes import plain_ticks
 
 COLUMN = 3.4  # inches: width of a column of a paper, at which every word must be legible
 
@@ -62,20 +63,9 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
     if "y" in panel.log:
         axis.set_yscale("log")
     for name in panel.log:
-        _short(getattr(axis, f"{name}axis"))
+        plain_ticks(getattr(axis, f"{name}axis"))
     axis.set_title(panel.title, fontsize=8, loc="left")
     axis.set_xlabel(panel.x)
     axis.set_ylabel(panel.y)
     axis.grid(alpha=0.25, lw=0.5)
     axis.legend(fontsize=7, framealpha=0.7, edgecolor="none")
-
-
-def _short(axis) -> None:
-    """Plain numbers at 1, 2 and 5 on a logarithmic axis of less than two decades, which has few powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    if high < 100 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())

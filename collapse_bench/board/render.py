@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import pandas as pd
 
+from ..errors import UsageError
+
 GUTTER = 2
+
+
+def writable(path: str | Path) -> Path:
+    """The path, where a file can be made there."""
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+    return path
 
 
 def needed(cells: pd.DataFrame) -> int:
