@@ -178,10 +178,18 @@ def _outcome(worker: _Worker, options: Options) -> Outcome | None:
     reason = (
         f"ran longer than the limit of {options.timeout:g} s"
         if late
-        else f"the worker died (exit code {worker.process.exitcode}); the system may have ended it for want of memory"
+        else f"the worker died (exit code {worker.process.exitcode}); {_cause(worker.process.exitcode)}"
     )
     _record_loss(worker.job, options, status, reason)
     return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, worker.spent())
+
+
+def _cause(exitcode: int) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "the system may have ended it for want of memory"
+    if exitcode < 0:
+        return f"signal {-exitcode} ({signal.strsignal(-exitcode)}) ended it, see what it said above"
+    return "what it ran ended the process, see what it said above"
 
 
 def _record_loss(job: Job, options: Options, status: str, reason: str) -> None:
