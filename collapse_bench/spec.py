@@ -93,8 +93,8 @@ class _Reader:
             at = match.end()
         self.i = 0
 
-    def _fail(self, at: int, why: str) -> NoReturn:
-        near = self.text[at : at + 20].strip() or "the end"
+    def _fail(self, at: int, why: str, near: str = "") -> NoReturn:
+        near = near or self.text[at : at + 20].strip() or "the end"
         raise UsageError(
             f"spec {self.text!r}: {near!r} {why} (position {at}); a spec reads "
             "'data | model | protocol | mitigation + mitigation @ n=100 T=10', and anything but words, numbers and "
@@ -108,8 +108,8 @@ class _Reader:
     def done(self) -> bool:
         return self.i >= len(self.tokens)
 
-    def fail(self, why: str) -> NoReturn:
-        self._fail(self.tokens[self.i][2] if not self.done else len(self.text), why)
+    def fail(self, why: str, near: str = "") -> NoReturn:
+        self._fail(self.tokens[self.i][2] if not self.done else len(self.text), why, near)
 
     def take(self, mark: str) -> bool:
         if self.peek() == mark:
@@ -140,7 +140,7 @@ class _Reader:
                 key = self.word()
                 if key in dict(args):
                     self.i -= 1
-                    self.fail("is given twice")
+                    self.fail("is given twice", key)
                 self.need("=")
                 args.append((key, self.value()))
         return Call(name, tuple(args))
@@ -212,7 +212,7 @@ def parse_cell(text: str) -> CellSpec:
                 key = reader.word()
                 if key in dict(settings):
                     reader.i -= 1
-                    reader.fail("is given twice")
+                    reader.fail("is given twice", key)
                 reader.need("=")
                 settings.append((key, reader.value()))
         else:

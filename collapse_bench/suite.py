@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -162,6 +163,14 @@ def _sentence(problem: ValidationError) -> str:
         tables = {"tasks": TaskModel, "calibration": Calibration}
         model = tables.get(str(place[0]), SuiteModel) if place else SuiteModel
         return f"unknown key {key!r}{f' in {within}' if within else ''}{nearest(str(key), model.model_fields)}"
+    if fault["loc"] == ("seeds",):
+        return f'seeds must be text, "0:32" for 32 chains, "7" for one or "0:4,10:12" for both, got {fault["input"]!r}'
+    if fault["type"] == "string_pattern_mismatch":  # the name of a suite is part of the names of files
+        near = re.sub(r"[^\w.-]+", "-", fault["input"], flags=re.ASCII).lstrip("-._0123456789") or "mine"
+        return (
+            f"{key} must begin with a letter and go on with letters, digits, _, - and ., got {fault['input']!r}; "
+            f'write {key} = "{near}"'
+        )
     return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
@@ -172,8 +181,12 @@ def find_suite(name: str, registry: Registry) -> Path:
             raise UsageError(f"suite file {name} is not there")
         return Path(name)
     known = {path.stem: path for path in registry.suites}
+    if not name.strip():
+        raise UsageError(f"the name of the suite is empty; known: {', '.join(sorted(known))}")
     if name not in known:
-        raise UsageError(f"unknown suite {name!r}{nearest(name, known)}; a spec has at least 'data | model'")
+        hint = nearest(name, known)
+        spec = "" if hint.endswith("?") else "; a spec has at least 'data | model'"
+        raise UsageError(f"unknown suite {name!r}{hint}{spec}")
     return known[name]
 
 
@@ -184,7 +197,11 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
     for task in model.tasks:
         named = model.mitigations if task.mitigations is None else task.mitigations
         mitigations = [registry.mitigations(text) for text in named]
-        for protocol in task.protocols if task.protocols is not None else model.protocols:
+        protocols = model.protocols if task.protocols is None else task.protocols
+        if not protocols:
+            who = f"suite {model.name}" if task.protocols is None else f"the task {task.data} | {task.model}"
+            raise UsageError(f'{who} names no protocol; write protocols = ["replace"], or leave the key out')
+        for protocol in protocols:
             settings = [
                 ("n", task.n or model.n),
                 ("T", model.generations if task.generations is None else task.generations),

@@ -92,6 +92,12 @@ WORDS = {
     "nothing named": (["run"], ["Missing argument"]),
     "unknown suite": (["run", "smok"], ["unknown suite 'smok'", "did you mean 'smoke'?"]),
     "suite file": (["run", "nowhere.toml"], ["suite file nowhere.toml is not there"]),
+    "suite without a name": (["run", ""], ["the name of the suite is empty; known: smoke"]),
+    "neither suite nor spec": (
+        ["run", "qqq"],
+        ["unknown suite 'qqq'; known: smoke; a spec has at least 'data | model'"],
+    ),
+    "parameter twice": (["run", "gaussian(d=2,d=3) | gaussian-fit"], ["'d' is given twice (position 13); "]),
     "two suites": (["run", "smoke", "smoke"], ["one suite at a time"]),
     "unknown generator": (["run", "gausian | gaussian-fit"], ["unknown generator 'gausian'", "mean 'gaussian'?"]),
     "unknown model": (["run", "linear | rige"], ["unknown model 'rige'", "did you mean 'ridge'?"]),
@@ -171,7 +177,11 @@ SUITES = {
     "unknown key of a task": (SUITE + 'modle = "x"\n', 2, ["unknown key 'modle' in tasks.0", "mean 'model'?"]),
     "missing key": (SUITE.replace('model = "gaussian-fit"', ""), 2, ["tasks.0.model", "required"]),
     "no name": (SUITE.replace("name", "title", 1).replace("title = ", "# ", 2), 2, ["name"]),
-    "odd name": (SUITE.replace('"tiny"', '"../tiny"'), 2, ["name"]),
+    "odd name": (SUITE.replace('"tiny"', '"../tiny"'), 2, ["name must begin with a letter", 'write name = "tiny"']),
+    "name of two words": (SUITE.replace('"tiny"', '"my suite"'), 2, ["got 'my suite'; write name = \"my-suite\""]),
+    "seeds without quotes": (SUITE.replace('"0:4"', "5"), 2, ['seeds must be text, "0:32" for 32 chains', "got 5"]),
+    "no protocol": ("protocols = []\n" + SUITE, 2, ["suite tiny names no protocol; write protocols = ["]),
+    "no protocol of a task": (SUITE + "protocols = []", 2, ["the task gaussian(d=2) | gaussian-fit names no protocol"]),
     "wrong type": (SUITE.replace("n = 8", 'n = "few"'), 2, ["n: ", "integer"]),
     "out of range": (SUITE.replace("n = 8", "n = 0"), 2, ["n: ", "greater than or equal to 1"]),
     "a table for a list": (SUITE.replace("[[tasks]]", "[tasks]"), 2, ["tasks"]),
@@ -474,12 +484,27 @@ def test_a_manifest_that_was_damaged(text, suite, tmp_path):
 def test_a_board_that_cannot_be_drawn(suite, tmp_path):
     output = tmp_path / "out"
     assert call("run", suite, "-o", output).code == 0
-    ended = call("board", output, "--curves", tmp_path / "curves.bmp")
-    assert (ended.code, ended.said) == (2, f"Error: {tmp_path / 'curves.bmp'} must end in .png, .svg or .pdf")
+    bmp, absent = tmp_path / "curves.bmp", tmp_path / "absent"
+    one_sentence(call("board", output, "--curves", bmp), 2, f"{bmp} must end in .png, .svg or .pdf")
+    for option, file in (("--curves", "curves.png"), ("-o", "board.txt")):
+        ended = call("board", output, option, absent / file)
+        one_sentence(ended, 2, f"{absent / file} cannot be written: there is no folder {absent}")
+        assert "the same command goes on" not in ended.err
+    one_sentence(call("board", output, "-o", tmp_path), 2, f"{tmp_path} is a folder; name a file in it")
     assert call("board", output, "--focus", "nobody").code == 2
-    ended = call("board", output, "-o", tmp_path / "absent" / "board.txt")
-    assert (ended.code, "No such file or directory" in ended.said) == (1, True)
-    assert "Traceback" not in ended.err
+
+
+def test_a_damaged_record_is_told_once(tmp_path):
+    """Also where several tasks share it."""
+    path, output = tmp_path / "own.toml", tmp_path / "out"
+    path.write_text(SUITE.replace("[[tasks]]", 'protocols = ["replace", "accumulate"]\n[[tasks]]'))
+    assert call("run", path, "-o", output).code == 0
+    shared = [record for label, record in records(output).items() if label.endswith("n=16 T=0")]
+    (damaged,) = (p for p in output.rglob("*.parquet") if p.parent.name == shared[0].facts["id"])
+    damaged.write_bytes(b"no longer")
+    ended = call("board", output, "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    assert len([note for note in json.loads(ended.out)["notes"] if str(damaged) in note]) == 1
 
 
 FULL_DISK = """if True:
@@ -608,10 +633,29 @@ def test_a_worker_that_is_killed(suite, tmp_path):
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", 2)
     assert ended.code == 1, ended
     assert ended.said.startswith("1 job(s) failed, the first: the worker died (exit code -9)")
+    assert "want of memory" in ended.said
     assert "Traceback" not in ended.err
     assert entry(output, "mine").facts["status"] == ["killed"] * 4
     others = [record.facts["status"] for label, record in records(output).items() if "mine" not in label]
     assert others == [["done"] * 4] * CELLS
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("os._exit(3)", "the worker died (exit code 3); what it ran ended the process"),
+        (
+            "signal.signal(signal.SIGSEGV, signal.SIG_DFL), os.kill(os.getpid(), signal.SIGSEGV)",
+            "(exit code -11); signal 11",
+        ),
+    ],
+)
+def test_a_worker_that_dies_of_its_job_is_not_said_to_want_memory(how, words, suite, tmp_path):
+    plugin = mitigation(tmp_path, f"def curate(self, c, taps):\n    {how}")
+    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2)
+    assert ended.code == 1, ended
+    assert words in ended.said
+    assert "memory" not in ended.said
 
 
 def test_a_plugin_that_workers_cannot_load(suite, tmp_path):

@@ -170,6 +170,30 @@ def test_list():
     assert re.findall(r"^  (\S+) +\S", plain.out, re.M) == names
 
 
+@pytest.mark.parametrize(("colour", "bold"), [("", True), ("1", False)])
+def test_no_color_is_honoured_on_a_terminal(colour, bold):
+    code = f"""if True:
+        import os, pty, sys
+        from collapse_bench.cli import main
+
+        os.environ["NO_COLOR"] = {colour!r}
+        child, terminal = pty.fork()
+        if not child:
+            main(["list"])
+        shown = b""
+        try:
+            while piece := os.read(terminal, 4096):
+                shown += piece
+        except OSError:
+            pass
+        os.wait()
+        os.write(1, shown)
+    """
+    shown = call(code=code).out
+    assert "gaussian" in shown
+    assert ("\x1b" in shown) == bold
+
+
 def test_list_and_show_know_a_plugin_file(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl, param\n"
@@ -333,6 +357,16 @@ def test_plan(house):
     assert plain.err == f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip\n"
 
 
+def test_a_plan_and_a_run_count_the_same_skips(tmp_path):
+    """Methods that do not fit, and tasks of which no cell is made."""
+    path = tmp_path / "own.toml"
+    path.write_text(SUITE + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n')
+    args = [path, "-o", tmp_path / "out", "--seeds", "3", "--set", "generations=1"]
+    planned, run = call("plan", *args), call("run", *args)
+    assert planned.err.endswith(" 2 skip\n")
+    assert ", 2 skip (" in run.err.splitlines()[0]
+
+
 # -- board ----------------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +379,7 @@ def test_an_uncalibrated_suite_shows_losses_and_says_how_to_calibrate(house):
     assert "no task is calibrated, so losses are shown and no score" in said
     assert "collapse-bench suite calibrate" in said
     assert "tiny.suite.toml" in said
+    assert "or calibrate the suite and run it again" in said
 
 
 def test_calibrate_writes_tables_and_the_board_has_scores(house):

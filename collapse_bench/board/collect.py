@@ -120,7 +120,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         losses=losses,
         usage=_usage_by_entry(usage, losses, curves, tasks),
         skipped_tasks=told["skipped_tasks"],
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),  # tasks share records
     )
     calibrated = _tasks(told)
     if not calibrated:

@@ -175,7 +175,7 @@ class Board:
         if self.scores is None:
             yield (
                 "no task is calibrated, so losses are shown and no score: 'collapse-bench suite calibrate' on the "
-                f"{self.suite['name']}.suite.toml beside the records measures the gaps"
+                f"{self.suite['name']}.suite.toml beside the records measures the gaps; or calibrate the suite and run it again"
             )
         else:
             chains = self.scores.rows.chains.max()

@@ -32,8 +32,11 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="collapse-bench", prog_name="collapse-bench")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Measure how models collapse when they learn from what earlier models wrote, and which mitigations help."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
 
 
 def _by_environment(command: click.Command, prefix: str) -> None:

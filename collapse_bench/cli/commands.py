@@ -132,7 +132,8 @@ def run(
     suite = api.load_suite(
         what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=api.device_of(device)
     )
-    with redirect_stdout(sys.stderr), Reporter(quiet, fail_fast) as reporter:  # a plugin may print
+    skipped = len(suite.skipped_tasks)
+    with redirect_stdout(sys.stderr), Reporter(quiet, fail_fast, skipped) as reporter:  # a plugin may print
         results = api.run_suite(
             suite,
             output=output,
@@ -221,7 +222,12 @@ def board(path, suite_name, form, focus, tasks, figure, output):
       collapse-bench board results --curves curves.png
     """
     from .. import api
+    from ..board.curves import picture
+    from ..board.render import writable
 
+    for file, look in ((output, writable), (figure, picture)):
+        if file:
+            look(file)  # better said now than after the table
     results = api.results(path, suite_name)
     table = results.board(focus)
     text = table.render(form, per_task=tasks, width=_width())

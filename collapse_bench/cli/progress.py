@@ -19,10 +19,11 @@ class Stopped(click.ClickException):
 class Reporter:
     """Shows what a run does, on stderr."""
 
-    def __init__(self, quiet: bool = False, fail_fast: bool = False):
+    def __init__(self, quiet: bool = False, fail_fast: bool = False, skipped: int = 0):
         from rich.console import Console
 
         self.quiet, self.fail_fast = quiet, fail_fast
+        self.skipped = skipped  # tasks of which no cell is made, and so no step of the plan
         self.console = Console(stderr=True)
         self.live = not quiet and sys.stderr.isatty()  # and not rich's idea of a terminal, which FORCE_COLOR sways
         self.bar = self.task = None
@@ -37,7 +38,7 @@ class Reporter:
             self.bar.stop()
 
     def planned(self, steps, jobs: list[Job]) -> None:
-        verdicts = Counter(step.verdict for step in steps)
+        verdicts = Counter(step.verdict for step in steps) + Counter(skip=self.skipped)
         chains = sum(len(job.seeds) for job in jobs)
         self.total = len(jobs)
         if self.quiet:
