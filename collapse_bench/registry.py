@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pluggy
 
@@ -140,7 +141,7 @@ class Registry:
         if self.owners.get((kind, name)) == module.__name__:
             del self.owners[kind, name]
         for _, label, found in self._offers(module):
-            found.name = label
+            found.name, found.source = label, _written_in(found)
             self.classes[kind][label] = found
             self.owners[kind, label] = module.__name__
 
@@ -389,6 +390,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _written_in(cls: type) -> str:
+    """Digest of the file in which a class stands; where there is none, as in a notebook, a mark that no other run bears."""
+    try:
+        return sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:16]
+    except (TypeError, OSError):
+        return uuid4().hex[:16]
 
 
 def _check_hooks(module: types.ModuleType) -> None:
