@@ -164,7 +164,9 @@ class DataGenerator(Noun, Teacher):
     log_loss: ClassVar[bool] = False  # True where the primary loss is already a logarithm (perplexity in nats)
     sampler: ClassVar[str] = "explicit"
     labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes
-    own_rows: ClassVar[bool] = False  # True where, as a flawed first teacher, it asks and is observed in a world of its own
+    own_rows: ClassVar[bool] = (
+        False  # True where, as a flawed first teacher, it asks and is observed in a world of its own
+    )
     truth: ClassVar[Any] = None
 
     def holding(self, **truth: Any) -> DataGenerator:
