@@ -1,5 +1,4 @@
-"""Linear regression in closed form, shared by those who write such data and those who solve it: a world with Gaussian
-questions, a linear teacher and the normal equations."""
+"""Linear regression in closed form: a world with Gaussian questions, a linear teacher, and the normal equations."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from collapse_bench.corpus import Corpus
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nested import RANK, shortest
 from collapse_bench.nouns import Model, Teacher, param
 from collapse_bench.streams import Stream
 
 BUDGET = 1 << 23  # bytes of features that are in work at a time
 THIN = 1e7  # largest trace over penalty for which normal equations are trusted: they square the condition
-RANK = 1e-11  # singular values below this share of the largest count as zero
 GRID = tuple(10.0**k for k in range(-4, 4))  # factors of lam that validation chooses from
 
 ACTIVATIONS = {
@@ -281,6 +281,8 @@ def _normal(lesson: _Lesson, features: Features) -> Iterator[tuple[slice, Tensor
 def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     """argmin |A v - y|^2 + penalty |v|^2 for one replicate: A (n, m), y (n, K); the shortest where it is open."""
     n, m = A.shape
+    if not penalty and A.device.type == "cpu":
+        return torch.from_numpy(shortest(A.numpy(), y.numpy(), [m])[0])
     s = penalty.sqrt()
     if n >= m:
         # a feature that is 0 throughout may be penalised at will: its entry of the shortest v is 0
