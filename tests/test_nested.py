@@ -47,7 +47,7 @@ def test_inputs_are_only_lent():
     A, y = matrix("dead rows", 20, 50)
     lent = A.copy(), y.copy()
     shortest(A, y, [10, 20, 50])
-    assert (A == lent[0]).all()
+    assert (lent[0] == A).all()
     assert (y == lent[1]).all()
 
 

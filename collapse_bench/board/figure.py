@@ -29,9 +29,8 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
             _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
-        fig.suptitle(
-            f"{figure.title}\n{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law", fontsize=8
-        )
+        dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
+        fig.suptitle(f"{figure.title}\n{figure.source}; bands: 95 % over {figure.chains} chains{dashed}", fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:
             fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
@@ -58,10 +57,23 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
             axis.plot(told.x, told.predicted, "--", lw=1.1, color=colour, label=None if len(seen) else label)
     if "x" in panel.log:
         axis.set_xscale("log")
+        _few_ticks(axis.xaxis, axis.get_xlim())
     if "y" in panel.log:
         axis.set_yscale("log")
+        _few_ticks(axis.yaxis, axis.get_ylim())
     axis.set_title(panel.title, fontsize=8, loc="left")
     axis.set_xlabel(panel.x)
     axis.set_ylabel(panel.y)
     axis.grid(alpha=0.25, lw=0.5)
     axis.legend(fontsize=7, frameon=False)
+
+
+def _few_ticks(axis, limits) -> None:
+    """On a logarithmic axis of less than two decades, plain numbers at 1, 2 and 5: powers of ten would run together."""
+    from matplotlib import ticker
+
+    low, high = limits
+    if high < 100 * low:
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.set_minor_formatter(ticker.NullFormatter())
