@@ -14,6 +14,7 @@ def strong_collapse_images(scale, data=None):
     ``data`` is a folder of idx files, e.g. MNIST; None: the digits that come with scikit-learn.
     """
     quick, small = scale == "quick", data is None
+    named = "digits" if small else data.name
     world = "digits" if small else f'idx-images(path="{data}", test={1000 if quick else 5000})'
     sizes = (50, 100, 200, 400, 800) if small or quick else (100, 300, 1000, 3000, 10000)
     widths = (10, 30, 100, 300, 1000) if small or quick else (30, 100, 300, 1000, 3000)
@@ -76,7 +77,7 @@ def strong_collapse_images(scale, data=None):
         ),
     ]
     return Figure(
-        f"Labels of a weak model among true ones: {'digits' if small else 'images'}, labeller of {weak} images",
+        f"Labels of a weak model among true ones: {named}, labeller of {weak} images",
         "the question of Dohmatob et al. (arXiv 2410.04840)",
         panels,
         chains,

@@ -91,26 +91,31 @@ def _synthetic(protocol) -> float | None:
     return 1.0 if protocol.title() in ("replace", "accumulate") else None
 
 
+def _weights(cell, p2: float) -> tuple[float, float]:
+    """Weights of a real and of a synthetic row, of mean one over the mixture: so ridge, whose loss is a mean over
+    weights, has the penalty of the law."""
+    a1, a2 = next(((act.real, act.synthetic) for act in cell.mitigations if act.title() == "mix-weights"), (1.0, 1.0))
+    mean = (1 - p2) * a1 + p2 * a2
+    return (a1 / mean, a2 / mean) if mean else (math.nan, math.nan)
+
+
 def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
     """Excess risk of one fit to n rows of which the share p2 is written by the flawed source; NaN beyond validity."""
-    data, (lam, m) = cell.data, _shrinkage(cell.model)
-    if cell.model.title() == "ols" and p2 in (0, 1) and flaw.plain:
-        return flaw.c2 * p2 + regression.ols_replace(data.d, n, 1, data.noise) if n > data.d + 1 else math.nan
-    sizes = [data.d, n] if m is None else [data.d, n, m]
-    peaked = lam < 0.01 and any(abs(n - size) < 0.2 * n for size in sizes if size is not n)
-    if min(sizes) < LARGE or peaked:
+    data, (lam, m), (a1, a2) = cell.data, _shrinkage(cell.model), _weights(cell, p2)
+    d, squares = data.d, cell.model.title() == "ols" and flaw.plain
+    if math.isnan(a1):
         return math.nan
-    a1, a2 = 1.0, 1.0
-    for act in cell.mitigations:
-        if act.title() == "mix-weights":
-            mean = (1 - p2) * act.real + p2 * act.synthetic
-            a1, a2 = (act.real / mean, act.synthetic / mean) if mean else (math.nan, math.nan)
-    if not math.isfinite(a1):
+    if squares and p2 in (0, 1):
+        return flaw.c2 * p2 + regression.ols_replace(d, n, 1, data.noise) if n > d + 1 else math.nan
+    if squares and a1 == a2 and d < SMALL * n:
+        return strong.iter_mix(d, n, p2, 1, flaw.c2, data.noise)
+    peaked = lam < 0.01 and any(abs(n - size) < 0.3 * n for size in (d, m or 0))
+    if min(d, n, m or d) < LARGE or peaked:
         return math.nan
     s2 = data.noise if flaw.noise is None else flaw.noise
     beta2 = data.beta if flaw.beta is None else flaw.beta
     world = (data.beta, beta2, data.source, data.signal, flaw.c2, data.noise, s2)
-    return strong.mixture(data.d, n, lam, p2, *world, a1, a2, m)
+    return strong.mixture(d, n, lam, p2, *world, a1, a2, m)
 
 
 def _chain(cell, t: int, flaw: _Flaw) -> float:
@@ -246,7 +251,7 @@ def collapse_claims():
         mixed("mixture", 100, 200, 0.5, 0.05, sampler="explicit", a1=0.4, a2=1.6, beta1=0.5, beta2=1.0, s2=0.3),
         *(
             mixed("mixture", 200, 100, 0.3, 0.001, sampler="explicit", chains=200, m=m, s1=0.5, s2=0.5)
-            for m in (80, 130, 400)
+            for m in (65, 140, 400)
         ),
         mixed("mixture", 100, 250, 0.3, 0.01, sampler="explicit", m=140, beta1=0.5, s1=0.5, s2=0.2),
         mixed("mixture", 100, 250, 1.0, 0.05, c2=2.0),
