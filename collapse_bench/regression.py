@@ -97,15 +97,23 @@ class LinearWorld(DataGenerator):
         return teacher.expect(basis.expand(*w.shape[:-1], self.width, self.width))
 
 
-def beside(nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
-    """The truth of the linear world that a flawed first teacher stands beside; with none, 10 covariates of variance 1,
-    signal 1 and noise 1."""
-    if nature is None:
-        w = rng.at("w").normal(10).double() / 10**0.5
-        return SimpleNamespace(w=w, spectrum=power_spectrum(10, 0, rng.device), noise=1.0, questions=None)
-    if not isinstance(nature, LinearWorld):
-        raise Unfit(f"this first teacher errs about weights, and {nature.title()} has none; it teaches linear worlds")
-    return nature.truth
+@dataclass(frozen=True)
+class LinearSource(LinearWorld):
+    """A flawed model of a linear world, whose truth is drawn beside that of nature: a first teacher, and no data."""
+
+    def fits(self, cell):
+        return (
+            f"{self.title()} is a flawed source beside other data: give it as the first teacher, first={self.title()}"
+        )
+
+    def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
+        """Nature's truth; with no nature, that of a world of 10 covariates of variance 1, signal 1 and noise 1."""
+        if nature is None:
+            w = rng.at("w").normal(10).double() / 10**0.5
+            return SimpleNamespace(w=w, spectrum=power_spectrum(10, 0, rng.device), noise=1.0, questions=None)
+        if not isinstance(nature, LinearWorld):
+            raise Unfit(f"{self.title()} errs about weights, and {nature.title()} has none; it teaches linear worlds")
+        return nature.truth
 
 
 def power_spectrum(d: int, exponent: float, device="cpu") -> Tensor:

@@ -85,9 +85,9 @@ def _shrinkage(model) -> tuple[float, int | None] | None:
 
 
 def _synthetic(protocol) -> float | None:
-    """Share of fresh rows that the teacher labels; None for protocols without a law."""
+    """Share of rows that the teacher labels; None for protocols without a law."""
     if protocol.title() in ("mix", "iterative-mix"):
-        return 1 - protocol.real if protocol.fresh else None
+        return 1 - protocol.real
     return 1.0 if protocol.title() in ("replace", "accumulate") else None
 
 
@@ -131,8 +131,12 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     if ols and flaw.plain and protocol == "accumulate" and n > d + 1:
         return flaw.c2 + regression.ols_accumulate(d, n, k, data.noise, same_x=not data.fresh)
     if ols and flaw.plain and protocol in ("mix", "iterative-mix") and data.fresh and d < SMALL * n:
-        first = (t, regression.ols_replace(d, n, 1, data.noise)) if cell.first_teacher is None else (k, flaw.c2)
-        return strong.iter_mix(d, n, 1 - cell.protocol.real, *first, data.noise)
+        pi = cell.protocol.real
+        if cell.protocol.fresh:
+            first = (t, regression.ols_replace(d, n, 1, data.noise)) if cell.first_teacher is None else (k, flaw.c2)
+            return strong.iter_mix(d, n, 1 - pi, *first, data.noise)
+        forgotten = (1 - pi) ** t < 0.005  # the start; what is known is where the chain settles
+        return regression.ols_mix_fixedreal(d, n, pi, data.noise) if forgotten and pi * n > d + 1 else math.nan
     plain = cell.model.title() == "ridge" and protocol == "replace" and cell.first_teacher is None and data.fresh
     if plain and not math.isnan(_one_fit(cell, n, 0.0, flaw)):
         return regression.ridge_iterated(d, n, cell.model.lam, k, data.beta, data.source, data.signal, data.noise)
@@ -141,9 +145,9 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
 
 @hookimpl
 def collapse_theory(cell):
-    """Least squares: exact under replace and accumulate, to leading order in d/n under mix with fresh rows.  Ridge and
-    random projections by their deterministic equivalent: after one fit, to labels of a flawed source if there is one,
-    and ridge under replace in every generation."""
+    """Least squares: exact under replace and accumulate, to leading order in d/n under mix (with the same real rows for
+    ever, once the start is forgotten).  Ridge and random projections by their deterministic equivalent: after one fit,
+    to labels of a flawed source if there is one, and ridge under replace in every generation."""
     if not isinstance(cell.data, Linear) or cell.protocol.decode is not None or _shrinkage(cell.model) is None:
         return None
     flaw, share = _flaw(cell), _synthetic(cell.protocol)

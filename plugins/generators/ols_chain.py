@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import param
-from collapse_bench.regression import LinearWorld, beside, solve
+from collapse_bench.regression import LinearSource, solve
 
 
 @dataclass(frozen=True)
-class OLSChain(LinearWorld):
+class OLSChain(LinearSource):
     """The fake-data generator of Dohmatob et al. (arXiv 2402.07712): ``links`` rounds of least squares on ``rows`` rows.
 
     A first teacher of ``linear``: round i labels fresh questions of nature with the weights of round i - 1 plus noise,
     the first with nature's; its own excess risk is links noise^2 d/(rows - d - 1).  Questions and noise of the rows
-    that it writes are nature's.  As data rather than as a first teacher, it stands beside a world of 10 covariates of
-    variance 1, signal 1 and noise 1.
+    that it writes are nature's.
     """
 
     rows: int = param(1000, "rows of each fit; more than d + 1", ge=3)
@@ -25,7 +24,7 @@ class OLSChain(LinearWorld):
     noise: float | None = param(None, "standard deviation of the label noise within the chain; None: nature's", ge=0)
 
     def drawn(self, rng, nature=None):
-        real = beside(nature, rng)
+        real = self.beside(nature, rng)
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise
         if self.rows <= d:
             raise Unfit(f"ols-chain fits {d} weights by least squares; rows must be more than {d}, got {self.rows}")

@@ -40,6 +40,8 @@ SURROGATE = "first=linear-surrogate(c2=2)"
         ("linear(d=3) | ols | accumulate @ n=16 T=5 first=ols-chain(rows=20, links=2)", 0, 6),
         ("linear(d=3) | ols | accumulate | nature @ n=16 T=5", 0, 6),
         ("linear(d=3) | ols | mix(real=0.4) @ n=100 T=4", LEADING, 5),
+        ("linear(d=3) | ols | mix(real=0.6, fresh=false) @ n=200 T=8", LEADING, 4),
+        ("linear(d=3) | ols | iterative-mix(real=0.6) @ n=200 T=7 first=linear-surrogate(c2=2)", LEADING, 3),
         ("linear(d=10) | ols | mix(real=0.4) @ n=400 T=3 first=linear-surrogate(c2=2)", LEADING, 4),
         ("linear(d=80, sampler=exact-law) | ridge(lam=0.1) | replace @ n=160 T=2", EQUIVALENT, 3),
         ("linear(d=80, beta=1) | ridge(lam=0.1) | accumulate | nature @ n=160 T=2", EQUIVALENT, 3),

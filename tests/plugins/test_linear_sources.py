@@ -90,6 +90,11 @@ def test_a_source_errs_about_weights_and_refuses_a_world_without(source):
         source.drawn(SEEDS, Gaussian().drawn(SEEDS))
 
 
+@pytest.mark.parametrize("source", ["linear-surrogate", "ols-chain"])
+def test_a_source_is_no_data(source):
+    assert "give it as the first teacher" in cell_of(f"{source} | ols @ n=20", seeds=[0]).why_not()
+
+
 # -- the chain -----------------------------------------------------------------------------------------------------
 
 
