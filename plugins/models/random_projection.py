@@ -17,9 +17,8 @@ class RandomProjection(Model):
 
         min over v of  (1/N) sum_i w_i (y_i - x_i.F v)^2 + lam |v|^2,    N = sum_i w_i.
 
-    What ``random-features(activation=linear)`` fits, from sums of products where rows are many: an answer is linear in
-    x, and ``sampler=exact-law`` will do.  Without a ridge, where no more than lam stands between v and infinity at as
-    many features as rows, use that model, which solves by orthogonal factors.
+    It fits what ``random-features(activation=linear)`` fits, from sums of products where rows are many: answers are
+    linear in x, and ``sampler=exact-law`` will do.  For lam = 0 use that model, which solves by orthogonal factors.
     """
 
     width: int = param(200, "number of projections", ge=1, le=100_000)
