@@ -134,20 +134,22 @@ class Taps:
         rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
         rows = int(n) if x is None else x.shape[len(rng.batch)]
         origin = 0 if real else self._age
+        # questions and noise are nature's, whoever answers; but for a flawed source that writes whole rows
+        world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self._data
         if self._data.sampler == "exact-law":
             if x is not None:
                 raise Unfit("sampler=exact-law draws no answers to given questions; choose sampler=explicit")
             self._charge(real, rows, None, fixed)
-            return self._data.summary(teacher, rows, rng).dated(origin)
+            return world.summary(teacher, rows, rng).dated(origin)
         if x is None:
-            x = self._data.ask(rows, rng.at("x"))
+            x = world.ask(rows, rng.at("x"))
         self._charge(real, rows, x, fixed)
         y = teacher.answer(x, rng.at("y"))
         if tuple(y.shape[: len(rng.batch) + 1]) != (*rng.batch, rows):
             raise ContractError(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
             )
-        return Corpus.of(x, self._data.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
+        return Corpus.of(x, world.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
 
     def _charge(self, real: bool, n: int, x: Tensor | None, fixed: bool) -> None:
         if real:
