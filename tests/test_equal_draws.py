@@ -67,6 +67,7 @@ def more_cells() -> Iterator[Cell]:
         "linear(d=3) | ols | iterative-mix(real=0.3) | mix-weights @ n=12 T=4 first=linear-surrogate(noise=0.2, beta=1)",
         "linear(d=3) | random-projection(width=12) | mix(real=0.5) @ n=12 T=4 first=ols-chain(rows=9)",
         "digits | random-features(width=20) | mix(real=0.5) @ n=20 T=4 first=weak-labeller(rows=9)",
+        "half-space(d=3) | averaging | verify-filter @ n=20 T=4 first=noisy-labels(p=0.2)",
     ):
         yield cell_of(spec)
 
