@@ -86,14 +86,24 @@ class Cell:
         """None where all parts go together, else the sentence of the first that does not."""
         parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
         for part in parts:
-            reason = part.fits(self)
-            if reason:
+            reason = self._said_by(part)
+            if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
             return f"{self.first_teacher.title()} cannot teach {self.data.title()}: their kinds differ"
         if self.data.sampler == "exact-law" and self.data.kind != "discrete" and not self.model.reads_sums:
             return f"{self.model.title()} looks at rows, and sampler=exact-law draws their sums alone"
         return None
+
+    def _said_by(self, part: Noun) -> str | None:
+        """What the part's own ``fits`` says; one that breaks, or says neither None nor a sentence, is refused."""
+        try:
+            reason = part.fits(self)
+        except Exception as problem:
+            raise UsageError(f"{part.title()}.fits raised {type(problem).__name__}: {problem}") from problem
+        if reason is not None and not (isinstance(reason, str) and reason):
+            raise UsageError(f"{part.title()}.fits returned {reason!r}; None or a sentence that says why not was due")
+        return reason
 
     # -- names --------------------------------------------------------------------------------------------------
 

@@ -1046,9 +1046,9 @@ class _Scene:
     def moments(self) -> tuple[Teacher, Corpus, Model]:
         """All moments in the order of the loop."""
         who = self.act.title()
-        steered = self.act.steer(self.taps.teacher, self.taps.by(who))
-        curated = self.act.curate(self.corpus, self.taps.taught_by(steered).by(who))
-        adapted = self.act.adapt(self.model, self.taps.taught_by(steered).by(who))
+        steered = self.act.steer(self.taps.teacher, self.taps._by(who))
+        curated = self.act.curate(self.corpus, self.taps._taught_by(steered)._by(who))
+        adapted = self.act.adapt(self.model, self.taps._taught_by(steered)._by(who))
         return steered, curated, adapted
 
     def shows(self) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import Unfit
+from .errors import ContractError, Unfit
 from .streams import Stream
 
 
@@ -87,7 +87,7 @@ class Corpus:
     _parts: tuple[Part, ...]
     batch: tuple[int, ...]  # R
     order: Stream | None = None  # where set, rows are met in this random order
-    hidden: bool = False  # where set, ``origin`` is not for reading
+    _hidden: bool = False  # where set, ``origin`` is not for reading
     labels: int | None = None  # how many different answers there can be, for symbols and classes: known to everyone
     _folds: dict = field(default_factory=dict, repr=False)
 
@@ -124,7 +124,7 @@ class Corpus:
     @property
     def parts(self) -> tuple[Part, ...]:
         """The parts in order of age, with their origin.  Refused where provenance is hidden."""
-        if self.hidden:
+        if self._hidden:
             raise Unfit("provenance is hidden here; ask taps.provenance(corpus), which the ledger records")
         return self._parts
 
@@ -220,7 +220,7 @@ class Corpus:
     @property
     def origin(self) -> Tensor:
         """The generation each row came from, (R, n) int64, 0 = real.  Refused where provenance is hidden."""
-        if self.hidden:
+        if self._hidden:
             raise Unfit("provenance is hidden here; ask taps.provenance(corpus), which the ledger records")
         return self._origin()
 
@@ -273,7 +273,7 @@ class Corpus:
         return Corpus(
             left + right,
             self.batch,
-            hidden=self.hidden or other.hidden,
+            _hidden=self._hidden or other._hidden,
             labels=self.labels or other.labels,
             _folds=dict(self._folds) if left is self._parts else {},
         )
@@ -297,14 +297,14 @@ class Corpus:
         )
         order = self.order and self.order[r]
         batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
-        return Corpus(parts, batch, order, self.hidden, self.labels)
+        return Corpus(parts, batch, order, self._hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
         """The same rows in a random order and without their origin: how the lesson reaches a method."""
         return Corpus(self._parts, self.batch, order, True, self.labels, self._folds)
 
     def _with(self, table: Part, order: Stream | None = None) -> Corpus:
-        return Corpus((table,), self.batch, order, self.hidden, self.labels)
+        return Corpus((table,), self.batch, order, self._hidden, self.labels)
 
     def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
         """The same rows with other questions or answers; weight, count and origin stay."""
@@ -314,7 +314,7 @@ class Corpus:
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
         parts = tuple(replace(p, origin=origin) for p in self._parts)
-        return Corpus(parts, self.batch, self.order, self.hidden, self.labels)
+        return Corpus(parts, self.batch, self.order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
@@ -329,6 +329,8 @@ class Corpus:
         A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays unbiased: with
         weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and 1 / sum v^2 is that size.
         """
+        if not (factor.isfinite() & (factor >= 0)).all():
+            raise ContractError("a factor of weights must be finite and >= 0 throughout; 0 makes a row absent")
         trust = self.weight * factor
         total = (trust * self.count).sum(-1, keepdim=True)
         squares = (trust**2 * self.count).sum(-1, keepdim=True)

@@ -8,22 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
 
 from .cell import Cell
 from .corpus import Corpus, Part
+from .errors import ContractError, Unfit
 from .ledger import PROTOCOL, Ledger
 from .lift import lift
 from .nouns import DataGenerator, Mitigation, Model, Protocol, Teacher
 from .streams import Stream
 from .taps import Taps
-
-
-class ContractError(Exception):
-    """A plugin broke the shape contract or touched what it was only lent; the sentence names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +47,9 @@ def nature(cell: Cell) -> DataGenerator:
 
 def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generation]:
     """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations."""
+    reason = cell.why_not()
+    if reason is not None:
+        raise Unfit(reason)
     rng, data = Stream(cell.seeds, device=cell.device), nature(cell)
     flawed = cell.first_teacher and cell.first_teacher.drawn(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
@@ -60,16 +59,17 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         source = data if cell.nature else now.teacher
         acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
         ledger = now.ledger.copy()
-        n = reduce(lambda size, act: act[1].size(size, t), acts, cell.size(t))
         with ledger.witnessing():
+            n = sized(acts, cell.size(t), t)
             taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
-            taps = taps.taught_by(steer(acts, source, taps), remember(acts))
+            taps = taps._taught_by(steer(acts, source, taps), remember(acts))
             corpus, memory = composed(cell.protocol, taps, now.memory)
             ledger.charge_growth(now.ledger, n, cell.size(t))
             lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
             model = adapt(acts, lift(cell.model), taps)
             teacher, starved, seconds = taught(model, lesson, now, data, here.at("fit"))
             ledger.charge(PROTOCOL, "fits", 1)
+            taps._close()
             scores = judged(data, teacher, rng.at("exam"), starved)
         now = Generation(
             t, teacher, now.first or teacher, memory, scores, ledger, starved, lesson.effective_size, seconds
@@ -77,10 +77,19 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         yield now
 
 
+def sized(acts: tuple[Act, ...], n: int, t: int) -> int:
+    """How many rows generation t reads, after every mitigation has had its say."""
+    for name, act in acts:
+        n = act.size(n, t)
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ContractError(f"{name}.size returned {n!r}; a whole number of rows >= 1 was due")
+    return n
+
+
 def steer(acts: tuple[Act, ...], teacher: Teacher, taps: Taps) -> Teacher:
     """The teacher as every mitigation in turn would have it read out."""
     for name, act in acts:
-        teacher = _same_noun(name, "steer", act.steer(teacher, taps.by(name)), Teacher)
+        teacher = _same_noun(name, "steer", act.steer(teacher, taps._by(name)), Teacher)
     return teacher
 
 
@@ -94,7 +103,9 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool 
     """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before."""
     for name, act in acts:
         if act.remembers is remembering:
-            corpus = _curated(name, act, corpus, taps.by(name))
+            if remembering:
+                taps._by(name).provenance(corpus)  # it is handed what the teacher wrote, and so knows that it is
+            corpus = _curated(name, act, corpus, taps._by(name))
     return corpus
 
 
@@ -108,7 +119,7 @@ def remember(acts: tuple[Act, ...]) -> Callable[[Corpus, Taps], Corpus] | None:
 def adapt(acts: tuple[Act, ...], model: Model, taps: Taps) -> Model:
     """The model as every mitigation in turn would have it learn; wrappers always meet a lifted model."""
     for name, act in acts:
-        model = _same_noun(name, "adapt", act.adapt(model, taps.by(name)), Model)
+        model = _same_noun(name, "adapt", act.adapt(model, taps._by(name)), Model)
     return lift(model)
 
 

@@ -1,4 +1,4 @@
-"""The four ways in which this suite says no.  Each carries one sentence: what, the allowed range, the remedy."""
+"""The ways in which this suite says no.  Each carries one sentence: what, the allowed range, the remedy."""
 
 from __future__ import annotations
 
@@ -21,3 +21,7 @@ class NothingMatched(Refusal):
 
 class Unfit(Refusal):
     """These parts do not go together: the cell is skipped, with this sentence as its reason."""
+
+
+class ContractError(Exception):
+    """A plugin broke a promise (a shape, a value, what it was only lent); the sentence names it: its chains fail."""

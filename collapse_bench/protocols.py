@@ -52,6 +52,41 @@ class Mix(Protocol):
 
 
 @dataclass(frozen=True)
+class IterativeMix(Protocol):
+    """A fixed set of rows whose synthetic share is labelled again, in every round, by the model of the round before.
+
+    Dohmatob et al., arXiv 2410.04840; begin with a flawed source by ``first=``.  The real rows and the questions that
+    are asked again are those of the first round; with ``fresh`` both are new in every round, which is ``mix``.
+    """
+
+    real: float = param(0.5, "share of real rows", ge=0, le=1)
+    fresh: bool = param(False, "new real rows and new questions in every round")
+
+    def fits(self, cell):
+        if cell.data.sampler == "exact-law" and not self.fresh:
+            return f"{self.title()} asks the same questions again, and sampler=exact-law has none; choose fresh=true"
+        return super().fits(cell)
+
+    def compose(self, taps, memory):
+        m = round(self.real * taps.n)
+        if self.fresh:
+            return taps.real(m) + taps.synthetic(taps.n - m), None
+        if memory is None:
+            real, synthetic = taps.real(m), taps.synthetic(taps.n - m)
+        else:
+            real, questions = memory
+            synthetic = self._relabelled(taps, questions, max(0, taps.n - m))
+        return real + synthetic, (real, synthetic.x)
+
+    def _relabelled(self, taps, questions, n):
+        """Answers to the first n questions, and to new ones where these are fewer."""
+        axis = len(taps.rng.batch)
+        known = min(n, questions.shape[axis])
+        again = taps.synthetic(x=questions.narrow(axis, 0, known))
+        return again if known == n else again + taps.synthetic(n - known)
+
+
+@dataclass(frozen=True)
 class VerifyFilter(Protocol):
     """A verifier passes right rows with probability phi and wrong ones with psi; n are read of those that pass.
 
@@ -81,5 +116,6 @@ def collapse_protocols():
         "accumulate": Accumulate,
         "accumulate-subsample": AccumulateSubsample,
         "mix": Mix,
+        "iterative-mix": IterativeMix,
         "verify-filter": VerifyFilter,
     }

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import pluggy
 
@@ -137,7 +138,7 @@ class Registry:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
         said = f"offer({name!r}, ...)"
         self._look_at(kind, name, cls, said, said)
-        cls.name = name
+        cls.name, cls.source = name, _written_in(cls)
         self.classes[kind][name] = cls
         self.owners[kind, name] = said
 
@@ -396,6 +397,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _written_in(cls: type) -> str:
+    """Digest of the file in which a class stands; where there is none, as in a notebook, a mark that no other run bears."""
+    try:
+        return sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:16]
+    except (TypeError, OSError):
+        return uuid4().hex[:16]
 
 
 def _check_hooks(module: types.ModuleType) -> None:

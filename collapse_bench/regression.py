@@ -1,17 +1,124 @@
-"""Linear regression in closed form, shared by the models that solve it: a linear teacher and the normal equations."""
+"""Linear regression in closed form: a world with Gaussian questions, a linear teacher, and the normal equations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from .corpus import Corpus, Products
-from .nouns import Teacher
+from .corpus import Corpus, Products, gram
+from .errors import Unfit
+from .gaussians import wishart_factor
+from .nouns import DataGenerator, Teacher
 from .streams import Stream
 
 WIDE = 100  # columns from which solving chain by chain is faster
+
+
+@dataclass(frozen=True)
+class LinearWorld(DataGenerator):
+    """y = x.w + noise z, x ~ N(0, diag(spectrum)); x (R, n, d), y (R, n).  A subclass draws the truth:
+
+    w (R, d) and spectrum (d,) float64, noise (standard deviation), and questions: the stream of those that never change,
+    or None where every draw asks new ones.
+
+    Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the law of x, without label noise, in units of y^2.  Exact for a linear
+    teacher; for any other over 2048 questions that stay the same.  A label is verified right where |y - x.w| <= 2 noise.
+    """
+
+    kind = "regression"
+    family = "regression"
+    primary = "excess_risk"
+    linear = True
+
+    @property
+    def width(self) -> int:
+        """d, the number of covariates."""
+        return self.truth.w.shape[-1]
+
+    def ask(self, n, rng):
+        stream = rng if self.truth.questions is None else self.truth.questions.at("fixed")
+        x = stream.normal(n, self.width).double()
+        return x if (self.truth.spectrum == 1).all() else x.mul_(self.truth.spectrum.sqrt())
+
+    def summary(self, teacher, n, rng):
+        """Sums over n rows labelled by a linear teacher, without the rows: X^T X is Wishart, and given it X^T noise is
+        normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
+        d, noise = self.width, self.truth.noise
+        if n == 0:
+            nothing = torch.zeros(*rng.batch, d, d + 1, dtype=torch.float64, device=rng.device)
+            return Corpus.of_sums(Products(nothing[..., 0, 0], nothing[..., :d], nothing[..., d], nothing[..., 0, 0]))
+        if not (teacher.linear and self.truth.questions is None and n > d):
+            raise Unfit(
+                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
+            )
+        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(d, n, rng.at("x"))  # X^T X = root root^T
+        z = noise * rng.at("noise").normal(d).double()
+        rest = noise**2 * rng.at("rest").chi2(n - d)
+        w = self.weights(teacher)
+        along = (root.mT @ w[..., None])[..., 0]
+        answers = along + z  # the part of y in the column space of X
+        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
+        xy = (root @ answers[..., None])[..., 0]
+        return Corpus.of_sums(Products(weight, gram(root.mT), xy, answers.pow(2).sum(-1) + rest))
+
+    def expect(self, x):
+        return (x.double() @ self.truth.w[..., None])[..., 0]
+
+    def answer(self, x, rng):
+        return self.expect(x)
+
+    def observe(self, y, rng):
+        return y + self.truth.noise * rng.normal(y.shape[-1])
+
+    def verify(self, x, y):
+        return (y - self.expect(x)).abs() <= 2 * self.truth.noise
+
+    def judge(self, teacher, rng):
+        if teacher.linear:
+            gap = self.weights(teacher) - self.truth.w
+            return {"excess_risk": (self.truth.spectrum * gap**2).sum(-1)}
+        x = rng.normal(2048, self.width).double() * self.truth.spectrum.sqrt()
+        return {"excess_risk": (teacher.expect(x) - self.expect(x)).pow(2).mean(-1)}
+
+    def describe(self, teacher):
+        if not teacher.linear:
+            return {}
+        return {"signal_variance": (self.truth.spectrum * self.weights(teacher) ** 2).sum(-1)}
+
+    def weights(self, teacher: Teacher) -> Tensor:
+        """The weights of a linear teacher, (R, d): its answers at the unit vectors."""
+        w = self.truth.w
+        if teacher is self:
+            return w
+        basis = torch.eye(self.width, dtype=torch.float64, device=w.device)
+        return teacher.expect(basis.expand(*w.shape[:-1], self.width, self.width))
+
+
+@dataclass(frozen=True)
+class LinearSource(LinearWorld):
+    """A flawed model of a linear world, whose truth is drawn beside that of nature: a first teacher, and no data."""
+
+    def fits(self, cell):
+        return (
+            f"{self.title()} is a flawed source beside other data: give it as the first teacher, first={self.title()}"
+        )
+
+    def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
+        """Nature's truth; with no nature, that of a world of 10 covariates of variance 1, signal 1 and noise 1."""
+        if nature is None:
+            w = rng.at("w").normal(10).double() / 10**0.5
+            return SimpleNamespace(w=w, spectrum=power_spectrum(10, 0, rng.device), noise=1.0, questions=None)
+        if not isinstance(nature, LinearWorld):
+            raise Unfit(f"{self.title()} errs about weights, and {nature.title()} has none; it teaches linear worlds")
+        return nature.truth
+
+
+def power_spectrum(d: int, exponent: float, device="cpu") -> Tensor:
+    """j^-exponent, j = 1 .. d, float64."""
+    return torch.arange(1, d + 1, dtype=torch.float64, device=device) ** -exponent
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,10 +171,13 @@ def _facts(
     ledger: Ledger | None,  # of the generation that went wrong, where one did
 ) -> dict[str, Any]:
     statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
-    if status == "done" and now is not None and now.starved is not None:
-        for i, starved in enumerate(now.starved.tolist()):
-            if starved:
+    if status == "done" and now is not None:
+        starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
+        for i, undefined in enumerate(now.scores[cell.data.primary].isnan().tolist()):
+            if starved[i]:
                 statuses[i], reasons[i] = "starved", "no row with any weight was left to read"
+            elif undefined:
+                statuses[i], reasons[i] = "failed", f"{cell.data.primary} is NaN after generation {now.t}"
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()
     amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
     for what in ("real_rows", "real_unique", "verifier_calls", "provenance_lookups"):

@@ -12,17 +12,25 @@ from collections.abc import Callable
 from torch import Tensor
 
 from .corpus import Corpus
-from .errors import Unfit
+from .errors import ContractError, Unfit
 from .ledger import PROTOCOL, Ledger
 from .nouns import DataGenerator, Teacher
 from .streams import Stream
 
 
+class _Day:
+    """One generation at the taps: every user's streams, and whether it is still on."""
+
+    def __init__(self) -> None:
+        self.desks: dict[str, tuple] = {}
+        self.over = False
+
+
 class Taps:
-    """Data on request.  Readable: ``rng, t, n, teacher, first``.
+    """Data on request.  Readable: ``rng, t, n, teacher, first``, and a copy of the ``ledger``.
 
     ``age`` is how many generations from nature the rows stand that the teacher writes: t, or t + 1 where a flawed source
-    taught the first generation.
+    taught the first generation.  Taps serve one user in one generation; afterwards they are closed.
     """
 
     def __init__(
@@ -38,29 +46,40 @@ class Taps:
         age: int | None = None,
         user: str = PROTOCOL,
         edit: Callable[[Corpus, Taps], Corpus] | None = None,
-        desks: dict[str, tuple] | None = None,
+        day: _Day | None = None,
     ):
-        self._data, self._here, self._root, self._edit = data, here, root, edit
-        self.teacher, self.first, self.t, self.n, self.user, self.ledger = teacher, first, t, n, user, ledger
+        self._data, self._here, self._root, self._edit, self._ledger = data, here, root, edit, ledger
+        self.teacher, self.first, self.t, self.n, self.user = teacher, first, t, n, user
         self._age = t if age is None else age
         # a user keeps its streams through the moments of a generation, so that no draw comes twice
-        self._desks = {} if desks is None else desks
+        self._day = _Day() if day is None else day
         desk = (here.at(user), here.at(user, "own"), itertools.count(1))
-        self._mine, self.rng, self._calls = self._desks.setdefault(user, desk)
+        self._mine, self.rng, self._calls = self._day.desks.setdefault(user, desk)
 
-    def by(self, user: str) -> Taps:
+    # What the engine does with taps; a plugin is handed those of its own.
+
+    def _by(self, user: str) -> Taps:
         """The same taps for another user, with its own random numbers and its own line in the ledger."""
         return self._like(self.teacher, user, None)
 
-    def taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
+    def _close(self) -> None:
+        """End the generation: who kept these taps can no longer draw from them, past the ledger of the next one."""
+        self._day.over = True
+
+    def _taught_by(self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None) -> Taps:
         """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
         if teacher is self.teacher and edit is None:
             return self
         return self._like(teacher, self.user, edit)
 
     def _like(self, teacher: Teacher, user: str, edit: Callable[[Corpus, Taps], Corpus] | None) -> Taps:
-        scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self.ledger, self._age)
-        return Taps(*scene, user, edit, self._desks)
+        scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self._ledger, self._age)
+        return Taps(*scene, user, edit, self._day)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was used so far, to read."""
+        return self._ledger.copy()
 
     @property
     def natural(self) -> bool:
@@ -80,8 +99,8 @@ class Taps:
         """Which rows a verifier lets pass, (R, n) bool: right ones with probability phi, wrong ones with psi."""
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
-                raise Unfit(f"{name} must lie in [0, 1], got {value}")
-        self.ledger.charge(self.user, "verifier_calls", corpus.n)
+                raise ContractError(f"{name} must lie in [0, 1], got {value}")
+        self._open().charge(self.user, "verifier_calls", corpus.n)
         right = self._data.verify(corpus.x, corpus.y)
         if (phi, psi) == (1, 0):
             return right
@@ -90,41 +109,51 @@ class Taps:
 
     def provenance(self, corpus: Corpus) -> Tensor:
         """The generation each row came from, (R, n) int64: 0 = real, g = g generations from nature."""
-        self.ledger.charge(self.user, "provenance_lookups", corpus.n)
+        self._open().charge(self.user, "provenance_lookups", corpus.n)
         return corpus._origin()
+
+    def _open(self) -> Ledger:
+        """The ledger, while the generation lasts."""
+        if self._day.over:
+            raise ContractError(
+                f"{self.user} drew from the taps of generation {self.t} after it had ended; use those that are handed over"
+            )
+        return self._ledger
 
     def _next(self, verb: str) -> Stream:
         return self._mine.at(verb, next(self._calls))
 
     def _written(self, teacher: Teacher, n: int | None, x: Tensor | None, fixed: bool = False) -> Corpus:
         if (n is None) == (x is None):
-            raise Unfit("give either a number of rows n or questions x, and not both")
+            raise ContractError("give either a number of rows n or questions x, and not both")
         if n is not None and (n != int(n) or n < 0):
-            raise Unfit(f"a number of rows must be a whole number >= 0, got {n}")
+            raise ContractError(f"a number of rows must be a whole number >= 0, got {n}")
         if fixed and x is not None:
-            raise Unfit("fixed rows are drawn with questions of their own; leave out x or fixed")
+            raise ContractError("fixed rows are drawn with questions of their own; leave out x or fixed")
         real = teacher is self._data
         rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
         rows = int(n) if x is None else x.shape[len(rng.batch)]
         origin = 0 if real else self._age
+        # questions and noise are nature's, whoever answers; but for a flawed source that writes whole rows
+        world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self._data
         if self._data.sampler == "exact-law":
             if x is not None:
                 raise Unfit("sampler=exact-law draws no answers to given questions; choose sampler=explicit")
             self._charge(real, rows, None, fixed)
-            return self._data.summary(teacher, rows, rng).dated(origin)
+            return world.summary(teacher, rows, rng).dated(origin)
         if x is None:
-            x = self._data.ask(rows, rng.at("x"))
+            x = world.ask(rows, rng.at("x"))
         self._charge(real, rows, x, fixed)
         y = teacher.answer(x, rng.at("y"))
         if tuple(y.shape[: len(rng.batch) + 1]) != (*rng.batch, rows):
-            raise Unfit(
+            raise ContractError(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
             )
-        return Corpus.of(x, self._data.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
+        return Corpus.of(x, world.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
 
     def _charge(self, real: bool, n: int, x: Tensor | None, fixed: bool) -> None:
         if real:
             which = None if x is None else self._data.identity(x)
-            self.ledger.charge_real(self.user, n, which, self._data.pool_size, fixed)
+            self._open().charge_real(self.user, n, which, self._data.pool_size, fixed)
         else:
-            self.ledger.charge(self.user, "generated_rows", n)
+            self._open().charge(self.user, "generated_rows", n)

@@ -64,6 +64,10 @@ def more_cells() -> Iterator[Cell]:
         "linear(d=3) | ridge | verify-filter(phi=0.8, psi=0.2) | oracle-verify(phi=0.7) + real-anchor(k=3) @ n=10 T=4",
         "linear(d=3) | random-features(width=12, lam=0) @ n=12 T=4",
         "digits | random-features(width=20, kept=true) | accumulate | adaptive-ridge @ n=20 T=4",
+        "linear(d=3) | ols | iterative-mix(real=0.3) | mix-weights @ n=12 T=4 first=linear-surrogate(noise=0.2, beta=1)",
+        "linear(d=3) | random-projection(width=12) | mix(real=0.5) @ n=12 T=4 first=ols-chain(rows=9)",
+        "digits | random-features(width=20) | mix(real=0.5) @ n=20 T=4 first=weak-labeller(rows=9)",
+        "half-space(d=3) | averaging | verify-filter @ n=20 T=4 first=noisy-labels(p=0.2)",
     ):
         yield cell_of(spec)
 
@@ -95,9 +99,10 @@ def close(one: Record, other: Record, tolerance: float) -> None:
 
 
 def test_all_kinds_are_here():
-    """Every generator and model that the small variants can be built of takes part."""
+    """Every generator and model that the small variants can be built of takes part, be it as a first teacher."""
     for role, kind in (("data", "generator"), ("model", "model"), ("protocol", "protocol")):
         met = {type(getattr(cell, role)) for cell in CELLS.values()}
+        met |= {type(cell.first_teacher) for cell in CELLS.values() if role == "data" and cell.first_teacher}
         assert met == {cls for cls in registry().classes[kind].values() if small(cls) is not None}
 
 

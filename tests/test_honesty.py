@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from collapse_bench import Mitigation, Unfit, cell_of, generations, registry, run
+from collapse_bench import Mitigation, Unfit, UsageError, cell_of, generations, registry, run
 from collapse_bench.api import offer, results
 from collapse_bench.runner import run_chains
 
@@ -57,6 +59,139 @@ def test_refusing_late_is_failing(at, status):
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Quit())
     assert set(told["status"]) == {status}
+
+
+def test_a_method_that_remembers_is_told_what_is_synthetic_and_pays_for_it():
+    """It is handed what the teacher wrote and nothing else: in a mix that is knowing which rows are real."""
+
+    @dataclass(frozen=True)
+    class Keep(Mitigation):
+        remembers = True
+
+        def curate(self, corpus, taps):
+            return corpus
+
+    assert facts("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=2", Keep())["track"] == "provenance"
+
+
+KEPT = {}
+
+
+@dataclass(frozen=True)
+class Stale(Mitigation):
+    """Draws past the ledger of its generation, from the taps of the last one."""
+
+    def curate(self, corpus, taps):
+        old = KEPT.get("taps", taps)
+        KEPT["taps"] = taps
+        return corpus + old.real(5)
+
+
+@dataclass(frozen=True)
+class Unhide(Mitigation):
+    def curate(self, corpus, taps):
+        return corpus.weighted(replace(corpus, hidden=False).origin == 0)
+
+
+@dataclass(frozen=True)
+class AsProtocol(Mitigation):
+    def curate(self, corpus, taps):
+        return corpus + taps.by("protocol").real(5)
+
+
+@dataclass(frozen=True)
+class Erase(Mitigation):
+    def curate(self, corpus, taps):
+        more = taps.real(5)
+        taps.ledger.counts.clear()
+        return corpus + more
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [(Stale(), "after it had ended"), (Unhide(), "hidden"), (AsProtocol(), "by"), (Erase(), None)],
+)
+def test_public_names_lead_to_no_data_past_the_ledger(act, words):
+    KEPT.clear()
+    told = facts("gaussian | gaussian-fit | accumulate @ n=20 T=3", act)
+    if words is None:  # a copy was wiped
+        assert told["track"] == "real"
+        assert told["ledger"]["real_rows_by_methods"] == [15] * len(SEEDS)
+    else:
+        assert set(told["status"]) == {"failed"}
+        assert words in told["reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
+        ({"curate": lambda self, c, taps: c + taps.real(-1)}, "whole number >= 0, got -1"),
+        ({"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))}, "finite and >= 0"),
+        ({"steer": lambda self, t, taps: t.blend(t, float("nan"))}, "w2 is NaN after generation 4"),
+    ],
+    ids=["size", "rows", "factor", "NaN"],
+)
+def test_broken_promises_are_failures_and_no_refusals(body, words):
+    act = dataclass(frozen=True)(type("Broken", (Mitigation,), body))()
+    told = facts("gaussian | gaussian-fit @ n=20 T=4", act)
+    assert set(told["status"]) == {"failed"}
+    assert words in told["reason"][0]
+
+
+def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
+    """One that refuses some chains has failed them, in whatever groups they run; one that refuses all is skipped."""
+    monkeypatch.setattr(registry, "_REGISTRY", None)
+
+    @dataclass(frozen=True)
+    class Picky(Mitigation):
+        most: float = 0.0
+
+        def curate(self, corpus, taps):
+            if (corpus.y.mean((-1, -2)) > self.most).any():
+                raise Unfit("these do not suit me")
+            return corpus
+
+    offer("picky", Picky)
+    spec = "gaussian(truth_is=fixed) | gaussian-fit | replace | picky(most={most}) @ n=20 T=1"
+    for memory in (1, 2**29):
+        out = run(spec.format(most=0.0), seeds="0:12", output=tmp_path / f"some{memory}", memory=memory)
+        status = out.board().losses.query("entry.str.startswith('picky')").status
+        assert set(status) == {"done", "failed"}
+    out = run(spec.format(most=-99.0), seeds="0:12", output=tmp_path / "none")
+    assert set(out.board().losses.query("entry.str.startswith('picky')").status) == {"skipped"}
+
+
+@pytest.mark.parametrize("says", ["1 / 0", "True", "''"])
+def test_what_fits_may_say(says):
+    act = dataclass(frozen=True)(type("Odd", (Mitigation,), {"fits": lambda self, cell: eval(says)}))()
+    with pytest.raises(UsageError, match=r"Odd\.fits (raised ZeroDivisionError|returned .*None or a sentence)"):
+        replace(cell_of("gaussian | gaussian-fit"), mitigations=(act,)).why_not()
+
+
+def test_an_offered_class_that_was_edited_makes_its_records_stale(tmp_path, monkeypatch):
+    text = (
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, taps):\n"
+        "        return corpus + taps.real({k})\n"
+    )
+    verdicts = []
+
+    def go(k, named="script"):
+        monkeypatch.setattr(registry, "_REGISTRY", None)
+        path = tmp_path / f"{named}.py"
+        path.write_text(text.format(k=k))
+        space = {"__name__": named, "__file__": str(path)}
+        monkeypatch.setitem(sys.modules, named, SimpleNamespace(**space))
+        exec(compile(path.read_text(), path, "exec"), space)
+        offer("mine", space["Mine"])
+        spec = "gaussian | gaussian-fit | replace | mine @ n=20 T=3"
+        steps = run(spec, seeds="0:5", output=tmp_path / "out").steps
+        verdicts.append({step.entry.name: step.verdict for step in steps}["mine"])
+
+    for k in (1, 1, 50):
+        go(k)
+    assert verdicts == ["run", "reuse", "stale"]
 
 
 def test_a_generation_that_failed_is_charged():

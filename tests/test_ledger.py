@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import ContractError, Unfit
 from collapse_bench.ledger import PROTOCOL, SUBSTANCES, TRACKS, Ledger
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
@@ -157,15 +157,15 @@ def taps_of(data, t: int = 1) -> Taps:
 
 def test_every_drop_is_on_the_ledger():
     taps = taps_of(Linear(d=2))
-    act = taps.by("act")
+    act = taps._by("act")
     corpus = taps.synthetic(7, of=act.teacher)
     act.real(3)
     act.real(x=corpus.x)
     act.verify(corpus)
     act.provenance(corpus)
-    taught = taps.taught_by(Linear(d=2).drawn(Stream([9, 9])))
+    taught = taps._taught_by(Linear(d=2).drawn(Stream([9, 9])))
     taught.synthetic(4)
-    taught.by("act").synthetic(2)
+    taught._by("act").synthetic(2)
     assert taps.ledger.counts == {
         (PROTOCOL, "real_rows"): 7,  # what nature writes is real
         (PROTOCOL, "real_unique"): 7,
@@ -183,7 +183,7 @@ def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
     ledger, rows = Ledger(), []
     for t in range(3):
         taps = taps_of(Gaussian(d=2), t)
-        taps.ledger = ledger
+        taps._ledger = ledger
         rows.append(taps.real(5 + t, fixed=True).y)
     assert torch.equal(rows[0], rows[2][:, :5])
     assert torch.equal(rows[1], rows[2][:, :6])
@@ -195,7 +195,7 @@ def test_no_draw_comes_twice_within_a_generation():
     """A user keeps its place through steer, curate and adapt, and under whichever teacher it draws."""
     taps = taps_of(Gaussian(d=2))
     flawed = Gaussian(d=2).drawn(Stream([7, 8]))
-    moments = [taps.by("act"), taps.taught_by(flawed).by("act"), taps.by("act")]
+    moments = [taps._by("act"), taps._taught_by(flawed)._by("act"), taps._by("act")]
     own = [tap.rng.uniform(4) for tap in moments]
     real = [tap.real(4).y for tap in moments]
     for drawn in (own, real):
@@ -204,21 +204,21 @@ def test_no_draw_comes_twice_within_a_generation():
 
 def test_users_do_not_shift_each_other():
     quiet, busy = taps_of(Gaussian(d=2)), taps_of(Gaussian(d=2))
-    busy.by("other").real(9)
-    busy.by("other").rng.normal(9)
+    busy._by("other").real(9)
+    busy._by("other").rng.normal(9)
     assert torch.equal(quiet.synthetic(5).y, busy.synthetic(5).y)
-    assert torch.equal(quiet.by("act").real(5).y, busy.by("act").real(5).y)
-    assert torch.equal(quiet.by("act").rng.uniform(5), busy.by("act").rng.uniform(5))
+    assert torch.equal(quiet._by("act").real(5).y, busy._by("act").real(5).y)
+    assert torch.equal(quiet._by("act").rng.uniform(5), busy._by("act").rng.uniform(5))
 
 
 def test_taps_refuse_with_a_sentence():
     taps = taps_of(Gaussian(d=2))
     for ask in (taps.real, lambda: taps.real(3, x=torch.empty(2, 3, 0)), lambda: taps.real(-1), lambda: taps.real(1.5)):
-        with pytest.raises(Unfit, match=r"number of rows|whole number"):
+        with pytest.raises(ContractError, match=r"number of rows|whole number"):
             ask()
     with pytest.raises(Unfit, match="no way to verify"):
         taps.verify(taps.real(2))
-    with pytest.raises(Unfit, match="phi must lie"):
+    with pytest.raises(ContractError, match="phi must lie"):
         taps_of(Linear()).verify(taps.real(2), phi=1.1)
     with pytest.raises(Unfit, match="exact-law draws no answers"):
         taps_of(Gaussian(sampler="exact-law")).real(x=torch.empty(2, 3, 0))

@@ -323,7 +323,7 @@ class EatsTeacher(Mitigation):
 @dataclass(frozen=True)
 class TakesOthersNumbers(Mitigation):
     def curate(self, corpus, taps):
-        stranger = taps.by("Onlooker").rng
+        stranger = taps._by("Onlooker").rng
         stranger.uniform(3)
         return corpus
 

@@ -108,7 +108,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             used += _usage(record, entry, chains)
     if not rows:
         raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
-    losses = pd.DataFrame(rows)
+    losses = _without_excuses(pd.DataFrame(rows))
     usage = pd.DataFrame(used)
     beyond: set[str] = set()  # entries that drew more real rows than any curve was measured at
     losses = pd.concat([losses, _real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
@@ -137,6 +137,13 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
     usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
     return replace(board, scores=scores, usage=usage)
+
+
+def _without_excuses(losses: pd.DataFrame) -> pd.DataFrame:
+    """A chain that was refused where others of its cell ran has failed: a method does not choose its chains."""
+    skipped = losses.status == "skipped"
+    partly = skipped & ~skipped.groupby([losses.task, losses.entry]).transform("all")
+    return losses.assign(status=losses.status.mask(partly, "failed"))
 
 
 def _joined(found: set[str]) -> list[str]:

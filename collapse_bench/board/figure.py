@@ -31,7 +31,8 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
             _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
-        said = f"{figure.source}; bands: 95 % over {figure.chains} chains; dashed: law"
+        dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
+        said = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
         lines = [fill(text, 56 * across) for text in (figure.title, said)]
         fig.suptitle("\n".join(lines), fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]

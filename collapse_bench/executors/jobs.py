@@ -77,13 +77,14 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Out
 
 
 def _records(job: Job, store: Store, options: Options, progress: Progress | None) -> Iterator[Record]:
-    """Records of the job's chains.  A group that fails or wants more memory than there is runs again in halves, so that
-    a chain that goes wrong takes none of its neighbours along."""
+    """Records of the job's chains.  A group that fails, refuses or wants more memory than there is runs again in halves,
+    so that a chain that goes wrong takes none of its neighbours along."""
     waiting = _chunks(job, options.memory)
+    fits = job.cell.why_not() is None  # a pair that does not fit is refused for all of its chains
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
-        if len(seeds) > 1 and {"failed", "oom"} & set(record.facts["status"]):
+        if fits and len(seeds) > 1 and set(record.facts["status"]) in ({"failed"}, {"skipped"}, {"oom"}):
             half = len(seeds) // 2
             waiting = [seeds[:half], seeds[half:], *waiting]
         else:

@@ -126,21 +126,21 @@ _REMEDY = "put the plugin in a file and name it with --plugin, or use one job (-
 
 def _packed(job: Job) -> bytes:
     try:
-        return pickle.dumps((job, _names(job.cell)))
+        return pickle.dumps((job, _marks(job.cell)))
     except Exception as problem:
         raise UsageError(f"{job.cell.label} cannot be sent to a worker ({problem}); {_REMEDY}") from problem
 
 
-def _names(cell: Cell) -> dict[type[Noun], str]:
-    """The names by which classes are known here, which a worker may not know: those that a script has offered."""
+def _marks(cell: Cell) -> dict[type[Noun], tuple[str, str]]:
+    """What a worker may not know of classes that a script has offered: the name of each, and the digest of its source."""
     parts = (cell.data, cell.model, cell.protocol, cell.first_teacher, *(act for _, act in cell.acts))
-    return {type(part): type(part).name for part in parts if part is not None}
+    return {type(part): (type(part).name, type(part).source) for part in parts if part is not None}
 
 
 def _unpacked(packed: bytes) -> Job:
-    job, names = pickle.loads(packed)
-    for cls, name in names.items():
-        cls.name = name
+    job, marks = pickle.loads(packed)
+    for cls, (name, source) in marks.items():
+        cls.name, cls.source = name, source
     return job
 
 

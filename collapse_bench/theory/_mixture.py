@@ -127,7 +127,11 @@ class Mixture:
         return (*self.at(self.settle(s, e), s), s)
 
     def risk(self, Gamma, Delta, noise: tuple[float, float]) -> float:
-        """Excess risk on the first kind: bias over the prior Gamma, variance, and what the wrong labels cost."""
+        """Excess risk on the first kind."""
+        return sum(self.parts(Gamma, Delta, noise))
+
+    def parts(self, Gamma, Delta, noise: tuple[float, float]) -> tuple[float, float, float]:
+        """Bias over the prior Gamma, variance, and what the wrong labels cost: the three terms of the excess risk."""
         g, p = self.algebra, self.p
         (S1, S2), (t, A, Q, s) = self.S, self.solve()
         one = g.one(A)
@@ -140,7 +144,7 @@ class Mixture:
         xT = p[1] * t[1] * g.mul(Q, S2)
         spread = g.mul(g.mul(one - x, p[1] * dt[1] * S2), one - xT)
         learned = g.mul(g.mul(x, S1 + p[0] * dt[0] * S1 + ds * one), xT)
-        return float(bias + variance + g.trace(g.mul(Delta, spread + learned)))
+        return float(bias), float(variance), float(g.trace(g.mul(Delta, spread + learned)))
 
     def _response(self, t, A, Q, s) -> tuple[np.ndarray, float]:
         """(dt_1, dt_2) and ds per unit of h."""

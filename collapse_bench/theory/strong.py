@@ -79,10 +79,18 @@ def mixture(
     In units of the squared label; valid within about 3% from n, d >= 80, within 5 to 10% next to the peaks at m = n and,
     for small lam, n = d.
     """
+    return sum(mixture_parts(d, n, lam, p2, beta1, beta2, src, r2, c2, s1, s2, a1, a2, m))
+
+
+def mixture_parts(
+    d, n, lam, p2, beta1=0.0, beta2=None, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0, a1=1.0, a2=1.0, m=None
+) -> tuple[float, float, float]:
+    """B, V and zeta of ``mixture``: bias, variance, and what wrong labels cost, beyond both.  Parameters are its own,
+    and are not checked here; in units of the squared label."""
     S1 = power_law(d, beta1)
     S2 = S1 if beta2 is None else power_law(d, beta2)
     fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DIAGONAL)
-    return fit.risk(signal(S1, src, r2), c2 / d / S1, (s1**2, s2**2))
+    return fit.parts(signal(S1, src, r2), c2 / d / S1, (s1**2, s2**2))
 
 
 @law(

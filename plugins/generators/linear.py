@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from collapse_bench.corpus import Corpus, Products, gram
-from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import wishart_factor
+from collapse_bench.claims import Claim
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.nouns import param
+from collapse_bench.regression import LinearWorld, power_spectrum
+from collapse_bench.theory import regression, strong
 
 
 @dataclass(frozen=True)
-class Linear(DataGenerator):
+class Linear(LinearWorld):
     """y = x.w + noise z, with x ~ N(0, diag(j^-beta)), j = 1..d.  x (R, n, d), y (R, n).
 
     The noise is the world's: it is added to whatever a teacher answers.  Per seed w_j ~ N(0, g_j) with g_j
     proportional to j^-source, scaled so that the expected signal E (x.w)^2 is ``signal``; ``truth_is=fixed`` takes
-    w_j = sqrt(g_j).
-
-    Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the true law of x, without label noise, in units of y^2.  Exact for
-    a linear teacher; for any other over 2048 questions that stay the same.  A label is verified right where
-    |y - x.w| <= 2 noise.
+    w_j = sqrt(g_j).  Judged by the excess risk; see LinearWorld.
     """
 
     d: int = param(10, "number of covariates", ge=1, le=100000)
@@ -38,70 +35,233 @@ class Linear(DataGenerator):
         "explicit", "draw rows, or their sums of products by the exact law"
     )
 
-    kind = "regression"
-    family = "regression"
-    primary = "excess_risk"
-    linear = True
-
     def drawn(self, rng, nature=None):
-        j = torch.arange(1, self.d + 1, dtype=torch.float64, device=rng.device)
-        spectrum = j**-self.beta
-        prior = j**-self.source
+        spectrum, prior = (power_spectrum(self.d, exponent, rng.device) for exponent in (self.beta, self.source))
         size = (prior * (self.signal / (spectrum * prior).sum())).sqrt()
         z = rng.at("w").normal(self.d).double() if self.truth_is == "drawn" else torch.ones(*rng.batch, self.d).double()
-        return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, questions=rng.at("questions"))
+        questions = None if self.fresh else rng.at("questions")
+        return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, noise=self.noise, questions=questions)
 
-    def ask(self, n, rng):
-        stream = rng if self.fresh else self.truth.questions.at("fixed")
-        x = stream.normal(n, self.d).double()
-        return x.mul_(self.truth.spectrum.sqrt()) if self.beta else x
 
-    def summary(self, teacher, n, rng):
-        """Sums over n rows labelled by a linear teacher, without the rows: X^T X is Wishart, and given it X^T noise is
-        normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
-        if not (teacher.linear and self.fresh and n > self.d):
-            raise Unfit(
-                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
-            )
-        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(self.d, n, rng.at("x"))  # X^T X = root root^T
-        z = self.noise * rng.at("noise").normal(self.d).double()
-        rest = self.noise**2 * rng.at("rest").chi2(n - self.d)
-        w = self._weights(teacher)
-        along = (root.mT @ w[..., None])[..., 0]
-        answers = along + z  # the part of y in the column space of X
-        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
-        xy = (root @ answers[..., None])[..., 0]
-        return Corpus.of_sums(Products(weight, gram(root.mT), xy, answers.pow(2).sum(-1) + rest))
+# -- laws -----------------------------------------------------------------------------------------------------------
 
-    def expect(self, x):
-        return (x.double() @ self.truth.w[..., None])[..., 0]
+LARGE = 80  # rows, dimension and width from which a deterministic equivalent holds within three per cent
+SMALL = 0.05  # largest d/n at which a leading order in d/n will do
 
-    def answer(self, x, rng):
-        return self.expect(x)
 
-    def observe(self, y, rng):
-        return y + self.noise * rng.normal(y.shape[-1])
+@dataclass(frozen=True)
+class _Flaw:
+    """A first teacher as the laws see it: what its labels err by, and how its rows differ from nature's."""
 
-    def verify(self, x, y):
-        return (y - self.expect(x)).abs() <= 2 * self.noise
+    c2: float = 0.0
+    beta: float | None = None
+    noise: float | None = None
 
-    def judge(self, teacher, rng):
-        if teacher.linear:
-            gap = self._weights(teacher) - self.truth.w
-            return {"excess_risk": (self.truth.spectrum * gap**2).sum(-1)}
-        x = rng.normal(2048, self.d).double() * self.truth.spectrum.sqrt()
-        return {"excess_risk": (teacher.expect(x) - self.expect(x)).pow(2).mean(-1)}
+    @property
+    def plain(self) -> bool:
+        return self.beta is None and self.noise is None
 
-    def describe(self, teacher):
-        if not teacher.linear:
-            return {}
-        return {"signal_variance": (self.truth.spectrum * self._weights(teacher) ** 2).sum(-1)}
 
-    def _weights(self, teacher):
-        """The weights of a linear teacher, (R, d): its answers at the unit vectors."""
-        w = self.truth.w
-        basis = torch.eye(self.d, dtype=torch.float64, device=w.device).expand(*w.shape[:-1], self.d, self.d)
-        return teacher.expect(basis)
+def _flaw(cell) -> _Flaw | None:
+    """None where the first teacher is none that the laws know."""
+    source, data = cell.first_teacher, cell.data
+    if source is None or cell.nature:
+        return _Flaw()
+    if source.title() == "linear-surrogate":
+        return _Flaw(source.c2, source.beta, source.noise)
+    if source.title() == "ols-chain" and source.rows > data.d + 1:
+        within = data.noise if source.noise is None else source.noise
+        return _Flaw(regression.ols_replace(data.d, source.rows, source.links, within))
+    return None
+
+
+def _shrinkage(model) -> tuple[float, int | None] | None:
+    """(lam, width of the projection) of a model that the laws know."""
+    if model.title() in ("ols", "ridge"):
+        return getattr(model, "lam", 0.0), None
+    if model.title() == "random-projection" or getattr(model, "activation", "") == "linear":
+        return model.lam, model.width
+    return None
+
+
+def _synthetic(protocol) -> float | None:
+    """Share of rows that the teacher labels; None for protocols without a law."""
+    if protocol.title() in ("mix", "iterative-mix"):
+        return 1 - protocol.real
+    return 1.0 if protocol.title() in ("replace", "accumulate") else None
+
+
+def _weights(cell, p2: float) -> tuple[float, float]:
+    """Weights of a real and of a synthetic row, of mean one over the mixture: so ridge, whose loss is a mean over
+    weights, has the penalty of the law."""
+    a1, a2 = next(((act.real, act.synthetic) for act in cell.mitigations if act.title() == "mix-weights"), (1.0, 1.0))
+    mean = (1 - p2) * a1 + p2 * a2
+    return (a1 / mean, a2 / mean) if mean else (math.nan, math.nan)
+
+
+def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
+    """Excess risk of one fit to n rows of which the share p2 is written by the flawed source; NaN beyond validity."""
+    data, (lam, m), (a1, a2) = cell.data, _shrinkage(cell.model), _weights(cell, p2)
+    d, squares = data.d, cell.model.title() == "ols" and flaw.plain
+    if math.isnan(a1):
+        return math.nan
+    if squares and p2 in (0, 1):
+        return flaw.c2 * p2 + regression.ols_replace(d, n, 1, data.noise) if n > d + 1 else math.nan
+    if squares and a1 == a2 and d < SMALL * n:
+        return strong.iter_mix(d, n, p2, 1, flaw.c2, data.noise)
+    peaked = lam < 0.01 and any(abs(n - size) < 0.3 * n for size in (d, m or 0))
+    if min(d, n, m or d) < LARGE or peaked:
+        return math.nan
+    s2 = data.noise if flaw.noise is None else flaw.noise
+    beta2 = data.beta if flaw.beta is None else flaw.beta
+    world = (data.beta, beta2, data.source, data.signal, flaw.c2, data.noise, s2)
+    return strong.mixture(d, n, lam, p2, *world, a1, a2, m)
+
+
+def _chain(cell, t: int, flaw: _Flaw) -> float:
+    """Excess risk of generation t >= 1, each taught by the one before."""
+    data, protocol, k = cell.data, cell.protocol.title(), t + 1
+    d, n, ols = data.d, cell.n, cell.model.title() == "ols"
+    if ols and flaw.plain and protocol == "replace":
+        sizes = [cell.size(i) for i in range(k)]
+        enough = min(sizes) > d + 1
+        return flaw.c2 + sum(regression.ols_replace(d, T, 1, data.noise) for T in sizes) if enough else math.nan
+    if cell.growth:
+        return math.nan
+    if ols and flaw.plain and protocol == "accumulate" and n > d + 1:
+        return flaw.c2 + regression.ols_accumulate(d, n, k, data.noise, same_x=not data.fresh)
+    if ols and flaw.plain and protocol in ("mix", "iterative-mix") and data.fresh and d < SMALL * n:
+        pi = cell.protocol.real
+        if cell.protocol.fresh:
+            first = (t, regression.ols_replace(d, n, 1, data.noise)) if cell.first_teacher is None else (k, flaw.c2)
+            return strong.iter_mix(d, n, 1 - pi, *first, data.noise)
+        forgotten = (1 - pi) ** t < 0.005  # the start; what is known is where the chain settles
+        return regression.ols_mix_fixedreal(d, n, pi, data.noise) if forgotten and pi * n > d + 1 else math.nan
+    plain = cell.model.title() == "ridge" and protocol == "replace" and cell.first_teacher is None and data.fresh
+    if plain and not math.isnan(_one_fit(cell, n, 0.0, flaw)):
+        return regression.ridge_iterated(d, n, cell.model.lam, k, data.beta, data.source, data.signal, data.noise)
+    return math.nan
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Least squares: exact under replace and accumulate, to leading order in d/n under mix (with the same real rows for
+    ever, once the start is forgotten).  Ridge and random projections by their deterministic equivalent: after one fit,
+    to labels of a flawed source if there is one, and ridge under replace in every generation."""
+    if not isinstance(cell.data, Linear) or cell.protocol.decode is not None or _shrinkage(cell.model) is None:
+        return None
+    flaw, share = _flaw(cell), _synthetic(cell.protocol)
+    acts = [act.title() for act in cell.mitigations if not act.control]
+    if flaw is None or share is None or (acts and (acts != ["mix-weights"] or cell.first_teacher is None)):
+        return None
+    growing = cell.protocol.title() == "accumulate"
+    if not cell.data.fresh and (growing if cell.nature else 0 < share < 1):
+        return None  # the same questions recur within one corpus
+    risks = []
+    for t in range(cell.generations + 1):
+        if cell.nature:
+            n = sum(cell.size(i) for i in range(t + 1)) if growing else cell.size(t)
+            risks.append(_one_fit(cell, n, 0.0, flaw))
+        elif t == 0:
+            p2 = (cell.size(0) - round((1 - share) * cell.size(0))) / cell.size(0) if cell.first_teacher else 0.0
+            risks.append(_one_fit(cell, cell.size(0), p2, flaw))
+        else:
+            risks.append(math.nan if acts else _chain(cell, t, flaw))
+    return risks if any(map(math.isfinite, risks)) else None
+
+
+@hookimpl
+def collapse_claims():
+    def claim(law, given, spec, k, chains):
+        return Claim(law, given, spec, "excess_risk", k - 1, chains)
+
+    def fits(law, d, T, k, chains, protocol="replace", data="", model="ols", horizon=None, first="", **more):
+        given = {"d": d, "T": T, "k": k, **more}
+        horizon = (k if horizon is None else horizon) - 1
+        spec = f"linear(d={d}{data}) | {model} | {protocol} @ n={T} T={horizon}{first}"
+        return claim(f"regression.{law}", given, spec, horizon + 1 if first else k, chains)
+
+    def stationary(law, d, T, pi, protocol, t=25, data=""):
+        spec = f"linear(d={d}{data}) | ols | {protocol} @ n={T} T={t}"
+        return claim(f"regression.{law}", {"d": d, "T": T, "pi": pi}, spec, t + 1, 4000)
+
+    def ridges(d, n, lam, k, beta, src, sampler="exact-law", s=0.5, model=None):
+        given = {"d": d, "n": n, "lam": lam, "k": k, "beta": beta, "src": src, "s": s}
+        world = f"linear(d={d}, noise={s}, beta={beta}, source={src}, sampler={sampler})"
+        return claim(
+            "regression.ridge_iterated", given, f"{world} | {model or f'ridge(lam={lam})'} @ n={n} T={k - 1}", k, 400
+        )
+
+    def mixed(law, d, n, p2, lam=None, chains=400, sampler="exact-law", **more):
+        """One fit to a mixture, with the parameters of the law turned into those of the plugins."""
+        given = {"d": d, "n": n, **({} if lam is None else {"lam": lam}), "p2": p2, **more}
+        get = given.get
+        world = (
+            f"linear(d={d}, beta={get('beta1', 0)}, source={get('src', 0)}, noise={get('s1', 1)}, sampler={sampler})"
+        )
+        own = {"c2": get("c2", 1), "beta": get("beta2"), "noise": get("s2", 1)}
+        first = ", ".join(f"{name}={value}" for name, value in own.items() if value is not None)
+        model = (
+            "ols"
+            if lam is None
+            else f"ridge(lam={lam})"
+            if get("m") is None
+            else f"random-projection(lam={lam}, width={get('m')})"
+        )
+        weights = f" | mix-weights(real={get('a1')}, synthetic={get('a2')})" if "a1" in given else ""
+        protocol = f"mix(real={round(1 - p2, 9)})"
+        spec = f"{world} | {model} | {protocol}{weights} @ n={n} T=0 first=linear-surrogate({first})"
+        return claim(f"strong.{law}", given, spec, 1, chains)
+
+    def rounds(d, n, p2, t, protocol, c2, data=""):
+        spec = f"linear(d={d}{data}) | ols | {protocol} @ n={n} T={t - 1} first=linear-surrogate(c2={c2})"
+        return claim("strong.iter_mix", {"d": d, "n": n, "p2": p2, "t": t, "c2": c2}, spec, t, 1000)
+
+    law = ", sampler=exact-law"
+    chained = {"d": 100, "T0": 300, "g": 5, "T": 200, "lam": 0.05}
+    return [
+        fits("ols_replace", 4, 30, 1, 20000, horizon=6),
+        fits("ols_replace", 4, 30, 6, 20000),
+        fits("ols_replace", 3, 16, 5, 20000, data=", noise=2, beta=1.5" + law, s=2.0),
+        fits("ols_replace", 4, 30, 4, 20000, horizon=1, first=" first=ols-chain(rows=30, links=3)"),
+        fits("ols_accumulate", 4, 30, 12, 8000, "accumulate"),
+        fits("ols_accumulate", 6, 20, 3, 8000, "accumulate", data=", noise=0.7" + law, s=0.7),
+        fits("ols_accumulate", 4, 30, 12, 8000, "accumulate", data=", fresh=false", same_x=True),
+        stationary("ols_mix_fresh", 2, 100, 0.1, "mix(real=0.1)", 40, law),
+        stationary("ols_mix_fresh", 5, 200, 0.4, "mix(real=0.4)", data=law),
+        stationary("ols_mix_fixedreal", 3, 300, 0.5, "mix(real=0.5, fresh=false)", data=law),
+        stationary("ols_mix_fixedreal", 3, 300, 0.5, "iterative-mix(real=0.5)"),
+        ridges(80, 160, 0.1, 1, 0.0, 0.0),
+        ridges(80, 160, 0.1, 5, 0.0, 0.0),
+        ridges(100, 250, 0.02, 5, 1.0, 0.5),
+        ridges(120, 80, 0.05, 2, 1.0, 0.0, "explicit"),
+        ridges(120, 80, 0.05, 5, 1.0, 0.0, "explicit"),
+        ridges(90, 60, 0.0, 3, 0.0, 0.0, "explicit", 0.0, "ols"),
+        claim(
+            "regression.ols_chain_then_ridge",
+            chained,
+            "linear(d=100, beta=1, noise=0.5, sampler=exact-law) | ridge(lam=0.05) @ n=200 T=0 "
+            "first=ols-chain(rows=300, links=5)",
+            1,
+            400,
+        ),
+        mixed("iso_ridgeless", 100, 1000, 0.2),
+        mixed("iso_ridgeless", 80, 400, 0.5, c2=3.0, s2=0.3),
+        mixed("mixture_equal", 100, 300, 0.3, 0.05, sampler="explicit", beta1=1.0, c2=0.5, s1=0.5, s2=0.5),
+        mixed("mixture_equal", 150, 100, 0.3, 0.02, sampler="explicit", c2=2.0, s1=0.5, s2=0.2),
+        mixed("mixture", 100, 300, 0.4, 0.05, beta1=1.0, beta2=0.3, src=0.5, c2=0.5, s1=0.5, s2=0.2),
+        mixed("mixture", 120, 90, 0.5, 0.02, sampler="explicit", beta1=0.3, beta2=1.0, s1=0.3, s2=0.6),
+        mixed("mixture", 100, 200, 0.25, 0.05, sampler="explicit", a1=1.2, a2=0.4, c2=2.0),
+        mixed("mixture", 100, 200, 0.5, 0.05, sampler="explicit", a1=0.4, a2=1.6, beta1=0.5, beta2=1.0, s2=0.3),
+        *(
+            mixed("mixture", 200, 100, 0.3, 0.001, sampler="explicit", chains=200, m=m, s1=0.5, s2=0.5)
+            for m in (65, 140, 400)
+        ),
+        mixed("mixture", 100, 250, 0.3, 0.01, sampler="explicit", m=140, beta1=0.5, s1=0.5, s2=0.2),
+        mixed("mixture", 100, 250, 1.0, 0.05, c2=2.0),
+        *(rounds(20, 800, 0.5, t, "mix(real=0.5)", 2.0, law) for t in (1, 2, 4)),
+        rounds(10, 400, 0.7, 3, "iterative-mix(real=0.3, fresh=true)", 1.0),
+    ]
 
 
 @hookimpl

@@ -14,12 +14,12 @@ from torch import Tensor
 from collapse_bench.corpus import Corpus
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nested import RANK, shortest
 from collapse_bench.nouns import Model, Teacher, param
 from collapse_bench.streams import Stream
 
 BUDGET = 1 << 23  # bytes of features that are in work at a time
 THIN = 1e7  # largest trace over penalty for which normal equations are trusted: they square the condition
-RANK = 1e-11  # singular values below this share of the largest count as zero
 GRID = tuple(10.0**k for k in range(-4, 4))  # factors of lam that validation chooses from
 
 ACTIVATIONS = {
@@ -72,7 +72,7 @@ class RandomFeatures(Model):
             b = 2 * math.pi * rng.at("b").uniform(self.width)
         elif self.activation != "linear":
             b = rng.at("b").normal(self.width).double()
-        return Features(F, b, self.activation)
+        return Features(F, b, self.activation, self.kept)
 
     def _penalty(self, lesson: _Lesson, features: Features) -> Tensor:
         """lam of each replicate, flattened."""
@@ -100,6 +100,7 @@ class Features:
     F: Tensor
     b: Tensor | None
     activation: str
+    kept: bool = False  # whether later generations have them too
 
     @property
     def batch(self) -> tuple[int, ...]:
@@ -157,9 +158,9 @@ class FeatureTeacher(Teacher):
         return scores if self.seen is None else scores.argmax(-1)
 
     def blend(self, other, w):
-        """v averaged, which only means something for one and the same features."""
+        """v averaged, which only means something for one and the same features: refused at once where they are not kept."""
         alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
-        if not alike or not _same(self.features, other.features):
+        if not alike or not self.features.kept or not _same(self.features, other.features):
             raise Unfit(
                 "random features that were drawn anew cannot be averaged; keep those of the first generation with "
                 "random-features(kept=true)"
@@ -281,6 +282,8 @@ def _normal(lesson: _Lesson, features: Features) -> Iterator[tuple[slice, Tensor
 def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
     """argmin |A v - y|^2 + penalty |v|^2 for one replicate: A (n, m), y (n, K); the shortest where it is open."""
     n, m = A.shape
+    if not penalty and A.device.type == "cpu":
+        return torch.from_numpy(shortest(A.numpy(), y.numpy(), [m])[0])
     s = penalty.sqrt()
     if n >= m:
         # a feature that is 0 throughout may be penalised at will: its entry of the shortest v is 0

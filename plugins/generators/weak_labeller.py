@@ -1,0 +1,67 @@
+"""A flawed source of image labels: a linear model that has seen few images, on real questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import DataGenerator, param
+
+
+@dataclass(frozen=True)
+class WeakLabeller(DataGenerator):
+    """Ridge regression of one-hot labels on raw pixels, fitted to ``rows`` real images; its answer is the largest score.
+
+    A first teacher of labelled images, ``digits | ... first=weak-labeller(rows=50)``, in the role of the synthetic
+    source of Dohmatob et al. (arXiv 2410.04840): fewer rows are worse labels, wrong where classes look alike.  Per seed
+    the images that it learnt from are drawn anew; they are its own, and are charged to nobody.
+    """
+
+    rows: int = param(100, "real images that it learnt from", ge=1, le=20000)
+    lam: float = param(1.0, "ridge penalty beside a mean over images", gt=0)
+
+    kind = "classification"
+    family = "images"
+    primary = "error_rate"
+
+    def fits(self, cell):
+        return f"{self.title()} labels the images of other data: give it as the first teacher, first={self.title()}"
+
+    def drawn(self, rng, nature=None):
+        if nature is None or nature.kind != "classification" or nature.labels is None:
+            raise Unfit(f"{self.title()} labels the questions of other data, with classes; it has none of its own")
+        x = nature.ask(self.rows, rng.at("x"))
+        y = torch.nn.functional.one_hot(nature.answer(x, rng.at("y")), nature.labels).double()
+        z = _with_one(x)
+        kernel = z @ z.mT
+        kernel.diagonal(dim1=-2, dim2=-1).add_(self.lam * self.rows)
+        return self.holding(nature=nature, v=z.mT @ torch.cholesky_solve(y, torch.linalg.cholesky(kernel)))
+
+    def ask(self, n, rng):
+        return self.truth.nature.ask(n, rng)
+
+    def identity(self, x):
+        return self.truth.nature.identity(x)
+
+    def expect(self, x):
+        return _with_one(x) @ self.truth.v
+
+    def answer(self, x, rng):
+        return self.expect(x).argmax(-1)
+
+    def judge(self, teacher, rng):
+        return self.truth.nature.judge(teacher, rng)
+
+
+def _with_one(x: torch.Tensor) -> torch.Tensor:
+    """x (R, n, ...) as rows of float64 with a 1 behind them, for the intercept."""
+    rows = x.double()
+    return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
+
+
+@hookimpl
+def collapse_generators():
+    return {"weak-labeller": WeakLabeller}
