@@ -167,9 +167,14 @@ def _cells(
     n: int = ROWS,
 ) -> Iterator[Cell]:
     """All cells that fit, what is not given being taken from the registry."""
-    for cell in _all_cells(among, data, model, protocols, mitigations, n):
-        if cell.why_not() is None:
-            yield cell
+    return filter(_goes_together, _all_cells(among, data, model, protocols, mitigations, n))
+
+
+def _goes_together(cell: Cell) -> bool:
+    try:
+        return cell.why_not() is None
+    except UsageError:  # a part says neither yes nor why not, which a check of its own tells
+        return False
 
 
 def _all_cells(
@@ -414,15 +419,14 @@ def _claims_are_laws(kind: str, noun: Noun, among: Registry) -> None:
 def _laws_bear_cells(kind: str, noun: Noun, among: Registry) -> None:
     if not hasattr(among.module_of(kind, noun.title()), "collapse_theory"):
         raise Unfit(f"the plugin of {noun.title()} predicts nothing")
-    for cell in _cells_with(kind, noun, among):
-        if cell.why_not() is None:
-            try:
-                among.predicted(cell)
-            except Exception as problem:
-                raise CheckFailure(
-                    f"what is expected of {cell.label} cannot be told ({type(problem).__name__}: {problem}); "
-                    "collapse_theory(cell) returns one number per generation 0 .. T, or None where it knows no law"
-                ) from problem
+    for cell in filter(_goes_together, _cells_with(kind, noun, among)):
+        try:
+            among.predicted(cell)
+        except Exception as problem:
+            raise CheckFailure(
+                f"what is expected of {cell.label} cannot be told ({type(problem).__name__}: {problem}); "
+                "collapse_theory(cell) returns one number per generation 0 .. T, or None where it knows no law"
+            ) from problem
 
 
 # -- data generators ------------------------------------------------------------------------------------------------

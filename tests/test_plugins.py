@@ -498,6 +498,12 @@ def test_laws_are_asked_about_every_cell(told, words, tmp_path):
     assert words in found.sentence
 
 
+@pytest.mark.parametrize(("kind", "cls"), [("model", FitsOrNot), ("mitigation", FitsFalse)])
+def test_who_says_neither_yes_nor_why_not_is_told_that_alone(kind, cls):
+    failed = [outcome.name for outcome in outcomes(kind, cls) if outcome.status == "failed"]
+    assert failed == ["says in a sentence why it does not fit"]
+
+
 def test_a_parameter_without_default_is_given_or_stated():
     @dataclass(frozen=True)
     class Needs(Mitigation):
