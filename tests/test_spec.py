@@ -327,7 +327,7 @@ def test_the_id_is_a_digest_of_plain_values():
             "version": Gaussian.version,
             "params": {"sampler": "explicit", "d": 2, "sigma": 1.0, "beta": 0.0, "truth_is": "drawn"},
         },
-        "model": {"name": "gaussian-fit", "version": GaussianFit.version, "params": {"ddof": 1}},
+        "model": {"name": "gaussian-fit", "version": GaussianFit.version, "params": {"ddof": 1, "sigma": None}},
         "protocol": {"name": "mix", "version": Mix.version, "params": {"decode": None, "real": 0.1, "fresh": True}},
         "mitigations": [],
         "n": 50,

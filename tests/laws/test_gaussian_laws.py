@@ -321,7 +321,7 @@ def test_nature_under_accumulate_learns_from_all_rows():
 
 
 def test_generation_0_is_common_to_entries():
-    entries = ("replace", "accumulate", "replace | nature", "replace | distrust", "accumulate | golden-ratio")
+    entries = ("replace", "accumulate", "replace | nature", "replace | distrust", "accumulate | high-surprise")
     specs = [f"gaussian | gaussian-fit | {entry} @ n=9 T=1" for entry in entries]
     first = [next(generations(cell_of(spec, seeds=range(8)))) for spec in specs]
     assert all(torch.equal(g.scores["w2"], first[0].scores["w2"]) for g in first)
