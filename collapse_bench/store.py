@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import pickle
 import tempfile
@@ -121,10 +120,14 @@ class Record:
         if told is None:
             return self
         done = [seed for seed, status in self.status.items() if status == "done"]
-        mine = (self.metric == self.facts["primary"]) & np.isin(self.seed, done)
-        against = [_against(law, self.value[mine & (self.generation == t)]) for t, law in enumerate(told)]
-        columns = {name: [row[name] for row in against] for name in ("measured", "ratio", "z")}
-        return replace(self, facts={**self.facts, "theory": {"predicted": told, **columns}})
+        mine = (self.metric == self.facts["primary"]) & np.isin(self.seed, done) & np.isfinite(self.value)
+        law = np.array([np.nan if value is None else value for value in told])
+        with np.errstate(divide="ignore", invalid="ignore"):  # no chain, one chain, a law of zero: not known
+            mean, error = _over_chains(self.generation[mine], self.value[mine], len(law))
+            mean = np.where(np.isnan(law), np.nan, mean)
+            columns = {"measured": mean, "ratio": mean / law, "z": (mean - law) / error}
+        plain = {name: [float(v) if np.isfinite(v) else None for v in column] for name, column in columns.items()}
+        return replace(self, facts={**self.facts, "theory": {"predicted": told, **plain}})
 
     def packed(self) -> bytes:
         """The record as a parquet file."""
@@ -280,14 +283,12 @@ class Store:
                     path.unlink(missing_ok=True)
 
 
-def _against(law: float | None, sample: np.ndarray) -> dict[str, float | None]:
-    """Measured mean, its ratio to the law, and z by the standard error over chains."""
-    sample = sample[np.isfinite(sample)]
-    if law is None or not len(sample):
-        return dict.fromkeys(("measured", "ratio", "z"))
-    mean = float(sample.mean())
-    error = float(sample.std(ddof=1)) / math.sqrt(len(sample)) if len(sample) > 1 else 0.0
-    return {"measured": mean, "ratio": mean / law if law else None, "z": (mean - law) / error if error else None}
+def _over_chains(generation: np.ndarray, value: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error over chains for each generation 0 .. length - 1."""
+    chains = np.bincount(generation, minlength=length)
+    mean = np.bincount(generation, value, length) / chains
+    variance = np.bincount(generation, (value - mean[generation]) ** 2, length) / (chains - 1)
+    return mean, np.sqrt(variance / chains)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 from forked import call
 
-from collapse_bench import theory
+from collapse_bench import cell_of, theory
 from collapse_bench.api import predict, verify_laws
 from collapse_bench.claims import SLACK, Claim
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.registry import registry
+from collapse_bench.runner import run_chains
+from collapse_bench.store import Store
 from collapse_bench.verify import CHUNK, FEWEST, QUICK, Verdict, groups, verdicts
 
 LAW = "gaussian.sigma_mean"
@@ -323,3 +325,36 @@ def test_predict_refuses_with_a_sentence(spec, code, words):
     assert words in ended.err
     assert ended.said
     assert "Traceback" not in ended.err
+
+
+# -- what a record keeps ---------------------------------------------------------------------------------------------
+
+
+def test_a_record_keeps_its_law_beside_what_was_measured(tmp_path):
+    cell, store = cell_of("gaussian | gaussian-fit | replace @ n=20 T=3"), Store(tmp_path)
+    for seeds in ([0, 1, 2], [3, 4, 5, 6]):  # a block that is completed is compared anew
+        store.write(run_chains(cell, seeds), cell)
+    record = store.read(cell.id, 0)
+    told = record.facts["theory"]
+    assert told["predicted"] == list(registry().predicted(cell))
+    for t, law in enumerate(told["predicted"]):
+        sample = record.value[(record.metric == "w2") & (record.generation == t)]
+        assert len(sample) == 7
+        assert told["measured"][t] == pytest.approx(sample.mean())
+        assert told["ratio"][t] == pytest.approx(sample.mean() / law)
+        assert told["z"][t] == pytest.approx((sample.mean() - law) / (sample.std(ddof=1) / 7**0.5))
+
+
+def test_a_record_without_a_law_or_with_one_chain_keeps_what_is_known(tmp_path):
+    store = Store(tmp_path)
+    for text, known in (
+        ("zipf(K=9) | counts | accumulate @ n=20 T=2", False),
+        ("gaussian | gaussian-fit @ n=9 T=2", True),
+    ):
+        cell = cell_of(text)
+        told = store.write(run_chains(cell, [4]), cell).facts["theory"]
+        if known:
+            assert all(told["measured"])
+            assert told["z"] == [None] * 3
+        else:
+            assert told.get("z") is None or told["z"][1:] == [None, None]
