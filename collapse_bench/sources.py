@@ -30,12 +30,12 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     if value is None:
         return None
     path = Path(value).expanduser()
-    if path.exists():
+    if str(value) and path.exists():
         return path
     if _HUB_ID.fullmatch(str(value)) and path.suffix.lower() not in _FILES:
         return str(value)
     raise UsageError(
-        f"{whose}: there is no {value}; give the path of {what} on this machine in double quotes, or a hub id such as "
+        f"{whose}: there is no {str(value)!r}; give the path of {what} on this machine in double quotes, or a hub id such as "
         '"owner/name"'
     )
 
