@@ -13,7 +13,9 @@ Found = TypeVar("Found")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 #: what ends like this is a file, and no id
-_FILES = set(".arrow .bin .csv .gguf .gz .json .jsonl .model .parquet .pt .pth .safetensors .tsv .txt .zip .zst".split())
+_FILES = set(
+    ".arrow .bin .csv .gguf .gz .json .jsonl .model .parquet .pt .pth .safetensors .tsv .txt .zip .zst".split()
+)
 
 
 class Unreachable(Refusal):
@@ -40,7 +42,9 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     )
 
 
-def fetched(value: str, whose: str, load: Callable[[], Found], what: str = "data", revision: str | None = None) -> Found:
+def fetched(
+    value: str, whose: str, load: Callable[[], Found], what: str = "data", revision: str | None = None
+) -> Found:
     """``load()``, the hub's own words about what it lacks put into one sentence (Unreachable).
 
     ``value`` is the hub id and ``revision`` its branch, tag or commit.  Covers what the hub's libraries raise offline

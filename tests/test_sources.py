@@ -34,7 +34,9 @@ def test_what_is_not_here_may_be_a_hub_id(value, tmp_path, monkeypatch):
     assert located(value, "text: source") == Path(value)
 
 
-@pytest.mark.parametrize("value", ["/nowhere/at/all", "a/b/c", "missing.txt", "owner/missing.jsonl", "./x", "two words", ""])
+@pytest.mark.parametrize(
+    "value", ["/nowhere/at/all", "a/b/c", "missing.txt", "owner/missing.jsonl", "./x", "two words", ""]
+)
 def test_what_is_neither_is_refused(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"^text: source: there is no .*; give the path of a text") as refusal:
