@@ -13,9 +13,8 @@ Found = TypeVar("Found")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
 #: what ends like this is a file, and no id
-_FILES = set(
-    ".arrow .bin .csv .gguf .gz .json .jsonl .model .parquet .pt .pth .safetensors .tsv .txt .zip .zst".split()
-)
+_FILES = (".arrow", ".bin", ".csv", ".gguf", ".gz", ".json", ".jsonl", ".model", ".parquet", ".pt", ".pth")
+_FILES += (".safetensors", ".tsv", ".txt", ".zip", ".zst")
 
 
 class Unreachable(Refusal):
@@ -34,7 +33,7 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     path = Path(value).expanduser()
     if str(value) and path.exists():
         return path
-    if _HUB_ID.fullmatch(str(value)) and path.suffix.lower() not in _FILES:
+    if _HUB_ID.fullmatch(str(value)) and not str(value).lower().endswith(_FILES):
         return str(value)
     raise UsageError(
         f"{whose}: there is no {str(value)!r}; give the path of {what} on this machine in double quotes, or a hub id such as "
