@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import UsageError
 from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol
+from .sources import Unreachable
 from .spec import Call, CellSpec, is_word
 
 SCHEMA = 1  # version of the records; part of every cell's id
@@ -99,6 +100,8 @@ class Cell:
         """What the part's own ``fits`` says; one that breaks, or says neither None nor a sentence, is refused."""
         try:
             reason = part.fits(self)
+        except Unreachable:  # whether it fits cannot be told now; running the cell records why
+            return None
         except Exception as problem:
             raise UsageError(f"{part.title()}.fits raised {type(problem).__name__}: {problem}") from problem
         if reason is not None and not (isinstance(reason, str) and reason):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from .errors import Unfit
 from .nouns import DataGenerator, Teacher, param
+from .pools import deal as _deal
 from .streams import Stream
 
 BUDGET = 1 << 25  # bytes of pixels that are handled at a time
@@ -173,15 +173,3 @@ def _hashes(x: Tensor, keys: Tensor) -> Tensor:
     words = x.float().contiguous().view(torch.int32)
     rows = max(1, BUDGET // (8 * x.shape[-1]))
     return torch.cat([(chunk * keys).sum(-1) for chunk in words.split(rows)]) if len(x) else keys.new_empty(0)
-
-
-def _deal(n: int, pool: int, rng: Stream) -> Tensor:
-    """``n`` numbers of a pool, (R, n) int64, in passes without repetition; the first k do not depend on n."""
-    return torch.cat(list(_passes(n, pool, rng)), -1)
-
-
-def _passes(n: int, pool: int, rng: Stream) -> Iterator[Tensor]:
-    for done in range(0, max(n, 1), pool):
-        luck, many = rng.uniform(pool), min(pool, n - done)
-        # the smallest of a pass in their order: a sort where most are wanted, cheaper where few are
-        yield luck.argsort(-1)[..., :many] if 4 * many > pool else luck.topk(many, -1, largest=False).indices
