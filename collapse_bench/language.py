@@ -148,6 +148,11 @@ class Language(DataGenerator):
             value = located(getattr(self, name), f"{self.title()}: {name}", f"a folder with {_NEEDS[name][3]}")
             object.__setattr__(self, name, value)
 
+    @property
+    def span(self) -> int:
+        """Tokens of a row, ``prompt`` and answer, or of an answer and what stands before it."""
+        return self.block + (self.prompt == 0)
+
     def remarks(self):
         absent = (sentences.lacking(*_NEEDS[name][:2], f"{name} of {self.title()}") for name in self._asked)
         return [sentence for sentence in absent if sentence]
