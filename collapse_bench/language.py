@@ -189,7 +189,7 @@ class Language(DataGenerator):
     def _lost(self, written: Paper, exam: Exam) -> dict[str, Tensor]:
         size = torch.minimum(measure.tokens_in(written.y), measure.tokens_in(exam.real.y))
         rare = _mean(exam.is_rare(written.y), written.y >= 0)
-        compression = self._compression(written.y, exam.real.y)
+        compression = self._compression(written, exam.real)
         shares = (rare, exam.rare_share.expand_as(rare))
         sides = []
         for paper, ratio, share in zip((written, exam.real), compression, shares, strict=True):
@@ -199,17 +199,18 @@ class Language(DataGenerator):
             sides.append(side | {name: mean for name, (mean, _) in self._sentences(paper).items()})
         return lost(*sides)
 
-    def _compression(self, *sets: Tensor) -> tuple[Tensor, ...]:
-        """Compression ratio of each of two sets of texts, one text after another, cut to the bytes of the smaller; (R,)."""
+    def _compression(self, *sides: Paper) -> tuple[Tensor, ...]:
+        """Compression ratio of both sets of texts, one text after another, cut to the bytes of the smaller; (R,) each."""
+        pairs = zip(*(side.once("books", self._books) for side in sides), strict=True)
+        sizes = [(min(map(len, pair)), pair) for pair in pairs]
+        ratios = [[measure.compression_ratio(book[:size]) for book in pair] for size, pair in sizes]
+        y = sides[0].y
+        found = torch.tensor(ratios, dtype=torch.float64, device=y.device).reshape(*y.shape[:-2], 2)
+        return found.unbind(-1)
 
-        def ratios(pair):
-            books = [("\n".join(self.spell(y)) + "\n").encode() for y in pair]
-            size = min(map(len, books))
-            return [measure.compression_ratio(book[:size]) for book in books]
-
-        pairs = zip(*(y.reshape(-1, *y.shape[-2:]) for y in sets), strict=True)
-        found = torch.tensor([ratios(pair) for pair in pairs], dtype=torch.float64, device=sets[0].device)
-        return tuple(side.reshape(sets[0].shape[:-2]) for side in found.unbind(-1))
+    def _books(self, y: Tensor) -> list[bytes]:
+        """The texts of each replicate as they are spelled, one to a line."""
+        return [("\n".join(self.spell(texts)) + "\n").encode() for texts in y.reshape(-1, *y.shape[-2:])]
 
     # -- sentences ----------------------------------------------------------------------------------------------
 

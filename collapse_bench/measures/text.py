@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 _LAST = torch.iinfo(torch.int64).max  # stands where there is no n-gram, after all others in order
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64  # odd, and far from any small ratio
 ORDERS = (1, 2, 3, 4)
 
 
@@ -21,13 +22,13 @@ def ngrams(y: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """(keys, there), (..., m, L - n + 1) each: a number for every n-gram, equal where the n-grams are, and whether one
     stands there.
 
-    Numbers to an odd base above the largest token: exact while base^n < 2^63 (4-grams over 50 000 words), and a 64-bit
-    hash beyond.
+    Numbers to a base above the largest token, exact while base^n < 2^63 (4-grams over 50 000 words); a 64-bit hash beyond.
     """
     if y.shape[-1] < n:
         empty = y[..., :0]
         return empty, empty.bool()
-    base = (int(y.max()) + 2) | 1 if y.numel() else 1
+    base = int(y.max()) + 2 if y.numel() else 1
+    base = base if base**n < 2**63 else _GOLDEN
     windows = (y + 1).unfold(-1, n, 1)  # (..., m, W, n)
     keys = windows[..., 0]
     for i in range(1, n):
