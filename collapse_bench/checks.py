@@ -473,8 +473,19 @@ def _asks_in_shape(generator: DataGenerator, batch) -> None:
         raise CheckFailure(f"{data.title()} is {data.kind} and answers in {y.dtype}; floating point is due")
     if y.is_floating_point() and not torch.isfinite(y).all():
         raise CheckFailure(f"{data.title()}.answer returned numbers that are not finite")
-    if data.labels is not None and (int(y.min()) < 0 or int(y.max()) >= data.labels):
+    low = -1 if data.kind == "sequence" else 0
+    if data.labels is not None and (int(y.min()) < low or int(y.max()) >= data.labels):
         raise CheckFailure(f"{data.title()} states labels = {data.labels}, and answers lie outside [0, {data.labels})")
+    if data.kind == "sequence":
+        _ends_once(data, y)
+
+
+def _ends_once(data: DataGenerator, y: Tensor) -> None:
+    if data.labels is None:
+        raise CheckFailure(f"{data.title()} is {data.kind} and must state labels, how many tokens there are")
+    gone = y < 0
+    if (gone[..., :-1] & ~gone[..., 1:]).any():
+        raise CheckFailure(f"{data.title()} answers with a token after a -1; -1 stands after the end alone")
 
 
 def _judges_in_shape(generator: DataGenerator, batch) -> None:
@@ -579,7 +590,7 @@ def _answers_untouched(generator: DataGenerator) -> None:
     data.judge(data, rng.at("exam"))
     for verb in ("expect", "logp", "verify", "identity"):
         try:
-            getattr(data, verb)(*((x,) if verb in ("expect", "identity") else (x, y)))
+            getattr(data, verb)(*((x,) if verb == "expect" else (x, y)))
         except Unfit:
             continue
     lent.untouched(data.title())
@@ -646,10 +657,10 @@ def _verifies_itself(generator: DataGenerator) -> None:
 
 def _pool(generator: DataGenerator) -> None:
     data, _ = _desk(generator, (2,))
-    x, _, _ = _probe(data, (2,))
-    which = data.identity(x)
+    x, y, _ = _probe(data, (2,))
+    which = data.identity(x, y)
     if (which is None) != (data.pool_size is None):
-        raise CheckFailure(f"{data.title()} must have both identity(x) and pool_size, or neither")
+        raise CheckFailure(f"{data.title()} must have both identity(x, y) and pool_size, or neither")
     if which is None:
         raise Unfit(f"{data.title()} has no finite pool")
     if which.dtype != torch.int64 or tuple(which.shape) != (2, ROWS):

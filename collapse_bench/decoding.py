@@ -20,7 +20,8 @@ class Decoding:
     top_k: int = 0  # keep the k likeliest symbols; 0 keeps all
     top_p: float = 1.0  # keep the smallest set of likeliest symbols whose mass reaches this
     min_p: float = 0.0  # drop symbols less likely than this share of the likeliest one
-    processor: Callable[[Tensor], Tensor] | None = None  # log-probabilities (..., K) -> (..., K), before the rest
+    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest
+    processor: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
@@ -40,10 +41,13 @@ class Decoding:
     def plain(self) -> bool:
         return self == PLAIN
 
-    def apply(self, logp: Tensor) -> Tensor:
-        """Log-probabilities ``(..., K)`` as this decoder reads them, normalised; float64 in, float64 out."""
+    def apply(self, logp: Tensor, context: Tensor | None = None) -> Tensor:
+        """Log-probabilities ``(..., K)`` as this decoder reads them, normalised, in the precision in which they come.
+
+        ``context (..., p)`` int64: what stands before, for a processor that looks at it; -1 where nothing does.
+        """
         if self.processor is not None:
-            logp = self.processor(logp)
+            logp = self.processor(logp, context)
         if self.temperature != 1:
             logp = torch.log_softmax(logp / self.temperature, -1)
         keep = torch.ones_like(logp, dtype=torch.bool)

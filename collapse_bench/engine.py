@@ -6,7 +6,7 @@ The engine knows no names, no files and no plugins.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +34,7 @@ class Generation:
     ledger: Ledger | None = None
     starved: Tensor | None = None  # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
     size: Tensor | None = None  # (R,) effective sample size of the lesson
-    fit_seconds: float = 0.0  # wall time of this generation's fit, all chains together
+    seconds: Mapping[str, float] | None = None  # wall time of writing, fitting and judging, all chains together
 
 
 Act = tuple[str, Mitigation]
@@ -58,7 +58,7 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
         here = rng.at("generation", t)
         source = data if cell.nature else now.teacher
         acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
-        ledger = now.ledger.copy()
+        ledger, clock = now.ledger.copy(), Clock()
         with ledger.witnessing():
             n = sized(acts, cell.size(t), t)
             taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
@@ -67,14 +67,28 @@ def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generat
             ledger.charge_growth(now.ledger, n, cell.size(t))
             lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
             model = adapt(acts, lift(cell.model), taps)
-            teacher, starved, seconds = taught(model, lesson, now, data, here.at("fit"))
+            clock.lap("write")
+            teacher, starved = taught(model, lesson, now, data, here.at("fit"))
+            clock.lap("fit")
             ledger.charge(PROTOCOL, "fits", 1)
             taps._close()
             scores = judged(data, teacher, rng.at("exam"), starved)
-        now = Generation(
-            t, teacher, now.first or teacher, memory, scores, ledger, starved, lesson.effective_size, seconds
-        )
+            clock.lap("judge")
+        size, first = lesson.effective_size, now.first or teacher
+        now = Generation(t, teacher, first, memory, scores, ledger, starved, size, clock.laps)
         yield now
+
+
+class Clock:
+    """Wall time of the parts of a generation: ``laps`` by name, in seconds."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._since = now - self._since, now
 
 
 def sized(acts: tuple[Act, ...], n: int, t: int) -> int:
@@ -124,7 +138,7 @@ def adapt(acts: tuple[Act, ...], model: Model, taps: Taps) -> Model:
 
 
 def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, rng: Stream):
-    """(teacher, starved chains, seconds).  A chain without any weight reads a dummy lesson and is never judged."""
+    """(teacher, starved chains).  A chain without any weight reads a dummy lesson and is never judged."""
     starved = now.starved
     if not lesson.unit:
         empty = ~(lesson.mass > 0)
@@ -132,11 +146,10 @@ def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, r
             lesson = lesson.weighted(torch.where(empty[..., None], torch.ones_like(lesson.weight), lesson.weight))
             starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
-    began = time.perf_counter()
     lent = _versions(lesson)
     teacher = _same_noun(model.title(), "fit", model.fit(lesson, rng, before), Teacher)
     _untouched(model.title(), "fit", lesson, lent)
-    return teacher, starved, time.perf_counter() - began
+    return teacher, starved
 
 
 def judged(data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None) -> dict[str, Tensor]:

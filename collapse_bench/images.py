@@ -69,7 +69,7 @@ class LabelledImages(DataGenerator):
     def ask(self, n, rng):
         return self.truth.images[_deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))]
 
-    def identity(self, x: Tensor) -> Tensor:
+    def identity(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Which image each question is, (R, n) int64: training images from 0, held-out ones from ``pool_size``.
 
         Equal images go by one number, the lowest.  Found by a 64-bit hash of the content; an image that is neither in

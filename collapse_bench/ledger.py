@@ -14,7 +14,9 @@ from torch import Tensor
 PROTOCOL = "protocol"
 #: substance -> the track that its use by a mitigation puts an entry on, the costliest last
 TRACKS = {"provenance_lookups": "provenance", "real_rows": "real", "verifier_calls": "verifier"}
-SUBSTANCES = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows", "fits")
+#: tokens are counted of sequences alone; those of a prompt are real, and the answer to it is generated
+TOKENS = ("real_tokens", "prompt_tokens", "generated_tokens")
+SUBSTANCES = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows", "fits", *TOKENS)
 
 
 class Ledger:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .corpus import Corpus
 from .nouns import Model, Teacher
 from .streams import Stream
+from .training import merged
 
 
 def lift(model: Model) -> Model:
@@ -28,6 +29,10 @@ class LoopedTeacher(Teacher):
     @property
     def linear(self) -> bool:
         return all(teacher.linear for teacher in self.teachers)
+
+    @property
+    def account(self) -> dict[str, float]:
+        return merged(teacher.account for teacher in self.teachers)
 
     def _indices(self):
         return product(*map(range, self.batch))

@@ -2,6 +2,9 @@
 
 Shapes: ``R`` is the replicate dimensions in front (any number, also none), ``n`` rows.  A verb that a teacher or a
 model lacks is refused with a sentence, and the pair that needed it is skipped.
+
+Sequences are tokens 0 .. labels - 1, then -1 up to the common length: -1 stands where there is nothing.  No token says
+that a sequence ends: its first -1 is that event, and has a probability; one that fills the length has no such event.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_type_hints
 
 from torch import Tensor
@@ -108,6 +112,7 @@ class Teacher:
     """Anything that answers.  Only ``answer`` is a must; the rest is refused with a sentence until it is written."""
 
     linear: ClassVar[bool] = False  # True promises that expect(x) is linear in x, so that risks have closed forms
+    account: Mapping[str, float] = MappingProxyType({})  # what its training took, for the record: see training.train
 
     def _lacks(self, verb: str, what: str) -> Unfit:
         return Unfit(f"{type(self).__name__} cannot {what} (no verb '{verb}')")
@@ -121,11 +126,18 @@ class Teacher:
         raise self._lacks("expect", "state its mean answer")
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 off sequences."""
+        """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 off sequences.
+
+        Of a sequence: that of each token after what stands before it, that of the end at the first -1, 0 beyond.
+        """
         raise self._lacks("logp", "say how likely an answer is")
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None) -> Teacher:
-        """The same teacher read out otherwise; None leaves a setting as it is, the last setting wins."""
+        """The same teacher read out otherwise; None leaves a setting as it is, the last setting wins.
+
+        processor(logp (..., K), context (..., p) int64 or None) -> (..., K) changes log-probabilities before the rest;
+        the context is what stands before in a sequence, question first.
+        """
         raise self._lacks("decoded", "be decoded otherwise")
 
     def blend(self, other: Teacher, w: float) -> Teacher:
@@ -210,9 +222,17 @@ class DataGenerator(Noun, Teacher):
         """Whether each answer is right, (R, n) bool, where truth can be checked."""
         raise Unfit(f"{self.title()} has no way to verify an answer")
 
-    def identity(self, x: Tensor) -> Tensor | None:
-        """Which item of a finite pool each question is, (R, n) int64 in [0, pool_size); None: each draw is new."""
+    def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: each draw is new."""
         return None
+
+    def spell(self, y: Tensor) -> list[str]:
+        """Sequences y (n, L) as text, for people to read."""
+        raise Unfit(f"{self.title()} has no way to spell its sequences")
+
+    def remarks(self) -> list[str]:
+        """Sentences that belong into the record of every run: what could not be measured here, and why."""
+        return []
 
     pool_size: ClassVar[int | None] = None  # how many different real rows there are; None: without end
 
@@ -230,13 +250,14 @@ class Model(Noun):
 
     replicates: ClassVar[Literal["loop", "native"]] = "loop"
     reads_sums: ClassVar[bool] = False  # True where corpus.moments() or corpus.products() is all that fit needs
+    alone: ClassVar[bool] = False  # True where one chain is long work: each is a job and has a checkpoint of its own
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
         raise NotImplementedError
 
     def with_loss(self, loss) -> Model:
-        """The same model trained under another loss."""
+        """The same model trained under ``loss(logp (N, K), y (N,)) -> (N,)``: one loss per answer, or token of one."""
         raise Unfit(f"{self.title()} has no loss that can be exchanged")
 
     def with_validation(self, corpus: Corpus) -> Model:

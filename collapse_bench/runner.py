@@ -26,13 +26,35 @@ from .engine import Generation, generations, nature
 from .errors import Unfit
 from .ledger import SUBSTANCES, Ledger
 from .nouns import DataGenerator
+from .pulse import Beat, listening
 from .registry import registry
 from .store import Record, Store
 from .streams import Stream
+from .training import merged
 
 MEMORY = 512 * 2**20  # bytes that the rows of one chunk of chains may take
 CHECKPOINT_SECONDS = 5.0  # a generation that ends later than this after the last save is saved
-Progress = Callable[[Cell, int, int], None]  # cell, generations done, generations in all
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """Where a run of a cell is: ``done`` of ``total`` generations, and a step within the one under way."""
+
+    label: str
+    done: int
+    total: int
+    beat: Beat | None = None  # None where a generation has just ended
+    seconds: float = 0.0  # since this run of the cell began
+    started: float = 0.0  # the share of the work that was done when it began, where it goes on from a checkpoint
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, in [0, 1], as far as steps of training tell it."""
+        within = self.beat.done / max(1, self.beat.total) if self.beat is not None and self.beat.work == "fit" else 0.0
+        return (self.done + within) / self.total
+
+
+Progress = Callable[[Moment], None]
 
 
 @dataclasses.dataclass
@@ -61,6 +83,46 @@ class _Rows:
             np.tile(np.asarray(self.metric, dtype=object), R),
             values,
         )
+
+
+@dataclasses.dataclass
+class _Work:
+    """What the generations of this run took, and what could not be measured."""
+
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    accounts: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, now: Generation) -> None:
+        for name, seconds in now.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        if now.teacher.account:
+            self.accounts.append(dict(now.teacher.account))
+
+    def told(self) -> dict[str, Any]:
+        """For the account of a run: wall time by part, how training went, remarks; nothing where there is nothing to say."""
+        said = {"seconds_by_part": self.seconds, "training": merged(self.accounts), "remarks": self.remarks}
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclasses.dataclass
+class _Told:
+    """Tells the listener of a run where it is."""
+
+    progress: Progress | None
+    cell: Cell
+    began: float
+    start: int = 0  # generations that a checkpoint held
+    done: int = 0
+
+    def beat(self, beat: Beat | None) -> None:
+        if self.progress is not None:
+            spent, total = time.perf_counter() - self.began, self.cell.generations + 1
+            self.progress(Moment(self.cell.label, self.done, total, beat, spent, self.start / total))
+
+    def generation(self, t: int) -> None:
+        self.done = t + 1
+        self.beat(None)
 
 
 def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
@@ -97,7 +159,8 @@ def run_chains(
     _ = cell.id  # worked out once for all chunks
     cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
-    rows, start, now = _Rows(), None, None
+    rows, start, now, work = _Rows(), None, None, _Work()
+    told = _Told(progress, cell, began)
     status, reason, resumed, trace, ledger = "done", None, None, None, None
     try:
         reason = cell.why_not()
@@ -105,16 +168,19 @@ def run_chains(
             raise Unfit(reason)
         if store is not None:
             start, rows, resumed = _resumed(store, cell, seeds, rows)
+            told.start = told.done = 0 if start is None else start.t + 1
         saved = time.perf_counter()
         data = nature(cell)
-        for now in generations(cell, start):
-            rows.add(now.t, {**data.describe(now.teacher), **now.scores, "effective_size": now.size}, len(seeds))
-            if progress is not None:
-                progress(cell, now.t + 1, cell.generations + 1)
-            late = time.perf_counter() - saved >= checkpoint_seconds
-            if store is not None and late and now.t < cell.generations:
-                _save(store, cell, seeds, now, rows)
-                saved = time.perf_counter()
+        work.remarks = data.remarks()
+        with listening(told.beat if progress is not None else None):
+            for now in generations(cell, start):
+                rows.add(now.t, {**data.describe(now.teacher), **now.scores, "effective_size": now.size}, len(seeds))
+                work.add(now)
+                told.generation(now.t)
+                late = cell.model.alone or time.perf_counter() - saved >= checkpoint_seconds
+                if store is not None and late and now.t < cell.generations:
+                    _save(store, cell, seeds, now, rows)
+                    saved = time.perf_counter()
     except Unfit as refusal:
         # a pair that does not fit says so when it first meets; a method that refuses later has failed
         early = now is None or (now.t == 0 and cell.first_teacher is None)
@@ -137,6 +203,7 @@ def run_chains(
         "resumed_from": resumed,
         "device": cell.device,
         "environment": environment(),
+        **work.told(),
     }
     if trace is not None:
         run["traceback"] = trace

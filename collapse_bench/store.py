@@ -6,6 +6,7 @@ is damaged: it is reported and computed anew, never averaged in.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -13,16 +14,18 @@ import pickle
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .cell import SCHEMA, Cell
+from .checkpoint import packed, unpacked
 from .errors import UsageError
 
 BLOCK = 32
@@ -222,13 +225,25 @@ class Store:
 
     def write(self, record: Record, cell: Cell) -> Record:
         """Complete the block on disk with these chains; what was there and is whole is kept."""
+        with self._locked(cell.id):
+            return self._completed(record, cell)
+
+    @contextmanager
+    def _locked(self, cell_id: str) -> Iterator[None]:
+        """One at a time: chains of a block may come from several workers at once."""
+        folder = self.path / cell_id
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / ".lock", "w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+
+    def _completed(self, record: Record, cell: Cell) -> Record:
         block = record.seeds[0] // BLOCK
         older = self.read_or_none(cell.id, record.seeds[0])
         if older is not None and older.facts.get("sources") == record.facts.get("sources"):
             record = older.merged(record)  # chains of an edited plugin file are not put beside those of the old one
         record = record.compared()
         path = self.block_path(cell.id, block)
-        path.parent.mkdir(parents=True, exist_ok=True)
         about = path.parent / "cell.json"
         if not about.exists():
             text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical})
@@ -261,23 +276,42 @@ class Store:
         return self.path / cell_id / f"{seeds[0]}-{seeds[-1]}.ckpt"
 
     def save_checkpoint(self, cell_id: str, seeds: list[int], state: Any) -> None:
+        """Save the state, the weights of networks beside it as safetensors, and only then let go of the one before."""
         path = self.checkpoint_path(cell_id, seeds)
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, pickle.dumps({"schema": SCHEMA, "id": cell_id, "seeds": seeds, "state": state}))
+        content, weights = packed(state)
+        beside = path.with_suffix(f".{uuid4().hex[:8]}.safetensors") if weights else None
+        if beside is not None:
+            from safetensors.torch import save
+
+            replace_file(beside, save(weights))
+        told = {"schema": SCHEMA, "id": cell_id, "seeds": seeds, "state": content, "weights": beside and beside.name}
+        replace_file(path, pickle.dumps(told))
+        for older in path.parent.glob(f"{path.stem}.*.safetensors"):
+            if older != beside:
+                older.unlink(missing_ok=True)
 
     def load_checkpoint(self, cell_id: str, seeds: list[int]) -> Any:
         """The saved state, or None where there is none that can be used.  Load only checkpoints of your own runs."""
+        path = self.checkpoint_path(cell_id, seeds)
         try:
-            saved = pickle.loads(self.checkpoint_path(cell_id, seeds).read_bytes())
-            known = (saved["schema"], saved["id"], saved["seeds"]) == (SCHEMA, cell_id, seeds)
-            return saved["state"] if known else None
+            saved = pickle.loads(path.read_bytes())
+            if (saved["schema"], saved["id"], saved["seeds"]) != (SCHEMA, cell_id, seeds):
+                return None
+            weights = {}
+            if saved["weights"] is not None:
+                from safetensors.torch import load
+
+                weights = load((path.parent / saved["weights"]).read_bytes())
+            return unpacked(saved["state"], weights)
         except Exception:
             return None  # a checkpoint is a convenience: without one the cell starts again
 
     def drop_checkpoint(self, cell_id: str, seeds: list[int]) -> None:
         """Remove the checkpoint of these chains, and those that other ways of grouping chains left of any of them."""
-        for path in (self.path / cell_id).glob("*.ckpt"):
-            first, _, last = path.stem.partition("-")
+        folder = self.path / cell_id
+        for path in (*folder.glob("*.ckpt"), *folder.glob("*.safetensors")):
+            first, _, last = path.name.split(".")[0].partition("-")
             with suppress(ValueError):
                 if int(first) <= seeds[-1] and seeds[0] <= int(last):
                     path.unlink(missing_ok=True)

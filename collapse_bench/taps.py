@@ -143,17 +143,26 @@ class Taps:
             return world.summary(teacher, rows, rng).dated(origin)
         if x is None:
             x = world.ask(rows, rng.at("x"))
-        self._charge(real, rows, x, fixed)
         y = teacher.answer(x, rng.at("y"))
         if tuple(y.shape[: len(rng.batch) + 1]) != (*rng.batch, rows):
             raise ContractError(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
             )
+        self._charge(real, rows, (x, y), fixed)
         return Corpus.of(x, world.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
 
-    def _charge(self, real: bool, n: int, x: Tensor | None, fixed: bool) -> None:
+    def _charge(self, real: bool, n: int, row: tuple[Tensor, Tensor] | None, fixed: bool) -> None:
+        """Write down n rows, of which ``row`` is (x, y) where there are any to look at."""
+        ledger = self._open()
         if real:
-            which = None if x is None else self._data.identity(x)
-            self._open().charge_real(self.user, n, which, self._data.pool_size, fixed)
+            which = None if row is None else self._data.identity(*row)
+            ledger.charge_real(self.user, n, which, self._data.pool_size, fixed)
         else:
-            self._open().charge(self.user, "generated_rows", n)
+            ledger.charge(self.user, "generated_rows", n)
+        if row is not None and self._data.kind == "sequence":
+            prompt, said = ((tokens >= 0).sum((-2, -1)) for tokens in row)
+            if real:
+                ledger.charge(self.user, "real_tokens", prompt + said)
+            else:  # a question is real, whoever answers it
+                ledger.charge(self.user, "prompt_tokens", prompt)
+                ledger.charge(self.user, "generated_tokens", said)

@@ -195,11 +195,11 @@ def test_a_consumer_hears_of_plan_progress_and_outcomes():
         "gaussian | gaussian-fit @ n=5 T=2",
         seeds="0:2",
         on_plan=lambda steps, jobs: heard.append(("plan", len(jobs))),
-        on_progress=lambda cell, done, total: heard.append((cell.n, cell.generations, done, total)),
+        on_progress=lambda moment: heard.append((moment.done, moment.total, moment.share)),
         on_outcome=lambda outcome: heard.append((outcome.job.cell.n, outcome.statuses, outcome.good)),
     )
     assert heard[0] == ("plan", 6)  # none, nature, and a curve of four points
-    assert heard[1:5] == [(5, 2, 1, 3), (5, 2, 2, 3), (5, 2, 3, 3), (5, {"done": 2}, True)]
+    assert heard[1:5] == [(1, 3, 1 / 3), (2, 3, 2 / 3), (3, 3, 1.0), (5, {"done": 2}, True)]
 
 
 def test_settings_change_every_task(tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from forked import call, start
 
 from collapse_bench import api, cell_of
+from collapse_bench.checkpoint import packed
 from collapse_bench.engine import generations
 from collapse_bench.executors.jobs import Job, Options, run_job
 from collapse_bench.registry import registry
@@ -208,8 +209,8 @@ def test_litter_of_killed_runs_is_swept(tmp_path):
 def interrupted(store: Store, cell, seeds: list[int], t: int) -> None:
     """Run until generation t is saved, and go, as after Ctrl-C."""
 
-    def stop(_, done, total):
-        if done == t + 2:  # told before the save, so the last save is that of t
+    def stop(moment):
+        if moment.done == t + 2:  # told before the save, so the last save is that of t
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -266,9 +267,10 @@ def test_checkpoints_of_other_groups_are_dropped(tmp_path):
 
 
 def damaged_checkpoints(cell, seeds):
-    good = {"schema": 1, "id": cell.id, "seeds": seeds}
-    rows = _Rows()
+    good = {"schema": 1, "id": cell.id, "seeds": seeds, "weights": None}
     now = next(iter(generations(cell.for_seeds(seeds))))
+    state, _ = packed((now, _Rows(), {}))
+    odd, half = (packed(thing)[0] for thing in ("generation 3", (now,)))
     return {
         "nothing": b"",
         "garbage": b"\x80\x05garbage",
@@ -276,13 +278,14 @@ def damaged_checkpoints(cell, seeds):
         "a list": pickle.dumps([1, 2]),
         "none": pickle.dumps(None),
         "no state": pickle.dumps(good),
-        "odd state": pickle.dumps({**good, "state": "generation 3"}),
-        "half a state": pickle.dumps({**good, "state": (now,)}),
-        "another schema": pickle.dumps({**good, "schema": 0, "state": (now, rows)}),
-        "another cell": pickle.dumps({**good, "id": "x", "state": (now, rows)}),
-        "other seeds": pickle.dumps({**good, "seeds": [7], "state": (now, rows)}),
-        "cut": pickle.dumps({**good, "state": (now, rows)})[:-20],
-        "class that is gone": pickle.dumps({**good, "state": (now, rows)}).replace(b"_Rows", b"_Gone"),
+        "odd state": pickle.dumps({**good, "state": odd}),
+        "half a state": pickle.dumps({**good, "state": half}),
+        "another schema": pickle.dumps({**good, "schema": 0, "state": state}),
+        "another cell": pickle.dumps({**good, "id": "x", "state": state}),
+        "other seeds": pickle.dumps({**good, "seeds": [7], "state": state}),
+        "cut": pickle.dumps({**good, "state": state})[:-20],
+        "weights that are gone": pickle.dumps({**good, "state": state, "weights": "0-1.beef.safetensors"}),
+        "class that is gone": pickle.dumps({**good, "state": state}).replace(b"_Rows", b"_Gone"),
     }
 
 

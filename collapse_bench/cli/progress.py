@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,10 @@ from contextlib import contextmanager
 import click
 
 from ..executors.jobs import Job, Outcome
+from ..runner import Moment
+
+LONG = 5.0  # seconds of a generation from which on its end is an event
+SILENCE = 60.0  # seconds of training after which a sign of life is due
 
 
 class Stopped(click.ClickException):
@@ -28,7 +33,7 @@ class Reporter:
         self.live = not quiet and sys.stderr.isatty()  # and not rich's idea of a terminal, which FORCE_COLOR sways
         self.bar = self.task = None
         self.total = self.done = 0
-        self.last = ""
+        self.told: dict[str, float] = {}  # label -> when its run last gave a sign of life
 
     def __enter__(self) -> Reporter:
         return self
@@ -53,13 +58,21 @@ class Reporter:
             self.bar.start()
             self.task = self.bar.add_task("", total=len(jobs))
 
-    def moved(self, cell, done: int, total: int) -> None:
+    def moved(self, moment: Moment) -> None:
+        """A step on the bar; elsewhere a line for each generation of a long run, and for a long training now and then."""
         if self.bar is not None:
-            self.bar.update(self.task, description=f"{cell.label}  {done}/{total}")
+            self.bar.update(self.task, description=f"{_where(moment)}  {moment.label}")
+            return
+        now = time.monotonic()
+        before = self.told.setdefault(moment.label, now)
+        if not self.quiet and now - before >= (LONG if moment.beat is None else SILENCE):
+            self.told[moment.label] = now
+            print(f"{_where(moment)}  {moment.label}", file=sys.stderr)
 
     def ended(self, outcome: Outcome) -> None:
         self.done += 1
         label = outcome.job.cell.label
+        self.told.pop(label, None)
         said = " ".join(f"{n} {status}" for status, n in outcome.statuses.items())
         if self.bar is not None:
             self.bar.update(self.task, advance=1, description=label)
@@ -68,6 +81,18 @@ class Reporter:
             print(f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}", file=sys.stderr)
         if self.fail_fast and not outcome.good:
             raise Stopped(f"stopped at {label}: {outcome.reason}")
+
+
+def _where(moment: Moment) -> str:
+    """Generation, step, loss and time left of one run."""
+    said = f"generation {moment.done}/{moment.total}"
+    if moment.beat is not None:
+        beat = moment.beat
+        said += f", {beat.work} {beat.done}/{beat.total} {beat.note}".rstrip()
+    if 0 < moment.share < 1 and moment.seconds > LONG:
+        left = round((1 - moment.share) / max(moment.share - moment.started, 1e-9) * moment.seconds)
+        said += f", {left // 60}:{left % 60:02d} left"
+    return said
 
 
 @contextmanager

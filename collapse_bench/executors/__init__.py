@@ -13,9 +13,10 @@ from .jobs import Job, Options, Outcome
 
 
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
-    """One job per aligned block of seeds."""
+    """One job per aligned block of seeds; one per seed where a chain is long work."""
     for wanted in blocks_of(seeds).values():
-        yield Job(entry.cell, tuple(wanted))
+        groups = [[seed] for seed in wanted] if entry.cell.model.alone else [wanted]
+        yield from (Job(entry.cell, tuple(group)) for group in groups)
 
 
 def execute(jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None) -> Iterator[Outcome]:
@@ -23,5 +24,5 @@ def execute(jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progre
     if n_jobs < 1:
         raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
     if jobs and (n_jobs > 1 or options.timeout is not None):
-        return pool.run(jobs, options, n_jobs)
+        return pool.run(jobs, options, n_jobs, progress)
     return inline.run(jobs, options, progress)

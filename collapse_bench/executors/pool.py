@@ -24,9 +24,11 @@ from typing import Any
 from ..cell import Cell
 from ..errors import Refusal, UsageError
 from ..nouns import Noun
-from ..runner import refused
+from ..runner import Moment, Progress, refused
 from ..store import Store
 from .jobs import Job, Options, Outcome, one_thread, run_job
+
+PULSE = 0.5  # seconds between two messages about one job
 
 
 def _serve(pipe: Connection, options: Options) -> None:
@@ -44,7 +46,7 @@ def _serve(pipe: Connection, options: Options) -> None:
             return
         pipe.send(("ready", None))
         while True:
-            pipe.send(_served(pipe.recv_bytes(), options))
+            pipe.send(_served(pipe.recv_bytes(), options, _Throttled(pipe)))
 
 
 def _follow_parent() -> None:
@@ -52,13 +54,30 @@ def _follow_parent() -> None:
     os._exit(1)
 
 
-def _served(packed: bytes, options: Options) -> tuple[str, Any]:
+class _Throttled:
+    """Tells the parent where a job is, at most every ``PULSE`` seconds, and of every generation that took as long."""
+
+    def __init__(self, pipe: Connection):
+        self.pipe, self.last, self.generation = pipe, time.monotonic(), time.monotonic()
+
+    def __call__(self, moment: Moment) -> None:
+        now = time.monotonic()
+        ended = moment.beat is None
+        due = now - (self.generation if ended else self.last) >= PULSE
+        if ended:
+            self.generation = now
+        if due:
+            self.last = now
+            self.pipe.send(("moved", moment))
+
+
+def _served(packed: bytes, options: Options, progress: Progress) -> tuple[str, Any]:
     try:
         job = _unpacked(packed)
     except Exception as problem:
         return "error", UsageError(f"a worker could not read its job ({problem}); {_REMEDY}")
     try:
-        outcome = run_job(job, options)
+        outcome = run_job(job, options, progress)
     except Exception as problem:  # what a job could not record itself, a full disk for one
         return "error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))
     return "done", (outcome.statuses, outcome.reason, outcome.seconds)
@@ -96,7 +115,7 @@ class _Worker:
         self.pipe.close()
 
 
-def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome]:
+def run(jobs: Iterable[Job], options: Options, workers: int, progress: Progress | None = None) -> Iterator[Outcome]:
     """Outcomes as they come.  Raises OSError where a record could not be written; jobs not yet run stay undone."""
     waiting = deque((job, _packed(job)) for job in jobs)
     crew = [_Worker(options) for _ in range(max(1, min(workers, len(waiting))))]
@@ -106,7 +125,7 @@ def run(jobs: Iterable[Job], options: Options, workers: int) -> Iterator[Outcome
         while busy := [worker for worker in crew if worker.job]:
             wait([w.pipe for w in busy] + [w.process.sentinel for w in busy], timeout=_patience(busy, options))
             for worker in busy:
-                outcome = _outcome(worker, options)
+                outcome = _outcome(worker, options, progress)
                 if outcome is None:
                     continue
                 worker.job = None
@@ -150,7 +169,7 @@ def _patience(busy: list[_Worker], options: Options) -> float | None:
     return max(0.0, options.timeout - max(w.spent() for w in busy)) + 0.01
 
 
-def _outcome(worker: _Worker, options: Options) -> Outcome | None:
+def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Outcome | None:
     """What came of the worker's job, None while it is still at it."""
     late = options.timeout is not None and worker.spent() > options.timeout
     if worker.pipe.poll():
@@ -160,6 +179,10 @@ def _outcome(worker: _Worker, options: Options) -> Outcome | None:
             kind, said = "died", None
         if kind == "ready":
             worker.ready, worker.since = True, time.monotonic()
+            return None
+        if kind == "moved":
+            if progress is not None:
+                progress(said)
             return None
         if kind == "done":
             return Outcome(worker.job, *said)

@@ -43,8 +43,8 @@ class WeakLabeller(DataGenerator):
     def ask(self, n, rng):
         return self.truth.nature.ask(n, rng)
 
-    def identity(self, x):
-        return self.truth.nature.identity(x)
+    def identity(self, x, y):
+        return self.truth.nature.identity(x, y)
 
     def expect(self, x):
         return _with_one(x) @ self.truth.v

@@ -1,0 +1,53 @@
+"""The state of an unfinished run as bytes, with the weights of networks apart, to be kept as safetensors."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class _Packer(pickle.Pickler):
+    """Pickles everything but parameters of networks, which are put aside under a name; one that is tied, once."""
+
+    def __init__(self, sink: io.BytesIO):
+        super().__init__(sink, protocol=pickle.HIGHEST_PROTOCOL)
+        self.names: dict[int, str] = {}
+        self.weights: dict[str, Tensor] = {}
+        self.held: list[nn.Parameter] = []  # an id is good only as long as its object lives
+
+    def persistent_id(self, thing: Any):
+        if not isinstance(thing, nn.Parameter):
+            return None
+        if id(thing) not in self.names:
+            name = self.names[id(thing)] = f"w{len(self.names)}"
+            self.held.append(thing)
+            self.weights[name] = thing.detach().cpu().contiguous().clone()
+        return self.names[id(thing)], str(thing.device), thing.requires_grad
+
+
+class _Unpacker(pickle.Unpickler):
+    def __init__(self, source: io.BytesIO, weights: dict[str, Tensor]):
+        super().__init__(source)
+        self.weights, self.known = weights, {}
+
+    def persistent_load(self, told):
+        name, device, wants_gradient = told
+        if name not in self.known:
+            self.known[name] = nn.Parameter(self.weights[name].to(device), wants_gradient)
+        return self.known[name]
+
+
+def packed(state: Any) -> tuple[bytes, dict[str, Tensor]]:
+    """(everything else as bytes, weights of networks by name)."""
+    sink = io.BytesIO()
+    packer = _Packer(sink)
+    packer.dump(state)
+    return sink.getvalue(), packer.weights
+
+
+def unpacked(content: bytes, weights: dict[str, Tensor]) -> Any:
+    """The state that was packed.  Load only what your own runs have written: it is a pickle."""
+    return _Unpacker(io.BytesIO(content), weights).load()
