@@ -184,6 +184,7 @@ class DataGenerator(Noun, Teacher):
     sampler: ClassVar[str] = "explicit"
     labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes
     contexts: ClassVar[int | None] = None  # how many different questions, where each is one symbol below ``labels``
+    continues: ClassVar[bool] = False  # True where an answer goes on from its question, as a text from its prompt
     own_rows: ClassVar[bool] = (
         False  # True where, as a flawed first teacher, it asks and observes in a world of its own
     )
