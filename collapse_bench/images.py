@@ -56,9 +56,14 @@ class ImagePool(DataGenerator):
         raise NotImplementedError
 
     @property
+    def source(self) -> ImagePool:
+        """The generator of the same pool that all share whose fields differ in nothing that shapes it."""
+        return replace(self, fresh=True)
+
+    @property
     def table(self) -> SimpleNamespace:
         """All images and what is needed to find them again, on the CPU: see ``_table``."""
-        return _table(replace(self, fresh=True))
+        return _table(self.source)
 
     @property
     def pool_size(self) -> int:
@@ -181,8 +186,9 @@ def _table(data: ImagePool) -> SimpleNamespace:
     values = train_x.reshape(-1)
     mean = float(values.mean(dtype=np.float64))
     square = float(np.einsum("i,i->", values, values, dtype=np.float64, casting="unsafe")) / values.size
-    if data.minority is not None:
-        there = _thinned(data, train_y)
+    rare = _cut_down(data, train_y)
+    if rare is not None:
+        there = thinned(train_y, rare, data.minority)
         train_x, train_y = train_x[there], train_y[there]
     pool, labels = len(train_y), torch.from_numpy(np.concatenate([train_y, test_y]).astype(np.int64))
     images = torch.from_numpy(np.concatenate([train_x, test_x]).reshape(len(labels), -1).astype(np.float32))
@@ -202,7 +208,7 @@ def _table(data: ImagePool) -> SimpleNamespace:
         classes=classes,
         shape=train_x.shape[1:],
         share=counts.double() / pool,  # (C,) of each class in the pool
-        rarest=int(torch.where(held_out > 0, counts, pool + 1).argmin()) if data.rare is None else data.rare,
+        rarest=int(torch.where(held_out > 0, counts, pool + 1).argmin()) if rare is None else rare,
         per_class=torch.nn.functional.one_hot(test_labels, classes).double() / held_out.clamp_min(1),  # (m, C)
         keys=keys,
         hashes=hashes,
@@ -210,21 +216,35 @@ def _table(data: ImagePool) -> SimpleNamespace:
     )
 
 
-def _thinned(data: ImagePool, labels: np.ndarray) -> np.ndarray:
-    """Places of the rows that are left, int64, in order, where one class makes up the share ``minority``."""
+def _cut_down(data: ImagePool, labels: np.ndarray) -> int | None:
+    """The class that ``minority`` cuts down, None where it is not given; refused where there is not so much of it."""
+    if data.minority is None:
+        return None
     counts = np.bincount(labels)
-    if data.rare is not None and data.rare >= len(counts):
-        raise UsageError(f"{data.title()} has the classes 0 to {len(counts) - 1}, and rare={data.rare} is none of them")
-    rare = int(np.where(counts > 0, counts, counts.max()).argmin()) if data.rare is None else data.rare
-    have, wanted = counts[rare], data.minority / (1 - data.minority) * (len(labels) - counts[rare])
-    if wanted > have:
+    rare = int(np.where(counts > 0, counts, len(labels)).argmin()) if data.rare is None else data.rare
+    have = counts[rare] if rare < len(counts) else 0
+    if not have:
+        raise UsageError(f"{data.title()} has the classes 0 to {len(counts) - 1}, and rare={rare} is none of them")
+    if data.minority > have / len(labels):
         raise UsageError(
-            f"class {rare} makes up {have / len(labels):.4g} of the images of {data.title()} as they are, and minority="
-            f"{data.minority:g} cannot be more"
+            f"class {rare} makes up {have / len(labels):.4g} of the images of {data.title()} as they are, and minority "
+            f"must be less, got {data.minority:g}"
         )
-    own = np.flatnonzero(labels == rare)
-    kept = own[np.linspace(0, have - 1, max(1, round(wanted))).astype(np.int64)]
-    return np.sort(np.concatenate([np.flatnonzero(labels != rare), kept]))
+    return rare
+
+
+def thinned(labels: np.ndarray, rare: int, share: float) -> np.ndarray:
+    """Places of the rows that are left where so many of one class go that it makes up ``share``: at least one stays, and
+    those that stay are evenly spread."""
+    own = labels == rare
+    wanted = max(1, round(share / (1 - share) * float((~own).sum())))
+    kept = np.flatnonzero(own)
+    return np.sort(np.concatenate([np.flatnonzero(~own), kept[evenly(len(kept), wanted)]]))
+
+
+def evenly(n: int, most: int) -> np.ndarray:
+    """At most so many of the places 0 .. n - 1, evenly spread."""
+    return np.linspace(0, n - 1, min(most, n)).astype(np.int64)
 
 
 def _keys(pixels: int) -> Tensor:
