@@ -19,7 +19,7 @@ def started(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Mo
     """The module that ``build`` returns, on the generator's device, with weights drawn from it.
 
     He's start where a ReLU or a relative of it follows; unit variance over the inputs for a layer marked ``last``;
-    offsets 0, gains 1.  A layer marked ``silent`` starts at 0.
+    offsets 0, gains 1.  A layer marked ``silent`` starts at 0; a module with parameters of its own has ``fill(generator)``.
     """
     with torch.device("meta"):  # a module built elsewhere would draw from the global generator
         module = build()
@@ -40,6 +40,8 @@ def _fill(part: nn.Module, generator: torch.Generator) -> None:
     elif isinstance(part, nn.GroupNorm):
         part.weight.fill_(1)
         part.bias.zero_()
+    elif hasattr(part, "fill"):
+        part.fill(generator)
 
 
 def _marked(layer: nn.Module, **marks: bool) -> nn.Module:
@@ -92,3 +94,73 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
+
+
+# -- networks that are told a level of noise ------------------------------------------------------------------------
+
+WAVES = 16  # numbers in which a level is told
+
+
+def told(level: Tensor) -> Tensor:
+    """cos(pi k level), k = 0 .. WAVES - 1, of levels (n,) in [0, 1], (n, WAVES)."""
+    return torch.cos(math.pi * level[:, None] * torch.arange(WAVES, device=level.device))
+
+
+class Denoiser(nn.Module):
+    """Rows (n, d) and what is told beside them (n, t) to rows (n, d): ``depth`` hidden layers, which hear it each."""
+
+    def __init__(self, d: int, t: int, width: int, depth: int):
+        super().__init__()
+        self.enter = nn.Linear(d, width)
+        self.hear = nn.ModuleList(nn.Linear(t, width) for _ in range(depth))
+        self.deep = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+        self.leave = _marked(nn.Linear(width, d), silent=True)
+
+    def forward(self, y: Tensor, beside: Tensor) -> Tensor:
+        h = nn.functional.silu(self.enter(y) + self.hear[0](beside))
+        for deep, hear in zip(self.deep, self.hear[1:], strict=True):
+            h = h + nn.functional.silu(deep(h) + hear(beside))
+        return self.leave(h)
+
+
+class UNet(nn.Module):
+    """The same for images: three sizes, each half of the one before, with shortcuts between them (Ronneberger et al.,
+    arXiv 1505.04597); ``width`` maps at full size and twice as many below."""
+
+    def __init__(self, shape: tuple[int, int], t: int, width: int):
+        super().__init__()
+        self.shape = tuple(shape)
+        self.enter = nn.Conv2d(1, width, 3, padding=1)
+        self.down = nn.ModuleList([_Block(width, width, t), _Block(width, 2 * width, t)])
+        self.halve = nn.ModuleList(nn.Conv2d(m, m, 3, stride=2, padding=1) for m in (width, 2 * width))
+        self.middle = _Block(2 * width, 2 * width, t)
+        self.up = nn.ModuleList([_Block(4 * width, width, t), _Block(2 * width, width, t)])
+        self.norm = nn.GroupNorm(math.gcd(8, width), width)
+        self.leave = _marked(nn.Conv2d(width, 1, 3, padding=1), silent=True)
+
+    def forward(self, y: Tensor, beside: Tensor) -> Tensor:
+        h, kept = self.enter(y.unflatten(-1, (1, *self.shape))), []
+        for block, halve in zip(self.down, self.halve, strict=True):
+            h = block(h, beside)
+            kept.append(h)
+            h = halve(h)
+        h = self.middle(h, beside)
+        for block in self.up:
+            skip = kept.pop()
+            h = block(torch.cat([nn.functional.interpolate(h, size=skip.shape[-2:]), skip], 1), beside)
+        return self.leave(nn.functional.silu(self.norm(h))).flatten(1)
+
+
+class _Block(nn.Module):
+    """Two convolutions around a shortcut, told something in between."""
+
+    def __init__(self, inputs: int, outputs: int, t: int):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.GroupNorm(math.gcd(8, m), m) for m in (inputs, outputs))
+        self.convs = nn.ModuleList(nn.Conv2d(m, outputs, 3, padding=1) for m in (inputs, outputs))
+        self.hear = nn.Linear(t, outputs)
+        self.short = nn.Identity() if inputs == outputs else _marked(nn.Conv2d(inputs, outputs, 1), last=True)
+
+    def forward(self, h: Tensor, beside: Tensor) -> Tensor:
+        out = self.convs[0](nn.functional.silu(self.norms[0](h))) + self.hear(beside)[..., None, None]
+        return self.short(h) + self.convs[1](nn.functional.silu(self.norms[1](out)))
