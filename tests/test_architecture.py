@@ -21,7 +21,7 @@ ROOT = "collapse_bench"
 #: a file imports from its own floor and from those below, never from one above; a package stands for all its files
 FLOORS = [
     "errors figures nested streams spec decoding stats readers sources theory measures pulse training layers features corpus",
-    "nouns neural networks claims ledger gaussians mixtures regression classification tables images",
+    "nouns neural pretrained networks claims ledger gaussians generative diffusion mixtures regression classification tables images",
     "taps protocols lift hookspecs plugins suites",
     "cell registry",
     "engine suite checkpoint store runner verify",

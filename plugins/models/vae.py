@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from collapse_bench.corpus import Corpus
 from collapse_bench.errors import Unfit
-from collapse_bench.generative import DrawnTeacher, Generative, Unit
 from collapse_bench.gaussians import root_of
+from collapse_bench.generative import DrawnTeacher, Generative, Unit
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.layers import dense, started
 from collapse_bench.networks import ROWS, blended
