@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import math
 import os
 import pkgutil
 import re
@@ -235,7 +236,8 @@ class Registry:
                 raise PluginError(
                     f"a law of {cell.data.title()} speaks of {len(curve)} generations; {cell.label} has {cell.generations + 1}"
                 )
-            return curve
+            if any(map(math.isfinite, curve)):
+                return curve
         return None
 
     # -- figures ------------------------------------------------------------------------------------------------
