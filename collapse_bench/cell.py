@@ -185,8 +185,9 @@ def _written_value(value: Any) -> Any:
 
 
 def fingerprint(noun: Noun) -> dict[str, Any]:
-    """Name, declared version and every parameter of a plugin, in plain values."""
-    values = {field.name: _plain(getattr(noun, field.name)) for field in dataclasses.fields(noun)}
+    """Name, declared version and every parameter of a plugin, in plain values; those added later where they are set."""
+    told = [f for f in dataclasses.fields(noun) if not f.metadata.get("later") or getattr(noun, f.name) != f.default]
+    values = {field.name: _plain(getattr(noun, field.name)) for field in told}
     return {"name": noun.title(), "version": noun.version, **{"params": values}}
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .corpus import Corpus, Moments, gram
+from .errors import Unfit
 from .nouns import Teacher
 from .streams import Stream
 
@@ -50,10 +51,10 @@ class GaussianTeacher(Teacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1); -inf where the model has lost a dimension and gives no density."""
         d, factor = self.mean.shape[-1], self._read_factor
-        z, info = torch.linalg.solve_ex(factor[..., None, :, :], (y - self.mean[..., None, :])[..., None])
+        z, info = torch.linalg.solve_ex(factor, (y - self.mean[..., None, :]).mT)
         log_det = torch.linalg.slogdet(factor).logabsdet[..., None]
-        logp = -0.5 * (z**2).sum((-2, -1)) - log_det - 0.5 * d * math.log(2 * math.pi)
-        return torch.where(info == 0, logp, -torch.inf)[..., None]
+        logp = -0.5 * (z**2).sum(-2) - log_det - 0.5 * d * math.log(2 * math.pi)
+        return torch.where(info[..., None] == 0, logp, -torch.inf)[..., None]
 
     def expect(self, x: Tensor) -> Tensor:
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
@@ -73,6 +74,7 @@ class GaussianTeacher(Teacher):
 
 def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
     """Mean and covariance of the rows, the sum of weights counting as the sample size; divided by (size - ddof)."""
+    answers_alone(corpus)
     sums = corpus.moments()
     size = (sums.weight - ddof).clamp_min(1e-300)[..., None, None]
     if sums.factor is not None:
@@ -81,6 +83,14 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
         root = sums.scatter.sqrt() if sums.mean.shape[-1] == 1 else _factor(sums, corpus)
     # one row alone shows no spread, whatever is divided by
     return GaussianTeacher(sums.mean, torch.where(sums.weight[..., None, None] > ddof, root / size.sqrt(), 0.0))
+
+
+def answers_alone(corpus: Corpus) -> None:
+    """Refuse rows that answer a question: what is fitted here is one law of answers."""
+    if corpus.width:
+        raise Unfit(
+            f"one density is fitted to all answers, and each of these answers a question of {corpus.width} numbers"
+        )
 
 
 def _factor(sums: Moments, corpus: Corpus) -> Tensor:

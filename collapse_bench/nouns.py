@@ -34,9 +34,13 @@ Kind = Literal["density", "discrete", "regression", "classification", "sequence"
 # -- parameters -----------------------------------------------------------------------------------------------------
 
 
-def param(default: Any, doc: str, *, ge=None, gt=None, le=None, lt=None, choices=None) -> Any:
-    """A field of a plugin: its default, one line of documentation, and the range that is checked at parse time."""
-    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices}
+def param(default: Any, doc: str, *, ge=None, gt=None, le=None, lt=None, choices=None, later: bool = False) -> Any:
+    """A field of a plugin: its default, one line of documentation, and the range that is checked at parse time.
+
+    ``later``: it was added when records of the plugin were already about, and its default leaves everything as it was;
+    at that default it is no part of a cell's id, so that those records stay good.
+    """
+    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices, "later": later}
     return dataclasses.field(default=default, metadata={"doc": doc, **limits})
 
 

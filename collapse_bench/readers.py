@@ -1,4 +1,4 @@
-"""Files of labelled images in the idx format, in which MNIST and its descendants are handed round.
+"""Labelled images: files in the idx format, in which MNIST and its descendants are handed round, and scikit-learn's digits.
 
 An idx file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian int32, then the
 values in C order; ``.gz`` files are told by their content.  A file that is not what its name says is refused with one
@@ -54,6 +54,22 @@ def read_labelled_images(folder: str | Path) -> tuple[np.ndarray, np.ndarray, np
             f"{folder}: training images are {_by(train_x)} and test images {_by(test_x)}; give both in one size"
         )
     return train_x, train_y, test_x, test_y
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(train_x, train_y, test_x, test_y) of the digits that come with scikit-learn: images (n, 8, 8), labels (n,) int64.
+
+    Three of every ten images of each class, evenly spread over the file, are held out.
+    """
+    from sklearn.datasets import load_digits  # slow to import, and nobody else needs it
+
+    found = load_digits()
+    x, y = found.images, found.target.astype(np.int64)
+    rank = np.empty_like(y)
+    for c in np.unique(y):
+        rank[y == c] = np.arange((y == c).sum())
+    test = 3 * rank % 10 < 3
+    return x[~test], y[~test], x[test], y[test]
 
 
 def _content(path: Path) -> bytes:

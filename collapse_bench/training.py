@@ -77,18 +77,18 @@ def train(
     peak_device_memory_mib (GPU alone), stopped_at (the step kept, with validation).
     """
     there = torch.nonzero(weight > 0)[:, 0]
-    weight = weight.float()
-    units = torch.ones_like(weight) if units is None else units.float()
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = _optimiser(parameters, schedule)
     steps = schedule.length(len(there))
     size = min(schedule.batch, len(there))
-    stepper = _Stepper(loss, weight, units, parameters, min(schedule.micro or size, size), schedule.clip)
+    alike = bool((weight[there] == weight[there[0]]).all())
+    worth = _Worth(None if alike else weight.float(), None if units is None else units.float())
+    stepper = _Stepper(loss, worth, parameters, min(schedule.micro or size, size), schedule.clip)
     best = _Best(module, validation, steps)
     cuda = weight.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(weight.device)
-    began, seen, recent = time.perf_counter(), torch.zeros((), device=weight.device), []
+    began, seen, recent = time.perf_counter(), 0, []
     module.train()
     for step, rows in enumerate(batches(there, size, steps, generator)):
         for group in optimiser.param_groups:
@@ -96,7 +96,7 @@ def train(
         value = stepper.gradient(rows)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        seen += units[rows].sum()
+        seen += worth.count(rows)
         recent.append(value)
         if step % max(1, steps // 100) == 0 or step + 1 == steps:
             beat("fit", step + 1, steps, f"loss {_finite(value, step, steps):.4g}")
@@ -145,12 +145,36 @@ def precision(device: torch.device):
     return nullcontext()
 
 
+@dataclass(frozen=True)
+class _Worth:
+    """What rows count: weight (n,), None where all count alike, times units (n,), None where each is one."""
+
+    weight: Tensor | None
+    units: Tensor | None
+
+    def count(self, rows: Tensor) -> Tensor | int:
+        """Units of these rows."""
+        return len(rows) if self.units is None else self.units[rows].sum()
+
+    def mass(self, rows: Tensor) -> Tensor | int:
+        """The sum over these rows of weight times units, up to a common factor."""
+        if self.weight is None and self.units is None:
+            return len(rows)
+        w = self.units[rows] if self.weight is None else self.weight[rows]
+        return (w if self.weight is None or self.units is None else w * self.units[rows]).sum().clamp_min(1e-12)
+
+    def share(self, rows: Tensor, losses: Tensor, mass: Tensor | int) -> Tensor:
+        """The sum of weight times loss, up to the same factor, over the mass of the batch."""
+        if self.weight is None:
+            return losses.mean() if self.units is None and mass == len(rows) else losses.sum() / mass
+        return (self.weight[rows] * losses).sum() / mass
+
+
 class _Stepper:
     """Gradients of whole batches, in micro-batches that are halved where memory does not suffice."""
 
-    def __init__(self, loss: RowLoss, weight: Tensor, units: Tensor, parameters, micro: int, clip: float | None):
-        self.loss, self.weight, self.units = loss, weight, units
-        self.parameters, self.micro, self.clip = parameters, micro, clip
+    def __init__(self, loss: RowLoss, worth: _Worth, parameters, micro: int, clip: float | None):
+        self.loss, self.worth, self.parameters, self.micro, self.clip = loss, worth, parameters, micro, clip
 
     def gradient(self, rows: Tensor) -> Tensor:
         """Leave the gradient of the batch in the parameters; the loss per unit, detached."""
@@ -170,15 +194,13 @@ class _Stepper:
         return value
 
     def _accumulated(self, rows: Tensor) -> Tensor:
-        w = self.weight[rows]
-        mass = (w * self.units[rows]).sum().clamp_min(1e-12)
-        total = torch.zeros((), device=w.device)
-        for some, share in zip(rows.split(self.micro), w.split(self.micro), strict=True):
-            with precision(w.device):
-                value = (share * self.loss(some)).sum() / mass
+        mass, values = self.worth.mass(rows), []
+        for some in (rows,) if len(rows) <= self.micro else rows.split(self.micro):
+            with precision(rows.device):
+                value = self.worth.share(some, self.loss(some), mass)
             value.backward()
-            total += value.detach()
-        return total
+            values.append(value.detach())
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
 
 
 class _Best:
@@ -210,10 +232,12 @@ class _Best:
 def _optimiser(parameters: Iterable[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
     """AdamW, which decays matrices alone: gains and offsets have no business at zero."""
     parameters = list(parameters)
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups = [{"params": parameters, "weight_decay": 0.0}]  # one group is the fastest, where nothing decays
+    if schedule.decay:
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=schedule.lr, fused=True)
 
 

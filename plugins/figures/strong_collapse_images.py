@@ -25,7 +25,7 @@ def strong_collapse_images(scale, data=None):
         return f"random-features(width={width}, lam=0.001)"
 
     def network(width):
-        return f"two-layer(width={width}, steps={150 if quick else 2000})"
+        return f"mlp(width={width}, steps={150 if quick else 2000})"
 
     def point(x, model, n, p2, rows):
         protocol = f"mix(real={round(1 - p2, 9)})"

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from collapse_bench.errors import UsageError
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.images import LabelledImages
+from collapse_bench.images import LabelledImages, evenly
 from collapse_bench.nouns import param
 from collapse_bench.readers import read_labelled_images
 
@@ -37,7 +35,7 @@ class IdxImages(LabelledImages):
 
     def images(self):
         train_x, train_y, test_x, test_y = read_labelled_images(self.path)
-        chosen = np.linspace(0, len(test_y) - 1, min(self.test, len(test_y))).astype(np.int64)
+        chosen = evenly(len(test_y), self.test)
         return train_x, train_y, test_x[chosen], test_y[chosen]
 
 

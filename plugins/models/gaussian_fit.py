@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from collapse_bench.corpus import Corpus
-from collapse_bench.gaussians import GaussianTeacher, fitted
+from collapse_bench.gaussians import GaussianTeacher, answers_alone, fitted
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model, param
 
@@ -30,6 +30,7 @@ class GaussianFit(Model):
     def fit(self, corpus: Corpus, rng, before=None) -> GaussianTeacher:
         if self.sigma is None:
             return fitted(corpus, self.ddof)
+        answers_alone(corpus)
         mean = corpus.moments().mean
         axes = torch.eye(mean.shape[-1], dtype=torch.float64, device=mean.device)
         return GaussianTeacher(mean, self.sigma * axes.expand(*mean.shape, -1))

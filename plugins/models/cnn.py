@@ -1,0 +1,33 @@
+"""A small convolutional network for square images, trained by a stochastic optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.layers import Conv, square
+from collapse_bench.networks import Network
+from collapse_bench.nouns import param
+
+
+@dataclass(frozen=True)
+class CNN(Network):
+    """Two convolutions (3 x 3, stride 2) of ``channels`` and twice as many maps, a hidden layer, and scores of classes.
+
+    For images of one colour, whose pixels are a question's numbers row by row; what is no square is refused.  Labels are
+    fitted by cross-entropy, and the largest score is the answer.  Float32 (bfloat16 on a GPU that has it).
+    """
+
+    channels: int = param(16, "maps of the first convolution", ge=1, le=1024)
+    width: int = param(64, "units of the hidden layer", ge=1, le=100_000)
+
+    kinds = ("classification",)
+    tiny = {"channels": 2, "width": 8, "steps": 8}
+
+    def built(self, inputs, outputs):
+        return Conv(square(inputs, self.title()), self.channels, self.width, outputs)
+
+
+@hookimpl
+def collapse_models():
+    return {"cnn": CNN}

@@ -1,0 +1,32 @@
+"""A fully connected network, trained by a stochastic optimiser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.layers import dense
+from collapse_bench.networks import Network
+from collapse_bench.nouns import param
+
+
+@dataclass(frozen=True)
+class MLP(Network):
+    """``depth`` hidden layers of ``width`` rectified units and a linear one, from a new random start in every fit.
+
+    Labels are fitted by cross-entropy, and the largest score is the answer; numbers by squared error.  Float32 (bfloat16
+    on a GPU that has it).  depth=1 is the two-layer network f(x) = V relu(W x + b) + c, depth=0 an affine map.
+    """
+
+    width: int = param(200, "units of a hidden layer", ge=1, le=100_000)
+    depth: int = param(1, "hidden layers", ge=0, le=100)
+
+    tiny = {"width": 8, "steps": 8}
+
+    def built(self, inputs, outputs):
+        return dense(inputs, self.width, self.depth, outputs)
+
+
+@hookimpl
+def collapse_models():
+    return {"mlp": MLP}
