@@ -72,7 +72,7 @@ class Noun:
 
     name: ClassVar[str] = ""  # given by the hook that offers the class
     version: ClassVar[int] = 1  # raise it when the same parameters give other numbers: old records become stale
-    source: ClassVar[str] = ""  # digest of its file, where it was loaded from one: an edited file makes records stale
+    file_digest: ClassVar[str] = ""  # digest of its file, where it was loaded from one: an edited file makes records stale
     kinds: ClassVar[tuple[Kind, ...] | None] = None  # kinds of data it fits; None: all
 
     def __post_init__(self) -> None:
