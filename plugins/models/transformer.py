@@ -175,9 +175,9 @@ class Network(nn.Module):
     @classmethod
     def started(cls, model: Transformer, labels: int, asked: int, longest: int, generator: torch.Generator) -> Network:
         """A network whose weights are drawn from ``generator``: embeddings of unit length, layers after Glorot."""
-        with torch.device("meta"):  # so that nothing is drawn elsewhere
+        with torch.random.fork_rng(devices=[]):  # layers draw weights of their own when they are made
             net = cls(labels, asked, longest, model.layers, model.width, model.heads, model.ffn)
-        net.to_empty(device=generator.device)
+        net.to(generator.device)
         for part in net.modules():
             if isinstance(part, nn.Embedding):
                 nn.init.normal_(part.weight, std=model.width**-0.5, generator=generator)
