@@ -180,6 +180,10 @@ class DataGenerator(Noun, Teacher):
     sampler: ClassVar[str] = "explicit"
     labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes
     contexts: ClassVar[int | None] = None  # how many different questions, where each is one symbol below ``labels``
+    # of sequences:
+    continues: ClassVar[bool] = False  # True where an answer goes on from its question, as a text from its prompt
+    span: ClassVar[int | None] = None  # the longest question and answer together, in tokens
+    vocabulary: ClassVar[tuple[str, ...] | None] = None  # how each token is spelled, which a checkpoint must agree with
     own_rows: ClassVar[bool] = (
         False  # True where, as a flawed first teacher, it asks and observes in a world of its own
     )

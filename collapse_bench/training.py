@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -127,6 +127,15 @@ def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> 
             if done < steps:
                 yield some
                 done += 1
+
+
+@contextmanager
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """While this lasts, torch's global generators (of starts and of dropout, in libraries) go by ``generator``."""
+    device = generator.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
+        yield
 
 
 def precision(device: torch.device):

@@ -20,8 +20,8 @@ ROOT = "collapse_bench"
 
 #: a file imports from its own floor and from those below, never from one above; a package stands for all its files
 FLOORS = [
-    "errors figures nested streams spec decoding stats readers theory measures pulse training corpus",
-    "nouns neural claims ledger gaussians mixtures regression classification tables images",
+    "errors figures nested streams spec decoding stats readers sources theory measures pulse training corpus",
+    "nouns neural pretrained claims ledger gaussians mixtures regression classification tables images",
     "taps protocols lift hookspecs plugins suites",
     "cell registry",
     "engine suite checkpoint store runner verify",

@@ -9,13 +9,16 @@ import random
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from forked import call, start
+from safetensors.torch import load_file
 
 from collapse_bench import api, cell_of
 from collapse_bench.checkpoint import packed
@@ -471,3 +474,40 @@ def test_plan_writes_nothing(tmp_path):
     ended = call("plan", SPEC, "-o", tmp_path / "out")
     assert ended.code == 0
     assert not (tmp_path / "out").exists()
+
+
+# -- weights of networks --------------------------------------------------------------------------------------------
+
+
+class Net(torch.nn.Module):
+    """Two names of one matrix, and a frozen one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = self.b = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
+        self.c = torch.nn.Parameter(torch.ones(3), requires_grad=False)
+
+
+def test_weights_are_kept_as_safetensors_tied_ones_once(tmp_path):
+    store, net = Store(tmp_path), Net()
+    for t in range(3):
+        store.save_checkpoint("cell", [0], {"net": net, "t": t})
+    (weights,) = tmp_path.rglob("*.safetensors")  # of the last save alone
+    assert {name: tuple(value.shape) for name, value in load_file(weights).items()} == {"w0": (2, 3), "w1": (3,)}
+    back = store.load_checkpoint("cell", [0])
+    assert back["t"] == 2
+    assert back["net"].a is back["net"].b
+    assert torch.equal(back["net"].a, net.a)
+    assert (back["net"].a.requires_grad, back["net"].c.requires_grad) == (True, False)
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert store.load_checkpoint("cell", [0]) is None
+    store.drop_checkpoint("cell", [0])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_workers_that_write_into_one_block_lose_nothing(tmp_path):
+    cell, store = cell_of(SPEC), Store(tmp_path)
+    records = [run_chains(cell, [seed]) for seed in range(12)]
+    with ThreadPoolExecutor(6) as crew:
+        list(crew.map(lambda record: store.write(record, cell), records))
+    assert store.read(cell.id, 0).seeds == list(range(12))

@@ -1,0 +1,146 @@
+"""What the neural tasks cost, as a ratio against the plain PyTorch that a user would otherwise write.
+
+    python benchmarks/neural.py            # all, some minutes on one core
+    python benchmarks/neural.py write      # those whose name contains the word
+
+One process, one thread, CPU time, the two sides by turns and the best of each.  Before a ratio is printed both sides must
+have computed the same thing; a case that has not is an error.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.pretrained import small_llama
+from collapse_bench.registry import registry
+from collapse_bench.streams import Stream
+from collapse_bench.training import batches, seeded
+
+torch.set_num_threads(1)
+
+V, WIDTH, LAYERS, HEADS, BATCH, LENGTH = 1000, 256, 6, 4, 16, 64
+FIVE_MILLION = f"layers={LAYERS}, width={WIDTH}, heads={HEADS}, batch={BATCH}, lr=0.001"
+
+
+def by_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
+    """Least CPU seconds of each side."""
+    spent = ([], [])
+    for _ in range(rounds):
+        for side, run in zip(spent, (ours, theirs), strict=True):
+            began = time.process_time()
+            run()
+            side.append(time.process_time() - began)
+    return min(spent[0]), min(spent[1])
+
+
+def texts(n: int) -> Corpus:
+    y = Stream(0).at("texts").integers(V, n, LENGTH)
+    return Corpus.of(y[:, :1], y[:, 1:], (), labels=V)
+
+
+# -- training -------------------------------------------------------------------------------------------------------
+
+
+def train_causal_lm(steps: int = 12):
+    """Training a causal-lm of five million parameters against a plain loop over the same network."""
+    corpus, rng = texts(steps * BATCH), Stream(0).at("fit")
+    pupil = registry().build("model", f"causal-lm({FIVE_MILLION}, steps={steps})")
+    last = {}
+
+    def ours():
+        last["ours"] = pupil.fit(corpus, rng.at("same"))
+
+    def theirs():
+        generator = rng.at("same").torch_generator()
+        ids = torch.cat([corpus.x, corpus.y], -1)
+        with seeded(generator):
+            net = small_llama(V + 1, WIDTH, LAYERS, HEADS)
+            matrices = [p for p in net.parameters() if p.ndim > 1]
+            gains = [p for p in net.parameters() if p.ndim <= 1]
+            groups = [{"params": matrices}, {"params": gains}]
+            optimiser = torch.optim.AdamW(groups, lr=1e-3, weight_decay=0.0, fused=True)
+            net.train()
+            for rows in batches(torch.arange(len(ids)), BATCH, steps, generator):
+                logits = net(input_ids=ids[rows, :-1], use_cache=False).logits
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[rows, 1:].flatten())
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+        last["theirs"] = net
+
+    ours_s, theirs_s = by_turns(ours, theirs)
+    size = sum(p.numel() for p in last["theirs"].parameters())
+    for mine, other in zip(last["ours"].module.parameters(), last["theirs"].parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3)
+    return f"training, {size / 1e6:.1f}M parameters, {steps} steps of {BATCH} x {LENGTH}", theirs_s / ours_s, 0.95
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def write_together(length: int = 48):
+    """32 texts written together against one at a time, by one network of five million parameters."""
+    teacher = registry().build("model", f"causal-lm({FIVE_MILLION}, steps=1)").fit(texts(BATCH), Stream(0).at("fit"))
+    teacher, x, rng = replace(teacher, length=length), texts(32).x, Stream(0).at("write")
+    luck, said = rng.at("same").uniform(32, length), {}
+
+    def ours():
+        said["ours"] = teacher.answer(x, rng.at("same"))
+
+    def theirs():
+        said["theirs"] = torch.cat([teacher._sampled(x[i : i + 1], luck[i : i + 1]) for i in range(32)])
+
+    ours_s, theirs_s = by_turns(ours, theirs)
+    same = (said["ours"] == said["theirs"]).double().mean()
+    if same < 0.97:  # rounding may tip a draw that lies on an edge
+        raise AssertionError(f"only {same:.1%} of the tokens agree")
+    return f"writing 32 texts of {length} tokens together, against one at a time", theirs_s / ours_s, 4.0
+
+
+def write_with_memory(length: int = 96):
+    """The same texts with what was computed for earlier tokens kept, against reading all anew at every token."""
+    teacher = registry().build("model", f"causal-lm({FIVE_MILLION}, steps=1)").fit(texts(BATCH), Stream(0).at("fit"))
+    greedy, x = replace(teacher, length=length).decoded(top_k=1), texts(16).x
+    said = {}
+
+    def ours():
+        said["ours"] = greedy.answer(x, Stream(0).at("write"))
+
+    @torch.no_grad()
+    def theirs():
+        ids = x
+        for _ in range(length):
+            logits = greedy.module(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+            ids = torch.cat([ids, logits[:, -1].argmax(-1, keepdim=True)], -1)
+        said["theirs"] = ids[:, 1:]
+
+    ours_s, theirs_s = by_turns(ours, theirs)
+    alive = said["ours"] >= 0
+    if not torch.equal(said["ours"][alive], said["theirs"][alive]):
+        raise AssertionError("the two sides wrote different texts")
+    return f"writing 16 texts of {length} tokens with a cache, against re-forwarding", theirs_s / ours_s, 2.5
+
+
+CASES = [train_causal_lm, write_together, write_with_memory]
+
+
+def main(words: list[str]) -> None:
+    for case in CASES:
+        if not words or any(word in case.__name__ for word in words):
+            what, ratio, goal = case()
+            print(f"{ratio:7.2f}x  (goal {goal:g}x)  {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

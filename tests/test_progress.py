@@ -1,0 +1,105 @@
+"""What a long run tells while it is at work."""
+
+from __future__ import annotations
+
+import pytest
+
+import collapse_bench as cb
+from collapse_bench.cli import progress
+from collapse_bench.pulse import Beat, beat, listening
+from collapse_bench.runner import Moment
+from collapse_bench.store import Store
+
+SLOW = '''
+"""A model that takes its time."""
+from dataclasses import dataclass
+import time
+import torch
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model, Teacher
+from collapse_bench.pulse import beat
+
+class Constant(Teacher):
+    account = {"steps": 2, "units": 10.0, "seconds": 0.5}
+    def answer(self, x, rng):
+        return rng.normal(x.shape[0], 1).double()
+    def spread(self):
+        return torch.zeros(1).double(), torch.eye(1).double()
+
+@dataclass(frozen=True)
+class Slow(Model):
+    alone = True
+    def fit(self, corpus, rng, before=None):
+        for step in (1, 2):
+            time.sleep(0.4)
+            beat("fit", step, 2, "loss 1.5")
+        return Constant()
+
+@hookimpl
+def collapse_models():
+    return {"slow": Slow}
+'''
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_steps_are_heard_from_here_and_from_workers(n_jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr("collapse_bench.registry._REGISTRY", None)
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(SLOW)
+    heard = []
+    results = cb.run(
+        "gaussian | slow @ n=5 T=1", seeds="0:2", output=tmp_path / "out", n_jobs=n_jobs, plugins=plugin,
+        settings={"mitigations": []}, on_progress=heard.append,
+    )  # fmt: skip
+    steps = [moment.beat for moment in heard if moment.beat is not None]
+    assert steps
+    assert set(steps) <= {Beat("fit", 1, 2, "loss 1.5"), Beat("fit", 2, 2, "loss 1.5")}
+    assert any(moment.label == "gaussian | slow | replace @ n=5 T=1" for moment in heard)
+    jobs = [outcome.job for outcome in results.outcomes if outcome.job.cell.generations == 1]
+    assert {job.seeds for job in jobs} == {(0,), (1,)}  # a chain of long work is a job of its own
+    (record,) = [
+        r for _, r in Store(tmp_path / "out").records() if r.facts["entry"] == "none" and r.facts["generations"]
+    ]
+    assert record.seeds == [0, 1]
+    for run in record.runs:
+        assert run["training"] == {"steps": 4, "units": 20.0, "seconds": 1.0, "units_per_second": 20.0}
+        assert run["seconds_by_part"]["fit"] > 1.5
+
+
+def told(moments, monkeypatch, capsys, every: float) -> list[str]:
+    """What is written where there is no terminal, when a moment comes every so many seconds."""
+    clock = iter(range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: every * next(clock))
+    reporter = progress.Reporter()
+    for moment in moments:
+        reporter.moved(moment)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_line_for_each_generation_of_a_long_run(monkeypatch, capsys):
+    moments = [Moment("cell", done, 4, None, 10.0 * done) for done in range(5)]
+    assert told(moments, monkeypatch, capsys, every=10.0) == [
+        "generation 1/4, 0:30 left  cell",
+        "generation 2/4, 0:20 left  cell",
+        "generation 3/4, 0:10 left  cell",
+        "generation 4/4  cell",
+    ]
+    assert told(moments, monkeypatch, capsys, every=1.0) == []
+
+
+def test_a_sign_of_life_of_a_long_training(monkeypatch, capsys):
+    moments = [Moment("cell", 1, 2, Beat("fit", step, 20, "loss 3.2"), 100.0 + 10 * step, 0.5) for step in range(14)]
+    assert told(moments, monkeypatch, capsys, every=10.0) == [
+        "generation 1/2, fit 6/20 loss 3.2, 6:13 left  cell",
+        "generation 1/2, fit 12/20 loss 3.2, 2:27 left  cell",
+    ]
+
+
+def test_nobody_listens():
+    beat("fit", 1, 2)
+    heard = []
+    with listening(heard.append):
+        beat("fit", 1, 2)
+        with listening(None):
+            beat("fit", 2, 2)
+    assert heard == [Beat("fit", 1, 2)]
