@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,9 +13,9 @@ from torch.nn.functional import log_softmax, scaled_dot_product_attention
 from collapse_bench.decoding import PLAIN, Decoding
 from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.neural import Neural, log_loss
+from collapse_bench.neural import Neural
 from collapse_bench.nouns import Teacher, param
-from collapse_bench.training import precision, train
+from collapse_bench.training import precision, seeded, train
 
 ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
 
@@ -49,27 +49,26 @@ class Transformer(Neural):
 
     def fit(self, corpus, rng, before=None):
         generator = rng.torch_generator()
-        net = Network.started(self, corpus.labels, corpus.x.shape[-1], corpus.y.shape[-1], generator)
         _within(corpus.x, corpus.labels, "a question")
+        with seeded(generator):
+            size = (self.layers, self.width, self.heads, self.ffn)
+            net = Network(corpus.labels, corpus.x.shape[-1], corpus.y.shape[-1], *size).to(generator.device)
         answer_loss, x, y = self.answer_loss, corpus.x, corpus.y
-        validation = None
-        if self.validation_rows is not None:
-            apart = self.validation_rows
-            spoken = (apart.multiplicity * _spoken(apart.y).sum(-1)).sum()
-
-            def validation() -> float:
-                losses = [
-                    w @ _losses(net, a, b, log_loss)
-                    for a, b, w in _passes(net, apart.x, apart.y, apart.multiplicity.float())
-                ]
-                return float(sum(losses) / spoken)
 
         def loss(rows: Tensor) -> Tensor:
             return _losses(net, x[rows], y[rows], answer_loss)
 
-        units = _spoken(y).sum(-1)
-        account = train(net, loss, corpus.multiplicity, units, self.schedule, generator, validation)
-        return TransformerTeacher(net, account=account)
+        account = train(
+            net, loss, corpus.multiplicity, _spoken(y).sum(-1), self.schedule, generator, self._validation(net)
+        )
+        return TransformerTeacher(net.requires_grad_(False), account=account)
+
+    def _validation(self, net: Network) -> Callable[[], float] | None:
+        rows = self.validation_rows
+        if rows is None:
+            return None
+        spoken = (rows.multiplicity * _spoken(rows.y).sum(-1)).sum()
+        return lambda: float(-(rows.multiplicity * TransformerTeacher(net).logp(rows.x, rows.y).sum(-1)).sum() / spoken)
 
 
 # -- sequences ------------------------------------------------------------------------------------------------------
@@ -171,22 +170,16 @@ class Network(nn.Module):
         self.encoder = nn.ModuleList(Layer(width, heads, ffn, asks=False) for _ in range(layers))
         self.decoder = nn.ModuleList(Layer(width, heads, ffn, asks=True) for _ in range(layers))
         self.read, self.written = nn.LayerNorm(width), nn.LayerNorm(width)
+        self._start(width)
 
-    @classmethod
-    def started(cls, model: Transformer, labels: int, asked: int, longest: int, generator: torch.Generator) -> Network:
-        """A network whose weights are drawn from ``generator``: embeddings of unit length, layers after Glorot."""
-        with torch.random.fork_rng(devices=[]):  # layers draw weights of their own when they are made
-            net = cls(labels, asked, longest, model.layers, model.width, model.heads, model.ffn)
-        net.to(generator.device)
-        for part in net.modules():
+    def _start(self, width: int) -> None:
+        """Embeddings of about unit length, layers after Glorot; drawn from torch's own generator."""
+        for part in self.modules():
             if isinstance(part, nn.Embedding):
-                nn.init.normal_(part.weight, std=model.width**-0.5, generator=generator)
+                nn.init.normal_(part.weight, std=width**-0.5)
             elif isinstance(part, nn.Linear):
-                nn.init.xavier_uniform_(part.weight, generator=generator)
+                nn.init.xavier_uniform_(part.weight)
                 nn.init.zeros_(part.bias)
-            elif isinstance(part, nn.LayerNorm):
-                part.reset_parameters()
-        return net
 
     def question(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
         """What each decoder layer attends to of x (n, P): its keys, and which of them are there, None where all are."""
