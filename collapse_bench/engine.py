@@ -45,12 +45,15 @@ def nature(cell: Cell) -> DataGenerator:
     return cell.data.drawn(Stream(cell.seeds, device=cell.device).at("truth"))
 
 
-def generations(cell: Cell, start: Generation | None = None) -> Iterator[Generation]:
-    """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations."""
+def generations(cell: Cell, start: Generation | None = None, data: DataGenerator | None = None) -> Iterator[Generation]:
+    """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations.
+
+    ``data`` is ``nature(cell)``, where a consumer has drawn it already and looks at teachers through the same eyes.
+    """
     reason = cell.why_not()
     if reason is not None:
         raise Unfit(reason)
-    rng, data = Stream(cell.seeds, device=cell.device), nature(cell)
+    rng, data = Stream(cell.seeds, device=cell.device), data or nature(cell)
     flawed = cell.first_teacher and cell.first_teacher.drawn(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
     while now.t < cell.generations:

@@ -173,7 +173,7 @@ def run_chains(
         data = nature(cell)
         work.remarks = data.remarks()
         with listening(told.beat if progress is not None else None):
-            for now in generations(cell, start):
+            for now in generations(cell, start, data):
                 rows.add(now.t, {**data.describe(now.teacher), **now.scores, "effective_size": now.size}, len(seeds))
                 work.add(now)
                 told.generation(now.t)

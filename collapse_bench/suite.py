@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ from .store import Damaged, Store, blocks_of, replace_file
 
 CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # chains set apart: no suite ranks them
 MOST_CHAINS = 1_000_000
+DATA = "$COLLAPSE_BENCH_DATA"  # in a suite file: the folder of real data, which every user has elsewhere
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
 
 
@@ -195,6 +197,10 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
+        task, lacking = _with_data(task)
+        if lacking is not None:
+            skipped[f"{task.data} | {task.model}"] = lacking
+            continue
         named = model.mitigations if task.mitigations is None else task.mitigations
         mitigations = [registry.mitigations(text) for text in named]
         protocols = model.protocols if task.protocols is None else task.protocols
@@ -219,6 +225,17 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
             entries += _entries_of(bare, mitigations, registry)
     once = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}  # what is written twice is run once
     return Suite(model, tuple(once.values()), path, skipped)
+
+
+def _with_data(task: TaskModel) -> tuple[TaskModel, str | None]:
+    """The task with ``$COLLAPSE_BENCH_DATA`` in its data and model put in full; or the task, and what is to be set."""
+    if not any(DATA in text for text in (task.data, task.model)):
+        return task, None
+    folder = os.environ.get(DATA[1:])
+    if not folder:
+        return task, f"it reads files below ${DATA[1:]}, which is not set; set it to the folder that holds them"
+    place = str(Path(folder).expanduser())
+    return task.model_copy(update={what: getattr(task, what).replace(DATA, place) for what in ("data", "model")}), None
 
 
 def _entries_of(bare: Cell, mitigations: Sequence[tuple[Any, ...]], registry: Registry) -> Iterator[Entry]:

@@ -225,6 +225,26 @@ def test_tasks_that_do_not_fit_are_skipped_with_a_reason():
     assert suite.tasks == ["zipf | counts | replace @ n=8 T=2"]
 
 
+def test_a_suite_finds_its_data_where_the_environment_says(tmp_path, monkeypatch):
+    """Real data lies elsewhere for every user; a task without its folder is skipped, and the others go on."""
+    text = tmp_path / "idx" / "here"
+    text.mkdir(parents=True)
+    (text / "t").write_text("x")
+    tasks = [
+        {"data": "gaussian", "model": "gaussian-fit"},
+        {"data": 'idx-images(path="$COLLAPSE_BENCH_DATA/idx")', "model": "random-features"},
+    ]
+    monkeypatch.delenv("COLLAPSE_BENCH_DATA", raising=False)
+    suite = suite_of(tasks=tasks)
+    assert suite.tasks == ["gaussian | gaussian-fit | replace @ n=8 T=2"]
+    (reason,) = suite.skipped_tasks.values()
+    assert "COLLAPSE_BENCH_DATA, which is not set" in reason
+    monkeypatch.setenv("COLLAPSE_BENCH_DATA", str(tmp_path))
+    path = registry().build("generator", f'idx-images(path="{tmp_path / "idx"}")').path
+    with pytest.raises(UsageError, match=str(path)):  # it is looked for there, and the files are none of that kind
+        suite_of(tasks=tasks)
+
+
 @pytest.mark.parametrize(
     ("spec", "sizes"),
     [

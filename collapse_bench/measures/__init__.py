@@ -1,0 +1,1 @@
+"""What samples are measured by, where several data generators share it; one file per kind of data."""

@@ -1,0 +1,497 @@
+"""Tiny stories from a probabilistic grammar with a Zipf-tailed lexicon: unlimited text whose law is known exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.language import Exam, Language, events_of
+from collapse_bench.nouns import param
+from collapse_bench.streams import Stream
+
+# -- the grammar ----------------------------------------------------------------------------------------------------
+# A bare word is said as it is.  *thing draws a word from the lexicon of things; *thing:it binds it as well, and =it says
+# it again.  *deed@kind draws by the habits of the kind that is bound.  No two sentences begin alike, so that what was
+# said tells which sentence it is, and the probability of every next word is known.
+
+OPENING = "once there was a *mood *kind:kind named *name:hero ."
+
+
+class Sentence(NamedTuple):
+    """A sentence that may follow: how often, when, and what it changes.  ``needs`` and ``lacks``: thing, friend."""
+
+    weight: float
+    text: str
+    needs: frozenset = frozenset()
+    lacks: frozenset = frozenset()
+    loses: frozenset = frozenset()
+
+
+THING, FRIEND = frozenset({"thing"}), frozenset({"friend"})
+SENTENCES = (
+    Sentence(3, "then =hero *deed@kind ."),
+    Sentence(1, "the =kind was very *mood ."),
+    Sentence(3, "one day =hero found a *mood *thing:thing .", lacks=THING),
+    Sentence(2, "at the *place =hero met a *mood *kind:other named *name:friend .", lacks=FRIEND),
+    Sentence(2, "meanwhile =friend *deed@other .", needs=FRIEND),
+    Sentence(1, "soon =hero lost the =thing in the *place .", needs=THING, loses=THING),
+    Sentence(2, "so =hero gave the =thing to =friend .", needs=THING | FRIEND, loses=THING),
+)
+REGISTERS = ("hero", "kind", "thing", "friend", "other")
+HABITS = 16  # kinds share this many laws of what they do
+
+#: lexicon -> (its share of all words, the ending of invented ones, words that are there already)
+LEXICONS = {
+    "name": (
+        0.2,
+        "o",
+        "Ada Amos Anna Ben Bess Bruno Carl Cleo Clara Dan Dora Dot Ed Ella Emil Eva Finn Flora Fritz Gus Greta Hal Hans Hugo "
+        "Ida Ines Ivo Jack Jill Jon Josie Kai Kate Kurt Leo Lily Lotte Max Mia Milo Nell Nora Olaf Olga Otto Paul Pia Pip "
+        "Rosa Ruth Sam Sara Sven Theo Tilda Tom Ursa Uwe Vera Zoe",
+    ),
+    "kind": (
+        0.14,
+        "ling",
+        "ant badger bat bear bee bird boy calf cat chick cow crab crow deer dog donkey duck fish fly fox frog girl goat goose "
+        "hare hen horse lamb lion mole mouse newt owl pig pony rabbit rat seal sheep snail swan toad",
+    ),
+    "mood": (
+        0.16,
+        "y",
+        "bold brave bright calm clever cold dizzy fair fine funny gentle glad good grand happy hungry jolly kind "
+        "lazy little lonely loud lucky merry mighty new nice pale plain poor pretty proud quick quiet rich sad shy "
+        "silly sleepy small soft strong tidy tiny tired warm weird wise",
+    ),
+    "thing": (
+        0.2,
+        "et",
+        "apple bag ball basket bell boat book boot bottle bowl box bread brush bucket button cake candle cap card chair clock "
+        "coat coin cookie crown cup doll drum egg feather flag flower flute gem hammer hat jar kettle key kite ladder lamp "
+        "leaf letter map mask nut pan pearl pebble pen pie pot ring rope shell shoe spoon stone wheel",
+    ),
+    "place": (
+        0.14,
+        "field",
+        "attic bank barn bay beach bridge brook castle cave cellar church cliff corner court dock farm fence field forest "
+        "garden gate grove harbour hill house hut inn island lake market meadow mill park path pond river road school shore "
+        "street tower well",
+    ),
+    "deed": (
+        0.16,
+        "ed",
+        "baked blinked bowed called clapped climbed coughed cried danced dozed dug fell flew frowned giggled grinned hid "
+        "hopped hummed hurried jumped knocked laughed listened marched napped nodded painted played prayed ran rested rolled "
+        "rowed sang sat shouted sighed skipped slept smiled sneezed spun stood swam waited whistled wept",
+    ),
+}
+_ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ("", *"lmnrs")
+
+
+def lexicon(name: str, size: int) -> list[str]:
+    """``size`` different words: those that are there already, then invented ones."""
+    _, ending, known = LEXICONS[name]
+    words = known.split()[:size]
+    syllables = [a + b + c for c in _CODAS for b in _VOWELS for a in _ONSETS]
+    k = 0
+    while len(words) < size:
+        k, number, word = k + 1, k, ""
+        while number or not word:
+            number, last = divmod(number, len(syllables))
+            word = syllables[last] + word
+        word += ending
+        words.append(word.capitalize() if name == "name" else word)
+    return words
+
+
+class Law(NamedTuple):
+    """One law over words, the same curve for all replicates; which word has which rank is dealt per row of it."""
+
+    words: tuple[int, ...]  # tokens; labels stands for the end
+    p: tuple[float, ...]  # by rank
+    rows: int = 1  # laws of this curve, one per habit
+
+
+class Node(NamedTuple):
+    """A place in a story: what is said there, and what it changes."""
+
+    law: int  # index of the law, -1 where a bound word is said again
+    again: int = -1  # register that is said again
+    by: int = -1  # register whose habit chooses the row of the law
+    bind: int = -1  # register that keeps what is said
+    next: dict[int, int] | int = -1  # the place after it, by what is said where that matters
+
+
+class Grammar:
+    """The grammar at one size, as tables: laws, places, and where each word leads from each place."""
+
+    def __init__(self, words: int, exponent: float, sentences: float):
+        texts = [OPENING, *(sentence.text for sentence in SENTENCES)]
+        items = [item for text in texts for item in text.split()]
+        self.words = list(dict.fromkeys(item for item in items if item[0] not in "*="))
+        self.laws: list[Law] = []
+        self.lexicon: dict[str, int] = {}  # which law draws from it
+        for name, (share, _, _) in LEXICONS.items():
+            entries = lexicon(name, max(2, round(share * words)))
+            first, m = len(self.words), len(entries)
+            self.words += entries
+            weight = np.arange(1, m + 1) ** -exponent
+            rows = HABITS if name == "deed" else 1
+            law = Law(tuple(range(first, first + m)), tuple(weight / weight.sum()), rows)
+            self.lexicon[name] = self._law(law)
+        self.labels = len(self.words)
+        self.token = {word: i for i, word in enumerate(self.words)}
+        self.drawn_from = {item.split(":")[1]: item[1:].split(":")[0] for item in items if ":" in item}
+        self.nodes: list[Node] = []
+        self._build(1 / (1 + sentences))
+
+    def _build(self, stop: float) -> None:
+        """Places of all sentences in every mode: what is held and who was met."""
+        self.end = self._place(Node(self._law(Law((self.labels,), (1.0,)))))
+        self.nodes[self.end] = self.nodes[self.end]._replace(next=self.end)
+        modes = [frozenset(), THING, FRIEND, THING | FRIEND]
+        choices = {mode: self._place(Node(0)) for mode in modes}
+        self.start = self._sentence(OPENING, choices[frozenset()])
+        for mode, place in choices.items():
+            options, leads = {self.labels: stop}, {self.labels: self.end}
+            fitting = [s for s in SENTENCES if s.needs <= mode and not s.lacks & mode]
+            total = sum(s.weight for s in fitting)
+            for s in fitting:
+                opener, _, rest = s.text.partition(" ")
+                word = self.token[opener]
+                options[word] = (1 - stop) * s.weight / total
+                leads[word] = self._sentence(rest, choices[(mode | self._gains(s)) - s.loses])
+            self.nodes[place] = Node(self._law(Law(tuple(options), tuple(options.values()))), next=leads)
+
+    def _gains(self, sentence: Sentence) -> frozenset:
+        bound = {item.split(":")[1] for item in sentence.text.split() if ":" in item}
+        return frozenset(bound & (THING | FRIEND))
+
+    def _sentence(self, text: str, then: int) -> int:
+        """The first place of a sentence that leads to ``then``."""
+        for item in reversed(text.split()):
+            then = self._place(self._item(item, then))
+        return then
+
+    def _item(self, item: str, then: int) -> Node:
+        if item[0] == "=":
+            return Node(-1, again=REGISTERS.index(item[1:]), next=then)
+        if item[0] != "*":
+            return Node(self._law(Law((self.token[item],), (1.0,))), next=then)
+        name, _, bind = item[1:].partition(":")
+        name, _, by = name.partition("@")
+        registers = {key: REGISTERS.index(value) for key, value in (("by", by), ("bind", bind)) if value}
+        return Node(self.lexicon[name], next=then, **registers)
+
+    def _law(self, law: Law) -> int:
+        self.laws.append(law)
+        return len(self.laws) - 1
+
+    def _place(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    @property
+    def first_kind(self) -> int:
+        """The first token among kinds, from which habits are counted."""
+        return self.laws[self.lexicon["kind"]].words[0]
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def column(self, name: str) -> Tensor:
+        """One field of all places, (places,) int64."""
+        return torch.tensor([getattr(node, name) for node in self.nodes])
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """Where the ranks of each law begin among those of all, (laws + 1,)."""
+        return torch.tensor([0, *np.cumsum([len(law.p) for law in self.laws])])
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """Where the first row of each law begins among the words of all rows, (laws + 1,)."""
+        return torch.tensor([0, *np.cumsum([len(law.p) * law.rows for law in self.laws])])
+
+    @cached_property
+    def reach(self) -> Tensor:
+        """Distribution functions one above the other: that of law i climbs from i to i + 1, (ranks,) float64."""
+        climbs = [np.cumsum(law.p) for law in self.laws]
+        return torch.from_numpy(np.concatenate([climb / climb[-1] + i for i, climb in enumerate(climbs)]))
+
+    @cached_property
+    def log_p(self) -> Tensor:
+        """Log-probability of each rank of each law, nats, (ranks,)."""
+        return torch.tensor([math.log(p / math.fsum(law.p)) for law in self.laws for p in law.p], dtype=torch.float64)
+
+    @cached_property
+    def place_of(self) -> Tensor:
+        """Which of the words of a law a word is, -1 where it is none, (laws, labels + 1)."""
+        table = torch.full((len(self.laws), self.labels + 1), -1)
+        for i, law in enumerate(self.laws):
+            table[i, list(law.words)] = torch.arange(len(law.words))
+        return table
+
+    @cached_property
+    def leads(self) -> Tensor:
+        """The place after each place, by what is said, (places, labels + 1)."""
+        table = torch.full((len(self.nodes), self.labels + 1), self.end)
+        for i, node in enumerate(self.nodes):
+            if isinstance(node.next, dict):
+                table[i, list(node.next)] = torch.tensor(list(node.next.values()))
+            else:
+                table[i] = node.next
+        return table
+
+    @cached_property
+    def in_order(self) -> Tensor:
+        """The words of all rows of all laws in the order of the lexicon, (slots,)."""
+        return torch.tensor([word for law in self.laws for _ in range(law.rows) for word in law.words])
+
+    def ranks(self, said: Tensor) -> Tensor:
+        """The rank of each word of each row of each law, where ``said (R, slots)`` has the word at each rank."""
+        rank = torch.zeros_like(said)
+        for i, law in enumerate(self.laws):
+            if len(law.words) > 1:
+                slots = slice(int(self.slots[i]), int(self.slots[i + 1]))
+                place = self.place_of[i].to(said.device)[said[..., slots].unflatten(-1, (law.rows, -1))]
+                rank[..., slots] = place.argsort(-1).flatten(-2)
+        return rank
+
+    # -- exact expectations -------------------------------------------------------------------------------------
+
+    def often(self, begin: int, stop: int) -> np.ndarray:
+        """Expected number of words by each law at positions begin .. stop - 1; what is said again is laid to the law that
+        it was drawn from, which it follows too, (laws,)."""
+        found = np.zeros(len(self.laws))
+        for node, many in zip(self.nodes, self.visits(begin, stop).sum(0), strict=True):
+            law = node.law if node.law >= 0 else self.lexicon[self.drawn_from[REGISTERS[node.again]]]
+            found[law] += many
+        return found
+
+    def visits(self, begin: int, stop: int) -> np.ndarray:
+        """Probability of standing at each place, at positions begin .. stop - 1 of a story, (stop - begin, places)."""
+        step = np.zeros((len(self.nodes),) * 2)
+        for i, node in enumerate(self.nodes):
+            if isinstance(node.next, dict):
+                law = self.laws[node.law]
+                for word, p in zip(law.words, law.p, strict=True):
+                    step[i, node.next[word]] += p
+            else:
+                step[i, node.next] = 1
+        at, found = np.eye(len(self.nodes))[self.start], []
+        for _ in range(stop):
+            found.append(at)
+            at = at @ step
+        return np.array(found[begin:])
+
+    @cached_property
+    def surprise(self) -> np.ndarray:
+        """Entropy of what is said at each place, nats, (places,): whatever is bound, it chooses among laws of one curve."""
+        entropy = [-math.fsum(p * math.log(p) for p in law.p) for law in self.laws]
+        return np.array([entropy[node.law] if node.law >= 0 else 0.0 for node in self.nodes])
+
+
+@lru_cache(maxsize=8)
+def grammar(words: int, exponent: float, sentences: float) -> Grammar:
+    return Grammar(words, exponent, sentences)
+
+
+# -- the data generator ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GrammarStories(Language):
+    """Stories such as "Once there was a shy owl named Mia. One day Mia found a red kite. Then Mia sang.", words as tokens.
+
+    x (R, n, prompt) and y (R, n, block - prompt) int64: a story of more than ``block`` tokens is cut, a shorter one ends.
+    Names, kinds, things, places, moods and deeds follow Zipf laws, p proportional to rank^-exponent; who and what was
+    named is named again, up to the end of the story, and what somebody does goes by their kind, so that near words do not
+    tell all.  Per seed the ranks are dealt to the words at random; ``truth_is=fixed`` keeps the order of the lexicon.
+    As a flawed first teacher, ``first=grammar-stories(exponent=2)``, it keeps nature's ranks.
+
+    Every word's probability is known (``logp``), so is the expected entropy per token (``entropy_rate``), and ``verify``
+    tells whether a story is one that the grammar can write.  Losses: see Language; beside them ``ungrammatical``, the
+    share of written stories that nature would never write.
+    """
+
+    words: int = param(300, "words in the lexicon", ge=20, le=100_000)
+    exponent: float = param(1.0, "exponent of Zipf's law; 0: all words of a kind alike", ge=0, le=8)
+    sentences: float = param(3.0, "mean number of sentences after the first", gt=0, le=1000)
+    block: int = param(48, "tokens of a story, prompt included; longer stories are cut", ge=10, le=100_000)
+    prompt: int = param(0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9)
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
+
+    tiny = {"words": 20, "block": 24, "test": 8, "judged": 6, "sentences": 1}
+
+    @property
+    def labels(self):
+        return self._grammar.labels
+
+    @property
+    def _grammar(self) -> Grammar:
+        return grammar(self.words, self.exponent, self.sentences)
+
+    def drawn(self, rng, nature=None):
+        tables, same = self._grammar, isinstance(nature, GrammarStories)
+        if same and nature.words != self.words:
+            raise Unfit(
+                f"{self.title()} as a first teacher keeps nature's ranks, and so its words: leave words={nature.words}"
+            )
+        said = nature.truth.said if same else self._dealt(rng.at("ranks"))
+        held = self.holding(said=said, rank=tables.ranks(said), batch=rng.batch)
+        held.truth.exam = held._exam(rng.at("exam"))
+        return held
+
+    def _dealt(self, rng: Stream) -> Tensor:
+        """The word at each rank of each row of each law, (R, slots) int64."""
+        tables = self._grammar
+        said = tables.in_order.to(rng.device).repeat(*rng.batch, 1).reshape(*rng.batch, -1)
+        for name, law in tables.lexicon.items():
+            rows = said[..., tables.slots[law] : tables.slots[law + 1]].unflatten(-1, (tables.laws[law].rows, -1))
+            if self.truth_is == "drawn":
+                order = rng.at(name).uniform(*rows.shape[-2:]).argsort(-1)
+            else:  # each row begins elsewhere
+                h, m = rows.shape[-2:]
+                order = (torch.arange(m, device=rng.device) + torch.arange(h, device=rng.device)[:, None] * m // h) % m
+            rows.copy_(rows.gather(-1, order.expand(rows.shape)))
+        return said
+
+    def _exam(self, rng: Stream) -> Exam:
+        x = self.ask(self.test, rng.at("x"))
+        y = self.answer(x, rng.at("y"))
+        return Exam(x, y, self.judged, self.frequency, self.tail, rng, self.logp(x, y))
+
+    def ask(self, n, rng):
+        return self._told(_Story(self, n), self.prompt, rng)
+
+    def answer(self, x, rng):
+        return self._told(self._after(x)[0], self.block - self.prompt, rng)
+
+    def _told(self, story: _Story, length: int, rng: Stream) -> Tensor:
+        luck = rng.uniform(story.n, length)
+        if not length:
+            return luck.long()
+        y = torch.stack([story.said(luck[..., i]) for i in range(length)], -1)
+        return torch.where(y < self.labels, y, -1)
+
+    def _after(self, tokens: Tensor) -> tuple[_Story, Tensor]:
+        """(the story after these tokens (R, n, L), the log-probability of each)."""
+        story = _Story(self, tokens.shape[-2])
+        words = torch.where(tokens < 0, self.labels, tokens)
+        heard = [story.heard(words[..., i]) for i in range(tokens.shape[-1])]
+        return story, torch.stack(heard, -1) if heard else tokens.double()
+
+    def logp(self, x, y):
+        _, heard = self._after(torch.cat([x, y], -1))
+        return torch.where(events_of(y), heard[..., x.shape[-1] :], 0.0)
+
+    def verify(self, x, y):
+        return (self.logp(x, y) > -torch.inf).all(-1)
+
+    def judge(self, teacher, rng):
+        exam = self.truth.exam
+        right = self.verify(exam.x[..., : self.judged, :], exam.written(teacher).y)
+        return super().judge(teacher, rng) | {"ungrammatical": 1 - right.double().mean(-1)}
+
+    def spell(self, y):
+        words = self._grammar.words
+        stories = (" ".join(words[token] for token in row if token >= 0) for row in y.tolist())
+        return [". ".join(s[:1].upper() + s[1:] for s in story.replace(" .", ".").split(". ")) for story in stories]
+
+    # -- exact expectations -------------------------------------------------------------------------------------
+
+    @property
+    def entropy_rate(self) -> float:
+        """Expected nats of a story over its expected number of tokens (the end counted as one), both after the prompt."""
+        tables = self._grammar
+        visits = tables.visits(self.prompt, self.block)
+        return float((visits @ tables.surprise).sum() / (1 - visits[:, tables.end]).sum())
+
+    @property
+    def frequency(self) -> Tensor:
+        """Expected number of times that each word is said in a story after the prompt, (R, labels) float64."""
+        tables, said = self._grammar, self.truth.said
+        weight = torch.zeros(said.shape, dtype=torch.float64, device=said.device)
+        for law, many in enumerate(tables.often(self.prompt, self.block)):
+            weight[..., tables.slots[law] : tables.slots[law + 1]] = self._shares(law) * many
+        often = torch.zeros(*self.truth.batch, tables.labels + 1, dtype=torch.float64, device=said.device)
+        return often.scatter_add(-1, said, weight)[..., :-1]
+
+    def _shares(self, law: int) -> Tensor:
+        """Probability of each word of each row of a law, whoever does it being drawn at random, (R, rows * words)."""
+        tables = self._grammar
+        p = torch.tensor(tables.laws[law].p, dtype=torch.float64, device=self.truth.said.device)
+        if tables.laws[law].rows == 1:
+            return p
+        kind = tables.lexicon["kind"]
+        habit = (self.truth.said[..., tables.slots[kind] : tables.slots[kind + 1]] - tables.first_kind) % HABITS
+        share = self._shares(kind).expand(habit.shape)
+        row = torch.zeros(*habit.shape[:-1], HABITS, dtype=torch.float64, device=p.device).scatter_add(-1, habit, share)
+        return (row[..., None] * p).flatten(-2)
+
+
+class _Story:
+    """n stories as far as they are told: the place where each stands and what is bound, (R, n, ...)."""
+
+    def __init__(self, data: GrammarStories, n: int):
+        truth, tables = data.truth, data._grammar
+        device, self.n, self.labels = truth.said.device, n, tables.labels
+        self.truth, shape = truth, (*truth.batch, n)
+        self.place = torch.full(shape, tables.start, device=device)
+        self.bound = torch.zeros(*shape, len(REGISTERS), dtype=torch.int64, device=device)
+        self.lost = torch.zeros(shape, dtype=torch.bool, device=device)  # has left the language
+        self.law, self.again, self.by, self.bind = (
+            tables.column(name).to(device) for name in ("law", "again", "by", "bind")
+        )
+        self.starts, self.slots, self.reach = (t.to(device) for t in (tables.starts, tables.slots, tables.reach))
+        self.log_p, self.place_of, self.leads = (t.to(device) for t in (tables.log_p, tables.place_of, tables.leads))
+        self.sizes = torch.tensor([len(law.p) for law in tables.laws], device=device)
+        self.first_kind = tables.first_kind
+
+    def said(self, luck: Tensor) -> Tensor:
+        """The next word of each story, ``labels`` for the end, by ``luck (R, n)`` in (0, 1)."""
+        law, row = self._here()
+        height = torch.minimum(law + luck, torch.nextafter(law + 1.0, law.double()))
+        rank = torch.searchsorted(self.reach, height, right=True) - self.starts[law]
+        word = self.truth.said.gather(-1, row + rank)
+        return self._on(torch.where(self.again[self.place] >= 0, self._bound(self.again), word))
+
+    def heard(self, word: Tensor) -> Tensor:
+        """Log-probability of these words (R, n) as the next ones of each story, which goes on with them."""
+        law, row = self._here()
+        place = self.place_of[law, word]
+        rank = self.truth.rank.gather(-1, row + place.clamp_min(0))
+        drawn = torch.where(place >= 0, self.log_p[self.starts[law] + rank], -torch.inf)
+        again = torch.where(word == self._bound(self.again), 0.0, -torch.inf)
+        logp = torch.where(self.again[self.place] >= 0, again, drawn)
+        self.lost = self.lost | (logp == -torch.inf)
+        self._on(word)
+        return torch.where(self.lost, -torch.inf, logp)
+
+    def _here(self) -> tuple[Tensor, Tensor]:
+        """(law, where its row begins among the words of all rows) at the place of each story."""
+        law = self.law[self.place].clamp_min(0)
+        habit = (self._bound(self.by) - self.first_kind) % HABITS
+        return law, self.slots[law] + torch.where(self.by[self.place] >= 0, habit * self.sizes[law], 0)
+
+    def _bound(self, register: Tensor) -> Tensor:
+        return self.bound.gather(-1, register[self.place].clamp_min(0)[..., None])[..., 0]
+
+    def _on(self, word: Tensor) -> Tensor:
+        register = self.bind[self.place]
+        kept = torch.where(register >= 0, word, self._bound(self.bind))
+        self.bound = self.bound.scatter(-1, register.clamp_min(0)[..., None], kept[..., None])
+        self.place = self.leads[self.place, word]
+        return word
+
+
+@hookimpl
+def collapse_generators():
+    return {"grammar-stories": GrammarStories}
