@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import verify
+from . import theory, verify
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
 from .board.score import calibrate as calibrated
@@ -347,10 +347,18 @@ def verify_laws(
     """
     words = _several(words)
     known = registry(_several(plugins)).claims()
+    claimed = {claim.law for claim in known}
+    for word in words:
+        if not any(word in law for law in claimed):
+            laws = [law for law in theory.laws() if word in law]
+            raise NothingMatched(
+                f"no cell of the engine expresses {', '.join(laws)}; 'collapse-bench law {laws[0]}' says what it is"
+                if laws
+                else f"no claim is made of {word}{nearest(word, claimed)}"
+            )
     claims = [claim for claim in known if not words or any(word in claim.law for word in words)]
     if not claims:
-        near = nearest(words[0], {claim.law for claim in known}) if words else ""
-        raise NothingMatched(f"no claim is made of {' or '.join(words)}{near}")
+        raise NothingMatched("no plugin claims a law")
     found: dict[int, Verdict] = {}
     place = {id(claim): i for i, claim in enumerate(claims)}
     for some in verify.run(verify.groups(claims, quick), n_jobs, _absolute(plugins)):

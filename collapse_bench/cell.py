@@ -81,7 +81,7 @@ class Cell:
     def sources(self) -> dict[str, str]:
         """Digest of the file of each part that was loaded from one; not part of the id."""
         parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
-        return {part.title(): part.source for part in parts if part.source}
+        return {part.title(): type(part).file_digest for part in parts if type(part).file_digest}
 
     def why_not(self) -> str | None:
         """None where all parts go together, else the sentence of the first that does not."""

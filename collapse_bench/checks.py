@@ -15,6 +15,7 @@ Three things an author may state in the class body, and need not:
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -138,13 +139,16 @@ def variants(cls: type[Noun]) -> Iterator[Noun]:
         return
     first = found[-1]
     for f in dataclasses.fields(cls):
+        if not f.metadata.get("vary", True):
+            continue
         hint = type_hints(cls)[f.name]
         options = typing.get_args(hint) if typing.get_origin(hint) is Literal else f.metadata.get("choices") or ()
         if hint in (int, float) and not issubclass(cls, DataGenerator):
             ends = (f.metadata.get("ge"), f.metadata.get("le"))
             options = [hint(end) for end in ends if end in (0, 1) and end is not None]
         for option in (True, False) if hint is bool else options:
-            found.append(dataclasses.replace(first, **{f.name: option}))
+            with contextlib.suppress(UsageError):  # what a plugin refuses beside the others is no variant of it
+                found.append(dataclasses.replace(first, **{f.name: option}))
     yield from (noun for i, noun in enumerate(found) if noun not in found[:i])
 
 

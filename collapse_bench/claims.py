@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
@@ -62,6 +63,22 @@ def recursion(cell: Cell) -> tuple[str, str] | None:
     if bent or (cell.mitigations and not cell.nature and cell.entry != "none"):
         return None
     return cell.model.title(), cell.protocol.title()
+
+
+def natural(cell: Cell) -> list[int]:
+    """Real rows that each generation reads under ``nature``, the first one in any case, as far as that is known.
+
+    It is under the standard protocols; where sizes grow and the real rows stay, at generation 0 alone.
+    """
+    sizes = [cell.size(t) for t in range(cell.generations + 1)]
+    match cell.protocol.title():
+        case "accumulate":
+            return list(accumulate(sizes))
+        case "replace" | "accumulate-subsample" | "verify-filter":
+            return sizes
+        case "mix" | "iterative-mix":
+            return sizes if cell.protocol.fresh or not cell.growth else sizes[:1]
+    return []
 
 
 def fits(cell: Cell) -> list[list[int]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .errors import Unfit, UsageError
 from .nouns import DataGenerator, Teacher, param
-from .pools import deal as _deal
+from .pools import deal
 from .streams import Stream
 
 BUDGET = 1 << 25  # bytes of pixels that are handled at a time
@@ -78,7 +78,7 @@ class ImagePool(DataGenerator):
 
     def dealt(self, n: int, rng: Stream) -> Tensor:
         """Which images of the pool a draw meets, (R, n) int64."""
-        return _deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))
+        return deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))
 
     def number(self, images: Tensor) -> Tensor:
         """Which image each is, (R, n) int64 for (R, n, pixels): training images from 0, held-out ones from ``pool_size``.

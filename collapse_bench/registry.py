@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import math
 import os
 import pkgutil
 import re
@@ -131,14 +132,14 @@ class Registry:
         plugin = self._register(module, str(path.absolute()))
         for cls in (self.classes[kind][offered] for kind, offered in plugin.offers):
             if cls.__module__ == name:  # what the file only passes on was not written there
-                cls.source = sha256(path.read_bytes()).hexdigest()[:16]
+                cls.file_digest = sha256(path.read_bytes()).hexdigest()[:16]
         return plugin
 
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
         said = f"offer({name!r}, ...)"
         self._look_at(kind, name, cls, said, said)
-        cls.name, cls.source = name, _written_in(cls)
+        cls.name, cls.file_digest = name, _written_in(cls)
         self.classes[kind][name] = cls
         self.owners[kind, name] = said
 
@@ -235,7 +236,8 @@ class Registry:
                 raise PluginError(
                     f"a law of {cell.data.title()} speaks of {len(curve)} generations; {cell.label} has {cell.generations + 1}"
                 )
-            return curve
+            if any(map(math.isfinite, curve)):
+                return curve
         return None
 
     # -- figures ------------------------------------------------------------------------------------------------

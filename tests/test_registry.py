@@ -327,8 +327,8 @@ def test_helpers_with_names_of_their_own_are_no_hooks(write, empty):
     )
     found = Registry()
     assert found.file(write("own.py", text)).error is None
-    assert found.classes["mitigation"]["x"].source
-    assert not found.classes["protocol"]["accumulate"].source, "passed on by the file, and not written there"
+    assert found.classes["mitigation"]["x"].file_digest
+    assert not found.classes["protocol"]["accumulate"].file_digest, "passed on by the file, and not written there"
 
 
 def test_a_name_of_another_kind_is_told():

@@ -130,6 +130,10 @@ def test_words_select_laws_by_a_part_of_their_name(files):
         verify_laws(["gaussian.sigma_maen"])
     with pytest.raises(NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"):
         verify_laws("gaussian.sigma_maen", plugins=files["true"])  # one word is no list of letters
+    with pytest.raises(NothingMatched, match="no claim is made of misspelt"):  # and no word is left aside in silence
+        verify_laws(["sigma_mean", "misspelt"])
+    with pytest.raises(NothingMatched, match=r"no cell of the engine expresses verification\.threshold"):
+        verify_laws("threshold")
 
 
 def test_progress_is_told_group_by_group(files):
@@ -280,6 +284,10 @@ def test_law_without_parameters_prints_its_documentation():
         (["gaussian.w2_mean", "M=many", "k=1"], "M must be a whole number"),
         (["gaussian.w2_mean", "M=nan", "k=1"], "M must be a whole number"),
         (["gaussian.w2_mean", "M=64", "k=-1"], "k must be a whole number"),
+        (["gaussian.w2_mean", "M=64", "k=7", "self=1"], "gaussian.w2_mean has no parameter 'self'"),
+        (["gaussian.w2_mean", "M=64", "k=7", "M=9"], "M is given twice"),
+        (["kde"], "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
+        (["strong.mixture", "d=1e12", "n=9", "lam=1", "p2=0"], "d must be a whole number >= 1 and <= 10000000"),
         (["tails.hutter", "beta=1.5", "T=10", "kind=ral"], "kind must be one of"),
         ([], "Missing argument 'NAME'"),
     ],
@@ -312,6 +320,7 @@ def test_predict_prints_the_curve_of_a_cell():
     ("spec", "code", "words"),
     [
         ("half-space | averaging | accumulate", 5, "no law is known for half-space | averaging | accumulate"),
+        ("gaussian | gaussian-fit @ n=1 T=2", 5, "no law is known for gaussian | gaussian-fit | replace @ n=1 T=2"),
         ("half-space | ols | replace", 2, "ols fits regression data"),
         ("half-spac | averaging | replace", 2, "did you mean 'half-space'?"),
         ("half-space(dd=3) | averaging | replace", 2, "half-space has no parameter 'dd'"),

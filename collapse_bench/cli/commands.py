@@ -447,7 +447,12 @@ def law(name, parameters):
     if not parameters:
         click.echo(theory.documentation(name))
         return
-    click.echo(repr(theory.evaluate(name, **dict(map(_typed, parameters)))))
+    given = {}
+    for key, value in map(_typed, parameters):
+        if key in given:
+            raise click.BadParameter(f"{key} is given twice")
+        given[key] = value
+    click.echo(repr(theory.evaluate(name, **given)))
 
 
 def _typed(pair: str) -> tuple[str, Any]:

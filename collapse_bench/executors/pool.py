@@ -153,13 +153,13 @@ def _packed(job: Job) -> bytes:
 def _marks(cell: Cell) -> dict[type[Noun], tuple[str, str]]:
     """What a worker may not know of classes that a script has offered: the name of each, and the digest of its source."""
     parts = (cell.data, cell.model, cell.protocol, cell.first_teacher, *(act for _, act in cell.acts))
-    return {type(part): (type(part).name, type(part).source) for part in parts if part is not None}
+    return {type(part): (type(part).name, type(part).file_digest) for part in parts if part is not None}
 
 
 def _unpacked(packed: bytes) -> Job:
     job, marks = pickle.loads(packed)
     for cls, (name, source) in marks.items():
-        cls.name, cls.source = name, source
+        cls.name, cls.file_digest = name, source
     return job
 
 

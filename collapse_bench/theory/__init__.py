@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import discrete, gaussian, kde, regression, strong, tails, verification
+from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
 from ._law import LAWS, STATUS, Law, TheoryError, nearest
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "documentation",
     "evaluate",
     "gaussian",
+    "gcd",
     "kde",
     "laws",
     "regression",
@@ -39,16 +40,23 @@ def laws() -> dict[str, Law]:
     return dict(sorted(LAWS.items()))
 
 
+def _law(name: str) -> Law:
+    if name not in LAWS:
+        family = [known for known in LAWS if known.startswith(f"{name}.")]
+        raise TheoryError(
+            f"{name!r} is a family of laws: {', '.join(sorted(family))}"
+            if family
+            else f"there is no law {name!r}{nearest(name, LAWS)}"
+        )
+    return LAWS[name]
+
+
 def documentation(name: str) -> str:
     """Setting, units, validity, standing, source and parameters of the law of that name."""
-    if name not in LAWS:
-        raise TheoryError(f"there is no law {name!r}{nearest(name, LAWS)}")
-    formula = LAWS[name].formula
+    formula = _law(name).formula
     return getattr(sys.modules[formula.__module__], formula.__name__).__doc__
 
 
 def evaluate(name: str, /, **parameters: Any) -> float:
     """The value of the law of that name; :class:`TheoryError`, a ValueError, where name or parameters are off."""
-    if name not in LAWS:
-        raise TheoryError(f"there is no law {name!r}{nearest(name, LAWS)}")
-    return LAWS[name](**parameters)
+    return _law(name)(**parameters)

@@ -52,6 +52,11 @@ class Range:
         """The same, and None besides."""
         return replace(self, optional=True)
 
+    @property
+    def given(self) -> Range:
+        """The same, without None."""
+        return replace(self, optional=False)
+
     def __str__(self) -> str:
         return self._said() + (" or None" if self.optional else "")
 
@@ -131,7 +136,7 @@ class Law:
         """Name and default of each parameter; ``inspect.Parameter.empty`` where there is no default."""
         return {p.name: p.default for p in inspect.signature(self.formula).parameters.values()}
 
-    def __call__(self, **given: Any) -> float:
+    def __call__(self, /, **given: Any) -> float:
         for name in given:
             if name not in self.ranges:
                 raise TheoryError(f"{self.name} has no parameter {name!r}{nearest(name, self.ranges)}")
@@ -143,12 +148,17 @@ class Law:
     def _value(self, given: dict[str, Any]) -> float:
         try:
             admitted = {name: self.ranges[name].admit(name, value) for name, value in given.items()}
-            with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # beyond the floats is inf, below them 0
+            with np.errstate(all="ignore"):  # beyond the floats is inf, below them 0
                 value = float(self.formula(**admitted))
         except TheoryError as error:
             raise TheoryError(f"{self.name}: {error}") from None
-        except OverflowError:
+        except MemoryError:
+            sizes = ", ".join(f"{name}={value}" for name, value in admitted.items() if self.ranges[name].whole)
+            raise TheoryError(f"{self.name}: {sizes} do not fit into memory") from None
+        except (OverflowError, ZeroDivisionError, np.linalg.LinAlgError):
             value = math.nan
+        except ArithmeticError as error:
+            raise TheoryError(f"{self.name}: {error}") from None
         if math.isnan(value):
             raise TheoryError(f"{self.name}: the value, or what leads to it, is beyond the range of a float")
         return value

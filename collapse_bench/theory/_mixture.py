@@ -58,7 +58,7 @@ class Mixture:
 
     @property
     def p(self) -> np.ndarray:
-        return np.array(self.rows) / self.n
+        return np.array(self.rows, float) / self.n
 
     def at(self, e: np.ndarray, s: float):
         """(t, A, Q) at given e and s."""

@@ -17,6 +17,16 @@ def log_half_ratio(x):
     return np.where(x > 20, series, direct)
 
 
+def expm1_half_ratio(x):
+    """Gamma(x + 1/2) / (Gamma(x) sqrt x) - 1, and what it exceeds -1/(8x) by, about 1/(128 x^2)."""
+    log, value = log_half_ratio(x), np.expm1(log_half_ratio(x))
+    large = np.maximum(x, 20.0)
+    y = 1 / large**2
+    beyond = y / large * (1 / 192 - y * (1 / 640 - y * (17 / 14336 - y * 31 / 18432)))  # of the logarithm
+    bent = log**2 / 2 * (1 + log / 3 * (1 + log / 4 * (1 + log / 5 * (1 + log / 6 * (1 + log / 7)))))
+    return value, np.where(x > 20, beyond + bent, value + 1 / (8 * np.asarray(x, float)))
+
+
 def digamma_minus_log(x):
     """psi(x) - ln x, about -1/(2x)."""
     x = np.asarray(x, float)

@@ -6,7 +6,10 @@ bandwidth h.  The mean density after k estimates is the truth convolved with N(0
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import scipy
 
 from ._law import STEPS, law, number, whole
 
@@ -27,8 +30,8 @@ def var(M, h, k, sigma=1.0) -> float:
     """
     if k == 0:
         return sigma**2
-    q = 1 - 1 / M
-    return sigma**2 * q**k + (M - 1) * h**2 * (1 - q ** (k - 1))
+    left = scipy.special.xlog1py(k - 1, -1 / M)  # ln (1 - 1/M)^(k-1)
+    return sigma**2 * (1 - 1 / M) * math.exp(left) - (M - 1) * h**2 * math.expm1(left)
 
 
 @law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, b=number("bandwidth over the batch's standard deviation (the one over M)", "[0, inf)"), k=BATCHES, sigma=STD)  # fmt: skip
@@ -54,8 +57,10 @@ def mise(M, h, k, sigma=1.0) -> float:
         return 0.0
     q, j = 1 - 1 / M, np.arange(1.0, k)
     met = (q**j / M * _peak(2 * (j + 1) * h**2)).sum()
-    square = _peak(2 * h**2) / M + met + q**k * _peak(2 * sigma**2 + 2 * k * h**2)
-    return square - 2 * _peak(2 * sigma**2 + k * h**2) + _peak(2 * sigma**2)
+    wider = k * h**2 / (2 * sigma**2)
+    once, twice = (math.expm1(-0.5 * math.log1p(y)) for y in (wider, 2 * wider))
+    never = math.expm1(scipy.special.xlog1py(k, -1 / M))  # q^k - 1
+    return _peak(2 * h**2) / M + met + _peak(2 * sigma**2) * (twice - 2 * once + never * (1 + twice))
 
 
 def _peak(v):

@@ -15,6 +15,7 @@ from ._special import basel
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
 DIMENSION = whole("input dimension", 1)
+AXES = whole("input dimension", 1, STEPS)  # where the spectrum is summed over
 MANY = whole("rows per fit; more than d + 1", 3)
 ROWS = whole("rows per fit", 1)
 FITS = whole("successive fits, the first to real labels; 0 leaves the truth", 0, STEPS)
@@ -88,7 +89,7 @@ def ols_mix_fixedreal(d, T, pi, s=1.0) -> float:
     return s**2 * d * (1 / (pi * T - d - 1) + (1 - pi) / (pi * (2 - pi) * (T - d - 1)))
 
 
-@law("DE", "derived here", d=DIMENSION, n=ROWS, lam=RIDGE, k=whole("successive ridge fits; 0 leaves the truth", 0, STEPS),
+@law("DE", "derived here", d=AXES, n=ROWS, lam=RIDGE, k=whole("successive ridge fits; 0 leaves the truth", 0, STEPS),
      beta=SPECTRUM, src=SOURCE, r2=SIGNAL, s=NOISE)  # fmt: skip
 def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
     """Excess risk after k rounds of ridge on fresh inputs, labelled by the round before.
@@ -114,7 +115,7 @@ def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
 @law(
     "DE",
     "derived here; the setting of " + DEMYSTIFIED,
-    d=DIMENSION,
+    d=AXES,
     T0=whole("rows of each least-squares fit of the chain; more than d + 1 where g > 0", 1),
     g=whole("least-squares fits of the chain; 0: real labels", 0),
     T=whole("rows of the final ridge fit", 1),

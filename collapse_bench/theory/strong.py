@@ -16,6 +16,7 @@ from ._mixture import DENSE, DIAGONAL, Mixture
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
 DIMENSION = whole("input dimension", 1)
+AXES = whole("input dimension", 1, STEPS)  # where the spectrum is summed over
 ROWS = whole("rows, real and synthetic", 1)
 RIDGE = number("ridge penalty; 0 is evaluated at 1e-6", "[0, inf)")
 SHARE = number("share of synthetic rows", "[0, 1]")
@@ -54,7 +55,7 @@ def _mixture(S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | 
 @law(
     "DE",
     "derived here, S1 = S2 and unit weights as in " + DOHMATOB,
-    d=DIMENSION,
+    d=AXES,
     n=ROWS,
     lam=RIDGE,
     p2=SHARE,
@@ -96,7 +97,7 @@ def mixture_parts(
 @law(
     "DE",
     DOHMATOB + ", Theorem 1, with constants derived here",
-    d=DIMENSION,
+    d=AXES,
     n=ROWS,
     lam=number("ridge penalty; 0 is the limit without a ridge, for n other than d", "[0, inf)"),
     p2=SHARE,
@@ -149,7 +150,7 @@ def iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0) -> float:
 @law(
     "DE",
     "derived here",
-    d=DIMENSION,
+    d=whole("input dimension", 1, 5000),
     n=ROWS,
     lam=RIDGE,
     p2=SHARE,

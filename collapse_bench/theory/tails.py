@@ -57,8 +57,8 @@ def hutter(beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=No
     """
     given = {"k": k, "beta2": beta2, "pi": pi, "top_p": top_p, "temp": temp}
     for name, value in given.items():
-        needed = name in NEEDS[kind]
-        require((value is not None) == needed, name, value, "given" if needed else f"left out where kind is {kind!r}")
+        allowed = f"{hutter.law.ranges[name].given}, where" if name in NEEDS[kind] else "left out where"
+        require((value is not None) == (name in NEEDS[kind]), name, value, f"{allowed} kind is {kind!r}")
     p = zipf(N, beta)
     if kind == "real":
         q = p

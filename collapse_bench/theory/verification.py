@@ -90,16 +90,21 @@ def acc_average_iterated(t, mu2, d, N, p=None, phi=1.0, psi=1.0, most=None) -> f
     Phi(|mu|); valid within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).  It speaks of the typical chain: where labels
     are near the threshold, some chains are righted and others inverted.
     """
-    size, rows = math.sqrt(mu2), lambda share: min(share * N, most or math.inf)
     m, kept = (1.0, 1.0) if p is None else _selected(1 - p, phi, psi)
-    cosine = m * size / math.sqrt(m**2 * mu2 + d / rows(kept))
+    cosine = m * math.sqrt(mu2) / math.sqrt(m**2 * mu2 + d / min(kept * N, most or math.inf))
     for _ in range(t):
-        c = size * cosine
-        m, kept = _selected(scipy.special.ndtr(c), phi, psi)
-        own = (phi + psi) * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / kept
-        norm = m**2 * mu2 + 2 * m * own * c + own**2
-        cosine = (m * size + own * cosine) / math.sqrt(norm + d / rows(kept))
-    return scipy.special.ndtr(size * cosine)
+        cosine = taught_cosine(cosine, mu2, d, N, phi, psi, most)
+    return scipy.special.ndtr(math.sqrt(mu2) * cosine)
+
+
+def taught_cosine(cosine, mu2, d, N, phi=1.0, psi=1.0, most=None) -> float:
+    """Cosine to the truth of an averaging classifier whose teacher stands at this cosine: a step of the law above.
+    Parameters are not checked here."""
+    c = math.sqrt(mu2) * cosine
+    m, kept = _selected(scipy.special.ndtr(c), phi, psi)
+    own = (phi + psi) * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / kept
+    norm = m**2 * mu2 + 2 * m * own * c + own**2
+    return (m * math.sqrt(mu2) + own * cosine) / math.sqrt(norm + d / min(kept * N, most or math.inf))
 
 
 @law("DE", "derived here; the setting of " + FENG, p=WRONG, phi=RIGHT_KEPT, psi=WRONG_KEPT, mu2=SIGNAL, d=DIMENSION,

@@ -96,19 +96,31 @@ _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ("", *"lmnrs")
 
 
 def lexicon(name: str, size: int) -> list[str]:
-    """``size`` different words: those that are there already, then invented ones."""
+    """``size`` different words: those that are there already, then invented ones, which no lexicon or sentence has."""
     _, ending, known = LEXICONS[name]
-    words = known.split()[:size]
-    syllables = [a + b + c for c in _CODAS for b in _VOWELS for a in _ONSETS]
-    k = 0
+    words, k = known.split()[:size], 0
     while len(words) < size:
-        k, number, word = k + 1, k, ""
-        while number or not word:
-            number, last = divmod(number, len(syllables))
-            word = syllables[last] + word
-        word += ending
-        words.append(word.capitalize() if name == "name" else word)
+        word = _invented(k) + ending
+        word, k = word.capitalize() if name == "name" else word, k + 1
+        if word not in _known():
+            words.append(word)
     return words
+
+
+def _invented(k: int) -> str:
+    """Number k in syllables: consonant, vowel, perhaps another consonant."""
+    coda, vowel, onset = k // len(_ONSETS) // len(_VOWELS), k // len(_ONSETS), k
+    more, coda = divmod(coda, len(_CODAS))
+    syllable = _ONSETS[onset % len(_ONSETS)] + _VOWELS[vowel % len(_VOWELS)] + _CODAS[coda]
+    return syllable if not more else _invented(more - 1) + syllable
+
+
+@lru_cache
+def _known() -> frozenset[str]:
+    sentences = [OPENING, *(sentence.text for sentence in SENTENCES)]
+    return frozenset(
+        word for text in [*sentences, *(known for _, _, known in LEXICONS.values())] for word in text.split()
+    )
 
 
 class Law(NamedTuple):

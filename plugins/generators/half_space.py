@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from collapse_bench.claims import Claim
@@ -183,7 +184,8 @@ class _Reading:
 def collapse_theory(cell):
     """Averaging at every generation, least squares at the first: equivalents for d well above 20 and mu2 (1 + mu2)."""
     data, reading = cell.data, _Reading.of(cell)
-    if not isinstance(data, HalfSpace) or reading is None or data.d < max(20, 20 * data.mu2 * (1 + data.mu2)):
+    apart = data.mu2 if isinstance(data, HalfSpace) and data.inputs == "clusters" else 1.0
+    if not isinstance(data, HalfSpace) or reading is None or data.d < max(20, 20 * apart * (1 + apart)):
         return None
     law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.title())
     if data.inputs == "isotropic":
@@ -199,11 +201,28 @@ def collapse_theory(cell):
 
 
 def _averaging(data, reading, flawed, last):
-    """Accuracy at each generation."""
-    p = None if flawed is None else flawed.p
+    """Accuracy at each generation, as long as the typical chain speaks for their mean.
+
+    Cosines differ from chain to chain by (1 - cosine^2)^(3/2)/sqrt d, and what teachers differ by their pupils inherit.
+    Near the threshold of a selection some are righted and others inverted: no more is told once their curve bends so
+    much over that spread that the mean error is off by 1 %.
+    """
+    p, size = None if flawed is None else flawed.p, math.sqrt(data.mu2)
     how = {"phi": reading.phi, "psi": reading.psi, "most": reading.most}
+    spread, bias, cosine, sure = 0.0, 0.0, None, True
     for t in range(last + 1):
-        yield verification.acc_average_iterated(t, data.mu2, data.d, reading.N, p, **how)
+        accuracy = verification.acc_average_iterated(t, data.mu2, data.d, reading.N, p, **how)
+        before, cosine = cosine, max(-1.0, min(1.0, float(ndtri(accuracy)) / size)) if size else 0.0
+        if before is not None and spread:
+            low, high = (
+                verification.taught_cosine(max(-1.0, min(1.0, before + side)), data.mu2, data.d, reading.N, **how)
+                for side in (-spread, spread)
+            )
+            bias, spread = (low + high) / 2 - cosine + bias * (high - low) / (2 * spread), (high - low) / 2
+        spread = math.hypot(spread, (1 - cosine**2) ** 1.5 / math.sqrt(data.d))
+        mean = sum(float(ndtr(size * (cosine + bias + side))) for side in (-spread, spread)) / 2
+        sure = sure and abs(mean - accuracy) < 0.01 * min(accuracy, 1 - accuracy)
+        yield accuracy if sure else math.nan
 
 
 def _least_squares(data, reading, flawed, last):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim
+from collapse_bench.claims import Claim, natural
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import param
 from collapse_bench.regression import LinearWorld, power_spectrum
@@ -108,7 +108,7 @@ def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
     if squares and p2 in (0, 1):
         return flaw.c2 * p2 + regression.ols_replace(d, n, 1, data.noise) if n > d + 1 else math.nan
     if squares and a1 == a2 and d < SMALL * n:
-        return strong.iter_mix(d, n, p2, 1, flaw.c2, data.noise)
+        return _rounds(d, n, p2, 1, flaw.c2, data.noise)
     peaked = lam < 0.01 and any(abs(n - size) < 0.3 * n for size in (d, m or 0))
     if min(d, n, m or d) < LARGE or peaked:
         return math.nan
@@ -116,6 +116,28 @@ def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
     beta2 = data.beta if flaw.beta is None else flaw.beta
     world = (data.beta, beta2, data.source, data.signal, flaw.c2, data.noise, s2)
     return strong.mixture(d, n, lam, p2, *world, a1, a2, m)
+
+
+def _rounds(d: int, n: int, p2: float, t: int, c2: float, noise: float) -> float:
+    """Excess risk after t rounds of least squares, from c2; NaN where what the leading order leaves out of each round's
+    factor, p1 p2/n, shows in what is left of c2."""
+    risk, p1 = strong.iter_mix(d, n, p2, t, c2, noise), 1 - p2
+    left_out = c2 * t * p1 * p2 / n * (p2**2 + p1 * p2 * d / (n - d)) ** (t - 1)
+    return risk if left_out <= SMALL * risk else math.nan
+
+
+def _settled(d: int, n: int, pi: float, k: int, c2: float, noise: float) -> float:
+    """Excess risk of k rounds of least squares with the same real rows, once the start is forgotten; NaN before.
+
+    A flaw of the first labeller goes by the factor p2 a round, which keeps its spread over chains, for the real rows
+    stay: on average over chains what is left is more than the average factor leaves.
+    """
+    if pi * n <= d + 1:
+        return math.nan
+    risk, p2 = regression.ols_mix_fixedreal(d, n, pi, noise), 1 - pi
+    spread = (d + 1) * pi / (p2 * n) if p2 else 0.0  # relative variance of the factor
+    left = c2 * (p2 * math.exp(min(k * spread, 2 * spread**0.5))) ** (2 * k)
+    return risk if p2 ** (k - 1) < 0.005 and left < 0.005 * risk else math.nan
 
 
 def _chain(cell, t: int, flaw: _Flaw) -> float:
@@ -131,12 +153,11 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     if ols and flaw.plain and protocol == "accumulate" and n > d + 1:
         return flaw.c2 + regression.ols_accumulate(d, n, k, data.noise, same_x=not data.fresh)
     if ols and flaw.plain and protocol in ("mix", "iterative-mix") and data.fresh and d < SMALL * n:
-        pi = cell.protocol.real
+        pi = round(cell.protocol.real * n) / n
         if cell.protocol.fresh:
             first = (t, regression.ols_replace(d, n, 1, data.noise)) if cell.first_teacher is None else (k, flaw.c2)
-            return strong.iter_mix(d, n, 1 - pi, *first, data.noise)
-        forgotten = (1 - pi) ** t < 0.005  # the start; what is known is where the chain settles
-        return regression.ols_mix_fixedreal(d, n, pi, data.noise) if forgotten and pi * n > d + 1 else math.nan
+            return _rounds(d, n, 1 - pi, *first, data.noise)
+        return _settled(d, n, pi, k, flaw.c2, data.noise)
     plain = cell.model.title() == "ridge" and protocol == "replace" and cell.first_teacher is None and data.fresh
     if plain and not math.isnan(_one_fit(cell, n, 0.0, flaw)):
         return regression.ridge_iterated(d, n, cell.model.lam, k, data.beta, data.source, data.signal, data.noise)
@@ -157,11 +178,10 @@ def collapse_theory(cell):
     growing = cell.protocol.title() == "accumulate"
     if not cell.data.fresh and (growing if cell.nature else 0 < share < 1):
         return None  # the same questions recur within one corpus
-    risks = []
+    read, risks = natural(cell), []
     for t in range(cell.generations + 1):
         if cell.nature:
-            n = sum(cell.size(i) for i in range(t + 1)) if growing else cell.size(t)
-            risks.append(_one_fit(cell, n, 0.0, flaw))
+            risks.append(_one_fit(cell, read[t], 0.0, flaw) if t < len(read) else math.nan)
         elif t == 0:
             p2 = (cell.size(0) - round((1 - share) * cell.size(0))) / cell.size(0) if cell.first_teacher else 0.0
             risks.append(_one_fit(cell, cell.size(0), p2, flaw))

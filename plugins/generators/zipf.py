@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, recursion
+from collapse_bench.claims import Claim, natural, recursion
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import DataGenerator, Mitigation, param
 from collapse_bench.tables import TableTeacher, left, lost
@@ -89,14 +89,11 @@ class Zipf(DataGenerator):
 @hookimpl
 def collapse_theory(cell):
     """Total variation of one fit to real rows: exact; what comes after has no closed form."""
-    data, (model, protocol) = cell.data, recursion(cell) or (None, None)
+    data, (model, _), read = cell.data, recursion(cell) or (None, None), natural(cell)
     if not isinstance(data, Zipf) or model != "counts" or cell.model.smoothing or data.read or data.beta <= 1:
         return None
-    sizes = [cell.size(t) for t in range(cell.generations + 1)]
-    if not cell.nature:
-        return [tails.bigram_tv(data.beta, cell.n, data.K)] + [math.nan] * cell.generations
-    read = torch.tensor(sizes).cumsum(0).tolist() if protocol == "accumulate" else sizes
-    return [tails.bigram_tv(data.beta, T, data.K) for T in read]
+    risks = [tails.bigram_tv(data.beta, T, data.K) for T in (read if cell.nature else read[:1])]
+    return risks + [math.nan] * (cell.generations + 1 - len(risks))
 
 
 def _divergence(teacher, data):

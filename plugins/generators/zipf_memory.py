@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, recursion
+from collapse_bench.claims import Claim, natural, recursion
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import DataGenerator, param
 from collapse_bench.tables import RecallTeacher, TableTeacher
@@ -94,13 +94,12 @@ class ZipfMemory(DataGenerator):
 @hookimpl
 def collapse_theory(cell):
     """Error of a memoriser: of one that read nature alone, and under replace of those that it taught."""
-    data, (model, protocol) = cell.data, recursion(cell) or (None, None)
-    if not isinstance(data, ZipfMemory) or model != "memory" or data.beta <= 1:
+    data, (model, protocol), read = cell.data, recursion(cell) or (None, None), natural(cell)
+    if not isinstance(data, ZipfMemory) or model != "memory" or data.beta <= 1 or not read:
         return None
-    sizes = [cell.size(t) for t in range(cell.generations + 1)]
     if cell.nature:
-        read = torch.tensor(sizes).cumsum(0).tolist() if protocol == "accumulate" else sizes
-        return [tails.hutter(data.beta, T, N=data.K) for T in read]
+        risks = [tails.hutter(data.beta, T, N=data.K) for T in read]
+        return risks + [math.nan] * (cell.generations + 1 - len(risks))
     law = {"replace": tails.gens_mislabel, "verify-filter": tails.gens_relabel}.get(protocol)
     first = tails.hutter(data.beta, cell.n, N=data.K)
     if law is None or cell.growth or (protocol == "verify-filter" and not _passes_enough(cell, law)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from holding import follow, holds
 
 from collapse_bench import cell_of
 from collapse_bench.engine import generations
+from collapse_bench.nouns import Protocol
 from collapse_bench.registry import registry
 from collapse_bench.theory import discrete, tails
 from collapse_bench.theory._zipf import zipf
@@ -33,6 +35,8 @@ def test_what_the_plugins_claim_holds(world):
         "zipf(K=40) | counts | accumulate @ n=30 T=2",
         "zipf(K=40) | counts | accumulate | nature @ n=30 T=2",
         "zipf(K=40, sampler=exact-law) | counts | mix(real=0.3) | nature @ n=30 T=2",
+        "zipf(K=40) | counts | iterative-mix(real=0.3) | nature @ n=33 T=3 growth=0.5",
+        "zipf-memory(K=60) | memory | mix(real=0.3, fresh=false) | nature @ n=33 T=3 growth=0.5",
         "zipf-memory(K=60) | memory | replace @ n=40 T=4",
         "zipf-memory(K=60, sampler=exact-law) | memory | mix(real=0.3) @ n=40 T=1",
         "zipf-memory(K=60) | memory | accumulate | nature @ n=40 T=3",
@@ -66,6 +70,21 @@ def test_predicted_curves_are_met(spec):
 )
 def test_nothing_is_predicted_where_no_law_is_known(spec):
     assert registry().predicted(cell_of(spec)) is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Half(Protocol):
+    """A stranger: every generation reads half of the rows that it may."""
+
+    def compose(self, taps, memory):
+        return taps.synthetic(taps.n // 2), None
+
+
+@pytest.mark.parametrize(
+    "spec", ["zipf(K=40) | counts @ n=30 T=2", "zipf-memory(K=40) | memory | replace | nature @ n=30 T=2"]
+)
+def test_how_much_a_protocol_reads_that_is_no_standard_one_is_not_guessed(spec):
+    assert registry().predicted(dataclasses.replace(cell_of(spec), protocol=Half())) is None
 
 
 def test_a_filter_that_passes_too_little_is_not_predicted():

@@ -8,6 +8,7 @@ import pytest
 from holding import EQUIVALENT, follow, holds
 
 from collapse_bench.api import predict
+from collapse_bench.errors import NothingMatched
 from collapse_bench.registry import registry
 from collapse_bench.theory import verification
 
@@ -82,7 +83,7 @@ def test_half_spaces_that_agree():
         "half-space(d=80, mu2=0.3) | averaging | replace | oracle-verify(phi=0.9, psi=0.2) @ n=160 T=6",
         "half-space(d=80) | averaging | verify-filter(oversample=1.5, phi=0.9, psi=0.2) @ n=160 T=4 first=noisy-labels(p=0.4)",
         "half-space(d=80) | averaging | replace | nature @ n=160 T=3",
-        "half-space(d=50, inputs=isotropic) | averaging | replace @ n=400 T=5",
+        "half-space(d=50, inputs=isotropic, mu2=9) | averaging | replace @ n=400 T=5",
         "half-space(d=50, inputs=isotropic) | averaging | replace | oracle-verify @ n=400 T=5",
         "half-space(d=50, inputs=isotropic) | averaging | verify-filter @ n=400 T=4 first=half-space(tilt=1.2)",
         "half-space(d=50, inputs=isotropic) | averaging | replace @ n=400 T=4 first=half-space(tilt=0.6)",
@@ -99,13 +100,24 @@ def test_a_first_fit_by_least_squares_is_predicted_and_no_later_one():
     curve = predict(spec)
     holds("first fit of least squares", 1 - accuracies(spec, 100)[0], curve[0], slack=EQUIVALENT)
     assert math.isnan(curve[1])
-    assert all(map(math.isnan, predict("half-space(d=80) | least-squares | replace @ n=80 T=1")))  # rows are too few
+    with pytest.raises(NothingMatched, match="no law is known"):
+        predict("half-space(d=80) | least-squares | replace @ n=80 T=1")  # rows are too few
+
+
+def test_averages_are_predicted_until_chains_part():
+    """Near the threshold some chains are righted and others inverted, and no curve is that of their mean."""
+    spec = "half-space(d=100, mu2=1.7) | averaging | replace | oracle-verify(phi=0.8, psi=0.4) @ n=90 T=3 first="
+    near = predict(spec + "noisy-labels(p=0.66)")
+    assert [math.isfinite(risk) for risk in near] == [True, False, False, False]
+    assert all(map(math.isfinite, predict(spec + "noisy-labels(p=0.1)")))
+    assert predict("half-space(mu2=0) | averaging | replace @ n=9 T=2") == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
     "spec",
     [
         "half-space(d=5) | averaging | replace",
+        "half-space(d=25, inputs=isotropic, mu2=0.1) | averaging | replace",
         "half-space | averaging | accumulate",
         "half-space | averaging | replace | distrust",
         "half-space(verifier=0.3) | averaging | replace | oracle-verify",

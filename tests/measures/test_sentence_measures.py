@@ -164,6 +164,7 @@ def tiny_bert(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @needs_encoder
 def test_semantic_diversity_with_a_real_encoder(tiny_bert):
     encoder = measure.encoder_of(tiny_bert, "text: encoder")
@@ -175,6 +176,7 @@ def test_semantic_diversity_with_a_real_encoder(tiny_bert):
     assert measure.semantic_diversity(["Mia ran."], encoder)[0] == 0
 
 
+@pytest.mark.slow
 @needs_encoder
 def test_an_encoder_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")

@@ -53,13 +53,23 @@ def test_without_a_fit_the_first_labeller_and_the_first_heterozygosity_are_left(
 
 
 @pytest.mark.parametrize("ddof", [0, 1])
-@pytest.mark.parametrize("M", [10**6, 10**8, 10**9])
+@pytest.mark.parametrize("M", [10**6, 10**8, 10**9, 10**15])
 def test_many_rows_leave_the_leading_order_to_all_digits(M, ddof):
     for exact, leading in ((gaussian.w2_mean, gaussian.w2_mean_leading), (gaussian.w2_var, gaussian.w2_var_leading)):
         assert exact(M, 5, 1.3, 0.4, ddof) == near(leading(M, 5, 1.3, 0.4, ddof), 1e-5 if M == 10**6 else 1e-6)
     typical = -5 / (2 * M) if ddof else -5 / M
     assert gaussian.logsigma_mean(M, 5, 1.0, ddof) == near(typical, 1e-5)
     assert gaussian.acc_e(M, 4, 1.0, ddof) == near(gaussian.acc_w2_leading(M, 4) / 1.5, 1e-5)
+    later = sum(1 / j**2 for j in range(2, 101))
+    assert gaussian.accsub_e(M, 100, 1.0, ddof) == near((1 + 3 * later) / M, 1e-4 if M < 10**8 else 1e-6)
+    assert kde.var(M, 0.1, 8) == near(1.07, 1e-5)
+
+
+def test_the_two_parts_of_an_integrated_error_keep_their_digits():
+    """Of a narrow kernel on very many rows: bias and noise are both far below the rounding of the whole."""
+    bias = 3 / 8 / math.sqrt(math.pi) * (1e-3**2 / 2) ** 2  # h^4/4 int p''^2
+    noise = (1e3 - 1) / (2 * math.sqrt(math.pi) * 10**16)
+    assert kde.mise(10**16, 1e-3, 1) == near(bias + noise, 1e-4)
 
 
 def test_one_fit_is_the_same_whatever_follows():

@@ -10,6 +10,7 @@ from settings_of_laws import SETTINGS
 
 from collapse_bench import theory
 from collapse_bench.errors import UsageError
+from collapse_bench.theory._law import whole
 
 BAD = [(name, parameter) for name, law in theory.laws().items() for parameter in law.ranges]
 
@@ -94,6 +95,8 @@ def test_ranges_that_depend_on_each_other(name, changes, parameter):
         ),
         ("kde.var", {"M": 3, "h": 0.1}, "kde.var needs k: batches, the first real"),
         ("gaussian.acc_limit_v", {"M": 3, "sgima": 1}, "did you mean 'sigma'?"),
+        ("gaussian.acc_limit_v", {"M": 3, "self": 1}, "gaussian.acc_limit_v has no parameter 'self'"),
+        ("kde", {}, "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
     ],
 )
 def test_unknown_names_meet_the_nearest(name, given, said):
@@ -110,6 +113,35 @@ def test_a_name_like_no_other_gets_the_list():
 def test_whole_floats_and_numpy_numbers_count():
     same = theory.gaussian.w2_mean(20, 3)
     assert same == theory.gaussian.w2_mean(20.0, np.int32(3), sigma=np.float32(1)) == theory.gaussian.w2_mean(M=20, k=3)
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (MemoryError("3 TiB"), "a.b: M=9 do not fit into memory"),
+        (ArithmeticError("no root"), "a.b: no root"),
+        (ZeroDivisionError(), "a.b: the value, or what leads to it, is beyond the range of a float"),
+    ],
+)
+def test_what_breaks_a_formula_is_said(problem, said):
+    def formula(M):
+        raise problem
+
+    with pytest.raises(theory.TheoryError, match=f"^{said}$"):
+        theory.Law("a.b", "EXACT", "", formula, {"M": whole("rows", 1)})(M=9)
+
+
+def test_what_does_not_settle_is_said():
+    with pytest.raises(theory.TheoryError, match="did not settle"):
+        theory.evaluate("strong.mixture", **{**SETTINGS["strong.mixture"], "a1": 1e308})
+
+
+@pytest.mark.parametrize("name", ["strong.mixture", "strong.noncommuting"])
+def test_rows_beyond_the_integers_of_a_machine_are_rows(name):
+    setting = {**SETTINGS[name], "d": 4, "m": None, "s1": 0.5, "s2": 0.5}
+    assert theory.evaluate(name, **{**setting, "n": 10**30}) == pytest.approx(
+        theory.evaluate(name, **{**setting, "n": 10**15}), rel=1e-6
+    )
 
 
 def test_what_no_float_holds_is_said():

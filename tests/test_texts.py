@@ -1,0 +1,136 @@
+"""Texts are read from files, saved data sets and hubs, and what cannot be read is told in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from collapse_bench.errors import UsageError
+from collapse_bench.sources import Unreachable
+from collapse_bench.texts import Place
+from collapse_bench.tokens import BYTES, UNKNOWN, tokenizer_of
+
+ROWS = ["One day it rained.", "Ünïcode\u2028 and\ttabs", "", "Fin."]
+
+
+@pytest.fixture
+def places(tmp_path):
+    """The same rows, stored in every way."""
+    from datasets import Dataset, DatasetDict, disable_progress_bars
+
+    disable_progress_bars()
+    rows = Dataset.from_dict({"text": ROWS, "n": list(range(4))})
+    lines = "\n".join(json.dumps({"n": 1, "text": row}, ensure_ascii=False) for row in ROWS)
+    (tmp_path / "rows.jsonl").write_text(lines + "\n\n", encoding="utf-8")
+    (tmp_path / "rows.JSONL").write_text(lines, encoding="utf-8")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    rows.save_to_disk(tmp_path / "saved")
+    DatasetDict(train=rows, test=rows.select([0])).save_to_disk(tmp_path / "splits")
+    (tmp_path / "plain.txt").write_bytes(b"\xef\xbb\xbf" + "\n".join(ROWS).encode())
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.JSONL", "rows.parquet", "saved", "splits"])
+def test_rows_are_read_alike_from_everywhere(name, places):
+    assert Place(places / name, "text").texts() == ROWS
+
+
+def test_a_plain_file_is_one_text_without_its_mark(places):
+    assert Place(places / "plain.txt", "text").texts() == ["\n".join(ROWS)]
+
+
+def test_a_split_is_chosen(places):
+    assert Place(places / "splits", "text", split="test").texts() == ROWS[:1]
+
+
+def refused(kind, *place, **more):
+    with pytest.raises(kind) as refusal:
+        Place(*place, **more).texts()
+    said = str(refusal.value)
+    assert "\n" not in said
+    assert said.startswith("text: ")
+    return said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"x", "ends in .csv, and a text is read from .txt, .jsonl, .parquet, a folder"),
+        ("a", b"x", "ends in nothing"),
+        ("a.txt", b"fine \xff not", "is not UTF-8 (byte 5 is 0xff)"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b"\n', "line 2 of"),
+        ("a.jsonl", b'{"text": "a"}\n{"body": "b", "n": 2}\n', "row 2 of"),
+        ("a.jsonl", b'{"text": 7}\n', "has no text under 'text' (it holds text)"),
+        ("a.jsonl", b'["text"]\n', "(it holds list)"),
+        ("a.parquet", b"PAR1 and no more", "cannot be read as a data set"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(name, content, words, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert words in refused(UsageError, tmp_path / name, "text")
+
+
+def test_what_a_data_set_lacks_is_told(places, tmp_path):
+    assert "has no column 'body'; choose field=... among text, n" in refused(
+        UsageError, places / "rows.parquet", "text", "body"
+    )
+    assert "has no split 'dev'; choose one of train, test" in refused(
+        UsageError, places / "splits", "text", split="dev"
+    )
+    assert "has no splits, and split=dev was asked for" in refused(UsageError, places / "saved", "text", split="dev")
+    (tmp_path / "empty").mkdir()
+    assert "cannot be read as a data set" in refused(UsageError, tmp_path / "empty", "text")
+
+
+def test_a_hub_without_network_is_told():
+    said = refused(Unreachable, "owner/name", "text", revision="v2")
+    assert 'the data set "owner/name" at revision v2' in said
+    assert "give the path of a local copy" in said
+
+
+# -- tokens ---------------------------------------------------------------------------------------------------------
+
+TEXT = "The owl sang. The owl, it ran — the end\n\nThe owl slept"
+
+
+@pytest.mark.parametrize(("kind", "size"), [("bytes", 7), ("bpe", 256), ("bpe", 300)])
+def test_bytes_and_byte_pairs_give_back_any_text(kind, size):
+    tokenizer = tokenizer_of(kind, [TEXT], size, "text", None)
+    for text in (TEXT, "unseen: Ωμέγα 🦉", ""):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert all(0 <= token < len(tokenizer.vocabulary) for token in tokenizer.encode(TEXT))
+    assert BYTES <= len(tokenizer.vocabulary) <= max(BYTES, size)
+    assert len(set(tokenizer.vocabulary)) == len(tokenizer.vocabulary)
+    assert tokenizer.encode_all([TEXT, "a"]) == [tokenizer.encode(TEXT), tokenizer.encode("a")]
+
+
+def test_byte_pairs_learn_the_same_every_time():
+    one, two = (tokenizer_of("bpe", [TEXT * 3, "more of it"], 280, "text", None) for _ in range(2))
+    assert one.vocabulary == two.vocabulary
+    assert len(one.encode(TEXT)) < len(TEXT.encode())
+
+
+def test_words_keep_the_frequent_ones():
+    tokenizer = tokenizer_of("words", [TEXT], 4, "text", None)
+    assert tokenizer.vocabulary == (UNKNOWN, "The", "owl", "sang")  # sang, like others once, came first
+    assert tokenizer.encode("The owl ran.") == [1, 2, 0, 0]
+    assert tokenizer.decode([1, 2, 0]) == f"The owl {UNKNOWN}"
+
+
+@pytest.mark.slow
+def test_the_tokenizer_of_a_checkpoint(tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    learnt = tokenizer_of("bpe", [TEXT], 280, "text", None)
+    PreTrainedTokenizerFast(tokenizer_object=learnt.inner).save_pretrained(tmp_path / "here")
+    found = tokenizer_of(tmp_path / "here", [], 0, "text: tokenizer", None)
+    assert found.vocabulary == learnt.vocabulary
+    assert found.encode(TEXT) == learnt.encode(TEXT)
+    assert found.decode(found.encode(TEXT)) == TEXT
+    assert found.encode_all([TEXT, "a"]) == learnt.encode_all([TEXT, "a"])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match="holds no tokenizer that can be read"):
+        tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer", None)
+    with pytest.raises(Unreachable, match='the tokenizer "owner/name" at revision v1'):
+        tokenizer_of("owner/name", [], 0, "text: tokenizer", "v1")
