@@ -139,6 +139,8 @@ def variants(cls: type[Noun]) -> Iterator[Noun]:
         return
     first = found[-1]
     for f in dataclasses.fields(cls):
+        if not f.metadata.get("vary", True):
+            continue
         hint = type_hints(cls)[f.name]
         options = typing.get_args(hint) if typing.get_origin(hint) is Literal else f.metadata.get("choices") or ()
         if hint in (int, float) and not issubclass(cls, DataGenerator):

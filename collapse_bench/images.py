@@ -56,14 +56,14 @@ class ImagePool(DataGenerator):
         raise NotImplementedError
 
     @property
-    def source(self) -> ImagePool:
+    def shared(self) -> ImagePool:
         """The generator of the same pool that all share whose fields differ in nothing that shapes it."""
         return replace(self, fresh=True)
 
     @property
     def table(self) -> SimpleNamespace:
         """All images and what is needed to find them again, on the CPU: see ``_table``."""
-        return _table(self.source)
+        return _table(self.shared)
 
     @property
     def pool_size(self) -> int:

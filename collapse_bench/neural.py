@@ -34,14 +34,14 @@ class Neural(Model):
     exchanges.
     """
 
-    steps: int | None = param(None, "steps of the optimiser in a generation; or give epochs", ge=1)
-    epochs: float | None = param(None, "times every row is read in a generation; or give steps", gt=0)
-    batch: int = param(64, "rows per step", ge=1)
-    lr: float = param(1e-3, "learning rate of AdamW", gt=0)
-    warmup: float = param(0.0, "share of the steps in which the rate climbs from zero", ge=0, le=1)
-    cosine: bool = param(False, "whether the rate falls to zero along half a cosine")
-    decay: float = param(0.0, "weight decay, of matrices alone", ge=0)
-    clip: float | None = param(None, "largest norm of a gradient; none: it is not clipped", gt=0)
+    steps: int | None = param(None, "steps of the optimiser in a generation; or give epochs", ge=1, vary=False)
+    epochs: float | None = param(None, "times every row is read in a generation; or give steps", gt=0, vary=False)
+    batch: int = param(64, "rows per step", ge=1, vary=False)
+    lr: float = param(1e-3, "learning rate of AdamW", gt=0, vary=False)
+    warmup: float = param(0.0, "share of the steps in which the rate climbs from zero", ge=0, le=1, vary=False)
+    cosine: bool = param(False, "whether the rate falls to zero along half a cosine", vary=False)
+    decay: float = param(0.0, "weight decay, of matrices alone", ge=0, vary=False)
+    clip: float | None = param(None, "largest norm of a gradient; none: it is not clipped", gt=0, vary=False)
 
     exact = False
     alone = True

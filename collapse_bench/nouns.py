@@ -34,14 +34,15 @@ Kind = Literal["density", "discrete", "regression", "classification", "sequence"
 # -- parameters -----------------------------------------------------------------------------------------------------
 
 
-def param(default: Any, doc: str, *, ge=None, gt=None, le=None, lt=None, choices=None, later: bool = False) -> Any:
+def param(default: Any, doc: str, *, ge=None, gt=None, le=None, lt=None, choices=None, later=False, vary=True) -> Any:
     """A field of a plugin: its default, one line of documentation, and the range that is checked at parse time.
 
     ``later``: it was added when records of the plugin were already about, and its default leaves everything as it was;
-    at that default it is no part of a cell's id, so that those records stay good.
+    at that default it is no part of a cell's id, so that those records stay good.  ``vary=False``: the conformance kit
+    leaves it as it is, since what it does is held to its word elsewhere.
     """
-    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices, "later": later}
-    return dataclasses.field(default=default, metadata={"doc": doc, **limits})
+    limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices}
+    return dataclasses.field(default=default, metadata={"doc": doc, **limits, "later": later, "vary": vary})
 
 
 _COMPARE = {
@@ -72,7 +73,9 @@ class Noun:
 
     name: ClassVar[str] = ""  # given by the hook that offers the class
     version: ClassVar[int] = 1  # raise it when the same parameters give other numbers: old records become stale
-    file_digest: ClassVar[str] = ""  # digest of its file, where it was loaded from one: an edited file makes records stale
+    file_digest: ClassVar[str] = (
+        ""  # digest of its file, where it was loaded from one: an edited file makes records stale
+    )
     kinds: ClassVar[tuple[Kind, ...] | None] = None  # kinds of data it fits; None: all
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import discrete, gaussian, kde, regression, strong, tails, verification
+from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
 from ._law import LAWS, STATUS, Law, TheoryError, nearest
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "documentation",
     "evaluate",
     "gaussian",
+    "gcd",
     "kde",
     "laws",
     "regression",

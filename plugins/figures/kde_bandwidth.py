@@ -20,8 +20,8 @@ def kde_bandwidth(scale, data=None):
     def wide(label, rule, h, law):
         return Curve(label, over_time(cell(rule, h), "variance", T, law))
 
-    def square(label, rule, h, law=None):
-        return Curve(label, over_time(cell(rule, h), "ise", T, law))
+    def square(label, rule, h, law=None, last=T):
+        return Curve(label, over_time(cell(rule, h), "ise", last, law))
 
     def fixed(h):
         """The law speaks of the rows; an estimate is wider by its kernel."""
@@ -52,7 +52,7 @@ def kde_bandwidth(scale, data=None):
                 "generation",
                 "integrated squared error (1/\u03c3)",
                 [
-                    square("Silverman", "silverman", 1.0),
+                    square("Silverman", "silverman", 1.0, last=min(T, 35)),  # beyond it is too wide to measure
                     square("h = 0.6 \u03c3", "fixed", 0.6, lambda k: kde.mise(M, 0.6, k)),
                     square("h = 0.3 \u03c3", "fixed", 0.3, lambda k: kde.mise(M, 0.3, k)),
                     square(f"h = {scaled} s", "scaled", scaled),

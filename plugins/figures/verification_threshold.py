@@ -9,7 +9,7 @@ from collapse_bench.theory import verification
 
 def verification_threshold(scale, data=None):
     """Accuracy against label error for several verifiers, sizes and generations (Feng et al. 2024)."""
-    rows, d, chains, steps = (4000, 100, 24, 20) if scale == "quick" else (20_000, 300, 200, 50)
+    rows, d, chains, steps = (4000, 100, 24, 20) if scale == "quick" else (10_000, 200, 50, 25)
     mu2, T = 2.0, 10
     errors = [round(i / steps, 4) for i in range(steps + 1)]
 

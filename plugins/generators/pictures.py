@@ -60,7 +60,7 @@ class Pictures(ImagePool):
         return train_x, train_y, test_x[chosen], test_y[chosen]
 
     @property
-    def source(self):
+    def shared(self):
         return replace(self, fresh=True, given="nothing")
 
     def drawn(self, rng, nature=None):
@@ -95,7 +95,7 @@ class Pictures(ImagePool):
         """Whether the classifier sees in each image the class that was asked for, (R, n)."""
         if self.given == "nothing":
             raise Unfit(f"{self.title()} has nothing to verify where nothing is asked; choose given=class")
-        _, seen = _eyes(self.source).to(y.device)(y.reshape(-1, y.shape[-1]))
+        _, seen = _eyes(self.shared).to(y.device)(y.reshape(-1, y.shape[-1]))
         return seen.reshape(y.shape[:-1]) == x.argmax(-1)
 
     # -- the exam ---------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ class Pictures(ImagePool):
         return x, y
 
     def _looked_at(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        eyes, classes = _eyes(self.source).to(y.device), self.truth.classes
+        eyes, classes = _eyes(self.shared).to(y.device), self.truth.classes
         # chain by chain: what is seen of one does not depend on its neighbours, not even in rounding
         looks = [eyes(images) for images in y.reshape(-1, *y.shape[-2:])]
         features, seen = (torch.stack(s).reshape(*y.shape[:-1], *s[0].shape[1:]) for s in zip(*looks, strict=True))
@@ -138,7 +138,7 @@ class Pictures(ImagePool):
 
     @property
     def _reference(self) -> Reference:
-        return _held_out(self.source, self.truth.images.device)
+        return _held_out(self.shared, self.truth.images.device)
 
 
 @lru_cache(maxsize=2)

@@ -186,12 +186,16 @@ class CausalTeacher(Teacher):
         return torch.cat([prompt, torch.where(y < 0, self.end, y)], -1), torch.cat([before, told], -1)
 
     def logp(self, x, y):
+        if not len(x):
+            return torch.zeros_like(y, dtype=torch.float64)
         ids, told = self.lines(x, y)
         L = y.shape[-1]
         own = self._along(ids, lambda law, rows: law.gather(-1, ids[rows, 1:, None])[..., 0])
         return torch.where(told[:, -L:], own[:, -L:], 0.0).double()
 
     def answer(self, x, rng):
+        if not len(x):
+            return x.new_empty(0, self.length)
         prompt = self.prompts(x)
         luck = rng.uniform(len(x), self.length)
         write = self._sampled if self.beam == 1 else self._searched
@@ -199,6 +203,8 @@ class CausalTeacher(Teacher):
 
     def redraw(self, x, y, mask, rng):
         """The marked tokens drawn anew given what stands before them in ``y``, all at once; the end stays where it is."""
+        if not len(x):
+            return y
         ids, _ = self.lines(x, y)
         luck, L = rng.uniform(*y.shape), y.shape[-1]
 
@@ -283,7 +289,7 @@ def _drawn(law: Tensor, luck: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> Tensor:
-    """make(rows) over n rows, ``rows`` at a time; half as many where memory does not suffice."""
+    """make(rows) over n > 0 rows, ``rows`` at a time; half as many where memory does not suffice."""
     made, done = [], 0
     while done < n:
         try:
@@ -297,7 +303,7 @@ def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> T
             beat(work, done, n)
             continue
         torch.cuda.empty_cache()
-    return torch.cat(made) if made else make(slice(0, 0))
+    return torch.cat(made)
 
 
 def _row_loss(module: nn.Module, ids: Tensor, told: Tensor, answer_loss: AnswerLoss) -> RowLoss:

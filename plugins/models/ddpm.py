@@ -38,7 +38,7 @@ class DDPM(Generative):
     levels: int = param(50, "levels of noise, T in the paper", ge=1, le=10_000)
     noise: Literal["linear", "cosine"] = param("cosine", "how the noise grows with the level")
     variance: Literal["upper", "lower"] = param("upper", "what is drawn between two levels: beta or its lower bound")
-    net: Literal["dense", "unet"] = param("dense", "fully connected, or a U-Net, which wants square images")
+    net: Literal["dense", "unet"] = param("dense", "fully connected, or a U-Net, which wants square images", vary=False)
 
     usual = {"steps": 2000}
     tiny = {"width": 8, "depth": 1, "levels": 4, "steps": 8}

@@ -105,6 +105,13 @@ def test_a_row_is_written_alike_whoever_stands_beside_it(taught):
     assert torch.equal(few, many[:40])
 
 
+def test_no_question_is_no_answer(taught):
+    """A protocol may ask for no synthetic row at all."""
+    x, y = torch.zeros(0, 1, dtype=torch.int64), torch.zeros(0, L, dtype=torch.int64)
+    assert taught.answer(x, Stream(0).at("a")).shape == taught.logp(x, y).shape == (0, L)
+    assert taught.redraw(x, y, y > 0, Stream(0).at("r")).shape == (0, L)
+
+
 def test_beam_search_finds_the_likeliest_text(taught):
     wide = replace(taught, beam=(V + 1) ** 2, length=3)
     said = wide.answer(torch.zeros(1, 1, dtype=torch.int64), Stream(0).at("said"))

@@ -16,6 +16,14 @@ SETTINGS = {
     **{f"gaussian.{name}": POOL for name in ("acc_v", "acc_e", "accsub_v", "accsub_e")},
     **{f"gaussian.{name}": {**POOL, "pi": 0.3} for name in ("mix_v", "mix_e")},
     **{f"gaussian.{name}": {"M": 20, "pi": 0.3, "t": 50} for name in ("mixfixed_v", "mixfixed_e")},
+    "gcd.accuracy": {"D": 10, "N": 100},
+    "gcd.learned_count": {"D": 10},
+    "gcd.survives": {"q": 9, "n": 200, "k": 3, "examples": 2.0, "N": 100},
+    "gcd.said": {"p": 3, "n": 50, "k": 3, "noise": 0.1, "pi": 0.2},
+    **{
+        f"gcd.sieve_{what}": {"n": 200, "k": 3, "base": 10, "N": 100, "examples": 2.0}
+        for what in ("accuracy", "learned")
+    },
     "gaussian.acc_w2_leading": {"M": 20, "t": 3},
     "gaussian.weighted_mean_limit": {"n1": 4, "n2": 6, "w": 0.5},
     "gaussian.acc_limit_v": {"M": 20},

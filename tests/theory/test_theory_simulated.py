@@ -5,6 +5,8 @@ Simulations know nothing of the formulas: they fit to samples, and use numpy alo
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -449,10 +451,71 @@ def kernel_density_pool(rng, M, h, t, sigma, runs):
     return {"kde.acc_var": pool.var(1)}
 
 
+# -- greatest common divisors ---------------------------------------------------------------------------------------
+
+
+def largest_member(g, members):
+    """The largest member of D that divides each g."""
+    return np.array([max(d for d in members if number % d == 0) for number in g])
+
+
+def sieve_known(rng, D, powers, N, limit, runs):
+    members = [d for d in range(1, 3000) if (D**12 % d == 0 if powers else D % d == 0)]
+    g = np.gcd(*rng.integers(1, (N or 10**12) + 1, (2, runs)))
+    g = np.where(g < 3000, g, 0)  # 0: beyond the members that were listed, and not drawn often
+    right = np.where(g > 0, largest_member(np.maximum(g, 1), members) == g, False)
+    counted = (largest_member(range(1, limit + 1), members) == range(1, limit + 1)).sum()
+    return {"gcd.accuracy": right, "gcd.learned_count": np.full(runs, counted)}
+
+
+def sieve_taught(rng, n, k, base, N, examples, grok, most, operands, limit, runs, q=None):
+    """One teacher a run: a set of prime powers, each of which a label shows only where its writer knows it."""
+    powers = [u for u in range(2, most + 1) if u in prime_power_divisors(u)]
+    written = len(np.base_repr(N, base))
+    reading = {u: next((j for j in range(1, written) if base**j % u == 0), written) for u in powers}
+    right, learned, kept = [], [], []
+    for _ in range(runs):
+        known = set(powers)
+        for _ in range(k):
+            if operands == "uniform":
+                pairs = rng.integers(1, N + 1, (2, n))
+            else:
+                pairs = np.floor(N ** rng.random((2, n))).astype(int)
+            g = np.gcd(*pairs)
+            known = {u for u in known if (g % u == 0).sum() >= examples * grok ** (reading[u] - 1)}
+        members = {g for g in range(1, N + 1) if known.issuperset(prime_power_divisors(g))}
+        right.append(np.mean([g in members for g in np.gcd(*rng.integers(1, N + 1, (2, 50)))]))
+        learned.append(len([g for g in members if g <= limit]))
+        kept.append(q in known)
+    found = {"gcd.sieve_accuracy": right, "gcd.sieve_learned": learned}
+    return found | ({"gcd.survives": kept} if q else {})
+
+
+def is_prime(n):
+    return n > 1 and all(n % d for d in range(2, n))
+
+
+@functools.cache
+def prime_power_divisors(g):
+    """Every prime power that divides g."""
+    return [u for u in range(2, g + 1) if g % u == 0 and sum(is_prime(d) for d in range(2, u + 1) if u % d == 0) == 1]
+
+
+def prime_said(rng, p, n, k, noise, pi, N, runs):
+    r = np.ones(runs)
+    for fit in range(k):
+        asked = (rng.integers(1, N + 1, (2, runs, n)) % p == 0).all(0)
+        real = np.arange(n) < (n if fit == 0 else round(pi * n))
+        said = asked & (real | (rng.random((runs, n)) < r[:, None]))
+        r = (1 - noise) * said.sum(1) / np.maximum(asked.sum(1), 1)
+    return {"gcd.said": r}
+
+
 # -- the comparison -------------------------------------------------------------------------------------------------
 
 TAIL = {"beta": 1.4, "T": 120, "N": 1500}
 WIDE = {"d": 100, "lam": 0.03, "p2": 0.4, "beta1": 0.9, "beta2": 0.3, "src": 0.4, "r2": 1.3, "c2": 0.8, "s1": 0.6}
+TAUGHT = {"n": 300, "k": 2, "base": 6, "N": 100, "most": 20, "limit": 30}
 CASES = [
     (replace_1d, {"M": 9, "k": 4, "sigma": 1.7, "growth": 0.0, "ddof": 1}, 40000),
     (replace_1d, {"M": 9, "k": 4, "sigma": 0.6, "growth": 0.0, "ddof": 0}, 40000),
@@ -518,6 +581,12 @@ CASES = [
     (kernel_density, {"M": 12, "h": 0.4, "k": 1, "sigma": 1.2}, 3000),
     (kernel_density_scaled, {"M": 9, "b": 0.5, "k": 4, "sigma": 1.2}, 20000),
     (kernel_density_pool, {"M": 6, "h": 0.7, "t": 4, "sigma": 1.2}, 20000),
+    (sieve_known, {"D": 10, "powers": True, "N": None, "limit": 100}, 20000),
+    (sieve_known, {"D": 60, "powers": False, "N": 30, "limit": 50}, 20000),
+    (sieve_taught, {**TAUGHT, "examples": 3, "grok": 1.0, "operands": "uniform", "q": 9}, 400),
+    (sieve_taught, {**TAUGHT, "examples": 2, "grok": 3.0, "operands": "log-uniform"}, 400),
+    (prime_said, {"p": 3, "n": 20, "k": 4, "noise": 0.1, "pi": 0.0, "N": 20}, 20000),
+    (prime_said, {"p": 3, "n": 20, "k": 5, "noise": 0.2, "pi": 0.3, "N": 20}, 20000),
 ]
 
 

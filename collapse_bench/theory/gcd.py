@@ -1,0 +1,262 @@
+"""Greatest common divisors under the sieve rule: the answer is the largest member of a known set D that divides both.
+
+D holds the products of known prime powers, so that the answer to a pair of greatest common divisor g is the product over
+primes p of p^min(v_p(g), h_p), h_p being the highest power of p that is known.  Operands are uniform on 1 .. N, or a
+limit is taken in N, where P(g) = 6/(pi g)^2.
+
+The symbolic learner of ``sieve_accuracy`` knows the prime power q once ``examples * grok^(j-1)`` rows say that q divides
+both numbers, j being how many of their last digits in the base must be read to tell: the smallest j with q dividing
+base^j, and all digits where there is none.  The difficulty of a prime power is a model, made here; the rest follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import scipy
+
+from ._law import law, number, one_of, require, whole
+
+MOST = 10**6  # operands up to which sums over all of them are formed
+KNOWN = whole("a number whose primes, or whose divisors, are known; 1: nothing is", 1, 10**9)
+POWERS = one_of("all products of the primes of D are known (True), or the divisors of D alone", True, False)
+LIMIT = whole("divisors are counted up to this one", 1, MOST)
+LARGEST = whole("largest operand; None: the limit", 2, MOST)
+BASE = whole("base in which numbers are written", 2, 10**6)
+ROWS = whole("rows per fit", 1)
+FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0)
+SOME_FITS = whole("successive fits, the first to real data", 1)
+EXAMPLES = number("rows that must say a prime power for it to be known", "[0, inf)")
+GROK = number("times as many for each further digit to be read", "[1, inf)")
+CAP = whole("largest prime power that can be known", 1, 10**4)
+OPERANDS = one_of("law of the operands that are learnt from", "uniform", "log-uniform")
+
+CHARTON = "the sieve rule of Charton, arXiv 2308.15594; the form is derived here"
+OURS = "derived here"
+
+
+# -- prime powers ---------------------------------------------------------------------------------------------------
+
+
+def primes_to(n: int) -> np.ndarray:
+    """Primes up to n, in order."""
+    sieve = np.ones(max(n + 1, 2), bool)
+    sieve[:2] = False
+    for p in range(2, math.isqrt(max(n, 0)) + 1):
+        if sieve[p]:
+            sieve[p * p :: p] = False
+    return np.flatnonzero(sieve)
+
+
+def factors(n: int) -> dict[int, int]:
+    """Exponent of each prime of n >= 1."""
+    found: dict[int, int] = {}
+    p = 2
+    while p * p <= n:
+        while n % p == 0:
+            found[p], n = found.get(p, 0) + 1, n // p
+        p += 1
+    return found | ({n: found.get(n, 0) + 1} if n > 1 else {})
+
+
+def prime_powers(most: int) -> list[tuple[int, int]]:
+    """(p, k) of every prime power p^k <= most, by p and then k."""
+    return [(p, k) for p in map(int, primes_to(most)) for k in range(1, _height(p, most) + 1)]
+
+
+def digits_of(n: int, base: int) -> int:
+    """How many digits n >= 1 has in the base."""
+    count = 1
+    while n >= base:
+        n, count = n // base, count + 1
+    return count
+
+
+def digits_to_read(p: int, k: int, base: int, digits: int) -> int:
+    """How many of the last digits tell whether p^k divides a number of that many digits: at most all of them."""
+    power = factors(base).get(p, 0)
+    return min(digits, -(-k // power)) if power else digits
+
+
+def _height(p: int, most: int) -> int:
+    """The largest k with p^k <= most."""
+    k = 0
+    while p ** (k + 1) <= most:
+        k += 1
+    return k
+
+
+# -- what follows from what is known --------------------------------------------------------------------------------
+
+#: for each prime the probabilities that its first, second, ... power is known, falling; primes left out are unknown
+Heights = dict[int, np.ndarray]
+
+
+def accuracy_of(known: Heights, N: int | None) -> float:
+    """Expected accuracy where the heights of different primes are independent."""
+    if N is None:
+        out = 6 / math.pi**2
+        for p, reach in known.items():
+            k = np.arange(1.0, len(reach) + 2)
+            out *= 1 - (-np.diff(reach, prepend=1.0, append=0.0) * p ** (-2 * k)).sum()
+            out /= 1 - p**-2.0
+        return out
+    signs = _unknown_signs(N, frozenset(known)).copy()
+    for p, reach in known.items():
+        lost = -np.diff(reach, prepend=1.0, append=0.0)  # P(height = 0), P(height = 1), ...
+        factor = np.ones(N + 1)
+        for v in range(1, _height(p, N) + 1):
+            factor[:: p**v] = -lost[v - 1] if v <= len(lost) else 0.0
+        signs *= factor
+    m = np.arange(1, N + 1)
+    return float(signs[1:] @ ((N // m) / N) ** 2)
+
+
+@lru_cache(maxsize=8)
+def _unknown_signs(N: int, known: frozenset) -> np.ndarray:
+    """Moebius' function of each number up to N, its known primes left out of account."""
+    signs = np.ones(N + 1)
+    for p in map(int, primes_to(N)):
+        if p not in known:
+            signs[::p] *= -1
+            signs[:: p * p] = 0
+    return signs
+
+
+def learned_of(known: Heights, limit: int) -> float:
+    """Expected number of g <= limit that are known, where the heights of different primes are independent."""
+    total = 0.0
+    for g in range(1, limit + 1):
+        chance = 1.0
+        for p, k in factors(g).items():
+            reach = known.get(p, ())
+            chance *= reach[k - 1] if k <= len(reach) else 0.0
+        total += chance
+    return total
+
+
+def _certain(D: int, powers: bool, N: int | None) -> Heights:
+    most = N or 2**64  # beyond: less than 1e-38 of the pairs
+    return {p: np.ones(_height(p, most) if powers else k) for p, k in factors(D).items()}
+
+
+@law("EXACT", CHARTON, D=KNOWN, powers=POWERS, N=LARGEST.or_none)
+def accuracy(D, powers=True, N=None) -> float:
+    """Accuracy of the sieve rule on uniform pairs, D known: 6/pi^2 prod_{p | D} 1/(1 - p^-2) in the limit.
+
+    Where the divisors of D alone are known, a factor is (1 - p^(-2 h - 2))/(1 - p^-2), p^h dividing D exactly.  For
+    finite N the pairs are counted: sum_m s(m) floor(N/m)^2/N^2, where s is multiplicative with s(p^(h+1)) = -1 and zero
+    at other powers.  A probability; valid at every N.
+    """
+    return accuracy_of(_certain(D, powers, N), N)
+
+
+@law("EXACT", CHARTON, D=KNOWN, powers=POWERS, limit=LIMIT)
+def learned_count(D, powers=True, limit=100) -> float:
+    """How many greatest common divisors up to a limit the sieve rule gets right, D known.
+
+    Those that are products of primes of D, or that divide D.  Without unit; valid for every limit.
+    """
+    return learned_of(_certain(D, powers, limit), limit)
+
+
+# -- what is known after successive fits ----------------------------------------------------------------------------
+
+
+def divisible(q: int, N: int | None, operands: str = "uniform") -> float:
+    """Probability that q divides both operands."""
+    if operands == "log-uniform":  # floor(N^u), u uniform on (0, 1)
+        m = np.arange(q, N, q, dtype=float)
+        return float(np.log1p(1 / m).sum() / math.log(N)) ** 2
+    return q**-2.0 if N is None else (N // q / N) ** 2
+
+
+def enough(needed: float, n: int, chance: float) -> float:
+    """P(at least ``needed`` of n rows), each with this chance."""
+    least = math.ceil(needed)
+    return 1.0 if least <= 0 else float(scipy.special.bdtrc(least - 1, n, chance))
+
+
+def heights_after(sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str):
+    """Heights of the symbolic learner after fits to that many rows each, every fit to labels of the one before."""
+    sizes, digits, known = list(sizes), digits_of(N, base), {}
+    for p, k in prime_powers(min(most, N)):
+        needed = examples * grok ** (digits_to_read(p, k, base, digits) - 1)
+        chance = divisible(p**k, N, operands)
+        known.setdefault(p, []).append(math.prod(enough(needed, n, chance) for n in sizes))
+    return {p: np.array(reach) for p, reach in known.items()}
+
+
+@law("EXACT", OURS, q=whole("a prime power", 2, MOST), n=ROWS, k=FITS, examples=EXAMPLES, N=LARGEST.or_none)
+def survives(q, n, k, examples, N=None) -> float:
+    """P(prime power q is still known after k fits), replace, each fit wanting ``examples`` of n rows that say it.
+
+    P(Binomial(n, (floor(N/q)/N)^2) >= examples)^k: labels never say what the teacher does not know, and a power that
+    is met often enough brings the lower ones, which are met more often.  A probability; valid at every n and k, for
+    powers none of which wants more examples than a higher one of its prime.
+    """
+    require(len(factors(q)) == 1, "q", q, "a power of one prime")
+    return enough(examples, n, divisible(q, N)) ** k
+
+
+@law(
+    "EXACT",
+    OURS,
+    p=whole("a prime", 2, MOST),
+    n=ROWS,
+    k=FITS,
+    noise=number("chance that what is known goes unsaid", "[0, 1]"),
+    pi=number("share of fresh real rows", "[0, 1]"),
+    N=LARGEST.or_none,
+)
+def said(p, n, k, noise, pi=0.0, N=None) -> float:
+    """Mean chance that prime p is said where it divides both numbers, after k fits to a share pi of real rows.
+
+    r' = (1 - noise)(1 - (1 - P)^n)(pi + (1 - pi) r) from r = 1, P = (floor(N/p)/N)^2: a fit takes the share of its rows
+    that say p, whose mean is that of their writers, and 0 where none of n rows asks.  A probability; valid where one
+    example is enough, read at temperature 1.
+    """
+    require(factors(p) == {p: 1}, "p", p, "a prime")
+    keep = (1 - noise) * -math.expm1(n * math.log1p(-divisible(p, N)))
+    a = keep * (1 - pi)
+    if k == 0:
+        return 1.0
+    first = keep  # all rows of the first fit are real
+    if a == 1:
+        return first
+    limit = keep * pi / (1 - a)
+    return limit + (first - limit) * a ** (k - 1)
+
+
+@law("ASYM", OURS, n=ROWS, k=SOME_FITS, base=BASE, N=LARGEST, examples=EXAMPLES, grok=GROK, most=CAP, operands=OPERANDS)
+def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="uniform") -> float:
+    """Expected accuracy of the symbolic learner after k fits to n rows each, replace, without noise.
+
+    ``accuracy`` over what ``survives``, different primes being taken for independent, which they are in the limit of
+    large N.  A probability, on uniform pairs; valid to a relative error of order 1/N.
+    """
+    return accuracy_of(heights_after([n] * k, base, N, examples, grok, most, operands), N)
+
+
+@law(
+    "ASYM",
+    OURS,
+    n=ROWS,
+    k=SOME_FITS,
+    base=BASE,
+    N=LARGEST,
+    examples=EXAMPLES,
+    grok=GROK,
+    most=CAP,
+    operands=OPERANDS,
+    limit=LIMIT,
+)
+def sieve_learned(n, k, base, N, examples, grok=1.0, most=100, operands="uniform", limit=100) -> float:
+    """Expected number of greatest common divisors up to a limit that the symbolic learner knows after k fits, replace.
+
+    As ``sieve_accuracy``, without noise.  Without unit; valid to a relative error of order 1/N.
+    """
+    return learned_of(heights_after([n] * k, base, N, examples, grok, most, operands), limit)

@@ -1,0 +1,277 @@
+"""A symbolic learner of greatest common divisors: what it knows is a set of prime powers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from collapse_bench.arithmetic import decode, encode
+from collapse_bench.claims import Claim, recursion
+from collapse_bench.decoding import PLAIN, Decoding
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Model, Teacher, param
+from collapse_bench.theory import gcd as theory
+
+
+@dataclass(frozen=True)
+class GcdSieve(Model):
+    """The sieve rule (Charton, arXiv 2308.15594): the answer is the largest member of a learnt set D that divides both.
+
+    D is all products of known prime powers.  Each power q = p^k up to ``most`` has a chance r_q of being said where q
+    divides both numbers and p^(k-1) was said, independently of other primes: an answer is the product of what is said.  A fit
+    takes r_q = (1 - noise) times the share of such rows of the corpus that do say q, provided that their weight is at least
+    ``examples * grok^(j-1)``, and 0 otherwise.  Here j is how many last digits must be read to tell whether q divides: the
+    smallest j with q dividing base^j, and all digits where there is none.  So powers of primes of the base come first, and
+    then small primes.  Rows whose answer spells no number are not read.
+
+    What follows over generations.  Without noise a label is f(g), the largest member of D that divides g: a pupil knows no
+    more than its teacher, and by ``replace`` loses every power that too few of its own rows show, for ever.  Real rows
+    bring a power back once they are enough, slowly: under ``mix(real=p)`` the chance that it is said climbs from p in
+    the first fit towards 1.  With noise and temperature 1 a chance drifts like a neutral gene, falling by 1 - noise a
+    generation; a temperature below 1, top-p and greedy reading push chances above one half to certainty and those
+    below to silence, each power being read as a choice of two.
+
+    The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and ``gcd.sieve_learned``.
+    """
+
+    examples: float = param(20.0, "weight of rows that must say a prime power for it to be learnt", gt=0, le=1e12)
+    grok: float = param(4.0, "times as many for each further digit to be read", ge=1, le=1e6)
+    noise: float = param(0.0, "chance that a prime power that is known goes unsaid", ge=0, le=1)
+    most: int = param(100, "largest prime power that can be known", ge=1, le=10_000)
+
+    kinds = ("sequence",)
+    replicates = "native"
+    tiny = {"examples": 2.0, "grok": 1.0, "most": 9}
+
+    def fits(self, cell):
+        if cell.data.family != "arithmetic":
+            return f"{self.title()} reads pairs of numbers and their greatest common divisor, which gcd writes"
+        return super().fits(cell)
+
+    def fit(self, corpus, rng, before=None):
+        base = corpus.labels - 1
+        units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
+        g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
+        said = decode(corpus.y, base, 1)[..., 0]
+        known, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
+        asks = (known[:, :1] % units.q == 0) & (known[:, 1:] % (units.q // units.p) == 0) & (known[:, 1:] > 0)
+        asked = mass @ asks.double()
+        saying = mass @ (asks & (known[:, 1:] % units.q == 0)).double()
+        needed = self.examples * self.grok ** (units.reading.double() - 1)
+        learnt = saying >= needed * (1 - 1e-12)
+        return SieveTeacher(torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base)
+
+
+def _tally(g: Tensor, said: Tensor, weight: Tensor, batch: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each replicate."""
+    span = int(said.max()) + 1 if said.numel() else 1
+    pairs, where = torch.unique(g * span + said, return_inverse=True)
+    mass = torch.zeros(*batch, len(pairs), dtype=torch.float64, device=g.device).scatter_add(-1, where, weight)
+    return torch.stack([pairs // span, pairs % span], -1), mass
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """Prime powers in order of p and then k, all (U,) int64."""
+
+    p: Tensor
+    k: Tensor
+    q: Tensor  # p^k
+    reading: Tensor  # last digits that tell whether q divides
+
+    @classmethod
+    def of(cls, most: int, base: int, digits: int, device) -> Units:
+        found = theory.prime_powers(most)
+        rows = [(p, k, p**k, theory.digits_to_read(p, k, base, digits)) for p, k in found]
+        return cls(*torch.tensor(rows, dtype=torch.int64, device=device).reshape(-1, 4).unbind(-1))
+
+    @cached_property
+    def chains(self) -> list[tuple[int, int, int]]:
+        """(p, first, last + 1) of the units of each prime."""
+        primes, sizes = self.p.unique_consecutive(return_counts=True)
+        ends = sizes.cumsum(0)
+        return list(zip(primes.tolist(), (ends - sizes).tolist(), ends.tolist(), strict=True))
+
+    def index(self, q: int) -> int:
+        """Where the prime power q stands."""
+        return self.q.tolist().index(q)
+
+
+@dataclass(frozen=True, eq=False)
+class SieveTeacher(Teacher):
+    """r (R, U) float64: the chance that each prime power is said where it divides and the power below it was said."""
+
+    r: Tensor
+    units: Units
+    base: int
+    decoding: Decoding = PLAIN
+
+    @cached_property
+    def reach(self) -> Tensor:
+        """Chance that at least this power of its prime is said, as read out, (R, U)."""
+        r = self.r
+        if not self.decoding.plain:
+            r = self.decoding.apply(torch.stack([(1 - r).log(), r.log()], -1))[..., 1].exp()
+        out = torch.zeros_like(r)
+        for _, first, last in self.units.chains:
+            out[..., first:last] = r[..., first:last].cumprod(-1)
+        return out
+
+    def answer(self, x, rng):
+        g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
+        said = torch.ones_like(g)
+        for p, first, last in self.units.chains:
+            reach = self.reach[..., first:last]
+            if not (reach > 0).any():
+                continue
+            u = rng.at("prime", p).uniform(g.shape[-1]) if (reach < 1).any() else 0.5
+            for i in range(last - first):  # reach falls, so that no power is said without those below it
+                if (reach[..., i] > 0).any():
+                    says = (g % p ** (i + 1) == 0) & (u < reach[..., i, None])
+                    said = torch.where(says, said * p, said)
+        return encode(said[..., None], self.base, x.shape[-1] // 2 - 1)
+
+    def logp(self, x, y):
+        """Exact: the answers to each g that occurs are listed, and their chances summed over what begins alike."""
+        g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
+        out = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
+        for number in g.unique().tolist():
+            there = g == number
+            answers, chance = self._answers(number)
+            spelt = encode(answers[:, None], self.base, y.shape[-1] - 1)
+            row = chance.reshape(-1, chance.shape[-1])[torch.nonzero(there.reshape(-1, there.shape[-1]))[:, 0]]
+            out[there] = _conditional(row, spelt, y[there])
+        return out
+
+    def _answers(self, g: int) -> tuple[Tensor, Tensor]:
+        """(answers (m,) int64, chance (R, m)) of all answers to a pair whose greatest common divisor is g."""
+        answers, chance = self.units.q.new_ones(1), self.r.new_ones(*self.r.shape[:-1], 1)
+        for p, first, last in self.units.chains:
+            height = min(last - first, _valuation(g, p))
+            if height:
+                reach = self.reach[..., first : first + height]
+                edge = torch.ones_like(reach[..., :1])
+                law = -torch.diff(reach, prepend=edge, append=0 * edge, dim=-1)  # p^0, p^1, ... p^height
+                powers = p ** torch.arange(height + 1, device=answers.device)
+                answers = (answers[:, None] * powers).flatten()
+                chance = (chance[..., :, None] * law[..., None, :]).flatten(-2)
+        return answers, chance
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        """Each prime power is a choice of two, to say it or not, and is read as such."""
+        if processor is not None:
+            raise Unfit("a sieve chooses between prime powers, and a processor of tokens has nothing to work on there")
+        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
+        return replace(self, decoding=self.decoding.then(**settings))
+
+    def blend(self, other, w):
+        return replace(self, r=torch.lerp(self.r, other.r, w))
+
+
+def _valuation(g: int, p: int) -> int:
+    k = 0
+    while g % p == 0:
+        g, k = g // p, k + 1
+    return k
+
+
+def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
+    """Log-probability of each token of y (m, L) after those before it: chance (m, a) of answers spelt (a, L)."""
+    alive, before, out = torch.ones_like(chance), chance.sum(-1), []
+    for column in range(y.shape[-1]):
+        alive = alive * (spelt[None, :, column] == y[:, column, None])
+        mass = (chance * alive).sum(-1)
+        beyond = (y[:, column] < 0) & (y[:, max(column - 1, 0)] < 0) & (column > 0)
+        share = torch.where(beyond, 1.0, mass / before.clamp_min(1e-300))
+        out.append(share.clamp_max(1.0).log())
+        before = mass
+    return torch.stack(out, -1)
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_theory(cell):
+    """Expected error where labels are certain, operands come as they are, and nothing real is mixed in."""
+    data, model, (name, protocol) = cell.data, cell.model, recursion(cell) or (None, None)
+    if name != "gcd-sieve" or not isinstance(model, GcdSieve) or model.noise or data.outcomes != "natural":
+        return None
+    if protocol not in ("replace", "accumulate") and not cell.nature:
+        return None
+    if data.max > theory.MOST:
+        return None
+    sizes = [cell.size(t) for t in range(cell.generations + 1)]
+    curve = []
+    for t in range(len(sizes)):
+        read = sizes[: t + 1] if protocol == "replace" and not cell.nature else sizes[:1]
+        if cell.nature:  # every fit reads real rows alone, and pools of them where they are kept
+            read = [sum(sizes[: t + 1]) if protocol == "accumulate" else sizes[t]]
+        how = (data.base, data.max, model.examples, model.grok, model.most, data.operands)
+        curve.append(1 - theory.accuracy_of(theory.heights_after(read, *how), data.max))
+    return curve
+
+
+@hookimpl
+def collapse_claims():
+    def error(law, given, data, model, t=0, chains=300, n=2000, protocol="replace"):
+        spec = f"gcd({data}, test=400, each=1) | gcd-sieve({model}) | {protocol} @ n={n} T={t}"
+        return Claim(law, given, spec, "error", t, chains, times=-1, plus=1)
+
+    def count(law, given, data, model, t=0, chains=20, n=2000):
+        limit = given.get("limit", 100)
+        spec = f"gcd({data}, test=400, each=1) | gcd-sieve({model}) | replace @ n={n} T={t}"
+        return Claim(law, given, spec, "unlearned", t, chains, times=-1, plus=limit)
+
+    def read(law, given, q, of, data, model, n, t, chains=2000, protocol="replace"):
+        spec = f"gcd({data}, test=1, each=1) | gcd-sieve({model}) | {protocol} @ n={n} T={t}"
+        return Claim(law, given, spec, f"{q} is {of}", t, chains, read=_reader(q, of == "known"))
+
+    def fits(n, k, base, N, examples, grok, **more):
+        """What the laws of the whole learner are told."""
+        return {"n": n, "k": k, "base": base, "N": N, "examples": examples, "grok": grok, **more}
+
+    surely = "examples=1, grok=1000000.0"
+    small, wide = fits(250, 4, 10, 1000, 4.0, 2.0), fits(500, 3, 6, 200, 2.0, 1.5, operands="log-uniform")
+    return [
+        # what is known is certain
+        error("gcd.accuracy", {"D": 60, "powers": False, "N": 100}, "max=100", "examples=1, grok=1, most=5", 3),
+        error("gcd.accuracy", {"D": 10, "powers": False, "N": 10**6}, "max=1000000", f"{surely}, most=5"),
+        error("gcd.accuracy", {"D": 420, "powers": False, "N": 5000}, "base=420, max=5000", f"{surely}, most=7"),
+        error("gcd.accuracy", {"D": 2, "N": 30}, "base=16, max=30", f"{surely}, most=16", n=8000, chains=60),
+        error("gcd.accuracy", {"D": 1, "N": 1000}, "base=11, max=1000", f"{surely}, most=10"),
+        count("gcd.learned_count", {"D": 60, "powers": False}, "max=100", "examples=1, grok=1, most=5", 3),
+        count("gcd.learned_count", {"D": 2, "limit": 30}, "base=16, max=30", f"{surely}, most=16", n=8000),
+        # what is known is drawn
+        read("gcd.survives", {"q": 9, "n": 300, "k": 3, "examples": 3, "N": 100}, 9, "known", "max=100",
+             "examples=3, grok=1, most=9", 300, 2),
+        read("gcd.survives", {"q": 7, "n": 200, "k": 5, "examples": 2, "N": 1000}, 7, "known", "max=1000",
+             "examples=2, grok=1, most=7", 200, 4),
+        read("gcd.said", {"p": 3, "n": 60, "k": 5, "noise": 0.1, "N": 100}, 3, "said", "max=100",
+             "examples=1, grok=1, noise=0.1, most=3", 60, 4),
+        read("gcd.said", {"p": 3, "n": 60, "k": 5, "noise": 0.2, "pi": 0.3, "N": 100}, 3, "said", "max=100",
+             "examples=1, grok=1, noise=0.2, most=3", 60, 4, protocol="mix(real=0.3)"),
+        error("gcd.sieve_accuracy", small, "max=1000", "examples=4, grok=2", 3, n=250),
+        error("gcd.sieve_accuracy", wide, "base=6, max=200, operands=log-uniform", "examples=2, grok=1.5", 2, n=500),
+        count("gcd.sieve_learned", small, "max=1000", "examples=4, grok=2", 3, 300, 250),
+        count("gcd.sieve_learned", wide, "base=6, max=200, operands=log-uniform", "examples=2, grok=1.5", 2, 300, 500),
+    ]  # fmt: skip
+
+
+def _reader(q: int, known: bool):
+    """Chance that the prime power q is said, or whether it is known at all, (R,)."""
+
+    def read(teacher, data):
+        r = teacher.r[..., teacher.units.index(q)]
+        return (r > 0).double() if known else r
+
+    return read
+
+
+@hookimpl
+def collapse_models():
+    return {"gcd-sieve": GcdSieve}

@@ -1,0 +1,333 @@
+"""An encoder-decoder transformer that reads a question and writes the answer token by token."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import log_softmax, scaled_dot_product_attention
+
+from collapse_bench.decoding import PLAIN, Decoding
+from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.neural import Neural
+from collapse_bench.nouns import Teacher, param
+from collapse_bench.training import precision, seeded, train
+
+ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
+
+
+@dataclass(frozen=True)
+class Transformer(Neural):
+    """``layers`` encoder and as many decoder layers of width ``width`` (Vaswani et al. 2017), normalised before each part.
+
+    Positions are learnt, one embedding serves question, answer and output, and there is no dropout.  A question begins with
+    a symbol that is its own, so that an empty one can be attended to; the answer ends with another, which no corpus
+    holds.  Rows are cut to the longest of their batch, and what is missing of the others is masked.  Settings of the gcd
+    experiments (Charton, arXiv 2308.15594): ``transformer(layers=4, width=256, batch=32, lr=0.0001, clip=5)``.
+    """
+
+    layers: int = param(2, "encoder layers, and decoder layers", gt=0, le=100)
+    width: int = param(128, "numbers that stand for a token between layers", ge=2, le=16_384)
+    heads: int = param(8, "heads of attention, which share the width", gt=0)
+    ffn: int = param(4, "width of the hidden layer of each feed-forward part, in widths", gt=0, le=64)
+    micro: int | None = param(None, "rows that go through the network at a time; none: the whole batch", ge=1)
+
+    kinds = ("sequence",)
+    usual = {"epochs": 1}
+    tiny = {"layers": 1, "width": 8, "heads": 2, "steps": 2, "batch": 40}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.width % self.heads:
+            raise UsageError(
+                f"{self.title()}: heads must divide the width, got heads={self.heads} and width={self.width}"
+            )
+
+    def fit(self, corpus, rng, before=None):
+        generator = rng.torch_generator()
+        _within(corpus.x, corpus.labels, "a question")
+        with seeded(generator):
+            size = (self.layers, self.width, self.heads, self.ffn)
+            net = Network(corpus.labels, corpus.x.shape[-1], corpus.y.shape[-1], *size).to(generator.device)
+        answer_loss, x, y = self.answer_loss, corpus.x, corpus.y
+
+        def loss(rows: Tensor) -> Tensor:
+            return _losses(net, x[rows], y[rows], answer_loss)
+
+        account = train(
+            net, loss, corpus.multiplicity, _spoken(y).sum(-1), self.schedule, generator, self._validation(net)
+        )
+        return TransformerTeacher(net.requires_grad_(False), account=account)
+
+    def _validation(self, net: Network) -> Callable[[], float] | None:
+        rows = self.validation_rows
+        if rows is None:
+            return None
+        spoken = (rows.multiplicity * _spoken(rows.y).sum(-1)).sum()
+        return lambda: float(-(rows.multiplicity * TransformerTeacher(net).logp(rows.x, rows.y).sum(-1)).sum() / spoken)
+
+
+# -- sequences ------------------------------------------------------------------------------------------------------
+
+
+def _within(tokens: Tensor, labels: int, what: str) -> None:
+    if tokens.numel() and int(tokens.max()) >= labels:
+        raise UsageError(
+            f"{what} holds token {int(tokens.max())}, and the data state {labels} tokens, 0 to {labels - 1}"
+        )
+
+
+def _length(tokens: Tensor) -> Tensor:
+    """Tokens of each row (n, L) before its first -1, (n,)."""
+    return (tokens >= 0).cumprod(-1).sum(-1)
+
+
+def _spoken(y: Tensor) -> Tensor:
+    """Where the rows of y (n, L) have an event: a token, or the end."""
+    return torch.arange(y.shape[-1], device=y.device) <= _length(y)[:, None]
+
+
+def _cut(tokens: Tensor, more: int = 0) -> Tensor:
+    """The columns up to the longest row, and ``more`` of those that follow."""
+    longest = int(_length(tokens).max()) if tokens.numel() else 0
+    return tokens[:, : longest + more]
+
+
+def _losses(net: Network, x: Tensor, y: Tensor, answer_loss) -> Tensor:
+    """Summed loss of each row, (n,)."""
+    y = _cut(y, more=1)
+    spoken = _spoken(y)
+    logp = log_softmax(net(_cut(x), y)[spoken].float(), -1)
+    value = answer_loss(logp, torch.where(y >= 0, y, net.stop)[spoken])
+    return torch.zeros(len(y), device=y.device).index_add(0, torch.nonzero(spoken)[:, 0], value)
+
+
+def _passes(net: Network, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Rows in groups whose logits fit ``ENTRIES`` numbers."""
+    rows = max(1, ENTRIES // ((net.stop + 1) * net.longest))
+    yield from zip(*(column.split(rows) for column in columns), strict=True)
+
+
+# -- the network ----------------------------------------------------------------------------------------------------
+
+
+class Attention(nn.Module):
+    """Scaled dot products in several heads."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.pair, self.out = (nn.Linear(width, many * width) for many in (1, 2, 1))
+
+    def _split(self, z: Tensor) -> Tensor:
+        return z.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def keys(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of z (n, m, width), each (n, heads, m, width / heads)."""
+        return tuple(self._split(half) for half in self.pair(z).chunk(2, -1))
+
+    def forward(self, z: Tensor, keys: tuple[Tensor, Tensor], seen: Tensor | None = None, causal: bool = False):
+        found = scaled_dot_product_attention(self._split(self.query(z)), *keys, attn_mask=seen, is_causal=causal)
+        return self.out(found.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    """Attention to oneself, to the question where there is one, and a feed-forward part, each added to what came in."""
+
+    def __init__(self, width: int, heads: int, ffn: int, asks: bool):
+        super().__init__()
+        self.own, self.own_norm = Attention(width, heads), nn.LayerNorm(width)
+        self.asked, self.asked_norm = (Attention(width, heads), nn.LayerNorm(width)) if asks else (None, None)
+        self.feed_norm = nn.LayerNorm(width)
+        self.feed = nn.Sequential(nn.Linear(width, ffn * width), nn.GELU(), nn.Linear(ffn * width, width))
+
+    def forward(self, z: Tensor, seen: Tensor | None, cache: Cache | None = None, question=None) -> Tensor:
+        """z (n, m, width).  An encoder layer sees what ``seen`` lets it; a decoder layer what stands before, and the
+        question, ``(keys, seen)``; with a cache, z is what follows those whose keys are there."""
+        inner = self.own_norm(z)
+        keys = self.own.keys(inner)
+        if cache is not None:
+            keys = cache.extended(self, keys)
+        causal = question is not None and z.shape[1] > 1
+        z = z + self.own(inner, keys, seen if question is None else None, causal)
+        if question is not None:
+            z = z + self.asked(self.asked_norm(z), *question)
+        return z + self.feed(self.feed_norm(z))
+
+
+class Network(nn.Module):
+    """Tokens 0 .. labels - 1, then the stop symbol ``labels`` of answers and the symbol ``labels + 1`` that begins both."""
+
+    def __init__(self, labels: int, asked: int, longest: int, layers: int, width: int, heads: int, ffn: int):
+        super().__init__()
+        self.stop, self.begin, self.asked, self.longest = labels, labels + 1, asked, longest
+        self.tokens = nn.Embedding(labels + 2, width)
+        self.places, self.answer_places = nn.Embedding(asked + 1, width), nn.Embedding(longest, width)
+        self.encoder = nn.ModuleList(Layer(width, heads, ffn, asks=False) for _ in range(layers))
+        self.decoder = nn.ModuleList(Layer(width, heads, ffn, asks=True) for _ in range(layers))
+        self.read, self.written = nn.LayerNorm(width), nn.LayerNorm(width)
+        self._start(width)
+
+    def _start(self, width: int) -> None:
+        """Embeddings of about unit length, layers after Glorot; drawn from torch's own generator."""
+        for part in self.modules():
+            if isinstance(part, nn.Embedding):
+                nn.init.normal_(part.weight, std=width**-0.5)
+            elif isinstance(part, nn.Linear):
+                nn.init.xavier_uniform_(part.weight)
+                nn.init.zeros_(part.bias)
+
+    def question(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
+        """What each decoder layer attends to of x (n, P): its keys, and which of them are there, None where all are."""
+        x = nn.functional.pad(x, (1, 0), value=self.begin)
+        there = x >= 0
+        seen = None if bool(there.all()) else there[:, None, None, :]
+        z = self.tokens(x.clamp_min(0)) + self.places.weight[: x.shape[1]]
+        for layer in self.encoder:
+            z = layer(z, seen)
+        z = self.read(z)
+        return [layer.asked.keys(z) for layer in self.decoder], seen
+
+    def continued(self, said: Tensor, question, at: int = 0, cache: Cache | None = None) -> Tensor:
+        """Logits (n, m, labels + 1) of what follows each of the symbols said (n, m), of which the first stands at ``at``."""
+        keys, seen = question
+        z = self.tokens(said) + self.answer_places.weight[at : at + said.shape[1]]
+        for layer, asked in zip(self.decoder, keys, strict=True):
+            z = layer(z, None, cache, (asked, seen))
+        return self.written(z) @ self.tokens.weight[: self.stop + 1].t()
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given what stands before."""
+        said = nn.functional.pad(y.clamp_min(0), (1, -1), value=self.begin)
+        return self.continued(said, self.question(x))
+
+
+class Cache:
+    """Keys and values of what was said, layer by layer."""
+
+    def __init__(self) -> None:
+        self.held: dict[Layer, tuple[Tensor, Tensor]] = {}
+
+    def extended(self, layer: Layer, keys: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if layer in self.held:
+            keys = tuple(torch.cat(pair, 2) for pair in zip(self.held[layer], keys, strict=True))
+        self.held[layer] = keys
+        return keys
+
+    def keep(self, rows: Tensor) -> None:
+        self.held = {layer: tuple(side[rows] for side in keys) for layer, keys in self.held.items()}
+
+
+# -- the teacher ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class TransformerTeacher(Teacher):
+    """A trained network, read out by ``decoding``.  x (n, P) and y (n, L) of one run, of the widths it was trained on or less."""
+
+    net: Network
+    decoding: Decoding = PLAIN
+    account: dict[str, float] = field(default_factory=dict)
+
+    def answer(self, x, rng):
+        u = rng.uniform(len(x), self.net.longest)
+        return self._by_length(x, lambda x, u: self._write(x, u), u)
+
+    def redraw(self, x, y, mask, rng):
+        """Marked tokens anew from left to right, each given all that now stands before it.
+
+        The length stays: marks behind the end are not read, and the end is not among what is drawn.
+        """
+        u = rng.uniform(len(x), self.net.longest)[:, : y.shape[1]]
+        return self._by_length(x, lambda x, u, y, mask: self._write(x, u, y, mask), u, y, mask)
+
+    def logp(self, x, y):
+        return self._by_length(x, self._told, y)
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
+        return replace(self, decoding=self.decoding.then(**settings))
+
+    def blend(self, other, w):
+        """Weights at (1 - w) times these plus w times those of the other."""
+        mine, theirs = self.net.state_dict(), other.net.state_dict()
+        if {name: value.shape for name, value in mine.items()} != {name: v.shape for name, v in theirs.items()}:
+            raise Unfit("two transformers can be averaged only where they have the same layers and widths")
+        net = copy.deepcopy(self.net)
+        net.load_state_dict({name: torch.lerp(value, theirs[name], w) for name, value in mine.items()})
+        return replace(self, net=net)
+
+    # -- within -------------------------------------------------------------------------------------------------
+
+    def _by_length(self, x: Tensor, of, *columns: Tensor) -> Tensor:
+        """``of(x, *columns)`` over rows of about equal length, some at a time, in the order in which they came."""
+        net = self.net
+        _within(x, net.stop, "a question")
+        for what, width, most in (("questions", x.shape[1], net.asked), ("answers", columns[-1].shape[1], net.longest)):
+            if width > most:
+                raise Unfit(f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}")
+        order = _length(x).argsort(stable=True)
+        with torch.no_grad(), precision(x.device):
+            parts = [of(*some) for some in _passes(net, x[order], *(column[order] for column in columns))]
+        return torch.cat(parts)[order.argsort()] if parts else columns[0].new_empty(0, columns[0].shape[1])
+
+    def _law(self, logits: Tensor, context: Tensor | None) -> Tensor:
+        return self.decoding.apply(log_softmax(logits.double(), -1), context)
+
+    def _told(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log-probabilities (n, L) of y."""
+        short = _cut(y, more=1)
+        context = None
+        if self.decoding.processor is not None:
+            L = short.shape[1]
+            before = torch.ones(L, L, dtype=torch.bool, device=y.device).tril(-1)
+            said = torch.where(before, short[:, None, :], -1)
+            context = torch.cat([x[:, None, :].expand(-1, L, -1), said], -1)
+        logp = self._law(self.net(_cut(x), short), context)
+        logp = logp.gather(-1, torch.where(short >= 0, short, self.net.stop)[..., None])[..., 0]
+        logp = torch.where(_spoken(short), logp, 0.0)
+        return nn.functional.pad(logp, (0, y.shape[1] - short.shape[1]))
+
+    def _write(self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Answers (n, L) by inversion of each law at u (n, L); where y is given, only marked tokens of it are drawn."""
+        net, cache = self.net, Cache()
+        keys, seen = net.question(_cut(x))
+        out = torch.full(u.shape, -1, dtype=torch.int64, device=x.device)
+        rows = torch.arange(len(x), device=x.device)  # those that go on
+        said = torch.full_like(rows, net.begin)
+        for at in range(u.shape[1]):
+            logits = net.continued(said[:, None], (keys, seen), at, cache)[:, 0]
+            context = None if self.decoding.processor is None else torch.cat([x[rows], out[rows, :at]], -1)
+            law = self._law(logits, context)
+            if y is not None:
+                law = log_softmax(law[:, : net.stop], -1)  # a redrawn token is never the end
+            said = _drawn(law, u[rows, at])
+            if y is not None:
+                said = torch.where(mask[rows, at] | (y[rows, at] < 0), said, y[rows, at])
+                said = torch.where(y[rows, at] < 0, net.stop, said)
+            on = said != net.stop
+            out[rows[on], at] = said[on]
+            if not on.all():
+                rows, said = rows[on], said[on]
+                if not len(rows):
+                    break
+                cache.keep(on)
+                keys = [tuple(side[on] for side in pair) for pair in keys]
+                seen = None if seen is None else seen[on]
+        return out
+
+
+def _drawn(logp: Tensor, u: Tensor) -> Tensor:
+    """One symbol per row of logp (n, K), by inversion at u (n,)."""
+    reach = logp.exp().cumsum(-1)
+    # rounding may leave the last value just below one: the draw is scaled to it, so that nothing impossible is drawn
+    return torch.searchsorted(reach, (u * reach[:, -1])[:, None], right=True)[:, 0].clamp_max(logp.shape[-1] - 1)
+
+
+@hookimpl
+def collapse_models():
+    return {"transformer": Transformer}
