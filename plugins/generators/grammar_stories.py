@@ -340,7 +340,7 @@ class GrammarStories(Language):
     prompt: int = param(0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
 
-    tiny = {"words": 20, "block": 16, "test": 8, "judged": 6, "sentences": 1}
+    tiny = {"words": 20, "block": 14, "prompt": 7, "test": 6, "judged": 4, "sentences": 1}
 
     @property
     def labels(self):
