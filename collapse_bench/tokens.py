@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
-from .sources import fetched
+from .sources import fetched, quiet
 
 BYTES = 256
 UNKNOWN = "<unk>"
@@ -113,6 +113,8 @@ class Pretrained(Tokenizer):
     def at(cls, place: Path | str, whose: str, revision: str | None = None) -> Pretrained:
         """That of a folder or hub id; no code that lies there is run.  Raises UsageError, and Unreachable of a hub."""
         from transformers import AutoTokenizer
+
+        quiet()
 
         def load():
             how = {"revision": revision} if isinstance(place, str) else {}
