@@ -60,10 +60,10 @@ def dense(inputs: int, width: int, depth: int, outputs: int, activation: type[nn
 
 
 def square(pixels: int, who: str) -> tuple[int, int]:
-    """The sides of a square image of so many pixels; refused where there is none."""
+    """The sides of a square image of so many pixels, 4 x 4 or more; refused where there is none."""
     side = math.isqrt(pixels)
-    if side * side != pixels:
-        raise Unfit(f"{who} reads square images, and {pixels} numbers are none")
+    if side * side != pixels or side < 4:
+        raise Unfit(f"{who} reads square images of 4 x 4 pixels or more, and {pixels} numbers are none")
     return side, side
 
 

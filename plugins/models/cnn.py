@@ -18,11 +18,11 @@ class CNN(Network):
     fitted by cross-entropy, and the largest score is the answer.  Float32 (bfloat16 on a GPU that has it).
     """
 
-    channels: int = param(16, "maps of the first convolution", ge=1, le=1024)
-    width: int = param(64, "units of the hidden layer", ge=1, le=100_000)
+    channels: int = param(16, "maps of the first convolution", ge=1, le=1024, vary=False)
+    width: int = param(64, "units of the hidden layer", ge=1, le=100_000, vary=False)
 
     kinds = ("classification",)
-    tiny = {"channels": 2, "width": 8, "steps": 8}
+    tiny = {"channels": 2, "width": 8, "steps": 4}
 
     def built(self, inputs, outputs):
         return Conv(square(inputs, self.title()), self.channels, self.width, outputs)

@@ -30,18 +30,18 @@ class DDPM(Generative):
     opposes, what two of them guess.  ``decoded(temperature=)`` scales the noise of sampling.
     """
 
-    batch: int = param(128, "rows per step", ge=1)
+    batch: int = param(128, "rows per step", ge=1, vary=False)
     lr: float = param(5e-3, "learning rate of AdamW", gt=0)
-    cosine: bool = param(True, "whether the rate falls to zero along half a cosine")
-    width: int = param(256, "units of a hidden layer; of a U-Net, maps at full size", ge=1, le=4096)
-    depth: int = param(3, "hidden layers (a U-Net has its own)", ge=1, le=100)
+    cosine: bool = param(True, "whether the rate falls to zero along half a cosine", vary=False)
+    width: int = param(256, "units of a hidden layer; of a U-Net, maps at full size", ge=1, le=4096, vary=False)
+    depth: int = param(3, "hidden layers (a U-Net has its own)", ge=1, le=100, vary=False)
     levels: int = param(50, "levels of noise, T in the paper", ge=1, le=10_000)
     noise: Literal["linear", "cosine"] = param("cosine", "how the noise grows with the level")
     variance: Literal["upper", "lower"] = param("upper", "what is drawn between two levels: beta or its lower bound")
     net: Literal["dense", "unet"] = param("dense", "fully connected, or a U-Net, which wants square images", vary=False)
 
     usual = {"steps": 2000}
-    tiny = {"width": 8, "depth": 1, "levels": 4, "steps": 8}
+    tiny = {"width": 8, "depth": 1, "levels": 2, "steps": 4}
 
     def fit(self, corpus: Corpus, rng, before=None) -> DDPMTeacher:
         unit, generator = Unit.of(corpus), rng.torch_generator()

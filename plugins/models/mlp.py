@@ -18,10 +18,10 @@ class MLP(Network):
     on a GPU that has it).  depth=1 is the two-layer network f(x) = V relu(W x + b) + c, depth=0 an affine map.
     """
 
-    width: int = param(200, "units of a hidden layer", ge=1, le=100_000)
+    width: int = param(200, "units of a hidden layer", ge=1, le=100_000, vary=False)
     depth: int = param(1, "hidden layers", ge=0, le=100)
 
-    tiny = {"width": 8, "steps": 8}
+    tiny = {"width": 8, "steps": 4}
 
     def built(self, inputs, outputs):
         return dense(inputs, self.width, self.depth, outputs)

@@ -41,12 +41,12 @@ class VAE(Generative):
 
     lr: float = param(3e-3, "learning rate of AdamW", gt=0)
     latent: int = param(8, "hidden numbers", ge=1, le=10_000)
-    width: int = param(128, "units of a hidden layer", ge=1, le=100_000)
+    width: int = param(128, "units of a hidden layer", ge=1, le=100_000, vary=False)
     depth: int = param(2, "hidden layers of each network; 0: linear", ge=0, le=100)
     said: Literal["draw", "mean"] = param("draw", "a draw from the law of an answer, or its mean given z")
 
     usual = {"steps": 2000}
-    tiny = {"latent": 2, "width": 8, "depth": 1, "steps": 8}
+    tiny = {"latent": 2, "width": 8, "depth": 1, "steps": 4}
 
     def fit(self, corpus: Corpus, rng, before=None) -> VAETeacher:
         unit, generator = Unit.of(corpus), rng.torch_generator()
