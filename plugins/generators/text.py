@@ -177,7 +177,7 @@ def _placed(data: Text, device: str) -> SimpleNamespace:
 def _read(data: Text) -> SimpleNamespace | Unreachable:
     try:
         learnt, exam = _halves_of(data)
-        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer", data.revision)
+        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
     pool, others = (
