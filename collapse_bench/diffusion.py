@@ -24,14 +24,14 @@ Variance = Literal["upper", "lower"]
 
 
 def signal(kind: Schedule, levels: int) -> Tensor:
-    """a[0 .. levels], float64: by ``linear`` steps of noise, those of Ho et al. (arXiv 2006.11239) at 1000 levels and the
-    same noise in all at fewer, or along a ``cosine`` (Nichol and Dhariwal, arXiv 2102.09672)."""
+    """a[0 .. levels], float64: by a rate of noise that rises ``linear``ly from 0.1 to 20 (Ho et al., arXiv 2006.11239, at
+    1000 levels; the same noise in all at any other number), or along a ``cosine`` (Nichol and Dhariwal, arXiv 2102.09672)."""
     t = torch.arange(levels + 1, dtype=torch.float64) / levels
     if kind == "cosine":
-        f = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
-        kept = (f[1:] / f[:-1]).clamp_min(0.001)
+        a = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
     else:
-        kept = (1 - torch.linspace(0.1, 20, levels, dtype=torch.float64) / levels).clamp_min(0.001)
+        a = torch.exp(-(0.1 * t + 19.9 * t**2 / 2))
+    kept = (a[1:] / a[:-1]).clamp_min(0.001)  # the last step of the cosine would leave nothing to divide by
     return torch.cat([kept.new_ones(1), kept]).cumprod(0)
 
 

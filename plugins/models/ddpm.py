@@ -36,8 +36,10 @@ class DDPM(Generative):
     width: int = param(256, "units of a hidden layer; of a U-Net, maps at full size", ge=1, le=4096, vary=False)
     depth: int = param(3, "hidden layers (a U-Net has its own)", ge=1, le=100, vary=False)
     levels: int = param(50, "levels of noise, T in the paper", ge=1, le=10_000)
-    noise: Literal["linear", "cosine"] = param("cosine", "how the noise grows with the level")
-    variance: Literal["upper", "lower"] = param("upper", "what is drawn between two levels: beta or its lower bound")
+    noise: Literal["linear", "cosine"] = param("cosine", "how the noise grows with the level", vary=False)
+    variance: Literal["upper", "lower"] = param(
+        "upper", "what is drawn between two levels: beta or its lower bound", vary=False
+    )
     net: Literal["dense", "unet"] = param("dense", "fully connected, or a U-Net, which wants square images", vary=False)
 
     usual = {"steps": 2000}
