@@ -240,7 +240,7 @@ class Grammar:
     @cached_property
     def log_p(self) -> Tensor:
         """Log-probability of each rank of each law, nats, (ranks,)."""
-        return torch.tensor([math.log(p / math.fsum(law.p)) for law in self.laws for p in law.p], dtype=torch.float64)
+        return torch.from_numpy(np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws]))
 
     @cached_property
     def place_of(self) -> Tensor:
