@@ -20,7 +20,7 @@ ROOT = "collapse_bench"
 
 #: a file imports from its own floor and from those below, never from one above; a package stands for all its files
 FLOORS = [
-    "errors figures nested streams spec decoding stats readers sources theory measures pulse training corpus",
+    "errors figures arithmetic nested streams spec decoding stats readers sources theory measures pulse training corpus",
     "nouns neural pretrained claims ledger gaussians mixtures regression classification tables images",
     "taps protocols lift hookspecs plugins suites",
     "cell registry",

@@ -28,6 +28,9 @@ class GcdSieve(Model):
     smallest j with q dividing base^j, and all digits where there is none.  So powers of primes of the base come first, and
     then small primes.  Rows whose answer spells no number are not read.
 
+    So each class has a noise of its own: a sampled answer to g is right with probability (1 - noise)^m, m prime powers
+    dividing g, where all of them are known.
+
     What follows over generations.  Without noise a label is f(g), the largest member of D that divides g: a pupil knows no
     more than its teacher, and by ``replace`` loses every power that too few of its own rows show, for ever.  Real rows
     bring a power back once they are enough, slowly: under ``mix(real=p)`` the chance that it is said climbs from p in
