@@ -60,10 +60,12 @@ class GcdSieve(Model):
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         said = decode(corpus.y, base, 1)[..., 0]
-        known, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
-        asks = (known[:, :1] % units.q == 0) & (known[:, 1:] % (units.q // units.p) == 0) & (known[:, 1:] > 0)
+        said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label plays a part
+        pairs, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
+        g, said = pairs[:, :1], pairs[:, 1:]
+        asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
         asked = mass @ asks.double()
-        saying = mass @ (asks & (known[:, 1:] % units.q == 0)).double()
+        saying = mass @ (asks & (said % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
         learnt = saying >= needed * (1 - 1e-12)
         return SieveTeacher(torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base)
