@@ -14,6 +14,7 @@ from collapse_bench.theory import gcd
 from collapse_bench.verify import groups, verdicts
 
 
+@pytest.mark.slow
 def test_what_the_plugin_claims_holds():
     claims = [c for c in registry().claims() if c.law.startswith("gcd.")]
     found = [v for spec, chains, some in groups(claims, quick=True) for v in verdicts(spec, chains, some, registry())]
