@@ -192,6 +192,7 @@ def _all_cells(
     """Likewise, those that do not fit included."""
     sources = [data] if data else [d for cls in among.classes["generator"].values() for d in _sizes(cls)]
     models = [model] if model else [m for cls in among.classes["model"].values() if (m := small(cls))]
+    models.sort(key=lambda m: m.alone)  # the first of a kind is tried first: none that is long at work
     for source, pupil, protocol in product(sources, models, protocols):
         yield Cell(source, pupil, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
 
