@@ -22,6 +22,7 @@ from dataclasses import replace
 import torch
 
 from collapse_bench.corpus import Corpus
+from collapse_bench.lift import lift
 from collapse_bench.pretrained import small_llama
 from collapse_bench.registry import registry
 from collapse_bench.streams import Stream
@@ -132,7 +133,36 @@ def write_with_memory(length: int = 96):
     return f"writing 16 texts of {length} tokens with a cache, against re-forwarding", theirs_s / ours_s, 2.5
 
 
-CASES = [train_causal_lm, write_together, write_with_memory]
+# -- exams ----------------------------------------------------------------------------------------------------------
+
+
+def measure_a_generation(n: int = 300):
+    """All losses and measures of a generation against its training and the writing of its corpus.
+
+    A fifth of the rows and of the exam of a cell at n=1500, test=200, judged=64: the share is the same.
+    """
+    data = registry().build("generator", f"grammar-stories(block=48, test={n * 2 // 15}, judged={n * 64 // 1500})")
+    data, rng = data.drawn(Stream([0]).at("truth")), Stream([0])
+    x = data.ask(n, rng.at("x"))
+    corpus = Corpus.of(x, data.answer(x, rng.at("y")), (1,), labels=data.labels)
+    model, taught = lift(registry().build("model", f"causal-lm({FIVE_MILLION}, epochs=1)")), {}
+
+    def theirs():
+        taught["teacher"] = model.fit(corpus, rng.at("fit"))
+        taught["teacher"].answer(x, rng.at("write"))
+
+    def ours():
+        data.truth.exam.forget()
+        found = data.judge(taught["teacher"], rng.at("exam")) | data.describe(taught["teacher"])
+        if not all(value.isfinite().all() for value in found.values()):
+            raise AssertionError(f"not everything was measured: {found}")
+
+    theirs_s = by_turns(lambda: None, theirs, rounds=1)[1]
+    ours_s = by_turns(ours, lambda: None)[0]
+    return "measuring a generation of a 5M causal-lm, against its training and writing", theirs_s / ours_s, 1 / 0.15
+
+
+CASES = [train_causal_lm, write_together, write_with_memory, measure_a_generation]
 
 
 def main(words: list[str]) -> None:

@@ -18,7 +18,8 @@ class Point:
     """``metric`` of the cell ``spec`` at generation ``t``, over chains, drawn at ``x``.
 
     spec: None for a point that is only predicted.  predicted: the law's value, None where none is known.  statistic:
-    ``variance`` is that over chains, ``median`` has an interval of its order statistics.  times: the unit, e.g. 1/sigma^2.
+    ``variance`` is that over chains, ``median`` has an interval of its order statistics.  What is drawn is ``times`` the
+    metric ``+ plus``: the unit, e.g. 1/sigma^2, or what is left of a number of which the metric was lost.
     """
 
     x: float
@@ -28,6 +29,7 @@ class Point:
     predicted: float | None = None
     statistic: Literal["mean", "median", "variance"] = "mean"
     times: float = 1.0
+    plus: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,10 @@ class Exam:
             self._last = weakref.ref(teacher), Paper(y)
         return self._last[1]
 
+    def forget(self) -> None:
+        """Let go of what was written last."""
+        self._last = None
+
     def __getstate__(self):
         return {**self.__dict__, "_last": None}
 

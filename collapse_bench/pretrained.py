@@ -15,13 +15,13 @@ from torch import nn
 
 from .errors import Unfit
 from .nouns import DataGenerator
-from .sources import fetched
+from .sources import fetched, quiet
 
 
 def small_llama(vocabulary: int, width: int, layers: int, heads: int) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    _quiet()
+    quiet()
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
@@ -42,7 +42,7 @@ def loaded(place: Path | str, revision: str | None, vocabulary: int | None) -> t
     """(network, id of the end, id of the start); with a ``vocabulary`` a network of random weights for as many tokens."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    _quiet()
+    quiet()
     how = {"revision": revision, "trust_remote_code": False} if isinstance(place, str) else {"trust_remote_code": False}
 
     def load():
@@ -66,14 +66,6 @@ def loaded(place: Path | str, revision: str | None, vocabulary: int | None) -> t
     if ends[0] is None:
         raise Unfit(f"the checkpoint {place} names no end token in its config.json (eos_token_id)")
     return module, ends[0], ends[0] if config.bos_token_id is None else config.bos_token_id
-
-
-def _quiet() -> None:
-    """No bars and no advice on stderr, which belong to the command line."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
 
 
 def has_peft() -> bool:

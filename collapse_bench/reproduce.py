@@ -70,7 +70,7 @@ def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFram
                         samples[point.spec] = _numbers(store, ids[point.spec], figure.chains)
                     frame = samples[point.spec]
                     rows_here = (frame.metric == point.metric) & (frame.generation == point.t)
-                    sample = point.times * frame.value[rows_here].to_numpy()
+                    sample = point.times * frame.value[rows_here].to_numpy() + point.plus
                 rows.append({"panel": panel.title, "curve": curve.label, "x": point.x, **_told(point, sample)})
     return pd.DataFrame(rows)
 

@@ -58,3 +58,11 @@ def fetched(
             f'{whose}: {what} "{value}"{at} is no path here and could not be had from the hub ({said}); give the path of '
             "a local copy in double quotes, or connect to the hub and run again"
         ) from problem
+
+
+def quiet() -> None:
+    """No bars and no advice of transformers on stderr, which belongs to the command line."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UsageError
-from .sources import fetched
+from .sources import fetched, quiet
 
 BYTES = 256
 UNKNOWN = "<unk>"
@@ -110,16 +110,17 @@ class Pretrained(Tokenizer):
     inner: Any
 
     @classmethod
-    def at(cls, place: Path | str, whose: str, revision: str | None = None) -> Pretrained:
+    def at(cls, place: Path | str, whose: str) -> Pretrained:
         """That of a folder or hub id; no code that lies there is run.  Raises UsageError, and Unreachable of a hub."""
         from transformers import AutoTokenizer
 
+        quiet()
+
         def load():
-            how = {"revision": revision} if isinstance(place, str) else {}
-            return AutoTokenizer.from_pretrained(place, trust_remote_code=False, **how)
+            return AutoTokenizer.from_pretrained(place, trust_remote_code=False)
 
         if isinstance(place, str):
-            inner = fetched(place, whose, load, "the tokenizer", revision)
+            inner = fetched(place, whose, load, "the tokenizer")
         else:
             try:
                 inner = load()
@@ -152,10 +153,10 @@ def _in_order(numbers: dict[str, int]) -> tuple[str, ...]:
     return tuple(names.get(i, f"<{i}>") for i in range(max(names) + 1))
 
 
-def tokenizer_of(kind: Path | str, texts: Sequence[str], size: int, whose: str, revision: str | None) -> Tokenizer:
+def tokenizer_of(kind: Path | str, texts: Sequence[str], size: int, whose: str) -> Tokenizer:
     """bpe, bytes or words, as far as they learn from ``texts``, or the tokenizer at a path or hub id."""
     if kind == "bytes":
         return Bytes()
     if kind in ("bpe", "words"):
         return {"bpe": BytePairs, "words": Words}[kind].learnt(texts, size)
-    return Pretrained.at(kind, whose, revision)
+    return Pretrained.at(kind, whose)

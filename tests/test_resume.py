@@ -46,6 +46,8 @@ model = "random-features(width=20)"
 protocols = ["accumulate"]
 generations = 10
 """
+STORIES = "grammar-stories(words=20, sentences=1, block=16, test=8, judged=6)"
+TINY_LM = "causal-lm(layers=1, width=8, heads=2, steps=3, batch=16, lr=0.01)"
 SPEC = "gaussian(d=2) | gaussian-fit | accumulate | real-anchor(k=2) @ n=8 T=5"
 
 
@@ -230,6 +232,7 @@ def interrupted(store: Store, cell, seeds: list[int], t: int) -> None:
         "digits | random-features(width=12) | verify-filter | oracle-verify @ n=20 T=5",
         "gaussian(d=2) | gaussian-fit | mix | nature @ n=8 T=5",
         "linear(d=4) | ols @ n=10 T=5 first=linear(d=4, signal=3)",
+        f"{STORIES} | {TINY_LM[:-1]}, init=previous) | mix(real=0.5, fresh=false) @ n=20 T=3",
     ],
 )
 def test_checkpoint_of_every_generation(spec, tmp_path):
@@ -474,6 +477,31 @@ def test_plan_writes_nothing(tmp_path):
     ended = call("plan", SPEC, "-o", tmp_path / "out")
     assert ended.code == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_a_language_model_killed_in_generation_3_goes_on_there(tmp_path):
+    """The process is gone at once; what is left is the record of others, and weights as safetensors."""
+    spec = f"{STORIES} | {TINY_LM} @ n=20 T=4"
+    cell, store = cell_of(spec), Store(tmp_path)
+    child = os.fork()
+    if not child:
+
+        def die(moment):
+            if moment.done == 3 and moment.beat is not None and moment.beat.work == "fit":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run_chains(cell, [0], store, die)
+        os._exit(0)
+    _, how = os.waitpid(child, 0)
+    assert os.WTERMSIG(how) == signal.SIGKILL
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+    outcome = run_job(Job(cell, (0,)), Options(tmp_path))
+    assert outcome.statuses == {"done": 1}
+    record = store.read(cell.id, 0)
+    assert record.runs[-1]["resumed_from"] == 2
+    assert record.digest() == run_chains(cell, [0]).compared().digest()
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 # -- weights of networks --------------------------------------------------------------------------------------------

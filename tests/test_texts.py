@@ -96,7 +96,7 @@ TEXT = "The owl sang. The owl, it ran — the end\n\nThe owl slept"
 
 @pytest.mark.parametrize(("kind", "size"), [("bytes", 7), ("bpe", 256), ("bpe", 300)])
 def test_bytes_and_byte_pairs_give_back_any_text(kind, size):
-    tokenizer = tokenizer_of(kind, [TEXT], size, "text", None)
+    tokenizer = tokenizer_of(kind, [TEXT], size, "text")
     for text in (TEXT, "unseen: Ωμέγα 🦉", ""):
         assert tokenizer.decode(tokenizer.encode(text)) == text
     assert all(0 <= token < len(tokenizer.vocabulary) for token in tokenizer.encode(TEXT))
@@ -106,13 +106,13 @@ def test_bytes_and_byte_pairs_give_back_any_text(kind, size):
 
 
 def test_byte_pairs_learn_the_same_every_time():
-    one, two = (tokenizer_of("bpe", [TEXT * 3, "more of it"], 280, "text", None) for _ in range(2))
+    one, two = (tokenizer_of("bpe", [TEXT * 3, "more of it"], 280, "text") for _ in range(2))
     assert one.vocabulary == two.vocabulary
     assert len(one.encode(TEXT)) < len(TEXT.encode())
 
 
 def test_words_keep_the_frequent_ones():
-    tokenizer = tokenizer_of("words", [TEXT], 4, "text", None)
+    tokenizer = tokenizer_of("words", [TEXT], 4, "text")
     assert tokenizer.vocabulary == (UNKNOWN, "The", "owl", "sang")  # sang, like others once, came first
     assert tokenizer.encode("The owl ran.") == [1, 2, 0, 0]
     assert tokenizer.decode([1, 2, 0]) == f"The owl {UNKNOWN}"
@@ -122,15 +122,15 @@ def test_words_keep_the_frequent_ones():
 def test_the_tokenizer_of_a_checkpoint(tmp_path):
     from transformers import PreTrainedTokenizerFast
 
-    learnt = tokenizer_of("bpe", [TEXT], 280, "text", None)
+    learnt = tokenizer_of("bpe", [TEXT], 280, "text")
     PreTrainedTokenizerFast(tokenizer_object=learnt.inner).save_pretrained(tmp_path / "here")
-    found = tokenizer_of(tmp_path / "here", [], 0, "text: tokenizer", None)
+    found = tokenizer_of(tmp_path / "here", [], 0, "text: tokenizer")
     assert found.vocabulary == learnt.vocabulary
     assert found.encode(TEXT) == learnt.encode(TEXT)
     assert found.decode(found.encode(TEXT)) == TEXT
     assert found.encode_all([TEXT, "a"]) == learnt.encode_all([TEXT, "a"])
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="holds no tokenizer that can be read"):
-        tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer", None)
-    with pytest.raises(Unreachable, match='the tokenizer "owner/name" at revision v1'):
-        tokenizer_of("owner/name", [], 0, "text: tokenizer", "v1")
+        tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer")
+    with pytest.raises(Unreachable, match='the tokenizer "owner/name" is no path here'):
+        tokenizer_of("owner/name", [], 0, "text: tokenizer")

@@ -21,7 +21,7 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
     from matplotlib import pyplot as plt
 
     panels = list(figure.panels)
-    across = min(3, len(panels))
+    across = 2 if len(panels) == 4 else min(3, len(panels))
     down = -(-len(panels) // across)
     with plt.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": figure.title}):
         fig, axes = plt.subplots(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UsageError
-from ..sources import fetched
+from ..sources import fetched, quiet
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -85,6 +85,8 @@ def cosine_distance(vectors: np.ndarray) -> np.ndarray:
 def encoder_of(source: Path | str, whose: str, device: str = "cpu"):
     """The sentence encoder at a path or of a hub id; a plain transformer is read out by the mean over its tokens."""
     from sentence_transformers import SentenceTransformer
+
+    quiet()
 
     def load():
         return SentenceTransformer(str(source), device=device, trust_remote_code=False)

@@ -177,7 +177,9 @@ def divisible(q: int, N: int | None, operands: str = "uniform") -> float:
 def enough(needed: float, n: int, chance: float) -> float:
     """P(at least ``needed`` of n rows), each with this chance."""
     least = math.ceil(needed)
-    return 1.0 if least <= 0 else float(scipy.special.bdtrc(least - 1, n, chance))
+    if least <= 0 or least > n:
+        return float(least <= 0)
+    return float(scipy.special.bdtrc(least - 1, n, chance))
 
 
 def heights_after(sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str):

@@ -240,7 +240,7 @@ class Grammar:
     @cached_property
     def log_p(self) -> Tensor:
         """Log-probability of each rank of each law, nats, (ranks,)."""
-        return torch.tensor([math.log(p / math.fsum(law.p)) for law in self.laws for p in law.p], dtype=torch.float64)
+        return torch.from_numpy(np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws]))
 
     @cached_property
     def place_of(self) -> Tensor:
@@ -340,7 +340,7 @@ class GrammarStories(Language):
     prompt: int = param(0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
 
-    tiny = {"words": 20, "block": 16, "test": 8, "judged": 6, "sentences": 1}
+    tiny = {"words": 20, "block": 14, "prompt": 7, "test": 6, "judged": 4, "sentences": 1}
 
     @property
     def labels(self):

@@ -110,12 +110,11 @@ class Text(Language):
             return None
 
     def drawn(self, rng, nature=None):
-        table = _table(self)
-        blocks = table.blocks.to(rng.device)
-        frequency = frequencies(blocks[: table.pool], self.labels)
-        held = self.holding(blocks=blocks, pool=table.pool, hashed=_Hashed(blocks, self.prompt, table.pool))
-        x, y = (part.expand(*rng.batch, *part.shape) for part in self._halves(blocks[table.exam.to(rng.device)]))
-        held.truth.exam = Exam(x, y, min(self.judged, y.shape[-2]), frequency, self.tail, rng.at("exam"))
+        placed = _placed(self, str(rng.device))
+        held = self.holding(blocks=placed.blocks, pool=placed.pool, hashed=placed.hashed)
+        x, y = (part.expand(*rng.batch, *part.shape) for part in self._halves(placed.exam))
+        judged = min(self.judged, y.shape[-2])
+        held.truth.exam = Exam(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
         return held
 
     def _halves(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,10 +159,25 @@ def _table(data: Text) -> SimpleNamespace:
 
 
 @lru_cache(maxsize=4)
+def _placed(data: Text, device: str) -> SimpleNamespace:
+    """The blocks on a device, with what is needed to find them again, those of the exam, and how often each token is
+    said in the pool, (labels,)."""
+    table = _table(data)
+    blocks = table.blocks.to(device)
+    return SimpleNamespace(
+        blocks=blocks,
+        pool=table.pool,
+        hashed=_Hashed(blocks, data.prompt, table.pool),
+        exam=blocks[table.exam.to(device)],
+        frequency=frequencies(blocks[: table.pool], len(table.tokenizer.vocabulary)),
+    )
+
+
+@lru_cache(maxsize=4)
 def _read(data: Text) -> SimpleNamespace | Unreachable:
     try:
         learnt, exam = _halves_of(data)
-        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer", data.revision)
+        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
     pool, others = (

@@ -28,6 +28,9 @@ class GcdSieve(Model):
     smallest j with q dividing base^j, and all digits where there is none.  So powers of primes of the base come first, and
     then small primes.  Rows whose answer spells no number are not read.
 
+    So each class has a noise of its own: a sampled answer to g is right with probability (1 - noise)^m, m prime powers
+    dividing g, where all of them are known.
+
     What follows over generations.  Without noise a label is f(g), the largest member of D that divides g: a pupil knows no
     more than its teacher, and by ``replace`` loses every power that too few of its own rows show, for ever.  Real rows
     bring a power back once they are enough, slowly: under ``mix(real=p)`` the chance that it is said climbs from p in
@@ -57,10 +60,12 @@ class GcdSieve(Model):
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         said = decode(corpus.y, base, 1)[..., 0]
-        known, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
-        asks = (known[:, :1] % units.q == 0) & (known[:, 1:] % (units.q // units.p) == 0) & (known[:, 1:] > 0)
+        said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label plays a part
+        pairs, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
+        g, said = pairs[:, :1], pairs[:, 1:]
+        asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
         asked = mass @ asks.double()
-        saying = mass @ (asks & (known[:, 1:] % units.q == 0)).double()
+        saying = mass @ (asks & (said % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
         learnt = saying >= needed * (1 - 1e-12)
         return SieveTeacher(torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base)

@@ -15,6 +15,7 @@ from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.neural import Neural
 from collapse_bench.nouns import Teacher, param
+from collapse_bench.pulse import beat
 from collapse_bench.training import precision, seeded, train
 
 ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
@@ -235,7 +236,7 @@ class TransformerTeacher(Teacher):
 
     def answer(self, x, rng):
         u = rng.uniform(len(x), self.net.longest)
-        return self._by_length(x, lambda x, u: self._write(x, u), u)
+        return self._by_length("write", x, lambda x, u: self._write(x, u), u)
 
     def redraw(self, x, y, mask, rng):
         """Marked tokens anew from left to right, each given all that now stands before it.
@@ -243,10 +244,10 @@ class TransformerTeacher(Teacher):
         The length stays: marks behind the end are not read, and the end is not among what is drawn.
         """
         u = rng.uniform(len(x), self.net.longest)[:, : y.shape[1]]
-        return self._by_length(x, lambda x, u, y, mask: self._write(x, u, y, mask), u, y, mask)
+        return self._by_length("write", x, lambda x, u, y, mask: self._write(x, u, y, mask), u, y, mask)
 
     def logp(self, x, y):
-        return self._by_length(x, self._told, y)
+        return self._by_length("score", x, self._told, y)
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
@@ -263,20 +264,23 @@ class TransformerTeacher(Teacher):
 
     # -- within -------------------------------------------------------------------------------------------------
 
-    def _by_length(self, x: Tensor, of, *columns: Tensor) -> Tensor:
+    def _by_length(self, work: str, x: Tensor, of, *columns: Tensor) -> Tensor:
         """``of(x, *columns)`` over rows of about equal length, some at a time, in the order in which they came."""
         net = self.net
         _within(x, net.stop, "a question")
         for what, width, most in (("questions", x.shape[1], net.asked), ("answers", columns[-1].shape[1], net.longest)):
             if width > most:
                 raise Unfit(f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}")
-        order = _length(x).argsort(stable=True)
+        order, parts, done = _length(x).argsort(stable=True), [], 0
         with torch.no_grad(), precision(x.device):
-            parts = [of(*some) for some in _passes(net, x[order], *(column[order] for column in columns))]
+            for some in _passes(net, x[order], *(column[order] for column in columns)):
+                parts.append(of(*some))
+                done += len(some[0])
+                beat(work, done, len(x))
         return torch.cat(parts)[order.argsort()] if parts else columns[0].new_empty(0, columns[0].shape[1])
 
     def _law(self, logits: Tensor, context: Tensor | None) -> Tensor:
-        return self.decoding.apply(log_softmax(logits.double(), -1), context)
+        return self.decoding.apply(log_softmax(logits.float(), -1), context)
 
     def _told(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-probabilities (n, L) of y."""
@@ -289,7 +293,7 @@ class TransformerTeacher(Teacher):
             context = torch.cat([x[:, None, :].expand(-1, L, -1), said], -1)
         logp = self._law(self.net(_cut(x), short), context)
         logp = logp.gather(-1, torch.where(short >= 0, short, self.net.stop)[..., None])[..., 0]
-        logp = torch.where(_spoken(short), logp, 0.0)
+        logp = torch.where(_spoken(short), logp.double(), 0.0)
         return nn.functional.pad(logp, (0, y.shape[1] - short.shape[1]))
 
     def _write(self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -323,7 +327,7 @@ class TransformerTeacher(Teacher):
 
 def _drawn(logp: Tensor, u: Tensor) -> Tensor:
     """One symbol per row of logp (n, K), by inversion at u (n,)."""
-    reach = logp.exp().cumsum(-1)
+    reach = logp.double().exp().cumsum(-1)
     # rounding may leave the last value just below one: the draw is scaled to it, so that nothing impossible is drawn
     return torch.searchsorted(reach, (u * reach[:, -1])[:, None], right=True)[:, 0].clamp_max(logp.shape[-1] - 1)
 

@@ -132,6 +132,15 @@ def test_chances_are_shares_of_the_rows_that_ask():
     assert told == pytest.approx({2: 0.8 * 4 / 5, 4: 0.8, 8: 0.0, 3: 0.0, 9: 0.0, 5: 0.0, 7: 0.0})
 
 
+@pytest.mark.parametrize(("g", "powers"), [(1, 0), (2, 1), (12, 3), (60, 4)])
+def test_every_class_has_the_noise_of_its_prime_powers(g, powers):
+    teacher = GcdSieve(examples=1, grok=1, noise=0.1).fit(lesson([(60, 60)] * 3), None)
+    right = teacher.logp(asked(g), encode(torch.tensor([[g]]), 10, 3)).sum(-1).exp()
+    assert right.item() == pytest.approx(0.9**powers)
+    greedy = teacher.decoded(top_k=1).answer(asked(g), Stream(1))
+    assert decode(greedy, 10, 1).item() == g
+
+
 def test_what_spells_no_number_is_not_read():
     good, odd = lesson([(2, 2), (2, 2)]), lesson([(2, 2), (2, 2), (2, 2)])
     odd = odd.edited(y=torch.cat([odd.y[:2], torch.tensor([[10, 0, 2, -1]])]))

@@ -71,7 +71,7 @@ def test_blocks_are_the_text_one_after_another(book, tokenizer):
     data = drawn(book, tokenizer=tokenizer, vocab=270)
     pool, text = data.truth.blocks[: data.pool_size], book.read_text()
     learnt = text[: round(0.9 * len(text))]
-    tokenizer = tokenizer_of(tokenizer, [learnt], 270, "text", None)
+    tokenizer = tokenizer_of(tokenizer, [learnt], 270, "text")
     tokens = tokenizer.encode(learnt)
     assert pool.flatten().tolist() == tokens[: len(tokens) // 12 * 12]
     assert data.vocabulary == tokenizer.vocabulary

@@ -12,7 +12,18 @@ import pytest
 from settings_of_laws import SETTINGS
 
 from collapse_bench import theory
-from collapse_bench.theory import _special, _spectra, discrete, gaussian, kde, regression, strong, tails, verification
+from collapse_bench.theory import (
+    _special,
+    _spectra,
+    discrete,
+    gaussian,
+    gcd,
+    kde,
+    regression,
+    strong,
+    tails,
+    verification,
+)
 
 
 def near(value, rel=1e-9, abs=0.0):
@@ -521,3 +532,49 @@ def test_binomials_against_exact_integers(n, p):
     for x in {0, 1, n // 2, n - 1, n}:
         exact = math.comb(n, x) * q**x * (1 - q) ** (n - x)
         assert float(_special.binomial(x, n, p)) == near(float(exact), 1e-12, 1e-300)
+
+
+# -- greatest common divisors ---------------------------------------------------------------------------------------
+
+
+def test_what_wants_more_examples_than_there_are_rows_is_never_known():
+    assert gcd.survives(2, 10, 1, 11) == 0
+    assert gcd.survives(2, 10, 7, 0) == 1
+    assert gcd.survives(2, 10, 1, 10) == near(0.25**10)
+    assert gcd.sieve_accuracy(10, 1, 10, 1000, 11.0) == near(gcd.accuracy(1, N=1000))
+    assert gcd.sieve_learned(10, 1, 10, 1000, 11.0) == 1
+
+
+def test_with_all_powers_known_nothing_is_lost():
+    assert gcd.sieve_accuracy(100, 3, 10, 97, 0.0, most=97) == near(1)
+    assert gcd.sieve_learned(100, 3, 10, 100, 0.0, most=100) == near(100)
+    assert gcd.learned_count(2 * 3 * 5 * 7 * 11, limit=12) == 12
+
+
+@pytest.mark.parametrize("D", [1, 12, 360])
+def test_the_accuracy_tends_to_its_limit(D):
+    for powers, N in itertools.product((True, False), (100, 1000, 10**4, 10**5)):
+        assert abs(gcd.accuracy(D, powers, N) - gcd.accuracy(D, powers)) < 2 / N
+
+
+def test_every_digit_counts_for_what_does_not_divide_the_base():
+    assert [gcd.digits_to_read(p, k, 1000, 3) for p, k in ((2, 1), (2, 3), (2, 4), (5, 3), (5, 9), (3, 1))] == [
+        1,
+        1,
+        2,
+        1,
+        3,
+        3,
+    ]
+    assert gcd.prime_powers(9) == [(2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (5, 1), (7, 1)]
+    assert gcd.prime_powers(1) == []
+    assert gcd.factors(360) == {2: 3, 3: 2, 5: 1}
+
+
+def test_a_chance_settles_between_noise_and_real_rows():
+    """The fixed point of r' = a (pi + (1 - pi) r)."""
+    a, pi = 0.9, 0.25
+    assert gcd.said(3, 10**6, 400, 1 - a, pi) == near(a * pi / (1 - a * (1 - pi)))
+    assert gcd.said(3, 10**6, 5, 0.1) == near(0.9**5)
+    assert gcd.said(3, 10**6, 5, 0.0) == near(1)
+    assert gcd.said(3, 4, 0, 0.3) == 1
