@@ -22,6 +22,7 @@ from dataclasses import replace
 import torch
 
 from collapse_bench.corpus import Corpus
+from collapse_bench.layers import dense, started
 from collapse_bench.lift import lift
 from collapse_bench.pretrained import small_llama
 from collapse_bench.registry import registry
@@ -85,6 +86,33 @@ def train_causal_lm(steps: int = 12):
     for mine, other in zip(last["ours"].module.parameters(), last["theirs"].parameters(), strict=True):
         torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3)
     return f"training, {size / 1e6:.1f}M parameters, {steps} steps of {BATCH} x {LENGTH}", theirs_s / ours_s, 0.95
+
+
+def train_mlp(steps: int = 500):
+    """Training an mlp on images against a plain loop over the same network."""
+    n, d, classes = 2000, 64, 10
+    corpus = Corpus.of(Stream(0).at("x").normal(n, d), Stream(0).at("y").integers(classes, n), (), labels=classes)
+    pupil, rng, last = registry().build("model", f"mlp(width=256, depth=2, steps={steps})"), Stream(0).at("fit"), {}
+
+    def ours():
+        last["ours"] = pupil.fit(corpus, rng.at("same"))
+
+    def theirs():
+        generator = rng.at("same").torch_generator()
+        net = started(lambda: dense(d, 256, 2, classes), generator)
+        optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.0, fused=True)
+        net.train()
+        for rows in batches(torch.arange(n), 64, steps, generator):
+            loss = torch.nn.functional.cross_entropy(net(corpus.x[rows]), corpus.y[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        last["theirs"] = net
+
+    ours_s, theirs_s = by_turns(ours, theirs)
+    for mine, other in zip(last["ours"].module.parameters(), last["theirs"].parameters(), strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-3, rtol=1e-2)
+    return f"training an mlp, {d} - 256 - 256 - {classes}, {steps} steps of 64", theirs_s / ours_s, 0.9
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -162,7 +190,7 @@ def measure_a_generation(n: int = 300):
     return "measuring a generation of a 5M causal-lm, against its training and writing", theirs_s / ours_s, 1 / 0.15
 
 
-CASES = [train_causal_lm, write_together, write_with_memory, measure_a_generation]
+CASES = [train_causal_lm, train_mlp, write_together, write_with_memory, measure_a_generation]
 
 
 def main(words: list[str]) -> None:

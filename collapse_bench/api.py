@@ -376,6 +376,7 @@ def reproduce(
     output: str | Path = "figures",
     n_jobs: int = 1,
     plugins: Some = (),
+    device: str = "cpu",
     on_plan: Callable[[list[Step], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
@@ -391,6 +392,7 @@ def reproduce(
         output=Path(output),
         n_jobs=n_jobs,
         plugins=_absolute(plugins),
+        device=device_of(device),
         on_plan=on_plan,
         on_outcome=on_outcome,
     )

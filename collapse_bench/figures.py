@@ -52,13 +52,33 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Pictures of one chain (seed 0) of ``spec``: a row of ``many`` of nature's, and one for each of ``generations``."""
+
+    title: str
+    spec: str
+    generations: Sequence[int]
+    many: int = 10
+
+
+@dataclass(frozen=True)
 class Figure:
     """title: what is shown.  source: the paper and its figure or table.  chains: seeds of every cell."""
 
     title: str
     source: str
-    panels: Sequence[Panel]
+    panels: Sequence[Panel | Gallery]
     chains: int = 32
+
+    @property
+    def plots(self) -> list[Panel]:
+        """The panels that hold curves."""
+        return [panel for panel in self.panels if isinstance(panel, Panel)]
+
+    @property
+    def galleries(self) -> list[Gallery]:
+        """The panels that hold pictures."""
+        return [panel for panel in self.panels if isinstance(panel, Gallery)]
 
 
 def over_time(spec: str, metric: str, T: int, predicted=None, **more) -> list[Point]:

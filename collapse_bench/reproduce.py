@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from .board.figure import draw
+from .cell import Cell
+from .engine import generations, nature
 from .errors import UsageError
 from .executors import execute, jobs_of
 from .executors.jobs import Job, Options, Outcome
-from .figures import Figure, Point, Scale
+from .figures import Figure, Gallery, Point, Scale
 from .registry import Registry
 from .store import BLOCK, Store
+from .streams import Stream
 from .suite import Entry, Step, Suite, SuiteModel, plan
 
 
@@ -28,6 +32,7 @@ def reproduce(
     output: Path = Path("figures"),
     n_jobs: int = 1,
     plugins: Sequence[str] = (),
+    device: str = "cpu",
     on_plan: Callable[[list[Step], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
@@ -35,7 +40,7 @@ def reproduce(
     figure = registry.figure(name)(scale, data)
     store = Store(output.absolute() / "records").create()
     seeds = list(range(figure.chains))
-    cells = {spec: registry.cell(spec) for spec in dict.fromkeys(_specs(figure))}
+    cells = {spec: registry.cell(spec, device=device) for spec in dict.fromkeys(_specs(figure))}
     for spec, cell in cells.items():
         if (reason := cell.why_not()) is not None:
             raise UsageError(f"{name} cannot be redrawn: {spec}: {reason}")
@@ -50,18 +55,36 @@ def reproduce(
     numbers = numbers_of(figure, {spec: cell.id for spec, cell in cells.items()}, store)
     stem = output / (name if scale == "quick" else f"{name}-{scale}")
     numbers.to_csv(stem.with_suffix(".csv"), index=False)
-    return numbers, [stem.with_suffix(".csv"), *draw(figure, numbers, stem)]
+    hung = {g.title: _pictures(g, registry.cell(g.spec, device=device), store) for g in figure.galleries}
+    return numbers, [stem.with_suffix(".csv"), *draw(figure, numbers, stem, hung)]
 
 
 def _specs(figure: Figure) -> list[str]:
-    return [p.spec for panel in figure.panels for curve in panel.curves for p in curve.points if p.spec is not None]
+    return [p.spec for panel in figure.plots for curve in panel.curves for p in curve.points if p.spec is not None]
+
+
+def _pictures(gallery: Gallery, cell: Cell, store: Store) -> np.ndarray:
+    """What is hung, (1 + generations, many, numbers), nature's first.  Records hold numbers alone, so that the chain is
+    run again; what it showed is kept beside them."""
+    file = store.path / cell.id / f"gallery-{'-'.join(map(str, gallery.generations))}-{gallery.many}.npy"
+    if not file.exists():
+        cell = cell.for_seeds([0])
+        data, rng = nature(cell), Stream(cell.seeds, device=cell.device).at("gallery")
+        x = data.ask(gallery.many, rng.at("x"))
+        rows = [data.answer(x, rng.at("real"))]
+        for now in generations(cell, None, data):
+            if now.t in gallery.generations:
+                rows.append(now.teacher.answer(x, rng.at("y")))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, torch.stack([row[0].float().cpu() for row in rows]).numpy())
+    return np.load(file)
 
 
 def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFrame:
     """One row per point: panel, curve, x, measured, low, high (95 % over chains), chains, predicted, ratio, z, cell."""
     samples: dict[str, pd.DataFrame] = {}
     rows = []
-    for panel in figure.panels:
+    for panel in figure.plots:
         for curve in panel.curves:
             for point in curve.points:
                 sample = np.empty(0)

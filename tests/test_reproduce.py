@@ -8,10 +8,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from forked import call
 
 from collapse_bench import cell_of, generations
 from collapse_bench.api import reproduce
+from collapse_bench.engine import nature
 from collapse_bench.errors import UsageError
 from collapse_bench.theory import gaussian
 
@@ -23,7 +25,7 @@ FIGURE = f'''\
 from dataclasses import dataclass
 
 from collapse_bench import Model, hookimpl
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
+from collapse_bench.figures import Curve, Figure, Gallery, Panel, Point, over_time
 from collapse_bench.theory import gaussian
 
 SPEC = "{SPEC}"
@@ -53,6 +55,14 @@ def two_panels(scale, data=None):
     return Figure("Statistics", "nobody 2024", panels, {CHAINS} if scale == "quick" else 3)
 
 
+def hung(scale, data=None):
+    """Pictures beside a curve."""
+    spec = "pictures(test=20) | gaussian-fit | replace @ n=60 T=2"
+    curves = [Curve("replace", over_time(spec, "frechet_distance", 2))]
+    panels = [Panel("how far", "generation", "distance", curves), Gallery("how it looks", spec, (0, 2), 3)]
+    return Figure("Pictures", "nobody", panels, 2)
+
+
 def half_broken(scale, data=None):
     """A cell that fails beside one that does not."""
     points = [Point(0, SPEC, "w2"), Point(1, "gaussian | hopeless | replace @ n=8 T=0", "w2", predicted=1.0)]
@@ -70,7 +80,7 @@ def collapse_models():
 
 @hookimpl
 def collapse_figures():
-    return {{"two-panels": two_panels, "half-broken": half_broken, "ill-matched": ill_matched}}
+    return {{"two-panels": two_panels, "half-broken": half_broken, "hung": hung, "ill-matched": ill_matched}}
 '''
 
 
@@ -99,8 +109,6 @@ def drawn(plugin, tmp_path_factory):
 @pytest.fixture(scope="module")
 def samples():
     """w2 of generations 0 .. 2, and log_variance of the last, one number per chain: by the loop itself."""
-    from collapse_bench.engine import nature
-
     cell = cell_of(SPEC, seeds=range(CHAINS))
     run = list(generations(cell))
     last = nature(cell).describe(run[-1].teacher)["log_variance"]
@@ -255,3 +263,26 @@ def test_the_list_of_figures(plugin):
 def test_a_python_caller_gets_the_same_refusal(plugin, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'half-broken'"):
         reproduce("half-brokn", output=tmp_path, plugins=[plugin])
+
+
+# -- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_pictures_are_those_of_the_chain_and_are_kept(plugin, tmp_path):
+    numbers, files = reproduce("hung", output=tmp_path, plugins=[plugin])
+    assert set(numbers.panel) == {"how far"}
+    assert "t = 2" in files[-1].read_text()
+    [kept] = (tmp_path / "records").rglob("gallery-0-2-3.npy")
+    pictures = np.load(kept)
+    assert pictures.shape == (3, 3, 64)
+    cell = cell_of("pictures(test=20) | gaussian-fit | replace @ n=60 T=2", seeds=[0])
+    data = nature(cell)
+    assert int(data.identity(None, torch.from_numpy(pictures[:1])).max()) < data.pool_size  # the first row is real
+    first = next(generations(cell, None, data))
+    mean, _ = first.teacher.spread()
+    still = data.truth.images[: data.pool_size].std(0) == 0  # pixels that never change are as they are
+    np.testing.assert_allclose(pictures[1][:, still], np.tile(mean[0, still], (3, 1)), atol=1e-5)
+    assert not np.allclose(pictures[1], pictures[2])
+    again = kept.stat().st_mtime_ns
+    reproduce("hung", output=tmp_path, plugins=[plugin])
+    assert kept.stat().st_mtime_ns == again

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 
-from ..figures import Figure, Panel
+from ..figures import Figure, Gallery, Panel
 from .axes import plain_ticks
 
 COLUMN = 3.4  # inches: width of a column of a paper, at which every word must be legible
 
 
-def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
-    """Write ``stem``.png and .svg."""
+def draw(
+    figure: Figure, numbers: pd.DataFrame, stem: Path, pictures: dict[str, np.ndarray] | None = None
+) -> list[Path]:
+    """Write ``stem``.png and .svg.  pictures: (rows, many, numbers) of every gallery, by its title."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,7 +31,10 @@ def draw(figure: Figure, numbers: pd.DataFrame, stem: Path) -> list[Path]:
             down, across, figsize=(COLUMN * across, 2.9 * down + 0.3), squeeze=False, layout="constrained"
         )
         for axis, panel in zip(axes.flat, panels, strict=False):
-            _panel(axis, panel, numbers[numbers.panel == panel.title])
+            if isinstance(panel, Gallery):
+                _hang(axis, panel, pictures[panel.title])
+            else:
+                _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
         dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
@@ -70,3 +76,20 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
     axis.set_ylabel(panel.y)
     axis.grid(alpha=0.25, lw=0.5)
     axis.legend(fontsize=7, framealpha=0.7, edgecolor="none")
+
+
+def _hang(axis, gallery: Gallery, pictures: np.ndarray) -> None:
+    """Square pictures row by row, dark on light; the shades of all are those of nature's, in the first row."""
+    rows, many, numbers = pictures.shape
+    side = round(numbers**0.5)
+    framed = np.full((rows, side + 1, many, side + 1), np.nan)  # a line of the ground between two pictures
+    framed[:, :side, :, :side] = pictures.reshape(rows, many, side, side).transpose(0, 2, 1, 3)
+    wall = framed.reshape(rows * (side + 1), many * (side + 1))[:-1, :-1]
+    axis.imshow(wall, cmap="gray_r", vmin=pictures[0].min(), vmax=pictures[0].max(), interpolation="nearest")
+    axis.set_xticks([])
+    names = ["real", *(f"t = {t}" for t in gallery.generations)]
+    axis.set_yticks([(side + 1) * i + side / 2 for i in range(rows)], names)
+    axis.tick_params(length=0)
+    axis.set_title(gallery.title, fontsize=8, loc="left")
+    for spine in axis.spines.values():
+        spine.set_visible(False)

@@ -555,9 +555,10 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
     "-o", "--output", default="figures", show_default=True, type=click.Path(path_type=str), help="Folder of the files."
 )
 @click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
+@DEVICE
 @PLUGIN
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-def reproduce(name, as_list, scale, data, output, n_jobs, plugin_files, quiet):
+def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, quiet):
     """Redraw a figure of a paper: measured and, dashed, predicted; to PNG, SVG and CSV.
 
     \b
@@ -589,6 +590,7 @@ def reproduce(name, as_list, scale, data, output, n_jobs, plugin_files, quiet):
             output=output,
             n_jobs=n_jobs,
             plugins=plugin_files,
+            device=device,
             on_plan=reporter.planned,
             on_outcome=reporter.ended,
         )

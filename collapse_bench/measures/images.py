@@ -124,6 +124,16 @@ def neighbourly(fake: Tensor, real: Tensor, k: int = NEAREST, real_radii: Tensor
     }
 
 
+def recall(fake: Tensor, real: Tensor, k: int = NEAREST) -> Tensor:
+    """The recall (R,) alone of some real points, e.g. those of one class: they need no neighbours of their own."""
+    reach = radii(fake, k)
+    found = [
+        (distance <= reach[..., None, :]).any(-1)
+        for _, distance in _distances(real.expand(*fake.shape[:-2], -1, -1), fake)
+    ]
+    return torch.cat(found, -1).double().mean(-1)
+
+
 def _distances(points: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """(rows, distances (R, rows, N)) of ``points (R, M, F)`` from ``others (R, N, F)`` or (N, F), some rows at a time."""
     chains = points.shape[:-2].numel()

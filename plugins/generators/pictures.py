@@ -16,7 +16,7 @@ from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.features import Eyes
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.images import ImagePool, described, evenly, thinned
-from collapse_bench.measures.images import NEAREST, Reference
+from collapse_bench.measures.images import NEAREST, Reference, recall
 from collapse_bench.nouns import Teacher, param
 from collapse_bench.readers import read_digits, read_labelled_images
 
@@ -35,9 +35,10 @@ class Pictures(ImagePool):
     units; a finite sample of nature has one too, see the control ``nature``); ``precision_lost``, ``recall_lost``,
     ``density_lost``, ``coverage_lost``, each 1 less the measure, by balls to the 5th neighbour (a density above 1 is a
     loss below 0); ``class_shares_off``, the total variation between the shares of classes and those in the pool;
-    ``rarest_class_lost``, how much of the share of the rarest class is missing; with ``given=class`` also ``class_missed``,
-    the share of images that show another class than was asked for.  Described: entropy of the classes shown (nats), share
-    of the rarest and of classes ever shown.  ``minority`` cuts the held-out images down alike.
+    ``rarest_class_lost``, how much of the share of the rarest class is missing, and ``rarest_class_recall_lost``, 1 less
+    the recall of all its held-out images; with ``given=class`` also ``class_missed``, the share of images that show another
+    class than was asked for.  Described: entropy of the classes shown (nats), share of the rarest and of classes ever
+    shown.  ``minority`` cuts the held-out images down alike (but for that recall).
     """
 
     path: Path | None = param(None, "folder with four idx files; null: the digits that come with scikit-learn")
@@ -113,7 +114,7 @@ class Pictures(ImagePool):
 
     def _sample(self, teacher: Teacher) -> tuple[Tensor, Tensor]:
         """(x, y) with as many rows as images are held out."""
-        m, batch, pixels = self._reference.features.shape[0], self.truth.batch, self.truth.images.shape[-1]
+        m, batch, pixels = len(self._held_out[0].features), self.truth.batch, self.truth.images.shape[-1]
         x = self.ask(m, self.truth.exam.at("x"))
         y = teacher.answer(x, self.truth.exam.at("y"))
         if tuple(y.shape) != (*batch, m, pixels):
@@ -129,15 +130,18 @@ class Pictures(ImagePool):
         features, seen = (torch.stack(s).reshape(*y.shape[:-1], *s[0].shape[1:]) for s in zip(*looks, strict=True))
         share = torch.nn.functional.one_hot(seen, classes).double().mean(-2)
         due, rarest = self.truth.share, self.truth.rarest
-        losses = self._reference.losses(features)
+        reference, rare = self._held_out
+        losses = reference.losses(features)
         losses["class_shares_off"] = 0.5 * (share - due).abs().sum(-1)
         losses["rarest_class_lost"] = (1 - share[..., rarest] / due[rarest]).clamp_min(0)
+        if len(rare):
+            losses["rarest_class_recall_lost"] = 1 - recall(features.double(), rare, reference.k)
         if self.given == "class":
             losses["class_missed"] = (seen != x.argmax(-1)).double().mean(-1)
         return losses, share
 
     @property
-    def _reference(self) -> Reference:
+    def _held_out(self) -> tuple[Reference, Tensor]:
         return _held_out(self.shared, self.truth.images.device)
 
 
@@ -149,16 +153,17 @@ def _eyes(source: Pictures) -> Eyes:
 
 
 @lru_cache(maxsize=4)
-def _held_out(source: Pictures, device: torch.device) -> Reference:
-    """Features of the images held out, cut down as the pool is."""
+def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor]:
+    """Features of the images held out, cut down as the pool is; and of all of the rarest class, none of them cut away."""
     table = source.table
-    images = table.images[table.pool :].to(device)
+    features, _ = _eyes(source).to(device)(table.images[table.pool :].to(device))
+    features = features.double()
+    kept = features
     if source.minority is not None:
-        images = images[thinned(table.test_labels.numpy(), table.rarest, source.minority)]
-    if len(images) < 2:
-        raise UsageError(f"{source.title()}: {len(images)} images are held out, and 2 or more are wanted")
-    features, _ = _eyes(source).to(device)(images)
-    return Reference(features.double(), k=min(NEAREST, len(images) - 1))
+        kept = features[thinned(table.test_labels.numpy(), table.rarest, source.minority)]
+    if len(kept) < 2:
+        raise UsageError(f"{source.title()}: {len(kept)} images are held out, and 2 or more are wanted")
+    return Reference(kept, k=min(NEAREST, len(kept) - 1)), features[(table.test_labels == table.rarest).to(device)]
 
 
 class _Kept:

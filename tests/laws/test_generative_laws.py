@@ -284,3 +284,15 @@ def test_rows_that_are_all_alike_are_said_again():
     y = torch.tensor([[2.0, -1.0]]).double().expand(50, 2)
     for model in (VAE(latent=1, width=8, steps=5), DDPM(width=8, levels=3, steps=5)):
         torch.testing.assert_close(fitted(model, y).answer(NOTHING[:20], Stream(1)), y[:20], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("model", [VAE(latent=2, width=100, steps=400, lr=0.01), DDPM(width=100, levels=10, steps=400)])
+def test_rows_held_back_stop_what_would_learn_its_rows_by_heart(model):
+    _, few = sample(12)
+    _, held = sample(400, path="held")
+    stopped = model.with_validation(Corpus.of(None, held, ()))
+    account = fitted(stopped, few).account
+    assert account["stopped_at"] < 400
+    assert (
+        fitted(stopped, few).account["validation_loss"] == account["validation_loss"]
+    )  # looked at under the same draws

@@ -1,0 +1,62 @@
+"""Generative networks that read their own pictures: distance, precision and recall over generations, and the pictures."""
+
+from __future__ import annotations
+
+from collapse_bench.figures import Curve, Figure, Gallery, Panel, over_time
+from collapse_bench.hookspecs import hookimpl
+
+GENERATION = "generation"
+MEASURES = (
+    ("frechet_distance", "Fr\u00e9chet distance", "y"),
+    ("precision_lost", "precision lost", ""),
+    ("recall_lost", "recall lost", ""),
+)
+
+
+def images_self_consuming(scale, data=None):
+    """A variational autoencoder and a diffusion on their own pictures, replaced, or mixed with as many real ones.
+
+    ``data`` is a folder of idx files, e.g. MNIST; None: the digits that come with scikit-learn.  Paper scale is meant for
+    a GPU.
+    """
+    quick, small = scale == "quick", data is None
+    named = "digits" if small else data.name
+    world = "pictures" if small else f'pictures(path="{data}", test={1000 if quick else 2000})'
+    T, chains, n = (4, 3, 1000) if quick else (9, 5, 1000 if small else 60_000)
+    vae = (
+        "vae(steps=800)" if quick else f"vae(latent={16 if small else 32}, width={256 if small else 512}, steps=10000)"
+    )
+    ddpm = "ddpm(width=128, steps=800, lr=0.01, levels=30)"
+    if not quick:
+        ddpm = (
+            "ddpm(steps=6000, levels=100)" if small else "ddpm(net=unet, width=64, lr=0.001, steps=20000, levels=500)"
+        )
+
+    def spec(model, protocol):
+        return f"{world} | {model} | {protocol} @ n={n} T={T}"
+
+    def panel(metric, words, log):
+        curves = [
+            Curve(f"{name}, {short}", over_time(spec(model, protocol), metric, T))
+            for name, model in (("vae", vae), ("ddpm", ddpm))
+            for short, protocol in (("replaced", "replace"), ("half real", "mix(real=0.5)"))
+        ]
+        return Panel(words, GENERATION, words, curves, log)
+
+    shown = tuple(range(T + 1)) if quick else tuple(range(0, T + 1, 3))
+    galleries = [
+        Gallery("ddpm, replaced", spec(ddpm, "replace"), shown),
+        Gallery("ddpm, half real", spec(ddpm, "mix(real=0.5)"), shown),
+        Gallery("vae, replaced", spec(vae, "replace"), shown),
+    ]
+    return Figure(
+        f"Networks that read their own pictures keep their precision and lose their recall: {named}, {n} a generation",
+        "the question of Alemohammad et al. 2024 (arXiv 2307.01850)",
+        [*(panel(*measure) for measure in MEASURES), *galleries],
+        chains,
+    )
+
+
+@hookimpl
+def collapse_figures():
+    return {"images-self-consuming": images_self_consuming}
