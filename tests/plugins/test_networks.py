@@ -89,7 +89,7 @@ def test_a_blend_has_blended_weights():
 
 def test_a_convolution_wants_a_square():
     x, y = Stream(1).normal(30, 8), Stream(2).integers(2, 30)
-    with pytest.raises(Unfit, match="(?i)cnn reads square images of 4 x 4 pixels or more, and 8 numbers are none"):
+    with pytest.raises(Unfit, match=r"(?i)cnn reads square images of 4 x 4 pixels or more, and 8 numbers are none"):
         CNN(steps=2).fit(Corpus.of(x, y, (), labels=2), Stream(3))
 
 
