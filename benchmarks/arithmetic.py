@@ -12,27 +12,15 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import time
-from collections.abc import Callable
 
 import torch
+from turns import by_turns
 
 from collapse_bench.corpus import Corpus
 from collapse_bench.registry import registry
 from collapse_bench.streams import Stream
 
 torch.set_num_threads(1)
-
-
-def by_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
-    """Least CPU seconds of each side."""
-    spent = ([], [])
-    for _ in range(rounds):
-        for side, run in zip(spent, (ours, theirs), strict=True):
-            began = time.process_time()
-            run()
-            side.append(time.process_time() - began)
-    return min(spent[0]), min(spent[1])
 
 
 def written(data: str, model: str, n: int, learnt: int):

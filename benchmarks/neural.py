@@ -15,11 +15,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from turns import by_turns
 
 from collapse_bench.corpus import Corpus
 from collapse_bench.layers import dense, started
@@ -33,17 +32,6 @@ torch.set_num_threads(1)
 
 V, WIDTH, LAYERS, HEADS, BATCH, LENGTH = 1000, 256, 6, 4, 16, 64
 FIVE_MILLION = f"layers={LAYERS}, width={WIDTH}, heads={HEADS}, batch={BATCH}, lr=0.001"
-
-
-def by_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
-    """Least CPU seconds of each side."""
-    spent = ([], [])
-    for _ in range(rounds):
-        for side, run in zip(spent, (ours, theirs), strict=True):
-            began = time.process_time()
-            run()
-            side.append(time.process_time() - began)
-    return min(spent[0]), min(spent[1])
 
 
 def texts(n: int) -> Corpus:
