@@ -16,6 +16,7 @@ from . import theory, verify
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
 from .board.score import calibrate as calibrated
+from .budget import Budget
 from .cell import Cell
 from .errors import NothingMatched, UsageError
 from .executors import execute, jobs_of
@@ -95,8 +96,10 @@ def load_suite(
     focus: str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    budget: str | None = None,
 ) -> Suite:
     """A suite by name or path, or one made of typed specs, with the caller's changes in it."""
+    allowed = None if budget is None else Budget.parse(budget)
     items = [str(what)] if isinstance(what, (str, Path)) else list(what)
     if not items:
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
@@ -126,7 +129,7 @@ def load_suite(
             task["mitigations"] = None
     model = validated({**plain, **changes}, f"suite {model.name}")
     parse_seeds(model.seeds)
-    suite = expand(model, reg, path, device)
+    suite = expand(model, reg, path, device, allowed)
     if suite.entries and focus is not None and focus not in suite.methods:
         raise UsageError(f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}")
     return suite
@@ -168,6 +171,7 @@ def run(
     device: str = "cpu",
     plugins: Some = (),
     settings: Mapping[str, Any] | None = None,
+    budget: str | None = None,
     memory: int = MEMORY,
     timeout: float | None = None,
     force: bool = False,
@@ -179,11 +183,20 @@ def run(
     """Run a suite (by name or path) or typed specs; what is done is reused, so running again is resuming.
 
     mitigations: specs of further entries, the first of which is the focus row of the board.  memory: bytes for the
-    rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or NothingMatched; a cell
+    rows of one chunk of chains.  budget: what an entry may use per chain, `real=0.1,verifier=1000`; past it the cell is
+    over-budget.  timeout: seconds per job.  Raises UsageError, PluginError or NothingMatched; a cell
     that fails is recorded and does not stop the others.
     """
     reg = registry(_several(plugins))
-    suite = load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=device_of(device))
+    suite = load_suite(
+        what,
+        reg,
+        seeds=seeds,
+        mitigations=mitigations,
+        settings=settings,
+        device=device_of(device),
+        budget=budget,
+    )
     return run_suite(
         suite,
         output=output,

@@ -23,7 +23,7 @@ import torch
 
 from .cell import SCHEMA, Cell
 from .engine import Generation, generations, nature
-from .errors import Unfit
+from .errors import OverBudget, Unfit
 from .ledger import SUBSTANCES, Ledger
 from .nouns import DataGenerator
 from .pulse import Beat, listening
@@ -186,6 +186,9 @@ def run_chains(
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status, reason = "skipped" if early else "failed", str(refusal)
         ledger = getattr(refusal, "ledger", None)
+    except OverBudget as problem:
+        status, reason = "over-budget", f"{problem}, in generation {told.done}"
+        ledger = getattr(problem, "ledger", None)
     except (torch.OutOfMemoryError, MemoryError) as problem:
         status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
@@ -247,8 +250,7 @@ def _facts(
                 statuses[i], reasons[i] = "failed", f"{cell.data.primary} is NaN after generation {now.t}"
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()
     amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
-    for what in ("real_rows", "real_unique", "verifier_calls", "provenance_lookups"):
-        amounts[f"{what}_by_methods"] = _per_chain(ledger.by_methods(what), len(seeds))
+    amounts |= {f"{what}_by_methods": _per_chain(ledger.by_methods(what), len(seeds)) for what in SUBSTANCES}
     return {
         "schema": SCHEMA,
         "id": cell.id,
@@ -265,6 +267,8 @@ def _facts(
         "status": statuses,
         "reason": reasons,
         "ledger": amounts,
+        "verifiers": [[*key, calls] for key, calls in sorted(ledger.verifiers.items())],
+        "external": [[*key, calls] for key, calls in sorted(ledger.external.items())],
         "theory": {"predicted": predicted(cell)},
     }
 

@@ -100,7 +100,7 @@ class Taps:
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
-        self._open().charge(self.user, "verifier_calls", corpus.n)
+        self._open().charge_verifier(self.user, corpus.n, float(phi), float(psi))
         right = self._data.verify(corpus.x, corpus.y)
         if (phi, psi) == (1, 0):
             return right
@@ -111,6 +111,12 @@ class Taps:
         """The generation each row came from, (R, n) int64: 0 = real, g = g generations from nature."""
         self._open().charge(self.user, "provenance_lookups", corpus.n)
         return corpus._origin()
+
+    def external(self, what: str, calls: int = 1) -> None:
+        """Say that a model or data set from outside is used, by its name: it puts the entry on the track `external`."""
+        if isinstance(calls, bool) or not isinstance(calls, int) or calls < 0:
+            raise ContractError(f"calls of {what} must be a whole number >= 0, got {calls!r}")
+        self._open().charge_external(self.user, str(what), calls)
 
     def _open(self) -> Ledger:
         """The ledger, while the generation lasts."""

@@ -20,7 +20,7 @@ ROOT = "collapse_bench"
 
 #: a file imports from its own floor and from those below, never from one above; a package stands for all its files
 FLOORS = [
-    "errors figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
+    "errors budget figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
     "layers features corpus",
     "nouns neural pretrained networks claims ledger selection gaussians generative diffusion mixtures regression classification "
     "tables images language",

@@ -83,7 +83,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             continue
         for record in _records(store, entry, seeds, notes):
             final = _losses(record, primary[task], entry["horizon"])
-            status = record.status
+            status = {**record.status, **dict.fromkeys(record.beyond(entry.get("limits", {})), "over-budget")}
             if entry["role"] == "curve":
                 curves[task][entry["rows"]].update({s: v for s, v in final.items() if status[s] == "done"})
                 continue
