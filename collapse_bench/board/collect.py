@@ -105,6 +105,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
                     for s in chains
                 ]
             tracks[name].add(record.facts["track"])
+            notes += [said for run in record.runs for said in run.get("remarks", ())]
             used += _usage(record, entry, chains)
     if not rows:
         raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")

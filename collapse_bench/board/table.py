@@ -29,6 +29,7 @@ HEADINGS = {
     "verifier": "verifier calls",
     "real_only": "S real-only",
     "beats": "beats it",
+    "frozen": "beats frozen",
     "effective": "n_e/n",
     "lesson": "ESS/n",
 }
@@ -70,8 +71,9 @@ class Board:
             rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
         known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
         rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
-        rows["beats_real_only"] = [self._beats(entry) for entry in rows.entry]
+        rows["beats_real_only"] = [self._beats(entry, f"real-only @ {entry}") for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
+        rows["beats_frozen"] = ["" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry]
         rows["track"] = rows.track.where(~rows.control, "control")
         place = {track: i for i, track in enumerate([*self._tracks, "control"])}
         rows = rows.sort_values("S", ascending=False, kind="stable").sort_values(
@@ -79,12 +81,11 @@ class Board:
         )
         return rows.reset_index(drop=True)
 
-    def _beats(self, entry: str) -> str:
-        names = self.scores.entries
-        if entry not in names or f"real-only @ {entry}" not in names:
+    def _beats(self, entry: str, other: str) -> str:
+        if not {entry, other} <= set(self.scores.entries):
             return ""
         try:
-            return compare(self.scores, entry, f"real-only @ {entry}").verdict
+            return compare(self.scores, entry, other).verdict
         except Exception:  # a row that is not whole has nothing to be compared
             return ""
 
@@ -165,6 +166,7 @@ class Board:
                     "verifier": number(row.verifier_calls),
                     "real_only": _signed(row.S_real_only),
                     "beats": row.beats_real_only,
+                    "frozen": row.beats_frozen,
                     "effective": number(row.effective_real),
                     "lesson": number(row.lesson),
                 }
@@ -218,9 +220,9 @@ def _percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "status")
+_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "beats frozen", "status")
 #: what a narrow terminal does without, first to go first; a column that says something bad stays
-_DISPENSABLE = ("lesson", "effective", "risk", "failed", "verifier", "fits", "worst", "harmed", "real")
+_DISPENSABLE = ("lesson", "effective", "frozen", "risk", "failed", "verifier", "fits", "worst", "harmed", "real")
 
 
 def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
