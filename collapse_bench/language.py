@@ -141,6 +141,8 @@ class Language(DataGenerator):
     kind = "sequence"
     family = "text"
     primary = "nats"
+    tail = "rare_nats"
+    diversity = "distinct_2_lost"
     log_loss = True
     continues = True
 

@@ -41,6 +41,8 @@ class Zipf(DataGenerator):
     kind = "discrete"
     family = "tails"
     primary = "total_variation"
+    tail = "missing_mass"
+    diversity = "support_lost"
 
     @property
     def labels(self):
