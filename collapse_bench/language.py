@@ -141,8 +141,8 @@ class Language(DataGenerator):
     kind = "sequence"
     family = "text"
     primary = "nats"
-    tail = "rare_nats"
-    diversity = "distinct_2_lost"
+    tail_metric = "rare_nats"
+    diversity_metric = "distinct_2_lost"
     log_loss = True
     continues = True
 

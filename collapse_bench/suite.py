@@ -417,8 +417,8 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
         entry.task: {
             "family": entry.cell.data.family,
             "primary": entry.cell.data.primary,
-            "tail": entry.cell.data.tail,
-            "diversity": entry.cell.data.diversity,
+            "tail": entry.cell.data.tail_metric,
+            "diversity": entry.cell.data.diversity_metric,
             "log_loss": entry.cell.data.log_loss,
             "resolution": entry.cell.data.resolution,
             "rows": entry.cell.n,

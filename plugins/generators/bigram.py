@@ -38,8 +38,8 @@ class Bigram(DataGenerator):
     kind = "discrete"
     family = "tails"
     primary = "total_variation"
-    tail = "missing_mass"
-    diversity = "support_lost"
+    tail_metric = "missing_mass"
+    diversity_metric = "support_lost"
 
     @property
     def labels(self):
