@@ -51,7 +51,7 @@ def _hardest(pool: Corpus, score: Tensor, m: int) -> Corpus:
     kept = best(pool, score, m)
     if rows_in(pool) > pool.n:  # rows that stand for several
         return pool.counted((pool.count * kept).round().long())
-    return pool.at(kept.sort(-1, descending=True, stable=True).indices[..., :m])
+    return pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m])
 
 
 @hookimpl

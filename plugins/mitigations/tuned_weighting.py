@@ -74,10 +74,8 @@ def validated(teacher: Teacher, rows: Corpus) -> Tensor:
         loss = -teacher.logp(rows.x, rows.y).sum(-1).clamp_min(-WORST)
     except Unfit:
         said = teacher.expect(rows.x)
-        if rows.y.is_floating_point():
-            loss = (said - rows.y).square()
-        else:
-            loss = (said.argmax(-1) != rows.y).double()
+        numbers = rows.y.is_floating_point()
+        loss = (said - rows.y).square() if numbers else (said.argmax(-1) != rows.y).double()
     return (mass * loss).sum(-1) / mass.sum(-1)
 
 
