@@ -1,4 +1,4 @@
-"""Write more than is needed, and read what the learner is least sure of."""
+"""Ask more than is needed, and read the questions of which the learner is least sure."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collapse_bench.corpus import Corpus
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.mixing import exchanged, rows_in, surprisal
-from collapse_bench.nouns import Mitigation, Teacher, param
+from collapse_bench.nouns import Mitigation, param
 from collapse_bench.selection import best
 
 
 @dataclass(frozen=True)
 class DeliberatePractice(Mitigation):
-    """A share of the lesson gives way to the most uncertain of ``oversample`` times as many new synthetic rows (Askari-
-    Hemmat et al., arXiv 2502.15588).
+    """A share of the lesson gives way to those of ``oversample`` times as many new synthetic rows whose questions leave the
+    learner most uncertain (Askari-Hemmat et al., arXiv 2502.15588).
 
-    Moment: curate; track: blind, at the price of the rows written.  The learner is the model of the generation before.  Of
-    classes its uncertainty is the entropy of the softmax of its scores; of symbols and texts the surprisal of what was
-    written, per token, which is that entropy on average.
+    Moment: curate; track: blind, at the price of the rows written.  The learner is the model of the generation before.  Its
+    uncertainty about a class is the entropy of the softmax of its scores; about a symbol or a text, the surprisal per
+    token of a second answer to the same question, which is that entropy on average and does not favour odd answers.
     """
 
     share: float = param(0.5, "share of the lesson that is so chosen", ge=0, le=1)
@@ -30,28 +30,29 @@ class DeliberatePractice(Mitigation):
 
     kinds = ("classification", "discrete", "sequence")
 
+    def fits(self, cell):
+        data = cell.data
+        if data.kind == "discrete" and data.contexts is None:
+            return f"deliberate-practice chooses among questions, and {data.title()} asks none"
+        if data.sampler == "exact-law":
+            return "deliberate-practice asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
+        return super().fits(cell)
+
     def curate(self, corpus, taps):
         m = round(self.share * rows_in(corpus))
         if m == 0:
             return corpus
         pool = taps.synthetic(round(self.oversample * m))
-        return exchanged(corpus, _hardest(pool, _uncertainty(taps.teacher, pool), m), taps.rng)
+        kept = best(pool, _uncertainty(pool, taps), m)
+        return exchanged(corpus, pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m]), taps.rng)
 
 
-def _uncertainty(teacher: Teacher, corpus: Corpus) -> Tensor:
-    """(R, n) nats."""
+def _uncertainty(pool: Corpus, taps) -> Tensor:
+    """Of the learner about each question, (R, n) nats."""
     try:
-        return torch.special.entr(teacher.expect(corpus.x).softmax(-1)).sum(-1)
+        return torch.special.entr(taps.teacher.expect(pool.x).softmax(-1)).sum(-1)
     except Unfit:  # symbols and texts have no scores
-        return surprisal(teacher, corpus)
-
-
-def _hardest(pool: Corpus, score: Tensor, m: int) -> Corpus:
-    """The m rows of the highest score."""
-    kept = best(pool, score, m)
-    if rows_in(pool) > pool.n:  # rows that stand for several
-        return pool.counted((pool.count * kept).round().long())
-    return pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m])
+        return surprisal(taps.teacher, taps.synthetic(x=pool.x))
 
 
 @hookimpl

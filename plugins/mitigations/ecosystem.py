@@ -84,13 +84,17 @@ def _dealt(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
 
 
 def _parted(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
-    left = corpus.count * (corpus.weight > 0)
-    total, found = left.sum(-1), []
+    shares = parted(corpus.count * (corpus.weight > 0), m, rng)
+    return [corpus.counted(torch.where(mine.sum(-1, keepdim=True) > 0, mine, corpus.count)) for mine in shares]
+
+
+def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
+    """What ``count (R, C)`` counts, dealt out at random in m equal parts (but for one), (R, C) each."""
+    left, total, parts = count, count.sum(-1), []
     for i in range(m):
-        mine = rng.hypergeometric(left, (total + m - 1 - i) // m)
-        left = left - mine
-        found.append(corpus.counted(torch.where(mine.sum(-1, keepdim=True) > 0, mine, corpus.count)))
-    return found
+        parts.append(rng.hypergeometric(left, (total + m - 1 - i) // m))
+        left = left - parts[-1]
+    return parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,25 +166,15 @@ class Pool(Teacher):
         return mean, root_of(rows / math.sqrt(len(means)))
 
     def sufficient(self, n, rng):
-        if isinstance(n, int):
-            m = len(self.members)
-            said = [
-                member.sufficient(n // m + (i < n % m), rng.at("member", i)) for i, member in enumerate(self.members)
-            ]
-        else:
-            said = [
-                member.sufficient(part, rng.at("member", i))
-                for i, (member, part) in enumerate(zip(self.members, self._asked(n, rng.at("turns")), strict=True))
-            ]
-        return sum(said[1:], said[0])
-
-    def _asked(self, n: Tensor, rng: Stream) -> list[Tensor]:
-        """How often each question goes to each of the members, if n (R, C) are dealt out equally."""
-        m, left, total, parts = len(self.members), n, n.sum(-1), []
-        for i in range(m):
-            parts.append(rng.hypergeometric(left, (total + m - 1 - i) // m))
-            left = left - parts[-1]
-        return parts
+        """Counts, of which each member contributes its share."""
+        m = len(self.members)
+        shares = [(n + m - 1 - i) // m for i in range(m)] if isinstance(n, int) else parted(n, m, rng.at("turns"))
+        said = [
+            member.sufficient(share, rng.at("member", i))
+            for i, (member, share) in enumerate(zip(self.members, shares, strict=True))
+        ]
+        alike = all(torch.equal(said[0].y, other.y) and torch.equal(said[0].x, other.x) for other in said)
+        return said[0].counted(sum(corpus.count for corpus in said)) if alike else sum(said[1:], said[0])
 
 
 @hookimpl

@@ -17,11 +17,10 @@ class TailInjection(Mitigation):
 
     Moment: curate; track: real, and every row drawn is charged, read or not.  A teacher whose decoder cuts the tail never
     says what lies beyond the cut, so that such rows come first, at random among themselves; most of them come from the
-    ranks just beyond it.  What is added is the tail as ``draws`` times as many real rows show it, and over-represented by
-    as much.
+    ranks just beyond it.  Where nothing is cut the tail is over-represented, and more so in every generation.
     """
 
-    share: float = param(0.05, "rows that are added, as a share of the lesson", gt=0, le=1)
+    share: float = param(0.01, "rows that are added, as a share of the lesson", gt=0, le=1)
     draws: float = param(10.0, "real rows drawn for each that is added", ge=1, le=1000)
 
     kinds = ("density", "discrete", "sequence")
