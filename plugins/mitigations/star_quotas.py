@@ -35,7 +35,8 @@ class StarQuotas(Mitigation):
         order = taps.rng.permutation(pool.n)  # what was there already has no precedence
         mass, label = placed(pool.multiplicity, order), placed(pool.y, order)
         total = corpus.multiplicity.sum(-1, keepdim=True)
-        by_class = mass[..., None, :] * (label[..., None, :] == torch.arange(corpus.labels)[:, None])  # (R, C, N)
+        classes = torch.arange(corpus.labels, device=label.device)[:, None]
+        by_class = mass[..., None, :] * (label[..., None, :] == classes)  # (R, C, N)
         taken = _filled(by_class, total[..., None] / corpus.labels).sum(-2)
         taken = taken + _filled(mass - taken, total - taken.sum(-1, keepdim=True))
         share = torch.zeros_like(taken).scatter(-1, order, taken / mass.clamp_min(1e-300))

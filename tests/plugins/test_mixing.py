@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -173,3 +175,11 @@ def test_pools_meet_their_like():
     torch.testing.assert_close(alone.spread()[0], rows.y.mean(-2))
     with pytest.raises(Unfit, match="an ecosystem of 2 cannot be averaged with one of 3"):
         old.blend(Sliced(GaussianFit(), 3).fit(rows, rng), 0.5)
+
+
+def test_the_function_of_the_page_gives_curves():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "mitigations-mixing.md").read_text(encoding="utf-8")
+    found = {}
+    exec(page.split("```python\n")[1].split("```")[0], found)
+    first, last = found["curve"]("zipf | counts", "replace | replay", "support", "n=50 T=2", (0, 2), chains=4)
+    assert first[0] > last[0] > 0 < last[1]
