@@ -436,13 +436,19 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def save_run(suite: Suite, seeds: Sequence[int], store: Store) -> None:
-    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated."""
+def save_run(suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None) -> None:
+    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated.
+
+    ``published``: the file of records that stands behind the store, if one does.
+    """
     known = {row.task for row in suite.model.calibration}
     kept = [row for row in _calibrated(store.path, suite.model) if row.task in set(suite.tasks) - known]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
-    text = json.dumps(manifest(replace(suite, model=model), seeds), indent=1)
+    told = manifest(replace(suite, model=model), seeds)
+    if published is not None:
+        told["published"] = str(published.absolute())
+    text = json.dumps(told, indent=1)
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
 
 

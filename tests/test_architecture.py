@@ -26,7 +26,7 @@ FLOORS = [
     "tables images language",
     "taps protocols lift hookspecs plugins suites",
     "cell registry",
-    "engine suite checkpoint store runner verify",
+    "engine suite checkpoint store archive runner verify",
     "executors checks board",
     "reproduce",
     "api",

@@ -112,6 +112,14 @@ SUITE = click.option("--suite", "suite_name", help="Which suite, where the folde
 @click.option(
     "--timeout", type=Duration(), help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout."
 )
+@click.option(
+    "--quick", is_flag=True, help="Run the --mitigation entries alone; take the others from published records."
+)
+@click.option(
+    "--published",
+    type=click.Path(path_type=str),
+    help="File of published records.  [default with --quick: the repository's]",
+)
 @click.option("--force", is_flag=True, help="Run again what is done.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
@@ -127,6 +135,8 @@ def run(
     budget,
     memory,
     timeout,
+    quick,
+    published,
     force,
     fail_fast,
     quiet,
@@ -139,6 +149,7 @@ def run(
     Examples:
       collapse-bench run smoke -j 2
       collapse-bench run smoke --plugin mine.py --mitigation mine
+      collapse-bench run standard --plugin mine.py --mitigation mine --quick
       collapse-bench run smoke --budget real=0.1,verifier=1000
       collapse-bench run "linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | golden-ratio @ n=100 T=10" --seeds 0:64
     """
@@ -164,6 +175,8 @@ def run(
             output=output,
             n_jobs=n_jobs,
             plugins=plugin_files,
+            archive=api.archive_of(suite, published) if quick or published else None,
+            only=api.entry_names(mitigations, reg) if quick else None,
             memory=memory,
             timeout=timeout,
             force=force,
@@ -673,6 +686,30 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
         )
     for row in rows:
         click.echo(f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  {row.task}")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@click.option(
+    "-o",
+    "--output",
+    default="leaderboard",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the files.",
+)
+def publish(path, suite_name, output):
+    """Publish a finished run: its records in one file, its board, and what the numbers say.
+
+    \b
+    Example:
+      collapse-bench publish results --suite standard -o leaderboard
+    """
+    from .. import api
+
+    for file in api.publish_run(path, output, suite_name):
+        click.echo(f"written: {file}")
 
 
 def warn_broken(reg) -> None:
