@@ -37,6 +37,7 @@ from .suite import (
     Step,
     Suite,
     adhoc,
+    estimate,
     expand,
     find_suite,
     parse_seeds,
@@ -294,6 +295,14 @@ def run_suite(
         if on_outcome is not None:
             on_outcome(outcome)
     return Results(store.path, suite.name, tuple(outcomes), tuple(steps), archive)
+
+
+def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tuple[float, int]:
+    """(CPU seconds that a plan will take, chains of which nothing is known), by records there and published ones."""
+    stores: list[Store] = [Store(output)]
+    if shipped(suite.name).is_file():
+        stores.append(Archive(shipped(suite.name)))
+    return estimate(steps, stores)
 
 
 def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, list[Step]]:

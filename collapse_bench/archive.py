@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from .cell import SCHEMA
 from .errors import NothingMatched, UsageError
-from .store import Damaged, Record, Store, blocks_of, replace_file
+from .store import BLOCK, Damaged, Record, Store, blocks_of, replace_file
 
 _META = b"collapse_bench_archive"
 _KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")  # of the account of a run
@@ -121,6 +121,10 @@ class Archive:
     def read(self, cell_id: str, block: int) -> Record | None:
         """The published record of a block, None where there is none."""
         return self._records.get((cell_id, block))
+
+    def read_or_none(self, cell_id: str, seed: int) -> Record | None:
+        """The published record of the block that holds this seed."""
+        return self.read(cell_id, seed // BLOCK)
 
     def __len__(self) -> int:
         return len(self._records)

@@ -368,6 +368,30 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     return Step(entry, "run", "; ".join(why) or "no record", tuple(todo))
 
 
+def estimate(steps: Sequence[Step], stores: Sequence[Store]) -> tuple[float, int]:
+    """(CPU seconds that the plan will take, chains of which nothing is known), going by records of the same cell, or else
+    of the same task, in these stores."""
+    spent: dict[str, list[float]] = {}  # cell id, and task -> seconds per chain
+    for step in steps:
+        found = [s for store in stores for s in _seconds(store, step.entry.cell.id)] if step.verdict != "skip" else []
+        for key in (step.entry.cell.id, step.entry.task):
+            spent.setdefault(key, []).extend(found)
+    total, unknown = 0.0, 0
+    for step in steps:
+        known = spent.get(step.entry.cell.id) or spent.get(step.entry.task)
+        total += len(step.todo) * sum(known) / len(known) if known else 0.0
+        unknown += 0 if known else len(step.todo)
+    return total, unknown
+
+
+def _seconds(store: Store, cell_id: str) -> list[float]:
+    """CPU seconds per chain of what is recorded of a cell, in its first block."""
+    record = store.read_or_none(cell_id, 0)
+    if record is None or not record.finished:
+        return []
+    return [sum(run.get("cpu_seconds", 0.0) for run in record.runs) / len(record.seeds)]
+
+
 # -- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -180,7 +180,7 @@ def run(
             memory=memory,
             timeout=timeout,
             force=force,
-            on_plan=reporter.planned,
+            on_plan=lambda steps, jobs: reporter.planned(steps, jobs, api.estimate_of(suite, steps, output), n_jobs),
             on_outcome=reporter.ended,
             on_progress=reporter.moved,
         )
@@ -204,9 +204,10 @@ def run(
 @MITIGATION
 @SET
 @BUDGET
+@click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def plan(what, seeds, output, plugin_files, mitigations, settings, budget, as_json):
-    """Say for each cell what a run would do: reuse, run, stale or skip, and why.
+def plan(what, seeds, output, plugin_files, mitigations, settings, budget, n_jobs, as_json):
+    """Say for each cell what a run would do: reuse, run, stale or skip, and why; and how long it would take.
 
     \b
     Example:
@@ -217,6 +218,7 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, budget, as_js
     from .. import api
     from ..registry import registry
     from ..store import Store
+    from .progress import took
 
     reg = registry(plugin_files)
     warn_broken(reg)
@@ -236,7 +238,8 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, budget, as_js
     for row in rows:
         click.echo(f"{row['verdict']:<6} {row['chains']:>4}  {row['cell']}  ({row['why']})")
     counts = {verdict: sum(r["verdict"] == verdict for r in rows) for verdict in ("reuse", "run", "stale", "skip")}
-    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()), err=True)
+    told = took(api.estimate_of(suite, steps, output), n_jobs)
+    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + told, err=True)
 
 
 @click.command()

@@ -21,6 +21,22 @@ class Stopped(click.ClickException):
     """The run was stopped at the first failure, as --fail-fast asks; exit code 1."""
 
 
+def took(estimate: tuple[float, int], n_jobs: int) -> str:
+    """`, about 12 min` from CPU seconds and the chains of which nothing is known; '' where it is not worth a word."""
+    seconds, unknown = estimate[0] / n_jobs, estimate[1]
+    if seconds < 30:
+        return ""
+    about = (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+    rest = f" and what {unknown} chains take of which nothing is known" if unknown else ""
+    return f", about {about} by what was measured before{rest}"
+
+
 class Reporter:
     """Shows what a run does, on stderr."""
 
@@ -42,14 +58,14 @@ class Reporter:
         if self.bar is not None:
             self.bar.stop()
 
-    def planned(self, steps, jobs: list[Job]) -> None:
+    def planned(self, steps, jobs: list[Job], estimate: tuple[float, int] = (0.0, 0), n_jobs: int = 1) -> None:
         verdicts = Counter(step.verdict for step in steps) + Counter(skip=self.skipped)
         chains = sum(len(job.seeds) for job in jobs)
         self.total = len(jobs)
         if self.quiet:
             return
         said = ", ".join(f"{verdicts[v]} {v}" for v in ("reuse", "run", "stale", "skip") if verdicts[v])
-        click.echo(f"plan: {said} ({chains} chains in {len(jobs)} jobs)", err=True)
+        click.echo(f"plan: {said} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})", err=True)
         if self.live and jobs:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,0 +1,155 @@
+"""Published records: whole, sealed, found by cell id alone; a quick run beside them is the full run's board."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from collapse_bench import UsageError, registry, run
+from collapse_bench.api import archive_of, estimate_of, load_suite, publish_run, results
+from collapse_bench.archive import Archive
+from collapse_bench.board.words import report
+from collapse_bench.errors import NothingMatched
+
+SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
+MINE = '''"""Trust generation 0."""
+
+from dataclasses import dataclass
+from collapse_bench import Mitigation, hookimpl, param
+
+
+@dataclass(frozen=True)
+class Voice(Mitigation):
+    share: float = param(0.3, "weight of generation 0", ge=0, le=1)
+
+    def steer(self, teacher, taps):
+        return teacher.blend(taps.first, self.share)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"voice": Voice}
+'''
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(folder of the full run, folder of what is published, plugin file)"""
+    root = tmp_path_factory.mktemp("archive")
+    (root / "mine.py").write_text(MINE)
+    run("smoke", seeds="0:10", settings=SETTINGS, output=root / "full")
+    publish_run(root / "full", root / "out")
+    return root / "full", root / "out", root / "mine.py"
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", None)
+
+
+def quick(world, output: Path, **changes):
+    options = {"seeds": "0:10", "settings": SETTINGS, "plugins": [world[2]], "mitigations": "voice", "quick": True}
+    return run("smoke", output=output, **{**options, "published": world[1] / "smoke.parquet", **changes})
+
+
+def test_the_board_of_what_is_published_is_that_of_the_run(world, tmp_path):
+    again = run("smoke", seeds="0:10", settings=SETTINGS, output=tmp_path, published=world[1] / "smoke.parquet")
+    assert not again.outcomes
+    assert again.board().render("markdown") == results(world[0]).board().render("markdown")
+
+
+def test_a_quick_run_runs_the_named_entry_alone_and_ranks_it_among_all(world, tmp_path):
+    fast = quick(world, tmp_path / "quick")
+    assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
+    slow = run(
+        "smoke", seeds="0:10", settings=SETTINGS, output=tmp_path / "slow", plugins=[world[2]], mitigations="voice"
+    )
+    columns = ["entry", "S", "low", "high", "tier", "p_focus", "beats_real_only", "beats_frozen", "tail_lost"]
+    pd.testing.assert_frame_equal(fast.board().frame()[columns], slow.board().frame()[columns])
+    # and it is found again without a word about the archive
+    assert results(tmp_path / "quick").board().render("csv") == fast.board().render("csv")
+
+
+def test_published_rows_of_other_settings_are_left_out_and_controls_run_anew(world, tmp_path):
+    other = quick(world, tmp_path, settings={**SETTINGS, "n": 40})
+    assert {outcome.job.cell.entry for outcome in other.outcomes} == {"voice", "none", "nature"}
+    shown = set(other.board().losses.entry.map(lambda name: name.split(" @ ")[0]))
+    assert shown == {"none", "nature", "frozen", "voice"} | {"real-only"} & shown
+
+
+def test_what_is_not_whole_is_not_published(world, tmp_path):
+    run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path)
+    next(p for p in tmp_path.glob("*/*.parquet")).unlink()
+    with pytest.raises(NothingMatched, match="run the suite to its end first"):
+        publish_run(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out" / "smoke.parquet").exists()
+
+
+def test_an_edited_archive_is_refused(world, tmp_path):
+    table = pq.read_table(world[1] / "smoke.parquet")
+    values = table["value"].to_numpy().copy()
+    values[5] *= 0.99
+    edited = table.set_column(table.column_names.index("value"), "value", [values])
+    pq.write_table(edited.replace_schema_metadata(None), tmp_path / "smoke.parquet")
+    with pytest.raises(UsageError, match="cannot be read as published records"):
+        Archive(tmp_path / "smoke.parquet").read("x", 0)
+    meta = pq.ParquetFile(world[1] / "smoke.parquet").metadata.metadata
+    pq.write_table(edited.replace_schema_metadata(meta), tmp_path / "smoke.parquet")
+    with pytest.raises(UsageError, match="seal does not match"):
+        Archive(tmp_path / "smoke.parquet").read("x", 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mitigations": ()}, "a quick run is of the entries that you name"),
+        ({"published": "nowhere.parquet"}, "no published records of suite smoke at nowhere.parquet"),
+    ],
+)
+def test_a_quick_run_needs_an_entry_and_a_file(world, tmp_path, changes, words):
+    with pytest.raises(UsageError, match=words):
+        quick(world, tmp_path, **changes)
+
+
+def test_the_estimate_of_a_plan_is_what_it_took(world, tmp_path):
+    suite = load_suite("smoke", registry.registry(), seeds="32:42", settings=SETTINGS)
+    from collapse_bench.store import Store
+    from collapse_bench.suite import plan
+
+    store = Store(world[0])
+    seconds, unknown = estimate_of(suite, plan(suite, store, suite.seeds), world[0])
+    took = sum(run["cpu_seconds"] for _, record in store.records() for run in record.runs)
+    assert unknown == 0
+    assert seconds == pytest.approx(took, rel=1e-9)
+    nothing = load_suite("linear | ols @ n=20 T=2", registry.registry(), seeds="0:4")
+    assert estimate_of(nothing, plan(nothing, Store(tmp_path), nothing.seeds), tmp_path)[0] == 0
+
+
+def test_the_words_say_what_the_numbers_say(world):
+    board = results(world[0]).board()
+    text = report(board)
+    frame = board.frame().set_index("entry")
+    families = board.scores.per_family.set_index(["family", "entry"])
+    helps = re.findall(r"^- (\w+): (.*)$", text.split("**What harms**")[0].split("What helps")[1], re.M)
+    for family, told in helps:
+        named = set(re.findall(r"`([^`]+)`", told))
+        good = {e for f, e in families.index if f == family and families.low[f, e] > 0 and not frame.control[e]}
+        assert named == good
+    harmed = text.split("**What harms**")[1].split("\n\n")[0]
+    rows = frame[~frame.control]
+    assert set(re.findall(r"`([^`]+)`", harmed)) == set(rows[rows.high < 0].index)
+    bought = text.split("Merely buys its gain")
+    named = set(re.findall(r"`([^`]+)`", bought[1].split("\n")[0])) if len(bought) > 1 else set()
+    paid = rows[(rows.real_rows_of_method > 0) & (rows.low > 0) & (rows.beats_real_only == "no")]
+    assert named == set(paid.index)
+
+
+def test_archives_are_found_beside_the_package(world):
+    suite = load_suite("smoke", registry.registry())
+    if not (Path(__file__).parents[1] / "leaderboard" / "smoke.parquet").exists():
+        with pytest.raises(UsageError, match="--published"):
+            archive_of(suite)
