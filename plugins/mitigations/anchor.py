@@ -20,7 +20,7 @@ class Anchor(Mitigation):
     of loss + penalty where the loss is quadratic in theta with the metric of the penalty, as of a mean of known variance.
     ``kl``: loss + beta KL(p_0 || p) by Monte Carlo: beta times as many rows as the lesson has are written by generation 0 and
     read beside it.  For exponential families in their mean parameters (tables of probabilities, the mean of a Gaussian) both
-    are one in expectation (derived here).
+    are one in expectation (derived here).  Where a flawed source teaches generation 0 there is nothing to hold that one to.
     """
 
     beta: float = param(0.5, "weight of the distance beside a mean loss", ge=0)
@@ -30,7 +30,7 @@ class Anchor(Mitigation):
         return super().fits(cell) or (no_average(self.title(), cell.model) if self.kind == "l2" else None)
 
     def curate(self, corpus, taps):
-        if self.kind == "l2" or not self.beta:
+        if self.kind == "l2" or not self.beta or taps.first is None:
             return corpus
         if corpus.unit:  # rows that count once each: as many more as it takes, which corpora known by sums can bear
             rows = round(self.beta * float(corpus.mass.flatten()[0]))
@@ -40,7 +40,9 @@ class Anchor(Mitigation):
         return corpus + told.weighted(told.weight * (self.beta * corpus.mass / rows)[..., None])
 
     def adapt(self, model, taps):
-        return Then(model, Towards(taps.first, self.beta / (1 + self.beta))) if self.kind == "l2" else model
+        if self.kind == "kl" or taps.first is None:
+            return model
+        return Then(model, Towards(taps.first, self.beta / (1 + self.beta)))
 
 
 @hookimpl

@@ -16,6 +16,7 @@ class WeightAveraging(Mitigation):
 
     Moment: adapt; track: blind.  It needs generation 0 kept.  Under replace the squared error of a mean of known variance
     stays below e_0 / (a (2 - a)), e_0 that of one fit (derived here), instead of growing by e_0 a generation.
+    Where a flawed source teaches generation 0 there is nothing yet to average that one with.
     """
 
     a: float = param(0.5, "weight of generation 0", ge=0, le=1)
@@ -24,7 +25,7 @@ class WeightAveraging(Mitigation):
         return super().fits(cell) or no_average(self.title(), cell.model)
 
     def adapt(self, model, taps):
-        return Then(model, Towards(taps.first, self.a))
+        return model if taps.first is None else Then(model, Towards(taps.first, self.a))
 
 
 @hookimpl

@@ -305,6 +305,26 @@ def test_at_its_neutral_value_a_wrapper_is_nothing_and_at_work_it_is_charged(tas
     )
 
 
+@pytest.mark.parametrize("act", ["weight-averaging", "anchor", "anchor(kind=kl)", "neon"])
+def test_where_a_flawed_source_teaches_first_there_is_no_generation_0_yet(act):
+    task = "half-space(d=4) | averaging | replace"
+    plain, held = (
+        list(generations(cell_of(f"{task} {a} @ n=60 T=2 first=noisy-labels(p=0.2)", seeds=range(3))))
+        for a in ("", f"| {act}")
+    )
+    if act != "neon":
+        assert torch.equal(plain[0].scores["error_rate"], held[0].scores["error_rate"])
+    assert not torch.equal(plain[2].scores["error_rate"], held[2].scores["error_rate"])
+
+
+@pytest.mark.parametrize("protocol", ["accumulate", "replace", "mix(real=0.3)"])
+@pytest.mark.parametrize("act", [*MODELS, "anchor(kind=kl)"])
+def test_corpora_that_are_known_by_sums_will_do(protocol, act):
+    for task in ("gaussian(d=2, sampler=exact-law) | gaussian-fit", "linear(d=3, sampler=exact-law) | ridge"):
+        now = last(f"{task} | {protocol} | {act} @ n=40 T=3")
+        assert all(value.isfinite().all() for value in now.scores.values())
+
+
 # -- tables and n-grams that are driven off -------------------------------------------------------------------------
 
 
