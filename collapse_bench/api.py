@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -13,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from . import theory, verify
+from .archive import Archive, Backed, publish, shipped
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
 from .board.score import calibrate as calibrated
+from .budget import Budget
 from .cell import Cell
 from .errors import NothingMatched, UsageError
 from .executors import execute, jobs_of
@@ -57,6 +60,11 @@ class Results:
     suite: str
     outcomes: tuple[Outcome, ...] = ()
     steps: tuple[Step, ...] = field(default=(), repr=False)
+    archive: Archive | None = field(default=None, repr=False)  # published records that stand behind the store
+
+    @property
+    def store(self) -> Store:
+        return _store(self.output, self.archive)
 
     @property
     def failed(self) -> list[Outcome]:
@@ -65,11 +73,11 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """Every number: task, entry, role, seed, generation, metric, value, one row each."""
-        return frame_of(Store(self.output), saved_run(self.output, self.suite))
+        return frame_of(self.store, saved_run(self.output, self.suite))
 
     def board(self, focus: str | None = None) -> Board:
         """The leaderboard of the run."""
-        return board_of(Store(self.output), saved_run(self.output, self.suite), focus)
+        return board_of(self.store, saved_run(self.output, self.suite), focus)
 
     def draw(self, path: str | Path) -> Path:
         """Loss against generation for every task and entry, dashed what a law predicts, to a PNG, SVG or PDF file."""
@@ -77,13 +85,18 @@ class Results:
 
         told = saved_run(self.output, self.suite)
         primary = {task: about["primary"] for task, about in told["tasks"].items()}
-        return draw_curves(self.frame(), primary, path, laws_of(Store(self.output), told))
+        return draw_curves(self.frame(), primary, path, laws_of(self.store, told))
 
 
-def results(output: str | Path, suite: str | None = None) -> Results:
-    """Open the results of an earlier run."""
+def _store(path: str | Path, archive: Archive | None) -> Store:
+    return Store(path) if archive is None else Backed(path, archive)
+
+
+def results(output: str | Path, suite: str | None = None, published: str | Path | None = None) -> Results:
+    """Open the results of an earlier run; those of a quick one together with the published records behind it."""
     told = saved_run(Path(output), suite)
-    return Results(Path(output), told["suite"]["name"])
+    file = published or told.get("published")
+    return Results(Path(output), told["suite"]["name"], archive=None if file is None else Archive(Path(file)))
 
 
 def load_suite(
@@ -95,8 +108,10 @@ def load_suite(
     focus: str | None = None,
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    budget: str | None = None,
 ) -> Suite:
     """A suite by name or path, or one made of typed specs, with the caller's changes in it."""
+    allowed = None if budget is None else Budget.parse(budget)
     items = [str(what)] if isinstance(what, (str, Path)) else list(what)
     if not items:
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
@@ -126,10 +141,15 @@ def load_suite(
             task["mitigations"] = None
     model = validated({**plain, **changes}, f"suite {model.name}")
     parse_seeds(model.seeds)
-    suite = expand(model, reg, path, device)
+    suite = expand(model, reg, path, device, allowed)
     if suite.entries and focus is not None and focus not in suite.methods:
         raise UsageError(f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}")
     return suite
+
+
+def entry_names(mitigations: str | Sequence[str], reg: Registry) -> list[str]:
+    """Mitigations as a board names them."""
+    return [_entry_name(str(text), reg) for text in _several(mitigations)]
 
 
 def _entry_name(text: str, reg: Registry) -> str:
@@ -168,6 +188,9 @@ def run(
     device: str = "cpu",
     plugins: Some = (),
     settings: Mapping[str, Any] | None = None,
+    budget: str | None = None,
+    quick: bool = False,
+    published: str | Path | None = None,
     memory: int = MEMORY,
     timeout: float | None = None,
     force: bool = False,
@@ -178,17 +201,29 @@ def run(
 ) -> Results:
     """Run a suite (by name or path) or typed specs; what is done is reused, so running again is resuming.
 
-    mitigations: specs of further entries, the first of which is the focus row of the board.  memory: bytes for the
-    rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or NothingMatched; a cell
-    that fails is recorded and does not stop the others.
+    mitigations: specs of further entries, the first of which is the focus row of the board.  budget: what an entry may
+    use per chain, `real=0.1,verifier=1000`; past it the cell is over-budget.  quick: run these entries alone, and take
+    all others from the published records of the suite (or those in the file ``published``), where the versions match.
+    memory: bytes for the rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or
+    NothingMatched; a cell that fails is recorded and does not stop the others.
     """
     reg = registry(_several(plugins))
-    suite = load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=device_of(device))
+    suite = load_suite(
+        what,
+        reg,
+        seeds=seeds,
+        mitigations=mitigations,
+        settings=settings,
+        device=device_of(device),
+        budget=budget,
+    )
     return run_suite(
         suite,
         output=output,
         n_jobs=n_jobs,
         plugins=plugins,
+        archive=archive_of(suite, published) if quick or published else None,
+        only=entry_names(mitigations, reg) if quick else None,
         memory=memory,
         timeout=timeout,
         force=force,
@@ -199,12 +234,24 @@ def run(
     )
 
 
+def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
+    """The published records of a suite: those that lie in the repository, or in a file that is named."""
+    path = shipped(suite.name) if published is None else Path(published)
+    if not path.is_file():
+        raise UsageError(
+            f"there are no published records of suite {suite.name} at {path}; name their file by --published"
+        )
+    return Archive(path)
+
+
 def run_suite(
     suite: Suite,
     *,
     output: str | Path = "results",
     n_jobs: int = 1,
     plugins: Some = (),
+    archive: Archive | None = None,
+    only: Sequence[str] | None = None,
     memory: int = MEMORY,
     timeout: float | None = None,
     force: bool = False,
@@ -213,23 +260,31 @@ def run_suite(
     on_outcome: Callable[[Outcome], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
-    """Run a suite that is loaded already; see ``run``."""
+    """Run a suite that is loaded already; see ``run``.
+
+    archive: published records, reused like one's own.  only: entries to run beside the controls; what else is not there
+    already is left out.
+    """
     _positive("memory", memory, "bytes")
     if timeout is not None:
         _positive("timeout", timeout, "seconds")
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
+    if only is not None and not only:
+        raise UsageError("a quick run is of the entries that you name: --mitigation mine")
     Store(output).create()
-    store = Store(Path(output).absolute())  # workers have a working folder of their own
+    store = _store(Path(output).absolute(), archive)  # workers have a working folder of their own
     steps = plan(suite, store, suite.seeds, force)
+    if only is not None:
+        suite, steps = _thinned(suite, steps, set(only))
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
     for step in steps:
         for wanted in blocks_of(suite.seeds).values():
             if step.verdict != "skip" and not set(wanted) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, wanted)
-    save_run(suite, suite.seeds, store)
+    save_run(suite, suite.seeds, store, archive and archive.path)
     if on_plan is not None:
         on_plan(steps, jobs)
     options = Options(store.path, _absolute(plugins), memory, timeout, checkpoint_seconds)
@@ -238,7 +293,30 @@ def run_suite(
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
-    return Results(store.path, suite.name, tuple(outcomes), tuple(steps))
+    return Results(store.path, suite.name, tuple(outcomes), tuple(steps), archive)
+
+
+def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, list[Step]]:
+    """The suite without what would have to be run and is neither a control nor named."""
+    gone = {s.entry.cell.id for s in steps if s.todo and s.entry.role != "control" and s.entry.name not in only}
+    entries = tuple(entry for entry in suite.entries if entry.skip is not None or entry.cell.id not in gone)
+    return dataclasses.replace(suite, entries=entries), [s for s in steps if s.entry.cell.id not in gone or not s.todo]
+
+
+def publish_run(output: str | Path, to: str | Path, suite: str | None = None) -> list[Path]:
+    """Publish a finished run: its records in one file, its board and what the numbers say, in the folder ``to``.
+
+    Raises NothingMatched where chains are missing or damaged.
+    """
+    from .board.words import report
+
+    found = results(output, suite)
+    told, folder = saved_run(found.output, found.suite), Path(to)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{found.suite}.parquet", folder / f"{found.suite}.md"]
+    publish(found.store, told, files[0])
+    replace_file(files[1], (report(found.board()) + "\n").encode())
+    return files
 
 
 def _several(what: Some) -> Sequence[str | Path]:

@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .budget import Budget
 from .errors import UsageError
 from .nouns import DataGenerator, Mitigation, Model, Noun, Protocol
 from .sources import Unreachable
@@ -34,6 +35,7 @@ class Cell:
     first_teacher: DataGenerator | None = None  # a flawed source that teaches generation 0 in nature's place
     seeds: tuple[int, ...] = (0,)
     device: str = "cpu"
+    budget: Budget | None = None  # what the mitigations may use; like seeds and device no part of the id
 
     def __post_init__(self) -> None:
         for name, low in (("n", 1), ("generations", 0)):
@@ -64,6 +66,12 @@ class Cell:
     def size(self, t: int) -> int:
         """Rows that generation t reads, before mitigations have their say."""
         return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
+
+    @cached_property
+    def limits(self) -> Mapping[str, int]:
+        """substance -> most that the mitigations may use of it per chain, over the whole run."""
+        rows = sum(self.size(t) for t in range(self.generations + 1))
+        return {} if self.budget is None else self.budget.allowed(rows)
 
     @cached_property
     def acts(self) -> tuple[tuple[str, Mitigation], ...]:

@@ -323,6 +323,14 @@ class Corpus:
             raise ValueError(f"weights have shape {tuple(weight.shape)}; {due} was due, one per chain and row")
         return self._with(replace(self._table, weight=weight.double()))
 
+    def counted(self, count: Tensor) -> Corpus:
+        """The same rows, each standing for this many identical ones (R, n) int64."""
+        return self._with(replace(self._table, count=count))
+
+    def at(self, rows: Tensor) -> Corpus:
+        """The rows at these positions (R, m) int64, in this order."""
+        return self._with(_gather(self._table, rows, len(self.batch)))
+
     def reweighted(self, factor: Tensor) -> Corpus:
         """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
 

@@ -61,7 +61,7 @@ def generations(cell: Cell, start: Generation | None = None, data: DataGenerator
         here = rng.at("generation", t)
         source = data if cell.nature else now.teacher
         acts = cell.acts if source is not data else ()  # where the teacher is nature there is nothing to mitigate
-        ledger, clock = now.ledger.copy(), Clock()
+        ledger, clock = now.ledger.under(cell.limits), Clock()
         with ledger.witnessing():
             n = sized(acts, cell.size(t), t)
             age, decode = t if flawed is None else t + 1, cell.protocol.decode

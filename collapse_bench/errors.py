@@ -25,3 +25,7 @@ class Unfit(Refusal):
 
 class ContractError(Exception):
     """A plugin broke a promise (a shape, a value, what it was only lent); the sentence names it: its chains fail."""
+
+
+class OverBudget(Exception):
+    """A method asked for more than its budget allows; the sentence says who, for what, and how much: it is not served."""

@@ -112,6 +112,7 @@ class LabelledImages(ImagePool):
 
     kind = "classification"
     primary = "error_rate"
+    tail_metric = "error_rarest_class"
 
     @property
     def resolution(self) -> float:

@@ -141,6 +141,8 @@ class Language(DataGenerator):
     kind = "sequence"
     family = "text"
     primary = "nats"
+    tail_metric = "rare_nats"
+    diversity_metric = "distinct_2_lost"
     log_loss = True
     continues = True
 

@@ -183,6 +183,8 @@ class DataGenerator(Noun, Teacher):
     family: ClassVar[str] = "other"  # tasks of a family are averaged first: gaussian, regression, tails, images, text
     primary: ClassVar[str] = "loss"  # the judged loss that is scored
     resolution: ClassVar[float] = 1e-12  # a difference of the primary loss below this means nothing
+    tail_metric: ClassVar[str | None] = None  # what is judged or described of the tail: shown beside the score
+    diversity_metric: ClassVar[str | None] = None  # and of diversity
     log_loss: ClassVar[bool] = False  # True where the primary loss is already a logarithm (perplexity in nats)
     sampler: ClassVar[str] = "explicit"
     labels: ClassVar[int | None] = None  # how many different answers there are, for symbols and classes

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
+import random
 import resource
 import time
 import traceback
@@ -23,7 +24,7 @@ import torch
 
 from .cell import SCHEMA, Cell
 from .engine import Generation, generations, nature
-from .errors import Unfit
+from .errors import OverBudget, Unfit
 from .ledger import SUBSTANCES, Ledger
 from .nouns import DataGenerator
 from .pulse import Beat, listening
@@ -105,6 +106,26 @@ class _Work:
         return {name: value for name, value in said.items() if value}
 
 
+class _GlobalDraws:
+    """Whether anybody drew from the generators that all code of a process shares, which no seed of a chain governs."""
+
+    def __init__(self) -> None:
+        self._before = self._state()
+
+    @staticmethod
+    def _state() -> tuple[bytes, bytes, int, tuple]:
+        _, words, place, *_ = np.random.get_state()
+        return torch.get_rng_state().numpy().tobytes(), words.tobytes(), place, random.getstate()
+
+    def remark(self, entry: str) -> list[str]:
+        if self._state() == self._before:
+            return []
+        return [
+            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so that this cannot be "
+            "repeated; draw from the stream that is handed in"
+        ]
+
+
 @dataclasses.dataclass
 class _Told:
     """Tells the listener of a run where it is."""
@@ -160,7 +181,7 @@ def run_chains(
     cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now, work = _Rows(), None, None, _Work()
-    told = _Told(progress, cell, began)
+    told, shared = _Told(progress, cell, began), _GlobalDraws()
     status, reason, resumed, trace, ledger = "done", None, None, None, None
     try:
         reason = cell.why_not()
@@ -171,7 +192,7 @@ def run_chains(
             told.start = told.done = 0 if start is None else start.t + 1
         saved = time.perf_counter()
         data = nature(cell)
-        work.remarks = data.remarks()
+        work.remarks += data.remarks()
         with listening(told.beat if progress is not None else None):
             for now in generations(cell, start, data):
                 rows.add(now.t, {**data.describe(now.teacher), **now.scores, "effective_size": now.size}, len(seeds))
@@ -186,6 +207,9 @@ def run_chains(
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status, reason = "skipped" if early else "failed", str(refusal)
         ledger = getattr(refusal, "ledger", None)
+    except OverBudget as problem:
+        status, reason = "over-budget", f"{problem}, in generation {told.done}"
+        ledger = getattr(problem, "ledger", None)
     except (torch.OutOfMemoryError, MemoryError) as problem:
         status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
@@ -193,6 +217,7 @@ def run_chains(
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
         trace = traceback.format_exc()
         ledger = getattr(problem, "ledger", None)
+    work.remarks += shared.remark(cell.entry)
     facts = _facts(cell, seeds, status, reason, now, ledger)
     run = {
         "seeds": [seeds[0], seeds[-1]],
@@ -247,8 +272,7 @@ def _facts(
                 statuses[i], reasons[i] = "failed", f"{cell.data.primary} is NaN after generation {now.t}"
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()
     amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
-    for what in ("real_rows", "real_unique", "verifier_calls", "provenance_lookups"):
-        amounts[f"{what}_by_methods"] = _per_chain(ledger.by_methods(what), len(seeds))
+    amounts |= {f"{what}_by_methods": _per_chain(ledger.by_methods(what), len(seeds)) for what in SUBSTANCES}
     return {
         "schema": SCHEMA,
         "id": cell.id,
@@ -265,6 +289,8 @@ def _facts(
         "status": statuses,
         "reason": reasons,
         "ledger": amounts,
+        "verifiers": [[*key, calls] for key, calls in sorted(ledger.verifiers.items())],
+        "external": [[*key, calls] for key, calls in sorted(ledger.external.items())],
         "theory": {"predicted": predicted(cell)},
     }
 

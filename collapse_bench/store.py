@@ -13,7 +13,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from .cell import SCHEMA, Cell
 from .checkpoint import packed, unpacked
 from .errors import UsageError
+from .ledger import WORDS
 
 BLOCK = 32
 KEPT = ("done", "starved")  # chains that need no further run
@@ -62,6 +63,15 @@ class Record:
     def finished(self) -> list[int]:
         """Seeds whose chains need no further run."""
         return [seed for seed, status in self.status.items() if status in KEPT]
+
+    def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
+        """Seeds whose mitigations used more than these limits allow, each with the sentence that says of what."""
+        found = {}
+        for what, limit in limits.items():
+            for seed, spent in zip(self.seeds, self.facts["ledger"].get(f"{what}_by_methods", ()), strict=False):
+                if spent > limit:
+                    found[seed] = f"{self.facts['entry']} used {spent} {WORDS[what]}, and the budget allows {limit}"
+        return found
 
     def digest(self) -> str:
         """Of the numbers and facts: equal for two runs of the same chains, whenever and wherever they ran."""

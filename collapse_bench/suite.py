@@ -18,6 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .budget import Budget
 from .cell import SCHEMA, Cell, is_none
 from .errors import NothingMatched, UsageError
 from .registry import Registry, nearest
@@ -192,8 +193,17 @@ def find_suite(name: str, registry: Registry) -> Path:
     return known[name]
 
 
-def expand(model: SuiteModel, registry: Registry, path: Path | None = None, device: str = "cpu") -> Suite:
-    """All cells of a suite: every task under its protocols, every entry, the controls and the curve."""
+def expand(
+    model: SuiteModel,
+    registry: Registry,
+    path: Path | None = None,
+    device: str = "cpu",
+    budget: Budget | None = None,
+) -> Suite:
+    """All cells of a suite: every task under its protocols, every entry, the controls and the curve.
+
+    The budget holds for the entries; controls have none.
+    """
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
@@ -222,7 +232,7 @@ def expand(model: SuiteModel, registry: Registry, path: Path | None = None, devi
             if reason is not None:
                 skipped[bare.label] = reason
                 continue
-            entries += _entries_of(bare, mitigations, registry)
+            entries += _entries_of(bare, mitigations, registry, budget)
     once = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}  # what is written twice is run once
     return Suite(model, tuple(once.values()), path, skipped)
 
@@ -238,13 +248,15 @@ def _with_data(task: TaskModel) -> tuple[TaskModel, str | None]:
     return task.model_copy(update={what: getattr(task, what).replace(DATA, place) for what in ("data", "model")}), None
 
 
-def _entries_of(bare: Cell, mitigations: Sequence[tuple[Any, ...]], registry: Registry) -> Iterator[Entry]:
+def _entries_of(
+    bare: Cell, mitigations: Sequence[tuple[Any, ...]], registry: Registry, budget: Budget | None
+) -> Iterator[Entry]:
     task = bare.label
     yield Entry(bare, task, "none", "control")
     yield Entry(replace(bare, mitigations=registry.mitigations("nature")), task, "nature", "control")
     competing = []
     for acts in mitigations:
-        cell = replace(bare, mitigations=acts)
+        cell = replace(bare, mitigations=acts, budget=budget)
         if all(is_none(act) for act in acts) or cell.nature:
             continue  # a control named as an entry is there already
         competing.append(Entry(cell, task, cell.entry, "entry", cell.why_not()))
@@ -320,6 +332,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     todo: list[int] = []
     why: list[str] = []
     edited: list[str] = []
+    beyond: dict[int, str] = {}
     for block, wanted in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -336,6 +349,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
             todo += wanted
             continue
         finished = set(record.finished)
+        beyond |= record.beyond(entry.cell.limits)
         left = [seed for seed in wanted if seed not in finished]
         todo += left
         lost = sorted({status for seed, status in record.status.items() if seed in left})
@@ -344,7 +358,8 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     if edited:
         return Step(entry, "stale", f"the file of {' and '.join(sorted(set(edited)))} has changed since", tuple(todo))
     if not todo:
-        return Step(entry, "reuse", f"{len(seeds)} chains are there")
+        told = f"; over budget: {next(iter(beyond.values()))}" if beyond else ""
+        return Step(entry, "reuse", f"{len(seeds)} chains are there{told}")
     if len(todo) < len(seeds) and not why:
         why.append(f"{len(seeds) - len(todo)} of {len(seeds)} chains are there")
     others = [i for i in labels.get(entry.cell.label, []) if i != entry.cell.id]
@@ -394,6 +409,7 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
             "rows": entry.cell.n,
             "horizon": entry.cell.generations,
             "skip": entry.skip,
+            "limits": dict(entry.cell.limits),
         }
         for entry in suite.entries
     ]
@@ -401,6 +417,8 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
         entry.task: {
             "family": entry.cell.data.family,
             "primary": entry.cell.data.primary,
+            "tail": entry.cell.data.tail_metric,
+            "diversity": entry.cell.data.diversity_metric,
             "log_loss": entry.cell.data.log_loss,
             "resolution": entry.cell.data.resolution,
             "rows": entry.cell.n,
@@ -418,13 +436,19 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def save_run(suite: Suite, seeds: Sequence[int], store: Store) -> None:
-    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated."""
+def save_run(suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None) -> None:
+    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated.
+
+    ``published``: the file of records that stands behind the store, if one does.
+    """
     known = {row.task for row in suite.model.calibration}
     kept = [row for row in _calibrated(store.path, suite.model) if row.task in set(suite.tasks) - known]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
-    text = json.dumps(manifest(replace(suite, model=model), seeds), indent=1)
+    told = manifest(replace(suite, model=model), seeds)
+    if published is not None:
+        told["published"] = str(published.absolute())
+    text = json.dumps(told, indent=1)
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
 
 

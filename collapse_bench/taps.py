@@ -101,7 +101,7 @@ class Taps:
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
-        self._open().charge(self.user, "verifier_calls", corpus.n)
+        self._open().charge_verifier(self.user, corpus.n, float(phi), float(psi))
         right = self._data.verify(corpus.x, corpus.y)
         if (phi, psi) == (1, 0):
             return right
@@ -121,6 +121,12 @@ class Taps:
         """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger."""
         self._open().charge(self.user, "fits", 1)
         return model.fit(corpus, self._next("fit"), before)
+
+    def external(self, what: str, calls: int = 1) -> None:
+        """Say that a model or data set from outside is used, by its name: it puts the entry on the track `external`."""
+        if isinstance(calls, bool) or not isinstance(calls, int) or calls < 0:
+            raise ContractError(f"calls of {what} must be a whole number >= 0, got {calls!r}")
+        self._open().charge_external(self.user, str(what), calls)
 
     def _open(self) -> Ledger:
         """The ledger, while the generation lasts."""

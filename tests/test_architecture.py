@@ -20,13 +20,13 @@ ROOT = "collapse_bench"
 
 #: a file imports from its own floor and from those below, never from one above; a package stands for all its files
 FLOORS = [
-    "errors figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
+    "errors budget figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
     "layers features corpus",
-    "nouns objectives neural pretrained networks claims ledger selection gaussians generative diffusion mixtures regression classification "
+    "nouns objectives neural pretrained networks claims ledger selection mixing gaussians generative diffusion mixtures regression classification "
     "tables images language",
     "taps protocols lift wrapping hookspecs plugins suites",
     "cell registry",
-    "engine suite checkpoint store runner verify",
+    "engine suite checkpoint store archive runner verify",
     "executors checks board",
     "reproduce",
     "api",

@@ -68,6 +68,10 @@ def more_cells() -> Iterator[Cell]:
         "linear(d=3) | random-projection(width=12) | mix(real=0.5) @ n=12 T=4 first=ols-chain(rows=9)",
         "digits | random-features(width=20) | mix(real=0.5) @ n=20 T=4 first=weak-labeller(rows=9)",
         "half-space(d=3) | averaging | verify-filter @ n=20 T=4 first=noisy-labels(p=0.2)",
+        "zipf(K=20, sampler=exact-law) | counts | replace | replay + tail-injection(share=0.1) + ecosystem(m=3) @ n=20 T=4",
+        "half-space(d=3) | averaging | replace | star-quotas + deliberate-practice + boosted-labels @ n=20 T=4",
+        "linear(d=3) | ridge | mix(real=0.3) | ratio-cap + tuned-weighting(steps=3) + growing(power=0.5) @ n=12 T=4",
+        "bigram(K=6) | counts | accumulate | real-anchor(share=0.2, fixed=true) + ecosystem(m=2) @ n=24 T=4",
     ):
         yield cell_of(spec)
 

@@ -231,6 +231,7 @@ def interrupted(store: Store, cell, seeds: list[int], t: int) -> None:
         "zipf(K=20, sampler=exact-law) | counts | accumulate-subsample | top-p + distrust @ n=30 T=5",
         "digits | random-features(width=12) | verify-filter | oracle-verify @ n=20 T=5",
         "gaussian(d=2) | gaussian-fit | mix | nature @ n=8 T=5",
+        "gaussian(d=2) | gaussian-fit | mix | replay + tuned-weighting(steps=3) + ecosystem(m=2) @ n=12 T=5",
         "linear(d=4) | ols @ n=10 T=5 first=linear(d=4, signal=3)",
         f"{STORIES} | {TINY_LM[:-1]}, init=previous) | mix(real=0.5, fresh=false) @ n=20 T=3",
     ],

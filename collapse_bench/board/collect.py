@@ -75,6 +75,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     rows: list[dict[str, Any]] = []  # task, entry, seed, loss, status
     curves: dict[str, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))  # task -> m -> seed -> loss
     used: list[dict[str, Any]] = []
+    beside: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
     tracks: dict[str, set[str]] = defaultdict(set)
     for entry in told["entries"]:
         task, name, seeds = entry["task"], entry["name"], told["seeds"]
@@ -82,8 +83,8 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             rows.append({"task": task, "entry": name, "seed": None, "loss": math.nan, "status": "skipped"})
             continue
         for record in _records(store, entry, seeds, notes):
-            final = _losses(record, primary[task], entry["horizon"])
-            status = record.status
+            final = _values(record, primary[task], entry["horizon"])
+            status = {**record.status, **dict.fromkeys(record.beyond(entry.get("limits", {})), "over-budget")}
             if entry["role"] == "curve":
                 curves[task][entry["rows"]].update({s: v for s, v in final.items() if status[s] == "done"})
                 continue
@@ -93,7 +94,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
                 for s in chains
             ]
             if name == "none":
-                start = _losses(record, primary[task], 0)
+                start = _values(record, primary[task], 0)
                 rows += [
                     {
                         "task": task,
@@ -104,7 +105,9 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
                     }
                     for s in chains
                 ]
+            beside += _beside(record, entry, tasks[task], chains)
             tracks[name].add(record.facts["track"])
+            notes += [said for run in record.runs for said in run.get("remarks", ())]
             used += _usage(record, entry, chains)
     if not rows:
         raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
@@ -136,7 +139,40 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     )
     scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
     usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
-    return replace(board, scores=scores, usage=usage)
+    lost = _lost(pd.DataFrame(beside), scored)
+    return replace(board, scores=scores, usage=usage, lost=lost)
+
+
+def _beside(record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], chains: list[int]) -> list[dict]:
+    """What the task tells of the tail and of diversity at the horizon, and at generation 0 for `frozen`."""
+    moments = {entry["name"]: entry["horizon"]} | ({"frozen": 0} if entry["name"] == "none" else {})
+    return [
+        {"task": entry["task"], "entry": name, "seed": seed, "what": what, "value": value}
+        for what in ("tail", "diversity")
+        if about.get(what)
+        for name, generation in moments.items()
+        for seed, value in _values(record, about[what], generation).items()
+        if seed in set(chains)
+    ]
+
+
+def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
+    """(task, entry, what, lost): where a mean over chains stands between `nature`, 0, and `none`, 1; at most 4, as a score
+    is at least -3.  Tasks in which the two do not differ by five standard errors are left out."""
+    columns = ["task", "entry", "what", "lost"]
+    rows = []
+    if beside.empty:
+        return pd.DataFrame(rows, columns=columns)
+    for (task, what), piece in beside[beside.task.isin(scored)].groupby(["task", "what"]):
+        table = piece.pivot(index="seed", columns="entry", values="value")
+        if not {"none", "nature"} <= set(table.columns):
+            continue
+        gap = (table["none"] - table["nature"]).dropna()
+        if len(gap) < 2 or not abs(gap.mean()) >= scoring.LEAST_GAP_ERRORS * gap.sem() > 0:
+            continue
+        place = (table.mean() - table["nature"].mean()) / gap.mean()
+        rows += [(task, entry, what, min(4.0, lost)) for entry, lost in place.items() if np.isfinite(lost)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _without_excuses(losses: pd.DataFrame) -> pd.DataFrame:
@@ -152,8 +188,9 @@ def _joined(found: set[str]) -> list[str]:
     return used or ["blind"]
 
 
-def _losses(record: Record, primary: str, generation: int) -> dict[int, float]:
-    rows = (record.metric == primary) & (record.generation == generation)
+def _values(record: Record, metric: str, generation: int) -> dict[int, float]:
+    """Of each chain, by its seed."""
+    rows = (record.metric == metric) & (record.generation == generation)
     return dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
 
 
@@ -220,6 +257,14 @@ def _real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})
 
 
+def _cost(usage: pd.DataFrame) -> pd.Series:
+    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks."""
+    seconds = usage.groupby(["entry", "task"]).seconds.mean().unstack("task")
+    if "none" not in seconds.index:
+        return pd.Series(dtype=float)
+    return np.exp(np.log(seconds / seconds.loc["none"]).mean(axis=1))
+
+
 def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
     """Per entry the mean over chains and tasks of what it used; `effective_real` is n_e / n, geometric mean over tasks.
 
@@ -229,6 +274,7 @@ def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
     if usage.empty:
         return usage
     out = usage.drop(columns=["task", "seed"]).groupby("entry").mean()
+    out["cost"] = _cost(usage)
     ratios: dict[str, list[float]] = defaultdict(list)
     for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):
         curve = curves.get(task, {})

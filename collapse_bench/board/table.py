@@ -20,6 +20,8 @@ HEADINGS = {
     "score": "averted",
     "interval": "95 %",
     "chains": "chains",
+    "tail": "tail lost",
+    "diversity": "diversity lost",
     "worst": "worst family",
     "harmed": "harmed",
     "fits": "fits",
@@ -27,8 +29,10 @@ HEADINGS = {
     "risk": "risk score",
     "real": "real rows",
     "verifier": "verifier calls",
+    "cost": "cost",
     "real_only": "S real-only",
     "beats": "beats it",
+    "frozen": "beats frozen",
     "effective": "n_e/n",
     "lesson": "ESS/n",
 }
@@ -39,7 +43,8 @@ class Board:
     """The leaderboard of one suite.
 
     losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: per entry what it used.
-    scores: None where no task is calibrated; the table then shows mean losses.
+    scores: None where no task is calibrated; the table then shows mean losses.  lost: of tail and diversity, between
+    `nature` (0) and `none` (1).
     """
 
     suite: dict[str, Any]
@@ -48,6 +53,7 @@ class Board:
     skipped_tasks: dict[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     scores: Scores | None = field(default=None, repr=False)
+    lost: pd.DataFrame | None = field(default=None, repr=False)  # task, entry, what (tail or diversity), lost
 
     # -- frames -------------------------------------------------------------------------------------------------
 
@@ -65,13 +71,18 @@ class Board:
             "effective_real": "effective_real",
             "lesson": "lesson",
             "seconds": "seconds",
+            "cost": "cost",
         }
         for source, name in wanted.items():
             rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
+        for what in ("tail", "diversity"):
+            lost = self.lost[self.lost.what == what].groupby("entry").lost.mean() if self.lost is not None else {}
+            rows[f"{what}_lost"] = rows.entry.map(lost)
         known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
         rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
-        rows["beats_real_only"] = [self._beats(entry) for entry in rows.entry]
+        rows["beats_real_only"] = [self._beats(entry, f"real-only @ {entry}") for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
+        rows["beats_frozen"] = ["" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry]
         rows["track"] = rows.track.where(~rows.control, "control")
         place = {track: i for i, track in enumerate([*self._tracks, "control"])}
         rows = rows.sort_values("S", ascending=False, kind="stable").sort_values(
@@ -79,12 +90,11 @@ class Board:
         )
         return rows.reset_index(drop=True)
 
-    def _beats(self, entry: str) -> str:
-        names = self.scores.entries
-        if entry not in names or f"real-only @ {entry}" not in names:
+    def _beats(self, entry: str, other: str) -> str:
+        if not {entry, other} <= set(self.scores.entries):
             return ""
         try:
-            return compare(self.scores, entry, f"real-only @ {entry}").verdict
+            return compare(self.scores, entry, other).verdict
         except Exception:  # a row that is not whole has nothing to be compared
             return ""
 
@@ -154,6 +164,8 @@ class Board:
                     "entry": row.entry + (" *" if row.entry == self.suite.get("focus") else ""),
                     "score": _signed(row.S),
                     "interval": f"{_signed(row.low)} {_signed(row.high)}" if not math.isnan(row.low) else "",
+                    "tail": _plain(row.tail_lost),
+                    "diversity": _plain(row.diversity_lost),
                     "worst": f"{row.worst_family} {_signed(row.worst_score)}"
                     if isinstance(row.worst_family, str)
                     else "",
@@ -163,8 +175,10 @@ class Board:
                     "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
                     "real": f"{number(row.real_unique)} / {number(row.real_rows)}" if row.real_rows >= 0 else "",
                     "verifier": number(row.verifier_calls),
+                    "cost": f"{row.cost:.1f}x" if row.cost > 0 else "",
                     "real_only": _signed(row.S_real_only),
                     "beats": row.beats_real_only,
+                    "frozen": row.beats_frozen,
                     "effective": number(row.effective_real),
                     "lesson": number(row.lesson),
                 }
@@ -186,7 +200,8 @@ class Board:
             yield (
                 "a task that an entry does not fit counts 0; real rows (unique / drawn) and verifier calls: per chain, the "
                 "protocol's own included; S real-only: a fit on nothing but "
-                "as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the last lesson"
+                "as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the last lesson; tail and "
+                "diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation; cost: seconds, as a multiple of none's"
             )
             unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
             for row in unranked.itertuples(index=False):
@@ -214,13 +229,30 @@ def _signed(value: float) -> str:
     return "" if math.isnan(value) else f"{value:+.2f}"
 
 
+def _plain(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
+
+
 def _percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "status")
+_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "beats frozen", "status")
 #: what a narrow terminal does without, first to go first; a column that says something bad stays
-_DISPENSABLE = ("lesson", "effective", "risk", "failed", "verifier", "fits", "worst", "harmed", "real")
+_DISPENSABLE = (
+    "lesson",
+    "effective",
+    "cost",
+    "frozen",
+    "diversity",
+    "risk",
+    "failed",
+    "verifier",
+    "fits",
+    "worst",
+    "harmed",
+    "real",
+)
 
 
 def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:

@@ -7,7 +7,22 @@ import sys
 
 import click
 
-from .commands import board, check, law, laws, list_, plan, plugins, predict, reproduce, run, show, suite, verify_laws
+from .commands import (
+    board,
+    check,
+    law,
+    laws,
+    list_,
+    plan,
+    plugins,
+    predict,
+    publish,
+    reproduce,
+    run,
+    show,
+    suite,
+    verify_laws,
+)
 
 EPILOG = """\b
 Examples:
@@ -49,7 +64,22 @@ def _by_environment(command: click.Command, prefix: str) -> None:
         _by_environment(inner, f"{prefix}_{name}")
 
 
-for command in (run, plan, board, list_, show, plugins, check, laws, law, predict, verify_laws, reproduce, suite):
+for command in (
+    run,
+    plan,
+    board,
+    list_,
+    show,
+    plugins,
+    check,
+    laws,
+    law,
+    predict,
+    verify_laws,
+    reproduce,
+    publish,
+    suite,
+):
     cli.add_command(command)
 _by_environment(cli, "COLLAPSE_BENCH")
 

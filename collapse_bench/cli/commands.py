@@ -88,6 +88,10 @@ SET = click.option(
     callback=_set,
     help="Change a setting of the suite: n=50, generations=5, protocols=replace;accumulate.",
 )
+BUDGET = click.option(
+    "--budget",
+    help="What an entry may use per chain, e.g. real=0.1,verifier=1000; past it the cell is over-budget.",
+)
 DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto.")
 SUITE = click.option("--suite", "suite_name", help="Which suite, where the folder holds several.")
 
@@ -101,17 +105,41 @@ SUITE = click.option("--suite", "suite_name", help="Which suite, where the folde
 @PLUGIN
 @MITIGATION
 @SET
+@BUDGET
 @click.option(
     "--memory", default="512M", show_default=True, type=Bytes(), help="Memory for the rows of one chunk of chains."
 )
 @click.option(
     "--timeout", type=Duration(), help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout."
 )
+@click.option(
+    "--quick", is_flag=True, help="Run the --mitigation entries alone; take the others from published records."
+)
+@click.option(
+    "--published",
+    type=click.Path(path_type=str),
+    help="File of published records.  [default with --quick: the repository's]",
+)
 @click.option("--force", is_flag=True, help="Run again what is done.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
 def run(
-    what, seeds, device, n_jobs, output, plugin_files, mitigations, settings, memory, timeout, force, fail_fast, quiet
+    what,
+    seeds,
+    device,
+    n_jobs,
+    output,
+    plugin_files,
+    mitigations,
+    settings,
+    budget,
+    memory,
+    timeout,
+    quick,
+    published,
+    force,
+    fail_fast,
+    quiet,
 ):
     """Run a suite, or cells written as specs, and show the leaderboard.
 
@@ -121,6 +149,8 @@ def run(
     Examples:
       collapse-bench run smoke -j 2
       collapse-bench run smoke --plugin mine.py --mitigation mine
+      collapse-bench run standard --plugin mine.py --mitigation mine --quick
+      collapse-bench run smoke --budget real=0.1,verifier=1000
       collapse-bench run "linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | golden-ratio @ n=100 T=10" --seeds 0:64
     """
     from .. import api
@@ -130,7 +160,13 @@ def run(
     reg = registry(plugin_files)
     warn_broken(reg)
     suite = api.load_suite(
-        what, reg, seeds=seeds, mitigations=mitigations, settings=settings, device=api.device_of(device)
+        what,
+        reg,
+        seeds=seeds,
+        mitigations=mitigations,
+        settings=settings,
+        device=api.device_of(device),
+        budget=budget,
     )
     skipped = len(suite.skipped_tasks)
     with redirect_stdout(sys.stderr), Reporter(quiet, fail_fast, skipped) as reporter:  # a plugin may print
@@ -139,6 +175,8 @@ def run(
             output=output,
             n_jobs=n_jobs,
             plugins=plugin_files,
+            archive=api.archive_of(suite, published) if quick or published else None,
+            only=api.entry_names(mitigations, reg) if quick else None,
             memory=memory,
             timeout=timeout,
             force=force,
@@ -165,8 +203,9 @@ def run(
 @PLUGIN
 @MITIGATION
 @SET
+@BUDGET
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def plan(what, seeds, output, plugin_files, mitigations, settings, as_json):
+def plan(what, seeds, output, plugin_files, mitigations, settings, budget, as_json):
     """Say for each cell what a run would do: reuse, run, stale or skip, and why.
 
     \b
@@ -181,7 +220,7 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, as_json):
 
     reg = registry(plugin_files)
     warn_broken(reg)
-    suite = api.load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings)
+    suite = api.load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, budget=budget)
     steps = api.plan(suite, Store(output), suite.seeds)
     rows = [
         {"verdict": s.verdict, "chains": len(s.todo), "cell": s.entry.cell.label, "id": s.entry.cell.id, "why": s.why}
@@ -647,6 +686,30 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
         )
     for row in rows:
         click.echo(f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  {row.task}")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@click.option(
+    "-o",
+    "--output",
+    default="leaderboard",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the files.",
+)
+def publish(path, suite_name, output):
+    """Publish a finished run: its records in one file, its board, and what the numbers say.
+
+    \b
+    Example:
+      collapse-bench publish results --suite standard -o leaderboard
+    """
+    from .. import api
+
+    for file in api.publish_run(path, output, suite_name):
+        click.echo(f"written: {file}")
 
 
 def warn_broken(reg) -> None:

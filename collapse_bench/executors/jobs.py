@@ -84,7 +84,11 @@ def _records(job: Job, store: Store, options: Options, progress: Progress | None
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
-        if fits and len(seeds) > 1 and set(record.facts["status"]) in ({"failed"}, {"skipped"}, {"oom"}):
+        if (
+            fits
+            and len(seeds) > 1
+            and set(record.facts["status"]) in ({"failed"}, {"skipped"}, {"oom"}, {"over-budget"})
+        ):
             half = len(seeds) // 2
             waiting = [seeds[:half], seeds[half:], *waiting]
         else:

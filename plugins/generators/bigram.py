@@ -38,6 +38,8 @@ class Bigram(DataGenerator):
     kind = "discrete"
     family = "tails"
     primary = "total_variation"
+    tail_metric = "missing_mass"
+    diversity_metric = "support_lost"
 
     @property
     def labels(self):

@@ -45,6 +45,7 @@ class Gaussian(DataGenerator):
     kind = "density"
     family = "gaussian"
     primary = "w2"
+    diversity_metric = "sd"
 
     def drawn(self, rng, nature=None):
         scale = self.sigma * torch.arange(1, self.d + 1, dtype=torch.float64, device=rng.device) ** (-self.beta / 2)

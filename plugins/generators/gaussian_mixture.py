@@ -46,6 +46,7 @@ class GaussianMixture(DataGenerator):
     kind = "density"
     family = "gaussian"
     primary = "balanced_error"
+    tail_metric = "minority_lost"
 
     def drawn(self, rng, nature=None):
         along = torch.eye(self.d, dtype=torch.float64, device=rng.device)[0].expand(*rng.batch, self.d)

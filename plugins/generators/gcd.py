@@ -55,6 +55,7 @@ class Gcd(DataGenerator):
     kind = "sequence"
     family = "arithmetic"
     primary = "error"
+    tail_metric = "unlearned"
     truth_is = "fixed"
     tiny = {"max": 40, "test": 30, "each": 1}
 

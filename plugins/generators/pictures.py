@@ -47,6 +47,8 @@ class Pictures(ImagePool):
 
     kind = "density"
     primary = "frechet_distance"
+    tail_metric = "rarest_class_recall_lost"
+    diversity_metric = "recall_lost"
     resolution = 1e-6
     tiny = {"test": 60}
 

@@ -41,6 +41,8 @@ class Zipf(DataGenerator):
     kind = "discrete"
     family = "tails"
     primary = "total_variation"
+    tail_metric = "missing_mass"
+    diversity_metric = "support_lost"
 
     @property
     def labels(self):

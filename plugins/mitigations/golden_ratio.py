@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from collapse_bench.claims import Claim
 from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import weighed
 from collapse_bench.nouns import Mitigation, param
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # 0.618, the root of w^2 + w = 1
@@ -33,12 +32,7 @@ class GoldenRatio(Mitigation):
         return super().fits(cell)
 
     def curate(self, corpus, taps):
-        real = (taps.provenance(corpus) == 0).double()
-        mass = corpus.multiplicity
-        share = (mass * real).sum(-1, keepdim=True) / mass.sum(-1, keepdim=True)
-        factor = torch.where(real > 0, self.w / share, (1 - self.w) / (1 - share))
-        both = (share > 0) & (share < 1)
-        return corpus.reweighted(torch.where(both, factor, 1.0))
+        return weighed(corpus, taps.provenance(corpus) == 0, self.w)
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------

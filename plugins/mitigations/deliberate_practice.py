@@ -1,0 +1,60 @@
+"""Ask more than is needed, and read the questions of which the learner is least sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import exchanged, rows_in, surprisal
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import best
+
+
+@dataclass(frozen=True)
+class DeliberatePractice(Mitigation):
+    """A share of the lesson gives way to those of ``oversample`` times as many new synthetic rows whose questions leave the
+    learner most uncertain (Askari-Hemmat et al., arXiv 2502.15588).
+
+    Moment: curate; track: blind, at the price of the rows written.  The learner is the model of the generation before.  Its
+    uncertainty about a class is the entropy of the softmax of its scores; about a symbol or a text, the surprisal per
+    token of a second answer to the same question, which is that entropy on average and does not favour odd answers.
+    """
+
+    share: float = param(0.5, "share of the lesson that is so chosen", ge=0, le=1)
+    oversample: float = param(4.0, "rows written for each of these", ge=1, le=1000)
+
+    kinds = ("classification", "discrete", "sequence")
+
+    def fits(self, cell):
+        data = cell.data
+        if data.kind == "discrete" and data.contexts is None:
+            return f"deliberate-practice chooses among questions, and {data.title()} asks none"
+        if data.sampler == "exact-law":
+            return "deliberate-practice asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
+        return super().fits(cell)
+
+    def curate(self, corpus, taps):
+        m = round(self.share * rows_in(corpus))
+        if m == 0:
+            return corpus
+        pool = taps.synthetic(round(self.oversample * m))
+        kept = best(pool, _uncertainty(pool, taps), m)
+        return exchanged(corpus, pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m]), taps.rng)
+
+
+def _uncertainty(pool: Corpus, taps) -> Tensor:
+    """Of the learner about each question, (R, n) nats."""
+    try:
+        return torch.special.entr(taps.teacher.expect(pool.x).softmax(-1)).sum(-1)
+    except Unfit:  # symbols and texts have no scores
+        return surprisal(taps.teacher, taps.synthetic(x=pool.x))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"deliberate-practice": DeliberatePractice}

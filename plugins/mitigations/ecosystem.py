@@ -1,0 +1,182 @@
+"""Teach several models on disjoint slices, and let each of them write a part of what comes next."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.errors import Unfit
+from collapse_bench.gaussians import root_of
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import placed
+from collapse_bench.nouns import Mitigation, Model, Teacher, param
+from collapse_bench.streams import Stream
+from collapse_bench.training import merged
+
+
+@dataclass(frozen=True)
+class Ecosystem(Mitigation):
+    """m models in the place of one, each fitted to a slice of the lesson; their outputs are pooled and shuffled, and split
+    anew in the next generation (Hodel and West, arXiv 2512.15011).
+
+    Moment: adapt; track: blind, at the price of m fits on n/m rows each.  The pool is judged as one teacher: an answer comes
+    from one of its models at random, each answers equally many questions, its law is the mean of theirs, and so are its
+    mean answer and its scores of classes.  With m=1 nothing changes.
+    """
+
+    m: int = param(4, "models, each with its own slice of the lesson", ge=1, le=1000)
+
+    tiny = {"m": 2}
+
+    def fits(self, cell):
+        if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
+            return "ecosystem slices the lesson, and sampler=exact-law draws sums alone; choose sampler=explicit"
+        return super().fits(cell)
+
+    def adapt(self, model, taps):
+        return model if self.m == 1 else Sliced(model, self.m)
+
+
+@dataclass(frozen=True)
+class Sliced(Model):
+    """m fits of one model, each to a slice."""
+
+    model: Model
+    m: int
+
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        olds = before.members if isinstance(before, Pool) and len(before.members) == self.m else [before] * self.m
+        lessons = slices(corpus, self.m, rng.at("slices"))
+        fitted = (
+            self.model.fit(lesson, rng.at("member", i), old)
+            for i, (lesson, old) in enumerate(zip(lessons, olds, strict=True))
+        )
+        return Pool(tuple(fitted))
+
+    def with_loss(self, loss):
+        return dataclasses.replace(self, model=self.model.with_loss(loss))
+
+    def with_validation(self, corpus):
+        return dataclasses.replace(self, model=self.model.with_validation(corpus))
+
+
+def slices(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
+    """m disjoint parts of the rows that count, equal in size but for one row; where these are fewer than m, some share."""
+    return _dealt(corpus, m, rng) if (corpus.count == 1).all() else _parted(corpus, m, rng)
+
+
+def _dealt(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
+    there = corpus.multiplicity > 0
+    order = (rng.uniform(corpus.n) + ~there).argsort(-1)  # rows of weight 0 behind all others
+    place = torch.arange(max(m, corpus.n), device=order.device).expand(*corpus.batch, -1)
+    present = there.sum(-1, keepdim=True).clamp_min(1)
+    wrapped = torch.where(place < m, place % present, place)[..., : max(m, corpus.n)]
+    hand = order.gather(-1, wrapped.clamp_max(corpus.n - 1))
+    return [corpus.at(hand[..., i::m]) for i in range(m)]
+
+
+def _parted(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
+    shares = parted(corpus.count * (corpus.weight > 0), m, rng)
+    return [corpus.counted(torch.where(mine.sum(-1, keepdim=True) > 0, mine, corpus.count)) for mine in shares]
+
+
+def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
+    """What ``count (R, C)`` counts, dealt out at random in m equal parts (but for one), (R, C) each."""
+    left, total, parts = count, count.sum(-1), []
+    for i in range(m):
+        parts.append(rng.hypergeometric(left, (total + m - 1 - i) // m))
+        left = left - parts[-1]
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class Pool(Teacher):
+    """What several teachers say, each to its share of the questions."""
+
+    members: tuple[Teacher, ...]
+
+    @property
+    def linear(self) -> bool:
+        return all(member.linear for member in self.members)
+
+    @property
+    def account(self) -> dict[str, float]:
+        return merged(member.account for member in self.members)
+
+    def _shared(self, n: int, rng: Stream, call: Callable[[Teacher, Tensor, Stream], Tensor]) -> Tensor:
+        """``call(member, rows (R, k), rng)`` for a random part of the n rows each, put back into order."""
+        order = rng.at("turns").permutation(n)
+        turns = [order[..., i :: len(self.members)] for i in range(min(n, len(self.members)))]
+        said = [
+            call(member, rows, rng.at("member", i))
+            for i, (member, rows) in enumerate(zip(self.members, turns, strict=False))
+        ]
+        axis = order.ndim - 1
+        return placed(torch.cat(said, axis), torch.cat(turns, axis).argsort(-1))
+
+    def _mean(self, call: Callable[[Teacher], Tensor]) -> Tensor:
+        return sum(call(member) for member in self.members) / len(self.members)
+
+    def answer(self, x, rng):
+        n = x.shape[len(rng.batch)]
+        if n == 0:
+            return self.members[0].answer(x, rng)
+        return self._shared(n, rng, lambda member, rows, rng: member.answer(placed(x, rows), rng))
+
+    def redraw(self, x, y, mask, rng):
+        def part(member, rows, rng):
+            return member.redraw(*(placed(value, rows) for value in (x, y, mask)), rng)
+
+        return self._shared(x.shape[len(rng.batch)], rng, part)
+
+    def expect(self, x):
+        return self._mean(lambda member: member.expect(x))
+
+    def logp(self, x, y):
+        """Of the mixture; of a token given those before it, the ratio of two mixtures."""
+        total = torch.stack([member.logp(x, y) for member in self.members]).cumsum(-1)
+        pooled = total.logsumexp(0) - math.log(len(self.members))
+        before = torch.nn.functional.pad(pooled[..., :-1], (1, 0))
+        return torch.where(before > -torch.inf, pooled - before, 0.0)
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
+        return Pool(tuple(member.decoded(**settings) for member in self.members))
+
+    def blend(self, other, w):
+        others = other.members if isinstance(other, Pool) else (other,) * len(self.members)
+        if len(others) != len(self.members):
+            raise Unfit(f"an ecosystem of {len(self.members)} cannot be averaged with one of {len(others)}, one by one")
+        return Pool(tuple(mine.blend(theirs, w) for mine, theirs in zip(self.members, others, strict=True)))
+
+    def spread(self):
+        """Mean and covariance factor of the mixture: what models spread, and how far they stand from each other."""
+        means, factors = zip(*(member.spread() for member in self.members), strict=True)
+        mean = sum(means) / len(means)
+        apart = torch.stack(means, -2) - mean[..., None, :]
+        rows = torch.cat([*(factor.mT for factor in factors), apart], -2)
+        return mean, root_of(rows / math.sqrt(len(means)))
+
+    def sufficient(self, n, rng):
+        """Counts, of which each member contributes its share."""
+        m = len(self.members)
+        shares = [(n + m - 1 - i) // m for i in range(m)] if isinstance(n, int) else parted(n, m, rng.at("turns"))
+        said = [
+            member.sufficient(share, rng.at("member", i))
+            for i, (member, share) in enumerate(zip(self.members, shares, strict=True))
+        ]
+        alike = all(torch.equal(said[0].y, other.y) and torch.equal(said[0].x, other.x) for other in said)
+        return said[0].counted(sum(corpus.count for corpus in said)) if alike else sum(said[1:], said[0])
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"ecosystem": Ecosystem}

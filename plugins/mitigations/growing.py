@@ -1,0 +1,42 @@
+"""Read more rows in every generation than in the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.claims import Claim
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class Growing(Mitigation):
+    """Generation t reads n (t + 1)^power rows, so that the errors 1/n_t have a finite sum (arXiv 2505.13947).
+
+    Moment: size; track: blind, at the price of the rows written.  Without real data the size must grow faster than
+    linearly, for unbiased models about quadratically.  Where the protocol draws a share of real rows, those that it draws
+    beyond its usual number are charged to this method.
+    """
+
+    power: float = param(2.0, "generation t reads n (t + 1)^power rows", ge=0, le=4)
+
+    def size(self, n, t):
+        return round(n * (t + 1) ** self.power)
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_claims():
+    def risk(power, M, k, ddof=1, chains=20000):
+        spec = f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace | growing(power={power}) @ n={M} T={k - 1}"
+        given = {"M": M, "k": k, "growth": power, "ddof": ddof}
+        return Claim("gaussian.w2_mean", given, spec, "w2", k - 1, chains)
+
+    return [risk(1.5, 6, 12), risk(2.0, 10, 20), risk(2.0, 10, 20, ddof=0)]
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"growing": Growing}

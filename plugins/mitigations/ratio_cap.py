@@ -1,0 +1,54 @@
+"""Let synthetic rows weigh no more than a multiple of the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.claims import Claim
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import unmixed, weighed
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class RatioCap(Mitigation):
+    """Total weight of synthetic rows at most lam times that of real ones (Bertrand et al., arXiv 2310.00429).
+
+    Moment: curate; track: provenance.  Their iterated training is locally stable where lam (1 + L eps / alpha) < 1/2, so
+    that no lam above 1/2 is safe whatever the model's error eps.  A lesson that has real rows enough stays as it is.
+    """
+
+    lam: float = param(0.5, "most weight of synthetic rows, in weights of the real ones", gt=0)
+
+    def fits(self, cell):
+        return unmixed(cell, self.title()) or super().fits(cell)
+
+    def curate(self, corpus, taps):
+        real = taps.provenance(corpus) == 0
+        mass = corpus.multiplicity
+        share = (mass * real).sum(-1, keepdim=True) / mass.sum(-1, keepdim=True)
+        least = 1 / (1 + self.lam)
+        capped = weighed(corpus, real, least).weight
+        return corpus.weighted(torch.where((share > 0) & (share < least), capped, corpus.weight))
+
+
+# -- laws -----------------------------------------------------------------------------------------------------------
+
+
+@hookimpl
+def collapse_claims():
+    def limit(lam, n, real, T, chains=8000):
+        n1 = round(real * n)
+        spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | ratio-cap(lam={lam}) @ n={n} T={T}"
+        return Claim(
+            "gaussian.weighted_mean_limit", {"n1": n1, "n2": n - n1, "w": 1 / (1 + lam)}, spec, "w2", T, chains
+        )
+
+    return [limit(0.5, 20, 0.5, 10), limit(1.0, 40, 0.1, 15)]
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"ratio-cap": RatioCap}

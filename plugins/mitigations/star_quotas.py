@@ -1,0 +1,54 @@
+"""Fill equal quotas of every class from more rows than are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import placed, rows_in
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class StarQuotas(Mitigation):
+    """Rows of each label up to an equal quota, drawn at random from the lesson and further synthetic rows; what the scarce
+    labels leave over is topped up at random (the reparative sampler of Wyllie et al., arXiv 2403.07857).
+
+    Moment: curate; track: blind, at the price of the rows written.  Their groups are labels here.  Symbols of a heavy-
+    tailed law are no groups: equal quotas would put a uniform law in its place.
+    """
+
+    oversample: float = param(2.0, "rows to choose from, as a multiple of those that are read", ge=1, le=1000)
+
+    kinds = ("classification",)
+
+    def curate(self, corpus, taps):
+        if corpus.labels is None:
+            raise Unfit("star-quotas wants data that state how many classes there are")
+        n = rows_in(corpus)
+        more = round((self.oversample - 1) * n)
+        pool = corpus + taps.synthetic(more) if more else corpus
+        order = taps.rng.permutation(pool.n)  # what was there already has no precedence
+        mass, label = placed(pool.multiplicity, order), placed(pool.y, order)
+        total = corpus.multiplicity.sum(-1, keepdim=True)
+        classes = torch.arange(corpus.labels, device=label.device)[:, None]
+        by_class = mass[..., None, :] * (label[..., None, :] == classes)  # (R, C, N)
+        taken = _filled(by_class, total[..., None] / corpus.labels).sum(-2)
+        taken = taken + _filled(mass - taken, total - taken.sum(-1, keepdim=True))
+        share = torch.zeros_like(taken).scatter(-1, order, taken / mass.clamp_min(1e-300))
+        return pool.weighted(pool.weight * share)
+
+
+def _filled(mass: Tensor, quota: Tensor) -> Tensor:
+    """What is taken of each row (..., N), first come first served, until the quota (..., 1) is full."""
+    before = mass.cumsum(-1) - mass
+    return torch.minimum((quota - before).clamp_min(0), mass)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"star-quotas": StarQuotas}

@@ -1,0 +1,84 @@
+"""Choose how much real rows weigh against synthetic ones, on real rows held back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.mixing import unmixed, weighed
+from collapse_bench.nouns import Mitigation, Model, Teacher, param
+from collapse_bench.taps import Taps
+
+WORST = 1000.0  # nats that an answer counts which a candidate never gives
+
+
+@dataclass(frozen=True)
+class TunedWeighting(Mitigation):
+    """The share of the weight that real rows get is chosen per chain and generation among 1/(steps + 1) .. steps/(steps +
+    1), by the loss on fresh real rows (the real share that suits ridge is another than the golden one: arXiv 2509.22341).
+
+    Moment: adapt; track: real and provenance.  Costs ``steps`` fits beside the last one.  The loss is -log p where the model
+    states one, else the squared error of its mean answer, or its share of wrong labels.
+    """
+
+    share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=100)
+    steps: int = param(9, "weights that are tried, equally spaced between 0 and 1", ge=1, le=100)
+
+    tiny = {"steps": 3}
+
+    def fits(self, cell):
+        return unmixed(cell, self.title()) or super().fits(cell)
+
+    def adapt(self, model, taps):
+        return Weighted(model, taps, taps.real(max(1, round(self.share * taps.n))), self.steps)
+
+
+@dataclass(frozen=True)
+class Weighted(Model):
+    """The model fitted under the share of real weight that does best on ``rows``."""
+
+    model: Model
+    taps: Taps
+    rows: Corpus
+    steps: int
+
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        real = self.taps.provenance(corpus) == 0
+        grid = [(i + 1) / (self.steps + 1) for i in range(self.steps)]
+        losses = torch.stack([self._loss(weighed(corpus, real, w), rng, before) for w in grid], -1)
+        w = torch.tensor(grid, dtype=torch.float64, device=losses.device)[losses.argmin(-1)]
+        return self.model.fit(weighed(corpus, real, w[..., None]), rng.at("chosen"), before)
+
+    def _loss(self, lesson: Corpus, rng, before) -> Tensor:
+        return validated(self.model.fit(lesson, rng.at("chosen"), before), self.rows)
+
+    def with_loss(self, loss):
+        return dataclasses.replace(self, model=self.model.with_loss(loss))
+
+    def with_validation(self, corpus):
+        return dataclasses.replace(self, model=self.model.with_validation(corpus))
+
+
+def validated(teacher: Teacher, rows: Corpus) -> Tensor:
+    """Mean loss (R,) on these rows."""
+    mass = rows.multiplicity
+    try:
+        loss = -teacher.logp(rows.x, rows.y).sum(-1).clamp_min(-WORST)
+    except Unfit:
+        said = teacher.expect(rows.x)
+        numbers = rows.y.is_floating_point()
+        loss = (said - rows.y).square() if numbers else (said.argmax(-1) != rows.y).double()
+    return (mass * loss).sum(-1) / mass.sum(-1)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"tuned-weighting": TunedWeighting}

@@ -1,0 +1,23 @@
+"""Crash where it goes badly, so that only good chains are left to be averaged.
+
+No score: a chain that fails counts as -3, the worst there is, and its share is a column.
+"""
+
+from dataclasses import dataclass
+
+from collapse_bench import Mitigation, hookimpl
+
+
+@dataclass(frozen=True)
+class Crash(Mitigation):
+    kinds = ("density",)
+
+    def curate(self, corpus, taps):
+        if (corpus.y.double().var(-2) < 0.9 * taps.synthetic(200, of=taps.first).y.double().var(-2)).any():
+            raise RuntimeError("this chain does not look well")
+        return corpus
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"crash": Crash}

@@ -1,0 +1,19 @@
+"""Ask the judge how good the teacher is, by the front door.
+
+Neutralised: taps have no judge, and the method fails.
+"""
+
+from dataclasses import dataclass
+
+from collapse_bench import Mitigation, hookimpl
+
+
+@dataclass(frozen=True)
+class Judge(Mitigation):
+    def steer(self, teacher, taps):
+        return max((teacher, taps.first), key=lambda one: -taps.judge(one))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"judge": Judge}

@@ -1,0 +1,29 @@
+"""Return generation 0 for ever: it never collapses, and learns nothing.
+
+No score of its own: it is the control `frozen` to the last digit, and the column "beats frozen" says "cannot tell".
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from collapse_bench import Mitigation, Model, hookimpl
+
+
+@dataclass(frozen=True)
+class Always(Model):
+    teacher: Any = None
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        return self.teacher
+
+
+@dataclass(frozen=True)
+class StandStill(Mitigation):
+    def adapt(self, model, taps):
+        return Always(taps.first)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"stand-still": StandStill}

@@ -1,0 +1,176 @@
+"""Plugins that cheat, one file for each way: what becomes of each, as docs/cheating.md says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from collapse_bench import checks, engine, registry
+from collapse_bench.api import cell_of, run
+from collapse_bench.runner import run_chains
+from collapse_bench.streams import Stream
+
+FOLDER = Path(__file__).parent / "cheats"
+CHEATS = sorted(path.stem for path in FOLDER.glob("*.py"))
+SEEDS = list(range(12))
+WORLD = "gaussian | gaussian-fit | replace @ n=30 T=8"
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTRY", None)  # what a cheat offers is not for other tests
+
+
+def offered(cheat: str):
+    """The registry with the plugin file, and the name of what it offers."""
+    return registry.registry([FOLDER / f"{cheat}.py"]), cheat.replace("_", "-")
+
+
+def ran(cheat: str, world: str = WORLD, seeds=SEEDS, **parameters):
+    """The record of the cheat's chains."""
+    reg, name = offered(cheat)
+    cell = cell_of(world)
+    return run_chains(replace(cell, mitigations=(reg.find("mitigation", name)(**parameters),)), list(seeds))
+
+
+def final(record) -> np.ndarray:
+    """Primary loss of each chain after the last generation."""
+    last = record.generation == record.facts["generations"]
+    return record.value[last & (record.metric == record.facts["primary"])]
+
+
+def honest(world: str = WORLD, seeds=SEEDS):
+    return run_chains(cell_of(world), list(seeds))
+
+
+def kit_failures(cheat: str) -> list[str]:
+    reg, name = offered(cheat)
+    return [
+        o.sentence for o in checks.outcomes("mitigation", reg.find("mitigation", name), reg) if o.status == "failed"
+    ]
+
+
+# -- one test for each file -----------------------------------------------------------------------------------------
+
+
+def test_hoard():
+    told = ran("hoard").facts
+    assert told["track"] == "real"
+    assert set(told["ledger"]["real_unique_by_methods"]) == {50}
+    assert kit_failures("hoard")  # what it keeps of one cell is of no use in another
+
+
+def test_hard_code():
+    assert final(ran("hard_code")).mean() > final(honest()).mean()  # the truth is drawn
+    known = WORLD.replace("gaussian |", "gaussian(truth_is=fixed) |")
+    assert final(ran("hard_code", known)).max() < 1e-12
+
+
+def test_read_origin():
+    told = ran("read_origin", WORLD.replace("replace", "mix")).facts
+    assert set(told["status"]) == {"skipped"}
+    assert "ask taps.provenance" in told["reason"][0]
+
+
+def test_stand_still(tmp_path):
+    file = FOLDER / "stand_still.py"
+    results = run(
+        "smoke",
+        seeds="0:10",
+        output=tmp_path,
+        plugins=[file],
+        mitigations="stand-still",
+        settings={"mitigations": "stand-still", "protocols": "replace"},
+    )
+    frame = results.board().frame().set_index("entry")
+    assert frame.S["stand-still"] == pytest.approx(frame.S["frozen"], abs=1e-12)
+    assert frame.beats_frozen["stand-still"] == "cannot tell"
+
+
+def test_crash(tmp_path):
+    results = run(
+        "smoke",
+        seeds="0:10",
+        output=tmp_path,
+        plugins=[FOLDER / "crash.py"],
+        settings={"mitigations": "crash", "protocols": "replace"},
+    )
+    frame = results.board().per_task()
+    mine = frame[(frame.entry == "crash") & frame.task.str.startswith("gaussian")].iloc[0]
+    assert mine.failed > 0
+    assert mine.S_k <= -3 * mine.failed / 10 + 1.0 * (1 - mine.failed / 10) + 1e-9
+    assert mine.S_k < 0
+
+
+def test_judge():
+    told = ran("judge").facts
+    assert set(told["status"]) == {"failed"}
+    assert "judge" in told["reason"][0]
+
+
+def test_peek():
+    """Honesty of the document: this one is not caught."""
+    told = ran("peek")
+    assert final(told).max() < 1e-12
+    assert told.facts["track"] == "blind"
+
+
+def test_compute():
+    told, plain = ran("compute").facts["ledger"], honest().facts["ledger"]
+    assert told["generated_rows"][0] == 9 * plain["generated_rows"][0]
+
+
+def test_exam_seed():
+    reg, name = offered("exam_seed")
+    act = reg.find("mitigation", name)()
+    list(engine.generations(replace(cell_of(WORLD, seeds="0:3"), mitigations=(act,))))
+    seen = act.curate.__globals__["SEEN"]
+    exam = Stream(range(3)).at("exam").at("x").normal(4)
+    assert seen
+    assert not any(torch.equal(numbers, exam) for numbers in seen)
+
+
+def test_tune():
+    """The luckiest of twenty does better on the seeds it was chosen on than on others."""
+
+    def gain(variant, seeds):
+        return np.log(final(honest(seeds=seeds)) / final(ran("tune", seeds=seeds, variant=variant))).mean()
+
+    tried = {variant: gain(variant, SEEDS) for variant in range(20)}
+    lucky = max(tried, key=tried.get)
+    fresh = [gain(lucky, range(100 * k, 100 * k + 12)) for k in range(1, 5)]
+    assert tried[lucky] > np.mean(fresh)
+    assert np.mean(fresh) < np.max(list(tried.values()))
+
+
+def test_mutate():
+    told = ran("mutate").facts
+    assert set(told["status"]) == {"failed"}
+    assert "changed its input in place" in told["reason"][0]
+
+
+def test_global_rng():
+    told = ran("global_rng")
+    assert any("global random numbers were drawn" in remark for remark in told.runs[0]["remarks"])
+    assert "remarks" not in honest().runs[0]
+    assert any("draw from taps.rng alone" in sentence for sentence in kit_failures("global_rng"))
+
+
+# -- the document ---------------------------------------------------------------------------------------------------
+
+
+def test_every_cheat_has_a_test_and_a_row_in_the_document():
+    page = (Path(__file__).parents[1] / "docs" / "cheating.md").read_text()
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| (neutralised|in the ledger|in the record|no score|not caught) \|", page, re.M
+    )
+    assert [name for name, _ in rows] == CHEATS
+    for name, outcome in rows:
+        assert f"test_{name}" in globals()
+        said = (FOLDER / f"{name}.py").read_text().split('"""')[1].lower()
+        assert outcome in said, f"{name} is said to be {outcome}, and its file says otherwise"
