@@ -64,7 +64,8 @@ def generations(cell: Cell, start: Generation | None = None, data: DataGenerator
         ledger, clock = now.ledger.under(cell.limits), Clock()
         with ledger.witnessing():
             n = sized(acts, cell.size(t), t)
-            taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=t if flawed is None else t + 1)
+            age, decode = t if flawed is None else t + 1, cell.protocol.decode
+            taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=age, decode=decode)
             taps = taps._taught_by(steer(acts, source, taps), remember(acts))
             corpus, memory = composed(cell.protocol, taps, now.memory)
             ledger.charge_growth(now.ledger, n, cell.size(t))

@@ -68,8 +68,17 @@ class GaussianTeacher(Teacher):
         return self if temperature is None else replace(self, temperature=temperature)
 
     def blend(self, other: GaussianTeacher, w: float) -> GaussianTeacher:
-        """Mean and factor averaged entry by entry."""
-        return GaussianTeacher(torch.lerp(self.mean, other.mean, w), torch.lerp(self.factor, other.factor, w))
+        """Mean and covariance averaged; outside of [0, 1], where the covariance would be negative along an axis, it is 0.
+
+        With factors A, B and [A B] = R^T [P Q] of orthonormal rows, it is R^T ((1 - w) P P^T + w Q Q^T) R, which is never
+        formed: only the matrix within is, whose eigenvalues are of order one however thin the Gaussians are.
+        """
+        d = self.mean.shape[-1]
+        Q, R = torch.linalg.qr(torch.cat([self.factor.mT, other.factor.mT], -2))
+        mine, theirs = Q[..., :d, :], Q[..., d:, :]
+        values, vectors = torch.linalg.eigh((1 - w) * gram(mine) + w * gram(theirs))
+        factor = R.mT @ (vectors * values.clamp_min(0).sqrt()[..., None, :])
+        return replace(self, mean=torch.lerp(self.mean, other.mean, w), factor=factor)
 
 
 def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:

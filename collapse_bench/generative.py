@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class Generative(Neural):
     """A network that learns a density of answers, given the question where there is one."""
 
     kinds = ("density",)
+    guesses: ClassVar[bool] = False  # True where its teachers guess noise, so that one can be guided away from another
 
     def with_loss(self, loss):
         raise Unfit(f"{self.title()} has no probabilities of labels or tokens whose loss could be exchanged")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .corpus import Corpus
-from .nouns import Model, Teacher
+from .nouns import Model, Teacher, has_verb
 from .streams import Stream
 from .training import merged
 
@@ -77,14 +77,25 @@ class Looped(Model):
             return before.teachers[i] if isinstance(before, LoopedTeacher) else None
 
         indices = product(*map(range, corpus.batch))
-        fitted = [self.model.fit(corpus[r], rng[r], previous(i)) for i, r in enumerate(indices)]
+        fitted = [self.one(r).fit(corpus[r], rng[r], previous(i)) for i, r in enumerate(indices)]
         return LoopedTeacher(fitted, corpus.batch)
+
+    def one(self, r: tuple[int, ...]) -> Model:
+        """The model of one run."""
+        return self.model
+
+    @property
+    def averages(self) -> bool:
+        return self.model.averages
 
     def with_loss(self, loss):
         return Looped(self.model.with_loss(loss))
 
     def with_validation(self, corpus: Corpus):
         return Validated(self.model, corpus)
+
+    def with_start(self, teacher: Teacher, share: float = 1.0):
+        return Started(self, teacher, share) if has_verb(self.model, "with_start") else self
 
 
 @dataclass(frozen=True)
@@ -97,13 +108,32 @@ class Validated(Looped):
         object.__setattr__(self, "model", model)
         object.__setattr__(self, "rows", rows)
 
-    def fit(self, corpus, rng, before=None):
-        def previous(i: int):
-            return before.teachers[i] if isinstance(before, LoopedTeacher) else None
-
-        tuned = [(r, self.model.with_validation(self.rows[r])) for r in product(*map(range, corpus.batch))]
-        fitted = [model.fit(corpus[r], rng[r], previous(i)) for i, (r, model) in enumerate(tuned)]
-        return LoopedTeacher(fitted, corpus.batch)
+    def one(self, r):
+        return self.model.with_validation(self.rows[r])
 
     def with_loss(self, loss):
         return Validated(self.model.with_loss(loss), self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Started(Model):
+    """A looped model whose every run goes on from the weights of its own teacher."""
+
+    looped: Looped
+    teacher: LoopedTeacher
+    share: float
+
+    replicates = "native"
+
+    def fit(self, corpus, rng, before=None):
+        begun, fitted = iter(self.teacher.teachers), []
+        for r in product(*map(range, corpus.batch)):
+            one = self.looped.one(r).with_start(next(begun), self.share)
+            fitted.append(one.fit(corpus[r], rng[r]))
+        return LoopedTeacher(fitted, corpus.batch)
+
+    def with_loss(self, loss):
+        return Started(self.looped.with_loss(loss), self.teacher, self.share)
+
+    def with_validation(self, corpus):
+        return Started(self.looped.with_validation(corpus), self.teacher, self.share)

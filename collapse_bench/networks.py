@@ -36,7 +36,7 @@ class Network(Neural):
         labels, weight = not corpus.y.is_floating_point(), corpus.multiplicity
         outputs = (corpus.labels or int(corpus.y[weight > 0].max()) + 1) if labels else 1
         x, generator = corpus.x.flatten(1).float(), rng.torch_generator()
-        module = started(lambda: self.built(x.shape[1], outputs), generator)
+        module = self.begun(lambda: started(lambda: self.built(x.shape[1], outputs), generator))
         losses = self._losses(module, x, corpus.y, labels)
         account = train(module, losses, weight, None, self.schedule, generator, self._validation(module, labels))
         return NetworkTeacher(module, labels, account)

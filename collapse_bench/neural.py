@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .corpus import Corpus
 from .errors import UsageError
-from .nouns import Model, param
+from .nouns import Model, Teacher, param
 from .training import Schedule
 
 #: (log-probabilities (N, K), answers (N,) int64) -> one loss per answer (N,)
@@ -48,8 +48,11 @@ class Neural(Model):
     usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
     micro: ClassVar[int | None] = None  # rows that go through the network at a time; a field, where a model offers it
 
+    averages = False
     answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
     validation_rows: ClassVar[Corpus | None] = None
+    start: ClassVar[Teacher | None] = None  # whose weights it goes on from
+    share: ClassVar[float] = 1.0  # of its steps that it takes
 
     def __post_init__(self):
         super().__post_init__()
@@ -72,10 +75,22 @@ class Neural(Model):
         """Stopped where the loss on these rows of one run is lowest."""
         return self._with(validation_rows=corpus)
 
+    def with_start(self, teacher: Teacher, share: float = 1.0) -> Neural:
+        """Going on from the weights of this teacher of one run, for this share of the steps."""
+        return self._with(start=teacher, share=share)
+
+    def begun(self, build: Callable[[], nn.Module]) -> nn.Module:
+        """The network to be trained: that of ``start``, copied, or else what ``build`` returns."""
+        return build() if self.start is None else copy.deepcopy(self.start.module).requires_grad_(True)
+
     @property
     def schedule(self) -> Schedule:
         length = {"steps": self.steps, "epochs": self.epochs}
         if length == {"steps": None, "epochs": None}:
             length |= self.usual
+        if length["steps"] is not None:
+            length["steps"] = max(1, round(self.share * length["steps"]))
+        elif self.share != 1:
+            length["epochs"] *= self.share
         how = ("batch", "lr", "warmup", "cosine", "decay", "clip", "micro")
         return Schedule(**length, **{name: getattr(self, name) for name in how})

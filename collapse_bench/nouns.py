@@ -264,6 +264,7 @@ class Model(Noun):
     replicates: ClassVar[Literal["loop", "native"]] = "loop"
     reads_sums: ClassVar[bool] = False  # True where corpus.moments() or corpus.products() is all that fit needs
     alone: ClassVar[bool] = False  # True where one chain is long work: each is a job and has a checkpoint of its own
+    averages: ClassVar[bool] = True  # False where every fit begins at random weights of its own, which have no average
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
@@ -276,6 +277,11 @@ class Model(Noun):
     def with_validation(self, corpus: Corpus) -> Model:
         """The same model with its regularisation chosen on these rows."""
         raise Unfit(f"{self.title()} has nothing to tune on validation rows")
+
+    def with_start(self, teacher: Teacher, share: float = 1.0) -> Model:
+        """The same model going on from the weights of this teacher, for a ``share`` of the steps that it takes from a fresh
+        start.  One that solves for its minimum has neither, and stays as it is."""
+        return self
 
 
 # -- Mitigation -----------------------------------------------------------------------------------------------------

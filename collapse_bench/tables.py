@@ -6,6 +6,7 @@ be named.  Questions and answers come from one alphabet, of ``corpus.labels`` sy
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,6 +17,7 @@ from .corpus import Corpus
 from .decoding import PLAIN, Decoding
 from .errors import Unfit
 from .nouns import DataGenerator, Model, Teacher
+from .objectives import Objective
 from .streams import Stream
 
 MOST = 10**7  # entries of a table of questions by answers, per chain
@@ -32,6 +34,18 @@ def too_large(data: DataGenerator, model: Model) -> str | None:
     """The sentence that refuses a table of all questions by all answers where it would not fit a memory."""
     size = (data.contexts or 0) * (data.labels or 0)
     return f"{model.title()} keeps a table, and that of {data.title()} has {size:.1e} entries" if size > MOST else None
+
+
+def under(model: Model, loss: object) -> Model:
+    """A model that counts, with ``objective`` set: its relative frequencies become what training under the loss makes of
+    them.  It takes no gradients, so that a loss must know its own law."""
+    if not isinstance(loss, Objective):
+        raise Unfit(
+            f"{model.title()} takes no gradients, and of this loss nobody has said to what law of labels it leads"
+        )
+    twin = copy.copy(model)
+    object.__setattr__(twin, "objective", loss)
+    return twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +85,12 @@ class TableTeacher(Teacher):
         )
 
     def blend(self, other: TableTeacher, w: float) -> TableTeacher:
-        return replace(self, p=torch.lerp(self.p, other.p, w))
+        """Probabilities averaged; outside of [0, 1], what falls below 0 is 0 and the rest is scaled to 1."""
+        p = torch.lerp(self.p, other.p, w)
+        if not 0 <= w <= 1:
+            p = p.clamp_min(0)
+            p = p / p.sum(-1, keepdim=True)
+        return replace(self, p=p)
 
     def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
         return torch.where(mask, self.answer(x, rng), y)

@@ -14,7 +14,7 @@ from torch import Tensor
 from .corpus import Corpus
 from .errors import ContractError, Unfit
 from .ledger import PROTOCOL, Ledger
-from .nouns import DataGenerator, Teacher
+from .nouns import DataGenerator, Mitigation, Model, Teacher
 from .streams import Stream
 
 
@@ -47,10 +47,11 @@ class Taps:
         user: str = PROTOCOL,
         edit: Callable[[Corpus, Taps], Corpus] | None = None,
         day: _Day | None = None,
+        decode: Mitigation | None = None,
     ):
         self._data, self._here, self._root, self._edit, self._ledger = data, here, root, edit, ledger
         self.teacher, self.first, self.t, self.n, self.user = teacher, first, t, n, user
-        self._age = t if age is None else age
+        self._age, self._decode = t if age is None else age, decode
         # a user keeps its streams through the moments of a generation, so that no draw comes twice
         self._day = _Day() if day is None else day
         desk = (here.at(user), here.at(user, "own"), itertools.count(1))
@@ -74,7 +75,7 @@ class Taps:
 
     def _like(self, teacher: Teacher, user: str, edit: Callable[[Corpus, Taps], Corpus] | None) -> Taps:
         scene = (self._data, teacher, self.first, self.t, self.n, self._here, self._root, self._ledger, self._age)
-        return Taps(*scene, user, edit, self._day)
+        return Taps(*scene, user, edit, self._day, self._decode)
 
     @property
     def ledger(self) -> Ledger:
@@ -111,6 +112,15 @@ class Taps:
         """The generation each row came from, (R, n) int64: 0 = real, g = g generations from nature."""
         self._open().charge(self.user, "provenance_lookups", corpus.n)
         return corpus._origin()
+
+    def read_out(self, teacher: Teacher) -> Teacher:
+        """A teacher of one's own as the world reads teachers out: through the protocol's decoder, where it has one."""
+        return teacher if self._decode is None else self._decode.steer(teacher, self._by(f"decode for {self.user}"))
+
+    def fit(self, model: Model, corpus: Corpus, before: Teacher | None = None) -> Teacher:
+        """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger."""
+        self._open().charge(self.user, "fits", 1)
+        return model.fit(corpus, self._next("fit"), before)
 
     def external(self, what: str, calls: int = 1) -> None:
         """Say that a model or data set from outside is used, by its name: it puts the entry on the track `external`."""

@@ -79,6 +79,10 @@ class CausalLM(Neural):
         """What a generation starts from: pretrained, scratch or previous."""
         return self.init if self.init != "auto" else "scratch" if self.checkpoint is None else "pretrained"
 
+    @property
+    def averages(self) -> bool:
+        return self.begins != "scratch"
+
     def fits(self, cell):
         reason = super().fits(cell)
         if reason is None and not cell.data.continues:
@@ -112,8 +116,9 @@ class CausalLM(Neural):
     def _begun(self, corpus: Corpus, before: CausalTeacher | None) -> CausalTeacher:
         """The model before this generation's training; the global generators give it its random weights."""
         V, length = corpus.labels, corpus.y.shape[-1]
-        if self.begins == "previous" and before is not None:
-            return replace(before, module=copy.deepcopy(before.module).requires_grad_(True), decoding=PLAIN)
+        known = self.start or (before if self.begins == "previous" else None)
+        if known is not None:
+            return replace(known, module=copy.deepcopy(known.module).requires_grad_(True), decoding=PLAIN)
         if self.checkpoint is None:
             module, end, start = small_llama(V + 1, self.width, self.layers, self.heads), V, V
         else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model, param
-from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large
+from collapse_bench.objectives import Objective
+from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large, under
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Counts(Model):
 
     kinds = ("discrete",)
     replicates = "native"
+    objective: ClassVar[Objective | None] = (
+        None  # in the place of cross-entropy, whose law are the frequencies themselves
+    )
 
     def fits(self, cell):
         return super().fits(cell) or too_large(cell.data, self)
@@ -30,9 +35,13 @@ class Counts(Model):
         contexts = contexts_of(corpus)
         count = corpus.tally(corpus.labels, contexts) + self.smoothing
         total = count.sum(-1, keepdim=True)
-        if contexts is None:
-            return TableTeacher(count / total)
-        return ContextTeacher(torch.where(total > 0, count / total, 1 / corpus.labels))
+        share = torch.where(total > 0, count / total, 1 / corpus.labels)
+        p = share if self.objective is None else self.objective.law(share)
+        return TableTeacher(p) if contexts is None else ContextTeacher(p)
+
+    def with_loss(self, loss):
+        """The table to which training under another loss leads, for one that is known in closed form."""
+        return under(self, loss)
 
 
 @hookimpl

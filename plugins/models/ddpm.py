@@ -42,13 +42,15 @@ class DDPM(Generative):
     )
     net: Literal["dense", "unet"] = param("dense", "fully connected, or a U-Net, which wants square images", vary=False)
 
+    averages = True  # of what two of them guess, whatever their weights
+    guesses = True
     usual = {"steps": 2000}
     tiny = {"width": 8, "depth": 1, "levels": 2, "steps": 4}
 
     def fit(self, corpus: Corpus, rng, before=None) -> DDPMTeacher:
-        unit, generator = Unit.of(corpus), rng.torch_generator()
+        unit, generator = Unit.of(corpus) if self.start is None else self.start.unit, rng.torch_generator()
         d, asked = unit.mean.shape[0], corpus.width
-        module = started(lambda: self._built(d, asked), generator)
+        module = self.begun(lambda: started(lambda: self._built(d, asked), generator))
         a = signal(self.noise, self.levels).to(unit.mean.device)
         losses = self._losses(module, unit, corpus, a, generator)
         account = train(

@@ -174,7 +174,7 @@ class SieveTeacher(Teacher):
         return replace(self, decoding=self.decoding.then(**settings))
 
     def blend(self, other, w):
-        return replace(self, r=torch.lerp(self.r, other.r, w))
+        return replace(self, r=torch.lerp(self.r, other.r, w).clamp(0, 1))
 
 
 def _valuation(g: int, p: int) -> int:

@@ -210,7 +210,8 @@ class NGramTeacher(Teacher):
     """grams (U, order + 1) int64: replicate, context from its nearest symbol on, symbol; count (U,) their weights.
 
     It writes ``length`` tokens at most.  ``blend`` joins counts, (1 - w) of its own and w of the other's: what would be
-    learnt from both corpora at these weights.  ``redraw`` goes from left to right, each marked token anew given what
+    learnt from both corpora at these weights; with w < 0 the other's, brought to the same mass, are taken away, and what falls
+    below 0 was never read.  ``redraw`` goes from left to right, each marked token anew given what
     stands before it, and leaves the length of a text as it is.
     """
 
@@ -238,9 +239,14 @@ class NGramTeacher(Teacher):
         return replace(self, decoding=self.decoding.then(**settings))
 
     def blend(self, other: NGramTeacher, w: float) -> NGramTeacher:
-        grams, count = torch.cat([self.grams, other.grams]), torch.cat([(1 - w) * self.count, w * other.count])
-        grams, count = _summed(grams[count > 0], count[count > 0], self.labels + 1)
-        return replace(self, grams=grams, count=count)
+        theirs = other.count
+        if w < 0:
+            chains = prod(self.batch)
+            mass = [torch.bincount(t.grams[:, 0], t.count, minlength=chains).double() for t in (self, other)]
+            theirs = theirs * (mass[0] / mass[1].clamp_min(1e-300))[other.grams[:, 0]]
+        grams, count = torch.cat([self.grams, other.grams]), torch.cat([(1 - w) * self.count, w * theirs])
+        grams, count = _summed(grams, count, self.labels + 1)
+        return replace(self, grams=grams[count > 0], count=count[count > 0])
 
     def answer(self, x, rng):
         n = x.shape[-2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from torch import Tensor
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model, param
-from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large
+from collapse_bench.objectives import Objective
+from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large, under
 
 TOLERANCE = 1e-10  # of a gradient entry, as a share of its context's weight (at least of the penalty's)
 STEPS, HALVINGS = 200, 60
@@ -31,6 +33,7 @@ class SoftmaxRegression(Model):
 
     kinds = ("discrete",)
     replicates = "native"
+    objective: ClassVar[Objective | None] = None  # in the place of cross-entropy
 
     def fits(self, cell):
         return super().fits(cell) or too_large(cell.data, self)
@@ -41,7 +44,17 @@ class SoftmaxRegression(Model):
         own = tuple(range(len(corpus.batch), count.ndim))  # all but replicates
         share = count / count.sum(own, keepdim=True)
         p = minimiser(share, self.lam).softmax(-1)
+        if self.objective is not None:
+            p = self.objective.law(p)
         return TableTeacher(p) if contexts is None else ContextTeacher(p)
+
+    def with_loss(self, loss):
+        """Without a penalty each context is a table of its own, trained to where the loss leads it."""
+        if self.lam:
+            raise Unfit(
+                f"{self.title()} with a penalty is solved for cross-entropy alone; under another loss choose lam=0"
+            )
+        return under(self, loss)
 
 
 def minimiser(f: Tensor, lam: float) -> Tensor:

@@ -53,7 +53,8 @@ class Transformer(Neural):
         _within(corpus.x, corpus.labels, "a question")
         with seeded(generator):
             size = (self.layers, self.width, self.heads, self.ffn)
-            net = Network(corpus.labels, corpus.x.shape[-1], corpus.y.shape[-1], *size).to(generator.device)
+            widths = (corpus.labels, corpus.x.shape[-1], corpus.y.shape[-1])
+            net = self.begun(lambda: Network(*widths, *size).to(generator.device))
         answer_loss, x, y = self.answer_loss, corpus.x, corpus.y
 
         def loss(rows: Tensor) -> Tensor:
@@ -233,6 +234,10 @@ class TransformerTeacher(Teacher):
     net: Network
     decoding: Decoding = PLAIN
     account: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def module(self) -> Network:
+        return self.net
 
     def answer(self, x, rng):
         u = rng.uniform(len(x), self.net.longest)

@@ -49,9 +49,10 @@ class VAE(Generative):
     tiny = {"latent": 2, "width": 8, "depth": 1, "steps": 4}
 
     def fit(self, corpus: Corpus, rng, before=None) -> VAETeacher:
-        unit, generator = Unit.of(corpus), rng.torch_generator()
+        unit, generator = Unit.of(corpus) if self.start is None else self.start.unit, rng.torch_generator()
         d, asked = unit.mean.shape[0], corpus.width
-        module = started(lambda: Autoencoder(d, asked, self.latent, self.width, self.depth), generator)
+        layers = (self.latent, self.width, self.depth)
+        module = self.begun(lambda: started(lambda: Autoencoder(d, asked, *layers), generator))
         losses = _losses(module, unit, corpus, generator)
         validation = self._validation(module, unit, generator.device)
         account = train(module, losses, corpus.multiplicity, None, self.schedule, generator, validation)

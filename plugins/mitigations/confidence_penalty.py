@@ -1,0 +1,28 @@
+"""Reward a model for its doubt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import param
+from collapse_bench.objectives import Learns, Penalised
+
+
+@dataclass(frozen=True)
+class ConfidencePenalty(Learns):
+    """Cross-entropy less beta times the entropy of the labels that are foretold (Pereyra et al., arXiv 1701.06548).
+
+    Moment: adapt; track: blind.  No label is ever lost, since the last of its probability costs without bound.
+    """
+
+    beta: float = param(0.1, "what a nat of entropy is worth; 0: cross-entropy", ge=0, le=100)
+
+    @property
+    def objective(self):
+        return Penalised(self.beta)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"confidence-penalty": ConfidencePenalty}

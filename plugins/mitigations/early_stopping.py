@@ -1,0 +1,35 @@
+"""Stop a training where fresh real rows are foretold best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.neural import Neural
+from collapse_bench.nouns import Mitigation, has_verb, param
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Mitigation):
+    """Keep the weights at which the loss on real validation rows was lowest (Prechelt 1998).
+
+    Moment: adapt; track: real, metered row by row.  It fits models that are trained step by step; ``adaptive-ridge`` tunes the
+    penalty of the others.
+    """
+
+    share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)
+
+    def fits(self, cell):
+        model = cell.model
+        by_steps = isinstance(model, Neural) or getattr(model, "steps", None) is not None
+        if not by_steps or not has_verb(model, "with_validation"):
+            return f"early-stopping ends a training of many steps, and {model.title()} has none to stop"
+        return super().fits(cell)
+
+    def adapt(self, model, taps):
+        return model.with_validation(taps.real(max(1, round(self.share * taps.n))))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"early-stopping": EarlyStopping}

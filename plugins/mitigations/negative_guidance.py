@@ -1,0 +1,36 @@
+"""Guide a diffusion away from what it would become if it read itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.wrapping import AwayFromItself, Then
+
+
+@dataclass(frozen=True)
+class NegativeGuidance(Mitigation):
+    """Score (1 + w) s_r - w s_s, s_s of an auxiliary that goes on from the model on its own samples (SIMS: Alemohammad et
+    al., arXiv 2408.16333).
+
+    Moment: adapt; track: blind, one more fit a generation.  The blend is of what is guessed at every level of noise, not of
+    weights.  Off diffusion, ``neon`` is its relative.
+    """
+
+    w: float = param(0.5, "strength of the guidance; 0: none", ge=0, le=10)
+    share: float = param(1.0, "own samples, as a share of n", gt=0, le=100)
+    tune: float = param(0.5, "length of the auxiliary's training, as a share of one from scratch", gt=0, le=1)
+
+    def fits(self, cell):
+        if not getattr(cell.model, "guesses", False):
+            return f"negative-guidance opposes two scores, and {cell.model.title()} is no diffusion; neon is for the others"
+        return super().fits(cell)
+
+    def adapt(self, model, taps):
+        return Then(model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"negative-guidance": NegativeGuidance}

@@ -1,0 +1,33 @@
+"""Keep a share of generation 0 in the weights of every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.wrapping import Then, Towards, no_average
+
+
+@dataclass(frozen=True)
+class WeightAveraging(Mitigation):
+    """theta <- (1 - a) theta_t + a theta_0, in the model's own parameters (the control of merging papers; for networks as
+    in Wortsman et al., arXiv 2109.01903).
+
+    Moment: adapt; track: blind.  It needs generation 0 kept.  Under replace the squared error of a mean of known variance
+    stays below e_0 / (a (2 - a)), e_0 that of one fit (derived here), instead of growing by e_0 a generation.
+    Where a flawed source teaches generation 0 there is nothing yet to average that one with.
+    """
+
+    a: float = param(0.5, "weight of generation 0", ge=0, le=1)
+
+    def fits(self, cell):
+        return super().fits(cell) or no_average(self.title(), cell.model)
+
+    def adapt(self, model, taps):
+        return model if taps.first is None else Then(model, Towards(taps.first, self.a))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"weight-averaging": WeightAveraging}

@@ -1,0 +1,53 @@
+"""Logistic regression: what the conformance kit cannot know."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.plugins.models.logistic import Logistic
+from collapse_bench.streams import Stream
+
+SEEDS = Stream(range(3))
+
+
+def lesson(n=60, d=4, labels=3):
+    x, w = SEEDS.at("x").normal(n, d), SEEDS.at("w").normal(labels, d)
+    y = (x @ w.mT + SEEDS.at("luck").gumbel(n, labels).float()).argmax(-1)
+    return Corpus.of(x, y, (3,), labels=labels).weighted(SEEDS.at("weight").uniform(n))
+
+
+def test_the_gradient_in_closed_form_is_that_of_the_loss():
+    model = Logistic(steps=30)
+    plain = model.with_loss(lambda logp, y: -logp.gather(-1, y[:, None])[:, 0])
+    torch.testing.assert_close(model.fit(lesson(), None).w, plain.fit(lesson(), None).w)
+
+
+@pytest.mark.parametrize("lam", [1e-3, 0.3])
+def test_in_the_end_nothing_pulls(lam):
+    corpus = lesson()
+    w = Logistic(lam=lam, steps=4000).fit(corpus, None).w.requires_grad_()
+    own = (corpus.x.double() @ w.mT).log_softmax(-1).gather(-1, corpus.y[..., None])[..., 0]
+    loss = -(own * corpus.weight / corpus.mass[..., None]).sum(-1) + lam * w.square().sum((-2, -1))
+    (slope,) = torch.autograd.grad(loss.sum(), w)
+    assert slope.abs().max() < 1e-6
+
+
+def test_one_question_is_answered_by_the_shares_of_its_labels():
+    y = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
+    teacher = Logistic(lam=0, steps=2000).fit(Corpus.of(torch.ones(100, 1), y, (), labels=3), None)
+    share = teacher.expect(torch.ones(1, 1))[0].softmax(-1)
+    torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]).double(), rtol=1e-6, atol=1e-6)
+
+
+def test_it_stops_where_rows_apart_are_foretold_best_chain_by_chain():
+    corpus, held = lesson(12), lesson(40)
+    model = Logistic(lam=0, steps=200)
+    losses = []
+    for m in (model, model.with_validation(held)):
+        logp = m.fit(corpus, None).expect(held.x).log_softmax(-1).gather(-1, held.y[..., None])[..., 0]
+        losses.append(-(logp * held.weight / held.mass[..., None]).sum(-1))
+    assert (losses[1] < losses[0]).all()
+    alone = model.with_validation(held[1]).fit(corpus[1], None).w
+    torch.testing.assert_close(model.with_validation(held).fit(corpus, None).w[1], alone)
