@@ -22,7 +22,7 @@ ROOT = "collapse_bench"
 FLOORS = [
     "errors figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
     "layers features corpus",
-    "nouns neural pretrained networks claims ledger selection gaussians generative diffusion mixtures regression classification "
+    "nouns neural pretrained networks claims ledger selection grams resampling detection gaussians generative diffusion mixtures regression classification "
     "tables images language",
     "taps protocols lift hookspecs plugins suites",
     "cell registry",
