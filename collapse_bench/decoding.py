@@ -30,7 +30,8 @@ class Decoding:
     top_k: int = 0  # keep the k likeliest symbols; 0 keeps all
     top_p: float = 1.0  # keep the smallest set of likeliest symbols whose mass reaches this
     min_p: float = 0.0  # drop symbols less likely than this share of the likeliest one
-    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest
+    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest; with an attribute
+    #: ``last_alone = True`` it promises to look at the last place of the context alone, which saves work
     processor: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ synthetic, where as many real ones as synthetic ones are about.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -62,15 +63,14 @@ def _flat(corpus: Corpus, labels: int | None) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """``first`` turns rows into features; ``unit`` is their mean and spread; ``weights`` (R, f + 1), the last a constant."""
+    """``first`` turns rows into features (R, n, f); ``weights`` (R, f + 1), the last a constant."""
 
-    first: object
-    unit: tuple[Tensor, Tensor]
+    first: Callable[[Corpus], Tensor]
     weights: Tensor
 
     def __call__(self, corpus: Corpus) -> Tensor:
         """Logit (R, n) that a row is synthetic."""
-        return _linear(_standardised(self.first(corpus), self.unit), self.weights)
+        return (self.first(corpus) @ self.weights[..., :-1, None])[..., 0] + self.weights[..., -1:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +135,10 @@ def _weighed(first, synthetic: Corpus, real: Corpus, masses, ridge: float, shy: 
     if shy:
         N = [m.sum(-1, keepdim=True) for m in masses]
         is_synthetic = torch.where(is_synthetic > 0, (N[0] + 1) / (N[0] + 2), 1 / (N[1] + 2))
-    unit = _unit(features, mass)
-    return Detector(first, unit, logistic(_standardised(features, unit), is_synthetic, mass, ridge))
+    mean, spread = _unit(features, mass)
+    w = logistic((features - mean[..., None, :]) / spread[..., None, :], is_synthetic, mass, ridge)
+    slope = w[..., :-1] / spread
+    return Detector(first, torch.cat([slope, w[..., -1:] - (slope * mean).sum(-1, keepdim=True)], -1))
 
 
 def _halves(corpus: Corpus, rng: Stream) -> tuple[Tensor, Tensor]:
@@ -147,19 +149,11 @@ def _halves(corpus: Corpus, rng: Stream) -> tuple[Tensor, Tensor]:
 
 
 def _unit(features: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of features, (R, 1, f) each; a feature that does not vary has spread 1."""
-    total, w = mass.sum(-1)[..., None, None].clamp_min(1e-300), mass[..., None]
-    mean = (w * features).sum(-2, keepdim=True) / total
-    spread = ((w * (features - mean) ** 2).sum(-2, keepdim=True) / total).sqrt()
+    """Mean and spread of features, (R, f) each; a feature that does not vary has spread 1."""
+    total, w = mass.sum(-1, keepdim=True).clamp_min(1e-300), mass[..., None]
+    mean = (w * features).sum(-2) / total
+    spread = ((w * (features - mean[..., None, :]) ** 2).sum(-2) / total).sqrt()
     return mean, torch.where(spread > 1e-12, spread, 1.0)
-
-
-def _standardised(features: Tensor, unit: tuple[Tensor, Tensor]) -> Tensor:
-    return (features - unit[0]) / unit[1]
-
-
-def _linear(features: Tensor, weights: Tensor) -> Tensor:
-    return (features @ weights[..., :-1, None])[..., 0] + weights[..., -1:]
 
 
 def logistic(features: Tensor, target: Tensor, mass: Tensor, ridge: float) -> Tensor:

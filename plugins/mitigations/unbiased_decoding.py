@@ -21,7 +21,8 @@ class UnbiasedDecoding(Mitigation):
 
     def fits(self, cell):
         if cell.protocol.decode is None:
-            return "unbiased-decoding undoes a biased decoder, and this protocol has none; give one by decode=..."
+            none = "unbiased-decoding undoes a biased decoder, and this protocol has none; give one by decode=..."
+            return super().fits(cell) or none
         return super().fits(cell)
 
     def steer(self, teacher, taps):

@@ -58,6 +58,8 @@ class Favour:
     gamma: float
     delta: float
 
+    last_alone = True
+
     def __call__(self, logp: Tensor, context: Tensor | None) -> Tensor:
         tokens = torch.arange(logp.shape[-1], device=logp.device)
         before = tokens.new_full((1,), -1) if context is None or not context.shape[-1] else context[..., -1:]
