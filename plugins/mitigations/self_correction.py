@@ -16,24 +16,25 @@ ROUNDS = 10  # of Lloyd's algorithm
 
 @dataclass(frozen=True)
 class SelfCorrection(Mitigation):
-    """y <- y + gamma (proj(y) - y), the expert's projection being onto a fixed set of k real rows (Gillman et al., arXiv 2402.07087).
+    """y <- y + gamma (proj(y) - y), the expert's projection being onto a fixed set of k real rows (Gillman et al., arXiv
+    2402.07087).
 
-    On the line proj maps the quantiles of the lesson to those of the real rows; in more dimensions it is the nearest of the
-    ``anchors`` centres that k-means finds among them.  Moment: curate; track: real, k rows once and for all.  With
-    gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of known variance s^2 the squared error of
-    the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 - gamma)^2), where k = n (derived here).
+    proj maps the quantiles of the lesson, axis by axis, to those of the real rows; with ``anchors`` it is the nearest of
+    the centres that k-means finds among them, which pulls inwards where they are few.  Moment: curate; track: real, k rows
+    once and for all.  With gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of known variance
+    s^2 the squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 - gamma)^2), where k = n
+    (derived here).
     """
 
     gamma: float = param(0.5, "how far a row moves towards its projection", ge=0, le=1)
     k: int = param(100, "real rows of the expert, the same for ever", ge=1)
-    anchors: int = param(20, "centres in more than one dimension, at most k", ge=1)
+    anchors: int | None = param(None, "centres of k-means, at most k; none: quantiles", ge=1)
 
     kinds = ("density",)
-    tiny = {"k": 20, "anchors": 5}
 
     def __post_init__(self):
         super().__post_init__()
-        if self.anchors > self.k:
+        if self.anchors is not None and self.anchors > self.k:
             raise UsageError(
                 f"{self.title()}: anchors={self.anchors} centres want at least as many real rows, and k={self.k}"
             )
@@ -41,19 +42,19 @@ class SelfCorrection(Mitigation):
     def curate(self, corpus, taps):
         y, real = (some.y.reshape(*some.batch, some.n, -1) for some in (corpus, taps.real(self.k, fixed=True)))
         wanted = (
-            quantiles(y, corpus.multiplicity, real) if y.shape[-1] == 1 else nearest(y, centres(real, self.anchors))
+            quantiles(y, corpus.multiplicity, real) if self.anchors is None else nearest(y, centres(real, self.anchors))
         )
         return corpus.edited(y=torch.lerp(y, wanted.to(y.dtype), self.gamma).reshape(corpus.y.shape))
 
 
 def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
-    """For each of y (R, n, 1) of weight w (R, n) the real row (R, k, 1) at the same share of the weight."""
-    order = y[..., 0].argsort(-1)
-    ranked = w.gather(-1, order)
-    level = (ranked.cumsum(-1) - ranked / 2) / ranked.sum(-1, keepdim=True).clamp_min(1e-300)
+    """For each number of y (R, n, d), rows of weight w (R, n), that of real (R, k, d) at the same share of the weight."""
+    order = y.argsort(-2)
+    ranked = w[..., None].expand(y.shape).gather(-2, order)
+    level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
     k = real.shape[-2]
-    found = real[..., 0].sort(-1).values.gather(-1, (level * k).long().clamp(0, k - 1))
-    return torch.empty_like(found).scatter(-1, order, found)[..., None]
+    found = real.sort(-2).values.gather(-2, (level * k).long().clamp(0, k - 1))
+    return torch.empty_like(found).scatter(-2, order, found)
 
 
 def centres(rows: Tensor, K: int) -> Tensor:

@@ -308,9 +308,7 @@ def test_quantiles_of_as_many_real_rows_are_those_rows():
 @pytest.mark.parametrize("gamma", [0.2, 0.5])
 def test_self_correction_holds_the_mean_by_a_spring(gamma):
     n, keep = 20, (1 - gamma) ** 2
-    spec = (
-        f"gaussian | gaussian-fit(sigma=1.0) | replace | self-correction(gamma={gamma}, k={n}, anchors=1) @ n={n} T=25"
-    )
+    spec = f"gaussian | gaussian-fit(sigma=1.0) | replace | self-correction(gamma={gamma}, k={n}) @ n={n} T=25"
     *_, (_, _, scores, _) = follow(spec, 8000)
     holds(f"self-correction gamma={gamma}: W2^2", scores["w2"], 1 / n + keep / (1 - keep) / n)
 

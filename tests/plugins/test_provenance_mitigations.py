@@ -60,7 +60,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        ("self-correction(k=5)", "anchors=20 centres want at least as many real rows, and k=5"),
+        ("self-correction(k=5, anchors=20)", "anchors=20 centres want at least as many real rows, and k=5"),
         ("watermark(gamma=1)", "gamma must be > 0 and < 1, got 1"),
         ("noise-augmentation(share=1.5)", "share must be >= 0 and <= 1"),
         ("detector-resampling(k=3)", "k must be >= 4"),
@@ -80,7 +80,7 @@ def test_parameters_out_of_range(act, words):
         (ZIPF, "ngram-resampling(k=7)", "real", 7),
         (ZIPF, "token-edit", "real", 20),
         (ZIPF, "token-edit(fresh=true)", "real", 60),
-        (GAUSS, "self-correction(k=9, anchors=1)", "real", 9),
+        (GAUSS, "self-correction(k=9)", "real", 9),
         (GAUSS, "noise-augmentation", "blind", 0),
         (STORIES, "watermark", "blind", 0),
         (LINEAR, "frozen-relabel", "blind", 0),
