@@ -86,7 +86,7 @@ class Corpus:
 
     _parts: tuple[Part, ...]
     batch: tuple[int, ...]  # R
-    order: Stream | None = None  # where set, rows are met in this random order
+    _order: Stream | None = None  # where set, rows are met in this random order; who knew it could undo it
     _hidden: bool = False  # where set, ``origin`` is not for reading
     labels: int | None = None  # how many different answers there can be, for symbols and classes: known to everyone
     _folds: dict = field(default_factory=dict, repr=False)
@@ -142,10 +142,10 @@ class Corpus:
                 "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
             )
         table = self._parts[0] if len(self._parts) == 1 else self._joined()
-        if self.order is None:
+        if self._order is None:
             return table
         axis = len(self.batch)
-        return _gather(table, self.order.at("order").permutation(table.y.shape[axis]), axis)
+        return _gather(table, self._order.at("order").permutation(table.y.shape[axis]), axis)
 
     def _joined(self) -> Part:
         axis = len(self.batch)
@@ -269,13 +269,14 @@ class Corpus:
         if self.batch != other.batch:
             raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
         # rows keep the order in which each side shows them, and what was hidden stays hidden
-        left, right = ((c._table,) if c.order is not None and c.has_rows else c._parts for c in (self, other))
+        left, right = ((c._table,) if c._order is not None and c.has_rows else c._parts for c in (self, other))
+        both = _alike(left + right)
         return Corpus(
-            left + right,
+            both,
             self.batch,
             _hidden=self._hidden or other._hidden,
             labels=self.labels or other.labels,
-            _folds=dict(self._folds) if left is self._parts else {},
+            _folds=dict(self._folds) if both[: len(self._parts)] == self._parts else {},
         )
 
     def __getitem__(self, r) -> Corpus:
@@ -295,7 +296,7 @@ class Corpus:
             )
             for p in self._parts
         )
-        order = self.order and self.order[r]
+        order = self._order and self._order[r]
         batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
         return Corpus(parts, batch, order, self._hidden, self.labels)
 
@@ -314,7 +315,7 @@ class Corpus:
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
         parts = tuple(replace(p, origin=origin) for p in self._parts)
-        return Corpus(parts, self.batch, self.order, self._hidden, self.labels)
+        return Corpus(parts, self.batch, self._order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
@@ -386,6 +387,25 @@ def _spread(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) -> Tenso
     if isinstance(origin, Tensor):
         return origin
     return torch.full((), origin, dtype=torch.int64, device=like.device).expand(shape)
+
+
+def _alike(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts with their numbers in one type, the narrowest among them: digits that only one side has tell where a row
+    comes from, and stay behind when both are stored in the wider type."""
+    for name in ("x", "y"):
+        types = {
+            v.dtype for part in parts if (v := getattr(part, name)) is not None and v.is_floating_point() and v.numel()
+        }
+        if len(types) > 1:
+            narrow = min(types, key=lambda dtype: torch.finfo(dtype).bits)
+            parts = tuple(_stored(part, name, narrow) for part in parts)
+    return parts
+
+
+def _stored(part: Part, name: str, dtype: torch.dtype) -> Part:
+    value = getattr(part, name)
+    other = value is not None and value.is_floating_point() and value.dtype != dtype
+    return replace(part, **{name: value.to(dtype)}) if other else part
 
 
 def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:

@@ -12,6 +12,16 @@ import torch
 from torch import Tensor
 
 
+def as_it_is(logp: Tensor, context: Tensor | None) -> Tensor:
+    """The processor that changes nothing: set as the last one, it takes the place of any other."""
+    return logp
+
+
+def truncates(top_p=None, top_k=None, min_p=None, processor=None) -> bool:
+    """Whether a setting besides the temperature changes a law: None leaves it as it is, and 1, 0, 0 undo it."""
+    return not (top_p in (None, 1) and not top_k and not min_p and processor in (None, as_it_is))
+
+
 @dataclass(frozen=True)
 class Decoding:
     """Settings of a decoder; the defaults leave the law as it is."""
@@ -20,7 +30,8 @@ class Decoding:
     top_k: int = 0  # keep the k likeliest symbols; 0 keeps all
     top_p: float = 1.0  # keep the smallest set of likeliest symbols whose mass reaches this
     min_p: float = 0.0  # drop symbols less likely than this share of the likeliest one
-    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest
+    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest; with an attribute
+    #: ``last_alone = True`` it promises to look at the last place of the context alone, which saves work
     processor: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -35,7 +46,10 @@ class Decoding:
 
     def then(self, **settings) -> Decoding:
         """These settings with the given ones in their place: the last setting wins; None leaves one as it is."""
-        return replace(self, **{name: value for name, value in settings.items() if value is not None})
+        given = {name: value for name, value in settings.items() if value is not None}
+        if given.get("processor") is as_it_is:
+            given["processor"] = None
+        return replace(self, **given)
 
     @property
     def plain(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .decoding import truncates
 from .generative import DrawnTeacher, Unit
 from .pulse import beat
 
@@ -99,7 +100,7 @@ class DiffusionTeacher(DrawnTeacher):
         return self.unit.outside(torch.cat(drawn))
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        if any(setting is not None for setting in (top_p, top_k, min_p, processor)):
+        if truncates(top_p, top_k, min_p, processor):
             raise self._lacks("decoded", "be truncated: of the decoder's settings diffusion knows temperature alone")
         return self if temperature is None else self._planned(replace(self.plan, temperature=temperature))
 

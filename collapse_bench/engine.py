@@ -205,7 +205,7 @@ def _versions(corpus: Corpus) -> tuple[list[int], list[int]]:
     def told(*parts: Part) -> list[int]:
         return [v._version for part in parts for v in (part.x, part.y, part.weight, part.count) if v is not None]
 
-    shown = vars(corpus).get("_table") if corpus.order is not None else None
+    shown = vars(corpus).get("_table") if corpus._order is not None else None
     return told(*corpus._parts), [] if shown is None else told(shown)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .corpus import Corpus, Moments, gram
+from .decoding import truncates
 from .errors import Unfit
 from .nouns import Teacher
 from .streams import Stream
@@ -63,7 +64,7 @@ class GaussianTeacher(Teacher):
         return self.mean, self._read_factor
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        if any(setting is not None for setting in (top_p, top_k, min_p, processor)):
+        if truncates(top_p, top_k, min_p, processor):
             raise self._lacks("decoded", "be truncated: of the decoder's settings a Gaussian knows temperature alone")
         return self if temperature is None else replace(self, temperature=temperature)
 

@@ -58,7 +58,12 @@ class TableTeacher(Teacher):
     @cached_property
     def read(self) -> Tensor:
         """Probabilities as they are read out, (R, K)."""
-        return self.p if self.decoding.plain else self.decoding.apply(self.p.log()).exp()
+        return self.p if self.decoding.plain else self.decoding.apply(self.p.log(), self._context).exp()
+
+    @property
+    def _context(self) -> Tensor | None:
+        """What a processor sees to stand before each row of the table; None: nothing does."""
+        return None
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Symbols (R, n) int64, by inversion of the distribution function."""
@@ -99,6 +104,11 @@ class TableTeacher(Teacher):
 @dataclass(frozen=True, eq=False)
 class ContextTeacher(TableTeacher):
     """p (R, C, K) float64: a law of the answer y (R, n) for each question x (R, n, 1) int64 below C."""
+
+    @property
+    def _context(self) -> Tensor:
+        C = self.p.shape[-2]
+        return torch.arange(C, device=self.p.device).expand(*self.p.shape[:-2], C)[..., None]
 
     @cached_property
     def _reach(self) -> Tensor:

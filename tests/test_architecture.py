@@ -22,7 +22,8 @@ ROOT = "collapse_bench"
 FLOORS = [
     "errors budget figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
     "layers features corpus",
-    "nouns objectives neural pretrained networks claims ledger selection mixing gaussians generative diffusion mixtures regression classification "
+    "nouns objectives neural pretrained networks claims ledger selection mixing grams resampling detection gaussians generative diffusion "
+    "mixtures regression classification "
     "tables images language",
     "taps protocols lift wrapping hookspecs plugins suites",
     "cell registry",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.arithmetic import decode, encode
 from collapse_bench.claims import Claim, recursion
-from collapse_bench.decoding import PLAIN, Decoding
+from collapse_bench.decoding import PLAIN, Decoding, as_it_is
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Model, Teacher, param
@@ -168,7 +168,7 @@ class SieveTeacher(Teacher):
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         """Each prime power is a choice of two, to say it or not, and is read as such."""
-        if processor is not None:
+        if processor not in (None, as_it_is):
             raise Unfit("a sieve chooses between prime powers, and a processor of tokens has nothing to work on there")
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return replace(self, decoding=self.decoding.then(**settings))

@@ -294,11 +294,16 @@ class NGramTeacher(Teacher):
     def _laws(self, path: Tensor, context: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(rows, log-probabilities (c, symbols), index): those of contexts ``rows`` as they are read out, by ``index``.
 
-        Equal contexts share a row of the table, unless a processor looks at all that was said.
+        Equal contexts share a row of the table, unless a processor looks at all that was said; one that says
+        ``last_alone`` looks at the last place.
         """
-        if self.decoding.processor is None:  # the longest context tells all others
-            node, which = torch.unique(path.amax(-1), return_inverse=True)
-            path = path[torch.zeros_like(node).scatter_(0, which, torch.arange(len(which), device=which.device))]
+        processor, node = self.decoding.processor, path.amax(-1)  # the longest context tells all others
+        if processor is None or getattr(processor, "last_alone", False):
+            if processor is not None and context.shape[-1]:
+                node = node * (self.labels + 1) + context[:, -1] + 1
+            node, which = torch.unique(node, return_inverse=True)
+            row = torch.zeros_like(node).scatter_(0, which, torch.arange(len(which), device=which.device))
+            path, context = path[row], None if context is None else context[row]
         else:
             which = torch.arange(len(path), device=path.device)
         step = max(1, BUDGET // (self.labels + 1))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from collapse_bench.corpus import Corpus
+from collapse_bench.decoding import truncates
 from collapse_bench.errors import Unfit
 from collapse_bench.gaussians import root_of
 from collapse_bench.generative import DrawnTeacher, Generative, Unit
@@ -183,7 +184,7 @@ class VAETeacher(DrawnTeacher):
         return self.unit.outside(last.bias.detach()), factor
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        if any(setting is not None for setting in (top_p, top_k, min_p, processor)):
+        if truncates(top_p, top_k, min_p, processor):
             raise self._lacks(
                 "decoded", "be truncated: of the decoder's settings an autoencoder knows temperature alone"
             )

@@ -1,0 +1,40 @@
+"""Let the model of generation 0 label everything, for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class FrozenRelabel(Mitigation):
+    """Answer the questions of the lesson anew by the teacher of generation 0 (frozen labels, Hu et al., arXiv 2505.08803).
+
+    Moment: curate; track: blind, every answer charged as a generated row; with ``spare`` provenance.  Errors cannot pile
+    up: every generation is the second fit of a chain that was cut there.  Nothing is learnt either.
+    """
+
+    spare: bool = param(False, "look up provenance and leave the labels of real rows alone")
+
+    kinds = ("regression", "classification", "sequence")
+
+    def curate(self, corpus, taps):
+        if taps.first is None:  # a flawed source is writing the first lesson, and nobody was before it
+            return corpus
+        if not corpus.width:
+            raise Unfit(f"{self.title()} answers questions anew, and there are none to these rows")
+        y = taps.synthetic(x=corpus.x, of=taps.first).y
+        if self.spare:
+            real = taps.provenance(corpus) == 0
+            y = torch.where(real.reshape(*real.shape, *(1,) * (y.ndim - real.ndim)), corpus.y, y)
+        return corpus.edited(y=y)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"frozen-relabel": FrozenRelabel}

@@ -1,0 +1,30 @@
+"""Read out hot, with a floor under the tail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class Hot(Mitigation):
+    """Sample at a temperature above 1 from the symbols at least min_p times as likely as the likeliest one.
+
+    Nguyen et al., arXiv 2407.01082: the temperature widens the law and the floor, which is laid after it, keeps nonsense
+    out.  Moment: steer; track: blind.  Of a Zipf law of exponent beta, ranks up to min_p^(-t/beta) are left.
+    """
+
+    t: float = param(1.5, "temperature", gt=0, le=100)
+    min_p: float = param(0.2, "least probability after it, as a share of the likeliest symbol's", ge=0, le=1)
+
+    kinds = ("discrete", "sequence")
+
+    def steer(self, teacher, taps):
+        return teacher.decoded(temperature=self.t, min_p=self.min_p)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"hot": Hot}

@@ -1,0 +1,78 @@
+"""Move every row towards what an expert would make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.errors import UsageError
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+ROUNDS = 10  # of Lloyd's algorithm
+
+
+@dataclass(frozen=True)
+class SelfCorrection(Mitigation):
+    """y <- y + gamma (proj(y) - y), the expert's projection being onto a fixed set of k real rows (Gillman et al., arXiv
+    2402.07087).
+
+    proj maps the quantiles of the lesson, axis by axis, to those of the real rows; with ``anchors`` it is the nearest of
+    the centres that k-means finds among them, which pulls inwards where they are few.  Moment: curate; track: real, k rows
+    once and for all.  With gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of known variance
+    s^2 the squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 - gamma)^2), where k = n
+    (derived here).
+    """
+
+    gamma: float = param(0.5, "how far a row moves towards its projection", ge=0, le=1)
+    k: int = param(100, "real rows of the expert, the same for ever", ge=1)
+    anchors: int | None = param(None, "centres of k-means, at most k; none: quantiles", ge=1)
+
+    kinds = ("density",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.anchors is not None and self.anchors > self.k:
+            raise UsageError(
+                f"{self.title()}: anchors={self.anchors} centres want at least as many real rows, and k={self.k}"
+            )
+
+    def curate(self, corpus, taps):
+        y, real = (some.y.reshape(*some.batch, some.n, -1) for some in (corpus, taps.real(self.k, fixed=True)))
+        wanted = (
+            quantiles(y, corpus.multiplicity, real) if self.anchors is None else nearest(y, centres(real, self.anchors))
+        )
+        return corpus.edited(y=torch.lerp(y, wanted.to(y.dtype), self.gamma).reshape(corpus.y.shape))
+
+
+def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
+    """For each number of y (R, n, d), rows of weight w (R, n), that of real (R, k, d) at the same share of the weight."""
+    order = y.argsort(-2)
+    ranked = w[..., None].expand(y.shape).gather(-2, order)
+    level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
+    k = real.shape[-2]
+    found = real.sort(-2).values.gather(-2, (level * k).long().clamp(0, k - 1))
+    return torch.empty_like(found).scatter(-2, order, found)
+
+
+def centres(rows: Tensor, K: int) -> Tensor:
+    """Lloyd's K centres (R, K, d) of rows (R, k, d), begun from the first K rows, whose order is random."""
+    found = rows[..., :K, :]
+    for _ in range(ROUNDS):
+        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(rows.dtype)  # (R, k, K)
+        many = own.sum(-2)[..., None]
+        found = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), found)
+    return found
+
+
+def nearest(y: Tensor, centre: Tensor) -> Tensor:
+    """The nearest of the centres (R, K, d) to each of y (R, n, d)."""
+    which = torch.cdist(y, centre.to(y.dtype)).argmin(-1)[..., None]
+    return centre.gather(-2, which.expand(*which.shape[:-1], y.shape[-1]))
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"self-correction": SelfCorrection}

@@ -1,0 +1,43 @@
+"""Keep real text, and let the teacher rewrite only what it could have foretold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+
+@dataclass(frozen=True)
+class TokenEdit(Mitigation):
+    """Read n real rows in place of the lesson, tokens of teacher's probability >= p redrawn from its k likeliest (ToEdit, Zhu et al., arXiv 2412.14689).
+
+    The rows that the protocol gives stay, at weight 0.  Moment: curate; track: real, n rows once and for all, or in every
+    generation with ``fresh``.  The end of a text is no token.  Of single symbols, where one symbol 0 is foretold
+    throughout, E p_t(0) = p(0)^(t + 1) after t generations of edits with a k that cuts nothing and fresh rows (derived
+    here): edits alone collapse too, as far as they reach.
+    """
+
+    p: float = param(0.99, "probability from which a token is drawn anew", ge=0, le=1)
+    k: int = param(8, "likeliest tokens among which it is drawn", ge=1)
+    fresh: bool = param(False, "new real rows in every generation; false: the same ones")
+
+    kinds = ("discrete", "sequence")
+
+    def fits(self, cell):
+        if cell.data.sampler == "exact-law":
+            return "token-edit edits rows one by one; choose sampler=explicit"
+        return super().fits(cell)
+
+    def curate(self, corpus, taps):
+        real = taps.real(taps.n, fixed=not self.fresh)
+        foretold = taps.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
+        y = taps.teacher.decoded(top_k=self.k).redraw(real.x, real.y, foretold & (real.y >= 0), taps.rng)
+        return corpus.weighted(torch.zeros_like(corpus.weight)) + real.edited(y=y)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"token-edit": TokenEdit}
