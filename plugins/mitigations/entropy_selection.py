@@ -1,0 +1,76 @@
+"""Read rows that stand far from one another, so that what is read has much entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import keep_best, numbers, oversampled
+
+BUDGET = 1 << 24  # distances that are held at a time
+
+
+@dataclass(frozen=True)
+class EntropySelection(Mitigation):
+    """Keep the share of the rows whose distances to their nearest neighbours are large, which raises the nearest-neighbour
+    estimate of their entropy (Shi et al., arXiv 2509.16499).
+
+    Moment: curate; track: blind.  ``rule=greedy`` is the paper's Greedy Selection: from one row on, the row farthest from
+    all that are kept comes next, as many steps as rows are kept.  ``rule=once`` orders all rows by the distance to their
+    nearest neighbour, in one pass.  Both favour the rim, and the variance of what is kept is larger than that of all rows.
+    """
+
+    keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
+    rule: Literal["greedy", "once"] = param("greedy", "one row after another, or in one pass")
+    oversample: float = param(
+        1.0, "rows to choose from per row of a generation; those beyond it are written anew", ge=1, le=1000
+    )
+
+    kinds = ("density",)
+
+    def curate(self, corpus, taps):
+        pool = oversampled(corpus, taps, self.oversample)
+        return keep_best(pool, self._score(pool), self.keep)
+
+    def _score(self, pool: Corpus) -> Tensor:
+        rows, there = numbers(pool), pool.weight > 0
+        if self.rule == "once":
+            return _alone(rows, there)
+        most = int((self.keep * pool.multiplicity.sum(-1)).round().max())
+        return _farthest_first(rows, there, min(pool.n, most + 1))
+
+
+def _alone(rows: Tensor, there: Tensor) -> Tensor:
+    """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
+    n, square = rows.shape[-2], rows.square().sum(-1)
+    step = max(1, BUDGET // max(1, square.numel()))
+    own, out = torch.arange(n, device=rows.device), []
+    for some in own.split(step):
+        apart = square[..., some, None] + square[..., None, :] - 2 * rows[..., some, :] @ rows.mT
+        barred = ~there[..., None, :] | (some[:, None] == own)
+        out.append(apart.masked_fill(barred, torch.inf).amin(-1))
+    return torch.cat(out, -1)
+
+
+def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
+    """Minus the turn (R, n) at which each row is taken, -inf where it is not reached: first one, then the farthest."""
+    columns = rows.mT.contiguous()  # (R, p, n): distances are sums over few long rows
+    far = torch.where(there, torch.inf, -1.0).double()
+    turn = torch.full_like(far, -torch.inf)
+    for i in range(steps):
+        place = far.argmax(-1, keepdim=True)
+        turn = turn.scatter(-1, place, torch.where(there.gather(-1, place), -float(i), -torch.inf).to(turn.dtype))
+        point = columns.gather(-1, place[..., None, :].expand(*columns.shape[:-1], 1))
+        far = torch.minimum(far, (columns - point).square_().sum(-2)).scatter(-1, place, -1.0)
+    return turn
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"entropy-selection": EntropySelection}
