@@ -239,6 +239,11 @@ class DataGenerator(Noun, Teacher):
         """Signed quantities (R,) that laws speak of; shown, never scored."""
         return {}
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether answers can be checked against the truth: by default, where ``verify`` is written."""
+        return has_verb(self, "verify")
+
     def verify(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether each answer is right, (R, n) bool, where truth can be checked."""
         raise Unfit(f"{self.title()} has no way to verify an answer")

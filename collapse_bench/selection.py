@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .corpus import Corpus
 from .errors import Unfit
-from .nouns import Teacher
+from .nouns import DataGenerator, Teacher
 
 if TYPE_CHECKING:
     from .taps import Taps
@@ -36,6 +36,11 @@ def keep_best(corpus: Corpus, score: Tensor, share: float) -> Corpus:
     """The corpus with the highest-scoring ``share`` of its rows left, by weight."""
     quota = (share * corpus.multiplicity.sum(-1, keepdim=True)).round()
     return corpus.weighted(corpus.weight * best(corpus, score, quota))
+
+
+def unverifiable(who: str, data: DataGenerator) -> str | None:
+    """The sentence that refuses data whose answers cannot be checked."""
+    return None if data.verifiable else f"{who} needs answers that can be checked, and {data.title()} has no verifier"
 
 
 def oversampled(corpus: Corpus, taps: Taps, oversample: float) -> Corpus:

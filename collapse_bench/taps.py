@@ -104,10 +104,8 @@ class Taps:
             if not 0 <= value <= 1:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
         self._open().charge(self.user, "verifier_calls", corpus.n)
-        if centre is None:
-            right = self._data.verify(corpus.x, corpus.y)
-        else:
-            right = self._data.near(corpus.x, corpus.y, centre)
+        rows = corpus.x, corpus.y
+        right = self._data.verify(*rows) if centre is None else self._data.near(*rows, centre)
         if (phi, psi) == (1, 0):
             return right
         luck = self._next("verify").uniform(corpus.n)

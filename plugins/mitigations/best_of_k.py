@@ -11,8 +11,8 @@ from torch import Tensor
 from collapse_bench.corpus import Corpus
 from collapse_bench.errors import Unfit
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, has_verb, param
-from collapse_bench.selection import likelihood
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import likelihood, unverifiable
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class BestOfK(Mitigation):
             return "best-of-k chooses among different answers, and a classifier gives one label to a question"
         if cell.data.sampler == "exact-law":
             return "best-of-k answers each question again, and sampler=exact-law has none; choose sampler=explicit"
-        if self.reward == "verifier" and not has_verb(cell.data, "verify"):
-            return (
-                f"best-of-k(reward=verifier) needs answers that can be checked, and {cell.data.title()} has no verifier"
-            )
+        if self.reward == "verifier" and not cell.data.verifiable:
+            return unverifiable("best-of-k(reward=verifier)", cell.data)
         if self.reward == "coordinate" and cell.data.kind != "density":
             return f"best-of-k(reward=coordinate) prefers large numbers, and {cell.data.title()} is {cell.data.kind}"
         return super().fits(cell)

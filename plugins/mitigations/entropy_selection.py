@@ -13,7 +13,7 @@ from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Mitigation, param
 from collapse_bench.selection import keep_best, numbers, oversampled
 
-BUDGET = 1 << 24  # distances that are held at a time
+BUDGET = 1 << 19  # distances that are held at a time
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class EntropySelection(Mitigation):
 
     def _score(self, pool: Corpus) -> Tensor:
         rows, there = numbers(pool), pool.weight > 0
+        rows = rows - rows.mean(-2, keepdim=True)  # distances are taken from inner products, which cancel far from zero
         if self.rule == "once":
             return _alone(rows, there)
         most = int((self.keep * pool.multiplicity.sum(-1)).round().max())
@@ -48,26 +49,29 @@ class EntropySelection(Mitigation):
 
 def _alone(rows: Tensor, there: Tensor) -> Tensor:
     """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
-    n, square = rows.shape[-2], rows.square().sum(-1)
+    square = rows.square().sum(-1)
+    absent = torch.where(there, square, torch.inf)  # nobody's neighbour
+    n, columns, out = rows.shape[-2], -2 * rows.mT, []
     step = max(1, BUDGET // max(1, square.numel()))
-    own, out = torch.arange(n, device=rows.device), []
-    for some in own.split(step):
-        apart = square[..., some, None] + square[..., None, :] - 2 * rows[..., some, :] @ rows.mT
-        barred = ~there[..., None, :] | (some[:, None] == own)
-        out.append(apart.masked_fill(barred, torch.inf).amin(-1))
-    return torch.cat(out, -1)
+    for first in range(0, n, step):
+        last = min(first + step, n)
+        apart = (rows[..., first:last, :] @ columns).add_(absent[..., None, :])
+        apart[..., first:last].diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
+        out.append(apart.amin(-1))
+    return torch.cat(out, -1) + square
 
 
 def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
     """Minus the turn (R, n) at which each row is taken, -inf where it is not reached: first one, then the farthest."""
-    columns = rows.mT.contiguous()  # (R, p, n): distances are sums over few long rows
-    far = torch.where(there, torch.inf, -1.0).double()
+    square, columns = rows.square().sum(-1), rows.mT.contiguous()
+    far = torch.where(there, torch.inf, -torch.inf).double()
     turn = torch.full_like(far, -torch.inf)
     for i in range(steps):
-        place = far.argmax(-1, keepdim=True)
-        turn = turn.scatter(-1, place, torch.where(there.gather(-1, place), -float(i), -torch.inf).to(turn.dtype))
-        point = columns.gather(-1, place[..., None, :].expand(*columns.shape[:-1], 1))
-        far = torch.minimum(far, (columns - point).square_().sum(-2)).scatter(-1, place, -1.0)
+        best, place = far.max(-1, keepdim=True)
+        turn = turn.scatter(-1, place, torch.where(best > -torch.inf, -float(i), -torch.inf).double())
+        point = rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
+        away = square + square.gather(-1, place) - 2 * (point @ columns)[..., 0, :]
+        far = torch.minimum(far, away).scatter_(-1, place, -torch.inf)
     return turn
 
 

@@ -11,7 +11,7 @@ from collapse_bench.hookspecs import hookimpl
 from collapse_bench.nouns import Mitigation, param
 from collapse_bench.selection import numbers
 
-BUDGET = 1 << 24  # distances that are held at a time
+BUDGET = 1 << 19  # distances that are held at a time
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collapse_bench.nouns import Mitigation, param
 from collapse_bench.selection import numbers, oversampled
 
 WIDEST = 256  # columns of a covariance that is matched
-ROUNDS = 20
+ROUNDS = 12
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class MomentMatching(Mitigation):
         reference = taps.real(max(2, round(self.real * taps.n)), fixed=True)
         rows, target = self._standardised(numbers(pool), numbers(reference))
         there = pool.weight > 0
-        quota = (there.sum(-1, keepdim=True) / self.pool).round().clamp_min(1)
+        quota = (there.sum(-1, keepdim=True) / self.pool).round().clamp_min(1).long()
         turn = torch.where(there, taps.rng.uniform(pool.n), 2.0)
-        chosen = _rank(turn) < quota
+        chosen = _lowest(turn, quota) & there
         return pool.weighted(pool.weight * closest(rows, pool.multiplicity, chosen, there, target))
 
     def _standardised(self, rows: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -64,36 +64,39 @@ def closest(rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: T
 
     mass (R, N): what a row counts; there (R, N): which rows can be chosen.
     """
-    gap, pull = _gap(rows, mass * chosen, target)
+    columns = rows.mT.contiguous()  # products are twice as fast this way round
+    gap, pull = _gap(columns, mass * chosen, target)
     swaps = chosen.sum(-1, keepdim=True) // 4
     for _ in range(ROUNDS):
-        if not (swaps > 0).any():
-            break
-        leaves = chosen & (_rank(torch.where(chosen, -pull, torch.inf)) < swaps)
-        enters = there & ~chosen & (_rank(torch.where(there & ~chosen, pull, torch.inf)) < swaps)
-        as_many = leaves.sum(-1, keepdim=True) == enters.sum(-1, keepdim=True)
+        leaves = _lowest(torch.where(chosen, -pull, torch.inf), swaps)
+        enters = _lowest(torch.where(there & ~chosen, pull, torch.inf), swaps)
         other = (chosen & ~leaves) | enters
-        new_gap, new_pull = _gap(rows, mass * other, target)
-        better = (new_gap < gap)[..., None] & as_many
+        new_gap, new_pull = _gap(columns, mass * other, target)
+        as_many = leaves.sum(-1) == enters.sum(-1)  # else there are ties, or too few to come in
+        better = ((new_gap < gap) & as_many)[..., None]
         chosen, pull = torch.where(better, other, chosen), torch.where(better, new_pull, pull)
         gap, swaps = torch.where(better[..., 0], new_gap, gap), torch.where(better, swaps, swaps // 2)
+        if not (swaps > 0).any():
+            break
     return chosen
 
 
-def _gap(rows: Tensor, mass: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+def _gap(columns: Tensor, mass: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
     """(gap (R,), its slope (R, N) as a row gains weight, but for a constant)."""
     share = (mass / mass.sum(-1, keepdim=True).clamp_min(1e-300))[..., None, :]
-    mean = share @ rows  # (R, 1, p)
-    gap, pull = mean.square().sum((-2, -1)), (rows @ mean.mT)[..., 0]
+    mean = columns @ share.mT  # (R, p, 1)
+    gap, pull = mean.square().sum((-2, -1)), (mean.mT @ columns)[..., 0, :]
     if target is None:
         return gap, pull
-    off = (share * rows.mT) @ rows - target
-    return gap + off.square().sum((-2, -1)), pull + ((rows @ off) * rows).sum(-1)
+    off = (columns * share) @ columns.mT - target
+    return gap + off.square().sum((-2, -1)), pull + (off @ columns).mul_(columns).sum(-2)
 
 
-def _rank(values: Tensor) -> Tensor:
-    """Place of each value (R, N) in ascending order."""
-    return values.argsort(dim=-1, stable=True).argsort(dim=-1)
+def _lowest(values: Tensor, many: Tensor) -> Tensor:
+    """Which of the finite values (R, N) are among the ``many (R, 1)`` lowest, bool."""
+    ranked = values.topk(max(1, int(many.max())), dim=-1, largest=False).values
+    last = ranked.gather(-1, (many - 1).clamp_min(0))
+    return (values <= last) & (many > 0) & values.isfinite()
 
 
 @hookimpl

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from collapse_bench.errors import UsageError
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, has_verb, param
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import unverifiable
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,7 @@ class NoisyVerify(Mitigation):
         return self.phi / (self.phi + self.psi)
 
     def fits(self, cell):
-        if not has_verb(cell.data, "verify"):
-            return f"noisy-verify needs answers that can be checked, and {cell.data.title()} has no verifier"
-        return super().fits(cell)
+        return unverifiable("noisy-verify", cell.data) or super().fits(cell)
 
     def curate(self, corpus, taps):
         return corpus.reweighted(taps.verify(corpus, self.phi, self.psi).double())
