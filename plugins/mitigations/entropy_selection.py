@@ -40,29 +40,36 @@ class EntropySelection(Mitigation):
 
     def _score(self, pool: Corpus) -> Tensor:
         rows, there = numbers(pool), pool.weight > 0
-        rows = rows - rows.mean(-2, keepdim=True)  # distances are taken from inner products, which cancel far from zero
         if self.rule == "once":
             return _alone(rows, there)
         most = int((self.keep * pool.multiplicity.sum(-1)).round().max())
         return _farthest_first(rows, there, min(pool.n, most + 1))
 
 
+def _centred(rows: Tensor) -> Tensor:
+    """Rows about their mean: distances are found by inner products, which cancel far from zero."""
+    return rows - rows.mean(-2, keepdim=True)
+
+
 def _alone(rows: Tensor, there: Tensor) -> Tensor:
     """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
-    square = rows.square().sum(-1)
-    absent = torch.where(there, square, torch.inf)  # nobody's neighbour
-    n, columns, out = rows.shape[-2], -2 * rows.mT, []
+    near = _centred(rows)
+    square = torch.where(there, near.square().sum(-1), torch.inf)  # who is not there is nobody's neighbour
+    n, columns, nearest = rows.shape[-2], -2 * near.mT, []
     step = max(1, BUDGET // max(1, square.numel()))
     for first in range(0, n, step):
         last = min(first + step, n)
-        apart = (rows[..., first:last, :] @ columns).add_(absent[..., None, :])
+        apart = (near[..., first:last, :] @ columns).add_(square[..., None, :])
         apart[..., first:last].diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
-        out.append(apart.amin(-1))
-    return torch.cat(out, -1) + square
+        nearest.append(apart.argmin(-1))
+    # once more from the rows themselves: two that are nearest to each other are to have the same distance
+    other = torch.cat(nearest, -1)[..., None].expand(rows.shape)
+    return (rows - rows.gather(-2, other)).square().sum(-1)
 
 
 def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
     """Minus the turn (R, n) at which each row is taken, -inf where it is not reached: first one, then the farthest."""
+    rows = _centred(rows)
     square, columns = rows.square().sum(-1), rows.mT.contiguous()
     far = torch.where(there, torch.inf, -torch.inf).double()
     turn = torch.full_like(far, -torch.inf)
