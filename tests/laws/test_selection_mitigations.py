@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from holding import EQUIVALENT, follow, holds
+from holding import EQUIVALENT, agrees, follow, holds
 from scipy import integrate, stats
 
 from collapse_bench.api import predict
@@ -36,6 +36,46 @@ def test_a_noisy_verifier_is_predicted():
     assert curve == predict(spec.format("oracle-verify"))
     for k, _, scores, _ in follow(spec.format("noisy-verify"), 100):
         holds(f"noisy-verify, fit {k}", scores["error_rate"], curve[k - 1], slack=EQUIVALENT)
+
+
+def walls_accuracy(p, phi, psi, d, n):
+    """Of averaging on labels of x ~ N(0, I_d) that tell its side and err with probability p, n before selection.
+
+    Derived here: E y x is m sqrt(2/pi) along the wall's normal, m the mean agreement of what is kept, and each of the
+    other d - 1 coordinates of the mean has variance 1/(rows kept).
+    """
+    kept = (1 - p) * phi + p * psi
+    m = ((1 - p) * phi - p * psi) / kept
+    return 1 - math.atan2(math.sqrt((d - 1) / (kept * n)), m * math.sqrt(2 / math.pi)) / math.pi
+
+
+ERRORS = (0.3, 0.45, 0.55, 0.7, 0.8, 0.9)
+STEPS = {
+    (1, 1): (0.970, 0.879, 0.109, 0.032),
+    (0.9, 0.3): (0.980, 0.973, 0.959, 0.869, 0.127),
+    (0.7, 0.05): (0.981, 0.977, 0.973, 0.964, 0.946, 0.84),
+}
+
+
+@pytest.mark.parametrize(
+    ("n", "chains", "phi", "psi", "p", "published"),
+    [
+        (2000, 100, 1, 1, 0.45, 0.649),
+        (2000, 100, 1, 1, 0.55, 0.359),
+        *(
+            pytest.param(50_000, 6, *rule, p, accuracy, marks=pytest.mark.slow)
+            for rule, row in STEPS.items()
+            for p, accuracy in zip(ERRORS, row, strict=False)
+        ),
+    ],
+)
+def test_the_step_at_the_threshold(n, chains, phi, psi, p, published):
+    """An independent simulation of one chain, d = 50, is as close as chains are to one another."""
+    how = f"noisy-verify(phi={phi}, psi={psi})"
+    spec = f"half-space(d=50, inputs=isotropic) | averaging | replace | {how} @ n={n} T=0 first=noisy-labels(p={p})"
+    [(_, _, scores, _)] = follow(spec, chains)
+    agrees(f"{how} p={p} n={n}", 1 - scores["error_rate"], published, 0.005 if published == 0.84 else 0.0005, 1)
+    holds(f"{how} p={p} n={n}", 1 - scores["error_rate"], walls_accuracy(p, phi, psi, 50, n), slack=0.01, sees=0.3)
 
 
 # -- self-selection -------------------------------------------------------------------------------------------------
