@@ -171,6 +171,16 @@ class Teacher:
 
 
 @dataclass(frozen=True)
+class Centre:
+    """What an imperfect verifier knows: a centre that stands ``shift`` from the true parameters, and how far from what
+    that centre would answer it lets an answer stand, ``radius`` for each unit of the question's norm plus ``slack``."""
+
+    shift: float
+    radius: float
+    slack: float
+
+
+@dataclass(frozen=True)
 class DataGenerator(Noun, Teacher):
     """The true distribution: it asks the questions, is the first teacher, and judges every later one.
 
@@ -231,9 +241,18 @@ class DataGenerator(Noun, Teacher):
         """Signed quantities (R,) that laws speak of; shown, never scored."""
         return {}
 
+    @property
+    def verifiable(self) -> bool:
+        """Whether answers can be checked against the truth: by default, where ``verify`` is written."""
+        return has_verb(self, "verify")
+
     def verify(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether each answer is right, (R, n) bool, where truth can be checked."""
         raise Unfit(f"{self.title()} has no way to verify an answer")
+
+    def near(self, x: Tensor, y: Tensor, centre: Centre) -> Tensor:
+        """Whether a verifier of this centre lets each answer pass, (R, n) bool: the same centre in every generation."""
+        raise Unfit(f"{self.title()} has no true parameters for a verifier to stand beside")
 
     def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: each draw is new."""
@@ -329,6 +348,7 @@ class Protocol(Noun):
 
 
 __all__ = [
+    "Centre",
     "Corpus",
     "DataGenerator",
     "Kind",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .hookspecs import hookimpl
-from .nouns import Protocol, has_verb, param
+from .nouns import Protocol, param
+from .selection import unverifiable
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,7 @@ class VerifyFilter(Protocol):
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
 
     def fits(self, cell):
-        if not has_verb(cell.data, "verify"):
-            return f"{self.title()} needs answers that can be checked, and {cell.data.title()} has no verifier"
-        return super().fits(cell)
+        return unverifiable(self.title(), cell.data) or super().fits(cell)
 
     def compose(self, taps, memory):
         if taps.natural:

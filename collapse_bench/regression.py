@@ -22,7 +22,8 @@ class LinearWorld(DataGenerator):
     """y = x.w + noise z, x ~ N(0, diag(spectrum)); x (R, n, d), y (R, n).  A subclass draws the truth:
 
     w (R, d) and spectrum (d,) float64, noise (standard deviation), and questions: the stream of those that never change,
-    or None where every draw asks new ones.
+    or None where every draw asks new ones.  Where it is data, and no flawed source, also aside: the stream of the
+    direction in which the centre of an imperfect verifier stands from w.
 
     Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the law of x, without label noise, in units of y^2.  Exact for a linear
     teacher; for any other over 2048 questions that stay the same.  A label is verified right where |y - x.w| <= 2 noise.
@@ -75,6 +76,17 @@ class LinearWorld(DataGenerator):
 
     def verify(self, x, y):
         return (y - self.expect(x)).abs() <= 2 * self.truth.noise
+
+    def believed(self, shift: float) -> Tensor:
+        """Weights at this distance from the true ones, (R, d), in a direction of the seed's own."""
+        direction = self.truth.aside.at("direction").normal(self.width).double()
+        return self.truth.w + shift * direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+
+    def near(self, x, y, centre):
+        """|y - x.w_c| <= radius |x| + slack, w_c the weights at the verifier's centre (Yi et al., arXiv 2510.16657)."""
+        x = x.double()
+        gap = (y - (x @ self.believed(centre.shift)[..., None])[..., 0]).abs()
+        return gap <= centre.radius * torch.linalg.vector_norm(x, dim=-1) + centre.slack
 
     def judge(self, teacher, rng):
         if teacher.linear:

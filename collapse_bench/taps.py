@@ -14,7 +14,7 @@ from torch import Tensor
 from .corpus import Corpus
 from .errors import ContractError, Unfit
 from .ledger import PROTOCOL, Ledger
-from .nouns import DataGenerator, Mitigation, Model, Teacher
+from .nouns import Centre, DataGenerator, Mitigation, Model, Teacher
 from .streams import Stream
 
 
@@ -96,13 +96,17 @@ class Taps:
         corpus = self._written(of or self.teacher, n, x)
         return corpus if self._edit is None else self._edit(corpus, self)
 
-    def verify(self, corpus: Corpus, phi: float = 1.0, psi: float = 0.0) -> Tensor:
-        """Which rows a verifier lets pass, (R, n) bool: right ones with probability phi, wrong ones with psi."""
+    def verify(self, corpus: Corpus, phi: float = 1.0, psi: float = 0.0, centre: Centre | None = None) -> Tensor:
+        """Which rows a verifier lets pass, (R, n) bool: right ones with probability phi, wrong ones with psi.
+
+        With a ``centre``, right is what lies near it, which need not be the truth.
+        """
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
         self._open().charge_verifier(self.user, corpus.n, float(phi), float(psi))
-        right = self._data.verify(corpus.x, corpus.y)
+        rows = corpus.x, corpus.y
+        right = self._data.verify(*rows) if centre is None else self._data.near(*rows, centre)
         if (phi, psi) == (1, 0):
             return right
         luck = self._next("verify").uniform(corpus.n)

@@ -57,7 +57,7 @@ class Gaussian(DataGenerator):
                 axes, r = torch.linalg.qr(rng.at("axes").normal(self.d, self.d).double())
                 axes = axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]  # makes the rotation uniform (Haar)
         factor = axes * scale
-        return self.holding(teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes)
+        return self.holding(teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, aside=rng.at("aside"))
 
     def ask(self, n, rng):
         return torch.empty(*rng.batch, n, 0, device=rng.device)
@@ -73,6 +73,16 @@ class Gaussian(DataGenerator):
 
     def spread(self):
         return self.truth.teacher.spread()
+
+    def believed(self, shift: float) -> torch.Tensor:
+        """A mean at this distance from the true one, (R, d), in a direction of the seed's own."""
+        direction = self.truth.aside.at("direction").normal(self.d).double()
+        return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+
+    def near(self, x, y, centre):
+        """|y - c| <= sqrt(d) (radius + slack), c the mean at the verifier's centre: regression on the question 1."""
+        gap = torch.linalg.vector_norm(y - self.believed(centre.shift)[..., None, :], dim=-1)
+        return gap <= self.d**0.5 * (centre.radius + centre.slack)
 
     def judge(self, teacher, rng):
         mean, factor = teacher.spread()

@@ -168,7 +168,7 @@ class _Reading:
         match cell.protocol.title(), [act.title() for act in acts]:
             case "replace", []:
                 return cls(cell.n)
-            case "replace", ["oracle-verify"]:
+            case "replace", ["oracle-verify" | "noisy-verify"]:
                 return cls(cell.n, acts[0].phi, acts[0].psi)
             case "verify-filter", []:
                 rule = cell.protocol

@@ -40,7 +40,8 @@ class Linear(LinearWorld):
         size = (prior * (self.signal / (spectrum * prior).sum())).sqrt()
         z = rng.at("w").normal(self.d).double() if self.truth_is == "drawn" else torch.ones(*rng.batch, self.d).double()
         questions = None if self.fresh else rng.at("questions")
-        return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, noise=self.noise, questions=questions)
+        own = {"noise": self.noise, "questions": questions, "aside": rng.at("aside")}
+        return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, **own)
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------

@@ -94,6 +94,10 @@ class Pictures(ImagePool):
         """Which image of the pool each real row is, (R, n) int64."""
         return self.number(y)
 
+    @property
+    def verifiable(self):
+        return self.given == "class"
+
     def verify(self, x, y):
         """Whether the classifier sees in each image the class that was asked for, (R, n)."""
         if self.given == "nothing":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, has_verb, param
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import unverifiable
 
 
 @dataclass(frozen=True)
@@ -19,9 +20,7 @@ class OracleVerify(Mitigation):
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
 
     def fits(self, cell):
-        if not has_verb(cell.data, "verify"):
-            return f"oracle-verify needs answers that can be checked, and {cell.data.title()} has no verifier"
-        return super().fits(cell)
+        return unverifiable("oracle-verify", cell.data) or super().fits(cell)
 
     def curate(self, corpus, taps):
         return corpus.reweighted(taps.verify(corpus, self.phi, self.psi).double())

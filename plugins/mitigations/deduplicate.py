@@ -1,0 +1,104 @@
+"""Read nothing twice: of rows that repeat one another one is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+
+WORDS = 1 << 22  # hashed at a time
+
+
+@dataclass(frozen=True)
+class Deduplicate(Mitigation):
+    """Of rows with the same question and answer one is left, whatever their number (Lee et al., arXiv 2107.06499, drop
+    repeated documents).
+
+    Moment: curate; track: blind.  A row of count c gets the weight 1/c.  With ``share`` set, a sequence also goes where
+    at least that share of its n-grams of ``gram`` tokens has been met in rows before it.  Distinct rows are left exactly as they
+    are.  Rows are told apart by 64-bit hashes: of n rows, two different ones pass for equal with probability n^2/2^65.
+    """
+
+    share: float | None = param(
+        None, "share of known n-grams that makes a sequence a repeat; null: equal rows alone", gt=0, le=1
+    )
+    gram: int = param(8, "tokens of an n-gram", ge=1, le=10000)
+
+    def curate(self, corpus, taps):
+        first = _first(_rows(corpus), corpus.weight)
+        if self.share is not None and not corpus.y.is_floating_point() and corpus.y.ndim == len(corpus.batch) + 2:
+            first = first & (_known(corpus.y, corpus.weight, self.gram) < self.share)
+        if first.all() and (corpus.count == 1).all():
+            return corpus
+        return corpus.weighted(corpus.weight * first / corpus.count.clamp_min(1))
+
+
+def _rows(corpus: Corpus) -> Tensor:
+    """A hash (R, n) of each row: question and answer."""
+    axis = len(corpus.batch)
+    columns = [_words(v).reshape(*corpus.batch, corpus.n, -1) for v in (corpus.x, corpus.y)]
+    words = torch.cat(columns, axis + 1)
+    flat = words.reshape(-1, words.shape[-1])
+    step = max(1, WORDS // max(1, words.shape[-1]))
+    return torch.cat([_hash(some) for some in flat.split(step)]).reshape(words.shape[:-1])
+
+
+def _words(values: Tensor) -> Tensor:
+    """The values as int64, equal ones alike: 0.0 and -0.0 are one."""
+    return (values.double() + 0.0).contiguous().view(torch.int64) if values.is_floating_point() else values.long()
+
+
+def _hash(words: Tensor) -> Tensor:
+    """A 64-bit hash (m,) of rows of words (m, p): each word is mixed with its place, and their sum once more."""
+    place = torch.arange(1, words.shape[-1] + 1, device=words.device) * -0x61C8864680B583EB
+    return _mixed(_mixed(words ^ _mixed(place)).sum(-1))
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """SplitMix64's finaliser, a bijection of int64."""
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
+        z = (z ^ _shifted(z, shift)) * factor
+    return z ^ _shifted(z, 31)
+
+
+def _shifted(z: Tensor, by: int) -> Tensor:
+    """Shift to the right that brings in zeros, on int64."""
+    return (z >> by) & ((1 << (64 - by)) - 1)
+
+
+def _first(hashes: Tensor, weight: Tensor) -> Tensor:
+    """Which row of each set of equal ones speaks for them, (R, n) bool: the first of the greatest weight."""
+    by_weight = weight.sort(dim=-1, descending=True, stable=True).indices
+    hashes, order = hashes.gather(-1, by_weight).sort(dim=-1, stable=True)
+    new = torch.ones_like(hashes, dtype=torch.bool)
+    new[..., 1:] = hashes[..., 1:] != hashes[..., :-1]
+    return torch.zeros_like(new).scatter(-1, by_weight.gather(-1, order), new)
+
+
+def _known(y: Tensor, weight: Tensor, gram: int) -> Tensor:
+    """Share of each sequence's n-grams that stand in a row before it, (R, n); rows of weight 0 are not there."""
+    n, L = y.shape[-2:]
+    if gram > L:
+        return torch.zeros_like(weight)
+    grams = y.unfold(-1, gram, 1)  # (R, n, L - gram + 1, gram)
+    there = (grams[..., -1] >= 0) & (weight > 0)[..., None]
+    hashes = _hash(grams.reshape(-1, gram)).reshape(grams.shape[:-1])
+    flat, order = hashes.flatten(-2).sort(dim=-1, stable=True)  # equal n-grams side by side, earlier rows in front
+    row = torch.arange(n, device=y.device)[:, None].expand(there.shape[-2:]).flatten().expand(flat.shape)
+    row = torch.where(there.flatten(-2), row, n).gather(-1, order)  # n: not there
+    run = torch.ones_like(flat, dtype=torch.bool)
+    run[..., 1:] = flat[..., 1:] != flat[..., :-1]
+    run = run.cumsum(-1) - 1
+    earliest = torch.full_like(row, n).scatter_reduce(-1, run, row, "amin").gather(-1, run)
+    met = torch.zeros_like(there.flatten(-2)).scatter(-1, order, earliest < row).unflatten(-1, there.shape[-2:]) & there
+    return met.sum(-1) / there.sum(-1).clamp_min(1)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"deduplicate": Deduplicate}

@@ -1,0 +1,87 @@
+"""Read rows that stand far from one another, so that what is read has much entropy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.corpus import Corpus
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import keep_best, numbers, oversampled
+
+BUDGET = 1 << 19  # distances that are held at a time
+
+
+@dataclass(frozen=True)
+class EntropySelection(Mitigation):
+    """Keep the share of the rows whose distances to their nearest neighbours are large, which raises the nearest-neighbour
+    estimate of their entropy (Shi et al., arXiv 2509.16499).
+
+    Moment: curate; track: blind.  ``rule=greedy`` is the paper's Greedy Selection: from one row on, the row farthest from
+    all that are kept comes next, as many steps as rows are kept.  ``rule=once`` orders all rows by the distance to their
+    nearest neighbour, in one pass.  Both favour the rim, and the variance of what is kept is larger than that of all rows.
+    """
+
+    keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
+    rule: Literal["greedy", "once"] = param("greedy", "one row after another, or in one pass")
+    oversample: float = param(
+        1.0, "rows to choose from per row of a generation; those beyond it are written anew", ge=1, le=1000
+    )
+
+    kinds = ("density",)
+
+    def curate(self, corpus, taps):
+        pool = oversampled(corpus, taps, self.oversample)
+        return keep_best(pool, self._score(pool), self.keep)
+
+    def _score(self, pool: Corpus) -> Tensor:
+        rows, there = numbers(pool), pool.weight > 0
+        if self.rule == "once":
+            return _alone(rows, there)
+        most = int((self.keep * pool.multiplicity.sum(-1)).round().max())
+        return _farthest_first(rows, there, min(pool.n, most + 1))
+
+
+def _centred(rows: Tensor) -> Tensor:
+    """Rows about their mean: distances are found by inner products, which cancel far from zero."""
+    return rows - rows.mean(-2, keepdim=True)
+
+
+def _alone(rows: Tensor, there: Tensor) -> Tensor:
+    """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
+    near = _centred(rows)
+    square = torch.where(there, near.square().sum(-1), torch.inf)  # who is not there is nobody's neighbour
+    n, columns, nearest = rows.shape[-2], -2 * near.mT, []
+    step = max(1, BUDGET // max(1, square.numel()))
+    for first in range(0, n, step):
+        last = min(first + step, n)
+        apart = (near[..., first:last, :] @ columns).add_(square[..., None, :])
+        apart[..., first:last].diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
+        nearest.append(apart.argmin(-1))
+    # once more from the rows themselves: two that are nearest to each other are to have the same distance
+    other = torch.cat(nearest, -1)[..., None].expand(rows.shape)
+    return (rows - rows.gather(-2, other)).square().sum(-1)
+
+
+def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
+    """Minus the turn (R, n) at which each row is taken, -inf where it is not reached: first one, then the farthest."""
+    rows = _centred(rows)
+    square, columns = rows.square().sum(-1), rows.mT.contiguous()
+    far = torch.where(there, torch.inf, -torch.inf).double()
+    turn = torch.full_like(far, -torch.inf)
+    for i in range(steps):
+        best, place = far.max(-1, keepdim=True)
+        turn = turn.scatter(-1, place, torch.where(best > -torch.inf, -float(i), -torch.inf).double())
+        point = rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
+        away = square + square.gather(-1, place) - 2 * (point @ columns)[..., 0, :]
+        far = torch.minimum(far, away).scatter_(-1, place, -torch.inf)
+    return turn
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"entropy-selection": EntropySelection}

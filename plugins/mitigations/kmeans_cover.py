@@ -1,0 +1,75 @@
+"""Cover the rows evenly: every cluster of them weighs the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import numbers
+
+BUDGET = 1 << 19  # distances that are held at a time
+
+
+@dataclass(frozen=True)
+class KMeansCover(Mitigation):
+    """Give every cluster of k-means the same weight, shared among its rows (the k-means cover that is a baseline of Qiao et
+    al., arXiv 2606.13732, who take one row per cluster).
+
+    Moment: curate; track: blind.  Centres are started by k-means++ and moved by Lloyd's steps, a chain at a time and by
+    itself; rows count by their weight.  It lifts rare modes, and in one mode the tails.
+    """
+
+    clusters: int = param(10, "number of clusters", ge=1, le=10000)
+    steps: int = param(20, "Lloyd's steps at most", ge=0, le=10000)
+
+    kinds = ("density",)
+
+    def curate(self, corpus, taps):
+        rows, mass = numbers(corpus), corpus.multiplicity
+        centres = _seeded(rows, mass, self.clusters, taps.rng)
+        nearest = _nearest(rows, centres)
+        for _ in range(self.steps):
+            centres = _means(rows, mass, nearest, centres)
+            before, nearest = nearest, _nearest(rows, centres)
+            if torch.equal(before, nearest):
+                break
+        within = torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass).gather(-1, nearest)
+        return corpus.reweighted(torch.where(within > 0, 1 / within.clamp_min(1e-300), 0.0))
+
+
+def _seeded(rows: Tensor, mass: Tensor, k: int, rng) -> Tensor:
+    """k centres (R, k, p), each a row drawn with probability proportional to its squared distance from those before."""
+    far, chosen = torch.ones_like(mass), []
+    for i in range(k):
+        odds = mass * far
+        odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)  # fewer different rows than clusters
+        place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
+        centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
+        chosen.append(centre)
+        away = (rows - centre).square().sum(-1)
+        far = away if i == 0 else torch.minimum(far, away)
+    return torch.cat(chosen, -2)
+
+
+def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
+    """The centre closest to each row, (R, n)."""
+    step = max(1, BUDGET // max(1, centres[..., 0].numel()))
+    half = centres.square().sum(-1)[..., None, :] / 2
+    return torch.cat([(half - some @ centres.mT).argmin(-1) for some in rows.split(step, -2)], -1)
+
+
+def _means(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:
+    """The mean of each cluster's rows; an empty one stays where it was."""
+    index = nearest[..., None].expand(rows.shape)
+    total = torch.zeros_like(centres).scatter_add(-2, index, mass[..., None] * rows)
+    weight = torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass)[..., None]
+    return torch.where(weight > 0, total / weight.clamp_min(1e-300), centres)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"kmeans-cover": KMeansCover}

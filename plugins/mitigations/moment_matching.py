@@ -1,0 +1,104 @@
+"""Read those rows of a pool whose mean and covariance together are closest to those of a few real rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.errors import Unfit
+from collapse_bench.hookspecs import hookimpl
+from collapse_bench.nouns import Mitigation, param
+from collapse_bench.selection import numbers, oversampled
+
+WIDEST = 256  # columns of a covariance that is matched
+ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class MomentMatching(Mitigation):
+    """Of a pool, ``pool`` times as large as what is read, choose the rows that minimise the gap of mean and covariance to a
+    reference (centre and covariance matching, baselines of Qiao et al., arXiv 2606.13732).
+
+    Moment: curate; track: real: the reference are ``real`` n real rows, the same ones in every generation.  Gap: |mean
+    - real mean|^2 + |second moment about the real mean - real covariance|^2, in units of the real standard deviations;
+    rows are questions and answers together, labels as one-hot vectors.  From a random choice, the rows that pull away
+    most are exchanged for those that pull back most, half as many whenever that helps no more: the gap never grows.
+    """
+
+    pool: float = param(2.0, "rows to choose from per row read", ge=1, le=1000)
+    real: float = param(0.1, "rows of the real reference, as a share of n", gt=0, le=1)
+    match: Literal["mean", "covariance"] = param("covariance", "the mean alone, or mean and covariance")
+
+    kinds = ("density", "regression", "classification")
+
+    def curate(self, corpus, taps):
+        pool = oversampled(corpus, taps, self.pool)
+        reference = taps.real(max(2, round(self.real * taps.n)), fixed=True)
+        rows, target = self._standardised(numbers(pool), numbers(reference))
+        there = pool.weight > 0
+        quota = (there.sum(-1, keepdim=True) / self.pool).round().clamp_min(1).long()
+        turn = torch.where(there, taps.rng.uniform(pool.n), 2.0)
+        chosen = _lowest(turn, quota) & there
+        return pool.weighted(pool.weight * closest(rows, pool.multiplicity, chosen, there, target))
+
+    def _standardised(self, rows: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Rows about the reference's mean in units of its standard deviations, and its correlations (None: unmatched)."""
+        centre = reference.mean(-2, keepdim=True)
+        sd = reference.std(-2, keepdim=True)
+        sd = torch.where(sd > 0, sd, 1.0)
+        if self.match == "mean":
+            return (rows - centre) / sd, None
+        if rows.shape[-1] > WIDEST:
+            raise Unfit(
+                f"moment-matching(match=covariance) takes {WIDEST} columns at most, and these rows have {rows.shape[-1]}; choose match=mean"
+            )
+        z = (reference - centre) / sd
+        return (rows - centre) / sd, z.mT @ z / (z.shape[-2] - 1)
+
+
+def closest(rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: Tensor | None) -> Tensor:
+    """As many of the rows (R, N, p) as are chosen (R, N), with a smaller gap of their moments to 0 and ``target (R, p, p)``.
+
+    mass (R, N): what a row counts; there (R, N): which rows can be chosen.
+    """
+    columns = rows.mT.contiguous()  # products are twice as fast this way round
+    gap, pull = _gap(columns, mass * chosen, target)
+    swaps = chosen.sum(-1, keepdim=True) // 4
+    for _ in range(ROUNDS):
+        leaves = _lowest(torch.where(chosen, -pull, torch.inf), swaps)
+        enters = _lowest(torch.where(there & ~chosen, pull, torch.inf), swaps)
+        other = (chosen & ~leaves) | enters
+        new_gap, new_pull = _gap(columns, mass * other, target)
+        as_many = leaves.sum(-1) == enters.sum(-1)  # else there are ties, or too few to come in
+        better = ((new_gap < gap) & as_many)[..., None]
+        chosen, pull = torch.where(better, other, chosen), torch.where(better, new_pull, pull)
+        gap, swaps = torch.where(better[..., 0], new_gap, gap), torch.where(better, swaps, swaps // 2)
+        if not (swaps > 0).any():
+            break
+    return chosen
+
+
+def _gap(columns: Tensor, mass: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(gap (R,), its slope (R, N) as a row gains weight, but for a constant)."""
+    share = (mass / mass.sum(-1, keepdim=True).clamp_min(1e-300))[..., None, :]
+    mean = columns @ share.mT  # (R, p, 1)
+    gap, pull = mean.square().sum((-2, -1)), (mean.mT @ columns)[..., 0, :]
+    if target is None:
+        return gap, pull
+    off = (columns * share) @ columns.mT - target
+    return gap + off.square().sum((-2, -1)), pull + (off @ columns).mul_(columns).sum(-2)
+
+
+def _lowest(values: Tensor, many: Tensor) -> Tensor:
+    """Which of the finite values (R, N) are among the ``many (R, 1)`` lowest, bool."""
+    ranked = values.topk(max(1, int(many.max())), dim=-1, largest=False).values
+    last = ranked.gather(-1, (many - 1).clamp_min(0))
+    return (values <= last) & (many > 0) & values.isfinite()
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"moment-matching": MomentMatching}
