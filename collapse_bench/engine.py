@@ -118,12 +118,19 @@ def composed(protocol: Protocol, taps: Taps, memory: object) -> tuple[Corpus, ob
 
 
 def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool = False) -> Corpus:
-    """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before."""
+    """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before.
+
+    Rows that a method adds stand last, so that their place would tell the next one where they came from: it meets what
+    was changed in a new order.
+    """
+    changed = False
     for name, act in acts:
         if act.remembers is remembering:
             if remembering:
                 taps._by(name).provenance(corpus)  # it is handed what the teacher wrote, and so knows that it is
-            corpus = _curated(name, act, corpus, taps._by(name))
+            lent = corpus.anonymous(taps._here.at("shuffle", name)) if changed and not remembering else corpus
+            corpus = _curated(name, act, lent, taps._by(name))
+            changed = changed or corpus is not lent
     return corpus
 
 

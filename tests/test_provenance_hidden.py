@@ -171,3 +171,14 @@ def test_rows_that_stand_for_many_tell_by_how_many():
     assert each["mix(real=0.1)"].mean() > 0.95
     error = each["accumulate"].std(ddof=1) / len(each["accumulate"]) ** 0.5
     assert abs(each["accumulate"].mean() - 0.5) <= LARGEST_Z * error
+
+
+def test_rows_that_a_method_adds_are_hidden_from_the_next():
+    """real-anchor puts its rows last; whoever comes next meets them anywhere."""
+    eye = Onlooker()
+    cell = cell_of(f"gaussian(d=2) | gaussian-fit | replace | real-anchor(k=20) @ n={ROWS} T={T}", seeds=range(CHAINS))
+    list(generations(replace(cell, mitigations=(*cell.mitigations, eye))))
+    ((told, real),) = eye.seen
+    assert real.sum() == 20 * CHAINS
+    area = auroc(told, real)
+    assert abs(area.mean() - 0.5) <= LARGEST_Z * area.std(ddof=1) / len(area) ** 0.5
