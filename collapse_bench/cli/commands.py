@@ -191,6 +191,10 @@ def run(
             click.echo(str(problem), err=True)
     command = shlex.join(["collapse-bench", *sys.argv[1:]])
     click.echo(f"records: {Path(output).resolve()}\nto go on:  {command}", err=True)
+    starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
+    if starved:
+        chains = sum(outcome.statuses["starved"] for outcome in starved)
+        click.echo(f"{chains} chain(s) starved, which counts as failing; the first: {starved[0].reason}", err=True)
     if results.failed:
         click.echo(f"{len(results.failed)} job(s) failed, the first: {results.failed[0].reason}", err=True)
         sys.exit(1)
