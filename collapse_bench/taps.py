@@ -124,10 +124,13 @@ class Taps:
         """A teacher of one's own as the world reads teachers out: through the protocol's decoder, where it has one."""
         return teacher if self._decode is None else self._decode.steer(teacher, self._by(f"decode for {self.user}"))
 
-    def fit(self, model: Model, corpus: Corpus, before: Teacher | None = None) -> Teacher:
-        """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger."""
+    def fit(self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None) -> Teacher:
+        """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger.
+
+        By random numbers of its own, or by those of ``rng``, where several fits are to be compared.
+        """
         self._open().charge(self.user, "fits", 1)
-        return model.fit(corpus, self._next("fit"), before)
+        return model.fit(corpus, self._next("fit") if rng is None else rng, before)
 
     def external(self, what: str, calls: int = 1) -> None:
         """Say that a model or data set from outside is used, by its name: it puts the entry on the track `external`."""
