@@ -90,6 +90,8 @@ class _Rows:
 class _Work:
     """What the generations of this run took, and what could not be measured."""
 
+    wall: float = 0.0  # seconds of runs that were broken off, up to the checkpoint from which this one goes on
+    cpu: float = 0.0
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     accounts: list[dict[str, float]] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)
@@ -99,6 +101,10 @@ class _Work:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         if now.teacher.account:
             self.accounts.append(dict(now.teacher.account))
+
+    def after(self, wall: float, cpu: float) -> _Work:
+        """The same with the seconds of this run counted in, and without its remarks, which the next one makes again."""
+        return dataclasses.replace(self, wall=self.wall + wall, cpu=self.cpu + cpu, remarks=[])
 
     def told(self) -> dict[str, Any]:
         """For the account of a run: wall time by part, how training went, remarks; nothing where there is nothing to say."""
@@ -188,7 +194,7 @@ def run_chains(
         if reason is not None:
             raise Unfit(reason)
         if store is not None:
-            start, rows, resumed = _resumed(store, cell, seeds, rows)
+            start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
             told.start = told.done = 0 if start is None else start.t + 1
         saved = time.perf_counter()
         data = nature(cell)
@@ -200,7 +206,8 @@ def run_chains(
                 told.generation(now.t)
                 late = cell.model.alone or time.perf_counter() - saved >= checkpoint_seconds
                 if store is not None and late and now.t < cell.generations:
-                    _save(store, cell, seeds, now, rows)
+                    spent = time.perf_counter() - began, time.process_time() - cpu
+                    _save(store, cell, seeds, now, rows, work.after(*spent))
                     saved = time.perf_counter()
     except Unfit as refusal:
         # a pair that does not fit says so when it first meets; a method that refuses later has failed
@@ -222,9 +229,9 @@ def run_chains(
     run = {
         "seeds": [seeds[0], seeds[-1]],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - began,
-        "cpu_seconds": time.process_time() - cpu,
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "seconds": work.wall + time.perf_counter() - began,
+        "cpu_seconds": work.cpu + time.process_time() - cpu,
+        "process_peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "resumed_from": resumed,
         "device": cell.device,
         "environment": environment(),
@@ -242,16 +249,16 @@ def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
     return Record(*_Rows().columns(seeds), facts, [run])
 
 
-def _resumed(store: Store, cell: Cell, seeds: list[int], rows: _Rows):
+def _resumed(store: Store, cell: Cell, seeds: list[int], rows: _Rows, work: _Work):
     match store.load_checkpoint(cell.id, seeds):
-        case Generation() as start, _Rows() as saved, sources if sources == cell.sources:
-            return start, saved, start.t
-    return None, rows, None
+        case Generation() as start, _Rows() as saved, sources, _Work() as done if sources == cell.sources:
+            return start, saved, start.t, done
+    return None, rows, None, work
 
 
-def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Rows) -> None:
+def _save(store: Store, cell: Cell, seeds: list[int], now: Generation, rows: _Rows, work: _Work) -> None:
     with suppress(Exception):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
-        store.save_checkpoint(cell.id, seeds, (now, rows, cell.sources))
+        store.save_checkpoint(cell.id, seeds, (now, rows, cell.sources, work))
 
 
 def _facts(

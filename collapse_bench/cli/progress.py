@@ -74,10 +74,15 @@ class Reporter:
             self.bar.start()
             self.task = self.bar.add_task("", total=len(jobs))
 
+    def _end_of(self, label: str) -> str:
+        """As much of a label as has room beside the bar: its end, which is where the cells of a suite differ."""
+        room = max(20, self.console.width - 90)
+        return label if len(label) <= room else f"\u2026{label[1 - room :]}"
+
     def moved(self, moment: Moment) -> None:
         """A step on the bar; elsewhere a line for each generation of a long run, and for a long training now and then."""
         if self.bar is not None:
-            self.bar.update(self.task, description=f"{_where(moment)}  {moment.label}")
+            self.bar.update(self.task, description=f"{_where(moment)}  {self._end_of(moment.label)}")
             return
         now = time.monotonic()
         before = self.told.setdefault(moment.label, now)

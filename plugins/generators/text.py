@@ -52,7 +52,7 @@ class Text(Language):
     split: str | None = param(None, "split of a data set; none: train")
     revision: str | None = param(None, "branch, tag or commit of a hub id")
     field: str = param("text", "column or key that holds the text")
-    exam: Path | str | None = param(None, "file, or split of the same data set, to be judged on")
+    exam: Path | str | None = param(None, "file, or split where the source is a data set, to be judged on")
     held_out: float = param(0.1, "share of the text that is kept for exams, at its end", gt=0, lt=1)
     unit: Literal["window", "row"] = param("window", "blocks cut from the joined text, or one per row")
     tokenizer: Path | str = param("bpe", "bpe, bytes, words, or the path or hub id of a tokenizer")
@@ -70,8 +70,9 @@ class Text(Language):
         self._set("source", located(self.source, "text: source", "a text"))
         self._set("field", str(self.field))
         if self.exam is not None:
-            by_split = isinstance(self.source, str) or self.source.is_dir()
-            self._set("exam", str(self.exam) if by_split else located(self.exam, "text: exam", "a text"))
+            self._set("exam", self._examined())
+        if self.split is not None and not self._has_splits:
+            raise UsageError(f"text: {self.source} is a file and has no splits; leave out split={self.split}")
         if str(self.tokenizer) in TOKENIZERS:
             self._set("tokenizer", str(self.tokenizer))
         else:
@@ -84,6 +85,22 @@ class Text(Language):
             raise UsageError(
                 f"text: prompt must be below block, which it is a part of; got prompt={self.prompt}, block={self.block}"
             )
+
+    @property
+    def _has_splits(self) -> bool:
+        return isinstance(self.source, str) or self.source.is_dir()
+
+    def _examined(self) -> Path | str:
+        """The file of the exam as a Path, or the name of a split of the source."""
+        path = Path(self.exam).expanduser()
+        if path.is_file():
+            return path
+        if not self._has_splits:
+            raise UsageError(
+                f"text: there is no file {str(self.exam)!r} for the exam, and {self.source} is a file and has no splits; give "
+                "the path of a file in double quotes, or leave exam out"
+            )
+        return str(self.exam)
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
@@ -180,9 +197,9 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
         tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
-    pool, others = (
-        _blocks(tokenizer.encode_all(texts), data, what) for texts, what in ((learnt, "text"), (exam, "exam"))
-    )
+    pool = _blocks(tokenizer.encode_all(learnt), data, data.source, "the part to learn from")
+    where = data.exam if isinstance(data.exam, Path) else data.source
+    others = _blocks(tokenizer.encode_all(exam), data, where, "the part held out for exams")
     chosen = np.linspace(0, len(others) - 1, min(data.test, len(others))).astype(np.int64)
     order = Stream(0, "exam").permutation(len(chosen)).numpy()  # so that the first of them are spread out as well
     return SimpleNamespace(
@@ -196,10 +213,10 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
 def _halves_of(data: Text) -> tuple[list[str], list[str]]:
     """(texts to learn from, texts for exams): one each where they are joined."""
     place = Place(data.source, "text", data.field, data.config, data.split, data.revision)
-    texts = _units(place.texts(), data)
+    texts = _units(place, data)
     if data.exam is not None:
-        other = {"split": data.exam} if isinstance(data.exam, str) else {"source": data.exam}
-        return texts, _units(Place(**{**vars(place), **other}).texts(), data)
+        other = {"split": data.exam} if isinstance(data.exam, str) else {"source": data.exam, "split": None}
+        return texts, _units(Place(**{**vars(place), **other}), data)
     if data.unit == "row":
         cut = min(len(texts) - 1, round((1 - data.held_out) * len(texts)))
         return texts[:cut], texts[cut:]
@@ -208,18 +225,19 @@ def _halves_of(data: Text) -> tuple[list[str], list[str]]:
     return [text[:cut]], [text[cut:]]
 
 
-def _units(texts: list[str], data: Text) -> list[str]:
-    """The texts as they are cut: rows, or all in one."""
-    if data.unit == "row" and isinstance(data.source, Path) and data.source.suffix.lower() == ".txt":
+def _units(place: Place, data: Text) -> list[str]:
+    """The texts of a place as they are cut: rows, or all in one."""
+    texts = place.texts()
+    if data.unit == "row" and isinstance(place.source, Path) and place.source.suffix.lower() == ".txt":
         texts = [line for text in texts for line in text.splitlines()]
     texts = [text for text in texts if text.strip()]
     if not texts:
-        raise UsageError(f"text: {data.source} is empty; give a source with some text")
+        raise UsageError(f"text: {place.source} is empty; give a file or data set with some text")
     return texts if data.unit == "row" else ["\n".join(texts)]
 
 
-def _blocks(texts: list[list[int]], data: Text, what: str) -> np.ndarray:
-    """Blocks of the encoded texts, (n, block) int64, -1 after the end."""
+def _blocks(texts: list[list[int]], data: Text, where: Path | str, part: str) -> np.ndarray:
+    """Blocks of the encoded texts, (n, block) int64, -1 after the end; ``part`` of ``where``, in words."""
     if data.unit == "row":
         texts = [tokens[: data.block] for tokens in texts if len(tokens) > data.prompt]
         blocks = np.full((len(texts), data.block), -1, np.int64)
@@ -231,9 +249,8 @@ def _blocks(texts: list[list[int]], data: Text, what: str) -> np.ndarray:
         blocks = tokens[: n * data.block].reshape(n, data.block)
     if len(blocks) < 2:
         size = f"{len(texts)} rows of more than {data.prompt}" if data.unit == "row" else f"{len(texts[0])}"
-        part = "the part to learn from" if what == "text" else "the part held out for exams"
         raise UsageError(
-            f"text: {data.source} is too short: {part} has {size} tokens, and at least 2 blocks of {data.block} are wanted; "
+            f"text: {where} is too short: {part} has {size} tokens, and at least 2 blocks of {data.block} are wanted; "
             "give a longer text, a smaller block, or another share held_out"
         )
     return blocks

@@ -206,7 +206,7 @@ def test_content_and_not_the_path_makes_the_cell(book, tmp_path):
         ("source={book}, prompt=64", "prompt must be below block, which it is a part of; got prompt=64, block=64"),
         ("source={book}, vocab=100", "a bpe vocabulary holds all 256 bytes; choose vocab >= 256, got 100"),
         ("source={book}, tokenizer=wrods/x/y", "text: tokenizer (bpe, bytes or words): there is no 'wrods/x/y'"),
-        ("source={book}, exam=nothing.txt", "text: exam: there is no 'nothing.txt'"),
+        ("source={book}, exam=nothing.txt", "text: there is no file 'nothing.txt' for the exam"),
         ("source={book}, held_out=1", "held_out must be > 0 and < 1"),
         ("source={book}, unit=line", "unit must be one of window, row"),
     ],
@@ -223,7 +223,7 @@ def test_bad_parameters_are_refused_as_they_are_typed(settings, words, book):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is empty; give a source with some text"),
+        ("", "is empty; give a file or data set with some text"),
         (" \n \n", "is empty"),
         ("one two three", "is too short: the part to learn from has 12 tokens, and at least 2 blocks of 12 are wanted"),
         ("one two three " * 8, "is too short: the part held out for exams has"),
