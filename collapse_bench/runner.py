@@ -267,7 +267,8 @@ def _facts(
         starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
         for i, undefined in enumerate(now.scores[cell.data.primary].isnan().tolist()):
             if starved[i]:
-                statuses[i], reasons[i] = "starved", "no row with any weight was left to read"
+                who = cell.entry if cell.mitigations else cell.protocol.title()
+                statuses[i], reasons[i] = "starved", f"{who} left no row any weight, so that there was nothing to read"
             elif undefined:
                 statuses[i], reasons[i] = "failed", f"{cell.data.primary} is NaN after generation {now.t}"
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()

@@ -7,6 +7,7 @@ does not shift what the others see.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -16,6 +17,8 @@ from .errors import ContractError, Unfit
 from .ledger import PROTOCOL, Ledger
 from .nouns import Centre, DataGenerator, Mitigation, Model, Teacher
 from .streams import Stream
+
+MOST = 2**31  # rows of all chains that are drawn at once; they would take 16 GiB and more
 
 
 class _Day:
@@ -121,10 +124,13 @@ class Taps:
         """A teacher of one's own as the world reads teachers out: through the protocol's decoder, where it has one."""
         return teacher if self._decode is None else self._decode.steer(teacher, self._by(f"decode for {self.user}"))
 
-    def fit(self, model: Model, corpus: Corpus, before: Teacher | None = None) -> Teacher:
-        """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger."""
+    def fit(self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None) -> Teacher:
+        """What a model learns from a corpus beside the fit of the generation itself: one more fit in the ledger.
+
+        By random numbers of its own, or by those of ``rng``, where several fits are to be compared.
+        """
         self._open().charge(self.user, "fits", 1)
-        return model.fit(corpus, self._next("fit"), before)
+        return model.fit(corpus, self._next("fit") if rng is None else rng, before)
 
     def external(self, what: str, calls: int = 1) -> None:
         """Say that a model or data set from outside is used, by its name: it puts the entry on the track `external`."""
@@ -151,6 +157,7 @@ class Taps:
         if fixed and x is not None:
             raise ContractError("fixed rows are drawn with questions of their own; leave out x or fixed")
         real = teacher is self._data
+        self._must_exist(n, real)
         rng = self._root.at("fixed", self.user) if fixed else self._next("real" if real else "synthetic")
         rows = int(n) if x is None else x.shape[len(rng.batch)]
         origin = 0 if real else self._age
@@ -170,6 +177,22 @@ class Taps:
             )
         self._charge(real, rows, (x, y), fixed)
         return Corpus.of(x, world.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels)
+
+    def _must_exist(self, n: int | None, real: bool) -> None:
+        """ContractError where a mitigation asks for more real rows than there are, or anybody for more than fit a memory."""
+        if n is None:
+            return
+        pool = self._data.pool_size
+        if real and self.user != PROTOCOL and pool is not None and n > pool:
+            raise ContractError(
+                f"{self.user} asked for {n} real rows at once, and {self._data.title()} has {pool} different ones; ask for "
+                "fewer, or more often"
+            )
+        chains = max(1, math.prod(self.rng.batch))
+        if self._data.sampler != "exact-law" and n * chains > MOST:
+            raise ContractError(
+                f"{self.user} asked for {n} rows in {chains} chain(s), and at most {MOST} in all are drawn at once"
+            )
 
     def _charge(self, real: bool, n: int, row: tuple[Tensor, Tensor] | None, fixed: bool) -> None:
         """Write down n rows, of which ``row`` is (x, y) where there are any to look at."""

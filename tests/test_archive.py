@@ -148,6 +148,15 @@ def test_the_words_say_what_the_numbers_say(world):
     assert named == set(paid.index)
 
 
+def test_across_holds_the_scores_of_the_tasks(world):
+    board = results(world[0]).board()
+    wide, long = board.across(), board.per_task()
+    for row in long[(long.weight > 0) & (long.status != "skipped")].itertuples():
+        assert wide.set_index("entry").loc[row.entry, row.task] == row.S_k
+    text = board.render("markdown", across=True)
+    assert all(f"T{i}: {task}" in text for i, task in enumerate(wide.columns[3:], 1))
+
+
 def test_archives_are_found_beside_the_package(world):
     suite = load_suite("smoke", registry.registry())
     if not (Path(__file__).parents[1] / "leaderboard" / "smoke.parquet").exists():

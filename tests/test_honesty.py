@@ -127,16 +127,43 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     [
         ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
         ({"curate": lambda self, c, taps: c + taps.real(-1)}, "whole number >= 0, got -1"),
+        ({"curate": lambda self, c, taps: c + taps.real(10**12)}, "Broken asked for 1000000000000 rows in"),
+        (
+            {"curate": lambda self, c, taps: taps.teacher},
+            "Broken.curate returned GaussianTeacher; it must return a Corpus",
+        ),
         ({"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))}, "finite and >= 0"),
         ({"steer": lambda self, t, taps: t.blend(t, float("nan"))}, "w2 is NaN after generation 4"),
     ],
-    ids=["size", "rows", "factor", "NaN"],
+    ids=["size", "rows", "more than fit a memory", "another noun", "factor", "NaN"],
 )
 def test_broken_promises_are_failures_and_no_refusals(body, words):
     act = dataclass(frozen=True)(type("Broken", (Mitigation,), body))()
     told = facts("gaussian | gaussian-fit @ n=20 T=4", act)
     assert set(told["status"]) == {"failed"}
     assert words in told["reason"][0]
+
+
+def test_no_more_real_rows_than_there_are():
+    @dataclass(frozen=True)
+    class Greedy(Mitigation):
+        def curate(self, corpus, taps):
+            return corpus + taps.real(10_000)
+
+    told = facts("digits | averaging @ n=20 T=2", Greedy())
+    assert set(told["status"]) == {"failed"}
+    assert "Greedy asked for 10000 real rows at once, and digits has 1255 different ones" in told["reason"][0]
+
+
+def test_a_method_that_leaves_nothing_is_named():
+    @dataclass(frozen=True)
+    class Zero(Mitigation):
+        def curate(self, corpus, taps):
+            return corpus.weighted(0 * corpus.weight)
+
+    told = facts("gaussian | gaussian-fit @ n=20 T=2", Zero())
+    assert set(told["status"]) == {"starved"}
+    assert "Zero left no row any weight" in told["reason"][0]
 
 
 def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):

@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collapse_bench.api import cell_of
 from collapse_bench.errors import ContractError, Unfit
 from collapse_bench.ledger import PROTOCOL, SUBSTANCES, TRACKS, Ledger
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
+from collapse_bench.runner import run_chains
 from collapse_bench.streams import Stream
 from collapse_bench.taps import Taps
 
@@ -235,3 +237,18 @@ def test_a_verifier_that_errs():
     for which, share in ((right, 0.7), (~right, 0.2)):
         n = int(which.sum())
         assert abs(float(passed[which].double().mean()) - share) < 5 * (share * (1 - share) / n) ** 0.5
+
+
+@pytest.mark.parametrize(("method", "fits"), [("ecosystem(m=3)", 3), ("neon", 2), ("autophagy-penalty(pupils=2)", 3)])
+def test_further_fits_are_charged(method, fits):
+    """In generations 1 and 2; generation 0 is one fit."""
+    told = run_chains(cell_of(f"gaussian | gaussian-fit | replace | {method} @ n=20 T=2"), [0, 1]).facts["ledger"]
+    assert told["fits"] == [1 + 2 * fits] * 2
+    assert told["fits_by_methods"] == [2 * (fits - 1)] * 2
+
+
+def test_weights_that_are_tried_are_fits():
+    told = run_chains(cell_of("gaussian | gaussian-fit | mix | tuned-weighting(steps=4) @ n=20 T=2"), [0]).facts[
+        "ledger"
+    ]
+    assert told["fits"] == [1 + 2 * 5]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..errors import NothingMatched
 from .render import markdown, needed, number, terminal
 from .score import Scores, compare
 
@@ -121,22 +122,41 @@ class Board:
         ]
         return frame
 
+    def across(self) -> pd.DataFrame:
+        """One row per entry, one column per task: S_k, NaN where the entry does not fit; tasks of no weight are left out.
+
+        Raises NothingMatched where no task is calibrated.
+        """
+        if self.scores is None:
+            raise NothingMatched("no task is calibrated, so that there is no score to show by task")
+        frame = self.per_task()
+        scored = frame.weight > 0
+        told = frame[scored & (frame.status != "skipped")].pivot(index="entry", columns="task", values="S_k")
+        order = self.frame()[["track", "entry", "S"]]
+        return order.join(told[sorted(frame.task[scored].unique())], on="entry")
+
     # -- rendering ----------------------------------------------------------------------------------------------
 
-    def render(self, form: str = "table", per_task: bool = False, width: int | None = None) -> str:
-        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded."""
-        frame = self.per_task() if per_task else self.frame()
+    def render(
+        self, form: str = "table", per_task: bool = False, width: int | None = None, across: bool = False
+    ) -> str:
+        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded.
+
+        per_task: one row per entry and task; across: one row per entry, one column per task.
+        """
+        frame = self.across() if across else self.per_task() if per_task else self.frame()
         if form == "csv":
             return frame.to_csv(index=False).rstrip("\n")
         if form == "json":
             told = {"suite": f"{self.suite['name']} v{self.suite['version']}", "notes": list(self._notes())}
             return json.dumps({**told, "rows": json.loads(frame.to_json(orient="records"))}, indent=1)
-        cells = self._cells(frame, per_task)
+        short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
+        cells = self._scores_across(frame, short) if across else self._cells(frame, per_task)
         title = f"{self.suite['name']} v{self.suite['version']}: {self.suite['title']}"
-        notes = list(self._notes())
+        notes = [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
         if form == "markdown":
             return markdown(title, cells, notes)
-        if width is not None:
+        if width is not None and not across:
             cells, gone = _narrowed(cells, width)
             if gone:
                 notes.append(f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)")
@@ -149,6 +169,10 @@ class Board:
             set(self.scores.rows.track),
             key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
         )
+
+    def _scores_across(self, frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
+        signed = {name: [_signed(value) for value in frame[name]] for name in ("S", *short)}
+        return frame.assign(**signed).rename(columns={**short, "S": HEADINGS["score"]})
 
     def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
         if per_task or self.scores is None:

@@ -12,10 +12,10 @@ MOST = 8  # rows named in one sentence
 
 
 def report(board: Board) -> str:
-    """The board as markdown, what its numbers say, and one row per entry and task."""
+    """The board as markdown, what its numbers say, and the score of every entry on every task."""
     parts = [board.render("markdown"), *paragraphs(board)]
     if board.scores is not None:
-        parts += ["## By task", board.render("markdown", per_task=True).split("\n\n", 1)[1]]
+        parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
     return "\n\n".join(parts)
 
 

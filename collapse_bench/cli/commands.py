@@ -191,6 +191,10 @@ def run(
             click.echo(str(problem), err=True)
     command = shlex.join(["collapse-bench", *sys.argv[1:]])
     click.echo(f"records: {Path(output).resolve()}\nto go on:  {command}", err=True)
+    starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
+    if starved:
+        chains = sum(outcome.statuses["starved"] for outcome in starved)
+        click.echo(f"{chains} chain(s) starved, which counts as failing; the first: {starved[0].reason}", err=True)
     if results.failed:
         click.echo(f"{len(results.failed)} job(s) failed, the first: {results.failed[0].reason}", err=True)
         sys.exit(1)
@@ -250,16 +254,18 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, budget, n_job
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
+@click.option("--across", is_flag=True, help="One row per entry, one column per task.")
 @click.option(
     "--curves", "figure", type=click.Path(path_type=str), help="Draw loss against generation to a PNG or SVG file."
 )
 @click.option("-o", "--output", type=click.Path(path_type=str), help="Write to a file instead of the terminal.")
-def board(path, suite_name, form, focus, tasks, figure, output):
+def board(path, suite_name, form, focus, tasks, across, figure, output):
     """Show the leaderboard of a folder of records.
 
     \b
     Examples:
       collapse-bench board results
+      collapse-bench board results --across
       collapse-bench board results --tasks --format csv > tasks.csv
       collapse-bench board results --curves curves.png
     """
@@ -272,7 +278,7 @@ def board(path, suite_name, form, focus, tasks, figure, output):
             look(file)  # better said now than after the table
     results = api.results(path, suite_name)
     table = results.board(focus)
-    text = table.render(form, per_task=tasks, width=_width())
+    text = table.render(form, per_task=tasks, width=_width(), across=across)
     if output:
         Path(output).write_text(text + "\n", encoding="utf-8")
         click.echo(f"written: {output}", err=True)

@@ -17,6 +17,7 @@ from collapse_bench.hookspecs import hookimpl
 from collapse_bench.mixing import placed
 from collapse_bench.nouns import Mitigation, Model, Teacher, param
 from collapse_bench.streams import Stream
+from collapse_bench.taps import Taps
 from collapse_bench.training import merged
 
 
@@ -40,7 +41,7 @@ class Ecosystem(Mitigation):
         return super().fits(cell)
 
     def adapt(self, model, taps):
-        return model if self.m == 1 else Sliced(model, self.m)
+        return model if self.m == 1 else Sliced(model, self.m, taps)
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,18 @@ class Sliced(Model):
 
     model: Model
     m: int
+    taps: Taps
 
     replicates = "native"
 
     def fit(self, corpus, rng, before=None):
         olds = before.members if isinstance(before, Pool) and len(before.members) == self.m else [before] * self.m
         lessons = slices(corpus, self.m, rng.at("slices"))
-        fitted = (
-            self.model.fit(lesson, rng.at("member", i), old)
-            for i, (lesson, old) in enumerate(zip(lessons, olds, strict=True))
-        )
-        return Pool(tuple(fitted))
+        own = [rng.at("member", i) for i in range(self.m)]
+        # the first takes the place of the generation's own fit, the others are charged
+        first = self.model.fit(lessons[0], own[0], olds[0])
+        others = zip(lessons[1:], olds[1:], own[1:], strict=True)
+        return Pool((first, *(self.taps.fit(self.model, lesson, old, mine) for lesson, old, mine in others)))
 
     def with_loss(self, loss):
         return dataclasses.replace(self, model=self.model.with_loss(loss))

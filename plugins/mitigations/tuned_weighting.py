@@ -58,7 +58,7 @@ class Weighted(Model):
         return self.model.fit(weighed(corpus, real, w[..., None]), rng.at("chosen"), before)
 
     def _loss(self, lesson: Corpus, rng, before) -> Tensor:
-        return validated(self.model.fit(lesson, rng.at("chosen"), before), self.rows)
+        return validated(self.taps.fit(self.model, lesson, before, rng.at("chosen")), self.rows)
 
     def with_loss(self, loss):
         return dataclasses.replace(self, model=self.model.with_loss(loss))
