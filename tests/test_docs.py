@@ -126,9 +126,32 @@ def test_the_table_of_the_readme_is_of_this_version():
         assert f"| {control} |" in table
 
 
-def test_smoke_is_calibrated_for_exactly_its_tasks():
+@pytest.mark.parametrize("name", ["smoke", "standard", "standard-full"])
+def test_a_suite_that_ranks_is_calibrated_for_exactly_its_tasks(name):
     from collapse_bench.suite import expand
 
-    model = read_suite(find_suite("smoke", registry()))
+    model = read_suite(find_suite(name, registry()))
     assert {row.task for row in model.calibration} == set(expand(model, registry()).tasks)
     assert all(row.chains == 256 for row in model.calibration)
+
+
+def test_standard_full_holds_all_pairs_of_standard():
+    """All its protocols meet all its methods, and it has every cell of `standard`."""
+    from collapse_bench.suite import expand
+
+    some, full = (expand(read_suite(find_suite(name, registry())), registry()) for name in ("standard", "standard-full"))
+    pairs = {(entry.task, entry.name) for entry in full.entries}
+    assert {(entry.task, entry.name) for entry in some.entries} <= pairs
+    assert {(task, name) for task in full.tasks for name in full.methods} <= pairs
+
+
+def test_every_mitigation_stands_on_a_page_and_most_in_standard():
+    """What `standard` leaves out: cuts that only serve as a world's decoder, and the guidance of diffusions."""
+    from collapse_bench.spec import parse_mitigations
+
+    model = read_suite(find_suite("standard", registry()))
+    meant = {call.name for text in model.mitigations for call in parse_mitigations(text)}
+    known = {name for name, cls in registry().classes["mitigation"].items() if not cls.control}
+    assert known - meant == {"top-k", "negative-guidance"}
+    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("mitigations-*.md")) + README
+    assert not [name for name in meant if f"`{name}`" not in pages]
