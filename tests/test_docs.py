@@ -139,7 +139,9 @@ def test_standard_full_holds_all_pairs_of_standard():
     """All its protocols meet all its methods, and it has every cell of `standard`."""
     from collapse_bench.suite import expand
 
-    some, full = (expand(read_suite(find_suite(name, registry())), registry()) for name in ("standard", "standard-full"))
+    some, full = (
+        expand(read_suite(find_suite(name, registry())), registry()) for name in ("standard", "standard-full")
+    )
     pairs = {(entry.task, entry.name) for entry in full.entries}
     assert {(entry.task, entry.name) for entry in some.entries} <= pairs
     assert {(task, name) for task in full.tasks for name in full.methods} <= pairs

@@ -24,7 +24,7 @@ def gcd_unlearning(scale, data=None):
         base, N, T, chains = 60, 10_000, 4, 2
         world = f"gcd(base={base}, max={N}, test=2000, each=20)"
         model = "transformer(layers=1, width=64, heads=4, epochs=6, lr=0.003, cosine=true, warmup=0.05)"
-        rows, mixed = 10_000, ("T = 1.3", "top-p 0.9")
+        rows, mixed = 10_000, ("T = 1.3",)
     else:
         base, N, T, chains = 1000, 10**6, 8, 5
         world = f"gcd(base={base}, max={N})"
