@@ -1,6 +1,6 @@
 """Do the statistics of the score hold on the chains of the suite `standard`?
 
-    python benchmarks/score_checks.py                  # 1600 chains a cell, three minutes on one core
+    python benchmarks/score_checks.py                  # 1600 chains a cell, four minutes on one core
     python benchmarks/score_checks.py 6400             # 200 boards of 32 chains that share none
 
 Equals are one method entered several times under names of its own: draws are keyed by the name under which a method
