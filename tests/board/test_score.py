@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import studentized_range
+from scipy.stats import norm, studentized_range
 from scipy.stats import t as student
 
 from collapse_bench.board.score import (
@@ -346,7 +346,7 @@ def test_a_tier_starts_at_its_best_row():
     first = ranked.iloc[2]
     above = ranked.iloc[1]
     pair = compare(scores, above["entry"], first["entry"])
-    expected = studentized_range.sf(pair.t * math.sqrt(2), 5, pair.df)
+    expected = tukey_p(pair.t, 5, pair.df)
     assert first["p_above"] == pytest.approx(expected, abs=1e-9)
 
 
@@ -512,9 +512,10 @@ def test_a_large_board_is_quick():
 @pytest.mark.parametrize("rows", [2, 3, 6, 50])
 def test_tukey_agrees_with_its_plain_twin(rows):
     t, df = (x.ravel() for x in np.meshgrid([0.0, 1.0, 3.0, 5.0], [9.0, 31.0, 61.7, 1e3]))
-    expected = studentized_range.sf(t * math.sqrt(2), rows, df)
+    z = norm.isf(student.sf(t, df))
+    expected = studentized_range.sf(z * math.sqrt(2), rows, np.inf)
     np.testing.assert_allclose(tukey_p(t, rows, df), expected, atol=1e-7)
-    assert tukey_p(3.0, rows, np.inf) == pytest.approx(studentized_range.sf(3 * math.sqrt(2), rows, np.inf), abs=1e-4)
+    assert tukey_p(3.0, rows, np.inf) == pytest.approx(studentized_range.sf(3 * math.sqrt(2), rows, np.inf), abs=1e-7)
 
 
 def test_small_statistics():
@@ -601,10 +602,12 @@ def test_a_pair_of_equals_is_called_different_in_5_percent():
     assert scores.rows.query("ranked").groupby("track")["tier"].max().gt(1).mean() <= 0.06
 
 
-def test_a_board_of_six_equals_splits_in_5_percent():
-    """5.4 % in 16,000 boards: each pair has a variance of its own, where Tukey thought of one for all."""
-    scores = many_boards(0.3 + correlated(np.random.default_rng(20), 6 * BOARDS, 1), suite("a"), 6)
-    assert scores.rows.query("ranked").groupby("track")["tier"].max().gt(1).mean() <= 0.06
+@pytest.mark.parametrize(("size", "chains", "boards"), [(6, 32, BOARDS), (28, 32, 700), (30, 10, 700)])
+def test_a_board_of_equals_splits_in_5_percent(size, chains, boards):
+    """5.1, 4.6 and 3.5 % in 12,000 boards; Tukey's studentized range, one variance for all, would give 5.7, 6.4 and 11 %."""
+    s = 0.3 + correlated(np.random.default_rng(20), size * boards, 1, chains)
+    rows = many_boards(s, suite("a"), size).rows.query("ranked")
+    assert rows.groupby("track")["tier"].max().gt(1).mean() <= 0.06
 
 
 @pytest.mark.parametrize(("size", "sd"), [(2, 1.0), (6, math.sqrt(2))])
