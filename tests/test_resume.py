@@ -25,7 +25,7 @@ from collapse_bench.checkpoint import packed
 from collapse_bench.engine import generations
 from collapse_bench.executors.jobs import Job, Options, run_job
 from collapse_bench.registry import registry
-from collapse_bench.runner import _Rows, run_chains
+from collapse_bench.runner import _Rows, _Work, run_chains
 from collapse_bench.store import BLOCK, Damaged, Record, Store, blocks_of, joined_tracks
 from collapse_bench.suite import plan
 
@@ -276,7 +276,7 @@ def test_checkpoints_of_other_groups_are_dropped(tmp_path):
 def damaged_checkpoints(cell, seeds):
     good = {"schema": 1, "id": cell.id, "seeds": seeds, "weights": None}
     now = next(iter(generations(cell.for_seeds(seeds))))
-    state, _ = packed((now, _Rows(), {}))
+    state, _ = packed((now, _Rows(), {}, _Work()))
     odd, half = (packed(thing)[0] for thing in ("generation 3", (now,)))
     return {
         "nothing": b"",
