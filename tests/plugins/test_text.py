@@ -195,6 +195,20 @@ def test_content_and_not_the_path_makes_the_cell(book, tmp_path):
     assert hub.canonical["data"]["params"]["source"] == "owner/name"
 
 
+def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
+    """Rows of an exam in a .txt are its lines, whatever the source is."""
+    source, exam = tmp_path / "rows.jsonl", tmp_path / "lines.txt"
+    source.write_text("".join(f'{{"text": "row {i} of the source"}}\n' for i in range(20)))
+    exam.write_text("".join(f"line {i} of the exam\n" for i in range(30)))
+    spec = f'text(source="{source}", exam="{exam}", unit=row, tokenizer=bytes, block=12, prompt=1, test=50, judged=4)'
+    data = registry().build("generator", spec).drawn(Stream([0]))
+    assert data.pool_size == 20
+    assert data.truth.exam.y.shape[-2] == 30
+    exam.write_text("  \n")
+    with pytest.raises(UsageError, match=r"lines\.txt is empty"):
+        registry().build("generator", spec.replace("block=12", "block=13")).drawn(Stream([0]))
+
+
 # -- refusals -------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +221,8 @@ def test_content_and_not_the_path_makes_the_cell(book, tmp_path):
         ("source={book}, vocab=100", "a bpe vocabulary holds all 256 bytes; choose vocab >= 256, got 100"),
         ("source={book}, tokenizer=wrods/x/y", "text: tokenizer (bpe, bytes or words): there is no 'wrods/x/y'"),
         ("source={book}, exam=nothing.txt", "text: there is no file 'nothing.txt' for the exam"),
+        ("source={book}, exam=validation", "there is no file 'validation' for the exam"),
+        ("source={book}, split=test", "is a file and has no splits; leave out split=test"),
         ("source={book}, held_out=1", "held_out must be > 0 and < 1"),
         ("source={book}, unit=line", "unit must be one of window, row"),
     ],
