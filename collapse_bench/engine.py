@@ -129,8 +129,9 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool 
             if remembering:
                 taps._by(name).provenance(corpus)  # it is handed what the teacher wrote, and so knows that it is
             lent = corpus.anonymous(taps._here.at("shuffle", name)) if changed and not remembering else corpus
-            corpus = _curated(name, act, lent, taps._by(name))
-            changed = changed or corpus is not lent
+            out = _curated(name, act, lent, taps._by(name))
+            if out is not lent:  # who changes nothing leaves the order to the next one as it was, too
+                corpus, changed = out, True
     return corpus
 
 

@@ -92,10 +92,16 @@ WORDS = {
     "nothing named": (["run"], ["Missing argument"]),
     "unknown suite": (["run", "smok"], ["unknown suite 'smok'", "did you mean 'smoke'?"]),
     "suite file": (["run", "nowhere.toml"], ["suite file nowhere.toml is not there"]),
-    "suite without a name": (["run", ""], ["the name of the suite is empty; known: llm, neural, neural-smoke, smoke"]),
+    "suite without a name": (
+        ["run", ""],
+        ["the name of the suite is empty; known: llm, neural, neural-smoke, smoke, standard, standard-full"],
+    ),
     "neither suite nor spec": (
         ["run", "qqq"],
-        ["unknown suite 'qqq'; known: llm, neural, neural-smoke, smoke; a spec has at least 'data | model'"],
+        [
+            "unknown suite 'qqq'; known: llm, neural, neural-smoke, smoke, standard, standard-full; a spec has at least "
+            "'data | model'"
+        ],
     ),
     "parameter twice": (["run", "gaussian(d=2,d=3) | gaussian-fit"], ["'d' is given twice (position 13); "]),
     "two suites": (["run", "smoke", "smoke"], ["one suite at a time"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -168,13 +169,14 @@ def test_a_pool_of_texts_is_a_law():
 
 def test_pools_meet_their_like():
     rows, rng = _rows(), Stream(range(3))
-    old = Sliced(GaussianFit(), 2).fit(rows, rng)
-    both = old.blend(Sliced(GaussianFit(), 2).fit(rows, rng.at("again")), 0.5)
+    taps = SimpleNamespace(fit=lambda model, corpus, before, rng: model.fit(corpus, rng, before))
+    old = Sliced(GaussianFit(), 2, taps).fit(rows, rng)
+    both = old.blend(Sliced(GaussianFit(), 2, taps).fit(rows, rng.at("again")), 0.5)
     assert len(both.members) == 2
     alone = old.blend(GaussianFit().fit(rows, rng), 1.0)
     torch.testing.assert_close(alone.spread()[0], rows.y.mean(-2))
     with pytest.raises(Unfit, match="an ecosystem of 2 cannot be averaged with one of 3"):
-        old.blend(Sliced(GaussianFit(), 3).fit(rows, rng), 0.5)
+        old.blend(Sliced(GaussianFit(), 3, taps).fit(rows, rng), 0.5)
 
 
 def test_the_function_of_the_page_gives_curves():
