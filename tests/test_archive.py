@@ -11,7 +11,8 @@ import pytest
 
 from collapse_bench import UsageError, registry, run
 from collapse_bench.api import archive_of, estimate_of, load_suite, publish_run, results
-from collapse_bench.archive import Archive
+from collapse_bench.archive import Archive, shipped
+from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
 from collapse_bench.errors import NothingMatched
 
@@ -158,7 +159,27 @@ def test_across_holds_the_scores_of_the_tasks(world):
 
 
 def test_archives_are_found_beside_the_package(world):
-    suite = load_suite("smoke", registry.registry())
-    if not (Path(__file__).parents[1] / "leaderboard" / "smoke.parquet").exists():
-        with pytest.raises(UsageError, match="--published"):
-            archive_of(suite)
+    assert shipped("standard") == Path(__file__).parents[1] / "leaderboard" / "standard.parquet"
+    typed = load_suite("linear | ols @ n=20 T=2", registry.registry())
+    with pytest.raises(UsageError, match="--published"):
+        archive_of(typed)
+
+
+def test_a_chain_that_failed_has_lost_the_most():
+    """Crashing where the tail goes badly does not make a tail look better."""
+    chains = [
+        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0}) for seed in range(8)
+    ]
+    rows = [
+        {"task": "T", "entry": entry, "seed": seed, "what": "tail", "value": value}
+        for seed, told in chains
+        for entry, value in told.items()
+        if entry != "frail" or seed < 4
+    ]
+    for i, row in enumerate(rows):
+        row["value"] += 0.001 * (i % 3)  # so that the gap has an error
+    lost = _lost(pd.DataFrame(rows), {"T"}).set_index("entry").lost
+    assert lost["none"] == pytest.approx(1)
+    assert lost["nature"] == pytest.approx(0)
+    assert lost["half"] == pytest.approx(0.465, abs=0.01)
+    assert lost["frail"] == pytest.approx(2, abs=0.05)

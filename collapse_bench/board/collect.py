@@ -17,6 +17,7 @@ from . import score as scoring
 from .table import Board
 
 COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
+MOST_LOST = 1 - scoring.WORST  # of tail or diversity, where none loses 1
 REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
 
 
@@ -158,7 +159,8 @@ def _beside(record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], 
 
 def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
     """(task, entry, what, lost): where a mean over chains stands between `nature`, 0, and `none`, 1; at most 4, as a score
-    is at least -3.  Tasks in which the two do not differ by five standard errors are left out."""
+    is at least -3, and a chain that has no value, since it failed, counts 4.  Tasks in which the two do not differ by five
+    standard errors are left out."""
     columns = ["task", "entry", "what", "lost"]
     rows = []
     if beside.empty:
@@ -171,7 +173,9 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
         if len(gap) < 2 or not abs(gap.mean()) >= scoring.LEAST_GAP_ERRORS * gap.sem() > 0:
             continue
         place = (table.mean() - table["nature"].mean()) / gap.mean()
-        rows += [(task, entry, what, min(4.0, lost)) for entry, lost in place.items() if np.isfinite(lost)]
+        there = table.notna().mean()
+        lost = there * place.fillna(MOST_LOST).clip(upper=MOST_LOST) + (1 - there) * MOST_LOST
+        rows += [(task, entry, what, value) for entry, value in lost.items()]
     return pd.DataFrame(rows, columns=columns)
 
 
