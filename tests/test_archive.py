@@ -168,7 +168,7 @@ def test_archives_are_found_beside_the_package(world):
 def test_a_chain_that_failed_has_lost_the_most():
     """Crashing where the tail goes badly does not make a tail look better."""
     chains = [
-        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0}) for seed in range(8)
+        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0, "wild": -99.0}) for seed in range(8)
     ]
     rows = [
         {"task": "T", "entry": entry, "seed": seed, "what": "tail", "value": value}
@@ -182,4 +182,5 @@ def test_a_chain_that_failed_has_lost_the_most():
     assert lost["none"] == pytest.approx(1)
     assert lost["nature"] == pytest.approx(0)
     assert lost["half"] == pytest.approx(0.465, abs=0.01)
+    assert lost["wild"] == -4
     assert lost["frail"] == pytest.approx(2, abs=0.05)

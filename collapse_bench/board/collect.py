@@ -137,6 +137,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         controls=controls,
         tracks={name: "+".join(_joined(found)) for name, found in tracks.items()},
         planned=len(told["seeds"]),
+        shown=_for_some(told),
     )
     scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
     usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
@@ -159,8 +160,8 @@ def _beside(record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], 
 
 def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
     """(task, entry, what, lost): where a mean over chains stands between `nature`, 0, and `none`, 1; at most 4, as a score
-    is at least -3, and a chain that has no value, since it failed, counts 4.  Tasks in which the two do not differ by five
-    standard errors are left out."""
+    is at least -3, and at least -4, since an excess without bound would drown the other tasks.  A chain that has no value,
+    since it failed, counts 4.  Tasks in which the two do not differ by five standard errors are left out."""
     columns = ["task", "entry", "what", "lost"]
     rows = []
     if beside.empty:
@@ -174,7 +175,7 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
             continue
         place = (table.mean() - table["nature"].mean()) / gap.mean()
         there = table.notna().mean()
-        lost = there * place.fillna(MOST_LOST).clip(upper=MOST_LOST) + (1 - there) * MOST_LOST
+        lost = there * place.fillna(MOST_LOST).clip(-MOST_LOST, MOST_LOST) + (1 - there) * MOST_LOST
         rows += [(task, entry, what, value) for entry, value in lost.items()]
     return pd.DataFrame(rows, columns=columns)
 
@@ -207,6 +208,16 @@ def _tasks(told: Mapping[str, Any]) -> dict[str, scoring.Task]:
         for name, about in told["tasks"].items()
         if name in frozen
     }
+
+
+def _for_some(told: Mapping[str, Any]) -> set[str]:
+    """Tasks that the suite plans for some of its entries alone."""
+    methods: dict[str, set[str]] = {task: set() for task in told["tasks"]}
+    for entry in told["entries"]:
+        if entry["role"] == "entry":
+            methods[entry["task"]].add(entry["name"])
+    everyone = set().union(*methods.values())
+    return {task for task, names in methods.items() if names != everyone}
 
 
 def _usage(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -192,13 +192,15 @@ def score(
     controls: Sequence[str] = CONTROLS,
     tracks: Mapping[str, str] | None = None,
     planned: int | None = None,
+    shown: Collection[str] = (),
 ) -> Scores:
     """The board of ``losses``, one row per (task, entry, seed): the primary loss at the horizon and a status.
 
     ``controls`` are shown without a rank and enter no comparison of the board; the first is the zero of the score, the
     second the perfect teacher.  ``tracks`` maps entries to tracks (all are one without it).  ``planned`` chains per
-    task decide what has nothing to avert; without it the chains that there are.  A row without a seed speaks for every
-    chain of its task and entry that has no row of its own: a cell that was skipped, or died as a whole.
+    task decide what has nothing to avert; without it the chains that there are.  ``shown`` are tasks that a suite plans for
+    some of its entries alone: they have scores and enter no mean, unless there are no others.  A row without a seed
+    speaks for every chain of its task and entry that has no row of its own: a cell that was skipped, or died as a whole.
     """
     losses = _checked(losses)
     zero, ceiling, *_ = *controls, "", ""
@@ -214,7 +216,7 @@ def score(
     if not kept:
         raise NothingMatched("no task takes part: " + "; ".join(excluded.values()))
     held = _measured(grid.only(kept), [tasks[grid.tasks[k]] for k in kept], none)
-    part, thin = _aggregated(held)
+    part, thin = _aggregated(held, shown)
     weight = _weights([task.family for task in held.tasks], part)  # (K,)
     sums = _sums(held, part, weight)
     risk = _risk(held, grid.entries.index(ceiling) if ceiling in grid.entries else None)  # (N, K)
@@ -465,14 +467,17 @@ def _mean(values: Array, where: Mask) -> Array:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _aggregated(held: _Measured) -> tuple[list[int], list[str]]:
-    """The tasks that make up S: families too short of chains are shown, not aggregated (rule 7).
+def _aggregated(held: _Measured, shown: Collection[str]) -> tuple[list[int], list[str]]:
+    """The tasks that make up S: families too short of chains are shown, not aggregated (rule 7), and so are tasks on
+    which some entries were never to compete.
 
     The bar is the highest that some family reaches: 10 chains, else 5, else none.  So a board of short runs still has
     scores, and a long family is not kept from its tiers by the text family that is still at four chains.
     """
+    everyone = [k for k, name in enumerate(held.names) if name not in shown] or list(range(len(held.names)))
     fewest: dict[str, tuple[int, str]] = {}
-    for task, name, n in zip(held.tasks, held.names, held.chains.tolist(), strict=True):
+    for k in everyone:
+        task, name, n = held.tasks[k], held.names[k], int(held.chains[k])
         fewest[task.family] = min(fewest.get(task.family, (n, name)), (n, name))
     most = max(n for n, _ in fewest.values())
     bar = max(n for n in (1, FOR_INTERVAL, FOR_TIER) if n <= most)
@@ -481,7 +486,9 @@ def _aggregated(held: _Measured) -> tuple[list[int], list[str]]:
         for family, (n, name) in sorted(fewest.items())
         if n < bar
     ]
-    return [k for k, task in enumerate(held.tasks) if fewest[task.family][0] >= bar], notes
+    if some := len(held.names) - len(everyone):
+        notes.append(f"{some} task(s) that are planned for some entries alone are shown by task, not aggregated")
+    return [k for k in everyone if fewest[held.tasks[k].family][0] >= bar], notes
 
 
 def _weights(families: Sequence[str], part: Sequence[int]) -> Array:
@@ -581,10 +588,11 @@ def _families(held: _Measured, part: Iterable[int]) -> dict[str, list[int]]:
 def _per_family(held: _Measured, part: Sequence[int]) -> pd.DataFrame:
     tables = []
     chains = np.where(held.skipped, held.chains, held.counted)
-    for family, mine in _families(held, range(len(held.tasks))).items():
+    inside = _families(held, part)
+    for family, mine in (_families(held, range(len(held.tasks))) | inside).items():
         sums = _sums(held, mine, np.full(len(held.tasks), 1 / len(mine)))
         table = {"entry": held.entries, "family": family, **_interval(sums), "chains": chains[:, mine].min(-1)}
-        tables.append(pd.DataFrame({**table, "tasks": len(mine), "aggregated": mine[0] in part}))
+        tables.append(pd.DataFrame({**table, "tasks": len(mine), "aggregated": family in inside}))
     return pd.concat(tables).sort_values(["entry", "family"], ignore_index=True)
 
 

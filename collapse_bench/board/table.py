@@ -123,17 +123,16 @@ class Board:
         return frame
 
     def across(self) -> pd.DataFrame:
-        """One row per entry, one column per task: S_k, NaN where the entry does not fit; tasks of no weight are left out.
+        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned.
 
         Raises NothingMatched where no task is calibrated.
         """
         if self.scores is None:
             raise NothingMatched("no task is calibrated, so that there is no score to show by task")
         frame = self.per_task()
-        scored = frame.weight > 0
-        told = frame[scored & (frame.status != "skipped")].pivot(index="entry", columns="task", values="S_k")
+        told = frame[frame.status != "skipped"].pivot(index="entry", columns="task", values="S_k")
         order = self.frame()[["track", "entry", "S"]]
-        return order.join(told[sorted(frame.task[scored].unique())], on="entry")
+        return order.join(told[sorted(told.columns)], on="entry")
 
     # -- rendering ----------------------------------------------------------------------------------------------
 
@@ -161,6 +160,12 @@ class Board:
             if gone:
                 notes.append(f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)")
         return terminal(title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"])
+
+    @property
+    def _horizon(self) -> str:
+        own = [task["generations"] for task in self.suite["tasks"]]
+        ends = sorted({self.suite["generations"] if end is None else end for end in own})
+        return f"generation {ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[-1]} generations, as the task says"
 
     @property
     def _tracks(self) -> list[str]:
@@ -218,8 +223,7 @@ class Board:
         else:
             chains = self.scores.rows.chains.max()
             yield (
-                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after generation "
-                f"{self.suite['generations']}, over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
+                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
                 "a task that an entry does not fit counts 0; real rows (unique / drawn) and verifier calls: per chain, the "

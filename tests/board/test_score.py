@@ -418,6 +418,22 @@ def test_a_family_with_few_chains_is_shown_not_aggregated():
     assert any("family text is shown" in note for note in scores.notes)
 
 
+def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
+    losses = frame(some("all", "few"), THREE)
+    losses = losses[(losses["entry"] != "few") | (losses["task"] != "t1")]
+    assert row(score(losses, THREE), "few")["reason"] == "incomplete: chains are missing on t1"
+    scores, without = score(losses, THREE, shown={"t1"}), score(losses[losses["task"] != "t1"], THREE)
+    pd.testing.assert_frame_equal(scores.rows, without.rows)
+    family = scores.per_family.set_index(["entry", "family"]).S
+    pd.testing.assert_series_equal(family, without.per_family.set_index(["entry", "family"]).S)
+    task = scores.per_task.set_index(["entry", "task"])
+    assert task.loc[("all", "t1"), "weight"] == 0
+    assert np.isfinite(task.loc[("all", "t1"), "S_k"])
+    assert any("1 task(s) that are planned for some entries alone" in note for note in scores.notes)
+    alone = score(losses, THREE, shown=set(THREE))  # with no other tasks there is nothing else to go by
+    pd.testing.assert_frame_equal(alone.rows, score(losses, THREE).rows)
+
+
 # ------------------------------------------------------------------------------------------------ degenerate boards
 
 
