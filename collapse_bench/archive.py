@@ -7,8 +7,10 @@ parameters, finds nothing.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +55,7 @@ def publish(store: Store, told: Mapping[str, Any], path: Path) -> int:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd", compression_level=19) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({_META: json.dumps(about)})
+        writer.add_key_value_metadata({_META: _packed(about)})
     replace_file(path, sink.getvalue().to_pybytes())
     return len(records)
 
@@ -83,6 +85,15 @@ def _cut(record: Record, told: Mapping[str, Any], entry: Mapping[str, Any]) -> R
     return Record(*(column[keep] for column in columns), facts, runs)
 
 
+def _packed(about: Mapping[str, Any]) -> bytes:
+    """The accounts as text that fits into metadata: parquet compresses columns alone, and these are the larger part."""
+    return base64.b64encode(zlib.compress(json.dumps(about).encode(), 9))
+
+
+def _unpacked(text: bytes) -> dict[str, Any]:
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
 def _seal(table: pa.Table, about: Mapping[str, Any]) -> str:
     total = hashlib.sha256(json.dumps({k: v for k, v in about.items() if k != "seal"}, sort_keys=True).encode())
     for name in table.column_names:
@@ -100,7 +111,7 @@ class Archive:
     def _records(self) -> dict[tuple[str, int], Record]:
         try:
             file = pq.ParquetFile(self.path)
-            table, about = file.read(), json.loads(file.metadata.metadata[_META])
+            table, about = file.read(), _unpacked(file.metadata.metadata[_META])
         except Exception as problem:
             raise UsageError(f"{self.path} cannot be read as published records ({problem})".split("\n")[0]) from problem
         if about["schema"] != SCHEMA:
