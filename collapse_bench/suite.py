@@ -93,6 +93,7 @@ class Suite:
     entries: tuple[Entry, ...]
     path: Path | None = None
     skipped_tasks: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()  # of a quick run: entries of which no record was found
 
     @property
     def name(self) -> str:
@@ -317,6 +318,7 @@ class Step:
     verdict: str  # reuse, run, stale or skip
     why: str
     todo: tuple[int, ...] = ()  # seeds to run
+    refused: bool = False  # all of them were skipped last time, with a sentence, when they ran
 
 
 def plan(suite: Suite, store: Store, seeds: Sequence[int], force: bool = False) -> list[Step]:
@@ -333,6 +335,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     why: list[str] = []
     edited: list[str] = []
     beyond: dict[int, str] = {}
+    skipped: set[int] = set()
     for block, wanted in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -352,6 +355,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
         beyond |= record.beyond(entry.cell.limits)
         left = [seed for seed in wanted if seed not in finished]
         todo += left
+        skipped |= {seed for seed in left if record.status.get(seed) == "skipped"}
         lost = sorted({status for seed, status in record.status.items() if seed in left})
         if lost:
             why.append(f"{' and '.join(lost)} last time")
@@ -365,7 +369,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     others = [i for i in labels.get(entry.cell.label, []) if i != entry.cell.id]
     if others and len(todo) == len(seeds):
         return Step(entry, "stale", "a plugin or the schema has another version since", tuple(todo))
-    return Step(entry, "run", "; ".join(why) or "no record", tuple(todo))
+    return Step(entry, "run", "; ".join(why) or "no record", tuple(todo), skipped == set(todo))
 
 
 def estimate(steps: Sequence[Step], stores: Sequence[Store]) -> tuple[float, int]:
@@ -456,6 +460,7 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
         "seeds": list(seeds),
         "tasks": tasks,
         "skipped_tasks": suite.skipped_tasks,
+        "left_out": list(suite.left_out),
         "entries": entries,
     }
 

@@ -82,6 +82,28 @@ def test_published_rows_of_other_settings_are_left_out_and_controls_run_anew(wor
     assert set(losses.entry[losses.status == "done"]) == {"none", "nature", "frozen", "voice"}
 
 
+def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
+    (tmp_path / "few.toml").write_text(
+        'name = "few"\nseeds = "0:3"\ngenerations = 2\nn = 40\nmitigations = ["weight-averaging", "deduplicate"]\n'
+        '[[tasks]]\ndata = "gaussian-mixture"\nmodel = "mixture-fit"\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
+    )
+    suite = str(tmp_path / "few.toml")
+    full = run(suite, output=tmp_path / "full")
+    assert "skipped" in set(full.board().losses.status)
+    publish_run(tmp_path / "full", tmp_path / "out")
+    told = {"mitigations": "noise-augmentation", "quick": True, "published": tmp_path / "out" / "few.parquet"}
+    fast = run(suite, output=tmp_path / "quick", **told)
+    assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"noise-augmentation"}
+    first, second = (r.board().losses.set_index(["task", "entry", "seed"]) for r in (full, fast))
+    kept = second.drop("noise-augmentation", level="entry").drop("real-only @ noise-augmentation", level="entry")
+    pd.testing.assert_frame_equal(kept.sort_index(), first.sort_index())
+    # an entry of which a part is missing goes as a whole, and the board says so
+    other = {**told, "settings": {"mitigations": ["weight-averaging", "deduplicate", "anchor"]}}
+    third = run(suite, output=tmp_path / "third", **other).board()
+    assert "anchor" not in set(third.losses.entry)
+    assert any("left out of this quick run" in note and note.endswith(": anchor") for note in third.notes)
+
+
 def test_what_is_not_whole_is_not_published(world, tmp_path):
     run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path)
     next(p for p in tmp_path.glob("*/*.parquet")).unlink()
@@ -168,7 +190,8 @@ def test_archives_are_found_beside_the_package(world):
 def test_a_chain_that_failed_has_lost_the_most():
     """Crashing where the tail goes badly does not make a tail look better."""
     chains = [
-        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0, "wild": -99.0}) for seed in range(8)
+        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0, "wild": -99.0})
+        for seed in range(8)
     ]
     rows = [
         {"task": "T", "entry": entry, "seed": seed, "what": "tail", "value": value}

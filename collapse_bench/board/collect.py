@@ -119,6 +119,10 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     notes += [
         f"{e}: more real rows than real-only was measured at, so the two are not compared" for e in sorted(beyond)
     ]
+    if gone := told.get("left_out"):
+        notes.append(
+            f"left out of this quick run, since no whole record has their version, parameters and chains: {', '.join(gone)}"
+        )
     board = Board(
         suite=told["suite"],
         losses=losses,
