@@ -109,7 +109,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             beside += _beside(record, entry, tasks[task], chains)
             tracks[name].add(record.facts["track"])
             notes += [said for run in record.runs for said in run.get("remarks", ())]
-            used += _usage(record, entry, chains)
+            used += _usage(record, entry, [s for s in chains if status[s] != "skipped"])
     if not rows:
         raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
     losses = _without_excuses(pd.DataFrame(rows))

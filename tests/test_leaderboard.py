@@ -1,0 +1,56 @@
+"""What is published is whole, of the present versions, and comes out again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from collapse_bench import run
+from collapse_bench.api import load_suite
+from collapse_bench.archive import Archive, Backed, shipped
+from collapse_bench.board.collect import board_of
+from collapse_bench.board.words import report
+from collapse_bench.registry import registry
+from collapse_bench.suite import manifest, plan
+
+LEADERBOARD = Path(__file__).parents[1] / "leaderboard"
+
+
+@pytest.fixture(scope="module")
+def archive():
+    return Archive(shipped("standard"))
+
+
+def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp_path):
+    suite = load_suite("standard", registry())
+    steps = plan(suite, Backed(tmp_path, archive), suite.seeds)
+    lacking = [step.entry.cell.label for step in steps if step.todo and not step.refused]
+    assert not lacking, "run the suite again and publish it"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "zipf(K=1000) | counts | replace | real-anchor(share=0.1) @ n=1000 T=10",
+        "gaussian | gaussian-fit | replace(decode=temperature(t=0.9)) | neon @ n=100 T=20",
+        "linear(d=10) | ols | mix(real=0.1) | oracle-verify @ n=100 T=10",
+    ],
+)
+def test_a_published_chain_comes_out_again(spec, archive, tmp_path):
+    again = run(spec, seeds="0:32", output=tmp_path)
+    entry = next(step.entry for step in again.steps if step.entry.role == "entry")
+    there, now = archive.read(entry.cell.id, 0), again.store.read(entry.cell.id, 0)
+    primary = there.facts["primary"]
+    pick = [(r.metric == primary) for r in (there, now)]
+    np.testing.assert_array_equal(there.seed[pick[0]], now.seed[pick[1]])
+    np.testing.assert_allclose(now.value[pick[1]], there.value[pick[0]], rtol=1e-9)
+    assert there.facts["ledger"]["real_unique"] == now.facts["ledger"]["real_unique"]
+
+
+@pytest.mark.slow
+def test_the_published_board_is_made_from_the_published_records(archive, tmp_path):
+    suite = load_suite("standard", registry())
+    board = board_of(Backed(tmp_path, archive), manifest(suite, suite.seeds))
+    assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")
