@@ -6,7 +6,7 @@ Every data generator under every model and protocol that fits it, with whatever 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
@@ -76,8 +76,26 @@ def more_cells() -> Iterator[Cell]:
         yield cell_of(spec)
 
 
+def first_of_their_kind(cells: Iterable[Cell]) -> set[str]:
+    """Cells that bring a data generator or sampler, a model, or a protocol on a kind of data that none before has brought.
+
+    They alone run by default; all the others are slow.
+    """
+    seen: set[object] = set()
+    chosen = set()
+    for cell in cells:
+        brings = {cell.data, type(cell.model), (cell.data.kind, type(cell.protocol))}
+        if brings - seen:
+            chosen.add(cell.label)
+            seen |= brings
+    return chosen
+
+
 CELLS = {cell.label: cell for cell in (*tiny_cells(), *more_cells())}
-EACH = pytest.mark.parametrize("label", CELLS)
+QUICK = first_of_their_kind(CELLS.values()) | {cell.label for cell in more_cells()}
+EACH = pytest.mark.parametrize(
+    "label", [label if label in QUICK else pytest.param(label, marks=pytest.mark.slow) for label in CELLS]
+)
 
 
 def chains(cell: Cell) -> list[int]:
@@ -220,9 +238,16 @@ def test_a_mitigation_that_draws_and_does_nothing_scores_as_none(label, greedy):
 # -- workers --------------------------------------------------------------------------------------------------------
 
 
-def test_two_workers_give_the_same_records(tmp_path):
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(sorted(QUICK), id="quick"),
+        pytest.param(sorted(set(CELLS) - QUICK), id="others", marks=pytest.mark.slow),
+    ],
+)
+def test_two_workers_give_the_same_records(labels, tmp_path):
     """All cells, and chains of two blocks; to the bit."""
-    jobs = [Job(cell, tuple(range(3))) for cell in CELLS.values()]
+    jobs = [Job(CELLS[label], tuple(range(3))) for label in labels]
     jobs += [Job(cell, tuple(range(40, 44))) for cell in list(CELLS.values())[:6]]
     kept = {}
     for name, run in (("here", inline.run), ("there", lambda jobs, options: pool.run(jobs, options, 2))):
