@@ -180,6 +180,26 @@ def test_across_holds_the_scores_of_the_tasks(world):
     assert all(f"T{i}: {task}" in text for i, task in enumerate(wide.columns[3:], 1))
 
 
+def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
+    lines = ['name = "some"', 'seeds = "0:10"', "generations = 2", "n = 40"]
+    lines += ['mitigations = ["temperature(t=1.1)", "deduplicate"]']
+    lines += ["[[tasks]]", 'data = "gaussian"', 'model = "gaussian-fit"']
+    lines += ["[[tasks]]", 'data = "gaussian"', 'model = "gaussian-fit"', 'protocols = ["accumulate"]']
+    lines += ['mitigations = ["temperature(t=1.1)"]']
+    for protocol in ("replace", "accumulate"):
+        lines += ["[[calibration]]", f'task = "gaussian | gaussian-fit | {protocol} @ n=40 T=2"']
+        lines += ["floor = 0.01", "gap = 1.0", "gap_sd = 0.1", "chains = 256"]
+    (tmp_path / "some.toml").write_text("\n".join(lines))
+    board = run(str(tmp_path / "some.toml"), output=tmp_path / "out").board()
+    rows = board.frame().set_index("entry")
+    assert rows.loc[["temperature", "deduplicate"], "ranked"].all()
+    tasks = board.per_task().set_index(["entry", "task"])
+    assert tasks.loc["deduplicate"].index.tolist() == ["gaussian | gaussian-fit | replace @ n=40 T=2"]
+    assert rows.S["temperature"] == tasks.S_k["temperature", "gaussian | gaussian-fit | replace @ n=40 T=2"]
+    assert len(tasks.loc["temperature"]) == 2
+    assert len(board.across().columns) == 3 + 2
+
+
 def test_archives_are_found_beside_the_package(world):
     assert shipped("standard") == Path(__file__).parents[1] / "leaderboard" / "standard.parquet"
     typed = load_suite("linear | ols @ n=20 T=2", registry.registry())

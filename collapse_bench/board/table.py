@@ -115,7 +115,8 @@ class Board:
         if self.scores is None:
             return self._losses_frame()
         frame = self.scores.per_task
-        frame = frame[~frame.entry.str.startswith("real-only @ ")].reset_index(drop=True)
+        absent = (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)  # never planned there
+        frame = frame[~frame.entry.str.startswith("real-only @ ") & ~absent].reset_index(drop=True)
         means = self.losses[self.losses.status == "done"].groupby(["task", "entry"]).loss.mean()
         frame["loss"] = [
             means.get((task, entry), math.nan) for task, entry in zip(frame.task, frame.entry, strict=True)
