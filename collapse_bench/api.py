@@ -240,7 +240,7 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
     path = shipped(suite.name) if published is None else Path(published)
     if not path.is_file():
         raise UsageError(
-            f"there are no published records of suite {suite.name} at {path}; name their file by --published"
+            f"there are no published records of suite {suite.name} at {path}; name their file by --published, or run without --quick"
         )
     return Archive(path)
 
