@@ -274,6 +274,10 @@ def run_suite(
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     if only is not None and not only:
         raise UsageError("a quick run is of the entries that you name: --mitigation mine")
+    for name in only or ():
+        mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
+        if mine and all(entry.skip is not None for entry in mine):
+            raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
     Store(output).create()
     store = _store(Path(output).absolute(), archive)  # workers have a working folder of their own
     steps = plan(suite, store, suite.seeds, force)

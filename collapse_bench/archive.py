@@ -111,13 +111,18 @@ class Archive:
     def _records(self) -> dict[tuple[str, int], Record]:
         try:
             file = pq.ParquetFile(self.path)
+            if _META not in (file.metadata.metadata or {}):
+                raise ValueError("it has no seal of 'collapse-bench publish'")
             table, about = file.read(), _unpacked(file.metadata.metadata[_META])
         except Exception as problem:
             raise UsageError(f"{self.path} cannot be read as published records ({problem})".split("\n")[0]) from problem
         if about["schema"] != SCHEMA:
             raise UsageError(f"{self.path} has schema {about['schema']}, and this version reads schema {SCHEMA}")
         if about["seal"] != _seal(table, about):
-            raise UsageError(f"{self.path} is not what was published: its seal does not match its content")
+            raise UsageError(
+                f"{self.path} is not what was published: its seal does not match its content; fetch it again, or make it "
+                "again by 'collapse-bench publish'"
+            )
         names = np.asarray(about["metrics"], dtype=object)
         columns = [table[name].to_numpy() for name in ("seed", "generation", "metric", "value")]
         columns[2] = names[columns[2]]

@@ -75,6 +75,12 @@ def test_a_quick_run_runs_the_named_entry_alone_and_ranks_it_among_all(world, tm
     assert results(tmp_path / "quick").board().render("csv") == fast.board().render("csv")
 
 
+def test_an_entry_that_fits_nowhere_is_refused(world, tmp_path):
+    with pytest.raises(NothingMatched, match=r"focal \+ truncated-ce fits no task of smoke: "):
+        quick(world, tmp_path / "none", mitigations="focal + truncated-ce")
+    assert not (tmp_path / "none").exists()
+
+
 def test_published_rows_of_other_settings_are_left_out_and_controls_run_anew(world, tmp_path):
     other = quick(world, tmp_path, settings={**SETTINGS, "n": 40})
     assert {outcome.job.cell.entry for outcome in other.outcomes} == {"voice", "none", "nature"}
@@ -118,7 +124,7 @@ def test_an_edited_archive_is_refused(world, tmp_path):
     values[5] *= 0.99
     edited = table.set_column(table.column_names.index("value"), "value", [values])
     pq.write_table(edited.replace_schema_metadata(None), tmp_path / "smoke.parquet")
-    with pytest.raises(UsageError, match="cannot be read as published records"):
+    with pytest.raises(UsageError, match=r"cannot be read as published records \(it has no seal"):
         Archive(tmp_path / "smoke.parquet").read("x", 0)
     meta = pq.ParquetFile(world[1] / "smoke.parquet").metadata.metadata
     pq.write_table(edited.replace_schema_metadata(meta), tmp_path / "smoke.parquet")
