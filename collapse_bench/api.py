@@ -312,22 +312,15 @@ def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tupl
 def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, list[Step]]:
     """The suite with the controls, the named entries, and those of which nothing would have to be run.
 
-    An entry stays with all its tasks or goes with all of them; a cell that was skipped when it ran stays skipped.
+    An entry stays with all its tasks or goes with all of them.
     """
-    kept = []
-    for step in steps:
-        mine = step.entry.role == "control" or step.entry.name in only
-        kept.append(dataclasses.replace(step, verdict="reuse", todo=()) if step.refused and not mine else step)
-    to_run = {s.entry.cell.id for s in kept if s.todo}
-    gone = {
-        e.name: None
-        for e in suite.entries
-        if e.role == "entry" and e.name not in only and e.skip is None and e.cell.id in to_run
-    }
+    to_run = {step.entry.cell.id for step in steps if step.todo}
+    missing = [e.name for e in suite.entries if e.role == "entry" and e.name not in only and e.cell.id in to_run]
+    gone = dict.fromkeys(missing)
     entries = tuple(e for e in suite.entries if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run))
-    there = {e.cell.id for e in entries}
-    steps = [s for s in kept if s.entry.cell.id in there]
-    return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), steps
+    there = {entry.cell.id for entry in entries}
+    kept = [step for step in steps if step.entry.cell.id in there]
+    return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), kept
 
 
 def publish_run(output: str | Path, to: str | Path, suite: str | None = None) -> list[Path]:

@@ -30,7 +30,11 @@ from .errors import UsageError
 from .ledger import WORDS
 
 BLOCK = 32
-KEPT = ("done", "starved")  # chains that need no further run
+KEPT = (
+    "done",
+    "starved",
+    "skipped",
+)  # chains that need no further run: a pair that does not fit will not fit next time
 _META = b"collapse_bench"
 _LITTER = 3600.0  # seconds after which a file that a killed run was writing is taken to be abandoned
 
@@ -63,6 +67,12 @@ class Record:
     def finished(self) -> list[int]:
         """Seeds whose chains need no further run."""
         return [seed for seed, status in self.status.items() if status in KEPT]
+
+    @property
+    def refusals(self) -> dict[int, str]:
+        """Seeds that were skipped when they ran, each with the sentence that says why."""
+        told = zip(self.facts["seeds"], self.facts["status"], self.facts["reason"], strict=True)
+        return {seed: reason for seed, status, reason in told if status == "skipped"}
 
     def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
         """Seeds whose mitigations used more than these limits allow, each with the sentence that says of what."""

@@ -318,7 +318,6 @@ class Step:
     verdict: str  # reuse, run, stale or skip
     why: str
     todo: tuple[int, ...] = ()  # seeds to run
-    refused: bool = False  # all of them were skipped last time, with a sentence, when they ran
 
 
 def plan(suite: Suite, store: Store, seeds: Sequence[int], force: bool = False) -> list[Step]:
@@ -335,7 +334,7 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
     why: list[str] = []
     edited: list[str] = []
     beyond: dict[int, str] = {}
-    skipped: set[int] = set()
+    refused = ""
     for block, wanted in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -355,21 +354,21 @@ def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, li
         beyond |= record.beyond(entry.cell.limits)
         left = [seed for seed in wanted if seed not in finished]
         todo += left
-        skipped |= {seed for seed in left if record.status.get(seed) == "skipped"}
+        refused = refused or next(filter(None, map(record.refusals.get, wanted)), "")
         lost = sorted({status for seed, status in record.status.items() if seed in left})
         if lost:
             why.append(f"{' and '.join(lost)} last time")
     if edited:
         return Step(entry, "stale", f"the file of {' and '.join(sorted(set(edited)))} has changed since", tuple(todo))
     if not todo:
-        told = f"; over budget: {next(iter(beyond.values()))}" if beyond else ""
+        told = f"; over budget: {next(iter(beyond.values()))}" if beyond else f"; skipped: {refused}" if refused else ""
         return Step(entry, "reuse", f"{len(seeds)} chains are there{told}")
     if len(todo) < len(seeds) and not why:
         why.append(f"{len(seeds) - len(todo)} of {len(seeds)} chains are there")
     others = [i for i in labels.get(entry.cell.label, []) if i != entry.cell.id]
     if others and len(todo) == len(seeds):
         return Step(entry, "stale", "a plugin or the schema has another version since", tuple(todo))
-    return Step(entry, "run", "; ".join(why) or "no record", tuple(todo), skipped == set(todo))
+    return Step(entry, "run", "; ".join(why) or "no record", tuple(todo))
 
 
 def estimate(steps: Sequence[Step], stores: Sequence[Store]) -> tuple[float, int]:
@@ -391,7 +390,7 @@ def estimate(steps: Sequence[Step], stores: Sequence[Store]) -> tuple[float, int
 def _seconds(store: Store, cell_id: str) -> list[float]:
     """CPU seconds per chain of what is recorded of a cell, in its first block."""
     record = store.read_or_none(cell_id, 0)
-    if record is None or not record.finished:
+    if record is None or not set(record.finished) - set(record.refusals):
         return []
     return [sum(run.get("cpu_seconds", 0.0) for run in record.runs) / len(record.seeds)]
 

@@ -96,6 +96,9 @@ def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
     suite = str(tmp_path / "few.toml")
     full = run(suite, output=tmp_path / "full")
     assert "skipped" in set(full.board().losses.status)
+    again = run(suite, output=tmp_path / "full")
+    assert not again.outcomes
+    assert any("skipped: MixtureTeacher cannot be averaged" in step.why for step in again.steps)
     publish_run(tmp_path / "full", tmp_path / "out")
     told = {"mitigations": "noise-augmentation", "quick": True, "published": tmp_path / "out" / "few.parquet"}
     fast = run(suite, output=tmp_path / "quick", **told)

@@ -170,10 +170,9 @@ def test_resumed_from_any_generation_is_the_same(label):
             assert str(now.ledger.counts) == str(whole.ledger.counts)
 
 
-@pytest.mark.parametrize(
-    "label", sorted(QUICK)
-)  # each chain by itself is dear, and two shards are held to be one anyway
+@pytest.mark.parametrize("label", sorted(QUICK))
 def test_chunks_change_no_number(label, tmp_path):
+    """Of one cell of each kind: each chain by itself is dear, and two shards are held to be one for every cell."""
     cell, seeds = CELLS[label], chains(CELLS[label])[:9]
     records = {}
     for memory in (2**40, 3 * 8 * (T + 1) * ROWS * 7, 1):  # all chains at once, some, one by one
@@ -248,7 +247,7 @@ def test_a_mitigation_that_draws_and_does_nothing_scores_as_none(label, greedy):
     ],
 )
 def test_two_workers_give_the_same_records(labels, tmp_path):
-    """All cells, and chains of two blocks; to the bit."""
+    """All cells, in two parts, and chains of two blocks; to the bit."""
     jobs = [Job(CELLS[label], tuple(range(3))) for label in labels]
     jobs += [Job(cell, tuple(range(40, 44))) for cell in list(CELLS.values())[:6]]
     kept = {}

@@ -26,7 +26,7 @@ def archive():
 def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp_path):
     suite = load_suite("standard", registry())
     steps = plan(suite, Backed(tmp_path, archive), suite.seeds)
-    lacking = [step.entry.cell.label for step in steps if step.todo and not step.refused]
+    lacking = [step.entry.cell.label for step in steps if step.todo]
     assert not lacking, "run the suite again and publish it"
 
 

@@ -224,7 +224,8 @@ class Board:
         else:
             chains = self.scores.rows.chains.max()
             yield (
-                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
+                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, "
+                f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
                 "a task that an entry does not fit counts 0; real rows (unique / drawn) and verifier calls: per chain, the "

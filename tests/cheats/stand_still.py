@@ -1,6 +1,6 @@
 """Return generation 0 for ever: it never collapses, and learns nothing.
 
-No score of its own: it is the control `frozen` to the last digit, and the column "beats frozen" says "cannot tell".
+In the record: it scores what the control `frozen` does, to the last digit, and the column "beats frozen" says "cannot tell".
 """
 
 from dataclasses import dataclass
