@@ -192,6 +192,7 @@ def _leave(work, order: dict) -> None:
 
 def _obey(order: dict) -> None:
     os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that ran the tests by `&` has had it ignored
     for number, name in ((1, "out"), (2, "err")):
         handle = os.open(f"{order['folder']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, number)
