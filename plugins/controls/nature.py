@@ -12,7 +12,7 @@ from collapse_bench.nouns import Mitigation
 class Nature(Mitigation):
     """Every generation is taught by nature itself: real rows wherever the protocol reads synthetic ones.
 
-    Score 1 by definition.  It is a flag of the cell and takes no mitigation beside it.
+    Score 1 by definition.  It is a flag of the cell, acts at no moment of its own, and takes no mitigation beside it.
     """
 
     control = True

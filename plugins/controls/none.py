@@ -10,7 +10,7 @@ from collapse_bench.nouns import Mitigation
 
 @dataclass(frozen=True)
 class Nothing(Mitigation):
-    """No mitigation at all.  Score 0 by definition."""
+    """No mitigation at all: it acts at no moment and uses nothing.  Score 0 by definition."""
 
     control = True
 

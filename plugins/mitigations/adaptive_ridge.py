@@ -12,7 +12,8 @@ from collapse_bench.nouns import Mitigation, has_verb, param
 class AdaptiveRidge(Mitigation):
     """Re-tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
 
-    Moment: adapt; track: real.  Under recursion the best penalty is larger than on clean data.
+    Moment: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than on clean data.  Of a
+    model that is trained step by step it is the length of the training that is chosen, as ``early-stopping`` does.
     """
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)

@@ -12,15 +12,18 @@ from collapse_bench.wrapping import Then, Towards, no_average
 
 @dataclass(frozen=True)
 class Anchor(Mitigation):
-    """Loss + beta times the distance from generation 0 (the KL anchor of reinforcement learning, here at every refit).
+    """Loss + beta times the distance from generation 0, at every refit (folklore of fine-tuning, from no one paper).
 
-    Moment: adapt (l2) or curate (kl); track: blind.  It needs generation 0 kept.
+    Moment: adapt (l2) or curate (kl); track: blind.  It needs generation 0 kept.  ``l2`` is the pull to the starting
+    point of Li, Grandvalet and Davoine (arXiv 1802.01483); ``kl`` the anchor of reinforcement learning from preferences
+    (Ziegler et al., arXiv 1909.08593), where it is KL(p || p_0).
 
-    ``l2``: (theta_t + beta theta_0) / (1 + beta), the exact minimiser of |theta - theta_t|^2 + beta |theta - theta_0|^2, and so
-    of loss + penalty where the loss is quadratic in theta with the metric of the penalty, as of a mean of known variance.
-    ``kl``: loss + beta KL(p_0 || p) by Monte Carlo: beta times as many rows as the lesson has are written by generation 0 and
-    read beside it.  For exponential families in their mean parameters (tables of probabilities, the mean of a Gaussian) both
-    are one in expectation (derived here).  Where a flawed source teaches generation 0 there is nothing to hold that one to.
+    ``l2``: (theta_t + beta theta_0) / (1 + beta), the exact minimiser of |theta - theta_t|^2 + beta |theta -
+    theta_0|^2, and so of loss + penalty where the loss is quadratic in theta with the metric of the penalty, as of a
+    mean of known variance.  ``kl``: loss + beta KL(p_0 || p) by Monte Carlo: beta times as many rows as the lesson has
+    are written by generation 0 and read beside it.  For exponential families in their mean parameters (tables of
+    probabilities, the mean of a Gaussian) both are one in expectation (derived here).  Where a flawed source teaches
+    generation 0 there is nothing to hold that one to.
     """
 
     beta: float = param(0.5, "weight of the distance beside a mean loss", ge=0)

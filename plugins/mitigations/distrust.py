@@ -10,7 +10,11 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class Distrust(Mitigation):
-    """Weight decay^g for a row that is g generations from nature.  Moment: curate; track: provenance."""
+    """Weight decay^g for a row that is g generations from nature (folklore of discounting, from no one paper).
+
+    Moment: curate; track: provenance.  Rows of one age all lose alike, so that it changes nothing under replace alone, nor
+    anywhere at decay=1.  Where weights differ they are rescaled to the effective sample size.
+    """
 
     decay: float = param(0.5, "weight that is left per generation", gt=0, le=1)
 

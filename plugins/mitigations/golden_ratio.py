@@ -15,10 +15,10 @@ GOLDEN = (math.sqrt(5) - 1) / 2  # 0.618, the root of w^2 + w = 1
 
 @dataclass(frozen=True)
 class GoldenRatio(Mitigation):
-    """Give all real rows together the share w of the weight, all synthetic ones 1 - w (He, Xu and Cheng, 2502.18049).
+    """Give all real rows together the share w of the weight, all synthetic ones 1 - w (He, Xu and Cheng, arXiv 2502.18049).
 
     Moment: curate; track: provenance.  With as many fresh real rows as synthetic ones the mean squared error of a
-    mean is stationary at sigma^2 [w^2/n1 + (1-w)^2/n2] / (1 - (1-w)^2), least at w = 0.618.
+    mean is stationary at sigma^2 [w^2/n1 + (1-w)^2/n2] / (1 - (1-w)^2), least at w = 0.618, the root of w^2 + w = 1.
     """
 
     w: float = param(GOLDEN, "share of the weight that real rows get", gt=0, lt=1)

@@ -11,11 +11,13 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class Growing(Mitigation):
-    """Generation t reads n (t + 1)^power rows, so that the errors 1/n_t have a finite sum (arXiv 2505.13947).
+    """Generation t reads n (t + 1)^power rows, whose errors 1/n_t have a finite sum for power > 1 (Xu, He and Cheng,
+    arXiv 2505.13947).
 
-    Moment: size; track: blind, at the price of the rows written.  Without real data the size must grow faster than
-    linearly, for unbiased models about quadratically.  Where the protocol draws a share of real rows, those that it draws
-    beyond its usual number are charged to this method.
+    Moment: size; track: blind under replace and accumulate, at the price of the rows written.  What a protocol draws
+    beyond its usual number, because a larger generation was asked for, is charged to this method: real where it draws
+    new real rows every time (mix, and iterative-mix with fresh=true), verifier under verify-filter.  Without real data
+    the size must grow faster than linearly, for unbiased models about quadratically.
     """
 
     power: float = param(2.0, "generation t reads n (t + 1)^power rows", ge=0, le=4)

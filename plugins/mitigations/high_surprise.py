@@ -13,7 +13,7 @@ from collapse_bench.selection import keep_best
 class HighSurprise(Mitigation):
     """Keep the rows that are least likely under the previous teacher (Gambetta et al., arXiv 2410.12341).
 
-    Moment: curate; track: blind.
+    Moment: curate; track: blind.  A sequence's likelihood is that of the whole, so that long ones pass for unlikely.
     """
 
     keep: float = param(0.5, "share of the rows that is kept", gt=0, le=1)

@@ -10,10 +10,11 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class Hot(Mitigation):
-    """Sample at a temperature above 1 from the symbols at least min_p times as likely as the likeliest one.
+    """Sample at a temperature above 1 from the symbols at least min_p times as likely as the likeliest one (Nguyen et al., arXiv
+    2407.01082).
 
-    Nguyen et al., arXiv 2407.01082: the temperature widens the law and the floor, which is laid after it, keeps nonsense
-    out.  Moment: steer; track: blind.  Of a Zipf law of exponent beta, ranks up to min_p^(-t/beta) are left.
+    Moment: steer; track: blind.  The temperature widens the law and the floor, which is laid after it, keeps nonsense out.
+    Of a Zipf law of exponent beta, ranks up to min_p^(-t/beta) are left.
     """
 
     t: float = param(1.5, "temperature", gt=0, le=100)

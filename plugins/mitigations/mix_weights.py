@@ -13,11 +13,12 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class MixWeights(Mitigation):
-    """Sample weights of single-step mixing (Dohmatob et al., arXiv 2410.04840).  Moment: curate; track: provenance.
+    """Sample weights of single-step mixing (Dohmatob et al., arXiv 2410.04840).
 
-    Only the ratio matters to a model whose loss is a mean over weights: with shares p1 and p2 of the rows, ridge then
-    minimises (1/n) sum a_i (y_i - x_i.w)^2 + lam |w|^2 with a = real/c or synthetic/c, c = p1 real + p2 synthetic.
-    However many rows there are, an error c2 of the synthetic labels leaves (a2 p2)^2 c2: no weight but 0 removes it.
+    Moment: curate; track: provenance.  Where all rows are of one sort, as under replace, it changes nothing.  Only the
+    ratio matters to a model whose loss is a mean over weights: with shares p1 and p2 of the rows, ridge then minimises
+    (1/n) sum a_i (y_i - x_i.w)^2 + lam |w|^2 with a = real/c or synthetic/c, c = p1 real + p2 synthetic.  However many
+    rows there are, an error c2 of the synthetic labels leaves (a2 p2)^2 c2: no weight but 0 removes it.
     """
 
     real: float = param(1.0, "weight of a real row", ge=0)

@@ -19,7 +19,7 @@ class NegativeGuidance(Mitigation):
     """
 
     w: float = param(0.5, "strength of the guidance; 0: none", ge=0, le=10)
-    share: float = param(1.0, "own samples, as a share of n", gt=0, le=100)
+    share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
     tune: float = param(0.5, "length of the auxiliary's training, as a share of one from scratch", gt=0, le=1)
 
     def fits(self, cell):

@@ -12,8 +12,9 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class NoiseAugmentation(Mitigation):
-    """Replace a share of the tokens, symbols or labels by draws from their frequencies in the lesson; add Gaussian noise of
-    that share of the standard deviation to numbers (input noise; for text a coarse form of synonym replacement).
+    """Replace a share of the tokens, symbols or labels by draws from their frequencies in the lesson; add Gaussian
+    noise of that share of the standard deviation to numbers (folklore of regularisation, from no one paper; for text a
+    coarse form of synonym replacement).
 
     Moment: curate; track: blind.  With v the variance of a fitted Gaussian (ddof=1), E v grows by 1 + share^2 (1 - 1/n) in
     a generation of replace; of a table of frequencies, heterozygosity shrinks by (1 - 1/n) (1 - (1 - (1 - share)^2)/n).

@@ -13,15 +13,17 @@ from collapse_bench.nouns import Mitigation, param
 class RealAnchor(Mitigation):
     """Real rows beside what the protocol gives, in every generation (Alemohammad et al., arXiv 2307.01850).
 
-    Moment: curate; track: real, metered row by row.  ``k`` new ones are their fresh-data loop.  With ``fixed`` the same
-    rows come every time, and are paid for once: ``real-anchor(share=1, fixed=true)`` under replace is their synthetic
-    augmentation, n real rows beside what the last model wrote.  They are rows of its own and not those that generation 0
-    read, which no method is given.
+    Moment: curate; track: real, metered row by row.  ``k`` new ones are their fresh-data loop; ``share`` says how many as a
+    multiple of n, and may exceed 1.  With ``fixed`` the same rows come every time, and are paid for once:
+    ``real-anchor(share=1, fixed=true)`` under replace is their synthetic augmentation, n real rows beside what the last model
+    wrote.  They are rows of its own and not those that generation 0 read, which no method is given.
     """
 
     k: int = param(10, "real rows added per generation", ge=1)
     fixed: bool = param(False, "the same real rows in every generation; false: new ones", later=True)
-    share: float | None = param(None, "real rows added as a share of n, in the place of k", gt=0, le=10, later=True)
+    share: float | None = param(
+        None, "real rows added as a multiple of n, which may exceed 1, in the place of k", gt=0, le=10, later=True
+    )
 
     def curate(self, corpus, taps):
         k = self.k if self.share is None else max(1, round(self.share * taps.n))

@@ -19,11 +19,11 @@ class SelfCorrection(Mitigation):
     """y <- y + gamma (proj(y) - y), the expert's projection being onto a fixed set of k real rows (Gillman et al., arXiv
     2402.07087).
 
-    proj maps the quantiles of the lesson, axis by axis, to those of the real rows; with ``anchors`` it is the nearest of
-    the centres that k-means finds among them, which pulls inwards where they are few.  Moment: curate; track: real, k rows
-    once and for all.  With gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of known variance
-    s^2 the squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 - gamma)^2), where k = n
-    (derived here).
+    Moment: curate; track: real, k rows once and for all.  proj maps the quantiles of the lesson, axis by axis, to those
+    of the real rows; with ``anchors`` it is the nearest of the centres that k-means finds among them, which pulls
+    inwards where they are few.  With gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of
+    known variance s^2 the squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 -
+    gamma)^2), where k = n (derived here).
     """
 
     gamma: float = param(0.5, "how far a row moves towards its projection", ge=0, le=1)

@@ -12,10 +12,11 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class TokenEdit(Mitigation):
-    """Read n real rows in place of the lesson, tokens of teacher's probability >= p redrawn from its k likeliest (ToEdit, Zhu et al., arXiv 2412.14689).
+    """Read n real rows in place of the lesson, tokens of teacher's probability >= p redrawn from its k likeliest (ToEdit, Zhu et
+    al., arXiv 2412.14689).
 
-    The rows that the protocol gives stay, at weight 0.  Moment: curate; track: real, n rows once and for all, or in every
-    generation with ``fresh``.  The end of a text is no token.  Of single symbols, where one symbol 0 is foretold
+    Moment: curate; track: real, n rows once and for all, or in every generation with ``fresh``.  The rows that the protocol
+    gives stay, at weight 0.  The end of a text is no token.  Of single symbols, where one symbol 0 is foretold
     throughout, E p_t(0) = p(0)^(t + 1) after t generations of edits with a k that cuts nothing and fresh rows (derived
     here): edits alone collapse too, as far as they reach.
     """

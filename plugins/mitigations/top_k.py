@@ -10,9 +10,10 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class TopK(Mitigation):
-    """Sample from the k likeliest symbols, renormalised (Fan et al. 2018).  Moment: steer; track: blind.
+    """Sample from the k likeliest symbols, renormalised (Fan, Lewis and Dauphin, arXiv 1805.04833).
 
-    Of a Zipf law it is the tail cut at rank k.  Ties at the k-th place are all kept.
+    Moment: steer; track: blind.  Of a Zipf law it is the tail cut at rank k.  Ties at the k-th place are all kept.  It
+    serves as the ``decode`` of a protocol: under recursion what is cut never comes back.
     """
 
     k: int = param(50, "symbols that are kept", ge=1)

@@ -10,7 +10,7 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class TopP(Mitigation):
-    """Sample from the smallest set of likeliest symbols whose mass reaches p (Holtzman et al. 2020).
+    """Sample from the smallest set of likeliest symbols whose mass reaches p (Holtzman et al., arXiv 1904.09751).
 
     Moment: steer; track: blind.  It trades the tail for typicality, so under recursion it is a way to collapse.
     """

@@ -21,13 +21,16 @@ WORST = 1000.0  # nats that an answer counts which a candidate never gives
 @dataclass(frozen=True)
 class TunedWeighting(Mitigation):
     """The share of the weight that real rows get is chosen per chain and generation among 1/(steps + 1) .. steps/(steps +
-    1), by the loss on fresh real rows (the real share that suits ridge is another than the golden one: arXiv 2509.22341).
+    1), by the loss on fresh real rows (the real share that suits ridge is another than the golden one: Garg,
+    Bhattacharya and Sur, arXiv 2509.22341).
 
-    Moment: adapt; track: real and provenance.  Costs ``steps`` fits beside the last one.  The loss is -log p where the model
-    states one, else the squared error of its mean answer, or its share of wrong labels.
+    Moment: adapt; track: real and provenance.  Costs ``steps`` fits beside the last one.  The loss is -log p where the
+    model states one, else the squared error of its mean answer, or its share of wrong labels.
     """
 
-    share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=100)
+    share: float = param(
+        0.1, "real validation rows per generation, as a multiple of n, which may exceed 1", gt=0, le=100
+    )
     steps: int = param(9, "weights that are tried, equally spaced between 0 and 1", ge=1, le=100)
 
     tiny = {"steps": 3}

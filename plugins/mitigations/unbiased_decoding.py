@@ -11,10 +11,11 @@ from collapse_bench.nouns import Mitigation
 
 @dataclass(frozen=True)
 class UnbiasedDecoding(Mitigation):
-    """Undo the protocol's biased decoder: temperature 1, no truncation, no processor.
+    """Undo the protocol's biased decoder: temperature 1, no truncation, no processor (sampling without bias, lambda = 1 in the
+    words of Alemohammad et al., arXiv 2307.01850).
 
-    Sampling without bias, lambda = 1 in the words of Alemohammad et al. (arXiv 2307.01850).  Moment: steer; track:
-    blind.  The last setting wins, so that a task with ``decode=temperature(t=0.9)`` comes out as if it had none.
+    Moment: steer; track: blind.  The last setting wins, so that a task with ``decode=temperature(t=0.9)`` comes out as
+    if it had none.
     """
 
     kinds = ("density", "discrete", "sequence")

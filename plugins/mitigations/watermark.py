@@ -15,16 +15,18 @@ from collapse_bench.nouns import Mitigation, param
 
 @dataclass(frozen=True)
 class Watermark(Mitigation):
-    """Favour a green list of tokens in writing, and drop rows with too many of them in reading (Kirchenbauer et al., arXiv 2301.10226).
+    """Favour a green list of tokens in writing, and drop rows with too many of them in reading (Kirchenbauer et al., arXiv
+    2301.10226).
 
-    After each token every other one is green with probability gamma by a keyed hash of both, and the log-probability of green
-    tokens is raised by delta.  A row of T different pairs of tokens, g of them green, is dropped where
-    z = (g - gamma T) / sqrt(T gamma (1 - gamma)) lies above the threshold.  Moment: steer and curate; track: blind: a key of one's
-    own tells one's own outputs alone.
+    Moment: steer and curate; track: blind, since a key of one's own tells one's own outputs alone.  After each token
+    every other one is green with probability gamma by a keyed hash of both, and the log-probability of green tokens is
+    raised by delta.  A row of T different pairs of tokens, g of them green, is dropped where z = (g - gamma T) / sqrt(T
+    gamma (1 - gamma)) lies above the threshold.
 
-    Over keys g of a text that was written without the key is binomial, so that z has mean 0 and variance 1 and passes 4
-    about as rarely as a normal variable would; pairs that come again would tell nothing new, and are not counted.  A list with
-    the probability G before is drawn from with e^delta G / (1 + (e^delta - 1) G) after.
+    Over keys g of a text that was written without the key is binomial, so that z has mean 0 and variance 1; it passes 4
+    more often than a normal variable would in short texts, whose binomial law is skewed.  Pairs that come again would
+    tell nothing new, and are not counted.  A list with the probability G before is drawn from with e^delta G / (1 +
+    (e^delta - 1) G) after.
     """
 
     key: int = param(15485863, "key of the hash", ge=0, le=2**31)
