@@ -10,11 +10,12 @@ import click
 import pytest
 
 import collapse_bench
-from collapse_bench import cell_of, generations
-from collapse_bench.checks import outcomes
+from collapse_bench import Mitigation, cell_of, generations
+from collapse_bench.checks import MOMENTS, outcomes
 from collapse_bench.cli import cli
 from collapse_bench.registry import KINDS, Registry, registry
 from collapse_bench.runner import run_chains
+from collapse_bench.spec import parse_mitigations
 from collapse_bench.suite import find_suite, read_suite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,11 +150,71 @@ def test_standard_full_holds_all_pairs_of_standard():
 
 def test_every_mitigation_stands_on_a_page_and_most_in_standard():
     """What `standard` leaves out: cuts that only serve as a world's decoder, and the guidance of diffusions."""
-    from collapse_bench.spec import parse_mitigations
-
     model = read_suite(find_suite("standard", registry()))
     meant = {call.name for text in model.mitigations for call in parse_mitigations(text)}
     known = {name for name, cls in registry().classes["mitigation"].items() if not cls.control}
     assert known - meant == {"top-k", "negative-guidance"}
-    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("mitigations-*.md")) + README
-    assert not [name for name in meant if f"`{name}`" not in pages]
+    assert all(f"`{name}`" in README.split("All but two stand in the suite")[1] for name in known - meant)
+
+
+MITIGATIONS = {name: cls for name, cls in registry().classes["mitigation"].items() if not cls.control}
+TRACKS = {"blind", "provenance", "real", "verifier"}
+#: (name, page, cells) of each row of a table of mitigations
+ROWS = [
+    (name, page, [cell.strip() for cell in cells.split("|")])
+    for page, text in PAGES.items()
+    if page.startswith("mitigations-")
+    for name, cells in re.findall(r"^\| `([\w-]+)` \|(.*)\|$", text, re.MULTILINE)
+    if name in MITIGATIONS
+]
+#: one of these fits each method as it is by default
+TASKS = [
+    "zipf(K=20) | counts | replace",
+    "gaussian | gaussian-fit | replace",
+    "linear(d=3) | ridge | replace",
+    "half-space(d=3) | logistic(steps=3) | replace",
+    "linear(d=3) | ridge | mix",
+    "grammar-stories | ngram | mix",
+    "zipf(K=20) | counts | replace(decode=temperature(t=0.9))",
+    "gaussian | ddpm(steps=3, levels=4) | replace",
+]
+
+
+def moments_in(text: str) -> set[str]:
+    return {moment for moment in MOMENTS if re.search(rf"\b{moment}\b", text)}
+
+
+def told_by(cls) -> tuple[str, set[str], set[str]]:
+    """(what stands before it, moments, tracks) by the words ``Moment: ...; track: ...`` of a docstring."""
+    text = " ".join((cls.__doc__ or "").split())
+    found = re.search(r"Moment: ([^;]+); track: (\w+(?: and \w+)*)", text)
+    assert found, f"{cls.title()} does not say `Moment: ...; track: ...`"
+    return text[: found.start()], moments_in(found[1]), set(re.findall(r"\w+", found[2])) & TRACKS
+
+
+@pytest.mark.parametrize("name", MITIGATIONS)
+def test_a_mitigation_says_its_paper_its_moments_and_what_it_uses(name):
+    cls = MITIGATIONS[name]
+    summary, moments, tracks = told_by(cls)
+    assert re.search(r"arXiv \d{4}\.\d{5}|\b(19|20)\d\d\b|folklore", summary), "no paper, nor word that there is none"
+    assert moments == {moment for moment in MOMENTS if getattr(cls, moment) is not getattr(Mitigation, moment)}
+    cells = (cell_of(f"{task} | {name} @ n=20 T=1", seeds=[1, 2]) for task in TASKS)
+    *_, last = generations(next(cell for cell in cells if cell.why_not() is None))
+    assert tracks == set(last.ledger.track().split("+"))
+
+
+@pytest.mark.parametrize("name", MITIGATIONS)
+def test_a_mitigation_has_one_row_on_the_pages_and_it_is_right(name):
+    cls = MITIGATIONS[name]
+    [(page, cells)] = [(page, cells) for other, page, cells in ROWS if other == name]
+    _, moment, uses, parameters, law = cells
+    assert moments_in(moment) == told_by(cls)[1]
+    assert set(re.search(r"\(([a-z+]+)\)", uses)[1].split("+")) == told_by(cls)[2]
+    given = {}
+    for key, value in parse_mitigations(f"{name}({parameters.strip('`–')})")[0].args:
+        given[key] = getattr(value, "name", value)  # a bare word is a name
+    due = {field.name: field.default for field in dataclasses.fields(cls)}
+    assert given == {key: round(value, 3) if isinstance(value, float) else value for key, value in due.items()}
+    assert law
+    [listed] = [line for line in README.splitlines() if line.startswith("| [") and f"](docs/{page})" in line]
+    assert f"`{name}`" in listed
