@@ -14,8 +14,8 @@ class Temperature(Mitigation):
 
     Moment: steer; track: blind.  t > 1 widens the tails, t < 1 cuts them: a Zipf law of exponent beta becomes one of
     beta/t, the covariance of a Gaussian t times itself.  As a protocol's ``decode`` it is a world that reads out with a
-    bias, as in Gerstgrasser et al. (arXiv 2404.01413), who set t = 0.3.  Models whose
-    teachers know no temperature (mixtures, kernel densities) are skipped.
+    bias, as in Gerstgrasser et al. (arXiv 2404.01413), who set t = 0.3.  Models whose teachers know no
+    temperature (mixtures, kernel densities) are skipped.
     """
 
     t: float = param(1.1, "temperature; 1 leaves the law as it is", gt=0, le=100)
