@@ -17,6 +17,7 @@ from . import theory, verify
 from .archive import Archive, Backed, publish, shipped
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
+from .board.score import BROKEN_OFF
 from .board.score import calibrate as calibrated
 from .budget import Budget
 from .cell import Cell
@@ -32,11 +33,13 @@ from .spec import Call, parse_call, parse_mitigations
 from .store import Store, blocks_of, replace_file
 from .suite import (
     CALIBRATION_SEEDS,
+    IDLE,
     Calibration,
     Entry,
     Step,
     Suite,
     adhoc,
+    changes_of,
     estimate,
     expand,
     find_suite,
@@ -272,21 +275,13 @@ def run_suite(
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
-    if only is not None and not only:
-        raise UsageError("a quick run is of the entries that you name: --mitigation mine")
-    for name in only or ():
-        mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
-        if mine and all(entry.skip is not None for entry in mine):
-            raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
+    suite, steps = plan_run(suite, output=output, archive=archive, only=only, force=force)
     Store(output).create()
     store = _store(Path(output).absolute(), archive)  # workers have a working folder of their own
-    steps = plan(suite, store, suite.seeds, force)
-    if only is not None:
-        suite, steps = _thinned(suite, steps, set(only))
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
     for step in steps:
         for wanted in blocks_of(suite.seeds).values():
-            if step.verdict != "skip" and not set(wanted) & set(step.todo):
+            if step.verdict not in IDLE and not set(wanted) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, wanted)
     save_run(suite, suite.seeds, store, archive and archive.path)
@@ -301,6 +296,28 @@ def run_suite(
     return Results(store.path, suite.name, tuple(outcomes), tuple(steps), archive)
 
 
+def plan_run(
+    suite: Suite,
+    *,
+    output: str | Path = "results",
+    archive: Archive | None = None,
+    only: Sequence[str] | None = None,
+    force: bool = False,
+) -> tuple[Suite, list[Step]]:
+    """The suite as it would run, and what would be done with each of its cells; see ``run_suite``.
+
+    Raises NothingMatched where an entry of a quick run fits nowhere, or has nothing to stand beside.
+    """
+    if only is not None and not only:
+        raise UsageError("a quick run is of the entries that you name: --mitigation NAME, beside --quick")
+    for name in only or ():
+        mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
+        if mine and all(entry.skip is not None for entry in mine):
+            raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
+    steps = plan(suite, _store(output, archive), suite.seeds, force)
+    return (suite, steps) if only is None else _thinned(suite, steps, set(only))
+
+
 def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tuple[float, int]:
     """(CPU seconds that a plan will take, chains of which nothing is known), by records there and published ones."""
     stores: list[Store] = [Store(output)]
@@ -312,30 +329,56 @@ def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tupl
 def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, list[Step]]:
     """The suite with the controls, the named entries, and those of which nothing would have to be run.
 
-    An entry stays with all its tasks or goes with all of them.
+    An entry stays with all its tasks or goes with all of them.  Raises NothingMatched where all others would go.
     """
     to_run = {step.entry.cell.id for step in steps if step.todo}
     missing = [e.name for e in suite.entries if e.role == "entry" and e.name not in only and e.cell.id in to_run]
     gone = dict.fromkeys(missing)
+    if gone and gone.keys() >= set(suite.methods) - only:
+        raise NothingMatched(
+            f"no record of another entry of {suite.name} has these chains and settings, so that a quick run has nothing to "
+            "stand beside; leave out --seeds and --set, or run without --quick"
+        )
     entries = tuple(e for e in suite.entries if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run))
     there = {entry.cell.id for entry in entries}
-    kept = [step for step in steps if step.entry.cell.id in there]
+    kept = [
+        step if step.entry.cell.id in there else Step(step.entry, "left out", "no whole record to stand beside")
+        for step in steps
+    ]
     return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), kept
 
 
-def publish_run(output: str | Path, to: str | Path, suite: str | None = None) -> list[Path]:
+def publish_run(output: str | Path, to: str | Path, suite: str | None = None, force: bool = False) -> list[Path]:
     """Publish a finished run: its records in one file, its board and what the numbers say, in the folder ``to``.
 
-    Raises NothingMatched where chains are missing or damaged.
+    force: in place of files that are there, and also with settings that are not those of the suite of this name.  Raises
+    NothingMatched where chains are missing or damaged, UsageError for what only ``force`` allows.
     """
     from .board.words import report
 
     found = results(output, suite)
     told, folder = saved_run(found.output, found.suite), Path(to)
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{found.suite}.parquet", folder / f"{found.suite}.md"]
+    changed = changes_of(told["suite"], registry())
+    if changed and not force:
+        raise UsageError(
+            f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without --set and "
+            "--seeds, give your own suite file a name of its own, or publish it all the same by --force"
+        )
+    there = [str(file) for file in files if file.exists()]
+    if there and not force:
+        raise UsageError(f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force")
+    board = found.board()
+    broken = board.losses[board.losses.status.isin(BROKEN_OFF) & (board.losses.entry != "frozen")]  # which is none's
+    if len(broken) and not force:
+        first = broken.iloc[0]
+        raise UsageError(
+            f"{len(broken)} chain(s) were broken off by the machine (the first: {first.status}, {first.entry} on {first.task}); "
+            "run the suite again, which tries these alone, or publish them so by --force"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     publish(found.store, told, files[0])
-    replace_file(files[1], (report(found.board()) + "\n").encode())
+    replace_file(files[1], (report(board) + "\n").encode())
     return files
 
 

@@ -34,7 +34,8 @@ def publish(store: Store, told: Mapping[str, Any], path: Path) -> int:
     Raises NothingMatched where a record is missing or damaged: what is published is whole.
     """
     entries = {entry["id"]: entry for entry in told["entries"] if entry["skip"] is None}
-    records = [_cut(record, told, entries[ident]) for ident in sorted(entries) for record in _whole(store, told, ident)]
+    whole = [(record, entry) for _, entry in sorted(entries.items()) for record in _whole(store, told, entry)]
+    records = [_cut(record, told, entry) for record, entry in whole]
     names = sorted({name for record in records for name in record.metric})
     code = {name: i for i, name in enumerate(names)}
 
@@ -60,14 +61,16 @@ def publish(store: Store, told: Mapping[str, Any], path: Path) -> int:
     return len(records)
 
 
-def _whole(store: Store, told: Mapping[str, Any], ident: str) -> Iterable[Record]:
+def _whole(store: Store, told: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterable[Record]:
     for block, seeds in blocks_of(told["seeds"]).items():
         try:
-            record = store.read(ident, block)
+            record = store.read(entry["id"], block)
         except Damaged as problem:
             raise NothingMatched(f"{problem}; run the suite again before it is published") from problem
         if record is None or set(seeds) - set(record.seeds):
-            raise NothingMatched(f"cell {ident} has chains that were not run; run the suite to its end first")
+            raise NothingMatched(
+                f"{entry['name']} on {entry['task']} has chains that were not run; run the suite to its end first"
+            )
         yield record.restricted(seeds)
 
 
@@ -130,7 +133,8 @@ class Archive:
         found = {}
         for i, told in enumerate(about["records"]):
             rows = slice(ends[i], ends[i + 1])
-            record = Record(*(column[rows] for column in columns), told["facts"], told["runs"])
+            facts = {**told["facts"], "published": True}  # so that times of this machine are not set against others
+            record = Record(*(column[rows] for column in columns), facts, told["runs"])
             found[told["facts"]["id"], next(iter(blocks_of(record.seeds)))] = record
         return found
 

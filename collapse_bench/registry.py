@@ -91,8 +91,7 @@ class Registry:
                     registry.shelf(name, source=REPLACES_DISCOVERY)
         for path in files:
             plugin = registry.file(path)
-            if plugin.broken:
-                raise PluginError(f"plugin {path}: {plugin.error}")
+            registry._whole(plugin, path)
         return registry
 
     def shelf(self, name: str, source: str) -> None:
@@ -135,6 +134,16 @@ class Registry:
                 cls.file_digest = sha256(path.read_bytes()).hexdigest()[:16]
         return plugin
 
+    def _whole(self, plugin: Plugin, path: str | Path) -> None:
+        """PluginError where a file that was asked for does not load, or has nothing to offer."""
+        if plugin.broken:
+            raise PluginError(f"plugin {path}: {plugin.error}; 'collapse-bench plugins --plugin {path}' tells of it")
+        if not self.manager.get_hookcallers(sys.modules[plugin.module]):
+            raise PluginError(
+                f"plugin {path} has no hook, and so offers nothing; end it with @hookimpl and def collapse_mitigations(): "
+                'return {"name": Class}'
+            )
+
     def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
         said = f"offer({name!r}, ...)"
@@ -152,6 +161,9 @@ class Registry:
 
     def _broken(self, name: str, source: str, problem: BaseException) -> Plugin:
         sentence = f"{type(problem).__name__}: {problem}".splitlines()[0]
+        lines = [frame.lineno for frame in traceback.extract_tb(problem.__traceback__) if frame.filename == source]
+        if lines:
+            sentence += f" ({Path(source).name}, line {lines[-1]})"
         plugin = Plugin(name, source, error=sentence, trace="".join(traceback.format_exception(problem)))
         self.plugins.append(plugin)
         return plugin
@@ -267,10 +279,11 @@ class Registry:
         elsewhere = [other for other in KINDS if name in self.classes[other]]
         if elsewhere:
             raise UsageError(f"{name!r} is a {elsewhere[0]}, and a {kind} was due there")
-        hint = (
-            f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'" if self.broken else ""
-        )
-        raise UsageError(f"unknown {kind} {name!r}{nearest(name, known)}{hint}")
+        near = nearest(name, known)
+        hint = "" if near.endswith("?") else "; a file of your own is loaded by --plugin FILE"
+        if self.broken:
+            hint += f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
+        raise UsageError(f"unknown {kind} {name!r}{near}{hint}")
 
     def build(self, kind: str, call: Call | str) -> Noun:
         """A plugin object from its spec, every value coerced to its field's type and checked against its range."""
@@ -433,7 +446,5 @@ def registry(files: Iterable[str | Path] = (), reload: bool = False) -> Registry
     for path in files:
         known = {Path(plugin.source).resolve() for plugin in _REGISTRY.plugins if not plugin.broken}
         if Path(path).resolve() not in known:
-            plugin = _REGISTRY.file(path)
-            if plugin.broken:
-                raise PluginError(f"plugin {path}: {plugin.error}")
+            _REGISTRY._whole(_REGISTRY.file(path), path)
     return _REGISTRY

@@ -10,6 +10,7 @@ import math
 import platform
 import random
 import resource
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ import torch
 
 from .cell import SCHEMA, Cell
 from .engine import Generation, generations, nature
-from .errors import OverBudget, Unfit
+from .errors import ContractError, OverBudget, Unfit
 from .ledger import SUBSTANCES, Ledger
 from .nouns import DataGenerator
 from .pulse import Beat, listening
@@ -222,6 +224,8 @@ def run_chains(
     except (Exception, SystemExit) as problem:
         status = "oom" if "out of memory" in str(problem).lower() else "failed"
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
+        if not isinstance(problem, ContractError):  # whose sentence says what is to be mended
+            reason += _place(problem, cell)
         trace = traceback.format_exc()
         ledger = getattr(problem, "ledger", None)
     work.remarks += shared.remark(cell.entry)
@@ -240,6 +244,15 @@ def run_chains(
     if trace is not None:
         run["traceback"] = trace
     return Record(*rows.columns(seeds), facts, [run])
+
+
+def _place(problem: BaseException, cell: Cell) -> str:
+    """` (mine.py, line 12)`: the innermost line that the error came through in the file of a mitigation, or else of
+    another part of the cell; nothing where it came through none."""
+    lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(problem.__traceback__)}
+    parts = [*(act for _, act in reversed(cell.acts)), cell.model, cell.data, cell.protocol]
+    files = [getattr(sys.modules.get(type(part).__module__), "__file__", None) for part in parts]
+    return next((f" ({Path(file).name}, line {lines[file]})" for file in files if file in lines), "")
 
 
 def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:

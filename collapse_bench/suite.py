@@ -310,12 +310,15 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
 # -- the plan -------------------------------------------------------------------------------------------------------
 
 
+IDLE = ("skip", "left out")  # verdicts on cells with which a run does nothing
+
+
 @dataclass(frozen=True)
 class Step:
     """What a run would do with one cell."""
 
     entry: Entry
-    verdict: str  # reuse, run, stale or skip
+    verdict: str  # reuse, run, stale, skip or left out
     why: str
     todo: tuple[int, ...] = ()  # seeds to run
 
@@ -376,7 +379,7 @@ def estimate(steps: Sequence[Step], stores: Sequence[Store]) -> tuple[float, int
     of the same task, in these stores."""
     spent: dict[str, list[float]] = {}  # cell id, and task -> seconds per chain
     for step in steps:
-        found = [s for store in stores for s in _seconds(store, step.entry.cell.id)] if step.verdict != "skip" else []
+        found = [s for store in stores for s in _seconds(store, step.entry.cell.id)] if step.verdict not in IDLE else []
         for key in (step.entry.cell.id, step.entry.task):
             spent.setdefault(key, []).extend(found)
     total, unknown = 0.0, 0
@@ -462,6 +465,20 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
         "left_out": list(suite.left_out),
         "entries": entries,
     }
+
+
+def changes_of(told: dict[str, Any], registry: Registry) -> list[str]:
+    """Settings in which a suite as it was run differs from the suite of its name, entries apart; none where it has none."""
+    known = {path.stem: path for path in registry.suites}
+    if told["name"] not in known:
+        return []
+    ours = read_suite(known[told["name"]]).model_dump()
+    pairs = [(ours, told), *zip(ours["tasks"], told["tasks"], strict=False)]
+    keys = ("version", "seeds", "n", "generations", "growth", "protocols", "data", "model", "first")
+    changed = [key for key in keys for mine, other in pairs if mine.get(key) != other.get(key)]
+    if len(ours["tasks"]) != len(told["tasks"]):
+        changed.append("tasks")
+    return list(dict.fromkeys(changed))
 
 
 def save_run(suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None) -> None:

@@ -18,7 +18,8 @@ from .ledger import PROTOCOL, Ledger
 from .nouns import Centre, DataGenerator, Mitigation, Model, Teacher
 from .streams import Stream
 
-MOST = 2**31  # rows of all chains that are drawn at once; they would take 16 GiB and more
+MOST = 2**32  # bytes that rows of all chains may take that are drawn at once: 4 GiB, of which models take copies
+LOOKED_AT = 2**20  # rows from which on it is looked at how large they are
 
 
 class _Day:
@@ -189,9 +190,14 @@ class Taps:
                 "fewer, or more often"
             )
         chains = max(1, math.prod(self.rng.batch))
-        if self._data.sampler != "exact-law" and n * chains > MOST:
+        if self._data.sampler == "exact-law" or n * chains < LOOKED_AT:
+            return
+        x = self._data.ask(1, self._root.at("probe"))
+        numbers = x.numel() + self._data.answer(x, self._root.at("probe", "answer")).numel()  # of a row in each chain
+        if 8 * n * numbers > MOST:
             raise ContractError(
-                f"{self.user} asked for {n} rows in {chains} chain(s), and at most {MOST} in all are drawn at once"
+                f"{self.user} asked for {n} rows in {chains} chain(s), which take {8 * n * numbers / 2**30:.3g} GiB; at most "
+                f"{MOST / 2**30:.0f} GiB are drawn at once"
             )
 
     def _charge(self, real: bool, n: int, row: tuple[Tensor, Tensor] | None, fixed: bool) -> None:

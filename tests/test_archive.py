@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from collapse_bench import UsageError, registry, run
-from collapse_bench.api import archive_of, estimate_of, load_suite, publish_run, results
+from collapse_bench.api import archive_of, estimate_of, load_suite, plan_run, publish_run, results
 from collapse_bench.archive import Archive, shipped
 from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
 from collapse_bench.errors import NothingMatched
+from collapse_bench.runner import refused
 
 SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
 MINE = '''"""Trust generation 0."""
@@ -43,7 +45,7 @@ def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("archive")
     (root / "mine.py").write_text(MINE)
     run("smoke", seeds="0:10", settings=SETTINGS, output=root / "full")
-    publish_run(root / "full", root / "out")
+    publish_run(root / "full", root / "out", force=True)  # it is not all of smoke
     return root / "full", root / "out", root / "mine.py"
 
 
@@ -81,11 +83,71 @@ def test_an_entry_that_fits_nowhere_is_refused(world, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_published_rows_of_other_settings_are_left_out_and_controls_run_anew(world, tmp_path):
-    other = quick(world, tmp_path, settings={**SETTINGS, "n": 40})
-    assert {outcome.job.cell.entry for outcome in other.outcomes} == {"voice", "none", "nature"}
-    losses = other.board().losses
-    assert set(losses.entry[losses.status == "done"]) == {"none", "nature", "frozen", "voice"}
+@pytest.mark.parametrize("changes", [{"settings": {**SETTINGS, "n": 40}}, {"seeds": "0:11"}], ids=str)
+def test_where_no_published_row_has_these_settings_and_chains_a_quick_run_is_refused(world, tmp_path, changes):
+    with pytest.raises(NothingMatched, match="nothing to stand beside; leave out --seeds and --set"):
+        quick(world, tmp_path / "none", **changes)
+    assert not (tmp_path / "none").exists()
+
+
+def test_fewer_chains_of_what_is_published_stand_beside_a_quick_run(world, tmp_path):
+    few = quick(world, tmp_path, seeds="2:7")
+    assert {outcome.job.cell.entry for outcome in few.outcomes} == {"voice"}
+    assert set(few.board().losses.seed.dropna()) == set(range(2, 7))
+
+
+def test_times_of_two_machines_are_not_compared(world, tmp_path):
+    board = quick(world, tmp_path).board()
+    cost = board.frame().set_index("entry").cost
+    assert math.isnan(cost["voice"])
+    assert cost["none"] == 1
+    assert (cost[["distrust", "real-anchor", "oracle-verify", "nature"]] > 0).all()
+    assert any(note.startswith("cost of voice is not told") for note in board.notes)
+    assert not results(world[0]).board().usage.cost.isna().any()
+
+
+def test_a_plan_of_a_quick_run_is_what_it_does(world, tmp_path):
+    reg = registry.registry([world[2]])
+    suite = load_suite(
+        "smoke", reg, seeds="0:10", mitigations="voice", settings=dict(SETTINGS, mitigations=["distrust", "anchor"])
+    )
+    _, steps = plan_run(suite, output=tmp_path, archive=Archive(world[1] / "smoke.parquet"), only=["voice"])
+    told = {
+        name: {step.verdict for step in steps if step.entry.name == name} for name in ("voice", "distrust", "anchor")
+    }
+    assert told["distrust"] <= {"reuse", "skip"}
+    assert told["voice"] <= {"run", "skip"}
+    assert told["anchor"] == {"left out"}
+
+
+def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked(world, tmp_path):
+    with pytest.raises(UsageError, match=r"was not run as suite smoke says \(changed: seeds, protocols\)"):
+        publish_run(world[0], tmp_path / "out")
+    publish_run(world[0], tmp_path / "out", force=True)
+    (tmp_path / "own.toml").write_text(
+        'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
+    )
+    run(str(tmp_path / "own.toml"), output=tmp_path / "results")
+    publish_run(tmp_path / "results", tmp_path / "out")
+    before = (tmp_path / "out" / "own.md").read_bytes()
+    with pytest.raises(
+        UsageError, match=r"own\.md would be replaced; choose another folder by -o, or replace by --force"
+    ):
+        publish_run(tmp_path / "results", tmp_path / "out")
+    assert (tmp_path / "out" / "own.md").read_bytes() == before
+    publish_run(tmp_path / "results", tmp_path / "out", force=True)
+
+
+def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
+    (tmp_path / "own.toml").write_text(
+        'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
+    )
+    done = run(str(tmp_path / "own.toml"), output=tmp_path / "results")
+    cell = next(outcome.job.cell for outcome in done.outcomes if outcome.job.cell.entry == "none")
+    done.store.write(refused(cell, [1], "killed", "the worker died"), cell)
+    with pytest.raises(UsageError, match=r"1 chain\(s\) were broken off .* killed, none on gaussian"):
+        publish_run(tmp_path / "results", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
@@ -116,8 +178,8 @@ def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
 def test_what_is_not_whole_is_not_published(world, tmp_path):
     run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path)
     next(p for p in tmp_path.glob("*/*.parquet")).unlink()
-    with pytest.raises(NothingMatched, match="run the suite to its end first"):
-        publish_run(tmp_path, tmp_path / "out")
+    with pytest.raises(NothingMatched, match=r" on .* has chains that were not run; run the suite to its end first"):
+        publish_run(tmp_path, tmp_path / "out", force=True)
     assert not (tmp_path / "out" / "smoke.parquet").exists()
 
 

@@ -14,10 +14,9 @@ import pandas as pd
 from ..errors import NothingMatched
 from ..store import Damaged, Record, Store, blocks_of
 from . import score as scoring
-from .table import Board
+from .table import MOST_LOST, Board
 
 COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
-MOST_LOST = 1 - scoring.WORST  # of tail or diversity, where none loses 1
 REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
 
 
@@ -146,7 +145,12 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
     usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
     lost = _lost(pd.DataFrame(beside), scored)
-    return replace(board, scores=scores, usage=usage, lost=lost)
+    untimed = [name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)]
+    if untimed:
+        notes.append(
+            f"cost of {', '.join(untimed)} is not told: it ran on this machine, and none on that of the records"
+        )
+    return replace(board, scores=scores, usage=usage, lost=lost, notes=tuple(dict.fromkeys(notes)))
 
 
 def _beside(record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], chains: list[int]) -> list[dict]:
@@ -236,6 +240,7 @@ def _usage(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[
             "seed": seed,
             "lesson": size.get(seed, math.nan) / entry["rows"],
             "seconds": per_chain,
+            "published": "published" in record.facts,
             **{what: record.facts["ledger"][what][at[seed]] for what in COST},
             **{
                 f"own_{what}": record.facts["ledger"].get(f"{what}_by_methods", [0] * len(at))[at[seed]]
@@ -277,11 +282,13 @@ def _real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
 
 
 def _cost(usage: pd.DataFrame) -> pd.Series:
-    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks."""
-    seconds = usage.groupby(["entry", "task"]).seconds.mean().unstack("task")
+    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks; NaN where the one ran here and the
+    other stands in published records, since two machines are not compared."""
+    by_task = usage.groupby(["entry", "task"])[["seconds", "published"]].mean()
+    seconds, published = by_task.seconds.unstack("task"), by_task.published.unstack("task")
     if "none" not in seconds.index:
         return pd.Series(dtype=float)
-    return np.exp(np.log(seconds / seconds.loc["none"]).mean(axis=1))
+    return np.exp(np.log(seconds / seconds.loc["none"]).where(published == published.loc["none"]).mean(axis=1))
 
 
 def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
@@ -292,7 +299,7 @@ def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
     """
     if usage.empty:
         return usage
-    out = usage.drop(columns=["task", "seed"]).groupby("entry").mean()
+    out = usage.drop(columns=["task", "seed", "published"]).groupby("entry").mean()
     out["cost"] = _cost(usage)
     ratios: dict[str, list[float]] = defaultdict(list)
     for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):

@@ -11,8 +11,10 @@ import pandas as pd
 
 from ..errors import NothingMatched
 from .render import markdown, needed, number, terminal
-from .score import Scores, compare
+from .score import WORST, Scores, compare
 
+NEAREST = 5  # rows of a kind that the note on one's own row names
+MOST_LOST = 1 - WORST  # of tail or diversity, where none loses 1
 COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
 HEADINGS = {
     "track": "track",
@@ -228,31 +230,40 @@ class Board:
                 f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
-                "a task that an entry does not fit counts 0; real rows (unique / drawn) and verifier calls: per chain, the "
-                "protocol's own included; S real-only: a fit on nothing but "
-                "as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the last lesson; tail and "
-                "diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation; cost: seconds, as a multiple of none's"
+                "a task that an entry does not fit counts 0, for S real-only too; all else is told of the tasks that it fits; "
+                "real rows (unique / drawn) and verifier calls: per chain, the protocol's own included; S real-only: a fit on "
+                "nothing but as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the "
+                f"last lesson; tail and diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation, within {MOST_LOST:g} "
+                "on either side; cost: seconds, as a multiple of none's"
             )
             unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
             for row in unranked.itertuples(index=False):
                 yield f"{row.entry} has no rank: {row.reason}"
-            if self.suite.get("focus"):
-                focus = self.scores.rows.set_index("entry").p_focus.dropna()
-                known = self.scores.rows.set_index("entry").S
-                own = known.get(self.suite["focus"], math.nan)
-                apart = [(entry, p) for entry, p in focus.items() if p < 0.05]
-                for word, sign in (("better", 1), ("worse", -1)):
-                    names = [f"{entry} (p = {p:.1g})" for entry, p in apart if (own - known[entry]) * sign > 0]
-                    if names:
-                        yield f"* named beforehand; {word} (Holm, 5 %) than {', '.join(names)}"
-                if len(focus) and not apart:
-                    yield "* named beforehand; not separable (Holm, 5 %) from any other row"
+            if self.suite.get("focus") in set(self.scores.rows.entry):
+                yield self._place(self.suite["focus"])
             yield from self.scores.notes
             for reason in self.scores.excluded.values():
                 yield reason
         for task, reason in self.skipped_tasks.items():
             yield f"skipped {task}: {reason}"
         yield from self.notes
+
+    def _place(self, name: str) -> str:
+        """Where the row that was named beforehand stands, and of which others it can be told."""
+        rows = self.scores.rows.set_index("entry")
+        own, others = rows.loc[name], rows[rows.p_focus.notna()].drop(name, errors="ignore")
+        said = f"* named beforehand: {name}, {_signed(own.S)} [{_signed(own.low)}, {_signed(own.high)}]"
+        if own.ranked and not math.isnan(own.tier):
+            tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
+            said += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
+        apart, gap = others.p_focus < 0.05, own.S - others.S
+        told = {"better than": apart & (gap > 0), "worse than": apart & (gap < 0), "not separable from": ~apart}
+        for words, which in told.items():
+            some = others[which].loc[gap[which].abs().sort_values(kind="stable").index]
+            if len(some):
+                near = ", ".join(f"{row.Index} (p = {row.p_focus:.1g})" for row in some.head(NEAREST).itertuples())
+                said += f"; {words} {len(some)} of {len(others)} rows{', nearest' * (len(some) > NEAREST)}: {near}"
+        return f"{said} (Holm, 5 %)" if len(others) else said
 
 
 def _signed(value: float) -> str:

@@ -92,6 +92,14 @@ BUDGET = click.option(
     "--budget",
     help="What an entry may use per chain, e.g. real=0.1,verifier=1000; past it the cell is over-budget.",
 )
+QUICK = click.option(
+    "--quick", is_flag=True, help="Run the --mitigation entries alone; take the others from published records."
+)
+PUBLISHED = click.option(
+    "--published",
+    type=click.Path(path_type=str),
+    help="File of published records.  [default with --quick: the repository's]",
+)
 DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto.")
 SUITE = click.option("--suite", "suite_name", help="Which suite, where the folder holds several.")
 
@@ -112,14 +120,8 @@ SUITE = click.option("--suite", "suite_name", help="Which suite, where the folde
 @click.option(
     "--timeout", type=Duration(), help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout."
 )
-@click.option(
-    "--quick", is_flag=True, help="Run the --mitigation entries alone; take the others from published records."
-)
-@click.option(
-    "--published",
-    type=click.Path(path_type=str),
-    help="File of published records.  [default with --quick: the repository's]",
-)
+@QUICK
+@PUBLISHED
 @click.option("--force", is_flag=True, help="Run again what is done.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
@@ -208,26 +210,34 @@ def run(
 @MITIGATION
 @SET
 @BUDGET
+@QUICK
+@PUBLISHED
 @click.option("-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def plan(what, seeds, output, plugin_files, mitigations, settings, budget, n_jobs, as_json):
+@click.option("--json", "as_json", is_flag=True, help="As JSON, each skipped cell by itself.")
+def plan(what, seeds, output, plugin_files, mitigations, settings, budget, quick, published, n_jobs, as_json):
     """Say for each cell what a run would do: reuse, run, stale or skip, and why; and how long it would take.
 
     \b
-    Example:
+    Examples:
       collapse-bench plan smoke --seeds 0:64
+      collapse-bench plan standard --plugin mine.py --mitigation mine --quick
     """
     import json
+    from collections import Counter
 
     from .. import api
     from ..registry import registry
-    from ..store import Store
-    from .progress import took
+    from .progress import VERDICTS, took
 
     reg = registry(plugin_files)
     warn_broken(reg)
     suite = api.load_suite(what, reg, seeds=seeds, mitigations=mitigations, settings=settings, budget=budget)
-    steps = api.plan(suite, Store(output), suite.seeds)
+    suite, steps = api.plan_run(
+        suite,
+        output=output,
+        archive=api.archive_of(suite, published) if quick or published else None,
+        only=api.entry_names(mitigations, reg) if quick else None,
+    )
     rows = [
         {"verdict": s.verdict, "chains": len(s.todo), "cell": s.entry.cell.label, "id": s.entry.cell.id, "why": s.why}
         for s in steps
@@ -239,9 +249,14 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, budget, n_job
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
+    idle = [step for step in steps if step.verdict in api.IDLE]
+    for (verdict, name, why), cells in Counter((s.verdict, s.entry.name, s.why) for s in idle).items():
+        click.echo(f"{verdict:<8}{cells:>4} cell(s) of {name}  ({why})")
     for row in rows:
-        click.echo(f"{row['verdict']:<6} {row['chains']:>4}  {row['cell']}  ({row['why']})")
-    counts = {verdict: sum(r["verdict"] == verdict for r in rows) for verdict in ("reuse", "run", "stale", "skip")}
+        if row["id"] is None or row["verdict"] not in api.IDLE:
+            click.echo(f"{row['verdict']:<8}{row['chains']:>4}  {row['cell']}  ({row['why']})")
+    counts = Counter(row["verdict"] for row in rows)
+    counts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict not in api.IDLE[1:]}
     told = took(api.estimate_of(suite, steps, output), n_jobs)
     click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + told, err=True)
 
@@ -708,7 +723,8 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     type=click.Path(path_type=str),
     help="Folder of the files.",
 )
-def publish(path, suite_name, output):
+@click.option("--force", is_flag=True, help="In place of what is there, and also with changed settings.")
+def publish(path, suite_name, output, force):
     """Publish a finished run: its records in one file, its board, and what the numbers say.
 
     \b
@@ -717,7 +733,7 @@ def publish(path, suite_name, output):
     """
     from .. import api
 
-    for file in api.publish_run(path, output, suite_name):
+    for file in api.publish_run(path, output, suite_name, force):
         click.echo(f"written: {file}")
 
 

@@ -13,6 +13,7 @@ import click
 from ..executors.jobs import Job, Outcome
 from ..runner import Moment
 
+VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # on the cells of a plan
 LONG = 5.0  # seconds of a generation from which on its end is an event
 SILENCE = 60.0  # seconds of training after which a sign of life is due
 
@@ -64,7 +65,7 @@ class Reporter:
         self.total = len(jobs)
         if self.quiet:
             return
-        said = ", ".join(f"{verdicts[v]} {v}" for v in ("reuse", "run", "stale", "skip") if verdicts[v])
+        said = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
         click.echo(f"plan: {said} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})", err=True)
         if self.live and jobs:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
