@@ -230,6 +230,7 @@ BROKEN = {
     "import": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
     "syntax": ("def f(:", "SyntaxError"),
     "exit": ("import sys\nsys.exit()", "SystemExit"),
+    "raise": ("x = 0\n1 / x", "ZeroDivisionError: division by zero (bad.py, line 2)"),
     "misspelt hook": (
         "from collapse_bench import hookimpl\n@hookimpl\ndef collapse_mitigation():\n    return {}",
         "there is no hook 'collapse_mitigation'; did you mean 'collapse_mitigations'?",
@@ -253,6 +254,11 @@ def test_broken_plugin(text, words, tmp_path):
     assert words in re.search("^BROKEN .*bad.*$", listed.out, re.M)[0]
     traced = call("plugins", "--plugin", "bad.py", "--trace", "bad", cwd=tmp_path)
     assert (traced.code, traced.out.count("Traceback")) == (0, 1)
+
+
+def test_a_plugin_file_without_a_hook(tmp_path):
+    (tmp_path / "mine.py").write_text(HEAD)
+    one_sentence(call("run", CELL, "--plugin", "mine.py", cwd=tmp_path), 3, "plugin mine.py has no hook", "@hookimpl")
 
 
 def test_broken_plugin_that_nobody_chose(tmp_path):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from collapse_bench import Mitigation, Unfit, UsageError, cell_of, generations, registry, run
 from collapse_bench.api import offer, results
@@ -127,7 +128,11 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     [
         ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
         ({"curate": lambda self, c, taps: c + taps.real(-1)}, "whole number >= 0, got -1"),
-        ({"curate": lambda self, c, taps: c + taps.real(10**12)}, "Broken asked for 1000000000000 rows in"),
+        ({"curate": lambda self, c, taps: c + taps.real(10**12)}, "Broken asked for 1000000000000 rows in 6 chain(s)"),
+        (
+            {"curate": lambda self, c, taps: c + taps.real(10**9)},
+            "Broken asked for 1000000000 rows in 6 chain(s), which take 44.7 GiB; at most 4 GiB are drawn at once",
+        ),
         (
             {"curate": lambda self, c, taps: taps.teacher},
             "Broken.curate returned GaussianTeacher; it must return a Corpus",
@@ -135,13 +140,24 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
         ({"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))}, "finite and >= 0"),
         ({"steer": lambda self, t, taps: t.blend(t, float("nan"))}, "w2 is NaN after generation 4"),
     ],
-    ids=["size", "rows", "more than fit a memory", "another noun", "factor", "NaN"],
+    ids=["size", "rows", "more than fit a memory", "more than may be drawn", "another noun", "factor", "NaN"],
 )
 def test_broken_promises_are_failures_and_no_refusals(body, words):
     act = dataclass(frozen=True)(type("Broken", (Mitigation,), body))()
     told = facts("gaussian | gaussian-fit @ n=20 T=4", act)
     assert set(told["status"]) == {"failed"}
     assert words in told["reason"][0]
+
+
+def test_an_error_names_the_line_of_the_method():
+    @dataclass(frozen=True)
+    class Careless(Mitigation):
+        def curate(self, corpus, taps):
+            return corpus.weighted(torch.linalg.inv(torch.zeros(2, 2)))
+
+    told = facts("gaussian | gaussian-fit @ n=20 T=4", Careless())
+    line = Careless.curate.__code__.co_firstlineno + 1
+    assert told["reason"][0].endswith(f"(test_honesty.py, line {line})")
 
 
 def test_no_more_real_rows_than_there_are():
