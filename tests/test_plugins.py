@@ -20,11 +20,12 @@ from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.registry import KINDS, Registry, registry
 
+#: by default a plugin is held to the kit in its first variant, with --slow in all
 CASES = [
-    pytest.param(check, id=f"{kind} {written(noun)}: {name}")
+    pytest.param(check, id=f"{kind} {written(noun)}: {name}", marks=[pytest.mark.slow] * (i > 0))
     for kind in KINDS
     for cls in registry().classes[kind].values()
-    for noun in variants(cls)
+    for i, noun in enumerate(variants(cls))
     for name, check in checks_of(kind, noun)
 ]
 
