@@ -156,12 +156,18 @@ def shipped(suite: str) -> Path:
 
 
 class Backed(Store):
-    """A store with an archive behind it: what it does not hold itself, the archive may."""
+    """A store with an archive behind it: what it does not hold itself, chain by chain, the archive may."""
 
     def __init__(self, path: str | Path, archive: Archive):
         super().__init__(path)
         self.archive = archive
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        record = super().read(cell_id, block)
-        return self.archive.read(cell_id, block) if record is None else record
+        record, behind = super().read(cell_id, block), self.archive.read(cell_id, block)
+        if record is None or behind is None:
+            return record or behind
+        if record.facts.get("sources") != behind.facts.get("sources"):
+            return record
+        both = behind.merged(record)
+        both.facts["published"] = True
+        return both

@@ -96,6 +96,14 @@ def test_fewer_chains_of_what_is_published_stand_beside_a_quick_run(world, tmp_p
     assert set(few.board().losses.seed.dropna()) == set(range(2, 7))
 
 
+def test_what_was_run_before_of_fewer_chains_takes_no_published_row_away(world, tmp_path):
+    run("smoke", seeds="0:4", settings=SETTINGS, output=tmp_path / "mixed")
+    mixed, alone = quick(world, tmp_path / "mixed"), quick(world, tmp_path / "alone")
+    assert {outcome.job.cell.entry for outcome in mixed.outcomes} == {"voice"}
+    columns = ["entry", "S", "low", "high", "tier", "beats_real_only", "tail_lost", "real_unique"]
+    pd.testing.assert_frame_equal(mixed.board().frame()[columns], alone.board().frame()[columns])
+
+
 def test_times_of_two_machines_are_not_compared(world, tmp_path):
     board = quick(world, tmp_path).board()
     cost = board.frame().set_index("entry").cost
