@@ -82,7 +82,7 @@ def _cut(record: Record, told: Mapping[str, Any], entry: Mapping[str, Any]) -> R
     keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry["horizon"])
     if entry["name"] == "none":  # of which the control `frozen` is read off
         keep |= np.isin(record.metric.astype(str), final) & (record.generation == 0)
-    facts = {name: value for name, value in record.facts.items() if name != "canonical"}
+    facts = {name: value for name, value in record.facts.items() if name not in ("canonical", "published")}
     runs = [{name: run[name] for name in _KEPT if name in run} for run in record.runs]
     columns = (record.seed, record.generation, record.metric, record.value)
     return Record(*(column[keep] for column in columns), facts, runs)
