@@ -320,7 +320,9 @@ def grammar(words: int, exponent: float, sentences: float) -> Grammar:
 
 @dataclass(frozen=True)
 class GrammarStories(Language):
-    """Stories such as "Once there was a shy owl named Mia. One day Mia found a red kite. Then Mia sang.", words as tokens.
+    """Stories of a grammar whose every probability is known, words as tokens.
+
+    E.g. "Once there was a shy owl named Mia. One day Mia found a red kite. Then Mia sang."
 
     x (R, n, prompt) and y (R, n, block - prompt) int64: a story of more than ``block`` tokens is cut, a shorter one ends.
     Names, kinds, things, places, moods and deeds follow Zipf laws, p proportional to rank^-exponent; who and what was
