@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from . import theory, verify
-from .archive import Archive, Backed, publish, shipped
+from .archive import Archive, Backed, publish, shipped, whole
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
 from .board.score import BROKEN_OFF
@@ -314,8 +314,18 @@ def plan_run(
         mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
         if mine and all(entry.skip is not None for entry in mine):
             raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
-    steps = plan(suite, _store(output, archive), suite.seeds, force)
-    return (suite, steps) if only is None else _thinned(suite, steps, set(only))
+    store = _store(output, archive)
+    if only is None:
+        return suite, plan(suite, store, suite.seeds, force)
+    steps = plan(suite, store, suite.seeds)
+    if force:  # what was named, and not what it is to stand beside
+        steps = [
+            Step(s.entry, "run", "asked for anew", tuple(suite.seeds))
+            if s.entry.role == "entry" and s.entry.name in only and s.verdict not in IDLE
+            else s
+            for s in steps
+        ]
+    return _thinned(suite, steps, set(only))
 
 
 def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tuple[float, int]:
@@ -334,10 +344,11 @@ def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, li
     to_run = {step.entry.cell.id for step in steps if step.todo}
     missing = [e.name for e in suite.entries if e.role == "entry" and e.name not in only and e.cell.id in to_run]
     gone = dict.fromkeys(missing)
-    if gone and gone.keys() >= set(suite.methods) - only:
+    others = {e.name for e in suite.entries if e.role == "entry" and e.skip is None} - only
+    if gone and gone.keys() >= others:
         raise NothingMatched(
-            f"no record of another entry of {suite.name} has these chains and settings, so that a quick run has nothing to "
-            "stand beside; leave out --seeds and --set, or run without --quick"
+            f"no record of another entry of {suite.name} has these chains, settings and versions, so that a quick run has "
+            "nothing to stand beside; leave out --seeds and --set, or run without --quick"
         )
     entries = tuple(e for e in suite.entries if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run))
     there = {entry.cell.id for entry in entries}
@@ -351,34 +362,45 @@ def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, li
 def publish_run(output: str | Path, to: str | Path, suite: str | None = None, force: bool = False) -> list[Path]:
     """Publish a finished run: its records in one file, its board and what the numbers say, in the folder ``to``.
 
-    force: in place of files that are there, and also with settings that are not those of the suite of this name.  Raises
-    NothingMatched where chains are missing or damaged, UsageError for what only ``force`` allows.
+    force: in place of files that are there, with settings that are not those of the suite of this name, with chains that
+    the machine broke off, and of a quick run.  Raises NothingMatched where chains are missing or damaged, UsageError for
+    what only ``force`` allows.
     """
     from .board.words import report
 
     found = results(output, suite)
     told, folder = saved_run(found.output, found.suite), Path(to)
     files = [folder / f"{found.suite}.parquet", folder / f"{found.suite}.md"]
-    changed = changes_of(told["suite"], registry())
+    if told.get("published") and not force:
+        raise UsageError(
+            f"{output} holds a run beside the published records {told['published']}; run the suite without --quick, or publish "
+            "both together by --force"
+        )
+    changed = changes_of(told, registry())
     if changed and not force:
         raise UsageError(
-            f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without --set and "
-            "--seeds, give your own suite file a name of its own, or publish it all the same by --force"
+            f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without "
+            "--set, --seeds and --budget, give your own suite file a name of its own, or publish it all the same by --force"
         )
     there = [str(file) for file in files if file.exists()]
     if there and not force:
         raise UsageError(f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force")
-    board = found.board()
-    broken = board.losses[board.losses.status.isin(BROKEN_OFF) & (board.losses.entry != "frozen")]  # which is none's
-    if len(broken) and not force:
-        first = broken.iloc[0]
+    records = whole(found.store, told)
+    broken = [
+        (status, f"{entry['name']} on {entry['task']}")
+        for record, entry in records
+        for status in record.status.values()
+        if status in BROKEN_OFF
+    ]
+    if broken and not force:
         raise UsageError(
-            f"{len(broken)} chain(s) were broken off by the machine (the first: {first.status}, {first.entry} on {first.task}); "
+            f"{len(broken)} chain(s) were broken off by the machine (the first: {', '.join(broken[0])}); "
             "run the suite again, which tries these alone, or publish them so by --force"
         )
+    text = report(found.board())
     folder.mkdir(parents=True, exist_ok=True)
-    publish(found.store, told, files[0])
-    replace_file(files[1], (report(board) + "\n").encode())
+    publish(records, told, files[0])
+    replace_file(files[1], f"{text}\n".encode())
     return files
 
 

@@ -22,20 +22,24 @@ import pyarrow.parquet as pq
 
 from .cell import SCHEMA
 from .errors import NothingMatched, UsageError
-from .store import BLOCK, Damaged, Record, Store, blocks_of, replace_file
+from .store import BLOCK, KEPT, Damaged, Record, Store, blocks_of, replace_file
 
 _META = b"collapse_bench_archive"
 _KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")  # of the account of a run
 
 
-def publish(store: Store, told: Mapping[str, Any], path: Path) -> int:
-    """Write the records of a run (its manifest: ``told``) to one file; how many records it holds.
+def whole(store: Store, told: Mapping[str, Any]) -> list[tuple[Record, Mapping[str, Any]]]:
+    """All records of a run (its manifest: ``told``), each with the entry that it belongs to.
 
     Raises NothingMatched where a record is missing or damaged: what is published is whole.
     """
     entries = {entry["id"]: entry for entry in told["entries"] if entry["skip"] is None}
-    whole = [(record, entry) for _, entry in sorted(entries.items()) for record in _whole(store, told, entry)]
-    records = [_cut(record, told, entry) for record, entry in whole]
+    return [(record, entry) for _, entry in sorted(entries.items()) for record in _whole(store, told, entry)]
+
+
+def publish(found: Iterable[tuple[Record, Mapping[str, Any]]], told: Mapping[str, Any], path: Path) -> int:
+    """Write whole records of a run to one file; how many records it holds."""
+    records = [_cut(record, told, entry) for record, entry in found]
     names = sorted({name for record in records for name in record.metric})
     code = {name: i for i, name in enumerate(names)}
 
@@ -82,7 +86,7 @@ def _cut(record: Record, told: Mapping[str, Any], entry: Mapping[str, Any]) -> R
     keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry["horizon"])
     if entry["name"] == "none":  # of which the control `frozen` is read off
         keep |= np.isin(record.metric.astype(str), final) & (record.generation == 0)
-    facts = {name: value for name, value in record.facts.items() if name not in ("canonical", "published")}
+    facts = {name: value for name, value in record.facts.items() if name != "canonical"}
     runs = [{name: run[name] for name in _KEPT if name in run} for run in record.runs]
     columns = (record.seed, record.generation, record.metric, record.value)
     return Record(*(column[keep] for column in columns), facts, runs)
@@ -133,7 +137,7 @@ class Archive:
         found = {}
         for i, told in enumerate(about["records"]):
             rows = slice(ends[i], ends[i + 1])
-            facts = {**told["facts"], "published": True}  # so that times of this machine are not set against others
+            facts = {"published": about["seal"], **told["facts"]}  # so that times of two machines are told apart
             record = Record(*(column[rows] for column in columns), facts, told["runs"])
             found[told["facts"]["id"], next(iter(blocks_of(record.seeds)))] = record
         return found
@@ -163,11 +167,22 @@ class Backed(Store):
         self.archive = archive
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        record, behind = super().read(cell_id, block), self.archive.read(cell_id, block)
+        behind = self.archive.read(cell_id, block)
+        try:
+            record = super().read(cell_id, block)
+        except Damaged:
+            if behind is None:
+                raise
+            return behind
         if record is None or behind is None:
             return record or behind
         if record.facts.get("sources") != behind.facts.get("sources"):
             return record
-        both = behind.merged(record)
-        both.facts["published"] = True
+        own = {seed for seed, status in record.status.items() if status in KEPT or seed not in behind.status}
+        if own >= set(behind.seeds):
+            return record
+        both = behind.restricted(set(behind.seeds) - own).merged(record.restricted(own))
+        both.facts["published"] = behind.facts["published"]
+        # two machines: the time that is told of all chains is that of the published ones
+        both.runs = behind.runs + [{**run, "seconds": 0.0, "cpu_seconds": 0.0} for run in record.runs]
         return both

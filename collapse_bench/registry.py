@@ -137,8 +137,13 @@ class Registry:
     def _whole(self, plugin: Plugin, path: str | Path) -> None:
         """PluginError where a file that was asked for does not load, or has nothing to offer."""
         if plugin.broken:
-            raise PluginError(f"plugin {path}: {plugin.error}; 'collapse-bench plugins --plugin {path}' tells of it")
-        if not self.manager.get_hookcallers(sys.modules[plugin.module]):
+            raise PluginError(
+                f"plugin {path}: {plugin.error}; the traceback: collapse-bench plugins --plugin {path} --trace {Path(path).stem}"
+            )
+        module = sys.modules[plugin.module]
+        if not self.manager.get_hookcallers(module):
+            self.manager.unregister(module)
+            plugin.error = "it has no hook"  # so that it is read again when it has one
             raise PluginError(
                 f"plugin {path} has no hook, and so offers nothing; end it with @hookimpl and def collapse_mitigations(): "
                 'return {"name": Class}'

@@ -247,10 +247,11 @@ def run_chains(
 
 
 def _place(problem: BaseException, cell: Cell) -> str:
-    """` (mine.py, line 12)`: the innermost line that the error came through in the file of a mitigation, or else of
-    another part of the cell; nothing where it came through none."""
+    """` (mine.py, line 12)`: the innermost line that the error came through in a plugin file, or else in the file of
+    a mitigation or of another part of the cell; nothing where it came through none."""
     lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(problem.__traceback__)}
     parts = [*(act for _, act in reversed(cell.acts)), cell.model, cell.data, cell.protocol]
+    parts.sort(key=lambda part: not type(part).file_digest)  # those of a plugin file first
     files = [getattr(sys.modules.get(type(part).__module__), "__file__", None) for part in parts]
     return next((f" ({Path(file).name}, line {lines[file]})" for file in files if file in lines), "")
 

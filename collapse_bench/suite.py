@@ -468,16 +468,18 @@ def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def changes_of(told: dict[str, Any], registry: Registry) -> list[str]:
-    """Settings in which a suite as it was run differs from the suite of its name, entries apart; none where it has none."""
-    known = {path.stem: path for path in registry.suites}
-    if told["name"] not in known:
+    """Settings in which a run (its manifest: ``told``) differs from the suite of its name, further entries apart."""
+    known, run = {path.stem: path for path in registry.suites}, told["suite"]
+    if run["name"] not in known:
         return []
-    ours = read_suite(known[told["name"]]).model_dump()
-    pairs = [(ours, told), *zip(ours["tasks"], told["tasks"], strict=False)]
+    ours = read_suite(known[run["name"]]).model_dump()
+    pairs = [(ours, run), *zip(ours["tasks"], run["tasks"], strict=False)]
     keys = ("version", "seeds", "n", "generations", "growth", "protocols", "data", "model", "first")
     changed = [key for key in keys for mine, other in pairs if mine.get(key) != other.get(key)]
-    if len(ours["tasks"]) != len(told["tasks"]):
+    if len(ours["tasks"]) != len(run["tasks"]):
         changed.append("tasks")
+    if any(entry["limits"] for entry in told["entries"]):
+        changed.append("budget")
     return list(dict.fromkeys(changed))
 
 

@@ -19,7 +19,7 @@ from .nouns import Centre, DataGenerator, Mitigation, Model, Teacher
 from .streams import Stream
 
 MOST = 2**32  # bytes that rows of all chains may take that are drawn at once: 4 GiB, of which models take copies
-LOOKED_AT = 2**20  # rows from which on it is looked at how large they are
+LOOKED_AT = 2**17  # rows from which on it is looked at how large they are
 
 
 class _Day:
@@ -189,7 +189,7 @@ class Taps:
                 f"{self.user} asked for {n} real rows at once, and {self._data.title()} has {pool} different ones; ask for "
                 "fewer, or more often"
             )
-        chains = max(1, math.prod(self.rng.batch))
+        n, chains = int(n), max(1, math.prod(self.rng.batch))
         if self._data.sampler == "exact-law" or n * chains < LOOKED_AT:
             return
         x = self._data.ask(1, self._root.at("probe"))

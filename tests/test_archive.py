@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from collapse_bench import UsageError, registry, run
-from collapse_bench.api import archive_of, estimate_of, load_suite, plan_run, publish_run, results
-from collapse_bench.archive import Archive, shipped
+from collapse_bench.api import archive_of, estimate_of, load_suite, plan_run, publish_run, results, run_suite
+from collapse_bench.archive import Archive, Backed, shipped
 from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
 from collapse_bench.errors import NothingMatched
 from collapse_bench.runner import refused
+from collapse_bench.store import Store
 
 SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
 MINE = '''"""Trust generation 0."""
@@ -83,7 +84,16 @@ def test_an_entry_that_fits_nowhere_is_refused(world, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("changes", [{"settings": {**SETTINGS, "n": 40}}, {"seeds": "0:11"}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": {**SETTINGS, "n": 40}},
+        {"seeds": "0:11"},
+        # golden-ratio fits nowhere under replace, and is nothing to stand beside
+        {"settings": {**SETTINGS, "n": 40, "mitigations": ["distrust", "golden-ratio"]}},
+    ],
+    ids=str,
+)
 def test_where_no_published_row_has_these_settings_and_chains_a_quick_run_is_refused(world, tmp_path, changes):
     with pytest.raises(NothingMatched, match="nothing to stand beside; leave out --seeds and --set"):
         quick(world, tmp_path / "none", **changes)
@@ -97,11 +107,33 @@ def test_fewer_chains_of_what_is_published_stand_beside_a_quick_run(world, tmp_p
 
 
 def test_what_was_run_before_of_fewer_chains_takes_no_published_row_away(world, tmp_path):
-    run("smoke", seeds="0:4", settings=SETTINGS, output=tmp_path / "mixed")
+    before = run("smoke", seeds="0:4", settings=SETTINGS, output=tmp_path / "mixed")
+    broken, damaged, *_ = (outcome.job.cell for outcome in before.outcomes if outcome.job.cell.entry == "distrust")
+    before.store.write(refused(broken, [1], "killed", "the worker died"), broken)
+    before.store.block_path(damaged.id, 0).write_bytes(b"no parquet")
     mixed, alone = quick(world, tmp_path / "mixed"), quick(world, tmp_path / "alone")
     assert {outcome.job.cell.entry for outcome in mixed.outcomes} == {"voice"}
-    columns = ["entry", "S", "low", "high", "tier", "beats_real_only", "tail_lost", "real_unique"]
+    columns = ["entry", "S", "low", "high", "tier", "beats_real_only", "tail_lost", "real_unique", "cost"]
     pd.testing.assert_frame_equal(mixed.board().frame()[columns], alone.board().frame()[columns])
+
+
+def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path):
+    run("smoke", seeds="0:10", settings=SETTINGS, output=tmp_path)
+    fast = quick(world, tmp_path)
+    assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
+    board = fast.board()
+    assert not board.usage.cost.isna().any()
+    assert not any("is not told" in note for note in board.notes)
+    for _, record in Store(tmp_path).records():
+        both = Backed(tmp_path, Archive(world[1] / "smoke.parquet")).read(record.facts["id"], 0)
+        assert both.digest() == record.digest()
+        assert both.runs == record.runs
+
+
+def test_force_runs_again_what_was_named(world, tmp_path):
+    first = quick(world, tmp_path)
+    again = quick(world, tmp_path, force=True)
+    assert [outcome.job for outcome in again.outcomes] == [outcome.job for outcome in first.outcomes]
 
 
 def test_times_of_two_machines_are_not_compared(world, tmp_path):
@@ -119,13 +151,16 @@ def test_a_plan_of_a_quick_run_is_what_it_does(world, tmp_path):
     suite = load_suite(
         "smoke", reg, seeds="0:10", mitigations="voice", settings=dict(SETTINGS, mitigations=["distrust", "anchor"])
     )
-    _, steps = plan_run(suite, output=tmp_path, archive=Archive(world[1] / "smoke.parquet"), only=["voice"])
+    archive = Archive(world[1] / "smoke.parquet")
+    _, steps = plan_run(suite, output=tmp_path, archive=archive, only=["voice"])
     told = {
         name: {step.verdict for step in steps if step.entry.name == name} for name in ("voice", "distrust", "anchor")
     }
     assert told["distrust"] <= {"reuse", "skip"}
-    assert told["voice"] <= {"run", "skip"}
+    assert "run" in told["voice"]
     assert told["anchor"] == {"left out"}
+    ran = run_suite(suite, output=tmp_path, archive=archive, only=["voice"], plugins=[world[2]])
+    assert list(ran.steps) == steps
 
 
 def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked(world, tmp_path):
@@ -151,11 +186,27 @@ def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
         'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
     )
     done = run(str(tmp_path / "own.toml"), output=tmp_path / "results")
-    cell = next(outcome.job.cell for outcome in done.outcomes if outcome.job.cell.entry == "none")
-    done.store.write(refused(cell, [1], "killed", "the worker died"), cell)
-    with pytest.raises(UsageError, match=r"1 chain\(s\) were broken off .* killed, none on gaussian"):
-        publish_run(tmp_path / "results", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    for name, role in (("real-only", "curve"), ("none", "control")):
+        entry = next(step.entry for step in done.steps if (step.entry.name, step.entry.role) == (name, role))
+        done.store.write(refused(entry.cell, [1], "killed", "the worker died"), entry.cell)
+        with pytest.raises(UsageError, match=r"chain\(s\) were broken off .*killed, .* on gaussian"):
+            publish_run(tmp_path / "results", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        run(str(tmp_path / "own.toml"), output=tmp_path / "results")
+    assert len(publish_run(tmp_path / "results", tmp_path / "out")) == 2
+
+
+def test_a_quick_run_and_one_under_a_budget_are_not_published_unasked(world, tmp_path):
+    quick(world, tmp_path / "quick")
+    with pytest.raises(UsageError, match="holds a run beside the published records"):
+        publish_run(tmp_path / "quick", tmp_path / "out")
+    publish_run(tmp_path / "quick", tmp_path / "out", force=True)
+    again = quick(world, tmp_path / "again", published=tmp_path / "out" / "smoke.parquet")
+    assert not again.outcomes
+    assert math.isnan(again.board().usage.cost["voice"])  # the machines are still told apart
+    run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path / "less", budget="real=100")
+    with pytest.raises(UsageError, match=r"changed: .*budget\)"):
+        publish_run(tmp_path / "less", tmp_path / "out2")
 
 
 def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):

@@ -259,6 +259,21 @@ def test_broken_plugin(text, words, tmp_path):
 def test_a_plugin_file_without_a_hook(tmp_path):
     (tmp_path / "mine.py").write_text(HEAD)
     one_sentence(call("run", CELL, "--plugin", "mine.py", cwd=tmp_path), 3, "plugin mine.py has no hook", "@hookimpl")
+    code = f"""if True:
+        from collapse_bench.errors import PluginError
+        from collapse_bench.registry import registry
+
+        for _ in range(2):
+            try:
+                registry([{str(tmp_path / "mine.py")!r}])
+            except PluginError as problem:
+                print(problem)
+        with open({str(tmp_path / "mine.py")!r}, "a") as file:
+            file.write("@hookimpl\\ndef collapse_mitigations():\\n    return {{}}\\n")
+        registry([{str(tmp_path / "mine.py")!r}])
+    """
+    ended = call(code=code)
+    assert (ended.code, ended.out.count("has no hook")) == (0, 2)
 
 
 def test_broken_plugin_that_nobody_chose(tmp_path):

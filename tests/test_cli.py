@@ -481,6 +481,9 @@ def test_board_with_a_focus(house):
     frame = pd.read_csv(io.StringIO(out)).set_index("entry")
     assert frame.p_focus.notna().any()
     assert pd.isna(frame.p_focus["temperature"])
+    shown = " ".join(house.board("--focus", "temperature").out.split())
+    assert "temperature *" in shown
+    assert "* named beforehand: temperature, " in shown
 
 
 # -- the suite that is shipped --------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             f"left out of this quick run, since no whole record has their version, parameters and chains: {', '.join(gone)}"
         )
     board = Board(
-        suite=told["suite"],
+        suite={**told["suite"], "focus": focus or told["suite"]["focus"]},
         losses=losses,
         usage=_usage_by_entry(usage, losses, curves, tasks),
         skipped_tasks=told["skipped_tasks"],
@@ -147,9 +147,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     lost = _lost(pd.DataFrame(beside), scored)
     untimed = [name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)]
     if untimed:
-        notes.append(
-            f"cost of {', '.join(untimed)} is not told: it ran on this machine, and none on that of the records"
-        )
+        notes.append(f"cost of {', '.join(untimed)} is not told: the seconds of none stand in records of another run")
     return replace(board, scores=scores, usage=usage, lost=lost, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -240,7 +238,7 @@ def _usage(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[
             "seed": seed,
             "lesson": size.get(seed, math.nan) / entry["rows"],
             "seconds": per_chain,
-            "published": "published" in record.facts,
+            "machine": record.facts.get("published", "this one"),
             **{what: record.facts["ledger"][what][at[seed]] for what in COST},
             **{
                 f"own_{what}": record.facts["ledger"].get(f"{what}_by_methods", [0] * len(at))[at[seed]]
@@ -284,11 +282,11 @@ def _real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
 def _cost(usage: pd.DataFrame) -> pd.Series:
     """Seconds per chain as a multiple of those of `none`, geometric mean over tasks; NaN where the one ran here and the
     other stands in published records, since two machines are not compared."""
-    by_task = usage.groupby(["entry", "task"])[["seconds", "published"]].mean()
-    seconds, published = by_task.seconds.unstack("task"), by_task.published.unstack("task")
+    by_task = usage.groupby(["entry", "task"]).agg({"seconds": "mean", "machine": "first"})
+    seconds, machine = by_task.seconds.unstack("task"), by_task.machine.unstack("task")
     if "none" not in seconds.index:
         return pd.Series(dtype=float)
-    return np.exp(np.log(seconds / seconds.loc["none"]).where(published == published.loc["none"]).mean(axis=1))
+    return np.exp(np.log(seconds / seconds.loc["none"]).where(machine == machine.loc["none"]).mean(axis=1))
 
 
 def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
@@ -299,7 +297,7 @@ def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
     """
     if usage.empty:
         return usage
-    out = usage.drop(columns=["task", "seed", "published"]).groupby("entry").mean()
+    out = usage.drop(columns=["task", "seed", "machine"]).groupby("entry").mean()
     out["cost"] = _cost(usage)
     ratios: dict[str, list[float]] = defaultdict(list)
     for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):

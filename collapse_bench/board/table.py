@@ -230,7 +230,8 @@ class Board:
                 f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
             )
             yield (
-                "a task that an entry does not fit counts 0, for S real-only too; all else is told of the tasks that it fits; "
+                "a task that an entry does not fit counts 0, for worst family, harmed, risk score and S real-only too; what is "
+                "lost, used or failed is told of the tasks that it fits; "
                 "real rows (unique / drawn) and verifier calls: per chain, the protocol's own included; S real-only: a fit on "
                 "nothing but as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the "
                 f"last lesson; tail and diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation, within {MOST_LOST:g} "
@@ -252,7 +253,8 @@ class Board:
         """Where the row that was named beforehand stands, and of which others it can be told."""
         rows = self.scores.rows.set_index("entry")
         own, others = rows.loc[name], rows[rows.p_focus.notna()].drop(name, errors="ignore")
-        said = f"* named beforehand: {name}, {_signed(own.S)} [{_signed(own.low)}, {_signed(own.high)}]"
+        said = f"* named beforehand: {name}, {_signed(own.S) or 'no score'}"
+        said += "" if math.isnan(own.low) else f" [{_signed(own.low)}, {_signed(own.high)}]"
         if own.ranked and not math.isnan(own.tier):
             tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
             said += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"

@@ -723,13 +723,17 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     type=click.Path(path_type=str),
     help="Folder of the files.",
 )
-@click.option("--force", is_flag=True, help="In place of what is there, and also with changed settings.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="In place of what is there; with changed settings, broken-off chains, rows of a quick run.",
+)
 def publish(path, suite_name, output, force):
     """Publish a finished run: its records in one file, its board, and what the numbers say.
 
     \b
     Example:
-      collapse-bench publish results --suite standard -o leaderboard
+      collapse-bench publish results --suite standard -o mine
     """
     from .. import api
 
