@@ -147,6 +147,7 @@ def test_alone_is_the_same_as_among_others(label):
     close(run_chains(CELLS[label], [ONE]), together(label).restricted([ONE]), tolerance(label))
 
 
+@pytest.mark.slow  # by default chunks stand for it
 @EACH
 def test_two_shards_are_the_same_as_one(label):
     seeds = chains(CELLS[label])
