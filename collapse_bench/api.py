@@ -314,18 +314,9 @@ def plan_run(
         mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
         if mine and all(entry.skip is not None for entry in mine):
             raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
-    store = _store(output, archive)
-    if only is None:
-        return suite, plan(suite, store, suite.seeds, force)
-    steps = plan(suite, store, suite.seeds)
-    if force:  # what was named, and not what it is to stand beside
-        steps = [
-            Step(s.entry, "run", "asked for anew", tuple(suite.seeds))
-            if s.entry.role == "entry" and s.entry.name in only and s.verdict not in IDLE
-            else s
-            for s in steps
-        ]
-    return _thinned(suite, steps, set(only))
+    # what is asked for anew in a quick run is what was named, and not what it is to stand beside
+    steps = plan(suite, _store(output, archive), suite.seeds, force, only)
+    return (suite, steps) if only is None else _thinned(suite, steps, set(only))
 
 
 def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tuple[float, int]:

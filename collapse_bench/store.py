@@ -30,11 +30,8 @@ from .errors import UsageError
 from .ledger import WORDS
 
 BLOCK = 32
-KEPT = (
-    "done",
-    "starved",
-    "skipped",
-)  # chains that need no further run: a pair that does not fit will not fit next time
+#: statuses of chains that need no further run: a pair that does not fit will not fit next time
+KEPT = ("done", "starved", "skipped")
 _META = b"collapse_bench"
 _LITTER = 3600.0  # seconds after which a file that a killed run was writing is taken to be abandoned
 

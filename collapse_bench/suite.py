@@ -323,11 +323,17 @@ class Step:
     todo: tuple[int, ...] = ()  # seeds to run
 
 
-def plan(suite: Suite, store: Store, seeds: Sequence[int], force: bool = False) -> list[Step]:
-    """For each cell: reuse what is done, run what is missing, damaged or failed, skip what does not fit."""
+def plan(
+    suite: Suite, store: Store, seeds: Sequence[int], force: bool = False, only: Sequence[str] | None = None
+) -> list[Step]:
+    """For each cell: reuse what is done, run what is missing, damaged or failed, skip what does not fit.
+
+    force: run also what is done, be it of all entries or of those named by ``only``.
+    """
     labels = store.labels()
     steps = [Step(e, "skip", e.skip) for e in suite.entries if e.skip is not None]
-    return steps + [_step(entry, store, seeds, labels, force) for entry in suite.run_list()]
+    anew = {entry.name for entry in suite.entries if force and (only is None or entry.name in only)}
+    return steps + [_step(entry, store, seeds, labels, entry.name in anew) for entry in suite.run_list()]
 
 
 def _step(entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, list[str]], force: bool) -> Step:

@@ -20,6 +20,7 @@ from collapse_bench.runner import refused
 from collapse_bench.store import Store
 
 SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
+OWN = 'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
 MINE = '''"""Trust generation 0."""
 
 from dataclasses import dataclass
@@ -167,9 +168,7 @@ def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked
     with pytest.raises(UsageError, match=r"was not run as suite smoke says \(changed: seeds, protocols\)"):
         publish_run(world[0], tmp_path / "out")
     publish_run(world[0], tmp_path / "out", force=True)
-    (tmp_path / "own.toml").write_text(
-        'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
-    )
+    (tmp_path / "own.toml").write_text(OWN)
     run(str(tmp_path / "own.toml"), output=tmp_path / "results")
     publish_run(tmp_path / "results", tmp_path / "out")
     before = (tmp_path / "out" / "own.md").read_bytes()
@@ -182,9 +181,7 @@ def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked
 
 
 def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
-    (tmp_path / "own.toml").write_text(
-        'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
-    )
+    (tmp_path / "own.toml").write_text(OWN)
     done = run(str(tmp_path / "own.toml"), output=tmp_path / "results")
     for name, role in (("real-only", "curve"), ("none", "control")):
         entry = next(step.entry for step in done.steps if (step.entry.name, step.entry.role) == (name, role))

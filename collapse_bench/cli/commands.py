@@ -256,7 +256,7 @@ def plan(what, seeds, output, plugin_files, mitigations, settings, budget, quick
         if row["id"] is None or row["verdict"] not in api.IDLE:
             click.echo(f"{row['verdict']:<8}{row['chains']:>4}  {row['cell']}  ({row['why']})")
     counts = Counter(row["verdict"] for row in rows)
-    counts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict not in api.IDLE[1:]}
+    counts = {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict != "left out"}
     told = took(api.estimate_of(suite, steps, output), n_jobs)
     click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + told, err=True)
 
