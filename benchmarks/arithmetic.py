@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from turns import by_turns
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.registry.discovery import registry
 
 torch.set_num_threads(1)
 
@@ -58,8 +58,20 @@ def written(data: str, model: str, n: int, learnt: int):
 
 CASES = [
     # (what, data, model, labels, rows learnt from)
-    ("base 10", "gcd(max=1000000)", "transformer(layers=4, width=256, steps=8, batch=64)", 2000, 512),
-    ("base 1000", "gcd(base=1000, max=1000000)", "transformer(layers=4, width=256, steps=8, batch=64)", 2000, 512),
+    (
+        "base 10",
+        "gcd(max=1000000)",
+        "transformer(layers=4, width=256, steps=8, batch=64)",
+        2000,
+        512,
+    ),
+    (
+        "base 1000",
+        "gcd(base=1000, max=1000000)",
+        "transformer(layers=4, width=256, steps=8, batch=64)",
+        2000,
+        512,
+    ),
 ]
 
 
@@ -70,14 +82,20 @@ def main() -> None:
         if same < 0.999:  # rounding may tip a tie
             raise AssertionError(f"{what}: only {same:.2%} of the labels agree")
         ours, theirs = by_turns(cached, anew)
-        print(f"{theirs / ours:7.2f}x  (goal 2.5x)  {what}: labels with a cache, against re-forwarding", flush=True)
+        print(
+            f"{theirs / ours:7.2f}x  (goal 2.5x)  {what}: labels with a cache, against re-forwarding",
+            flush=True,
+        )
     chains, n = 500, 100
     cell = registry().cell(f"gcd(max=10000) | gcd-sieve | replace @ n={n} T=0", seeds=range(chains))
     nature = cell.data.drawn(Stream(range(chains)))
     x = nature.ask(n, Stream(range(chains)).at("x"))
     corpus = Corpus.of(x, nature.answer(x), (chains,), labels=nature.labels)
     spent, _ = by_turns(lambda: cell.model.fit(corpus, Stream(range(chains))), lambda: None)
-    print(f"{1e6 * spent / chains:7.1f} us  a fit of gcd-sieve to {n} rows, {chains} chains at a time", flush=True)
+    print(
+        f"{1e6 * spent / chains:7.1f} us  a fit of gcd-sieve to {n} rows, {chains} chains at a time",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

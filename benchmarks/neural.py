@@ -20,13 +20,13 @@ from dataclasses import replace
 import torch
 from turns import by_turns
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.layers import dense, started
-from collapse_bench.lift import lift
-from collapse_bench.pretrained import small_llama
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
-from collapse_bench.training import batches, seeded
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.replicates import lift
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.neural.layers import dense, started
+from collapse_bench.lib.neural.training import batches, seeded
+from collapse_bench.plugins.models.causal_lm._pretrained import small_llama
+from collapse_bench.registry.discovery import registry
 
 torch.set_num_threads(1)
 
@@ -63,7 +63,9 @@ def train_causal_lm(steps: int = 12):
             net.train()
             for rows in batches(torch.arange(len(ids)), BATCH, steps, generator):
                 logits = net(input_ids=ids[rows, :-1], use_cache=False).logits
-                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[rows, 1:].flatten())
+                loss = torch.nn.functional.cross_entropy(
+                    logits.flatten(0, 1), ids[rows, 1:].flatten()
+                )
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -71,16 +73,28 @@ def train_causal_lm(steps: int = 12):
 
     ours_s, theirs_s = by_turns(ours, theirs)
     size = sum(p.numel() for p in last["theirs"].parameters())
-    for mine, other in zip(last["ours"].module.parameters(), last["theirs"].parameters(), strict=True):
+    for mine, other in zip(
+        last["ours"].module.parameters(), last["theirs"].parameters(), strict=True
+    ):
         torch.testing.assert_close(mine, other, atol=2e-4, rtol=1e-3)
-    return f"training, {size / 1e6:.1f}M parameters, {steps} steps of {BATCH} x {LENGTH}", theirs_s / ours_s, 0.95
+    return (
+        f"training, {size / 1e6:.1f}M parameters, {steps} steps of {BATCH} x {LENGTH}",
+        theirs_s / ours_s,
+        0.95,
+    )
 
 
 def train_mlp(steps: int = 500):
     """Training an mlp on images against a plain loop over the same network."""
     n, d, classes = 2000, 64, 10
-    corpus = Corpus.of(Stream(0).at("x").normal(n, d), Stream(0).at("y").integers(classes, n), (), labels=classes)
-    pupil, rng, last = registry().build("model", f"mlp(width=256, depth=2, steps={steps})"), Stream(0).at("fit"), {}
+    corpus = Corpus.of(
+        Stream(0).at("x").normal(n, d), Stream(0).at("y").integers(classes, n), (), labels=classes
+    )
+    pupil, rng, last = (
+        registry().build("model", f"mlp(width=256, depth=2, steps={steps})"),
+        Stream(0).at("fit"),
+        {},
+    )
 
     def ours():
         last["ours"] = pupil.fit(corpus, rng.at("same"))
@@ -98,9 +112,15 @@ def train_mlp(steps: int = 500):
         last["theirs"] = net
 
     ours_s, theirs_s = by_turns(ours, theirs)
-    for mine, other in zip(last["ours"].module.parameters(), last["theirs"].parameters(), strict=True):
+    for mine, other in zip(
+        last["ours"].module.parameters(), last["theirs"].parameters(), strict=True
+    ):
         torch.testing.assert_close(mine, other, atol=2e-3, rtol=1e-2)
-    return f"training an mlp, {d} - 256 - 256 - {classes}, {steps} steps of 64", theirs_s / ours_s, 0.9
+    return (
+        f"training an mlp, {d} - 256 - 256 - {classes}, {steps} steps of 64",
+        theirs_s / ours_s,
+        0.9,
+    )
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -108,7 +128,11 @@ def train_mlp(steps: int = 500):
 
 def write_together(length: int = 48):
     """32 texts written together against one at a time, by one network of five million parameters."""
-    teacher = registry().build("model", f"causal-lm({FIVE_MILLION}, steps=1)").fit(texts(BATCH), Stream(0).at("fit"))
+    teacher = (
+        registry()
+        .build("model", f"causal-lm({FIVE_MILLION}, steps=1)")
+        .fit(texts(BATCH), Stream(0).at("fit"))
+    )
     teacher, x, rng = replace(teacher, length=length), texts(32).x, Stream(0).at("write")
     luck, said = rng.at("same").uniform(32, length), {}
 
@@ -116,18 +140,28 @@ def write_together(length: int = 48):
         said["ours"] = teacher.answer(x, rng.at("same"))
 
     def theirs():
-        said["theirs"] = torch.cat([teacher._sampled(x[i : i + 1], luck[i : i + 1]) for i in range(32)])
+        said["theirs"] = torch.cat(
+            [teacher._sampled(x[i : i + 1], luck[i : i + 1]) for i in range(32)]
+        )
 
     ours_s, theirs_s = by_turns(ours, theirs)
     same = (said["ours"] == said["theirs"]).double().mean()
     if same < 0.97:  # rounding may tip a draw that lies on an edge
         raise AssertionError(f"only {same:.1%} of the tokens agree")
-    return f"writing 32 texts of {length} tokens together, against one at a time", theirs_s / ours_s, 4.0
+    return (
+        f"writing 32 texts of {length} tokens together, against one at a time",
+        theirs_s / ours_s,
+        4.0,
+    )
 
 
 def write_with_memory(length: int = 96):
     """The same texts with what was computed for earlier tokens kept, against reading all anew at every token."""
-    teacher = registry().build("model", f"causal-lm({FIVE_MILLION}, steps=1)").fit(texts(BATCH), Stream(0).at("fit"))
+    teacher = (
+        registry()
+        .build("model", f"causal-lm({FIVE_MILLION}, steps=1)")
+        .fit(texts(BATCH), Stream(0).at("fit"))
+    )
     greedy, x = replace(teacher, length=length).decoded(top_k=1), texts(16).x
     said = {}
 
@@ -146,7 +180,11 @@ def write_with_memory(length: int = 96):
     alive = said["ours"] >= 0
     if not torch.equal(said["ours"][alive], said["theirs"][alive]):
         raise AssertionError("the two sides wrote different texts")
-    return f"writing 16 texts of {length} tokens with a cache, against re-forwarding", theirs_s / ours_s, 2.5
+    return (
+        f"writing 16 texts of {length} tokens with a cache, against re-forwarding",
+        theirs_s / ours_s,
+        2.5,
+    )
 
 
 # -- exams ----------------------------------------------------------------------------------------------------------
@@ -157,7 +195,9 @@ def measure_a_generation(n: int = 300):
 
     A fifth of the rows and of the exam of a cell at n=1500, test=200, judged=64: the share is the same.
     """
-    data = registry().build("generator", f"grammar-stories(block=48, test={n * 2 // 15}, judged={n * 64 // 1500})")
+    data = registry().build(
+        "generator", f"grammar-stories(block=48, test={n * 2 // 15}, judged={n * 64 // 1500})"
+    )
     data, rng = data.drawn(Stream([0]).at("truth")), Stream([0])
     x = data.ask(n, rng.at("x"))
     corpus = Corpus.of(x, data.answer(x, rng.at("y")), (1,), labels=data.labels)
@@ -175,7 +215,11 @@ def measure_a_generation(n: int = 300):
 
     theirs_s = by_turns(lambda: None, theirs, rounds=1)[1]
     ours_s = by_turns(ours, lambda: None)[0]
-    return "measuring a generation of a 5M causal-lm, against its training and writing", theirs_s / ours_s, 1 / 0.15
+    return (
+        "measuring a generation of a 5M causal-lm, against its training and writing",
+        theirs_s / ours_s,
+        1 / 0.15,
+    )
 
 
 CASES = [train_causal_lm, train_mlp, write_together, write_with_memory, measure_a_generation]

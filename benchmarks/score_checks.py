@@ -23,12 +23,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from collapse_bench.board.score import ALPHA, Scores, Task, compare, score
-from collapse_bench.cell import Cell
-from collapse_bench.engine import generations
-from collapse_bench.nouns import Mitigation
-from collapse_bench.registry import registry
-from collapse_bench.suite import Suite, expand, find_suite, read_suite
+from collapse_bench.core.cell import Cell
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.loop import generations
+from collapse_bench.registry.discovery import registry
+from collapse_bench.scoring.rules import ALPHA
+from collapse_bench.scoring.score import Scores, compare, score
+from collapse_bench.scoring.task import Task
+from collapse_bench.suite.expand import Suite, expand
+from collapse_bench.suite.model import find_suite, read_suite
 
 CHAINS = 32  #: of a board, as the suite runs them
 CHUNK = 200  #: chains that are run at a time; they are independent, so that it changes no number
@@ -40,7 +43,11 @@ CHEAP = (
     "zipf | counts | replace @ n=1000 T=10",
     "bigram(K=30) | counts | mix(real=0.1) @ n=600 T=10",
 )
-EQUALS = {"real-anchor(share=0.1)": 8, "replay": 2, "noise-augmentation": 2}  #: method -> rows that it is entered as
+EQUALS = {
+    "real-anchor(share=0.1)": 8,
+    "replay": 2,
+    "noise-augmentation": 2,
+}  #: method -> rows that it is entered as
 
 
 def twin(act: Mitigation, number: int) -> Mitigation:
@@ -67,7 +74,9 @@ def final_losses(cell: Cell, seeds: Sequence[int]) -> np.ndarray:
     return last.scores[cell.data.primary].double().numpy()
 
 
-def pool(suite: Suite, chains: int, equals: Mapping[str, int] = EQUALS) -> dict[tuple[str, str], np.ndarray]:
+def pool(
+    suite: Suite, chains: int, equals: Mapping[str, int] = EQUALS
+) -> dict[tuple[str, str], np.ndarray]:
     """(task, row) -> losses (C,) at the horizon of seeds 0, 1, ..."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
     for first in range(0, chains, CHUNK):
@@ -125,10 +134,14 @@ class Pool:
             loss = self.loss.copy()
             for method in dict.fromkeys(self.method):
                 mine = self.equals(method)
-                order = rng.permuted(np.tile(np.arange(len(mine))[:, None], self.chains), axis=0)  # (M, C)
+                order = rng.permuted(
+                    np.tile(np.arange(len(mine))[:, None], self.chains), axis=0
+                )  # (M, C)
                 loss[mine] = np.take_along_axis(loss[mine], order[:, None], 0)
             shuffled, order = replace(self, loss=loss), rng.permutation(self.chains)
-            for chains in order[: self.chains // CHAINS * CHAINS].reshape(-1, CHAINS)[: count - dealt]:
+            for chains in order[: self.chains // CHAINS * CHAINS].reshape(-1, CHAINS)[
+                : count - dealt
+            ]:
                 yield shuffled, chains
                 dealt += 1
 
@@ -139,7 +152,9 @@ class Pool:
             if task.log_loss:
                 loss[row, k] -= task.gap * by
             else:
-                loss[row, k] = np.maximum((loss[row, k] + task.floor) * np.exp(-task.gap * by) - task.floor, 0)
+                loss[row, k] = np.maximum(
+                    (loss[row, k] + task.floor) * np.exp(-task.gap * by) - task.floor, 0
+                )
         return replace(self, loss=loss)
 
 
@@ -159,7 +174,9 @@ def gathered(suite: Suite, losses: Mapping[tuple[str, str], np.ndarray]) -> Pool
     rows = tuple(dict.fromkeys(row for _, row in losses))
     rows = ("none", *(row for row in rows if row != "none"))
     method = tuple(row.rpartition(" ")[0] or row for row in rows)
-    return Pool(rows, method, tasks, np.array([[losses[task, row] for task in tasks] for row in rows]))
+    return Pool(
+        rows, method, tasks, np.array([[losses[task, row] for task in tasks] for row in rows])
+    )
 
 
 # ------------------------------------------------------------------------------------------------ checks
@@ -207,15 +224,21 @@ def _of_equals(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> li
         rows = scores.rows.set_index("entry")
         for m, (method, mine) in enumerate(names.items()):
             s, high, tier = rows.loc[mine, ["S", "high", "tier"]].to_numpy(float).T
-            pairs[m, b] = np.mean([compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)])
+            pairs[m, b] = np.mean(
+                [compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)]
+            )
             splits[m, b] = tier.max() > 1
             covered[m, b] = np.mean(np.abs(s - truth[method]) <= (high - s) * inside)
-    out = [Check(f"two equals called different: {name}", 0, 0.06, pairs[m]) for m, name in enumerate(methods)]
+    out = [
+        Check(f"two equals called different: {name}", 0, 0.06, pairs[m])
+        for m, name in enumerate(methods)
+    ]
     for m, (name, mine) in enumerate(names.items()):
         if len(mine) > 2:
             out.append(Check(f"a board of {len(mine)} equals split: {name}", 0, 0.06, splits[m]))
     return out + [
-        Check(f"coverage of the 95 % interval: {name}", 0.93, 0.97, covered[m]) for m, name in enumerate(methods)
+        Check(f"coverage of the 95 % interval: {name}", 0.93, 0.97, covered[m])
+        for m, name in enumerate(methods)
     ]
 
 
@@ -226,11 +249,15 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
     for method in methods:
         mine = pool.equals(method)
         best, *others = (pool.rows[n] for n in mine)
-        by = float(np.mean([(h.loc[a] - h.loc[b]).std() for a, b in combinations([best, *others], 2)]))
+        by = float(
+            np.mean([(h.loc[a] - h.loc[b]).std() for a, b in combinations([best, *others], 2)])
+        )
         equals, found = pool.only([0, *mine]), np.empty((2, boards))
         for b, (dealt, chains) in enumerate(equals.boards(boards, seed)):
             scores = dealt.improved(1, by).scored(chains, focus=best)
-            above = [pair for other in others if (pair := compare(scores, best, other)).difference > 0]
+            above = [
+                pair for other in others if (pair := compare(scores, best, other)).difference > 0
+            ]
             holm = scores.rows.set_index("entry").p_focus[others]
             found[0, b] = sum(pair.p < ALPHA for pair in above) / len(others)
             found[1, b] = len(above) == len(others) and (holm < ALPHA).all()
@@ -246,7 +273,9 @@ def table(found: Sequence[Check]) -> str:
     lines = ["| check | allowed | measured | boards |", "|---|---|---|---|"]
     for c in found:
         allowed = f"{100 * c.low:.0f} to {100 * c.high:.0f} %" if c.low and c.high < 1 else ""
-        allowed = allowed or (f"at least {100 * c.low:.0f} %" if c.low else f"at most {100 * c.high:.0f} %")
+        allowed = allowed or (
+            f"at least {100 * c.low:.0f} %" if c.low else f"at most {100 * c.high:.0f} %"
+        )
         mark = "" if c.kept else " **no**"
         lines.append(
             f"| {c.what} | {allowed} | {100 * c.measured:.1f} ± {100 * c.error:.1f} %{mark} | {len(c.shares)} |"

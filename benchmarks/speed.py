@@ -25,10 +25,10 @@ import torch
 from sklearn.linear_model import Ridge
 
 from collapse_bench import cell_of, generations, theory
-from collapse_bench.engine import nature
-from collapse_bench.executors.jobs import Job, Options, run_job
-from collapse_bench.nested import shortest
-from collapse_bench.registry import registry
+from collapse_bench.core.loop import nature
+from collapse_bench.plugins.models.random_features._nested import shortest
+from collapse_bench.registry.discovery import registry
+from collapse_bench.running.jobs import Job, Options, run_job
 
 Losses = np.ndarray  # (seeds,) final loss of each chain
 
@@ -240,7 +240,9 @@ def timed(run: Callable[[], Losses], repeats: int = 3) -> tuple[float, Losses]:
 def same_law(name: str, ours: Losses, plain: Losses) -> None:
     spread = math.hypot(ours.std(ddof=1) / len(ours) ** 0.5, plain.std(ddof=1) / len(plain) ** 0.5)
     if abs(ours.mean() - plain.mean()) > max(4 * spread, 1e-12):
-        raise SystemExit(f"{name}: the two sides do not obey the same law: {ours.mean()} against {plain.mean()}")
+        raise SystemExit(
+            f"{name}: the two sides do not obey the same law: {ours.mean()} against {plain.mean()}"
+        )
 
 
 def harness_cost() -> tuple[float, float]:
@@ -249,7 +251,10 @@ def harness_cost() -> tuple[float, float]:
     seeds = tuple(range(32))
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder))
-        cells = [cell_of(f"gaussian | gaussian-fit | replace @ n={n} T=10", seeds=seeds) for n in range(80, 180)]
+        cells = [
+            cell_of(f"gaussian | gaussian-fit | replace @ n={n} T=10", seeds=seeds)
+            for n in range(80, 180)
+        ]
 
         def bare(cell) -> None:
             data = nature(cell)
@@ -259,7 +264,9 @@ def harness_cost() -> tuple[float, float]:
 
         run_job(Job(cells[0], seeds), options)
         extra, whole = [], []
-        for cell in cells[1:]:  # a job and the bare loop in turn, so that both meet the same noise; medians
+        for cell in cells[
+            1:
+        ]:  # a job and the bare loop in turn, so that both meet the same noise; medians
             began = time.process_time()
             run_job(Job(cell, seeds), options)
             middle = time.process_time()
@@ -273,7 +280,28 @@ def widths_cost(n: int = 300, d: int = 100, repeats: int = 5) -> tuple[float, fl
     """Ridgeless random features at 20 widths through n: CPU ms of numpy's pinv width by width and of ``shortest``, and the
     largest relative error of the second against a singular value decomposition in float64."""
     rng = np.random.default_rng(0)
-    shares = (0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 0.98, 1, 1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2, 2.5, 3, 4)
+    shares = (
+        0.1,
+        0.2,
+        0.35,
+        0.5,
+        0.65,
+        0.8,
+        0.9,
+        0.95,
+        0.98,
+        1,
+        1.02,
+        1.05,
+        1.1,
+        1.2,
+        1.35,
+        1.5,
+        2,
+        2.5,
+        3,
+        4,
+    )
     widths = [round(share * n) for share in shares]
     A = np.tanh(rng.normal(size=(n, d)) @ rng.normal(size=(d, widths[-1])) / math.sqrt(d))
     y = rng.normal(size=(n, 1))
@@ -289,7 +317,17 @@ def widths_cost(n: int = 300, d: int = 100, repeats: int = 5) -> tuple[float, fl
 
 def mixture_cost(repeats: int = 20) -> float:
     """CPU ms of a deterministic equivalent: two covariances, weights and a projection, d = 120."""
-    law = {"d": 120, "n": 90, "lam": 0.01, "p2": 0.3, "beta1": 0.4, "beta2": 0.9, "a1": 1.2, "a2": 0.7, "m": 150}
+    law = {
+        "d": 120,
+        "n": 90,
+        "lam": 0.01,
+        "p2": 0.3,
+        "beta1": 0.4,
+        "beta2": 0.9,
+        "a1": 1.2,
+        "a2": 0.7,
+        "m": 150,
+    }
     spent, _ = timed(lambda: np.array([theory.evaluate("strong.mixture", **law)]), repeats)
     return 1e3 * spent
 
@@ -310,9 +348,13 @@ def main(words: list[str]) -> None:
     if not words or "widths" in words:
         plain_ms, ours_ms, worst = widths_cost()
         name = "random features, 20 widths, ridgeless, against pinv"
-        print(f"{name:<50}{plain_ms:>12.1f}{ours_ms:>12.2f}{plain_ms / ours_ms:>8.1f}x{8:>6}x   (error {worst:.1e})")
+        print(
+            f"{name:<50}{plain_ms:>12.1f}{ours_ms:>12.2f}{plain_ms / ours_ms:>8.1f}x{8:>6}x   (error {worst:.1e})"
+        )
     if not words or "mixture" in words:
-        print(f"strong.mixture at d=120, two covariances, weights, projection: {mixture_cost():.1f} ms (goal 50 ms)")
+        print(
+            f"strong.mixture at d=120, two covariances, weights, projection: {mixture_cost():.1f} ms (goal 50 ms)"
+        )
     if not words or "harness" in words:
         extra, whole = harness_cost()
         print(

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 
 
-def by_turns(ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3) -> tuple[float, float]:
+def by_turns(
+    ours: Callable[[], object], theirs: Callable[[], object], rounds: int = 3
+) -> tuple[float, float]:
     """Least CPU seconds of each side."""
     spent = ([], [])
     for _ in range(rounds):

@@ -13,45 +13,40 @@ from typing import Any
 
 import pandas as pd
 
-from . import theory, verify
-from .archive import Archive, Backed, publish, shipped, whole
+from . import theory
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
-from .board.score import BROKEN_OFF
-from .board.score import calibrate as calibrated
-from .budget import Budget
-from .cell import Cell
+from .core.budget import Budget
+from .core.cell import Cell
+from .core.components import Mitigation
 from .errors import NothingMatched, UsageError
-from .executors import execute, jobs_of
-from .executors.jobs import Job, Options, Outcome
-from .figures import Scale
-from .nouns import Mitigation
-from .registry import Registry, nearest, registry
-from .reproduce import reproduce as redrawn
-from .runner import MEMORY, Progress
+from .laws import verify
+from .laws.verify import Verdict
+from .papers.figure import Scale
+from .papers.reproduce import reproduce as redrawn
+from .records.archive import Archive, Backed, publish, shipped, whole
+from .records.record import blocks_of
+from .records.store import Store, replace_file
+from .registry.discovery import Registry, registry
+from .running.chains import MEMORY, Progress
+from .running.execute import execute, jobs_of
+from .running.jobs import Job, Options, Outcome
+from .scoring.rules import BROKEN_OFF
+from .scoring.task import calibrate as calibrated
 from .spec import Call, parse_call, parse_mitigations
-from .store import Store, blocks_of, replace_file
-from .suite import (
+from .suggest import nearest
+from .suite.expand import Entry, Suite, adhoc, expand
+from .suite.manifest import changes_of, save_run, saved_run
+from .suite.model import (
     CALIBRATION_SEEDS,
-    IDLE,
     Calibration,
-    Entry,
-    Step,
-    Suite,
-    adhoc,
-    changes_of,
-    estimate,
-    expand,
     find_suite,
     parse_seeds,
-    plan,
     read_suite,
-    save_run,
-    saved_run,
     validated,
     with_calibration,
 )
-from .verify import Verdict
+from .suite.plan import IDLE, CellPlan, estimate, plan
 
 Some = str | Path | Sequence[str | Path]  # one file, or several
 
@@ -63,8 +58,10 @@ class Results:
     output: Path
     suite: str
     outcomes: tuple[Outcome, ...] = ()
-    steps: tuple[Step, ...] = field(default=(), repr=False)
-    archive: Archive | None = field(default=None, repr=False)  # published records that stand behind the store
+    steps: tuple[CellPlan, ...] = field(default=(), repr=False)
+    archive: Archive | None = field(
+        default=None, repr=False
+    )  # published records that stand behind the store
 
     @property
     def store(self) -> Store:
@@ -96,11 +93,15 @@ def _store(path: str | Path, archive: Archive | None) -> Store:
     return Store(path) if archive is None else Backed(path, archive)
 
 
-def results(output: str | Path, suite: str | None = None, published: str | Path | None = None) -> Results:
+def results(
+    output: str | Path, suite: str | None = None, published: str | Path | None = None
+) -> Results:
     """Open the results of an earlier run; those of a quick one together with the published records behind it."""
     told = saved_run(Path(output), suite)
     file = published or told.get("published")
-    return Results(Path(output), told["suite"]["name"], archive=None if file is None else Archive(Path(file)))
+    return Results(
+        Path(output), told["suite"]["name"], archive=None if file is None else Archive(Path(file))
+    )
 
 
 def load_suite(
@@ -132,7 +133,9 @@ def load_suite(
         changes["seeds"] = seeds
     extra = [str(m) for m in _several(mitigations)]
     if extra:
-        changes["mitigations"] = list(dict.fromkeys([*changes.get("mitigations", model.mitigations), *extra]))
+        changes["mitigations"] = list(
+            dict.fromkeys([*changes.get("mitigations", model.mitigations), *extra])
+        )
     focus = focus or next(iter(extra), model.focus)
     if focus is not None:
         changes["focus"] = focus = _entry_name(focus, reg)
@@ -147,7 +150,9 @@ def load_suite(
     parse_seeds(model.seeds)
     suite = expand(model, reg, path, device, allowed)
     if suite.entries and focus is not None and focus not in suite.methods:
-        raise UsageError(f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}")
+        raise UsageError(
+            f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}"
+        )
     return suite
 
 
@@ -157,7 +162,7 @@ def entry_names(mitigations: str | Sequence[str], reg: Registry) -> list[str]:
 
 
 def _entry_name(text: str, reg: Registry) -> str:
-    from .cell import written
+    from .core.identity import written
 
     return " + ".join(str(written(act)) for act in reg.mitigations(text))
 
@@ -174,7 +179,9 @@ def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
                 raise UsageError(f"{key} must be a whole number >= {least[key]}, got {said}")
             out[key] = value
         elif key in read:
-            out[key] = [str(item) for item in ([value] if isinstance(value, (str, Call)) else value)]
+            out[key] = [
+                str(item) for item in ([value] if isinstance(value, (str, Call)) else value)
+            ]
             for item in out[key]:
                 read[key](item)
         else:
@@ -199,7 +206,7 @@ def run(
     timeout: float | None = None,
     force: bool = False,
     checkpoint_seconds: float = 5.0,
-    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
@@ -260,7 +267,7 @@ def run_suite(
     timeout: float | None = None,
     force: bool = False,
     checkpoint_seconds: float = 5.0,
-    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
@@ -303,13 +310,15 @@ def plan_run(
     archive: Archive | None = None,
     only: Sequence[str] | None = None,
     force: bool = False,
-) -> tuple[Suite, list[Step]]:
+) -> tuple[Suite, list[CellPlan]]:
     """The suite as it would run, and what would be done with each of its cells; see ``run_suite``.
 
     Raises NothingMatched where an entry of a quick run fits nowhere, or has nothing to stand beside.
     """
     if only is not None and not only:
-        raise UsageError("a quick run is of the entries that you name: --mitigation NAME, beside --quick")
+        raise UsageError(
+            "a quick run is of the entries that you name: --mitigation NAME, beside --quick"
+        )
     for name in only or ():
         mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
         if mine and all(entry.skip is not None for entry in mine):
@@ -319,7 +328,7 @@ def plan_run(
     return (suite, steps) if only is None else _thinned(suite, steps, set(only))
 
 
-def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tuple[float, int]:
+def estimate_of(suite: Suite, steps: Sequence[CellPlan], output: str | Path) -> tuple[float, int]:
     """(CPU seconds that a plan will take, chains of which nothing is known), by records there and published ones."""
     stores: list[Store] = [Store(output)]
     if shipped(suite.name).is_file():
@@ -327,13 +336,17 @@ def estimate_of(suite: Suite, steps: Sequence[Step], output: str | Path) -> tupl
     return estimate(steps, stores)
 
 
-def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, list[Step]]:
+def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:
     """The suite with the controls, the named entries, and those of which nothing would have to be run.
 
     An entry stays with all its tasks or goes with all of them.  Raises NothingMatched where all others would go.
     """
     to_run = {step.entry.cell.id for step in steps if step.todo}
-    missing = [e.name for e in suite.entries if e.role == "entry" and e.name not in only and e.cell.id in to_run]
+    missing = [
+        e.name
+        for e in suite.entries
+        if e.role == "entry" and e.name not in only and e.cell.id in to_run
+    ]
     gone = dict.fromkeys(missing)
     others = {e.name for e in suite.entries if e.role == "entry" and e.skip is None} - only
     if gone and gone.keys() >= others:
@@ -341,16 +354,24 @@ def _thinned(suite: Suite, steps: list[Step], only: set[str]) -> tuple[Suite, li
             f"no record of another entry of {suite.name} has these chains, settings and versions, so that a quick run has "
             "nothing to stand beside; leave out --seeds and --set, or run without --quick"
         )
-    entries = tuple(e for e in suite.entries if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run))
+    entries = tuple(
+        e
+        for e in suite.entries
+        if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run)
+    )
     there = {entry.cell.id for entry in entries}
     kept = [
-        step if step.entry.cell.id in there else Step(step.entry, "left out", "no whole record to stand beside")
+        step
+        if step.entry.cell.id in there
+        else CellPlan(step.entry, "left out", "no whole record to stand beside")
         for step in steps
     ]
     return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), kept
 
 
-def publish_run(output: str | Path, to: str | Path, suite: str | None = None, force: bool = False) -> list[Path]:
+def publish_run(
+    output: str | Path, to: str | Path, suite: str | None = None, force: bool = False
+) -> list[Path]:
     """Publish a finished run: its records in one file, its board and what the numbers say, in the folder ``to``.
 
     force: in place of files that are there, with settings that are not those of the suite of this name, with chains that
@@ -375,7 +396,9 @@ def publish_run(output: str | Path, to: str | Path, suite: str | None = None, fo
         )
     there = [str(file) for file in files if file.exists()]
     if there and not force:
-        raise UsageError(f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force")
+        raise UsageError(
+            f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force"
+        )
     records = whole(found.store, told)
     broken = [
         (status, f"{entry['name']} on {entry['task']}")
@@ -416,7 +439,7 @@ def calibrate(
     n_jobs: int = 1,
     plugins: Some = (),
     on_outcome: Callable[[Outcome], None] | None = None,
-    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
 ) -> list[Calibration]:
     """Freeze floors and gaps of every task of a suite in its file, from 256 chains that no board ranks.
 
@@ -432,7 +455,9 @@ def calibrate(
     _rewrite(path, text)  # better said now than after the run
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
     with ExitStack() as stack:
-        folder = output or stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
+        folder = output or stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="collapse-bench-")
+        )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
         steps = plan(bare, store, CALIBRATION_SEEDS)
@@ -465,14 +490,24 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
             data = entry.cell.data
             told = {"tasks": {}, "entries": [_told(entry)]}
             frame = frame_of(store, told, CALIBRATION_SEEDS)
-            last = frame[(frame.generation == entry.cell.generations) & (frame.metric == data.primary)]
+            last = frame[
+                (frame.generation == entry.cell.generations) & (frame.metric == data.primary)
+            ]
             losses[entry.name] = last.sort_values("seed").value.to_numpy()
-    floor, gap, gap_sd = calibrated(losses["none"], losses["nature"], data.resolution, data.log_loss)
+    floor, gap, gap_sd = calibrated(
+        losses["none"], losses["nature"], data.resolution, data.log_loss
+    )
     return Calibration(task=task, floor=floor, gap=gap, gap_sd=gap_sd, chains=len(losses["none"]))
 
 
 def _told(entry: Entry) -> dict[str, Any]:
-    return {"task": entry.task, "name": entry.name, "role": entry.role, "id": entry.cell.id, "skip": None}
+    return {
+        "task": entry.task,
+        "name": entry.name,
+        "role": entry.role,
+        "id": entry.cell.id,
+        "skip": None,
+    }
 
 
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
@@ -531,7 +566,7 @@ def reproduce(
     n_jobs: int = 1,
     plugins: Some = (),
     device: str = "cpu",
-    on_plan: Callable[[list[Step], list[Job]], None] | None = None,
+    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Redraw a figure of a paper: (its numbers, the files written).  What was run before is reused.
@@ -565,11 +600,15 @@ def device_of(name: str) -> str:
     if kind not in ("cpu", "cuda"):
         raise UsageError(f"device {name!r} is not served; write cpu, cuda, cuda:0 or auto")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, and torch sees no GPU here; use --device cpu")
+        raise UsageError(
+            f"device {name!r} was asked for, and torch sees no GPU here; use --device cpu"
+        )
     return name
 
 
-def cell_of(spec: str, *, seeds: str | int | Sequence[int] = "0:32", device: str = "cpu", **changes: Any) -> Cell:
+def cell_of(
+    spec: str, *, seeds: str | int | Sequence[int] = "0:32", device: str = "cpu", **changes: Any
+) -> Cell:
     """A cell from its spec, for a loop of one's own: ``for generation in generations(cell_of(...))``.
 
     seeds: a range as it is typed, one seed or several.  changes: n, generations, growth or first_teacher.
@@ -589,7 +628,9 @@ def _seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
     except TypeError:
         picked = ()
     if not picked or min(picked) < 0 or max(picked) >= 2**63:
-        raise UsageError(f"seeds must be whole numbers >= 0 and < 2^63, at least one, or a range '0:32'; got {seeds!r}")
+        raise UsageError(
+            f"seeds must be whole numbers >= 0 and < 2^63, at least one, or a range '0:32'; got {seeds!r}"
+        )
     return picked
 
 

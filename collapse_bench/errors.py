@@ -29,3 +29,7 @@ class ContractError(Exception):
 
 class OverBudget(Exception):
     """A method asked for more than its budget allows; the sentence says who, for what, and how much: it is not served."""
+
+
+class Unreachable(Refusal):
+    """Something on a hub that cannot be had now; the cells that want it fail, and no others do."""

@@ -86,7 +86,9 @@ class _Reader:
             match = _TOKEN.match(text, at)
             if not match:
                 self._fail(at, "cannot be read here")
-            self.tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
+            self.tokens.append(
+                (match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup))
+            )
             depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(self.tokens[-1][1], 0)
             if depth > DEEPEST:
                 self._fail(at, f"is nested more than {DEEPEST} deep")
@@ -102,7 +104,11 @@ class _Reader:
         )
 
     def peek(self) -> str | None:
-        return self.tokens[self.i][1] if self.i < len(self.tokens) and self.tokens[self.i][0] == "mark" else None
+        return (
+            self.tokens[self.i][1]
+            if self.i < len(self.tokens) and self.tokens[self.i][0] == "mark"
+            else None
+        )
 
     @property
     def done(self) -> bool:

@@ -22,7 +22,9 @@ def pytest_addoption(parser):
 
 
 def pytest_runtest_setup(item):
-    torch.manual_seed(0)  # for tests whose numbers do not matter; the package itself draws from its streams alone
+    torch.manual_seed(
+        0
+    )  # for tests whose numbers do not matter; the package itself draws from its streams alone
 
 
 def pytest_collection_modifyitems(config, items):

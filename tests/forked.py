@@ -86,12 +86,20 @@ class Started:
             self.ended = Ended(code, "", self.err())
 
 
-def start(*args, cwd: str | Path | None = None, env: dict[str, str] | None = None, code: str | None = None) -> Started:
+def start(
+    *args, cwd: str | Path | None = None, env: dict[str, str] | None = None, code: str | None = None
+) -> Started:
     """Begin ``collapse-bench args``, or the Python text ``code`` with ``args`` as sys.argv[1:]; one at a time."""
     if _CALLS:
         _CALLS[-1].give_up()
     folder, number = Path(tempfile.mkdtemp(prefix="call-", dir=_folder())), len(_CALLS)
-    order = {"number": number, "args": list(map(str, args)), "cwd": str(cwd or folder), "env": env or {}, "code": code}
+    order = {
+        "number": number,
+        "args": list(map(str, args)),
+        "cwd": str(cwd or folder),
+        "env": env or {},
+        "code": code,
+    }
     _server().stdin.write(json.dumps({**order, "folder": str(folder)}) + "\n")
     _server().stdin.flush()
     pid = _answer("started", number, PATIENCE)
@@ -121,11 +129,17 @@ def _folder() -> str:
 def _server() -> subprocess.Popen:
     if "server" not in _CACHE:
         server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
         )
         _CACHE["server"] = server
         atexit.register(server.kill)
-        threading.Thread(target=lambda: [_ANSWERS.put(line) for line in server.stdout], daemon=True).start()
+        threading.Thread(
+            target=lambda: [_ANSWERS.put(line) for line in server.stdout], daemon=True
+        ).start()
     return _CACHE["server"]
 
 
@@ -150,7 +164,7 @@ def _serve() -> None:
 
     from collapse_bench import api
     from collapse_bench.cli import progress  # also what commands import when they run
-    from collapse_bench.registry import Registry
+    from collapse_bench.registry.discovery import Registry
 
     Registry.discover()  # imports the plugins
     torch.set_num_threads(1)
@@ -192,7 +206,9 @@ def _leave(work, order: dict) -> None:
 
 def _obey(order: dict) -> None:
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that ran the tests by `&` has had it ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that ran the tests by `&` has had it ignored
     for number, name in ((1, "out"), (2, "err")):
         handle = os.open(f"{order['folder']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, number)

@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 
 import collapse_bench as cb
 from collapse_bench import api
-from collapse_bench import registry as registry_module
 from collapse_bench.board.axes import plain_ticks
 from collapse_bench.board.table import Board
 from collapse_bench.errors import NothingMatched, PluginError
-from collapse_bench.registry import registry
-from collapse_bench.store import Store
-from collapse_bench.suite import CALIBRATION_SEEDS
+from collapse_bench.records.store import Store
+from collapse_bench.registry import discovery as registry_module
+from collapse_bench.registry.discovery import registry
+from collapse_bench.suite.model import CALIBRATION_SEEDS
 
 SPEC = "gaussian(d=2) | gaussian-fit | replace | real-anchor(k=2) @ n=8 T=3"
 TASK = "gaussian(d=2) | gaussian-fit | replace @ n=8 T=3"
@@ -68,7 +68,16 @@ def test_the_public_names_are_there():
 def test_results_are_a_frame(results):
     frame = results.frame()
     assert isinstance(frame, pd.DataFrame)
-    assert list(frame.columns) == ["task", "entry", "role", "rows", "seed", "generation", "metric", "value"]
+    assert list(frame.columns) == [
+        "task",
+        "entry",
+        "role",
+        "rows",
+        "seed",
+        "generation",
+        "metric",
+        "value",
+    ]
     assert set(frame.task) == {TASK}
     assert set(frame.entry) == {"none", "nature", "real-anchor(k=2)", "real-only"}
     assert set(frame.role) == {"control", "entry", "curve"}
@@ -91,7 +100,9 @@ def test_results_can_be_opened_again(results):
     assert board.frame().set_index("entry").chains["none"] == 6
 
 
-@pytest.mark.parametrize(("name", "start"), [("c.png", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    ("name", "start"), [("c.png", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.pdf", b"%PDF")]
+)
 def test_results_are_drawn(results, name, start):
     path = results.draw(name)
     assert path.read_bytes().startswith(start)
@@ -112,7 +123,14 @@ def test_what_does_nothing_hides_no_control(results, monkeypatch):
 
 @pytest.mark.parametrize(
     ("low", "high", "plain"),
-    [(0.06, 0.15, "0.1"), (0.9, 1.1, "1"), (0.03, 0.9, "0.05"), (1.5, 140, "2"), (0.01, 1.01, None), (1e-9, 1e3, None)],
+    [
+        (0.06, 0.15, "0.1"),
+        (0.9, 1.1, "1"),
+        (0.03, 0.9, "0.05"),
+        (1.5, 140, "2"),
+        (0.01, 1.01, None),
+        (1e-9, 1e3, None),
+    ],
 )
 def test_a_short_logarithmic_axis_has_plain_numbers(low, high, plain):
     axis = Figure().subplots()
@@ -154,7 +172,8 @@ def test_cell_of():
 
 
 @pytest.mark.parametrize(
-    ("seeds", "picked"), [(5, (5,)), (np.int64(5), (5,)), (range(2), (0, 1)), ("3:5", (3, 4)), (np.arange(2), (0, 1))]
+    ("seeds", "picked"),
+    [(5, (5,)), (np.int64(5), (5,)), (range(2), (0, 1)), ("3:5", (3, 4)), (np.arange(2), (0, 1))],
 )
 def test_seeds_of_a_cell(seeds, picked):
     assert cb.cell_of(SPEC, seeds=seeds).seeds == picked
@@ -167,7 +186,8 @@ def test_seeds_of_a_cell_that_are_wrong(seeds):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("generation", "did you mean 'generations'?"), ("T", "known: "), ("data", "known: ")]
+    ("name", "words"),
+    [("generation", "did you mean 'generations'?"), ("T", "known: "), ("data", "known: ")],
 )
 def test_a_cell_has_no_other_changes(name, words):
     with pytest.raises(cb.UsageError) as refusal:
@@ -181,7 +201,12 @@ def test_a_cell_has_no_other_changes(name, words):
 
 def test_running_again_is_resuming(results):
     plans = []
-    again = cb.run(SPEC, seeds="0:8", output=results.output, on_plan=lambda steps, jobs: plans.append((steps, jobs)))
+    again = cb.run(
+        SPEC,
+        seeds="0:8",
+        output=results.output,
+        on_plan=lambda steps, jobs: plans.append((steps, jobs)),
+    )
     ((steps, jobs),) = plans
     assert {step.verdict for step in steps} == {"run"}
     assert {job.seeds for job in jobs} == {(6, 7)}
@@ -196,7 +221,9 @@ def test_a_consumer_hears_of_plan_progress_and_outcomes():
         seeds="0:2",
         on_plan=lambda steps, jobs: heard.append(("plan", len(jobs))),
         on_progress=lambda moment: heard.append((moment.done, moment.total, moment.share)),
-        on_outcome=lambda outcome: heard.append((outcome.job.cell.n, outcome.statuses, outcome.good)),
+        on_outcome=lambda outcome: heard.append(
+            (outcome.job.cell.n, outcome.statuses, outcome.good)
+        ),
     )
     assert heard[0] == ("plan", 6)  # none, nature, and a curve of four points
     assert heard[1:5] == [(1, 3, 1 / 3), (2, 3, 2 / 3), (3, 3, 1.0), (5, {"done": 2}, True)]
@@ -217,8 +244,12 @@ def test_settings_change_every_task(tmp_path):
     assert tasks(generations=0) == ["gaussian | gaussian-fit | accumulate @ n=50 T=0"]
     assert tasks(protocols="replace") == ["gaussian | gaussian-fit | replace @ n=50 T=9"]
     both = ("replace", "mix(real=0.3)")
-    assert tasks(protocols=both) == [f"gaussian | gaussian-fit | {protocol} @ n=50 T=9" for protocol in both]
-    suite = api.load_suite(path, registry(), settings={"mitigations": ["distrust + real-anchor(k=1)"]})
+    assert tasks(protocols=both) == [
+        f"gaussian | gaussian-fit | {protocol} @ n=50 T=9" for protocol in both
+    ]
+    suite = api.load_suite(
+        path, registry(), settings={"mitigations": ["distrust + real-anchor(k=1)"]}
+    )
     assert suite.methods == ["distrust + real-anchor(k=1)"]
 
 
@@ -275,7 +306,8 @@ def test_the_first_further_mitigation_is_the_focus(tmp_path):
     assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature"
     assert focus(focus="real-anchor(k=2)") == "real-anchor(k=2)"
     with pytest.raises(
-        cb.UsageError, match=r"'distrust' was named to be compared and does not compete; known: real-anchor"
+        cb.UsageError,
+        match=r"'distrust' was named to be compared and does not compete; known: real-anchor",
     ):
         focus(focus="distrust")
 
@@ -317,7 +349,9 @@ def test_a_class_that_no_worker_can_read_is_refused_with_the_remedy():
         """Defined in a function."""
 
     cb.offer("local", Local)
-    with pytest.raises(cb.UsageError, match=r"cannot be sent to a worker.*put the plugin in a file"):
+    with pytest.raises(
+        cb.UsageError, match=r"cannot be sent to a worker.*put the plugin in a file"
+    ):
         cb.run(SPEC, seeds="0:2", mitigations=["local"], n_jobs=2)
 
 
@@ -325,7 +359,9 @@ def test_one_plugin_and_one_mitigation_need_no_list(tmp_path):
     (tmp_path / "halve.py").write_text(PLUGIN)
     suite = api.load_suite(SPEC, registry(["halve.py"]), mitigations="halve")
     assert suite.methods == ["real-anchor(k=2)", "halve"]
-    done = cb.run(SPEC, seeds="0:2", mitigations="halve(share=1)", plugins="halve.py", output="out", n_jobs=2)
+    done = cb.run(
+        SPEC, seeds="0:2", mitigations="halve(share=1)", plugins="halve.py", output="out", n_jobs=2
+    )
     assert not done.failed
     assert "halve(share=1)" in set(done.frame().entry)
     assert len(api.predict("gaussian | gaussian-fit @ T=2", plugins="halve.py")) == 3
@@ -382,7 +418,9 @@ def test_calibrate(suite, tmp_path):
     assert seeds == set(CALIBRATION_SEEDS)
     frames = {}
     for name in ("none", "nature"):
-        cell = cb.cell_of(f"zipf(K=20) | counts | replace | {name} @ n=30 T=3", seeds=list(CALIBRATION_SEEDS))
+        cell = cb.cell_of(
+            f"zipf(K=20) | counts | replace | {name} @ n=30 T=3", seeds=list(CALIBRATION_SEEDS)
+        )
         *_, last = cb.generations(cell)
         frames[name] = last.scores["total_variation"].numpy()
     floor = 0.1 * frames["nature"].mean()
@@ -399,7 +437,9 @@ def test_calibrate_sees_that_it_can_write_before_it_runs(suite, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(api, "replace_file", full)
-    with pytest.raises(cb.UsageError, match=r"Permission denied.*copy the suite file to a folder of yours"):
+    with pytest.raises(
+        cb.UsageError, match=r"Permission denied.*copy the suite file to a folder of yours"
+    ):
         cb.calibrate(suite, on_plan=lambda steps, jobs: pytest.fail("it runs first"))
 
 
@@ -421,12 +461,21 @@ def test_device_of():
 def test_a_script_without_a_guard_says_what_is_missing(tmp_path):
     """Workers read the script that starts them; one that starts workers where it is read would go round in circles."""
     script = tmp_path / "script.py"
-    script.write_text(f"import collapse_bench as cb\ncb.run({SPEC!r}, seeds='0:2', output='out', n_jobs=2)\n")
+    script.write_text(
+        f"import collapse_bench as cb\ncb.run({SPEC!r}, seeds='0:2', output='out', n_jobs=2)\n"
+    )
     ended = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
     )
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
-    assert said.startswith("collapse_bench.errors.UsageError: a worker ended before it could begin (exit code 1")
+    assert said.startswith(
+        "collapse_bench.errors.UsageError: a worker ended before it could begin (exit code 1"
+    )
     assert '`if __name__ == "__main__":`' in said
     assert not list(tmp_path.rglob("*.parquet"))

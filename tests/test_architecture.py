@@ -18,21 +18,29 @@ PACKAGE = Path(collapse_bench.__file__).parent
 PLUGINS = Path(collapse_bench.plugins.__path__[0])
 ROOT = "collapse_bench"
 
-#: a file imports from its own floor and from those below, never from one above; a package stands for all its files
-FLOORS = [
-    "errors budget figures nested streams spec decoding stats arithmetic readers sources texts tokens theory measures pools pulse training "
-    "layers features corpus",
-    "nouns objectives neural pretrained networks claims ledger selection mixing grams resampling detection gaussians generative diffusion "
-    "mixtures regression classification "
-    "tables images language",
-    "taps protocols lift wrapping hookspecs plugins suites",
-    "cell registry",
-    "engine suite checkpoint store archive runner verify",
-    "executors checks board",
-    "reproduce",
-    "api",
-    "cli __init__",
-]
+#: folder (or file) of the package -> what else of the package its files may import; `docs/architecture.md` draws it
+MAY_IMPORT = {
+    "errors": "",
+    "suggest": "",
+    "theory": "errors",
+    "spec": "errors",
+    "scoring": "errors",
+    "core": "errors spec",
+    "lib": "core errors theory",
+    "registry": "core errors laws.claims papers.figure spec suggest",
+    "records": "core errors",
+    "suite": "core errors records registry spec suggest",
+    "running": "core errors records registry suite",
+    "board": "errors records scoring",
+    "laws": "board core errors registry theory",
+    "papers": "board core errors records registry running suite",
+    "checks": "core errors registry suggest theory",
+    "plugins": "core errors laws.claims lib papers.figure registry.hookspecs theory",
+    "suites": "registry.hookspecs",
+    "api": "board core errors laws papers records registry running scoring spec suggest suite theory",
+    "cli": "api board checks core errors laws papers registry running spec suggest suite theory",
+    "__init__": "api core errors registry",
+}
 HEAVY = {
     "transformers",
     "datasets",
@@ -42,8 +50,15 @@ HEAVY = {
     "spacy",
     "sentence_transformers",
 }  # never at the top of a file
-FACE = {"click", "rich", "jinja2", "matplotlib", "pandas", "pyarrow", "pydantic"}  # not in the loop, nor in a plugin
-FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names.split()}
+FACE = {
+    "click",
+    "rich",
+    "jinja2",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "pydantic",
+}  # not in the loop, nor in a plugin
 
 
 @cache
@@ -51,7 +66,7 @@ def modules() -> dict[str, Path]:
     """Every module of the house by its dotted name."""
     found = {}
     for folder, prefix in ((PACKAGE, ROOT), (PLUGINS, f"{ROOT}.plugins")):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(folder.rglob("*.py")):  # does not follow the link to the plugins
             parts = [prefix, *path.relative_to(folder).with_suffix("").parts]
             found[".".join(parts).removesuffix(".__init__")] = path
     return found
@@ -66,14 +81,19 @@ class Imports(ast.NodeVisitor):
     """(module, line, inside a function) of every import; what only a type checker reads is none."""
 
     def __init__(self, module: str, path: Path):
-        self.module, self.package = module, module if path.name == "__init__.py" else module.rpartition(".")[0]
+        self.module, self.package = (
+            module,
+            module if path.name == "__init__.py" else module.rpartition(".")[0],
+        )
         self.found: list[tuple[str, int, bool]] = []
         self.depth = 0
         self.visit(ast.parse(path.read_text()))
 
     def visit_If(self, node):
         names = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(node.test)}
-        for child in node.orelse if "TYPE_CHECKING" in names else [node.test, *node.body, *node.orelse]:
+        for child in (
+            node.orelse if "TYPE_CHECKING" in names else [node.test, *node.body, *node.orelse]
+        ):
             self.visit(child)
 
     def visit_FunctionDef(self, node):
@@ -106,21 +126,32 @@ def own(module: str) -> set[str]:
 
 def outside(module: str, inside_functions: bool = True) -> set[str]:
     """Packages from elsewhere that a module imports."""
-    return {target.split(".")[0] for target, _, deep in imports(module) if inside_functions or not deep} - {ROOT}
+    return {
+        target.split(".")[0] for target, _, deep in imports(module) if inside_functions or not deep
+    } - {ROOT}
 
 
 MODULES = sorted(modules())
-PLUGIN_MODULES = [m for m in MODULES if m.startswith(f"{ROOT}.plugins.") and modules()[m].name != "__init__.py"]
+PLUGIN_MODULES = [m for m in MODULES if m.startswith(f"{ROOT}.plugins.") and m.count(".") >= 3]
 
 
-# -- floors ---------------------------------------------------------------------------------------------------------
+# -- folders --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_file_has_a_floor_and_imports_from_below(module):
-    assert place(module) in FLOOR, f"give {place(module)} a floor in this test, as low as its imports allow"
-    above = {target for target in own(module) if FLOOR.get(place(target), 99) > FLOOR[place(module)]}
-    assert not above, f"{module} imports {', '.join(sorted(above))} from a floor above its own"
+@pytest.mark.parametrize("folder", sorted(MAY_IMPORT))
+def test_a_folder_imports_only_what_it_may(folder):
+    allowed = {folder, *MAY_IMPORT[folder].split()}
+    for module in MODULES:
+        if place(module) == folder:
+            others = {t.removeprefix(f"{ROOT}.") for t in own(module)} - {ROOT}
+            wrong = {t for t in others if t.split(".")[0] not in allowed and t not in allowed}
+            assert not wrong, (
+                f"{module} imports {', '.join(sorted(wrong))}; {folder} may import {sorted(allowed)}"
+            )
+
+
+def test_every_folder_has_a_rule():
+    assert {place(module) for module in MODULES} == set(MAY_IMPORT)
 
 
 def test_no_import_runs_in_a_circle():
@@ -137,42 +168,39 @@ def test_no_import_runs_in_a_circle():
         walk(module, [])
 
 
+def plugin_of(module: str) -> str:
+    """The plugin that a module belongs to: `models.ridge`, or `models.vae` for all modules of that folder."""
+    return ".".join(module.split(".")[2:4])
+
+
 @pytest.mark.parametrize("module", PLUGIN_MODULES)
 def test_a_plugin_imports_no_other_plugin(module):
-    others = {target for target in own(module) if place(target) == "plugins"}
+    others = {t for t in own(module) if place(t) == "plugins" and plugin_of(t) != plugin_of(module)}
     assert not others, (
-        f"{module} imports {', '.join(sorted(others))}; what two plugins share is promoted to the ground floor"
+        f"{module} imports {', '.join(sorted(others))}; what two plugins share moves to collapse_bench/lib"
     )
 
 
-def test_the_harness_knows_no_plugin():
-    for module in MODULES:
-        if place(module) != "plugins":
-            assert not any(place(target) == "plugins" for target in own(module)), module
-
-
 def test_the_loop_knows_no_names_files_or_plugins():
-    for module in ("engine", "cell", "taps", "corpus", "nouns", "lift", "ledger"):
-        known = own(f"{ROOT}.{module}") | outside(f"{ROOT}.{module}")
-        assert not known & {"pluggy", "importlib", f"{ROOT}.registry", f"{ROOT}.hookspecs"}, module
-    assert not outside(f"{ROOT}.engine") & {"pathlib", "os", "io", "json", "pickle"}
+    for module in MODULES:
+        if place(module) == "core":
+            assert not outside(module) & {"pluggy", "importlib", "os", "io", "pickle"}, module
+    assert not outside(f"{ROOT}.core.loop") & {"pathlib", "json"}
 
 
 def test_the_registry_knows_no_tensors():
-    assert not outside(f"{ROOT}.registry") & {"torch", "numpy"}
+    for module in MODULES:
+        if place(module) == "registry":
+            assert not outside(module) & {"torch", "numpy"}, module
 
 
 def test_hookspecs_know_cells_as_a_word_only():
-    assert own(f"{ROOT}.hookspecs") == set()
-
-
-def test_the_spec_knows_no_plugin():
-    assert own(f"{ROOT}.spec") == {f"{ROOT}.errors"}
+    assert own(f"{ROOT}.registry.hookspecs") == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_the_registry_and_the_hookspecs_know_pluggy(module):
-    if place(module) not in ("registry", "hookspecs"):
+def test_only_the_registry_knows_pluggy(module):
+    if place(module) != "registry":
         assert "pluggy" not in outside(module)
 
 
@@ -182,21 +210,36 @@ def test_only_the_registry_and_the_hookspecs_know_pluggy(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_heavy_packages_are_imported_when_used(module):
     heavy = outside(module, inside_functions=False) & HEAVY
-    assert not heavy, f"{module} imports {', '.join(heavy)} at its top; do it in the function that needs it"
+    assert not heavy, (
+        f"{module} imports {', '.join(heavy)} at its top; do it in the function that needs it"
+    )
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_loop_and_the_plugins_need_no_face(module):
-    if FLOOR.get(place(module), 99) <= FLOOR["engine"] and place(module) not in ("suite", "store", "archive", "runner"):
+    if place(module) in (
+        "errors",
+        "suggest",
+        "theory",
+        "spec",
+        "core",
+        "lib",
+        "registry",
+        "plugins",
+    ):
         assert not outside(module) & FACE
 
 
 def run(script: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=cwd, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=cwd, check=False
+    )
 
 
 @pytest.mark.parametrize("name", ["collapse_bench", "collapse_bench.cli"])
-@pytest.mark.parametrize("heavy", ["torch", "numpy", "pandas", "transformers", "datasets", "sklearn", "scipy"])
+@pytest.mark.parametrize(
+    "heavy", ["torch", "numpy", "pandas", "transformers", "datasets", "sklearn", "scipy"]
+)
 def test_the_command_line_starts_light(name, heavy):
     done = run(f"import {name}, sys; assert '{heavy}' not in sys.modules, '{heavy}'")
     assert done.returncode == 0, done.stderr
@@ -204,7 +247,9 @@ def test_the_command_line_starts_light(name, heavy):
 
 def test_the_loop_starts_without_a_face():
     """All plugins loaded and nothing run: no plotting, no tables, no hub."""
-    done = run("from collapse_bench import engine, registry; import sys; registry.registry(); print(*sys.modules)")
+    done = run(
+        "from collapse_bench.core import loop; from collapse_bench.registry.discovery import registry; import sys; registry(); print(*sys.modules)"
+    )
     assert done.returncode == 0, done.stderr
     assert not set(done.stdout.split()) & (HEAVY | {"pandas", "matplotlib", "rich", "pyarrow"})
 
@@ -224,7 +269,9 @@ def cpu_seconds(command: list[str]) -> float:
 def test_help_is_there_at_once():
     command = Path(sys.executable).with_name("collapse-bench")
     start = (
-        [str(command)] if command.exists() else [sys.executable, "-c", "from collapse_bench.cli import main; main()"]
+        [str(command)]
+        if command.exists()
+        else [sys.executable, "-c", "from collapse_bench.cli import main; main()"]
     )
     assert min(cpu_seconds([*start, "--help"]) for _ in range(3)) < 0.3
 
@@ -237,17 +284,17 @@ def test_a_file_says_first_what_lives_there(module):
     tree = ast.parse(modules()[module].read_text())
     said = ast.get_docstring(tree)
     assert said, f"{module} has no docstring"
-    assert said.splitlines()[0].endswith((".", "?", ":")), f"{module}: the first line is to be a sentence"
+    assert said.splitlines()[0].endswith((".", "?", ":")), (
+        f"{module}: the first line is to be a sentence"
+    )
 
 
 @pytest.mark.parametrize("module", PLUGIN_MODULES)
 def test_a_plugin_is_found_by_its_hook(module):
     tree = ast.parse(modules()[module].read_text())
-    hooks = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("collapse_")]
-    assert hooks or modules()[module].name.startswith("_")
-
-
-def test_no_package_called_plugins_is_installed(tmp_path):
-    """It would take the name from everybody else."""
-    done = run("import importlib.util; print(importlib.util.find_spec('plugins'))", cwd=tmp_path)
-    assert done.stdout.strip() == "None"
+    hooks = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("collapse_")
+    ]
+    assert bool(hooks) != module.rpartition(".")[2].startswith("_")

@@ -10,14 +10,23 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from collapse_bench import UsageError, registry, run
-from collapse_bench.api import archive_of, estimate_of, load_suite, plan_run, publish_run, results, run_suite
-from collapse_bench.archive import Archive, Backed, shipped
+from collapse_bench import UsageError, run
+from collapse_bench.api import (
+    archive_of,
+    estimate_of,
+    load_suite,
+    plan_run,
+    publish_run,
+    results,
+    run_suite,
+)
 from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
 from collapse_bench.errors import NothingMatched
-from collapse_bench.runner import refused
-from collapse_bench.store import Store
+from collapse_bench.records.archive import Archive, Backed, shipped
+from collapse_bench.records.store import Store
+from collapse_bench.registry import discovery as registry
+from collapse_bench.running.facts import refused
 
 SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
 OWN = 'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
@@ -57,12 +66,26 @@ def _own_registry(monkeypatch):
 
 
 def quick(world, output: Path, **changes):
-    options = {"seeds": "0:10", "settings": SETTINGS, "plugins": [world[2]], "mitigations": "voice", "quick": True}
-    return run("smoke", output=output, **{**options, "published": world[1] / "smoke.parquet", **changes})
+    options = {
+        "seeds": "0:10",
+        "settings": SETTINGS,
+        "plugins": [world[2]],
+        "mitigations": "voice",
+        "quick": True,
+    }
+    return run(
+        "smoke", output=output, **{**options, "published": world[1] / "smoke.parquet", **changes}
+    )
 
 
 def test_the_board_of_what_is_published_is_that_of_the_run(world, tmp_path):
-    again = run("smoke", seeds="0:10", settings=SETTINGS, output=tmp_path, published=world[1] / "smoke.parquet")
+    again = run(
+        "smoke",
+        seeds="0:10",
+        settings=SETTINGS,
+        output=tmp_path,
+        published=world[1] / "smoke.parquet",
+    )
     assert not again.outcomes
     assert again.board().render("markdown") == results(world[0]).board().render("markdown")
 
@@ -71,9 +94,24 @@ def test_a_quick_run_runs_the_named_entry_alone_and_ranks_it_among_all(world, tm
     fast = quick(world, tmp_path / "quick")
     assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
     slow = run(
-        "smoke", seeds="0:10", settings=SETTINGS, output=tmp_path / "slow", plugins=[world[2]], mitigations="voice"
+        "smoke",
+        seeds="0:10",
+        settings=SETTINGS,
+        output=tmp_path / "slow",
+        plugins=[world[2]],
+        mitigations="voice",
     )
-    columns = ["entry", "S", "low", "high", "tier", "p_focus", "beats_real_only", "beats_frozen", "tail_lost"]
+    columns = [
+        "entry",
+        "S",
+        "low",
+        "high",
+        "tier",
+        "p_focus",
+        "beats_real_only",
+        "beats_frozen",
+        "tail_lost",
+    ]
     pd.testing.assert_frame_equal(fast.board().frame()[columns], slow.board().frame()[columns])
     # and it is found again without a word about the archive
     assert results(tmp_path / "quick").board().render("csv") == fast.board().render("csv")
@@ -95,8 +133,12 @@ def test_an_entry_that_fits_nowhere_is_refused(world, tmp_path):
     ],
     ids=str,
 )
-def test_where_no_published_row_has_these_settings_and_chains_a_quick_run_is_refused(world, tmp_path, changes):
-    with pytest.raises(NothingMatched, match="nothing to stand beside; leave out --seeds and --set"):
+def test_where_no_published_row_has_these_settings_and_chains_a_quick_run_is_refused(
+    world, tmp_path, changes
+):
+    with pytest.raises(
+        NothingMatched, match="nothing to stand beside; leave out --seeds and --set"
+    ):
         quick(world, tmp_path / "none", **changes)
     assert not (tmp_path / "none").exists()
 
@@ -109,12 +151,24 @@ def test_fewer_chains_of_what_is_published_stand_beside_a_quick_run(world, tmp_p
 
 def test_what_was_run_before_of_fewer_chains_takes_no_published_row_away(world, tmp_path):
     before = run("smoke", seeds="0:4", settings=SETTINGS, output=tmp_path / "mixed")
-    broken, damaged, *_ = (outcome.job.cell for outcome in before.outcomes if outcome.job.cell.entry == "distrust")
+    broken, damaged, *_ = (
+        outcome.job.cell for outcome in before.outcomes if outcome.job.cell.entry == "distrust"
+    )
     before.store.write(refused(broken, [1], "killed", "the worker died"), broken)
     before.store.block_path(damaged.id, 0).write_bytes(b"no parquet")
     mixed, alone = quick(world, tmp_path / "mixed"), quick(world, tmp_path / "alone")
     assert {outcome.job.cell.entry for outcome in mixed.outcomes} == {"voice"}
-    columns = ["entry", "S", "low", "high", "tier", "beats_real_only", "tail_lost", "real_unique", "cost"]
+    columns = [
+        "entry",
+        "S",
+        "low",
+        "high",
+        "tier",
+        "beats_real_only",
+        "tail_lost",
+        "real_unique",
+        "cost",
+    ]
     pd.testing.assert_frame_equal(mixed.board().frame()[columns], alone.board().frame()[columns])
 
 
@@ -134,7 +188,9 @@ def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path
 def test_force_runs_again_what_was_named(world, tmp_path):
     first = quick(world, tmp_path)
     again = quick(world, tmp_path, force=True)
-    assert [outcome.job for outcome in again.outcomes] == [outcome.job for outcome in first.outcomes]
+    assert [outcome.job for outcome in again.outcomes] == [
+        outcome.job for outcome in first.outcomes
+    ]
 
 
 def test_times_of_two_machines_are_not_compared(world, tmp_path):
@@ -150,12 +206,17 @@ def test_times_of_two_machines_are_not_compared(world, tmp_path):
 def test_a_plan_of_a_quick_run_is_what_it_does(world, tmp_path):
     reg = registry.registry([world[2]])
     suite = load_suite(
-        "smoke", reg, seeds="0:10", mitigations="voice", settings=dict(SETTINGS, mitigations=["distrust", "anchor"])
+        "smoke",
+        reg,
+        seeds="0:10",
+        mitigations="voice",
+        settings=dict(SETTINGS, mitigations=["distrust", "anchor"]),
     )
     archive = Archive(world[1] / "smoke.parquet")
     _, steps = plan_run(suite, output=tmp_path, archive=archive, only=["voice"])
     told = {
-        name: {step.verdict for step in steps if step.entry.name == name} for name in ("voice", "distrust", "anchor")
+        name: {step.verdict for step in steps if step.entry.name == name}
+        for name in ("voice", "distrust", "anchor")
     }
     assert told["distrust"] <= {"reuse", "skip"}
     assert "run" in told["voice"]
@@ -165,7 +226,9 @@ def test_a_plan_of_a_quick_run_is_what_it_does(world, tmp_path):
 
 
 def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked(world, tmp_path):
-    with pytest.raises(UsageError, match=r"was not run as suite smoke says \(changed: seeds, protocols\)"):
+    with pytest.raises(
+        UsageError, match=r"was not run as suite smoke says \(changed: seeds, protocols\)"
+    ):
         publish_run(world[0], tmp_path / "out")
     publish_run(world[0], tmp_path / "out", force=True)
     (tmp_path / "own.toml").write_text(OWN)
@@ -173,7 +236,8 @@ def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked
     publish_run(tmp_path / "results", tmp_path / "out")
     before = (tmp_path / "out" / "own.md").read_bytes()
     with pytest.raises(
-        UsageError, match=r"own\.md would be replaced; choose another folder by -o, or replace by --force"
+        UsageError,
+        match=r"own\.md would be replaced; choose another folder by -o, or replace by --force",
     ):
         publish_run(tmp_path / "results", tmp_path / "out")
     assert (tmp_path / "out" / "own.md").read_bytes() == before
@@ -184,9 +248,13 @@ def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
     (tmp_path / "own.toml").write_text(OWN)
     done = run(str(tmp_path / "own.toml"), output=tmp_path / "results")
     for name, role in (("real-only", "curve"), ("none", "control")):
-        entry = next(step.entry for step in done.steps if (step.entry.name, step.entry.role) == (name, role))
+        entry = next(
+            step.entry for step in done.steps if (step.entry.name, step.entry.role) == (name, role)
+        )
         done.store.write(refused(entry.cell, [1], "killed", "the worker died"), entry.cell)
-        with pytest.raises(UsageError, match=r"chain\(s\) were broken off .*killed, .* on gaussian"):
+        with pytest.raises(
+            UsageError, match=r"chain\(s\) were broken off .*killed, .* on gaussian"
+        ):
             publish_run(tmp_path / "results", tmp_path / "out")
         assert not (tmp_path / "out").exists()
         run(str(tmp_path / "own.toml"), output=tmp_path / "results")
@@ -218,23 +286,33 @@ def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
     assert not again.outcomes
     assert any("skipped: MixtureTeacher cannot be averaged" in step.why for step in again.steps)
     publish_run(tmp_path / "full", tmp_path / "out")
-    told = {"mitigations": "noise-augmentation", "quick": True, "published": tmp_path / "out" / "few.parquet"}
+    told = {
+        "mitigations": "noise-augmentation",
+        "quick": True,
+        "published": tmp_path / "out" / "few.parquet",
+    }
     fast = run(suite, output=tmp_path / "quick", **told)
     assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"noise-augmentation"}
     first, second = (r.board().losses.set_index(["task", "entry", "seed"]) for r in (full, fast))
-    kept = second.drop("noise-augmentation", level="entry").drop("real-only @ noise-augmentation", level="entry")
+    kept = second.drop("noise-augmentation", level="entry").drop(
+        "real-only @ noise-augmentation", level="entry"
+    )
     pd.testing.assert_frame_equal(kept.sort_index(), first.sort_index())
     # an entry of which a part is missing goes as a whole, and the board says so
     other = {**told, "settings": {"mitigations": ["weight-averaging", "deduplicate", "anchor"]}}
     third = run(suite, output=tmp_path / "third", **other).board()
     assert "anchor" not in set(third.losses.entry)
-    assert any("left out of this quick run" in note and note.endswith(": anchor") for note in third.notes)
+    assert any(
+        "left out of this quick run" in note and note.endswith(": anchor") for note in third.notes
+    )
 
 
 def test_what_is_not_whole_is_not_published(world, tmp_path):
     run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path)
     next(p for p in tmp_path.glob("*/*.parquet")).unlink()
-    with pytest.raises(NothingMatched, match=r" on .* has chains that were not run; run the suite to its end first"):
+    with pytest.raises(
+        NothingMatched, match=r" on .* has chains that were not run; run the suite to its end first"
+    ):
         publish_run(tmp_path, tmp_path / "out", force=True)
     assert not (tmp_path / "out" / "smoke.parquet").exists()
 
@@ -257,7 +335,10 @@ def test_an_edited_archive_is_refused(world, tmp_path):
     ("changes", "words"),
     [
         ({"mitigations": ()}, "a quick run is of the entries that you name"),
-        ({"published": "nowhere.parquet"}, "no published records of suite smoke at nowhere.parquet"),
+        (
+            {"published": "nowhere.parquet"},
+            "no published records of suite smoke at nowhere.parquet",
+        ),
     ],
 )
 def test_a_quick_run_needs_an_entry_and_a_file(world, tmp_path, changes, words):
@@ -267,8 +348,8 @@ def test_a_quick_run_needs_an_entry_and_a_file(world, tmp_path, changes, words):
 
 def test_the_estimate_of_a_plan_is_what_it_took(world, tmp_path):
     suite = load_suite("smoke", registry.registry(), seeds="32:42", settings=SETTINGS)
-    from collapse_bench.store import Store
-    from collapse_bench.suite import plan
+    from collapse_bench.records.store import Store
+    from collapse_bench.suite.plan import plan
 
     store = Store(world[0])
     seconds, unknown = estimate_of(suite, plan(suite, store, suite.seeds), world[0])
@@ -285,10 +366,16 @@ def test_the_words_say_what_the_numbers_say(world):
     frame = board.frame().set_index("entry")
     rows = frame[~frame.control]
     families = board.scores.per_family.set_index(["family", "entry"])
-    helps = re.findall(r"^- (\w+): (.*)$", text.split("**What harms**")[0].split("What helps")[1], re.M)
+    helps = re.findall(
+        r"^- (\w+): (.*)$", text.split("**What harms**")[0].split("What helps")[1], re.M
+    )
     for family, told in helps:
         named = set(re.findall(r"`([^`]+)`", told))
-        good = {e for f, e in families.index if f == family and families.low[f, e] > 0 and e in rows.index}
+        good = {
+            e
+            for f, e in families.index
+            if f == family and families.low[f, e] > 0 and e in rows.index
+        }
         assert named == good
     harmed = text.split("**What harms**")[1].split("\n\n")[0]
     assert set(re.findall(r"`([^`]+)`", harmed)) == set(rows[rows.high < 0].index)
@@ -311,7 +398,12 @@ def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
     lines = ['name = "some"', 'seeds = "0:10"', "generations = 2", "n = 40"]
     lines += ['mitigations = ["temperature(t=1.1)", "deduplicate"]']
     lines += ["[[tasks]]", 'data = "gaussian"', 'model = "gaussian-fit"']
-    lines += ["[[tasks]]", 'data = "gaussian"', 'model = "gaussian-fit"', 'protocols = ["accumulate"]']
+    lines += [
+        "[[tasks]]",
+        'data = "gaussian"',
+        'model = "gaussian-fit"',
+        'protocols = ["accumulate"]',
+    ]
     lines += ['mitigations = ["temperature(t=1.1)"]']
     for protocol in ("replace", "accumulate"):
         lines += ["[[calibration]]", f'task = "gaussian | gaussian-fit | {protocol} @ n=40 T=2"']
@@ -321,14 +413,21 @@ def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
     rows = board.frame().set_index("entry")
     assert rows.loc[["temperature", "deduplicate"], "ranked"].all()
     tasks = board.per_task().set_index(["entry", "task"])
-    assert tasks.loc["deduplicate"].index.tolist() == ["gaussian | gaussian-fit | replace @ n=40 T=2"]
-    assert rows.S["temperature"] == tasks.S_k["temperature", "gaussian | gaussian-fit | replace @ n=40 T=2"]
+    assert tasks.loc["deduplicate"].index.tolist() == [
+        "gaussian | gaussian-fit | replace @ n=40 T=2"
+    ]
+    assert (
+        rows.S["temperature"]
+        == tasks.S_k["temperature", "gaussian | gaussian-fit | replace @ n=40 T=2"]
+    )
     assert len(tasks.loc["temperature"]) == 2
     assert len(board.across().columns) == 3 + 2
 
 
 def test_archives_are_found_beside_the_package(world):
-    assert shipped("standard") == Path(__file__).parents[1] / "leaderboard" / "standard.parquet"
+    assert shipped("standard").samefile(
+        Path(__file__).parents[1] / "leaderboard" / "standard.parquet"
+    )
     typed = load_suite("linear | ols @ n=20 T=2", registry.registry())
     with pytest.raises(UsageError, match="--published"):
         archive_of(typed)
@@ -337,7 +436,16 @@ def test_archives_are_found_beside_the_package(world):
 def test_a_chain_that_failed_has_lost_the_most():
     """Crashing where the tail goes badly does not make a tail look better."""
     chains = [
-        (seed, {"none": 1.0 + 0.01 * seed, "nature": 0.01 * seed, "half": 0.5, "frail": 0.0, "wild": -99.0})
+        (
+            seed,
+            {
+                "none": 1.0 + 0.01 * seed,
+                "nature": 0.01 * seed,
+                "half": 0.5,
+                "frail": 0.0,
+                "wild": -99.0,
+            },
+        )
         for seed in range(8)
     ]
     rows = [

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collapse_bench.arithmetic import decode, digits_of, encode
+from collapse_bench.lib.text.arithmetic import decode, encode
+from collapse_bench.theory.gcd import digits_of
 
 
 @st.composite
@@ -39,7 +40,11 @@ def test_it_is_written_as_people_write(case):
         assert spelt == due + [-1] * (len(spelt) - len(due))
 
 
-@given(st.integers(2, 4), st.integers(1, 2), st.lists(st.lists(st.integers(-1, 5), min_size=6, max_size=6), min_size=1))
+@given(
+    st.integers(2, 4),
+    st.integers(1, 2),
+    st.lists(st.lists(st.integers(-1, 5), min_size=6, max_size=6), min_size=1),
+)
 def test_only_numbers_are_read(base, k, rows):
     """What is read at all, written again, gives the same tokens: no second spelling of a number passes for it."""
     tokens = torch.tensor(rows)

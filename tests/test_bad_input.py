@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from forked import Ended, call, start
 
-from collapse_bench.store import Record, Store
+from collapse_bench.records.record import Record
+from collapse_bench.records.store import Store
 
 SUITE = """
 name = "tiny"
@@ -39,7 +40,7 @@ import os, signal, sys, time
 from dataclasses import dataclass
 import torch
 from collapse_bench import DataGenerator, Mitigation, Model, Protocol, Teacher, hookimpl, param
-from collapse_bench.gaussians import GaussianTeacher
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 """
 CELLS = 8  # of SUITE: none, nature, one entry and a curve of five points
 
@@ -94,7 +95,9 @@ WORDS = {
     "suite file": (["run", "nowhere.toml"], ["suite file nowhere.toml is not there"]),
     "suite without a name": (
         ["run", ""],
-        ["the name of the suite is empty; known: llm, neural, neural-smoke, smoke, standard, standard-full"],
+        [
+            "the name of the suite is empty; known: llm, neural, neural-smoke, smoke, standard, standard-full"
+        ],
     ),
     "neither suite nor spec": (
         ["run", "qqq"],
@@ -103,21 +106,48 @@ WORDS = {
             "'data | model'"
         ],
     ),
-    "parameter twice": (["run", "gaussian(d=2,d=3) | gaussian-fit"], ["'d' is given twice (position 13); "]),
+    "parameter twice": (
+        ["run", "gaussian(d=2,d=3) | gaussian-fit"],
+        ["'d' is given twice (position 13); "],
+    ),
     "two suites": (["run", "smoke", "smoke"], ["one suite at a time"]),
-    "unknown generator": (["run", "gausian | gaussian-fit"], ["unknown generator 'gausian'", "mean 'gaussian'?"]),
+    "unknown generator": (
+        ["run", "gausian | gaussian-fit"],
+        ["unknown generator 'gausian'", "mean 'gaussian'?"],
+    ),
     "unknown model": (["run", "linear | rige"], ["unknown model 'rige'", "did you mean 'ridge'?"]),
-    "unknown protocol": (["run", "linear | ols | replac"], ["unknown protocol 'replac'", "did you mean 'replace'?"]),
-    "unknown mitigation": (["run", "zipf | counts | replace | top-pp"], ["unknown mitigation 'top-pp'", "'top-p'?"]),
-    "another kind": (["run", "linear | replace"], ["'replace' is a protocol, and a model was due there"]),
-    "misspelt parameter": (["run", "linear | ridge(lamb=1)"], ["ridge has no parameter 'lamb'", "mean 'lam'?"]),
-    "no parameters": (["run", "linear | ols(lam=1)"], ["ols has no parameter 'lam'; it takes none"]),
+    "unknown protocol": (
+        ["run", "linear | ols | replac"],
+        ["unknown protocol 'replac'", "did you mean 'replace'?"],
+    ),
+    "unknown mitigation": (
+        ["run", "zipf | counts | replace | top-pp"],
+        ["unknown mitigation 'top-pp'", "'top-p'?"],
+    ),
+    "another kind": (
+        ["run", "linear | replace"],
+        ["'replace' is a protocol, and a model was due there"],
+    ),
+    "misspelt parameter": (
+        ["run", "linear | ridge(lamb=1)"],
+        ["ridge has no parameter 'lamb'", "mean 'lam'?"],
+    ),
+    "no parameters": (
+        ["run", "linear | ols(lam=1)"],
+        ["ols has no parameter 'lam'; it takes none"],
+    ),
     "missing parameter": (["run", "idx-images | random-features"], ["idx-images needs", "path"]),
     "out of range": (["run", "linear(d=0) | ols"], ["linear: d must be >= 1", "got 0"]),
     "not finite": (["run", "linear | ridge(lam=1e999)"], ["ridge: lam must be finite"]),
     "wrong type": (["run", "linear(d=few) | ols"], ["linear: d must be a whole number, got few"]),
-    "half a number": (["run", "linear(d=1.5) | ols"], ["linear: d must be a whole number, got 1.5"]),
-    "not a choice": (["run", "zipf(sampler=exat) | counts"], ["sampler must be one of", "got exat"]),
+    "half a number": (
+        ["run", "linear(d=1.5) | ols"],
+        ["linear: d must be a whole number, got 1.5"],
+    ),
+    "not a choice": (
+        ["run", "zipf(sampler=exat) | counts"],
+        ["sampler must be one of", "got exat"],
+    ),
     "not a truth": (["run", "linear | ols | mix(fresh=1)"], ["fresh must be true or false, got 1"]),
     "unknown setting": (["run", "linear | ols @ m=3"], ["unknown setting 'm'"]),
     "setting of range": (["run", "linear | ols @ n=0"], ["n must be a whole number >= 1"]),
@@ -127,11 +157,20 @@ WORDS = {
     "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read here"]),
     "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
     "pair": (["run", "gaussian | ols"], ["ols fits regression data, and gaussian is density"]),
-    "pair of method": (["run", "linear | ols | replace | top-p"], ["top-p fits discrete and sequence data"]),
+    "pair of method": (
+        ["run", "linear | ols | replace | top-p"],
+        ["top-p fits discrete and sequence data"],
+    ),
     "pair of protocol": (["run", "zipf | counts | verify-filter"], ["zipf has no verifier"]),
-    "ceiling": (["run", "linear | ols | replace | nature + distrust"], ["takes no mitigation beside it"]),
+    "ceiling": (
+        ["run", "linear | ols | replace | nature + distrust"],
+        ["takes no mitigation beside it"],
+    ),
     "file of data": (["run", 'idx-images(path="/no/such") | random-features'], ["/no/such"]),
-    "extra": (["run", "smoke", "--mitigation", "distrust(decay=0)"], ["distrust: decay must be > 0"]),
+    "extra": (
+        ["run", "smoke", "--mitigation", "distrust(decay=0)"],
+        ["distrust: decay must be > 0"],
+    ),
     "seeds": (["run", CELL, "--seeds", "0-4"], ["seeds '0-4' cannot be read", "0:64"]),
     "seeds backwards": (["run", CELL, "--seeds", "4:0"], ["seeds '4:0' cannot be read"]),
     "seeds negative": (["run", CELL, "--seeds=-3:2"], ["seeds '-3:2' cannot be read"]),
@@ -139,21 +178,45 @@ WORDS = {
     "seeds too large": (["run", CELL, "--seeds", "9223372036854775808"], ["below 2^63"]),
     "set without value": (["run", "smoke", "--set", "n"], ["'n' is not key=value"]),
     "set of range": (["run", "smoke", "--set", "n=0"], ["n must be a whole number >= 1, got 0"]),
-    "set of type": (["run", "smoke", "--set", "n=many"], ["n must be a whole number >= 1, got many"]),
+    "set of type": (
+        ["run", "smoke", "--set", "n=many"],
+        ["n must be a whole number >= 1, got many"],
+    ),
     "set unreadable": (["run", "smoke", "--set", "n=;"], ["is neither a number nor a word"]),
-    "set unknown": (["run", "smoke", "--set", "generation=2"], ["unknown setting 'generation'", "mean 'generations'?"]),
-    "set of protocol": (["run", "smoke", "--set", "protocols=replac"], ["unknown protocol 'replac'"]),
+    "set unknown": (
+        ["run", "smoke", "--set", "generation=2"],
+        ["unknown setting 'generation'", "mean 'generations'?"],
+    ),
+    "set of protocol": (
+        ["run", "smoke", "--set", "protocols=replac"],
+        ["unknown protocol 'replac'"],
+    ),
     "memory": (["run", CELL, "--memory", "lots"], ["'lots' is not a size; write 512M or 2G"]),
     "memory of nothing": (["run", CELL, "--memory", "0"], ["'0' is not a size"]),
-    "timeout": (["run", CELL, "--timeout", "soon"], ["'soon' is not a time; write 90, 90s, 10m or 2h"]),
+    "timeout": (
+        ["run", CELL, "--timeout", "soon"],
+        ["'soon' is not a time; write 90, 90s, 10m or 2h"],
+    ),
     "workers": (["run", CELL, "--n-jobs", "0"], ["0 is not in the range"]),
-    "device": (["run", CELL, "--device", "gpu"], ["unknown device 'gpu'; write cpu, cuda, cuda:0 or auto"]),
+    "device": (
+        ["run", CELL, "--device", "gpu"],
+        ["unknown device 'gpu'; write cpu, cuda, cuda:0 or auto"],
+    ),
     "device not served": (["run", CELL, "--device", "meta"], ["device 'meta' is not served"]),
-    "plugin file": (["run", "smoke", "--plugin", "absent.py"], ["plugin file absent.py is not there"]),
+    "plugin file": (
+        ["run", "smoke", "--plugin", "absent.py"],
+        ["plugin file absent.py is not there"],
+    ),
     "plugin folder": (["run", "smoke", "--plugin", "."], ["plugin file . is not there"]),
     "format": (["board", ".", "--format", "xml"], ["'xml' is not one of"]),
-    "show": (["show", "rigde"], ["no plugin and no suite is called 'rigde'", "did you mean 'ridge'?"]),
-    "calibrate": (["suite", "calibrate", "smok"], ["unknown suite 'smok'", "did you mean 'smoke'?"]),
+    "show": (
+        ["show", "rigde"],
+        ["no plugin and no suite is called 'rigde'", "did you mean 'ridge'?"],
+    ),
+    "calibrate": (
+        ["suite", "calibrate", "smok"],
+        ["unknown suite 'smok'", "did you mean 'smoke'?"],
+    ),
 }
 
 
@@ -166,11 +229,15 @@ def test_words(args, words, tmp_path):
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")
 def test_no_gpu():
-    one_sentence(call("run", CELL, "--device", "cuda"), 2, "torch sees no GPU here; use --device cpu")
+    one_sentence(
+        call("run", CELL, "--device", "cuda"), 2, "torch sees no GPU here; use --device cpu"
+    )
 
 
 def test_a_plan_refuses_the_same_words(tmp_path):
-    one_sentence(call("plan", "gausian | gaussian-fit", cwd=tmp_path), 2, "did you mean 'gaussian'?")
+    one_sentence(
+        call("plan", "gausian | gaussian-fit", cwd=tmp_path), 2, "did you mean 'gaussian'?"
+    )
     one_sentence(call("plan", "smoke", "--set", "m=1", cwd=tmp_path), 2, "unknown setting 'm'")
 
 
@@ -179,20 +246,52 @@ def test_a_plan_refuses_the_same_words(tmp_path):
 SUITES = {
     "not TOML": ("name = ", 2, ["cannot be read"]),
     "not text": (b"\xff\xfe", 2, ["cannot be read"]),
-    "unknown key": (SUITE.replace("title", "titel"), 2, ["unknown key 'titel'", "did you mean 'title'?"]),
-    "unknown key of a task": (SUITE + 'modle = "x"\n', 2, ["unknown key 'modle' in tasks.0", "mean 'model'?"]),
+    "unknown key": (
+        SUITE.replace("title", "titel"),
+        2,
+        ["unknown key 'titel'", "did you mean 'title'?"],
+    ),
+    "unknown key of a task": (
+        SUITE + 'modle = "x"\n',
+        2,
+        ["unknown key 'modle' in tasks.0", "mean 'model'?"],
+    ),
     "missing key": (SUITE.replace('model = "gaussian-fit"', ""), 2, ["tasks.0.model", "required"]),
     "no name": (SUITE.replace("name", "title", 1).replace("title = ", "# ", 2), 2, ["name"]),
-    "odd name": (SUITE.replace('"tiny"', '"../tiny"'), 2, ["name must begin with a letter", 'write name = "tiny"']),
-    "name of two words": (SUITE.replace('"tiny"', '"my suite"'), 2, ["got 'my suite'; write name = \"my-suite\""]),
-    "seeds without quotes": (SUITE.replace('"0:4"', "5"), 2, ['seeds must be text, "0:32" for 32 chains', "got 5"]),
-    "no protocol": ("protocols = []\n" + SUITE, 2, ["suite tiny names no protocol; write protocols = ["]),
-    "no protocol of a task": (SUITE + "protocols = []", 2, ["the task gaussian(d=2) | gaussian-fit names no protocol"]),
+    "odd name": (
+        SUITE.replace('"tiny"', '"../tiny"'),
+        2,
+        ["name must begin with a letter", 'write name = "tiny"'],
+    ),
+    "name of two words": (
+        SUITE.replace('"tiny"', '"my suite"'),
+        2,
+        ["got 'my suite'; write name = \"my-suite\""],
+    ),
+    "seeds without quotes": (
+        SUITE.replace('"0:4"', "5"),
+        2,
+        ['seeds must be text, "0:32" for 32 chains', "got 5"],
+    ),
+    "no protocol": (
+        "protocols = []\n" + SUITE,
+        2,
+        ["suite tiny names no protocol; write protocols = ["],
+    ),
+    "no protocol of a task": (
+        SUITE + "protocols = []",
+        2,
+        ["the task gaussian(d=2) | gaussian-fit names no protocol"],
+    ),
     "wrong type": (SUITE.replace("n = 8", 'n = "few"'), 2, ["n: ", "integer"]),
     "out of range": (SUITE.replace("n = 8", "n = 0"), 2, ["n: ", "greater than or equal to 1"]),
     "a table for a list": (SUITE.replace("[[tasks]]", "[tasks]"), 2, ["tasks"]),
     "seeds": (SUITE.replace("0:4", "0..4"), 2, ["seeds '0..4' cannot be read"]),
-    "unknown plugin": (SUITE.replace("gaussian-fit", "gausian-fit"), 2, ["did you mean 'gaussian-fit'?"]),
+    "unknown plugin": (
+        SUITE.replace("gaussian-fit", "gausian-fit"),
+        2,
+        ["did you mean 'gaussian-fit'?"],
+    ),
     "misspelt parameter": (SUITE.replace("k=2", "kk=2"), 2, ["real-anchor has no parameter 'kk'"]),
     "empty": ('name = "empty"\n', 5, ["nothing to run in suite empty: it names no task"]),
     "nothing fits": (SUITE.replace('"gaussian-fit"', '"ols"'), 5, ["ols fits regression data"]),
@@ -208,11 +307,17 @@ def test_suite(text, code, words, tmp_path):
 
 def test_a_pair_that_does_not_fit_is_skipped_in_a_suite(tmp_path):
     path = tmp_path / "own.toml"
-    path.write_text(SUITE.replace('"real-anchor(k=2)"', '"top-p"') + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n')
+    path.write_text(
+        SUITE.replace('"real-anchor(k=2)"', '"top-p"')
+        + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n'
+    )
     ended = call("run", path, "-o", tmp_path / "out")
     assert ended.code == 0, ended
     flat = " ".join(ended.out.split())
-    assert "skipped gaussian | ols | replace @ n=8 T=2: ols fits regression data, and gaussian is density" in flat
+    assert (
+        "skipped gaussian | ols | replace @ n=8 T=2: ols fits regression data, and gaussian is density"
+        in flat
+    )
     assert "Traceback" not in ended.err
     plan = json.loads(call("plan", path, "-o", tmp_path / "out", "--json").out)
     skips = {row["cell"]: row["why"] for row in plan if row["verdict"] == "skip"}
@@ -227,7 +332,10 @@ def test_a_pair_that_does_not_fit_is_skipped_in_a_suite(tmp_path):
 # -- plugins --------------------------------------------------------------------------------------------------------
 
 BROKEN = {
-    "import": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "import": (
+        "import not_there_at_all",
+        "ModuleNotFoundError: No module named 'not_there_at_all'",
+    ),
     "syntax": ("def f(:", "SyntaxError"),
     "exit": ("import sys\nsys.exit()", "SystemExit"),
     "raise": ("x = 0\n1 / x", "ZeroDivisionError: division by zero (bad.py, line 2)"),
@@ -235,7 +343,10 @@ BROKEN = {
         "from collapse_bench import hookimpl\n@hookimpl\ndef collapse_mitigation():\n    return {}",
         "there is no hook 'collapse_mitigation'; did you mean 'collapse_mitigations'?",
     ),
-    "no mark": ("def collapse_mitigations():\n    return {}", "collapse_mitigations lacks its mark"),
+    "no mark": (
+        "def collapse_mitigations():\n    return {}",
+        "collapse_mitigations lacks its mark",
+    ),
     "taken name": (
         HEAD + "@dataclass(frozen=True)\nclass M(Mitigation):\n    pass\n"
         "@hookimpl\ndef collapse_mitigations():\n    return {'top-p': M}",
@@ -248,7 +359,9 @@ BROKEN = {
 def test_broken_plugin(text, words, tmp_path):
     (tmp_path / "bad.py").write_text(text)
     for command in (["run", "smoke"], ["plan", "smoke"], ["show", "ridge"]):
-        one_sentence(call(*command, "--plugin", "bad.py", cwd=tmp_path), 3, "plugin bad.py: ", words)
+        one_sentence(
+            call(*command, "--plugin", "bad.py", cwd=tmp_path), 3, "plugin bad.py: ", words
+        )
     listed = call("plugins", "--plugin", "bad.py", cwd=tmp_path)
     assert (listed.code, listed.err) == (3, "")
     assert words in re.search("^BROKEN .*bad.*$", listed.out, re.M)[0]
@@ -258,10 +371,15 @@ def test_broken_plugin(text, words, tmp_path):
 
 def test_a_plugin_file_without_a_hook(tmp_path):
     (tmp_path / "mine.py").write_text(HEAD)
-    one_sentence(call("run", CELL, "--plugin", "mine.py", cwd=tmp_path), 3, "plugin mine.py has no hook", "@hookimpl")
+    one_sentence(
+        call("run", CELL, "--plugin", "mine.py", cwd=tmp_path),
+        3,
+        "plugin mine.py has no hook",
+        "@hookimpl",
+    )
     code = f"""if True:
         from collapse_bench.errors import PluginError
-        from collapse_bench.registry import registry
+        from collapse_bench.registry.discovery import registry
 
         for _ in range(2):
             try:
@@ -278,10 +396,13 @@ def test_a_plugin_file_without_a_hook(tmp_path):
 
 def test_broken_plugin_that_nobody_chose(tmp_path):
     (tmp_path / "bad.py").write_text("1 / 0")
-    env = {"COLLAPSE_BENCH_PLUGINS": f"collapse_bench.plugins,collapse_bench.protocols,{tmp_path / 'bad.py'}"}
+    env = {"COLLAPSE_BENCH_PLUGINS": f"collapse_bench.plugins,{tmp_path / 'bad.py'}"}
     ended = call("run", CELL, "--seeds", "0:2", env=env)
     assert ended.code == 0, ended
-    assert len([line for line in ended.err.splitlines() if line.startswith("warning: could not load")]) == 1
+    assert (
+        len([line for line in ended.err.splitlines() if line.startswith("warning: could not load")])
+        == 1
+    )
 
 
 def test_a_suite_of_a_plugin_that_cannot_be_read(tmp_path):
@@ -295,10 +416,16 @@ def test_a_suite_of_a_plugin_that_cannot_be_read(tmp_path):
 
 
 MISBEHAVING = {
-    "raises in the middle": ("def curate(self, c, taps):\n    return c if taps.t < 2 else 1 / 0", "ZeroDivisionError"),
+    "raises in the middle": (
+        "def curate(self, c, taps):\n    return c if taps.t < 2 else 1 / 0",
+        "ZeroDivisionError",
+    ),
     "asserts": ("def curate(self, c, taps):\n    assert False", "AssertionError"),
     "leaves": ("def curate(self, c, taps):\n    sys.exit(0)", "SystemExit"),
-    "no corpus": ("def curate(self, c, taps):\n    c", "mine.curate returned NoneType; it must return a Corpus"),
+    "no corpus": (
+        "def curate(self, c, taps):\n    c",
+        "mine.curate returned NoneType; it must return a Corpus",
+    ),
     "no teacher": (
         "def steer(self, teacher, taps):\n    return taps",
         "mine.steer returned Taps; it must return a Teacher",
@@ -313,8 +440,14 @@ MISBEHAVING = {
         "def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])",
         "weights have shape (1, 3); (1, 8) was due",
     ),
-    "answers without a dimension": ("def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])", "RuntimeError"),
-    "one chain alone": ("def curate(self, c, taps):\n    return c[0]", "mine.curate returned replicates ()"),
+    "answers without a dimension": (
+        "def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])",
+        "RuntimeError",
+    ),
+    "one chain alone": (
+        "def curate(self, c, taps):\n    return c[0]",
+        "mine.curate returned replicates ()",
+    ),
     "touches its input": (
         "def curate(self, c, taps):\n    c._parts[0].y.mul_(2)\n    return c",
         "changed its input in place",
@@ -370,10 +503,17 @@ def test_a_chain_that_fails_takes_none_of_its_neighbours_along(suite, tmp_path):
     """All chains of a block run side by side; one that goes wrong is found, and the others come out as if it were not there."""
     body = "def curate(self, c, taps):\n    assert not (c.y.mean((-1, -2)) == {worst}).any(), 'the unlucky one'\n    return c"
     unharmed = mitigation(tmp_path, "def curate(self, c, taps):\n    return c", "calm")
-    assert call("run", suite, "--plugin", unharmed, "--mitigation", "calm", "-o", tmp_path / "calm").code == 0
+    assert (
+        call(
+            "run", suite, "--plugin", unharmed, "--mitigation", "calm", "-o", tmp_path / "calm"
+        ).code
+        == 0
+    )
     probe = "def curate(self, c, taps):\n    print('means', *(repr(float(m)) for m in c.y.mean((-1, -2)))) if taps.t == 2 else 0\n    return c"
     probe = mitigation(tmp_path, probe, "probe")
-    said = call("run", suite, "--plugin", probe, "--mitigation", "probe", "-o", tmp_path / "probe").err
+    said = call(
+        "run", suite, "--plugin", probe, "--mitigation", "probe", "-o", tmp_path / "probe"
+    ).err
     third = re.search("means (.*)", said)[1].split()[2]
     plugin, output = mitigation(tmp_path, body.format(worst=third)), tmp_path / "out"
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output)
@@ -392,7 +532,9 @@ def test_failed_cells_are_run_again(suite, tmp_path):
     plugin, output = mitigation(tmp_path, body), tmp_path / "out"
     command = [suite, "--plugin", plugin, "--mitigation", "mine", "-o", output]
     assert call("run", *command).code == 1
-    before = {label: record.runs for label, record in records(output).items() if "mine" not in label}
+    before = {
+        label: record.runs for label, record in records(output).items() if "mine" not in label
+    }
     plan = {row["verdict"]: row for row in json.loads(call("plan", *command, "--json").out)}
     assert set(plan) == {"reuse", "run"}
     assert (plan["run"]["why"], plan["run"]["chains"]) == ("failed last time", 4)
@@ -400,18 +542,32 @@ def test_failed_cells_are_run_again(suite, tmp_path):
     switch.touch()
     assert call("run", *command).code == 0
     assert entry(output, "mine").facts["status"] == ["done"] * 4
-    assert before == {label: record.runs for label, record in records(output).items() if "mine" not in label}
+    assert before == {
+        label: record.runs for label, record in records(output).items() if "mine" not in label
+    }
 
 
 def test_fail_fast(suite, tmp_path):
     plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    1 / 0")
-    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "--fail-fast")
+    ended = call(
+        "run",
+        suite,
+        "--plugin",
+        plugin,
+        "--mitigation",
+        "mine",
+        "-o",
+        tmp_path / "out",
+        "--fail-fast",
+    )
     one_sentence(ended, 1, "stopped at", "ZeroDivisionError: division by zero")
     assert 2 <= len(records(tmp_path / "out")) < CELLS + 1
 
 
 def test_what_a_plugin_prints_is_no_data(suite, tmp_path):
-    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    print('look here')\n    return c")
+    plugin = mitigation(
+        tmp_path, "def curate(self, c, taps):\n    print('look here')\n    return c"
+    )
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out")
     assert ended.code == 0
     assert "look here" not in ended.out
@@ -465,7 +621,11 @@ def test_misbehaving_plugin_of_another_kind(text, kind, spec, tmp_path):
     found = records(tmp_path / "out")
     own = [record for label, record in found.items() if "own" in label and "T=2" in label]
     assert own
-    assert all(record.facts["status"] == ["done"] * 2 for label, record in found.items() if "own" not in label)
+    assert all(
+        record.facts["status"] == ["done"] * 2
+        for label, record in found.items()
+        if "own" not in label
+    )
     for record in own:
         last = record.value[(record.metric == record.facts["primary"]) & (record.generation == 2)]
         assert record.facts["status"] == ["failed"] * 2 or not (abs(last) < float("inf")).any()
@@ -478,7 +638,9 @@ def test_misbehaving_plugin_of_another_kind(text, kind, spec, tmp_path):
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in ("file", "file/below"):
-        one_sentence(call("run", CELL, "-o", place, cwd=tmp_path), 2, f"cannot write to {place}", "--output")
+        one_sentence(
+            call("run", CELL, "-o", place, cwd=tmp_path), 2, f"cannot write to {place}", "--output"
+        )
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -492,17 +654,23 @@ def test_a_board_of_several(suite, tmp_path):
     assert call("run", suite, "-o", output).code == 0
     assert call("run", CELL, "--seeds", "0:2", "-o", output).code == 0
     one_sentence(call("board", output), 2, "several suites (tiny, typed)", "--suite")
-    one_sentence(call("board", output, "--suite", "tinny"), 2, "no suite 'tinny'", "did you mean 'tiny'?")
+    one_sentence(
+        call("board", output, "--suite", "tinny"), 2, "no suite 'tinny'", "did you mean 'tiny'?"
+    )
     assert call("board", output, "--suite", "tiny").out.startswith("tiny v1")
     assert call("board", output, "--suite", "typed").out.startswith("typed v1")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "suite": {"name": 3}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "suite": {"name": 3}}']
+)
 def test_a_manifest_that_was_damaged(text, suite, tmp_path):
     output = tmp_path / "out"
     assert call("run", suite, "-o", output).code == 0
     (output / "tiny.manifest.json").write_text(text)
-    one_sentence(call("board", output), 2, "tiny.manifest.json cannot be read", "run the suite again")
+    one_sentence(
+        call("board", output), 2, "tiny.manifest.json cannot be read", "run the suite again"
+    )
     again = call("run", suite, "-o", output)
     assert again.code == 0
     assert "plan: 8 reuse (0 chains in 0 jobs)" in again.err
@@ -517,7 +685,9 @@ def test_a_board_that_cannot_be_drawn(suite, tmp_path):
         ended = call("board", output, option, absent / file)
         one_sentence(ended, 2, f"{absent / file} cannot be written: there is no folder {absent}")
         assert "the same command goes on" not in ended.err
-    one_sentence(call("board", output, "-o", tmp_path), 2, f"{tmp_path} is a folder; name a file in it")
+    one_sentence(
+        call("board", output, "-o", tmp_path), 2, f"{tmp_path} is a folder; name a file in it"
+    )
     assert call("board", output, "--focus", "nobody").code == 2
 
 
@@ -567,7 +737,9 @@ FULL_DISK = """if True:
 def test_full_disk(workers, suite, tmp_path):
     assert call("run", suite, "-o", tmp_path / "undisturbed").code == 0
     (tmp_path / "seen").mkdir()
-    files = [path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*") if path.is_file()]
+    files = [
+        path.stat().st_size for path in (tmp_path / "undisturbed").rglob("*") if path.is_file()
+    ]
     room = 4096 * sum(size // 4096 + 1 for size in files) // 2
     ended = call(suite, tmp_path / "disk", tmp_path / "seen", workers, room, code=FULL_DISK)
     if "no small disk" in ended.said:
@@ -590,7 +762,9 @@ def test_full_disk(workers, suite, tmp_path):
 
 # -- signals, limits, workers ---------------------------------------------------------------------------------------
 
-WAITS = "def curate(self, c, taps):\n    open({seen!r}, 'a').close()\n    time.sleep(600)\n    return c"
+WAITS = (
+    "def curate(self, c, taps):\n    open({seen!r}, 'a').close()\n    time.sleep(600)\n    return c"
+)
 
 
 def until(condition, patience: float = 60.0):
@@ -605,13 +779,27 @@ def test_interrupt(workers, suite, tmp_path):
     """Ctrl-C reaches the command and its workers; what was done is kept, and the same command goes on from there."""
     output, seen = tmp_path / "out", tmp_path / "seen"
     plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
-    command = ["run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", workers]
+    command = [
+        "run",
+        suite,
+        "--plugin",
+        plugin,
+        "--mitigation",
+        "mine",
+        "-o",
+        output,
+        "-j",
+        workers,
+    ]
     run = start(*command)
     until(lambda: seen.exists() and len(list(output.glob("*/*.parquet"))) >= 3)
     run.send_group(signal.SIGINT)
     ended = run.wait(20)
     assert (ended.code, ended.out) == (130, "")
-    assert ended.said == "interrupted; what was finished is kept, and the same command goes on from there"
+    assert (
+        ended.said
+        == "interrupted; what was finished is kept, and the same command goes on from there"
+    )
     assert "Traceback" not in ended.err
     kept = records(output)
     assert len(kept) >= 3
@@ -635,7 +823,9 @@ def test_time_limit(starts, suite, tmp_path):
     assert ended.said == "1 job(s) failed, the first: ran longer than the limit of 4 s"
     found = records(output)
     assert entry(output, "mine").facts["status"] == ["timeout"] * 4
-    assert [record.facts["status"] for label, record in found.items() if "mine" not in label] == [["done"] * 4] * CELLS
+    assert [record.facts["status"] for label, record in found.items() if "mine" not in label] == [
+        ["done"] * 4
+    ] * CELLS
     plan = json.loads(call("plan", *command, "--json").out)
     assert [row["why"] for row in plan if row["verdict"] != "reuse"] == ["timeout last time"]
     board = json.loads(call("board", output, "--format", "json").out)
@@ -647,7 +837,9 @@ def test_workers_do_not_outlive_the_command(suite, tmp_path):
     """Not even in the middle of a job, when nobody is left to end them."""
     seen = tmp_path / "seen"
     plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
-    run = start("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2)
+    run = start(
+        "run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2
+    )
     until(seen.exists)
     run.send(signal.SIGKILL)
     assert run.wait().code == -signal.SIGKILL
@@ -663,7 +855,9 @@ def test_a_worker_that_is_killed(suite, tmp_path):
     assert "want of memory" in ended.said
     assert "Traceback" not in ended.err
     assert entry(output, "mine").facts["status"] == ["killed"] * 4
-    others = [record.facts["status"] for label, record in records(output).items() if "mine" not in label]
+    others = [
+        record.facts["status"] for label, record in records(output).items() if "mine" not in label
+    ]
     assert others == [["done"] * 4] * CELLS
 
 
@@ -679,7 +873,9 @@ def test_a_worker_that_is_killed(suite, tmp_path):
 )
 def test_a_worker_that_dies_of_its_job_is_not_said_to_want_memory(how, words, suite, tmp_path):
     plugin = mitigation(tmp_path, f"def curate(self, c, taps):\n    {how}")
-    ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2)
+    ended = call(
+        "run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2
+    )
     assert ended.code == 1, ended
     assert words in ended.said
     assert "memory" not in ended.said
@@ -714,7 +910,10 @@ def test_environment(suite, tmp_path):
     assert (quiet.code, quiet.out) == (0, "")
     found = records(tmp_path / "by-environment")
     task = "gaussian(d=2) | gaussian-fit | replace"
-    assert {f"{task} | mine + real-anchor(k=1) @ n=6 T=1", f"{task} | real-anchor(k=3) @ n=6 T=1"} < set(found)
+    assert {
+        f"{task} | mine + real-anchor(k=1) @ n=6 T=1",
+        f"{task} | real-anchor(k=3) @ n=6 T=1",
+    } < set(found)
     assert all(record.seeds == [0, 1, 2] for record in found.values())
     flags = call("run", suite, "--seeds", "7", "-o", tmp_path / "by-flag", env=env)
     assert flags.code == 0
@@ -723,9 +922,15 @@ def test_environment(suite, tmp_path):
 
 
 def test_environment_that_is_wrong(tmp_path):
-    one_sentence(call("run", CELL, env={"COLLAPSE_BENCH_RUN_SEEDS": "x"}, cwd=tmp_path), 2, "seeds 'x' cannot be read")
     one_sentence(
-        call("run", CELL, env={"COLLAPSE_BENCH_RUN_N_JOBS": "x"}, cwd=tmp_path), 2, "'x' is not a valid integer"
+        call("run", CELL, env={"COLLAPSE_BENCH_RUN_SEEDS": "x"}, cwd=tmp_path),
+        2,
+        "seeds 'x' cannot be read",
+    )
+    one_sentence(
+        call("run", CELL, env={"COLLAPSE_BENCH_RUN_N_JOBS": "x"}, cwd=tmp_path),
+        2,
+        "'x' is not a valid integer",
     )
 
 

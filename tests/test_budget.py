@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from collapse_bench import Mitigation, UsageError, cell_of, run
-from collapse_bench.budget import NAMES, SHARES, Budget
-from collapse_bench.runner import run_chains
-from collapse_bench.store import Store
+from collapse_bench.core.budget import NAMES, SHARES, Budget
+from collapse_bench.records.store import Store
+from collapse_bench.running.chains import run_chains
 
 SEEDS = list(range(4))
 
@@ -27,7 +27,9 @@ class Spender(Mitigation):
 
 
 def facts(budget: str, text="linear(d=3) | ridge | replace @ n=20 T=4"):
-    cell = replace(cell_of(text), mitigations=(Spender(),), budget=Budget.parse(budget) if budget else None)
+    cell = replace(
+        cell_of(text), mitigations=(Spender(),), budget=Budget.parse(budget) if budget else None
+    )
     return run_chains(cell, SEEDS).facts
 
 
@@ -39,7 +41,9 @@ def test_the_exact_amount_is_allowed_and_one_less_is_not(name):
     short = facts(f"{name}={used - 1}")
     assert set(short["status"]) == {"over-budget"}
     assert short["reason"][0].endswith(f"the budget allows {used - 1}, in generation 4")
-    assert max(short["ledger"][f"{NAMES[name]}_by_methods"]) <= used - 1  # what was refused was not served
+    assert (
+        max(short["ledger"][f"{NAMES[name]}_by_methods"]) <= used - 1
+    )  # what was refused was not served
 
 
 def test_nothing_is_allowed_at_zero_and_it_says_so_at_once():
@@ -48,7 +52,11 @@ def test_nothing_is_allowed_at_zero_and_it_says_so_at_once():
 
 def test_what_the_protocol_draws_is_no_part_of_it():
     told = run_chains(
-        replace(cell_of("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=3"), budget=Budget.parse("real=0")), SEEDS
+        replace(
+            cell_of("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=3"),
+            budget=Budget.parse("real=0"),
+        ),
+        SEEDS,
     )
     assert set(told.facts["status"]) == {"done"}
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench import checks, engine, registry
+from collapse_bench import checks
 from collapse_bench.api import cell_of, run
-from collapse_bench.runner import run_chains
-from collapse_bench.streams import Stream
+from collapse_bench.core import loop as engine
+from collapse_bench.core.rng import Stream
+from collapse_bench.registry import discovery as registry
+from collapse_bench.running.chains import run_chains
 
 FOLDER = Path(__file__).parent / "cheats"
 CHEATS = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -35,7 +37,9 @@ def ran(cheat: str, world: str = WORLD, seeds=SEEDS, **parameters):
     """The record of the cheat's chains."""
     reg, name = offered(cheat)
     cell = cell_of(world)
-    return run_chains(replace(cell, mitigations=(reg.find("mitigation", name)(**parameters),)), list(seeds))
+    return run_chains(
+        replace(cell, mitigations=(reg.find("mitigation", name)(**parameters),)), list(seeds)
+    )
 
 
 def final(record) -> np.ndarray:
@@ -51,7 +55,9 @@ def honest(world: str = WORLD, seeds=SEEDS):
 def kit_failures(cheat: str) -> list[str]:
     reg, name = offered(cheat)
     return [
-        o.sentence for o in checks.outcomes("mitigation", reg.find("mitigation", name), reg) if o.status == "failed"
+        o.sentence
+        for o in checks.outcomes("mitigation", reg.find("mitigation", name), reg)
+        if o.status == "failed"
     ]
 
 
@@ -139,7 +145,9 @@ def test_tune():
     """The luckiest of twenty does better on the seeds it was chosen on than on others."""
 
     def gain(variant, seeds):
-        return np.log(final(honest(seeds=seeds)) / final(ran("tune", seeds=seeds, variant=variant))).mean()
+        return np.log(
+            final(honest(seeds=seeds)) / final(ran("tune", seeds=seeds, variant=variant))
+        ).mean()
 
     tried = {variant: gain(variant, SEEDS) for variant in range(20)}
     lucky = max(tried, key=tried.get)
@@ -167,7 +175,9 @@ def test_global_rng():
 def test_every_cheat_has_a_test_and_a_row_in_the_document():
     page = (Path(__file__).parents[1] / "docs" / "cheating.md").read_text()
     rows = re.findall(
-        r"^\| `(\w+)` \|.*\| (neutralised|in the ledger|in the record|no score|not caught) \|", page, re.M
+        r"^\| `(\w+)` \|.*\| (neutralised|in the ledger|in the record|no score|not caught) \|",
+        page,
+        re.M,
     )
     assert [name for name, _ in rows] == CHEATS
     for name, outcome in rows:

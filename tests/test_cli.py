@@ -15,8 +15,9 @@ import pytest
 from forked import Ended, call
 
 from collapse_bench.cli import cli
-from collapse_bench.registry import KINDS, registry
-from collapse_bench.suite import MARK, expand, find_suite, read_suite
+from collapse_bench.registry.discovery import KINDS, registry
+from collapse_bench.suite.expand import expand
+from collapse_bench.suite.model import MARK, find_suite, read_suite
 
 SUITE = """\
 # a suite of one's own
@@ -36,7 +37,10 @@ data = "zipf(K=50)"
 model = "counts"
 n = 60
 """
-TASKS = ["gaussian(d=2) | gaussian-fit | replace @ n=10 T=4", "zipf(K=50) | counts | replace @ n=60 T=4"]
+TASKS = [
+    "gaussian(d=2) | gaussian-fit | replace @ n=10 T=4",
+    "zipf(K=50) | counts | replace @ n=60 T=4",
+]
 ENTRIES = {"real-anchor(k=5)", "temperature", "top-p"}
 CONTROLS = {"none", "nature", "frozen"}
 
@@ -87,7 +91,14 @@ def test_the_help_names_the_exit_codes():
     ended = call("--help")
     assert ended.code == 0
     assert "Examples:" in ended.out
-    for code in ("0 all done", "1 some cells failed", "2 usage", "3 a plugin", "5 nothing matched", "130 interrupted"):
+    for code in (
+        "0 all done",
+        "1 some cells failed",
+        "2 usage",
+        "3 a plugin",
+        "5 nothing matched",
+        "130 interrupted",
+    ):
         assert code in ended.out
 
 
@@ -103,7 +114,9 @@ def test_every_option_has_words():
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.help, (path, option.name)
-                assert option.envvar.startswith("COLLAPSE_BENCH_" + "_".join(path).upper().replace("-", "_")), (
+                assert option.envvar.startswith(
+                    "COLLAPSE_BENCH_" + "_".join(path).upper().replace("-", "_")
+                ), (
                     path,
                     option.name,
                 )
@@ -137,15 +150,25 @@ def test_check_of_a_plugin_as_it_is_typed(tmp_path):
     )
     typed = call("check", "needs( k=3 )", "--plugin", "needs.py", cwd=tmp_path)
     assert typed.code == 0, typed
-    assert {line.split(maxsplit=1)[1].split(":")[0] for line in typed.out.splitlines()} == {"mitigation needs(k=3)"}
+    assert {line.split(maxsplit=1)[1].split(":")[0] for line in typed.out.splitlines()} == {
+        "mitigation needs(k=3)"
+    }
     bare = call("check", "--plugin", "needs.py", cwd=tmp_path)
-    assert (bare.code, "has no default for k" in bare.said, "needs(k=...)" in bare.said) == (2, True, True), bare
+    assert (bare.code, "has no default for k" in bare.said, "needs(k=...)" in bare.said) == (
+        2,
+        True,
+        True,
+    ), bare
     assert call("check", "needs(k=-99)", "--plugin", "needs.py", cwd=tmp_path).code == 4
-    assert "has no parameter 'kk'" in call("check", "needs(kk=3)", "--plugin", "needs.py", cwd=tmp_path).said
+    assert (
+        "has no parameter 'kk'"
+        in call("check", "needs(kk=3)", "--plugin", "needs.py", cwd=tmp_path).said
+    )
 
 
 @pytest.mark.parametrize(
-    ("args", "words"), [(["ridg"], "no plugin is called 'ridg'; did you mean 'ridge'?"), ([], "name a plugin")]
+    ("args", "words"),
+    [(["ridg"], "no plugin is called 'ridg'; did you mean 'ridge'?"), ([], "name a plugin")],
 )
 def test_check_of_nothing(args, words):
     ended = call("check", *args)
@@ -211,10 +234,14 @@ def test_list_and_show_know_a_plugin_file(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_show_every_plugin(kind):
     for name, cls in registry().classes[kind].items():
-        (told,) = [item for item in json.loads(call("show", name, "--json").out) if item["kind"] == kind]
+        (told,) = [
+            item for item in json.loads(call("show", name, "--json").out) if item["kind"] == kind
+        ]
         assert told["version"] == cls.version
         assert [p["name"] for p in told["parameters"]] == [f.name for f in fields(cls)]
-        assert all(p["doc"] for p in told["parameters"]), f"{name} has a parameter without documentation"
+        assert all(p["doc"] for p in told["parameters"]), (
+            f"{name} has a parameter without documentation"
+        )
 
 
 def test_show_says_in_words_what_json_says():
@@ -252,8 +279,12 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
     lines = first.err.splitlines()
     plan = re.fullmatch(r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs\)", lines[0])
     jobs = int(plan[2])
-    assert [line.split()[0] for line in lines[1 : jobs + 1]] == [f"[{i}/{jobs}]" for i in range(1, jobs + 1)]
-    assert all(re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1])
+    assert [line.split()[0] for line in lines[1 : jobs + 1]] == [
+        f"[{i}/{jobs}]" for i in range(1, jobs + 1)
+    ]
+    assert all(
+        re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
+    )
     assert lines[jobs + 1] == f"records: {house.output}"
     assert lines[jobs + 2] == f"to go on:  collapse-bench run {house.suite} -o {house.output}"
     assert len(lines) == jobs + 3
@@ -352,7 +383,9 @@ def test_plan(house):
     assert skip["cell"] == TASKS[0].replace(" @", " | top-p @")
     first, *lines = plain.out.splitlines()
     assert first == f"skip       1 cell(s) of top-p  ({skip['why']})"
-    assert lines == [f"run        8  {row['cell']}  ({row['why']})" for row in rows if row["verdict"] == "run"]
+    assert lines == [
+        f"run        8  {row['cell']}  ({row['why']})" for row in rows if row["verdict"] == "run"
+    ]
     assert plain.err == f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip\n"
 
 
@@ -408,7 +441,14 @@ def test_calibrating_again_changes_nothing_and_reuses_its_chains(house):
 
 def test_the_suite_beside_the_records_can_be_calibrated(tmp_path):
     """What the board advises, done: the same folder then has scores, and keeps them when it is run again."""
-    run = ["run", "zipf(K=50) | counts | replace | distrust @ n=60 T=3", "-o", tmp_path, "--seeds", "0:10"]
+    run = [
+        "run",
+        "zipf(K=50) | counts | replace | distrust @ n=60 T=3",
+        "-o",
+        tmp_path,
+        "--seeds",
+        "0:10",
+    ]
     assert "no task is calibrated" in call(*run).out
     assert call("suite", "calibrate", tmp_path / "typed.suite.toml", "-q").code == 0
     for board in (call("board", tmp_path), call(*run), call("board", tmp_path)):
@@ -426,9 +466,20 @@ def test_board_as_csv_and_json(house):
     assert rows.entry.tolist() == frame.entry.tolist()
     for name in ("S", "real_rows", "lesson", "effective_real"):
         pd.testing.assert_series_equal(rows[name], frame[name], check_dtype=False)
-    assert {"tier", "track", "low", "high", "chains", "real_unique", "S_real_only", "beats_real_only"} < set(frame)
+    assert {
+        "tier",
+        "track",
+        "low",
+        "high",
+        "chains",
+        "real_unique",
+        "S_real_only",
+        "beats_real_only",
+    } < set(frame)
     assert frame.set_index("entry").track["real-anchor(k=5)"] == "real"
-    assert frame.set_index("entry").real_rows["real-anchor(k=5)"] == pytest.approx((10 + 60) / 2 + 5 * 4)
+    assert frame.set_index("entry").real_rows["real-anchor(k=5)"] == pytest.approx(
+        (10 + 60) / 2 + 5 * 4
+    )
 
 
 def test_board_per_task(house):

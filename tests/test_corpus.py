@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from collapse_bench import corpus as corpora
-from collapse_bench.corpus import Corpus, Moments
+from collapse_bench.core import corpus as corpora
+from collapse_bench.core.access import Taps
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.rng import Stream
+from collapse_bench.core.sums import Moments
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.ledger import Ledger
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
 
 K = 4  # classes of integer answers
 BATCHES = [(), (1,), (3,), (2, 2)]
@@ -41,21 +42,35 @@ def corpus_of(draw, batch=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=N
     x = rng.normal(size=(*shape, 0 if kind == "plane" else 2))
     weight = torch.tensor(rng.integers(0, 5, shape) / 2) if draw(weights) else None
     count = torch.tensor(rng.integers(0, 4, shape)) if draw(counts) else None
-    return Corpus.of(torch.tensor(x), torch.tensor(y), batch, weight, count, origin=draw(st.integers(0, 3)), labels=K)
+    return Corpus.of(
+        torch.tensor(x),
+        torch.tensor(y),
+        batch,
+        weight,
+        count,
+        origin=draw(st.integers(0, 3)),
+        labels=K,
+    )
 
 
 @st.composite
 def several(draw, least=2, most=4, **how):
     """Corpora that can be joined."""
     batch, kind = draw(st.sampled_from(BATCHES)), draw(st.sampled_from(["plane", "line", "class"]))
-    return [draw(corpus_of(batch=batch, kind=kind, **how)) for _ in range(draw(st.integers(least, most)))]
+    return [
+        draw(corpus_of(batch=batch, kind=kind, **how))
+        for _ in range(draw(st.integers(least, most)))
+    ]
 
 
 def runs(corpus: Corpus):
     """The replicates one by one, as plain numpy: (x, y, weight, count)."""
     batch = len(corpus.batch)
     values = (corpus.x, corpus.y, corpus.weight, corpus.count)
-    yield from zip(*(v.flatten(0, batch - 1).numpy() if batch else v[None].numpy() for v in values), strict=True)
+    yield from zip(
+        *(v.flatten(0, batch - 1).numpy() if batch else v[None].numpy() for v in values),
+        strict=True,
+    )
 
 
 def plain_moments(x, y, weight, count):
@@ -64,7 +79,8 @@ def plain_moments(x, y, weight, count):
     w = weight * count
     mean = (w[:, None] * z).sum(0) / w.sum() if w.sum() else np.zeros(z.shape[1])
     scatter = sum(
-        (wi * np.outer(row - mean, row - mean) for wi, row in zip(w, z, strict=True)), np.zeros((z.shape[1],) * 2)
+        (wi * np.outer(row - mean, row - mean) for wi, row in zip(w, z, strict=True)),
+        np.zeros((z.shape[1],) * 2),
     )
     return w.sum(), mean, scatter
 
@@ -143,7 +159,12 @@ def test_moments_of_narrow_rows_far_from_zero():
 
 
 def test_about_zero():
-    corpus = Corpus.of(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([5.0, 6.0]), (), torch.tensor([1.0, 0.5]))
+    corpus = Corpus.of(
+        torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+        torch.tensor([5.0, 6.0]),
+        (),
+        torch.tensor([1.0, 0.5]),
+    )
     z = np.array([[1, 2, 5], [3, 4, 6]])
     close(corpus.moments().about_zero(), np.outer(z[0], z[0]) + 0.5 * np.outer(z[1], z[1]))
 
@@ -186,7 +207,9 @@ def test_joining_needs_equal_replicates():
         Corpus.of(None, torch.zeros(2, 3, 1), (2,)) + Corpus.of(None, torch.zeros(3, 1), ())
 
 
-@given(several(least=2, most=5), st.lists(st.sampled_from(["moments", "mass", "squares"]), max_size=6))
+@given(
+    several(least=2, most=5), st.lists(st.sampled_from(["moments", "mass", "squares"]), max_size=6)
+)
 def test_folds_remembered_equal_folds_recomputed(parts, asked):
     """Whatever was asked of the pool while it grew, its sums are those of the rows that it holds."""
     pool = parts[0]
@@ -204,8 +227,10 @@ def test_folds_remembered_equal_folds_recomputed(parts, asked):
 
 def test_each_part_is_folded_once(monkeypatch):
     folded = []
-    plain = corpora._moments_of
-    monkeypatch.setattr(corpora, "_moments_of", lambda part, batch: folded.append(part) or plain(part, batch))
+    plain = corpora.moments_of
+    monkeypatch.setattr(
+        corpora, "moments_of", lambda part, batch: folded.append(part) or plain(part, batch)
+    )
     pool = Corpus.of(None, torch.randn(5, 2), ())
     for t in range(20):
         pool.anonymous(Stream(t)).moments()
@@ -238,7 +263,8 @@ def test_sums_of_no_rows():
 def test_a_filter_is_left_unchanged(corpus, seed):
     mask = Stream(np.full(corpus.batch, seed)).uniform(corpus.n) < 0.5
     close(
-        corpus.reweighted(mask).weight, torch.where((corpus.count * mask).sum(-1, keepdim=True) > 0, mask.double(), 0.0)
+        corpus.reweighted(mask).weight,
+        torch.where((corpus.count * mask).sum(-1, keepdim=True) > 0, mask.double(), 0.0),
     )
 
 
@@ -248,7 +274,9 @@ def test_weights_sum_to_the_effective_size(corpus, seed):
     raw, scaled = corpus.weighted(corpus.weight * factor), corpus.reweighted(factor)
     close(scaled.mass, raw.effective_size)
     close(scaled.mass, scaled.effective_size)
-    close(scaled.weight * raw.mass[..., None], raw.weight * scaled.mass[..., None])  # proportions stay
+    close(
+        scaled.weight * raw.mass[..., None], raw.weight * scaled.mass[..., None]
+    )  # proportions stay
     for name in ("x", "y", "count"):
         assert torch.equal(getattr(scaled, name), getattr(corpus, name))
 
@@ -276,7 +304,13 @@ def test_weighting_by_age_leaves_the_variance_unbiased():
 # -- choosing rows --------------------------------------------------------------------------------------------------
 
 
-@given(st.sampled_from(BATCHES), st.integers(1, 12), st.integers(0, 14), st.integers(0, 2**20), st.booleans())
+@given(
+    st.sampled_from(BATCHES),
+    st.integers(1, 12),
+    st.integers(0, 14),
+    st.integers(0, 2**20),
+    st.booleans(),
+)
 def test_keep(batch, N, n, seed, weigh):
     rng = Stream(seed + np.arange(math.prod(batch)).reshape(batch))
     mask = rng.at("mask").uniform(N) < 0.5
@@ -286,7 +320,9 @@ def test_keep(batch, N, n, seed, weigh):
     m = min(n, N)
     assert kept.y.shape == (*batch, m)
     passed = mask.gather(-1, kept.y)
-    assert torch.equal(passed.sum(-1), mask.sum(-1).clamp_max(m))  # as many accepted rows as there are
+    assert torch.equal(
+        passed.sum(-1), mask.sum(-1).clamp_max(m)
+    )  # as many accepted rows as there are
     assert (passed.long().diff(dim=-1) <= 0).all()  # and they stand first
     due = torch.ones(()).double() if own is None else own.gather(-1, kept.y)
     assert torch.equal(kept.weight, passed * due)
@@ -299,7 +335,10 @@ def test_keep_and_sample_with_counts(corpus, n, seed):
     rng = Stream(np.full(corpus.batch, seed))
     mask = rng.at("mask").uniform(corpus.n) < 0.5
     present = corpus.count * (corpus.weight > 0)  # weight zero equals absent
-    for chosen, there in ((corpus.keep(mask, n, rng), corpus.count * mask), (corpus.sample(n, rng), present)):
+    for chosen, there in (
+        (corpus.keep(mask, n, rng), corpus.count * mask),
+        (corpus.sample(n, rng), present),
+    ):
         assert (chosen.count <= there).all()
         assert torch.equal(chosen.count.sum(-1), there.sum(-1).clamp_max(n))
         assert torch.equal(chosen.weight, corpus.weight)
@@ -320,7 +359,9 @@ def test_every_row_has_the_same_chance(how):
     ids, rng = Corpus.of(None, torch.arange(N).expand(R, N), (R,)), Stream(np.arange(R))
     mask = torch.tensor([True, True, False, True, True, True]).expand(R, N)
     drawn = ids.keep(mask, n, rng) if how == "keep" else ids.sample(n, rng)
-    seen = torch.bincount(drawn.y[drawn.weight > 0], minlength=N)[mask[0] if how == "keep" else slice(None)]
+    seen = torch.bincount(drawn.y[drawn.weight > 0], minlength=N)[
+        mask[0] if how == "keep" else slice(None)
+    ]
     # without replacement within a chain, so the variance is a little below the binomial's
     assert stats.chisquare(seen.numpy()).pvalue > 1e-4
 
@@ -328,7 +369,9 @@ def test_every_row_has_the_same_chance(how):
 def test_counted_rows_are_drawn_as_rows_are():
     """Of 5 and 15 equal rows, n = 4: the counts follow the law of drawing single rows."""
     R = 20_000
-    counted = Corpus.of(None, torch.tensor([0, 1]).expand(R, 2), (R,), count=torch.tensor([5, 15]).expand(R, 2))
+    counted = Corpus.of(
+        None, torch.tensor([0, 1]).expand(R, 2), (R,), count=torch.tensor([5, 15]).expand(R, 2)
+    )
     drawn = counted.sample(4, Stream(np.arange(R))).count[:, 0]
     observed = torch.bincount(drawn, minlength=5).numpy()
     due = R * stats.hypergeom(20, 5, 4).pmf(np.arange(5))
@@ -346,7 +389,9 @@ def taps_at(t: int) -> Taps:
 
 def test_origin_is_refused_where_it_is_hidden():
     taps = taps_at(3)
-    corpus = taps.real(3) + taps.synthetic(2, of=GaussianTeacher(torch.zeros(2, 2).double(), torch.eye(2).double()))
+    corpus = taps.real(3) + taps.synthetic(
+        2, of=GaussianTeacher(torch.zeros(2, 2).double(), torch.eye(2).double())
+    )
     assert torch.equal(corpus.origin, torch.tensor([0, 0, 0, 3, 3]).expand(2, 5))
     hidden = corpus.anonymous(Stream([5, 6]))
     derived = (
@@ -371,11 +416,16 @@ def test_origin_is_refused_where_it_is_hidden():
 @given(several(), st.integers(0, 2**20))
 def test_anonymous_keeps_the_rows_and_all_sums(parts, seed):
     corpus = sum(parts[1:], parts[0])
-    hidden = corpus.anonymous(Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch)))
+    hidden = corpus.anonymous(
+        Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch))
+    )
     same_sums(hidden, corpus)
     for shuffled, plain in zip(runs(hidden), runs(corpus), strict=True):
         rows = [
-            sorted(tuple(map(float, np.ravel(np.hstack([np.ravel(v[i]) for v in run])))) for i in range(corpus.n))
+            sorted(
+                tuple(map(float, np.ravel(np.hstack([np.ravel(v[i]) for v in run]))))
+                for i in range(corpus.n)
+            )
             for run in (shuffled, plain)
         ]
         assert rows[0] == rows[1]
@@ -411,7 +461,9 @@ def test_sums_of_a_lesson_to_which_rows_are_added():
 def test_slicing_is_that_replicate_alone(parts, seed, shuffled):
     corpus = sum(parts[1:], parts[0])
     if shuffled:
-        corpus = corpus.anonymous(Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch)))
+        corpus = corpus.anonymous(
+            Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch))
+        )
     for r in np.ndindex(*corpus.batch):
         one = corpus[r]
         assert one.batch == ()
@@ -462,7 +514,11 @@ def test_sums_can_be_joined_sliced_and_hidden():
 
 def test_pooled_moments_are_exact():
     a, b = (
-        Moments(torch.tensor(float(w)).double(), torch.tensor([m]).double(), torch.tensor([[s]]).double())
+        Moments(
+            torch.tensor(float(w)).double(),
+            torch.tensor([m]).double(),
+            torch.tensor([[s]]).double(),
+        )
         for w, m, s in ((2, 1.0, 0.5), (3, 6.0, 2.0))
     )
     pooled = a + b

@@ -11,20 +11,26 @@ import pytest
 
 import collapse_bench
 from collapse_bench import Mitigation, cell_of, generations
-from collapse_bench.checks import MOMENTS, outcomes
+from collapse_bench.checks import outcomes
+from collapse_bench.checks.world import MOMENTS
 from collapse_bench.cli import cli
-from collapse_bench.registry import KINDS, Registry, registry
-from collapse_bench.runner import run_chains
+from collapse_bench.registry.discovery import KINDS, Registry, registry
+from collapse_bench.running.chains import run_chains
 from collapse_bench.spec import parse_mitigations
-from collapse_bench.suite import find_suite, read_suite
+from collapse_bench.suite.model import find_suite, read_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {page.name: page.read_text(encoding="utf-8") for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+PAGES = {
+    page.name: page.read_text(encoding="utf-8")
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+}
 
 
 def block(page: str, start: str) -> str:
-    found = [body for body in re.findall(r"```\w*\n(.*?)```", page, re.DOTALL) if body.startswith(start)]
+    found = [
+        body for body in re.findall(r"```\w*\n(.*?)```", page, re.DOTALL) if body.startswith(start)
+    ]
     assert len(found) == 1, f"{len(found)} code blocks begin with {start!r}"
     return found[0]
 
@@ -114,7 +120,9 @@ def test_every_plugin_is_documented_for_show():
         for name, cls in registry().classes[kind].items():
             assert len((cls.__doc__ or "").split()) > 5, f"{kind} {name} has no documentation"
             for field in dataclasses.fields(cls):
-                assert field.metadata.get("doc"), f"{name}: {field.name} has no line of documentation"
+                assert field.metadata.get("doc"), (
+                    f"{name}: {field.name} has no line of documentation"
+                )
 
 
 def test_the_table_of_the_readme_is_of_this_version():
@@ -129,7 +137,7 @@ def test_the_table_of_the_readme_is_of_this_version():
 
 @pytest.mark.parametrize("name", ["smoke", "standard", "standard-full"])
 def test_a_suite_that_ranks_is_calibrated_for_exactly_its_tasks(name):
-    from collapse_bench.suite import expand
+    from collapse_bench.suite.expand import expand
 
     model = read_suite(find_suite(name, registry()))
     assert {row.task for row in model.calibration} == set(expand(model, registry()).tasks)
@@ -138,10 +146,11 @@ def test_a_suite_that_ranks_is_calibrated_for_exactly_its_tasks(name):
 
 def test_standard_full_holds_all_pairs_of_standard():
     """All its protocols meet all its methods, and it has every cell of `standard`."""
-    from collapse_bench.suite import expand
+    from collapse_bench.suite.expand import expand
 
     some, full = (
-        expand(read_suite(find_suite(name, registry())), registry()) for name in ("standard", "standard-full")
+        expand(read_suite(find_suite(name, registry())), registry())
+        for name in ("standard", "standard-full")
     )
     pairs = {(entry.task, entry.name) for entry in full.entries}
     assert {(entry.task, entry.name) for entry in some.entries} <= pairs
@@ -155,11 +164,14 @@ def test_every_mitigation_stands_on_a_page_and_most_in_standard():
     known = {name for name, cls in registry().classes["mitigation"].items() if not cls.control}
     assert known - meant == {"top-k", "negative-guidance"}
     assert all(
-        f"`{name}`" in README.split("All but two stand in the suite")[1].split("\n\n")[0] for name in known - meant
+        f"`{name}`" in README.split("All but two stand in the suite")[1].split("\n\n")[0]
+        for name in known - meant
     )
 
 
-MITIGATIONS = {name: cls for name, cls in registry().classes["mitigation"].items() if not cls.control}
+MITIGATIONS = {
+    name: cls for name, cls in registry().classes["mitigation"].items() if not cls.control
+}
 TRACKS = {"blind", "provenance", "real", "verifier"}
 #: (name, page, cells) of each row of a table of mitigations
 ROWS = [
@@ -198,8 +210,12 @@ def told_by(cls) -> tuple[str, set[str], set[str]]:
 def test_a_mitigation_says_its_paper_its_moments_and_what_it_uses(name):
     cls = MITIGATIONS[name]
     summary, moments, tracks = told_by(cls)
-    assert re.search(r"arXiv \d{4}\.\d{5}|\b(19|20)\d\d\b|folklore", summary), "no paper, nor word that there is none"
-    assert moments == {moment for moment in MOMENTS if getattr(cls, moment) is not getattr(Mitigation, moment)}
+    assert re.search(r"arXiv \d{4}\.\d{5}|\b(19|20)\d\d\b|folklore", summary), (
+        "no paper, nor word that there is none"
+    )
+    assert moments == {
+        moment for moment in MOMENTS if getattr(cls, moment) is not getattr(Mitigation, moment)
+    }
     cells = (cell_of(f"{task} | {name} @ n=20 T=1", seeds=[1, 2]) for task in TASKS)
     *_, last = generations(next(cell for cell in cells if cell.why_not() is None))
     assert tracks == set(last.ledger.track().split("+"))
@@ -216,7 +232,11 @@ def test_a_mitigation_has_one_row_on_the_pages_and_it_is_right(name):
     for key, value in parse_mitigations(f"{name}({parameters.strip('`–')})")[0].args:
         given[key] = getattr(value, "name", value)  # a bare word is a name
     due = {field.name: field.default for field in dataclasses.fields(cls)}
-    assert given == {key: round(value, 3) if isinstance(value, float) else value for key, value in due.items()}
+    assert given == {
+        key: round(value, 3) if isinstance(value, float) else value for key, value in due.items()
+    }
     assert law
-    [listed] = [line for line in README.splitlines() if line.startswith("| [") and f"](docs/{page})" in line]
+    [listed] = [
+        line for line in README.splitlines() if line.startswith("| [") and f"](docs/{page})" in line
+    ]
     assert f"`{name}`" in listed

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from collapse_bench import Mitigation, Teacher, Unfit, UsageError, cell_of, generations
-from collapse_bench.engine import ContractError, nature
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.ledger import Ledger
+from collapse_bench.core.access import Taps
+from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
+from collapse_bench.errors import ContractError
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.controls.nature import Nature
 from collapse_bench.plugins.generators.linear import Linear
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
 
 SEEDS = range(2000)
 
@@ -55,7 +56,9 @@ class Log(Mitigation):
 
 def test_a_mitigation_acts_once_per_moment_and_not_on_nature():
     calls = []
-    cell = replace(cell_of("gaussian | gaussian-fit @ n=20 T=2", seeds="0"), mitigations=(Log(calls=calls),))
+    cell = replace(
+        cell_of("gaussian | gaussian-fit @ n=20 T=2", seeds="0"), mitigations=(Log(calls=calls),)
+    )
     last(cell)
     assert calls == [(t, moment) for t in (1, 2) for moment in ("size", "steer", "curate", "adapt")]
 
@@ -82,7 +85,9 @@ def test_a_flawed_first_teacher_costs_its_own_error():
     assert abs(z(now.scores["excess_risk"], (1 + 4) + d / (n - d - 1))) < 4
 
 
-@pytest.mark.parametrize("protocol", ["replace", "accumulate", "mix(real=0.5)", "mix(real=0.5, fresh=false)"])
+@pytest.mark.parametrize(
+    "protocol", ["replace", "accumulate", "mix(real=0.5)", "mix(real=0.5, fresh=false)"]
+)
 def test_age_counts_generations_from_nature(protocol):
     ages = []
 
@@ -150,7 +155,12 @@ def test_sizes_follow_the_schedule_and_the_mitigation():
 
     cell = cell_of("gaussian | gaussian-fit @ n=10 T=3 growth=1", seeds="0")
     assert [int(now.size) for now in generations(cell)] == [10, 20, 30, 40]
-    assert [int(now.size) for now in generations(replace(cell, mitigations=(Double(),)))] == [10, 40, 60, 80]
+    assert [int(now.size) for now in generations(replace(cell, mitigations=(Double(),)))] == [
+        10,
+        40,
+        60,
+        80,
+    ]
 
 
 def test_a_biased_decoder_reaches_every_entry_but_nature():
@@ -201,7 +211,8 @@ def test_the_exam_judges_the_teacher_as_fitted():
 
 
 @pytest.mark.parametrize(
-    ("moment", "value"), [("steer", None), ("curate", 3), ("adapt", "model"), ("curate", "another batch")]
+    ("moment", "value"),
+    [("steer", None), ("curate", 3), ("adapt", "model"), ("curate", "another batch")],
 )
 def test_another_noun_is_refused_by_name(moment, value):
     @dataclass(frozen=True)
@@ -214,7 +225,11 @@ def test_another_noun_is_refused_by_name(moment, value):
     setattr(Wrong, moment, answer)
     Wrong.name = "wrong"
     with pytest.raises(ContractError, match=rf"wrong\.{moment} returned"):
-        last(replace(cell_of("gaussian | gaussian-fit @ n=10 T=1", seeds="0:2"), mitigations=(Wrong(),)))
+        last(
+            replace(
+                cell_of("gaussian | gaussian-fit @ n=10 T=1", seeds="0:2"), mitigations=(Wrong(),)
+            )
+        )
 
 
 @pytest.mark.parametrize("whose", ["the rows as shown", "the part behind them"])
@@ -233,7 +248,9 @@ def test_a_mitigation_that_touches_what_it_was_lent_is_named(whose):
 
 
 def test_going_on_from_any_generation_gives_the_same_numbers():
-    cell = cell_of("linear(d=4) | ridge | accumulate-subsample | real-anchor(k=2) @ n=20 T=4", seeds="0:6")
+    cell = cell_of(
+        "linear(d=4) | ridge | accumulate-subsample | real-anchor(k=2) @ n=20 T=4", seeds="0:6"
+    )
     whole = list(generations(cell))
     for start in whole[:-1]:
         for a, b in zip(generations(cell, start), whole[start.t + 1 :], strict=True):
@@ -282,7 +299,9 @@ def test_thin_directions_keep_their_precision():
     from scipy.special import digamma
 
     d, M, T = 3, 6, 79
-    cell = cell_of(f"gaussian(d={d}, sampler=exact-law) | gaussian-fit @ n={M} T={T}", seeds=range(400))
+    cell = cell_of(
+        f"gaussian(d={d}, sampler=exact-law) | gaussian-fit @ n={M} T={T}", seeds=range(400)
+    )
     world, now = nature(cell), last(cell)
     log_det = d * world.describe(now.teacher)["log_variance"]
     nu = M - 1
@@ -292,7 +311,9 @@ def test_thin_directions_keep_their_precision():
 
 
 def test_a_corpus_known_by_its_sums_refuses_rows():
-    cell = cell_of("gaussian(sampler=exact-law) | gaussian-fit | accumulate-subsample @ n=10 T=1", seeds="0")
+    cell = cell_of(
+        "gaussian(sampler=exact-law) | gaussian-fit | accumulate-subsample @ n=10 T=1", seeds="0"
+    )
     with pytest.raises(Unfit, match="sampler=explicit"):
         last(cell)
 

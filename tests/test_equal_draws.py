@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from collapse_bench import Mitigation, Unfit, cell_of, generations
-from collapse_bench.cell import Cell
-from collapse_bench.checks import small
-from collapse_bench.executors import inline, pool
-from collapse_bench.executors.jobs import Job, Options
-from collapse_bench.registry import registry
-from collapse_bench.runner import chunks, run_chains
-from collapse_bench.store import Record, Store
+from collapse_bench.checks.world import small
+from collapse_bench.core.cell import Cell
+from collapse_bench.records.record import Record
+from collapse_bench.records.store import Store
+from collapse_bench.registry.discovery import registry
+from collapse_bench.running import inline, pool
+from collapse_bench.running.chains import chunks, run_chains
+from collapse_bench.running.jobs import Job, Options
 
 T = 4
 ROWS = 12
@@ -94,7 +95,8 @@ def first_of_their_kind(cells: Iterable[Cell]) -> set[str]:
 CELLS = {cell.label: cell for cell in (*tiny_cells(), *more_cells())}
 QUICK = first_of_their_kind(CELLS.values()) | {cell.label for cell in more_cells()}
 EACH = pytest.mark.parametrize(
-    "label", [label if label in QUICK else pytest.param(label, marks=pytest.mark.slow) for label in CELLS]
+    "label",
+    [label if label in QUICK else pytest.param(label, marks=pytest.mark.slow) for label in CELLS],
 )
 
 
@@ -124,7 +126,11 @@ def test_all_kinds_are_here():
     """Every generator and model that the small variants can be built of takes part, be it as a first teacher."""
     for role, kind in (("data", "generator"), ("model", "model"), ("protocol", "protocol")):
         met = {type(getattr(cell, role)) for cell in CELLS.values()}
-        met |= {type(cell.first_teacher) for cell in CELLS.values() if role == "data" and cell.first_teacher}
+        met |= {
+            type(cell.first_teacher)
+            for cell in CELLS.values()
+            if role == "data" and cell.first_teacher
+        }
         assert met == {cls for cls in registry().classes[kind].values() if small(cls) is not None}
 
 
@@ -151,7 +157,10 @@ def test_alone_is_the_same_as_among_others(label):
 @EACH
 def test_two_shards_are_the_same_as_one(label):
     seeds = chains(CELLS[label])
-    shards = [run_chains(CELLS[label], part) for part in (seeds[::3], sorted(set(seeds) - set(seeds[::3])))]
+    shards = [
+        run_chains(CELLS[label], part)
+        for part in (seeds[::3], sorted(set(seeds) - set(seeds[::3])))
+    ]
     close(shards[1].merged(shards[0]), together(label), tolerance(label))
 
 
@@ -162,11 +171,15 @@ def test_resumed_from_any_generation_is_the_same(label):
     saved = [(now.t, pickle.dumps(now), now) for now in generations(cell)]
     assert [t for t, _, _ in saved] == list(range(T + 1))
     for start, packed, _ in saved[:-1]:
-        for (t, _, whole), now in zip(saved[start + 1 :], generations(cell, pickle.loads(packed)), strict=True):
+        for (t, _, whole), now in zip(
+            saved[start + 1 :], generations(cell, pickle.loads(packed)), strict=True
+        ):
             assert now.t == t
             assert now.scores.keys() == whole.scores.keys()
             for name, value in now.scores.items():
-                np.testing.assert_array_equal(value, whole.scores[name], f"{name} at {t}, resumed from {start}")
+                np.testing.assert_array_equal(
+                    value, whole.scores[name], f"{name} at {t}, resumed from {start}"
+                )
             assert now.ledger.track() == whole.ledger.track()
             assert str(now.ledger.counts) == str(whole.ledger.counts)
 
@@ -233,7 +246,9 @@ def test_a_mitigation_that_draws_and_does_nothing_scores_as_none(label, greedy):
     )
     np.testing.assert_array_equal(drawn.value, plain.value)
     assert drawn.facts["status"] == plain.facts["status"]
-    assert min(drawn.facts["ledger"]["generated_rows"]) > max(plain.facts["ledger"]["generated_rows"])
+    assert min(drawn.facts["ledger"]["generated_rows"]) > max(
+        plain.facts["ledger"]["generated_rows"]
+    )
     assert "real" in drawn.facts["track"]
 
 
@@ -252,11 +267,16 @@ def test_two_workers_give_the_same_records(labels, tmp_path):
     jobs = [Job(CELLS[label], tuple(range(3))) for label in labels]
     jobs += [Job(cell, tuple(range(40, 44))) for cell in list(CELLS.values())[:6]]
     kept = {}
-    for name, run in (("here", inline.run), ("there", lambda jobs, options: pool.run(jobs, options, 2))):
+    for name, run in (
+        ("here", inline.run),
+        ("there", lambda jobs, options: pool.run(jobs, options, 2)),
+    ):
         options = Options(tmp_path / name, plugins=())
         outcomes = list(run(jobs, options))
         assert all(outcome.good for outcome in outcomes)
-        kept[name] = {path.parts[-2:]: record.digest() for path, record in Store(tmp_path / name).records()}
+        kept[name] = {
+            path.parts[-2:]: record.digest() for path, record in Store(tmp_path / name).records()
+        }
     assert len(kept["here"]) == len(jobs)
     assert kept["there"] == kept["here"]
 

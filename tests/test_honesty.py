@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench import Mitigation, Unfit, UsageError, cell_of, generations, registry, run
+from collapse_bench import Mitigation, Unfit, UsageError, cell_of, generations, run
 from collapse_bench.api import offer, results
-from collapse_bench.runner import run_chains
+from collapse_bench.registry import discovery as registry
+from collapse_bench.running.chains import run_chains
 
 SEEDS = list(range(6))
 
@@ -23,9 +24,14 @@ def facts(text, act):
 
 @pytest.mark.parametrize(
     ("protocol", "track", "per_generation"),
-    [("mix(real=0.5)", "real", {"real_rows": 15}), ("verify-filter", "verifier", {"verifier_calls": 60})],
+    [
+        ("mix(real=0.5)", "real", {"real_rows": 15}),
+        ("verify-filter", "verifier", {"verifier_calls": 60}),
+    ],
 )
-def test_rows_drawn_because_a_method_asked_for_more_are_charged_to_it(protocol, track, per_generation):
+def test_rows_drawn_because_a_method_asked_for_more_are_charged_to_it(
+    protocol, track, per_generation
+):
     @dataclass(frozen=True)
     class More(Mitigation):
         def size(self, n, t):
@@ -46,7 +52,13 @@ def test_provenance_is_hidden_on_the_parts_too():
             return corpus.reweighted(corpus.parts[0].weight)
 
     with pytest.raises(Unfit, match=r"ask taps\.provenance"):
-        list(generations(replace(cell_of("gaussian | gaussian-fit | accumulate @ n=9 T=1"), mitigations=(Peek(),))))
+        list(
+            generations(
+                replace(
+                    cell_of("gaussian | gaussian-fit | accumulate @ n=9 T=1"), mitigations=(Peek(),)
+                )
+            )
+        )
 
 
 @pytest.mark.parametrize(("at", "status"), [(1, "skipped"), (2, "failed"), (4, "failed")])
@@ -72,7 +84,9 @@ def test_a_method_that_remembers_is_told_what_is_synthetic_and_pays_for_it():
         def curate(self, corpus, taps):
             return corpus
 
-    assert facts("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=2", Keep())["track"] == "provenance"
+    assert (
+        facts("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=2", Keep())["track"] == "provenance"
+    )
 
 
 KEPT = {}
@@ -128,7 +142,10 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     [
         ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
         ({"curate": lambda self, c, taps: c + taps.real(-1)}, "whole number >= 0, got -1"),
-        ({"curate": lambda self, c, taps: c + taps.real(10**12)}, "Broken asked for 1000000000000 rows in 6 chain(s)"),
+        (
+            {"curate": lambda self, c, taps: c + taps.real(10**12)},
+            "Broken asked for 1000000000000 rows in 6 chain(s)",
+        ),
         (
             {"curate": lambda self, c, taps: c + taps.real(10**9)},
             "Broken asked for 1000000000 rows in 6 chain(s), which take 44.7 GiB; at most 4 GiB are drawn at once",
@@ -137,10 +154,21 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
             {"curate": lambda self, c, taps: taps.teacher},
             "Broken.curate returned GaussianTeacher; it must return a Corpus",
         ),
-        ({"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))}, "finite and >= 0"),
+        (
+            {"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))},
+            "finite and >= 0",
+        ),
         ({"steer": lambda self, t, taps: t.blend(t, float("nan"))}, "w2 is NaN after generation 4"),
     ],
-    ids=["size", "rows", "more than fit a memory", "more than may be drawn", "another noun", "factor", "NaN"],
+    ids=[
+        "size",
+        "rows",
+        "more than fit a memory",
+        "more than may be drawn",
+        "another noun",
+        "factor",
+        "NaN",
+    ],
 )
 def test_broken_promises_are_failures_and_no_refusals(body, words):
     act = dataclass(frozen=True)(type("Broken", (Mitigation,), body))()
@@ -168,7 +196,10 @@ def test_no_more_real_rows_than_there_are():
 
     told = facts("digits | averaging @ n=20 T=2", Greedy())
     assert set(told["status"]) == {"failed"}
-    assert "Greedy asked for 10000 real rows at once, and digits has 1255 different ones" in told["reason"][0]
+    assert (
+        "Greedy asked for 10000 real rows at once, and digits has 1255 different ones"
+        in told["reason"][0]
+    )
 
 
 def test_a_method_that_leaves_nothing_is_named():
@@ -198,7 +229,9 @@ def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
     offer("picky", Picky)
     spec = "gaussian(truth_is=fixed) | gaussian-fit | replace | picky(most={most}) @ n=20 T=1"
     for memory in (1, 2**29):
-        out = run(spec.format(most=0.0), seeds="0:12", output=tmp_path / f"some{memory}", memory=memory)
+        out = run(
+            spec.format(most=0.0), seeds="0:12", output=tmp_path / f"some{memory}", memory=memory
+        )
         status = out.board().losses.query("entry.str.startswith('picky')").status
         assert set(status) == {"done", "failed"}
     out = run(spec.format(most=-99.0), seeds="0:12", output=tmp_path / "none")
@@ -207,8 +240,12 @@ def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("says", ["1 / 0", "True", "''"])
 def test_what_fits_may_say(says):
-    act = dataclass(frozen=True)(type("Odd", (Mitigation,), {"fits": lambda self, cell: eval(says)}))()
-    with pytest.raises(UsageError, match=r"Odd\.fits (raised ZeroDivisionError|returned .*None or a sentence)"):
+    act = dataclass(frozen=True)(
+        type("Odd", (Mitigation,), {"fits": lambda self, cell: eval(says)})
+    )()
+    with pytest.raises(
+        UsageError, match=r"Odd\.fits (raised ZeroDivisionError|returned .*None or a sentence)"
+    ):
         replace(cell_of("gaussian | gaussian-fit"), mitigations=(act,)).why_not()
 
 
@@ -262,13 +299,17 @@ def test_fixed_rows_take_no_questions_of_the_callers():
 def test_real_only_is_not_read_beyond_its_curve(tmp_path):
     """Sixteen times n is measured; a method that draws more is not compared with what nobody measured."""
     out = run(
-        "linear(d=5) | ridge | accumulate | real-anchor(k=1000) @ n=20 T=10", seeds="0:12", output=tmp_path / "more"
+        "linear(d=5) | ridge | accumulate | real-anchor(k=1000) @ n=20 T=10",
+        seeds="0:12",
+        output=tmp_path / "more",
     )
     board = out.board()
     assert not board.losses.entry.str.startswith("real-only @ real-anchor").any()
     assert any("more real rows than real-only was measured at" in note for note in board.notes)
     fewer = run(
-        "linear(d=5) | ridge | accumulate | real-anchor(k=10) @ n=20 T=10", seeds="0:12", output=tmp_path / "few"
+        "linear(d=5) | ridge | accumulate | real-anchor(k=10) @ n=20 T=10",
+        seeds="0:12",
+        output=tmp_path / "few",
     )
     assert (fewer.board().losses.entry == "real-only @ real-anchor").sum() == 12
 
@@ -290,7 +331,11 @@ def test_a_board_without_calibration_names_those_that_failed(tmp_path, monkeypat
 
 
 def test_frozen_is_judged_at_generation_0_whatever_becomes_of_none(tmp_path):
-    out = run("linear(d=3) | ridge | verify-filter(oversample=1, phi=0.02) @ n=20 T=5", seeds="0:8", output=tmp_path)
+    out = run(
+        "linear(d=3) | ridge | verify-filter(oversample=1, phi=0.02) @ n=20 T=5",
+        seeds="0:8",
+        output=tmp_path,
+    )
     losses = out.board().losses
     assert (losses[losses.entry == "none"].status == "starved").any()
     frozen = losses[losses.entry == "frozen"]
@@ -313,9 +358,18 @@ def test_an_edited_plugin_file_makes_its_records_stale_and_no_others(tmp_path, m
         path.write_text(text.format(k=k))
         monkeypatch.setattr(registry, "_REGISTRY", None)
         out = run(
-            "gaussian | gaussian-fit | replace | mine @ n=20 T=3", seeds="0:5", output=tmp_path / "out", plugins=[path]
+            "gaussian | gaussian-fit | replace | mine @ n=20 T=3",
+            seeds="0:5",
+            output=tmp_path / "out",
+            plugins=[path],
         )
-        verdicts.append({step.entry.name: (step.verdict, step.why) for step in out.steps if step.entry.role != "curve"})
+        verdicts.append(
+            {
+                step.entry.name: (step.verdict, step.why)
+                for step in out.steps
+                if step.entry.role != "curve"
+            }
+        )
         return out.board().frame().set_index("entry").loss["mine"]
 
     first, again, edited = go(1), go(1), go(50)

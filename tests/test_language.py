@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from collapse_bench import generations
-from collapse_bench.language import Exam, Language, events_of, lost, tail_of
-from collapse_bench.measures import sentences
-from collapse_bench.nouns import Teacher
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.text import sentences
+from collapse_bench.lib.text.language import Exam, Language, events_of, lost, tail_of
 from collapse_bench.plugins.generators.grammar_stories import GrammarStories
-from collapse_bench.registry import registry
-from collapse_bench.runner import run_chains
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
+from collapse_bench.running.chains import run_chains
 
 DATA = {"words": 30, "block": 24, "test": 30, "judged": 20}
 
@@ -42,7 +42,11 @@ def data() -> GrammarStories:
 
 def test_events_are_tokens_and_the_first_end():
     y = torch.tensor([[3, 1, -1, -1], [2, 2, 2, 2], [-1, -1, -1, -1]])
-    assert events_of(y).tolist() == [[True, True, True, False], [True] * 4, [True, False, False, False]]
+    assert events_of(y).tolist() == [
+        [True, True, True, False],
+        [True] * 4,
+        [True, False, False, False],
+    ]
 
 
 def test_the_tail_by_hand():
@@ -75,7 +79,8 @@ def test_one_text_for_ever_has_lost_its_diversity(data):
     assert (scores["ungrammatical"] == 0).all()  # it is a true story
     law = data.truth.exam.law
     assert torch.allclose(
-        scores["excess_nats"], scores["nats"] + law.sum((-2, -1)) / data.truth.exam.events.sum((-2, -1))
+        scores["excess_nats"],
+        scores["nats"] + law.sum((-2, -1)) / data.truth.exam.events.sum((-2, -1)),
     )
 
 
@@ -84,14 +89,20 @@ def test_nature_loses_next_to_nothing(data):
     for name in ("excess_nats", "total_variation", "tail_missing", "ungrammatical"):
         assert (scores[name] == 0).all(), name
     assert (scores["nats"] > 0).all()
-    assert all((value < 0.5).all() for name, value in scores.items() if name.endswith("_lost") and name != "rare_lost")
+    assert all(
+        (value < 0.5).all()
+        for name, value in scores.items()
+        if name.endswith("_lost") and name != "rare_lost"
+    )
 
 
 def test_total_variation_is_that_of_the_laws(data):
     """(1 - q/p)+ on average over p, against half the sum of |p - q|: a teacher that halves one word and doubles others."""
     p = torch.tensor([0.5, 0.3, 0.2])
     q = torch.tensor([0.25, 0.25, 0.5])
-    assert float((p * (1 - q / p).clamp_min(0)).sum()) == pytest.approx(float((p - q).abs().sum() / 2))
+    assert float((p * (1 - q / p).clamp_min(0)).sum()) == pytest.approx(
+        float((p - q).abs().sum() / 2)
+    )
 
     class Halved(Parrot):
         def logp(self, x, y):
@@ -177,7 +188,7 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
         return len(set(texts)) / len(texts), 0.125
 
     monkeypatch.setattr(sentences, "find_spec", lambda package: object())
-    monkeypatch.setattr("collapse_bench.language._tool", lambda *_: (None, of))
+    monkeypatch.setattr("collapse_bench.lib.text.language._tool", lambda *_: (None, of))
     data = GrammarStories(**DATA, **{name: tmp_path}).drawn(Stream(range(3)))
     parrot = Parrot(data.truth.exam.y)
     scores, described = data.judge(parrot, Stream(range(3))), data.describe(parrot)
@@ -192,6 +203,8 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
 def test_language_is_judged_in_nats():
     assert Language.log_loss
     assert Language.primary == "nats"
-    cell = registry().cell("grammar-stories(words=30, block=12, test=4, judged=2) | ngram @ n=5 T=1", seeds=(0, 1))
+    cell = registry().cell(
+        "grammar-stories(words=30, block=12, test=4, judged=2) | ngram @ n=5 T=1", seeds=(0, 1)
+    )
     for moment in generations(cell):
         assert moment.scores["nats"].isfinite().all()

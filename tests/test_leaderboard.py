@@ -9,11 +9,12 @@ import pytest
 
 from collapse_bench import run
 from collapse_bench.api import load_suite
-from collapse_bench.archive import Archive, Backed, shipped
 from collapse_bench.board.collect import board_of
 from collapse_bench.board.words import report
-from collapse_bench.registry import registry
-from collapse_bench.suite import manifest, plan
+from collapse_bench.records.archive import Archive, Backed, shipped
+from collapse_bench.registry.discovery import registry
+from collapse_bench.suite.manifest import manifest
+from collapse_bench.suite.plan import plan
 
 LEADERBOARD = Path(__file__).parents[1] / "leaderboard"
 

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collapse_bench.api import cell_of
+from collapse_bench.core.access import Taps
+from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.rng import Stream
+from collapse_bench.core.tracks import PROTOCOL, SUBSTANCES, TRACKS
 from collapse_bench.errors import ContractError, Unfit
-from collapse_bench.ledger import PROTOCOL, SUBSTANCES, TRACKS, Ledger
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
-from collapse_bench.runner import run_chains
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
+from collapse_bench.running.chains import run_chains
 
 POOL, R = 9, 3
 users = st.sampled_from([PROTOCOL, "one", "two"])
@@ -121,7 +122,13 @@ def test_the_track_is_what_the_methods_used(entries):
     assert ledger.track() == ("+".join(due) or "blind")
 
 
-@given(st.lists(st.tuples(st.just("charge"), st.just(PROTOCOL), st.sampled_from(SUBSTANCES), st.integers(1, 50))))
+@given(
+    st.lists(
+        st.tuples(
+            st.just("charge"), st.just(PROTOCOL), st.sampled_from(SUBSTANCES), st.integers(1, 50)
+        )
+    )
+)
 def test_what_the_protocol_uses_sets_no_track(entries):
     assert filled(entries).track() == "blind"
 
@@ -215,7 +222,12 @@ def test_users_do_not_shift_each_other():
 
 def test_taps_refuse_with_a_sentence():
     taps = taps_of(Gaussian(d=2))
-    for ask in (taps.real, lambda: taps.real(3, x=torch.empty(2, 3, 0)), lambda: taps.real(-1), lambda: taps.real(1.5)):
+    for ask in (
+        taps.real,
+        lambda: taps.real(3, x=torch.empty(2, 3, 0)),
+        lambda: taps.real(-1),
+        lambda: taps.real(1.5),
+    ):
         with pytest.raises(ContractError, match=r"number of rows|whole number"):
             ask()
     with pytest.raises(Unfit, match="no way to verify"):
@@ -236,19 +248,25 @@ def test_a_verifier_that_errs():
     passed = taps.verify(rows, phi=0.7, psi=0.2)
     for which, share in ((right, 0.7), (~right, 0.2)):
         n = int(which.sum())
-        assert abs(float(passed[which].double().mean()) - share) < 5 * (share * (1 - share) / n) ** 0.5
+        assert (
+            abs(float(passed[which].double().mean()) - share) < 5 * (share * (1 - share) / n) ** 0.5
+        )
 
 
-@pytest.mark.parametrize(("method", "fits"), [("ecosystem(m=3)", 3), ("neon", 2), ("autophagy-penalty(pupils=2)", 3)])
+@pytest.mark.parametrize(
+    ("method", "fits"), [("ecosystem(m=3)", 3), ("neon", 2), ("autophagy-penalty(pupils=2)", 3)]
+)
 def test_further_fits_are_charged(method, fits):
     """In generations 1 and 2; generation 0 is one fit."""
-    told = run_chains(cell_of(f"gaussian | gaussian-fit | replace | {method} @ n=20 T=2"), [0, 1]).facts["ledger"]
+    told = run_chains(
+        cell_of(f"gaussian | gaussian-fit | replace | {method} @ n=20 T=2"), [0, 1]
+    ).facts["ledger"]
     assert told["fits"] == [1 + 2 * fits] * 2
     assert told["fits_by_methods"] == [2 * (fits - 1)] * 2
 
 
 def test_weights_that_are_tried_are_fits():
-    told = run_chains(cell_of("gaussian | gaussian-fit | mix | tuned-weighting(steps=4) @ n=20 T=2"), [0]).facts[
-        "ledger"
-    ]
+    told = run_chains(
+        cell_of("gaussian | gaussian-fit | mix | tuned-weighting(steps=4) @ n=20 T=2"), [0]
+    ).facts["ledger"]
     assert told["fits"] == [1 + 2 * 5]

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import generations
+from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import generations
+from collapse_bench.core.replicates import Looped, LoopedTeacher, lift
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.lift import Looped, LoopedTeacher, lift
-from collapse_bench.nouns import Model, Teacher
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 SHAPES = [(), (1,), (3,), (2, 2)]
 
@@ -91,7 +91,9 @@ def test_verbs_are_stacked(batch):
     mask = rng.at("mask").uniform(5) < 0.5
     other = lift(OneRun()).fit(corpus, rng.at("other"))
 
-    def verbs(one: Teacher, another: Teacher, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> dict[str, Tensor]:
+    def verbs(
+        one: Teacher, another: Teacher, x: Tensor, y: Tensor, mask: Tensor, rng: Stream
+    ) -> dict[str, Tensor]:
         warm = one.decoded(temperature=4.0)
         return {
             "answer": one.answer(x, rng.at("answer")),
@@ -137,7 +139,9 @@ def test_each_replicate_goes_on_from_its_own_past():
         alone = OneRun().fit(corpus[r], rng.at("second")[r], first.teachers[r])
         assert torch.equal(second.teachers[r].mean, alone.mean)
     native = GaussianFit().fit(corpus, rng)
-    fresh = lift(OneRun()).fit(corpus, rng.at("second"), native)  # a native teacher is nobody's past here
+    fresh = lift(OneRun()).fit(
+        corpus, rng.at("second"), native
+    )  # a native teacher is nobody's past here
     assert torch.equal(fresh.spread()[0], lift(OneRun()).fit(corpus, rng.at("second")).spread()[0])
 
 
@@ -170,15 +174,21 @@ def test_loss_validation_and_past_go_together(order):
 def test_a_native_model_in_a_loop_is_itself():
     """The loop is the slow, plain twin of every native model."""
     corpus, rng = world((2, 2))
-    native, looped = (m.fit(corpus, rng.at("fit")).spread() for m in (GaussianFit(), Looped(GaussianFit())))
+    native, looped = (
+        m.fit(corpus, rng.at("fit")).spread() for m in (GaussianFit(), Looped(GaussianFit()))
+    )
     for mine, theirs in zip(native, looped, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=0)
 
 
 def test_chains_of_a_looped_model_are_the_same_in_any_company():
     def last(seeds):
-        cell = registry().cell("gaussian(d=2) | gaussian-fit | accumulate | real-anchor(k=2) @ n=8 T=2", seeds=seeds)
-        cell = type(cell)(cell.data, OneRun(), cell.protocol, cell.mitigations, n=8, generations=2, seeds=seeds)
+        cell = registry().cell(
+            "gaussian(d=2) | gaussian-fit | accumulate | real-anchor(k=2) @ n=8 T=2", seeds=seeds
+        )
+        cell = type(cell)(
+            cell.data, OneRun(), cell.protocol, cell.mitigations, n=8, generations=2, seeds=seeds
+        )
         *_, end = generations(cell)
         return end.scores["w2"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from collapse_bench.nested import shortest
+from collapse_bench.plugins.models.random_features._nested import shortest
 
 
 def matrix(kind, n, M):
@@ -32,7 +32,10 @@ def test_every_width_is_the_pseudoinverse_of_its_columns(kind, n, M):
     for m, v in zip(widths, shortest(A, y, widths), strict=True):
         exact = decomposed(A[:, :m], y)
         assert v.shape == (m, 2)
-        assert np.linalg.norm(v - exact) <= 1e-8 * max(np.linalg.norm(exact), 1e-300) or not A[:, :m].any()
+        assert (
+            np.linalg.norm(v - exact) <= 1e-8 * max(np.linalg.norm(exact), 1e-300)
+            or not A[:, :m].any()
+        )
 
 
 def test_order_and_repetition_of_widths_play_no_role():

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench.cell import written
-from collapse_bench.checks import CheckFailure, Outcome, checks_of, outcomes, variants
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import generations
+from collapse_bench.checks import Outcome, checks_of, outcomes
+from collapse_bench.checks.compare import CheckFailure
+from collapse_bench.checks.world import variants
+from collapse_bench.core.components import Mitigation, Model, Protocol
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.identity import written
+from collapse_bench.core.loop import generations
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.nouns import Mitigation, Model, Protocol, param
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.registry import KINDS, Registry, registry
+from collapse_bench.registry.discovery import KINDS, Registry, registry
 
 #: by default a plugin is held to the kit in its first variant, with --slow in all
 CASES = [
@@ -96,7 +99,9 @@ class GlobalNoise(Gaussian):
 @dataclass(frozen=True)
 class OneTruth(Gaussian):
     def drawn(self, rng, nature=None):
-        return self.holding(teacher=GaussianTeacher(torch.zeros(*rng.batch, 2).double(), torch.eye(2).double()))
+        return self.holding(
+            teacher=GaussianTeacher(torch.zeros(*rng.batch, 2).double(), torch.eye(2).double())
+        )
 
     def judge(self, teacher, rng):
         return {"w2": (teacher.spread()[0] ** 2).sum(-1)}
@@ -185,7 +190,8 @@ class SizeBlind(GaussianFit):
     def fit(self, corpus, rng, before=None):
         teacher = super().fit(corpus, rng)
         return GaussianTeacher(
-            teacher.mean, teacher.factor * (corpus.moments().weight / corpus.n).sqrt()[..., None, None]
+            teacher.mean,
+            teacher.factor * (corpus.moments().weight / corpus.n).sqrt()[..., None, None],
         )
 
 
@@ -193,7 +199,9 @@ class SizeBlind(GaussianFit):
 class MixesReplicates(GaussianFit):
     def fit(self, corpus, rng, before=None):
         teacher = super().fit(corpus, rng)
-        return GaussianTeacher(teacher.mean + 0 * teacher.mean + teacher.mean.mean(), teacher.factor)
+        return GaussianTeacher(
+            teacher.mean + 0 * teacher.mean + teacher.mean.mean(), teacher.factor
+        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,9 @@ class EatsItsRows(Model):
 
     def fit(self, corpus, rng, before=None):
         corpus.y.mul_(0.5)
-        return GaussianFit().fit(Corpus.of(corpus.x, corpus.y, (), corpus.weight, corpus.count), rng)
+        return GaussianFit().fit(
+            Corpus.of(corpus.x, corpus.y, (), corpus.weight, corpus.count), rng
+        )
 
 
 @dataclass(frozen=True)
@@ -377,13 +387,23 @@ class Unpicklable(Mitigation):
 
 
 BROKEN = [
-    ("generator", NoReplicates, "asks and answers in shape, replicates (2,)", "at least one more dimension"),
+    (
+        "generator",
+        NoReplicates,
+        "asks and answers in shape, replicates (2,)",
+        "at least one more dimension",
+    ),
     ("generator", AnswersShort, "asks and answers in shape, replicates ()", "in front was due"),
     ("generator", MeanOfAll, "judges in shape, replicates (2,)", ".mean(-1)"),
     ("generator", NoPrimary, "judges in shape, replicates ()", "primary loss"),
     ("generator", Negative, "judges in shape, replicates ()", "must be >= 0"),
     ("generator", RowsLast, "first rows do not depend on how many are asked for", "rows first"),
-    ("generator", CentredOverSeeds, "seed alone equals seed among others", "alone draws other numbers"),
+    (
+        "generator",
+        CentredOverSeeds,
+        "seed alone equals seed among others",
+        "alone draws other numbers",
+    ),
     ("generator", GlobalNoise, "draws from its stream alone", "global generator"),
     ("generator", OneTruth, "different seeds have different truths", "same truth for every seed"),
     ("generator", Upside, "nature has the lowest loss", "lower is better"),
@@ -401,32 +421,74 @@ BROKEN = [
     ("model", MixesReplicates, "native equals loop, on gaussian(d=2)", "mix no replicates"),
     ("model", MixesReplicates, "replicate shapes agree, on gaussian(d=2)", "same run alone"),
     ("model", Eats, "inputs untouched, on gaussian", "in place"),
-    ("model", EatsItsRows, "inputs untouched, on gaussian(d=2)", "EatsItsRows.fit changed y in place"),
+    (
+        "model",
+        EatsItsRows,
+        "inputs untouched, on gaussian(d=2)",
+        "EatsItsRows.fit changed y in place",
+    ),
     ("model", EatsBefore, "inputs untouched, on gaussian", "`before`"),
     ("model", GlobalSeed, "fit twice is fit once, on gaussian", "never torch.rand"),
     ("model", FlatDensity, "replicate shapes agree, on gaussian", "[..., None]"),
-    ("model", FitsOrNot, "says in a sentence why it does not fit", "fits returned False for bigram"),
-    ("generator", FitsNameless, "says in a sentence why it does not fit", "fits returned '' for gaussian(d=2) | kde"),
-    ("mitigation", FitsFalse, "says in a sentence why it does not fit", "return None where the cell fits"),
-    ("mitigation", Misspelt, "acts at one of its moments", "writes cuarte, which nobody calls; did you mean 'curate'?"),
-    ("mitigation", Idle, "acts at one of its moments", "at least one of steer, curate, adapt, size"),
+    (
+        "model",
+        FitsOrNot,
+        "says in a sentence why it does not fit",
+        "fits returned False for bigram",
+    ),
+    (
+        "generator",
+        FitsNameless,
+        "says in a sentence why it does not fit",
+        "fits returned '' for gaussian(d=2) | kde",
+    ),
+    (
+        "mitigation",
+        FitsFalse,
+        "says in a sentence why it does not fit",
+        "return None where the cell fits",
+    ),
+    (
+        "mitigation",
+        Misspelt,
+        "acts at one of its moments",
+        "writes cuarte, which nobody calls; did you mean 'curate'?",
+    ),
+    (
+        "mitigation",
+        Idle,
+        "acts at one of its moments",
+        "at least one of steer, curate, adapt, size",
+    ),
     ("mitigation", Forgets, "returns the noun it was given, density", "is a return missing?"),
     ("mitigation", HalfRow, "returns the noun it was given, density", "round it"),
     ("mitigation", EatsLesson, "inputs untouched, density", "in place"),
     ("mitigation", QuantileOverSeeds, "replicate shapes agree, density", "dim -1"),
     ("mitigation", GlobalDice, "draws from its stream alone, density", "taps.rng"),
     ("mitigation", EatsTeacher, "inputs untouched, density", "steer changed the teacher"),
-    ("mitigation", TakesOthersNumbers, "does not shift others' draws, density", "shifts the numbers"),
+    (
+        "mitigation",
+        TakesOthersNumbers,
+        "does not shift others' draws, density",
+        "shifts the numbers",
+    ),
     ("mitigation", Unpicklable, "is read as it is written", "pickling"),
     ("protocol", HalfLesson, "right number of rows, density", "taps.n rows in all"),
     ("protocol", CorpusAlone, "right number of rows, density", "(corpus, memory)"),
-    ("protocol", RemembersInItself, "memory survives pickling, density", "nothing in the protocol itself"),
+    (
+        "protocol",
+        RemembersInItself,
+        "memory survives pickling, density",
+        "nothing in the protocol itself",
+    ),
     ("protocol", EatsMemory, "what was handed out stays untouched, density", "in place"),
     ("protocol", Photocopier, "every row is on the ledger, density", "taps.synthetic alone"),
 ]
 
 
-@pytest.mark.parametrize(("kind", "cls", "name", "words"), BROKEN, ids=lambda v: getattr(v, "__name__", None))
+@pytest.mark.parametrize(
+    ("kind", "cls", "name", "words"), BROKEN, ids=lambda v: getattr(v, "__name__", None)
+)
 def test_kit_finds(kind, cls, name, words):
     check = dict(checks_of(kind, cls))[name]
     with pytest.raises(CheckFailure) as failure:
@@ -435,7 +497,9 @@ def test_kit_finds(kind, cls, name, words):
 
 
 def test_what_eats_its_rows_is_told_that_alone():
-    failed = [outcome.name for outcome in outcomes("model", EatsItsRows) if outcome.status == "failed"]
+    failed = [
+        outcome.name for outcome in outcomes("model", EatsItsRows) if outcome.status == "failed"
+    ]
     assert failed
     assert all(name.startswith("inputs untouched, on ") for name in failed)
 
@@ -443,7 +507,7 @@ def test_what_eats_its_rows_is_told_that_alone():
 LAWFUL = """
 from dataclasses import dataclass
 from collapse_bench import hookimpl
-from collapse_bench.claims import Claim
+from collapse_bench.laws.claims import Claim
 from collapse_bench.plugins.generators.gaussian import Gaussian
 
 @dataclass(frozen=True)
@@ -462,22 +526,36 @@ def lawful(tmp_path, hook: str) -> dict[str, Outcome]:
     """What becomes of a data generator whose plugin has this hook as well; every outcome by its name."""
     (tmp_path / "lawful.py").write_text(f"{LAWFUL}\n@hookimpl\n{hook}")
     among = Registry.discover([tmp_path / "lawful.py"])
-    return {outcome.name: outcome for outcome in outcomes("generator", among.classes["generator"]["lawful"], among)}
+    return {
+        outcome.name: outcome
+        for outcome in outcomes("generator", among.classes["generator"]["lawful"], among)
+    }
 
 
 @pytest.mark.parametrize(
     ("claim", "words"),
     [
-        (f'"gaussian.w2_maen", {GIVEN}, {SPEC}, "w2", 2', "there is no such law; did you mean 'gaussian.w2_mean'?"),
+        (
+            f'"gaussian.w2_maen", {GIVEN}, {SPEC}, "w2", 2',
+            "there is no such law; did you mean 'gaussian.w2_mean'?",
+        ),
         (f'"gaussian.w2_mean", {{"M": 8}}, {SPEC}, "w2", 2', "cannot be checked: "),
-        (f'"gaussian.w2_mean", {GIVEN}, "lawful | gausian-fit", "w2", 2', "did you mean 'gaussian-fit'?"),
+        (
+            f'"gaussian.w2_mean", {GIVEN}, "lawful | gausian-fit", "w2", 2',
+            "did you mean 'gaussian-fit'?",
+        ),
         (f'"gaussian.w2_mean", {GIVEN}, "lawful | ols", "w2", 2', "ols fits regression data"),
-        (f'"gaussian.w2_mean", {GIVEN}, {SPEC}, "w2", 3', "at generation 3, and the cell ends at 2"),
+        (
+            f'"gaussian.w2_mean", {GIVEN}, {SPEC}, "w2", 3',
+            "at generation 3, and the cell ends at 2",
+        ),
         (f'"gaussian.w2_mean", {GIVEN}, {SPEC}, "w2", 2', ""),
     ],
 )
 def test_claims_are_looked_at(claim, words, tmp_path):
-    found = lawful(tmp_path, f"def collapse_claims():\n    return [Claim({claim})]")["claims laws that are there"]
+    found = lawful(tmp_path, f"def collapse_claims():\n    return [Claim({claim})]")[
+        "claims laws that are there"
+    ]
     assert found.status == ("failed" if words else "passed"), found
     assert words in found.sentence
 
@@ -493,7 +571,9 @@ def test_claims_are_looked_at(claim, words, tmp_path):
     ],
 )
 def test_laws_are_asked_about_every_cell(told, words, tmp_path):
-    hook = f"def collapse_theory(cell):\n    return {told} if cell.data.title() == 'lawful' else None"
+    hook = (
+        f"def collapse_theory(cell):\n    return {told} if cell.data.title() == 'lawful' else None"
+    )
     found = lawful(tmp_path, hook)["its laws bear every cell"]
     assert found.status == ("failed" if words else "passed"), found
     assert words in found.sentence
@@ -515,7 +595,8 @@ def test_a_parameter_without_default_is_given_or_stated():
             return n + self.k
 
     with pytest.raises(
-        UsageError, match=r"Needs has no default for k: check it with its parameters, Needs\(k=\.\.\.\)"
+        UsageError,
+        match=r"Needs has no default for k: check it with its parameters, Needs\(k=\.\.\.\)",
     ):
         list(checks_of("mitigation", Needs))
     by_object = {outcome.name: outcome.status for outcome in outcomes("mitigation", Needs(k=3))}
@@ -531,8 +612,14 @@ def test_a_dimension_without_default_does_not_hinder_others():
 
     among = Registry.discover()
     among.offer("generator", "bare", Bare)
-    assert {str(written(noun)) for noun in variants(Bare)} >= {"bare(d=2)", "bare(d=2, truth_is=fixed)"}
-    assert {outcome.status for outcome in outcomes("model", GaussianFit, among)} <= {"passed", "skipped"}
+    assert {str(written(noun)) for noun in variants(Bare)} >= {
+        "bare(d=2)",
+        "bare(d=2, truth_is=fixed)",
+    }
+    assert {outcome.status for outcome in outcomes("model", GaussianFit, among)} <= {
+        "passed",
+        "skipped",
+    }
 
 
 def test_outcomes_raise_nothing():
@@ -568,9 +655,14 @@ def test_checks_of_wrong_kind():
 )
 def test_what_a_protocol_reads_and_draws(protocol, sizes, real, generated):
     """The table of the manual, as the lesson's size and the ledger show it."""
-    run = list(generations(registry().cell(f"linear(d=2) | ols | {protocol} @ n=20 T=2", seeds=(1, 2))))
+    run = list(
+        generations(registry().cell(f"linear(d=2) | ols | {protocol} @ n=20 T=2", seeds=(1, 2)))
+    )
     assert [moment.size.tolist() for moment in run] == [[n, n] for n in sizes]
-    assert (run[-1].ledger.total("real_rows"), run[-1].ledger.total("generated_rows")) == (real, generated)
+    assert (run[-1].ledger.total("real_rows"), run[-1].ledger.total("generated_rows")) == (
+        real,
+        generated,
+    )
 
 
 def test_every_kind_of_data_has_a_generator_and_a_model():

@@ -6,18 +6,18 @@ import pytest
 
 import collapse_bench as cb
 from collapse_bench.cli import progress
-from collapse_bench.pulse import Beat, beat, listening
-from collapse_bench.runner import Moment
-from collapse_bench.store import Store
+from collapse_bench.core.progress import Beat, beat, listening
+from collapse_bench.records.store import Store
+from collapse_bench.running.chains import Moment
 
 SLOW = '''
 """A model that takes its time."""
 from dataclasses import dataclass
 import time
 import torch
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, Teacher
-from collapse_bench.pulse import beat
+from collapse_bench.registry.hookspecs import hookimpl
+from collapse_bench import Model, Teacher
+from collapse_bench.core.progress import beat
 
 class Constant(Teacher):
     account = {"steps": 2, "units": 10.0, "seconds": 0.5}
@@ -43,7 +43,7 @@ def collapse_models():
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_steps_are_heard_from_here_and_from_workers(n_jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr("collapse_bench.registry._REGISTRY", None)
+    monkeypatch.setattr("collapse_bench.registry.discovery._REGISTRY", None)
     plugin = tmp_path / "slow.py"
     plugin.write_text(SLOW)
     heard = []
@@ -58,11 +58,18 @@ def test_steps_are_heard_from_here_and_from_workers(n_jobs, tmp_path, monkeypatc
     jobs = [outcome.job for outcome in results.outcomes if outcome.job.cell.generations == 1]
     assert {job.seeds for job in jobs} == {(0,), (1,)}  # a chain of long work is a job of its own
     (record,) = [
-        r for _, r in Store(tmp_path / "out").records() if r.facts["entry"] == "none" and r.facts["generations"]
+        r
+        for _, r in Store(tmp_path / "out").records()
+        if r.facts["entry"] == "none" and r.facts["generations"]
     ]
     assert record.seeds == [0, 1]
     for run in record.runs:
-        assert run["training"] == {"steps": 4, "units": 20.0, "seconds": 1.0, "units_per_second": 20.0}
+        assert run["training"] == {
+            "steps": 4,
+            "units": 20.0,
+            "seconds": 1.0,
+            "units_per_second": 20.0,
+        }
         assert run["seconds_by_part"]["fit"] > 1.5
 
 
@@ -88,7 +95,10 @@ def test_a_line_for_each_generation_of_a_long_run(monkeypatch, capsys):
 
 
 def test_a_sign_of_life_of_a_long_training(monkeypatch, capsys):
-    moments = [Moment("cell", 1, 2, Beat("fit", step, 20, "loss 3.2"), 100.0 + 10 * step, 0.5) for step in range(14)]
+    moments = [
+        Moment("cell", 1, 2, Beat("fit", step, 20, "loss 3.2"), 100.0 + 10 * step, 0.5)
+        for step in range(14)
+    ]
     assert told(moments, monkeypatch, capsys, every=10.0) == [
         "generation 1/2, fit 6/20 loss 3.2, 6:13 left  cell",
         "generation 1/2, fit 12/20 loss 3.2, 2:27 left  cell",

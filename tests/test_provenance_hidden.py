@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from collapse_bench import Mitigation, cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.streams import Stream
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
 
 ROWS, CHAINS, T = 60, 20, 2
 LARGEST_Z = 4.0
@@ -55,7 +55,11 @@ class Onlooker(Mitigation):
 
     def curate(self, corpus, taps):
         if taps.t == T:
-            shown = Corpus(corpus._parts, corpus.batch, labels=corpus.labels) if self.unhidden else corpus
+            shown = (
+                Corpus(corpus._parts, corpus.batch, labels=corpus.labels)
+                if self.unhidden
+                else corpus
+            )
             told = features(shown, taps)
             self.seen.append((told, (shown._origin() == 0).numpy().copy()))
         return corpus
@@ -70,7 +74,9 @@ def features(corpus: Corpus, taps) -> np.ndarray:
         columns += traces(noun, corpus, {id(noun)})
     for value in (corpus.x, corpus.y):
         columns += storage(value, corpus.batch)
-    return np.stack([np.broadcast_to(column, (*corpus.batch, n)) for column in columns], -1).astype(float)
+    return np.stack([np.broadcast_to(column, (*corpus.batch, n)) for column in columns], -1).astype(
+        float
+    )
 
 
 def traces(noun: object, corpus: Corpus, met: set[int], depth: int = 0) -> list[np.ndarray | float]:
@@ -114,7 +120,12 @@ def draws(stream: Stream, corpus: Corpus) -> list[np.ndarray]:
 def storage(value: torch.Tensor, batch: tuple[int, ...]) -> list[np.ndarray | float]:
     """How the numbers of each row are stored: address, strides, which shorter types would hold them."""
     axis, n = len(batch), value.shape[len(batch)]
-    found = [value.dtype.itemsize, value.is_contiguous(), value.storage_offset(), value.stride(axis)]
+    found = [
+        value.dtype.itemsize,
+        value.is_contiguous(),
+        value.storage_offset(),
+        value.stride(axis),
+    ]
     found.append(np.arange(n) * value.stride(axis) * value.element_size() % 4096)
     flat = value.reshape(*batch, n, -1)
     if not flat.shape[-1] or not value.is_floating_point():
@@ -154,7 +165,9 @@ def looked_at(spec, unhidden=False):
 def test_all_but_content_tells_nothing(task, protocol):
     each = looked_at(TASKS[task].format(protocol))
     error = each.std(ddof=1) / len(each) ** 0.5
-    assert abs(each.mean() - 0.5) <= LARGEST_Z * error, f"{task}, {protocol}: AUROC {each.mean():.3f} +- {error:.3f}"
+    assert abs(each.mean() - 0.5) <= LARGEST_Z * error, (
+        f"{task}, {protocol}: AUROC {each.mean():.3f} +- {error:.3f}"
+    )
     assert error < 0.05
 
 
@@ -167,7 +180,9 @@ def test_rows_that_stand_for_many_tell_by_how_many():
     """A limit that the docs name: counts drawn by an exact law come in one row per symbol and origin, so that origins of
     different size can be told apart by count.  Where all are of one size, as under accumulate, they cannot."""
     spec = f"zipf(K=20, beta=0.5, sampler=exact-law) | counts | {{}} @ n=2000 T={T}"
-    each = {protocol: looked_at(spec.format(protocol)) for protocol in ("mix(real=0.1)", "accumulate")}
+    each = {
+        protocol: looked_at(spec.format(protocol)) for protocol in ("mix(real=0.1)", "accumulate")
+    }
     assert each["mix(real=0.1)"].mean() > 0.95
     error = each["accumulate"].std(ddof=1) / len(each["accumulate"]) ** 0.5
     assert abs(each["accumulate"].mean() - 0.5) <= LARGEST_Z * error
@@ -176,7 +191,10 @@ def test_rows_that_stand_for_many_tell_by_how_many():
 def test_rows_that_a_method_adds_are_hidden_from_the_next():
     """real-anchor puts its rows last; whoever comes next meets them anywhere."""
     eye = Onlooker()
-    cell = cell_of(f"gaussian(d=2) | gaussian-fit | replace | real-anchor(k=20) @ n={ROWS} T={T}", seeds=range(CHAINS))
+    cell = cell_of(
+        f"gaussian(d=2) | gaussian-fit | replace | real-anchor(k=20) @ n={ROWS} T={T}",
+        seeds=range(CHAINS),
+    )
     list(generations(replace(cell, mitigations=(*cell.mitigations, eye))))
     ((told, real),) = eye.seen
     assert real.sum() == 20 * CHAINS

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from collapse_bench.errors import UsageError
-from collapse_bench.readers import read_idx, read_labelled_images
+from collapse_bench.lib.images.readers import read_idx, read_labelled_images
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -28,7 +28,9 @@ def folder(tmp_path):
     for name, n in (("train", 12), ("t10k", 5)):
         images = rng.integers(0, 256, (n, 4, 3), dtype=np.uint8)
         (tmp_path / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images), mtime=0))
-        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(idx((np.arange(n) % 3).astype(np.uint8)))
+        (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(
+            idx((np.arange(n) % 3).astype(np.uint8))
+        )
     return tmp_path
 
 

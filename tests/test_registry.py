@@ -13,19 +13,24 @@ from textwrap import dedent, indent
 import pytest
 
 import collapse_bench
-from collapse_bench import registry as registry_module
 from collapse_bench.errors import PluginError, UsageError
-from collapse_bench.registry import KINDS, REPLACES_DISCOVERY, Registry, nearest, registry
+from collapse_bench.registry import discovery as registry_module
+from collapse_bench.registry.discovery import KINDS, REPLACES_DISCOVERY, Registry, registry
+from collapse_bench.suggest import nearest
 
 HEAD = """
 from dataclasses import dataclass
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, Mitigation, Model, Protocol, param
+from collapse_bench.registry.hookspecs import hookimpl
+from collapse_bench import DataGenerator, Mitigation, Model, Protocol, param
 """
 
 
 def plugin(
-    name: str, cls: str = "Own", head: str = HEAD, mark: str = "@hookimpl", frozen: str = "(frozen=True)"
+    name: str,
+    cls: str = "Own",
+    head: str = HEAD,
+    mark: str = "@hookimpl",
+    frozen: str = "(frozen=True)",
 ) -> str:
     """The text of a plugin file that offers one mitigation."""
     return f"""{head}
@@ -59,7 +64,10 @@ def write(tmp_path, monkeypatch, request):
 
     yield written
     for name in set(sys.modules) - known:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in sys.modules[name].__file__:
+        if (
+            getattr(sys.modules[name], "__file__", None)
+            and str(tmp_path) in sys.modules[name].__file__
+        ):
             del sys.modules[name]
 
 
@@ -74,7 +82,9 @@ def test_the_installed_plugins_load():
     found = Registry.discover()
     assert not broken(found)
     assert {"gaussian", "linear", "zipf"} <= set(found.classes["generator"])
-    assert {"replace", "accumulate", "accumulate-subsample", "mix", "verify-filter"} <= set(found.classes["protocol"])
+    assert {"replace", "accumulate", "accumulate-subsample", "mix", "verify-filter"} <= set(
+        found.classes["protocol"]
+    )
     assert {"none", "nature"} <= set(found.classes["mitigation"])
     assert found.suites
     assert all(path.is_file() for path in found.suites)
@@ -99,10 +109,15 @@ def test_plugins_load_alone_in_a_fresh_process():
     """The order of imports does not matter either: each kind's first plugin, without the others."""
     script = "\n".join(
         f"import os; os.environ['{REPLACES_DISCOVERY}'] = '{module}'\n"
-        f"from collapse_bench.registry import Registry; assert not Registry.discover().broken, '{module}'"
-        for module in (next(m for m in MODULES if part in m) for part in (".generators.", ".models.", ".mitigations."))
+        f"from collapse_bench.registry.discovery import Registry; assert not Registry.discover().broken, '{module}'"
+        for module in (
+            next(m for m in MODULES if part in m)
+            for part in (".generators.", ".models.", ".mitigations.")
+        )
     )
-    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        [sys.executable, "-c", script], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
 
 
 def test_every_name_is_read_as_the_class_that_offers_it():
@@ -119,7 +134,10 @@ def test_the_registry_of_a_process_is_made_once():
 # -- broken plugins -------------------------------------------------------------------------------------------------
 
 EXPLODING = {
-    "import error": ("import not_there_at_all", "ModuleNotFoundError: No module named 'not_there_at_all'"),
+    "import error": (
+        "import not_there_at_all",
+        "ModuleNotFoundError: No module named 'not_there_at_all'",
+    ),
     "syntax error": ("def f(:", "SyntaxError: "),
     "exit": ("raise SystemExit(3)", "SystemExit: 3"),
     "error of two lines": ("raise RuntimeError('first\\nsecond')", "RuntimeError: first"),
@@ -143,7 +161,7 @@ def test_a_broken_plugin_costs_nothing_unless_selected(text, sentence, write, mo
     write("shelf/__init__.py", "")
     write("shelf/bad_one.py", text)
     write("shelf/good.py", plugin("good"))
-    monkeypatch.setenv(REPLACES_DISCOVERY, "shelf,collapse_bench.plugins,collapse_bench.protocols")
+    monkeypatch.setenv(REPLACES_DISCOVERY, "shelf,collapse_bench.plugins")
     found = Registry.discover()
     (bad,) = found.broken
     assert bad.module == "shelf.bad_one"
@@ -151,9 +169,13 @@ def test_a_broken_plugin_costs_nothing_unless_selected(text, sentence, write, mo
     assert "\n" not in bad.error
     assert "Traceback (most recent call last)" in bad.trace
     assert found.cell("gaussian | gaussian-fit | replace | good(k=2)").mitigations[0].k == 2
-    with pytest.raises(PluginError, match=r"mitigation 'bad-one': plugin shelf\.bad_one could not be loaded: "):
+    with pytest.raises(
+        PluginError, match=r"mitigation 'bad-one': plugin shelf\.bad_one could not be loaded: "
+    ):
         found.mitigations("bad-one")
-    with pytest.raises(UsageError, match=r"unknown mitigation 'else'.*1 plugin\(s\) could not be loaded"):
+    with pytest.raises(
+        UsageError, match=r"unknown mitigation 'else'.*1 plugin\(s\) could not be loaded"
+    ):
         found.mitigations("else")
     assert not [m for m in found.manager.get_plugins() if m.__name__ == "shelf.bad_one"]
     laws = [hook.plugin_name for hook in found.manager.hook.collapse_theory.get_hookimpls()]
@@ -186,7 +208,10 @@ def test_a_shelf_whose_package_is_broken(write, monkeypatch):
 def test_a_shelf_is_loaded_module_by_module(write, monkeypatch):
     write("shelf/__init__.py", "")
     write("shelf/one.py", plugin("one"))
-    write("shelf/_helper.py", "raise AssertionError('modules that begin with an underscore are no plugins')")
+    write(
+        "shelf/_helper.py",
+        "raise AssertionError('modules that begin with an underscore are no plugins')",
+    )
     write("shelf/inner/__init__.py", "")
     write("shelf/inner/two.py", plugin("two"))
     write("shelf/notes.txt", "no plugin")
@@ -194,7 +219,10 @@ def test_a_shelf_is_loaded_module_by_module(write, monkeypatch):
     found = Registry.discover()
     assert not broken(found)
     assert list(found.classes["mitigation"]) == ["two", "one"]
-    assert found.owners == {("mitigation", "two"): "shelf.inner.two", ("mitigation", "one"): "shelf.one"}
+    assert found.owners == {
+        ("mitigation", "two"): "shelf.inner.two",
+        ("mitigation", "one"): "shelf.one",
+    }
 
 
 def test_the_variable_replaces_discovery(write, monkeypatch):
@@ -224,7 +252,9 @@ def test_two_files_of_one_name_are_two_plugins(write, empty):
 
 
 def test_a_file_that_is_not_there(tmp_path, empty):
-    with pytest.raises(UsageError, match=r"plugin file .*gone\.py is not there; give the path of a Python file"):
+    with pytest.raises(
+        UsageError, match=r"plugin file .*gone\.py is not there; give the path of a Python file"
+    ):
         Registry.discover([tmp_path / "gone.py"])
 
 
@@ -258,7 +288,9 @@ def test_a_taken_name_is_refused_naming_both(write, empty):
     found = Registry.discover([write("first.py", plugin("same"))])
     first = found.classes["mitigation"]["same"]
     said = sentence(found, write("second.py", plugin("same", cls="Other")))
-    assert said.startswith("PluginError: the mitigation 'same' is offered by collapse_plugin_first_")
+    assert said.startswith(
+        "PluginError: the mitigation 'same' is offered by collapse_plugin_first_"
+    )
     assert " and by collapse_plugin_second_" in said
     assert said.endswith("; rename one")
     assert found.classes["mitigation"]["same"] is first
@@ -266,8 +298,13 @@ def test_a_taken_name_is_refused_naming_both(write, empty):
 
 def test_a_refused_plugin_offers_nothing_at_all(write, empty):
     found = Registry.discover([write("first.py", plugin("same"))])
-    text = plugin("same", cls="Other") + "\n@hookimpl\ndef collapse_protocols():\n    return {'new': New}\n"
-    text = text.replace("@hookimpl", "@dataclass(frozen=True)\nclass New(Protocol):\n    pass\n\n@hookimpl", 1)
+    text = (
+        plugin("same", cls="Other")
+        + "\n@hookimpl\ndef collapse_protocols():\n    return {'new': New}\n"
+    )
+    text = text.replace(
+        "@hookimpl", "@dataclass(frozen=True)\nclass New(Protocol):\n    pass\n\n@hookimpl", 1
+    )
     assert "rename one" in sentence(found, write("second.py", text))
     assert not found.classes["protocol"]
 
@@ -317,18 +354,22 @@ def test_what_an_author_forgot_is_told(text, words, write, empty):
 def test_a_class_that_thaws_is_refused(write, empty):
     """A dataclass may only be thawed by going around dataclasses; the registry looks all the same."""
     text = plugin("x") + "\nOwn.__dataclass_params__.frozen = False\n"
-    assert "'x' must be frozen: write @dataclass(frozen=True)" in sentence(Registry(), write("own.py", text))
+    assert "'x' must be frozen: write @dataclass(frozen=True)" in sentence(
+        Registry(), write("own.py", text)
+    )
 
 
 def test_helpers_with_names_of_their_own_are_no_hooks(write, empty):
     text = (
         plugin("x")
-        + "\ndef collapse_rows(rows):\n    return rows\n\nfrom collapse_bench.protocols import collapse_protocols\n"
+        + "\ndef collapse_rows(rows):\n    return rows\n\nfrom collapse_bench.plugins.protocols.standard import collapse_protocols\n"
     )
     found = Registry()
     assert found.file(write("own.py", text)).error is None
     assert found.classes["mitigation"]["x"].file_digest
-    assert not found.classes["protocol"]["accumulate"].file_digest, "passed on by the file, and not written there"
+    assert not found.classes["protocol"]["accumulate"].file_digest, (
+        "passed on by the file, and not written there"
+    )
 
 
 def test_a_name_of_another_kind_is_told():
@@ -346,7 +387,8 @@ def test_a_parameter_without_default_is_asked_for(write, empty):
 
 def test_a_refusal_of_the_class_itself_is_passed_on(write, empty):
     text = plugin("picky").replace(
-        "\n@hookimpl", "    def __post_init__(self):\n        raise ValueError('k and j differ')\n\n@hookimpl"
+        "\n@hookimpl",
+        "    def __post_init__(self):\n        raise ValueError('k and j differ')\n\n@hookimpl",
     )
     found = Registry.discover([write("picky.py", text)])
     with pytest.raises(UsageError, match="picky: k and j differ"):
@@ -363,17 +405,23 @@ def test_nearest():
 
 def test_a_class_can_be_offered_and_offered_again(write, empty):
     found = Registry()
-    one, two = (Registry.discover([write(f"{name}.py", plugin("own"))]).classes["mitigation"]["own"] for name in "ab")
+    one, two = (
+        Registry.discover([write(f"{name}.py", plugin("own"))]).classes["mitigation"]["own"]
+        for name in "ab"
+    )
     found.offer("mitigation", "mine", one)
     assert found.build("mitigation", "mine(k=2)") == one(k=2)
     found.offer("mitigation", "mine", two)
     assert type(found.build("mitigation", "mine")) is two
     with pytest.raises(
-        PluginError, match=r"offer\('mine', \.\.\.\) offers 'mine', which is not a subclass of Protocol"
+        PluginError,
+        match=r"offer\('mine', \.\.\.\) offers 'mine', which is not a subclass of Protocol",
     ):
         found.offer("protocol", "mine", two)
     for name in ("Bad Name|x", "", "2x", "é", "a\n"):
-        with pytest.raises(PluginError, match=r"offer\(.*\) offers the name .*, which cannot be typed in a spec"):
+        with pytest.raises(
+            PluginError, match=r"offer\(.*\) offers the name .*, which cannot be typed in a spec"
+        ):
             found.offer("mitigation", name, one)
     with pytest.raises(PluginError, match="not a subclass of Mitigation"):
         found.offer("mitigation", "mine", int)

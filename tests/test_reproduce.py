@@ -13,7 +13,7 @@ from forked import call
 
 from collapse_bench import cell_of, generations
 from collapse_bench.api import reproduce
-from collapse_bench.engine import nature
+from collapse_bench.core.loop import nature
 from collapse_bench.errors import UsageError
 from collapse_bench.theory import gaussian
 
@@ -25,7 +25,7 @@ FIGURE = f'''\
 from dataclasses import dataclass
 
 from collapse_bench import Model, hookimpl
-from collapse_bench.figures import Curve, Figure, Gallery, Panel, Point, over_time
+from collapse_bench.papers.figure import Curve, Figure, Gallery, Panel, Point, over_time
 from collapse_bench.theory import gaussian
 
 SPEC = "{SPEC}"
@@ -88,7 +88,7 @@ def collapse_figures():
 def own_registry():
     """Plugin files of these tests stay unknown to all others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collapse_bench.registry._REGISTRY", None)
+        patch.setattr("collapse_bench.registry.discovery._REGISTRY", None)
         yield
 
 
@@ -127,10 +127,21 @@ def test_files_are_written_and_named(drawn):
     folder, ended = drawn
     assert ended.code == 0, ended
     written = re.findall(r"^written: (.+)$", ended.out, re.M)
-    assert [path.rsplit("/", 1)[1] for path in written] == ["two-panels.csv", "two-panels.png", "two-panels.svg"]
+    assert [path.rsplit("/", 1)[1] for path in written] == [
+        "two-panels.csv",
+        "two-panels.png",
+        "two-panels.svg",
+    ]
     assert (folder / "two-panels.png").read_bytes()[:4] == b"\x89PNG"
     svg = (folder / "two-panels.svg").read_text()
-    for words in ("over time", "at the end", "generation", "W2 (sigma^2)", "nobody 2024", f"{CHAINS} chains"):
+    for words in (
+        "over time",
+        "at the end",
+        "generation",
+        "W2 (sigma^2)",
+        "nobody 2024",
+        f"{CHAINS} chains",
+    ):
         assert words in svg, words  # as text, which can be searched and copied
     assert any((folder / "records").rglob("*.parquet"))
 
@@ -141,7 +152,12 @@ def test_the_table_holds_what_the_cells_gave(drawn, samples):
     for t, sample in enumerate(samples[0]):
         told = row(numbers, "over time", t)
         error = sample.std(ddof=1) / math.sqrt(CHAINS)
-        assert (told["chains"], told["generation"], told["metric"], told["cell"]) == (CHAINS, t, "w2", SPEC)
+        assert (told["chains"], told["generation"], told["metric"], told["cell"]) == (
+            CHAINS,
+            t,
+            "w2",
+            SPEC,
+        )
         assert told["measured"] == pytest.approx(sample.mean())
         assert told["predicted"] == pytest.approx(gaussian.w2_mean(8, t + 1))
         assert told["low"] == pytest.approx(sample.mean() - 1.96 * error)
@@ -155,7 +171,9 @@ def test_median_variance_and_unit(drawn, samples):
     median = row(numbers, "at the end", 1)
     assert median["measured"] == pytest.approx(np.median(w2[-1]))
     inside = ((w2[-1] >= median["low"]) & (w2[-1] <= median["high"])).mean()
-    assert inside == pytest.approx(1.96 / math.sqrt(CHAINS), abs=0.05)  # ranks within 0.98 sqrt n of the middle
+    assert inside == pytest.approx(
+        1.96 / math.sqrt(CHAINS), abs=0.05
+    )  # ranks within 0.98 sqrt n of the middle
     assert math.isnan(median["predicted"])
     assert math.isnan(median["z"])
     variance = row(numbers, "at the end", 2)
@@ -171,7 +189,9 @@ def test_median_variance_and_unit(drawn, samples):
 def test_the_last_words_sum_up_the_law(drawn):
     numbers, said = pd.read_csv(drawn[0] / "two-panels.csv"), drawn[1].out.splitlines()[0]
     told = numbers[numbers.z.notna()]
-    assert said.startswith(f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to")
+    assert said.startswith(
+        f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to"
+    )
     assert f"largest |z| {told.z.abs().max():.1f} (" in said
 
 
@@ -185,7 +205,11 @@ def state(folder):
 def test_what_was_run_is_reused_and_drawn_to_the_byte(drawn, plugin):
     folder, _ = drawn
     before = state(folder)
-    first = {path.name: path.read_bytes() for path in folder.glob("two-panels.*") if path.suffix != ".png"}
+    first = {
+        path.name: path.read_bytes()
+        for path in folder.glob("two-panels.*")
+        if path.suffix != ".png"
+    }
     again = call("reproduce", "two-panels", "-o", folder, "--plugin", plugin)
     assert again.code == 0
     assert state(folder) == before
@@ -207,7 +231,11 @@ def test_another_scale_has_files_of_its_own_and_shares_the_records(drawn, plugin
     folder, _ = drawn
     before = state(folder)
     numbers, files = reproduce("two-panels", scale="paper", output=folder, plugins=[plugin])
-    assert [file.name for file in files] == ["two-panels-paper.csv", "two-panels-paper.png", "two-panels-paper.svg"]
+    assert [file.name for file in files] == [
+        "two-panels-paper.csv",
+        "two-panels-paper.png",
+        "two-panels-paper.svg",
+    ]
     assert state(folder) == before  # 3 chains are a part of those that are there
     assert set(numbers.chains) == {0, 3}
 
@@ -238,7 +266,10 @@ def test_a_cell_that_fails_leaves_a_gap_and_ends_with_1(plugin, tmp_path):
     [
         (["two-pannels"], "did you mean 'two-panels'?"),
         ([], "name a figure"),
-        (["ill-matched"], "ill-matched cannot be redrawn: gaussian | ols | replace: ols fits regression data"),
+        (
+            ["ill-matched"],
+            "ill-matched cannot be redrawn: gaussian | ols | replace: ols fits regression data",
+        ),
         (["two-panels", "--scale", "huge"], "'huge' is not one of"),
         (["two-panels", "-j", "0"], "0 is not in the range"),
     ],
@@ -277,10 +308,14 @@ def test_pictures_are_those_of_the_chain_and_are_kept(plugin, tmp_path):
     assert pictures.shape == (3, 3, 64)
     cell = cell_of("pictures(test=20) | gaussian-fit | replace @ n=60 T=2", seeds=[0])
     data = nature(cell)
-    assert int(data.identity(None, torch.from_numpy(pictures[:1])).max()) < data.pool_size  # the first row is real
+    assert (
+        int(data.identity(None, torch.from_numpy(pictures[:1])).max()) < data.pool_size
+    )  # the first row is real
     first = next(generations(cell, None, data))
     mean, _ = first.teacher.spread()
-    still = data.truth.images[: data.pool_size].std(0) == 0  # pixels that never change are as they are
+    still = (
+        data.truth.images[: data.pool_size].std(0) == 0
+    )  # pixels that never change are as they are
     np.testing.assert_allclose(pictures[1][:, still], np.tile(mean[0, still], (3, 1)), atol=1e-5)
     assert not np.allclose(pictures[1], pictures[2])
     again = kept.stat().st_mtime_ns

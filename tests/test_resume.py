@@ -21,13 +21,15 @@ from forked import call, start
 from safetensors.torch import load_file
 
 from collapse_bench import api, cell_of
-from collapse_bench.checkpoint import packed
-from collapse_bench.engine import generations
-from collapse_bench.executors.jobs import Job, Options, run_job
-from collapse_bench.registry import registry
-from collapse_bench.runner import _Rows, _Work, run_chains
-from collapse_bench.store import BLOCK, Damaged, Record, Store, blocks_of, joined_tracks
-from collapse_bench.suite import plan
+from collapse_bench.core.loop import generations
+from collapse_bench.records.checkpoint import packed
+from collapse_bench.records.record import BLOCK, Damaged, Record, blocks_of, joined_tracks
+from collapse_bench.records.store import Store
+from collapse_bench.registry.discovery import registry
+from collapse_bench.running.chains import _Work, run_chains
+from collapse_bench.running.facts import Rows
+from collapse_bench.running.jobs import Job, Options, run_job
+from collapse_bench.suite.plan import plan
 
 SUITE = """
 name = "long"
@@ -121,7 +123,9 @@ def test_killed_at_any_moment(suite, undisturbed, tmp_path):
 CRASH = """if True:
     import os, signal, sys
     from pathlib import Path
-    from collapse_bench import api, store, suite
+    from collapse_bench import api
+    from collapse_bench.records import store
+    from collapse_bench.suite import model as suite
 
     name, output, k, where = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     count, rename, write = 0, os.replace, Path.write_bytes
@@ -275,7 +279,7 @@ def test_checkpoints_of_other_groups_are_dropped(tmp_path):
 def damaged_checkpoints(cell, seeds):
     good = {"schema": 1, "id": cell.id, "seeds": seeds, "weights": None}
     now = next(iter(generations(cell.for_seeds(seeds))))
-    state, _ = packed((now, _Rows(), {}, _Work()))
+    state, _ = packed((now, Rows(), {}, _Work()))
     odd, half = (packed(thing)[0] for thing in ("generation 3", (now,)))
     return {
         "nothing": b"",
@@ -290,8 +294,10 @@ def damaged_checkpoints(cell, seeds):
         "another cell": pickle.dumps({**good, "id": "x", "state": state}),
         "other seeds": pickle.dumps({**good, "seeds": [7], "state": state}),
         "cut": pickle.dumps({**good, "state": state})[:-20],
-        "weights that are gone": pickle.dumps({**good, "state": state, "weights": "0-1.beef.safetensors"}),
-        "class that is gone": pickle.dumps({**good, "state": state}).replace(b"_Rows", b"_Gone"),
+        "weights that are gone": pickle.dumps(
+            {**good, "state": state, "weights": "0-1.beef.safetensors"}
+        ),
+        "class that is gone": pickle.dumps({**good, "state": state}).replace(b"Rows", b"_Gone"),
     }
 
 
@@ -339,7 +345,15 @@ def spoil(path: Path, how: str, other: Path) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    ["cut", "emptied", "a bit of the numbers", "a bit of the facts", "garbage", "another cell's", "another block's"],
+    [
+        "cut",
+        "emptied",
+        "a bit of the numbers",
+        "a bit of the facts",
+        "garbage",
+        "another cell's",
+        "another block's",
+    ],
 )
 def test_damaged_record_is_found_reported_and_computed_anew(how, tmp_path):
     small_run(tmp_path, seeds="0:6,32:38")
@@ -404,7 +418,10 @@ def test_a_partial_block_is_completed_and_not_repeated(tmp_path):
     assert new.facts == at_once.facts
     assert not small_run(tmp_path / "grown", seeds="5:25").outcomes
     wide = small_run(tmp_path / "grown", seeds="0:70")
-    assert {outcome.job.seeds for outcome in wide.outcomes} == {tuple(range(32, 64)), tuple(range(64, 70))}
+    assert {outcome.job.seeds for outcome in wide.outcomes} == {
+        tuple(range(32, 64)),
+        tuple(range(64, 70)),
+    }
 
 
 def test_force_runs_again_and_keeps_the_other_seeds(tmp_path):
@@ -423,7 +440,9 @@ def test_a_track_is_what_all_chains_used():
     used, idle = run_chains(cell, [0, 1]), run_chains(replace(cell, generations=0), [2])
     assert (used.facts["track"], idle.facts["track"]) == ("real", "blind")
     assert used.merged(idle).facts["track"] == idle.merged(used).facts["track"] == "real"
-    assert run_chains(cell, [2]).merged(idle).facts["track"] == "blind"  # nothing is left of the older one
+    assert (
+        run_chains(cell, [2]).merged(idle).facts["track"] == "blind"
+    )  # nothing is left of the older one
     assert joined_tracks(["verifier+real", "blind", "provenance"]) == "provenance+real+verifier"
 
 
@@ -450,7 +469,10 @@ def test_plan_says_reuse_run_and_why(tmp_path):
     assert verdicts(tmp_path, force=True)[label] == ("run", "asked for anew", 6)
     shutil.rmtree(tmp_path / cell_of(SPEC).id)
     assert verdicts(tmp_path)[label] == ("run", "no record", 6)
-    assert sum(verdict == "reuse" for verdict, _, _ in verdicts(tmp_path).values()) == len(verdicts(tmp_path)) - 1
+    assert (
+        sum(verdict == "reuse" for verdict, _, _ in verdicts(tmp_path).values())
+        == len(verdicts(tmp_path)) - 1
+    )
 
 
 def test_plan_says_stale_when_a_plugin_has_another_version(tmp_path, monkeypatch):
@@ -502,7 +524,9 @@ def test_a_language_model_killed_in_generation_3_goes_on_there(tmp_path):
     whole = run_chains(cell, [0])
     assert record.digest() == whole.compared().digest()
     counted = {name: whole.runs[0]["training"][name] for name in ("steps", "units")}
-    assert counted.items() <= record.runs[-1]["training"].items()  # what was done before is no less work
+    assert (
+        counted.items() <= record.runs[-1]["training"].items()
+    )  # what was done before is no less work
     assert not list(tmp_path.rglob("*.safetensors"))
     assert not list(tmp_path.rglob("*.ckpt"))
 
@@ -524,7 +548,10 @@ def test_weights_are_kept_as_safetensors_tied_ones_once(tmp_path):
     for t in range(3):
         store.save_checkpoint("cell", [0], {"net": net, "t": t})
     (weights,) = tmp_path.rglob("*.safetensors")  # of the last save alone
-    assert {name: tuple(value.shape) for name, value in load_file(weights).items()} == {"w0": (2, 3), "w1": (3,)}
+    assert {name: tuple(value.shape) for name, value in load_file(weights).items()} == {
+        "w0": (2, 3),
+        "w1": (3,),
+    }
     back = store.load_checkpoint("cell", [0])
     assert back["t"] == 2
     assert back["net"].a is back["net"].b

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collapse_bench.errors import UsageError
-from collapse_bench.sources import Unreachable, fetched, located
+from collapse_bench.errors import Unreachable, UsageError
+from collapse_bench.lib.sources import fetched, located
 
 
 def test_what_is_here_is_a_path(tmp_path):
@@ -26,7 +26,9 @@ def test_the_home_folder_is_written_out(tmp_path, monkeypatch):
     assert located("~/some.txt", "text: source") == tmp_path / "some.txt"
 
 
-@pytest.mark.parametrize("value", ["gpt2", "owner/name", "owner/name-1.5_b", "Salesforce/wikitext", Path("owner/name")])
+@pytest.mark.parametrize(
+    "value", ["gpt2", "owner/name", "owner/name-1.5_b", "Salesforce/wikitext", Path("owner/name")]
+)
 def test_what_is_not_here_may_be_a_hub_id(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert located(value, "text: source") == str(value)
@@ -35,16 +37,21 @@ def test_what_is_not_here_may_be_a_hub_id(value, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "value", ["/nowhere/at/all", "a/b/c", "missing.txt", "owner/missing.jsonl", "./x", "two words", ""]
+    "value",
+    ["/nowhere/at/all", "a/b/c", "missing.txt", "owner/missing.jsonl", "./x", "two words", ""],
 )
 def test_what_is_neither_is_refused(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"^text: source: there is no .*; give the path of a text") as refusal:
+    with pytest.raises(
+        UsageError, match=r"^text: source: there is no .*; give the path of a text"
+    ) as refusal:
         located(value, "text: source", "a text")
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("problem", [ConnectionError("no\n way."), OSError("x"), ValueError("no such config")])
+@pytest.mark.parametrize(
+    "problem", [ConnectionError("no\n way."), OSError("x"), ValueError("no such config")]
+)
 def test_what_a_hub_says_becomes_one_sentence(problem):
     def load():
         raise problem

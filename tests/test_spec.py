@@ -12,14 +12,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collapse_bench.cell import SCHEMA, Cell, digest, fingerprint, written
+from collapse_bench.core.cell import Cell
+from collapse_bench.core.components import Mitigation, Noun
+from collapse_bench.core.identity import SCHEMA, digest, fingerprint, written
+from collapse_bench.core.params import param, type_hints
 from collapse_bench.errors import UsageError
-from collapse_bench.nouns import Mitigation, Noun, param, type_hints
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.protocols import Mix, Replace
-from collapse_bench.registry import KINDS, Registry, registry
-from collapse_bench.spec import Call, CellSpec, is_word, parse_call, parse_cell, parse_mitigations, show
+from collapse_bench.plugins.protocols.standard import Mix, Replace
+from collapse_bench.registry.discovery import KINDS, Registry, registry
+from collapse_bench.spec import (
+    Call,
+    CellSpec,
+    is_word,
+    parse_call,
+    parse_cell,
+    parse_mitigations,
+    show,
+)
 
 REGISTRY = registry()
 
@@ -42,7 +52,9 @@ scalars = (
 )
 calls = st.deferred(lambda: st.builds(Call, words, arguments))
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.builds(Call, words, keyed(inner)), max_leaves=6
+    scalars,
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.builds(Call, words, keyed(inner)),
+    max_leaves=6,
 )
 arguments = st.deferred(lambda: keyed(values))
 trees = st.builds(CellSpec, calls, calls, calls, st.lists(calls, max_size=3).map(tuple), arguments)
@@ -76,7 +88,9 @@ def test_call_to_text_and_back(call):
 @given(st.lists(calls, min_size=1, max_size=4).map(tuple))
 def test_order_of_a_composition_is_kept(acts):
     assert parse_mitigations(" + ".join(map(str, acts))) == acts
-    assert [c.name for c in parse_cell("d | m | p | " + "+".join(map(str, acts))).mitigations] == [c.name for c in acts]
+    assert [c.name for c in parse_cell("d | m | p | " + "+".join(map(str, acts))).mitigations] == [
+        c.name for c in acts
+    ]
 
 
 @given(trees, st.data())
@@ -153,10 +167,18 @@ def values_of(cls: type[Noun], f: dataclasses.Field):
 @st.composite
 def nouns(draw, kind: str, but: tuple[str, ...] = ()):
     """A registered plugin of a kind at any parameters in range."""
-    offered = {name: cls for name, cls in REGISTRY.classes[kind].items() if name not in but and buildable(cls)}
+    offered = {
+        name: cls
+        for name, cls in REGISTRY.classes[kind].items()
+        if name not in but and buildable(cls)
+    }
     cls = offered[draw(st.sampled_from(sorted(offered)))]
     choices = {f.name: values_of(cls, f) for f in dataclasses.fields(cls)}
-    given_ = {name: draw(choice) for name, choice in choices.items() if choice is not None and draw(st.booleans())}
+    given_ = {
+        name: draw(choice)
+        for name, choice in choices.items()
+        if choice is not None and draw(st.booleans())
+    }
     try:
         return cls(**given_)
     except UsageError:  # parameters may forbid each other
@@ -239,7 +261,12 @@ CHANGES = [
 
 @pytest.mark.parametrize(("kind", "cls", "f"), CHANGES)
 def test_every_parameter_changes_the_id(kind, cls, f):
-    role = {"generator": "data", "model": "model", "protocol": "protocol", "mitigation": "mitigations"}[kind]
+    role = {
+        "generator": "data",
+        "model": "model",
+        "protocol": "protocol",
+        "mitigation": "mitigations",
+    }[kind]
     plain, other = (
         Cell(
             **{"data": Gaussian(), "model": GaussianFit(), "protocol": Replace()}
@@ -272,14 +299,22 @@ def cell_of(text: str, **more) -> Cell:
     ],
 )
 def test_another_cell_has_another_id(text):
-    assert cell_of(text).id != cell_of("gaussian(d=2) | gaussian-fit | mix(real=0.25) @ n=100 T=10").id
+    assert (
+        cell_of(text).id != cell_of("gaussian(d=2) | gaussian-fit | mix(real=0.25) @ n=100 T=10").id
+    )
 
 
 def test_order_of_mitigations_is_part_of_the_id():
-    a, b = (cell_of(f"zipf | counts | replace | {acts}") for acts in ("temperature + top-p", "top-p + temperature"))
+    a, b = (
+        cell_of(f"zipf | counts | replace | {acts}")
+        for acts in ("temperature + top-p", "top-p + temperature")
+    )
     assert a.id != b.id
     assert a.entry == "temperature + top-p"
-    assert [name for name, _ in cell_of("zipf | counts | replace | top-p + top-p").acts] == ["top-p", "top-p#2"]
+    assert [name for name, _ in cell_of("zipf | counts | replace | top-p + top-p").acts] == [
+        "top-p",
+        "top-p#2",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -329,10 +364,24 @@ def test_the_id_is_a_digest_of_plain_values():
         "data": {
             "name": "gaussian",
             "version": Gaussian.version,
-            "params": {"sampler": "explicit", "d": 2, "sigma": 1.0, "beta": 0.0, "truth_is": "drawn"},
+            "params": {
+                "sampler": "explicit",
+                "d": 2,
+                "sigma": 1.0,
+                "beta": 0.0,
+                "truth_is": "drawn",
+            },
         },
-        "model": {"name": "gaussian-fit", "version": GaussianFit.version, "params": {"ddof": 1, "sigma": None}},
-        "protocol": {"name": "mix", "version": Mix.version, "params": {"decode": None, "real": 0.1, "fresh": True}},
+        "model": {
+            "name": "gaussian-fit",
+            "version": GaussianFit.version,
+            "params": {"ddof": 1, "sigma": None},
+        },
+        "protocol": {
+            "name": "mix",
+            "version": Mix.version,
+            "params": {"decode": None, "real": 0.1, "fresh": True},
+        },
         "mitigations": [],
         "n": 50,
         "T": 5,
@@ -370,7 +419,10 @@ def everything() -> Registry:
 
 
 @given(
-    st.text(max_size=5), st.lists(st.text(max_size=4)), st.lists(st.floats(-1e9, 1e9)), st.none() | st.floats(0.1, 9)
+    st.text(max_size=5),
+    st.lists(st.text(max_size=4)),
+    st.lists(st.floats(-1e9, 1e9)),
+    st.none() | st.floats(0.1, 9),
 )
 @example("true", ["null", "a b"], [], None)
 def test_every_type_is_read_as_it_is_written(text, words, numbers, maybe):
@@ -415,24 +467,48 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
         ("gaussian | gaussian_fit", "did you mean 'gaussian-fit'?"),
         ("gaussian | qqq", "unknown model 'qqq'; known: "),
         ("gaussian | gaussian", "'gaussian' is a generator, and a model was due there"),
-        ("gaussian(sgima=2) | gaussian-fit", "gaussian has no parameter 'sgima'; did you mean 'sigma'?"),
-        ("gaussian | gaussian-fit | replace | none(x=1)", "none has no parameter 'x'; it takes none"),
+        (
+            "gaussian(sgima=2) | gaussian-fit",
+            "gaussian has no parameter 'sgima'; did you mean 'sigma'?",
+        ),
+        (
+            "gaussian | gaussian-fit | replace | none(x=1)",
+            "none has no parameter 'x'; it takes none",
+        ),
         ("gaussian(d=0) | gaussian-fit", "gaussian: d must be >= 1 and <= 4096, got 0"),
         ("gaussian(sigma=0) | gaussian-fit", "gaussian: sigma must be > 0, got 0"),
         ("gaussian(sigma=1e999) | gaussian-fit", "gaussian: sigma must be finite, got inf"),
-        ("gaussian(sigma=1" + "0" * 400 + ") | gaussian-fit", "gaussian: sigma must be finite, got inf"),
+        (
+            "gaussian(sigma=1" + "0" * 400 + ") | gaussian-fit",
+            "gaussian: sigma must be finite, got inf",
+        ),
         ("gaussian(d=1.5) | gaussian-fit", "gaussian: d must be a whole number, got 1.5"),
         ("gaussian(d=true) | gaussian-fit", "gaussian: d must be a whole number, got True"),
         ('gaussian(d="2") | gaussian-fit', "gaussian: d must be a whole number, got '2'"),
         ("gaussian(sigma=big) | gaussian-fit", "gaussian: sigma must be a number, got big"),
-        ("gaussian(truth_is=known) | gaussian-fit", "gaussian: truth_is must be one of drawn, fixed, got known"),
+        (
+            "gaussian(truth_is=known) | gaussian-fit",
+            "gaussian: truth_is must be one of drawn, fixed, got known",
+        ),
         ("gaussian | gaussian-fit | mix(fresh=1)", "mix: fresh must be true or false, got 1"),
-        ("gaussian | gaussian-fit | mix(decode=3)", "mix: decode must be a mitigation such as name(key=1), got 3"),
-        ("gaussian | gaussian-fit | mix(decode=mix)", "'mix' is a protocol, and a mitigation was due there"),
+        (
+            "gaussian | gaussian-fit | mix(decode=3)",
+            "mix: decode must be a mitigation such as name(key=1), got 3",
+        ),
+        (
+            "gaussian | gaussian-fit | mix(decode=mix)",
+            "'mix' is a protocol, and a mitigation was due there",
+        ),
         ("gaussian(d=1, d=2) | gaussian-fit", "'d' is given twice (position 14)"),
         ("gaussian | gaussian-fit @ n=1 n=2", "'n' is given twice"),
-        ("gaussian | gaussian-fit @ N=1", "unknown setting 'N' after '@'; known: T, first, growth, n"),
-        ("gaussian | gaussian-fit @ growht=1", "unknown setting 'growht' after '@'; did you mean 'growth'?"),
+        (
+            "gaussian | gaussian-fit @ N=1",
+            "unknown setting 'N' after '@'; known: T, first, growth, n",
+        ),
+        (
+            "gaussian | gaussian-fit @ growht=1",
+            "unknown setting 'growht' after '@'; did you mean 'growth'?",
+        ),
         ("gaussian | gaussian-fit @ n=0", "n must be a whole number >= 1, got 0"),
         ("gaussian | gaussian-fit @ T=-1", "T must be a whole number >= 0, got -1"),
         ("gaussian | gaussian-fit @ growth=9", "growth must lie in [0, 4], got 9"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from collapse_bench.streams import _GAMMA, Stream, _finalise
+from collapse_bench.core.rng import _GAMMA, Stream, _finalise
 
 Z = 5.0  # standard errors; about 200 comparisons are made in this file, each with a fixed seed
 
@@ -24,7 +24,9 @@ DRAWS = {
     "permutation": lambda s: s.permutation(8),
     "gumbel": lambda s: s.gumbel(5),
     "chi2": lambda s: s.chi2([0.3, 1.0, 2.0, 9.5]),
-    "multinomial": lambda s: s.multinomial(50, torch.tensor([0.5, 0.0, 0.2, 0.3]).expand(*s.batch, 4)),
+    "multinomial": lambda s: s.multinomial(
+        50, torch.tensor([0.5, 0.0, 0.2, 0.3]).expand(*s.batch, 4)
+    ),
     "multinomials": lambda s: s.multinomials(
         torch.tensor([50, 7]).expand(*s.batch, 2),
         torch.tensor([[0.5, 0.2, 0.3, 0.0], [0.0, 0.0, 1.0, 0.0]]).expand(*s.batch, 2, 4),
@@ -113,7 +115,10 @@ def test_slice_goes_on_where_the_whole_stood(seeds, kind, history):
 def test_draws_differ(seeds, kind):
     stream = Stream(seeds)
     first, second, forked = DRAWS[kind](stream), DRAWS[kind](stream), DRAWS[kind](stream.at("a"))
-    other_path, other_seed = DRAWS[kind](stream.at("b")), DRAWS[kind](Stream([s ^ 1 for s in seeds]))
+    other_path, other_seed = (
+        DRAWS[kind](stream.at("b")),
+        DRAWS[kind](Stream([s ^ 1 for s in seeds])),
+    )
     for other in (second, forked, other_path, other_seed):
         assert not (first == other).any()
     assert not (forked == other_path).any()
@@ -150,7 +155,12 @@ def test_shapes_and_types():
     assert stream.uniform().shape == stream.chi2(2.0).shape == (2, 3)
     assert Stream(0).uniform().shape == Stream(0).chi2(2.0).shape == ()
     assert stream.normal(0, 4).shape == (2, 3, 0, 4)
-    assert stream.uniform(2).dtype == stream.gumbel(2).dtype == stream.chi2([1.0]).dtype == torch.float64
+    assert (
+        stream.uniform(2).dtype
+        == stream.gumbel(2).dtype
+        == stream.chi2([1.0]).dtype
+        == torch.float64
+    )
     assert stream.normal(2).dtype == torch.float32
     assert stream.integers(3, 2).dtype == stream.permutation(2).dtype == torch.int64
 
@@ -183,7 +193,9 @@ def test_normal_law():
     for reach in (2, 3, 4):
         due = N * 2 * stats.norm.sf(reach)
         assert abs(int((flat.abs() > reach).sum()) - due) < Z * math.sqrt(due), reach
-    pairs = flat.reshape(-1, 2)  # Box-Muller makes two of one word: neither they nor their squares may be related
+    pairs = flat.reshape(
+        -1, 2
+    )  # Box-Muller makes two of one word: neither they nor their squares may be related
     for power in (1, 2):
         assert abs(np.corrcoef((pairs**power).T.numpy())[0, 1]) < Z / math.sqrt(N / 2)
 
@@ -223,7 +235,9 @@ def test_chi2_elements_do_not_depend_on_others_that_go_round_again():
 def test_two_chi2_draws_are_unrelated():
     """Below two degrees of freedom an element is boosted by a uniform one, which may not come twice."""
     stream = Stream(np.arange(2000))
-    first, second = (torch.as_tensor(stats.chi2(0.4).cdf(stream.chi2([0.4] * 20).numpy())) for _ in range(2))
+    first, second = (
+        torch.as_tensor(stats.chi2(0.4).cdf(stream.chi2([0.4] * 20).numpy())) for _ in range(2)
+    )
     assert abs(correlation_z(first, second)) < Z
 
 
@@ -244,7 +258,9 @@ def test_permutation_law():
 
 def test_multinomials_law():
     """Each row is the law of its own probabilities; totals are exact; what has no probability is never drawn."""
-    p = torch.tensor([[0.1, 0.6, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]], dtype=torch.float64)
+    p = torch.tensor(
+        [[0.1, 0.6, 0.3, 0.0], [0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]], dtype=torch.float64
+    )
     n, R = torch.tensor([30, 10**15, 0]), 4000
     counts = Stream(np.arange(R)).multinomials(n.expand(R, 3), p.expand(R, 3, 4))
     assert (counts.sum(-1) == n).all()
@@ -267,7 +283,10 @@ def test_multinomial_law():
         for j in range(i + 1):
             due = float(n * (p[i] * (i == j) - p[i] * p[j]))
             products = gap[:, i] * gap[:, j]
-            assert abs(float(products.mean()) - due) < Z * float(products.std()) / math.sqrt(R), (i, j)
+            assert abs(float(products.mean()) - due) < Z * float(products.std()) / math.sqrt(R), (
+                i,
+                j,
+            )
 
 
 def test_hypergeometric_law():
@@ -406,7 +425,11 @@ def test_streams_whose_counters_overlap_still_differ(monkeypatch):
 
 def test_streams_do_not_meet():
     """A million words of 52 bits, many short streams and a long one: 2e-4 coincidences are due, and none is found."""
-    words = _words(torch.cat([Stream(np.arange(10_000)).uniform(100).flatten(), Stream(7).at("x").uniform(300_000)]))
+    words = _words(
+        torch.cat(
+            [Stream(np.arange(10_000)).uniform(100).flatten(), Stream(7).at("x").uniform(300_000)]
+        )
+    )
     assert np.unique(words).size == words.size
 
 

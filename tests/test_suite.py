@@ -13,23 +13,19 @@ from hypothesis import strategies as st
 from collapse_bench import cell_of
 from collapse_bench.api import load_suite
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.registry import registry
-from collapse_bench.store import Store
-from collapse_bench.suite import (
+from collapse_bench.records.store import Store
+from collapse_bench.registry.discovery import registry
+from collapse_bench.suite.expand import adhoc, curve_sizes, expand
+from collapse_bench.suite.manifest import manifest, save_run, saved_run
+from collapse_bench.suite.model import (
     MARK,
     MOST_CHAINS,
     Calibration,
     SuiteModel,
     TaskModel,
-    adhoc,
-    curve_sizes,
-    expand,
     find_suite,
-    manifest,
     parse_seeds,
     read_suite,
-    save_run,
-    saved_run,
     to_toml,
     validated,
     with_calibration,
@@ -39,7 +35,10 @@ from collapse_bench.suite import (
 def suite_of(**keys):
     """An expanded suite of one Gaussian task, with these keys."""
     task = {"data": "gaussian(d=2)", "model": "gaussian-fit"}
-    return expand(validated({"name": "own", "tasks": [task], "n": 8, "generations": 2, **keys}, "own"), registry())
+    return expand(
+        validated({"name": "own", "tasks": [task], "n": 8, "generations": 2, **keys}, "own"),
+        registry(),
+    )
 
 
 def parts(suite, role: str) -> list[tuple[str, str]]:
@@ -66,7 +65,25 @@ def test_seeds(text, seeds):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", ",", ":", "0:", ":4", "4:4", "4:1", "-1", "-1:3", "a", "1.5", "0:2,", "0:1:2", "0:2,5:5", "1e3"]
+    "text",
+    [
+        "",
+        " ",
+        ",",
+        ":",
+        "0:",
+        ":4",
+        "4:4",
+        "4:1",
+        "-1",
+        "-1:3",
+        "a",
+        "1.5",
+        "0:2,",
+        "0:1:2",
+        "0:2,5:5",
+        "1e3",
+    ],
 )
 def test_seeds_that_cannot_be_read(text):
     with pytest.raises(UsageError, match="cannot be read"):
@@ -74,7 +91,8 @@ def test_seeds_that_cannot_be_read(text):
 
 
 @pytest.mark.parametrize(
-    "text", [f"0:{MOST_CHAINS + 1}", "0:99999999999999999999", str(2**63), f"0,{2**63 - 1}:{2**63 + 1}"]
+    "text",
+    [f"0:{MOST_CHAINS + 1}", "0:99999999999999999999", str(2**63), f"0,{2**63 - 1}:{2**63 + 1}"],
 )
 def test_seeds_beyond_reason(text):
     with pytest.raises(UsageError, match="too many or too large"):
@@ -95,7 +113,9 @@ TASKS = st.builds(
     growth=st.floats(0, 4),
     first=st.none() | TEXT,
 )
-ROWS = st.builds(Calibration, task=TEXT, floor=NUMBERS, gap=NUMBERS, gap_sd=NUMBERS, chains=st.integers(1, 10**6))
+ROWS = st.builds(
+    Calibration, task=TEXT, floor=NUMBERS, gap=NUMBERS, gap_sd=NUMBERS, chains=st.integers(1, 10**6)
+)
 MODELS = st.builds(
     SuiteModel,
     name=st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{0,9}", fullmatch=True),
@@ -127,7 +147,9 @@ def test_calibration_is_replaced_and_nothing_else(model, rows):
     once = with_calibration(text, rows)
     assert with_calibration(once, rows) == once
     assert with_calibration(with_calibration(once, rows[:1]), rows) == once
-    assert validated(tomllib.loads(once), "calibrated") == model.model_copy(update={"calibration": rows})
+    assert validated(tomllib.loads(once), "calibrated") == model.model_copy(
+        update={"calibration": rows}
+    )
     assert once.startswith("# of one's own, in words\n")
     assert once.count(MARK) == 1
 
@@ -154,17 +176,25 @@ def test_find_suite(tmp_path):
 
 def test_every_task_gets_its_controls_and_its_curve():
     suite = suite_of(
-        protocols=["replace", "mix(real=0.5)"], mitigations=["real-anchor(k=2)", "top-p", "distrust + real-anchor(k=1)"]
+        protocols=["replace", "mix(real=0.5)"],
+        mitigations=["real-anchor(k=2)", "top-p", "distrust + real-anchor(k=1)"],
     )
-    tasks = [f"gaussian(d=2) | gaussian-fit | {protocol} @ n=8 T=2" for protocol in ("replace", "mix")]
+    tasks = [
+        f"gaussian(d=2) | gaussian-fit | {protocol} @ n=8 T=2" for protocol in ("replace", "mix")
+    ]
     assert suite.tasks == tasks
     assert suite.methods == ["real-anchor(k=2)", "top-p", "distrust + real-anchor(k=1)"]
-    assert parts(suite, "control") == [(task, name) for task in tasks for name in ("none", "nature")]
+    assert parts(suite, "control") == [
+        (task, name) for task in tasks for name in ("none", "nature")
+    ]
     assert set(parts(suite, "curve")) == {(task, "real-only") for task in tasks}
     for entry in suite.entries:
         assert entry.cell.task == entry.task or entry.role == "curve"
         assert (entry.cell.generations, entry.cell.n) == (2, 8) or entry.role == "curve"
-        assert entry.role != "curve" or (entry.cell.generations, entry.cell.protocol.title()) == (0, "replace")
+        assert entry.role != "curve" or (entry.cell.generations, entry.cell.protocol.title()) == (
+            0,
+            "replace",
+        )
         assert (entry.skip is None) == (entry.name != "top-p")
     skipped = next(entry for entry in suite.entries if entry.name == "top-p")
     assert skipped.skip == "top-p fits discrete and sequence data, and gaussian is density"
@@ -182,7 +212,10 @@ def test_a_cell_that_two_tasks_share_is_run_once():
     [
         {"mitigations": ["temperature", "temperature(t=1.1)", "temperature"]},
         {"mitigations": ["temperature"], "protocols": ["replace", "replace"]},
-        {"mitigations": ["temperature"], "tasks": 2 * [{"data": "gaussian(d=2)", "model": "gaussian-fit"}]},
+        {
+            "mitigations": ["temperature"],
+            "tasks": 2 * [{"data": "gaussian(d=2)", "model": "gaussian-fit"}],
+        },
     ],
     ids=["mitigation", "protocol", "task"],
 )
@@ -208,7 +241,12 @@ def test_a_task_has_its_own_settings():
         "first": "linear(d=3, signal=2)",
     }
     (found,) = suite_of(tasks=[task]).tasks
-    assert found == cell_of("linear(d=3) | ols | accumulate @ n=20 T=3 growth=0.5 first=linear(d=3, signal=2)").label
+    assert (
+        found
+        == cell_of(
+            "linear(d=3) | ols | accumulate @ n=20 T=3 growth=0.5 first=linear(d=3, signal=2)"
+        ).label
+    )
     assert suite_of(tasks=[{**task, "generations": 0}]).entries[0].cell.generations == 0
 
 
@@ -241,7 +279,9 @@ def test_a_suite_finds_its_data_where_the_environment_says(tmp_path, monkeypatch
     assert "COLLAPSE_BENCH_DATA, which is not set" in reason
     monkeypatch.setenv("COLLAPSE_BENCH_DATA", str(tmp_path))
     path = registry().build("generator", f'idx-images(path="{tmp_path / "idx"}")').path
-    with pytest.raises(UsageError, match=str(path)):  # it is looked for there, and the files are none of that kind
+    with pytest.raises(
+        UsageError, match=str(path)
+    ):  # it is looked for there, and the files are none of that kind
         suite_of(tasks=tasks)
 
 
@@ -270,7 +310,9 @@ def test_curve_sizes(spec, sizes):
 
 
 def test_a_curve_of_one_row():
-    assert curve_sizes(cell_of("gaussian | gaussian-fit @ n=1 T=0")) == [2]  # of one row nothing can be learnt
+    assert curve_sizes(cell_of("gaussian | gaussian-fit @ n=1 T=0")) == [
+        2
+    ]  # of one row nothing can be learnt
     assert curve_sizes(cell_of("gaussian | gaussian-fit @ n=1 T=3")) == [2, 4]
 
 
@@ -289,11 +331,16 @@ def test_typed_specs_become_a_suite():
     ids = {entry.cell.id for entry in suite.entries}
     assert {cell_of(spec).id for spec in specs} <= ids
     typed = {(cell_of(spec).task, cell_of(spec).entry) for spec in specs[:2]}
-    assert {(e.task, e.name) for e in suite.entries if e.role == "entry"} == typed, "what was not typed is not run"
+    assert {(e.task, e.name) for e in suite.entries if e.role == "entry"} == typed, (
+        "what was not typed is not run"
+    )
 
 
 def test_a_further_entry_joins_every_typed_cell():
-    specs = ["gaussian | gaussian-fit | replace | distrust @ n=8", "gaussian(d=2) | gaussian-fit @ n=8"]
+    specs = [
+        "gaussian | gaussian-fit | replace | distrust @ n=8",
+        "gaussian(d=2) | gaussian-fit @ n=8",
+    ]
     for how, competing in (
         ({"mitigations": ["golden-ratio"]}, [["distrust", "golden-ratio"], ["golden-ratio"]]),
         ({"settings": {"mitigations": ["real-anchor(k=2)"]}}, [["real-anchor(k=2)"]] * 2),
@@ -303,7 +350,10 @@ def test_a_further_entry_joins_every_typed_cell():
         ),
     ):
         suite = load_suite(specs, registry(), **how)
-        found = [[e.name for e in suite.entries if (e.role, e.task) == ("entry", task)] for task in suite.tasks]
+        found = [
+            [e.name for e in suite.entries if (e.role, e.task) == ("entry", task)]
+            for task in suite.tasks
+        ]
         assert found == competing, how
 
 
@@ -337,7 +387,9 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     assert saved_run(tmp_path, None)["suite"]["calibration"] == []
     row = Calibration(task=suite.tasks[0], floor=0.1, gap=1.0, gap_sd=0.5, chains=256)
     path = tmp_path / "own.suite.toml"
-    path.write_text(with_calibration(path.read_text(), [row, row.model_copy(update={"task": "another"})]))
+    path.write_text(
+        with_calibration(path.read_text(), [row, row.model_copy(update={"task": "another"})])
+    )
 
     def calibration():
         return [row["task"] for row in saved_run(tmp_path, None)["suite"]["calibration"]]
@@ -346,8 +398,12 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     save_run(suite, [0, 1], store)  # run again, with more seeds
     assert calibration() == suite.tasks
     own = row.model_copy(update={"gap": 2.0})
-    save_run(replace(suite, model=suite.model.model_copy(update={"calibration": [own]})), [0], store)
-    assert saved_run(tmp_path, None)["suite"]["calibration"] == [own.model_dump()]  # the suite's own word counts
+    save_run(
+        replace(suite, model=suite.model.model_copy(update={"calibration": [own]})), [0], store
+    )
+    assert saved_run(tmp_path, None)["suite"]["calibration"] == [
+        own.model_dump()
+    ]  # the suite's own word counts
     save_run(suite_of(version=2), [0], store)
     assert calibration() == []
     path.write_text("no longer TOML =")

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from collapse_bench.errors import UsageError
-from collapse_bench.sources import Unreachable
-from collapse_bench.texts import Place
-from collapse_bench.tokens import BYTES, UNKNOWN, tokenizer_of
+from collapse_bench.errors import Unreachable, UsageError
+from collapse_bench.plugins.generators.text._texts import Place
+from collapse_bench.plugins.generators.text._tokens import BYTES, UNKNOWN, tokenizer_of
 
 ROWS = ["One day it rained.", "Ünïcode\u2028 and\ttabs", "", "Fin."]
 
@@ -78,7 +77,9 @@ def test_what_a_data_set_lacks_is_told(places, tmp_path):
     assert "has no split 'dev'; choose one of train, test" in refused(
         UsageError, places / "splits", "text", split="dev"
     )
-    assert "has no splits, and split=dev was asked for" in refused(UsageError, places / "saved", "text", split="dev")
+    assert "has no splits, and split=dev was asked for" in refused(
+        UsageError, places / "saved", "text", split="dev"
+    )
     (tmp_path / "empty").mkdir()
     assert "cannot be read as a data set" in refused(UsageError, tmp_path / "empty", "text")
 
@@ -113,7 +114,12 @@ def test_byte_pairs_learn_the_same_every_time():
 
 def test_words_keep_the_frequent_ones():
     tokenizer = tokenizer_of("words", [TEXT], 4, "text")
-    assert tokenizer.vocabulary == (UNKNOWN, "The", "owl", "sang")  # sang, like others once, came first
+    assert tokenizer.vocabulary == (
+        UNKNOWN,
+        "The",
+        "owl",
+        "sang",
+    )  # sang, like others once, came first
     assert tokenizer.encode("The owl ran.") == [1, 2, 0, 0]
     assert tokenizer.decode([1, 2, 0]) == f"The owl {UNKNOWN}"
 

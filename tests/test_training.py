@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from collapse_bench.neural import Neural, log_loss
-from collapse_bench.nouns import UsageError
-from collapse_bench.pulse import listening
-from collapse_bench.training import Diverged, Schedule, batches, merged, train
+from collapse_bench.core.progress import listening
+from collapse_bench.core.replicates import merged
+from collapse_bench.errors import UsageError
+from collapse_bench.lib.neural.neural import Neural, log_loss
+from collapse_bench.lib.neural.training import Diverged, Schedule, batches, train
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -60,7 +61,14 @@ def test_micro_batches_change_no_gradient(micro):
         line = Line()
         losses = line.losses(x, y)
         plan = schedule(steps=5, batch=8, micro=size, clip=0.5)
-        train(line, lambda rows, losses=losses: units[rows] * losses(rows), weight, units, plan, generator(3))
+        train(
+            line,
+            lambda rows, losses=losses: units[rows] * losses(rows),
+            weight,
+            units,
+            plan,
+            generator(3),
+        )
         grown.append(line.w.detach().clone())
     torch.testing.assert_close(*grown)
 
@@ -80,7 +88,9 @@ def test_a_step_is_the_mean_over_units():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(torch.optim, "AdamW", Watch)
-        account = train(line, loss, torch.tensor([1.0, 1.0]), units, schedule(steps=1, batch=2), generator())
+        account = train(
+            line, loss, torch.tensor([1.0, 1.0]), units, schedule(steps=1, batch=2), generator()
+        )
     assert seen == [pytest.approx(1.0)]
     assert account["units"] == 4
 
@@ -114,7 +124,9 @@ def test_batches_read_every_row_once_an_epoch():
     rows = torch.tensor([2, 3, 5, 7, 11])
     got = list(batches(rows, 2, 6, generator()))
     assert [len(some) for some in got] == [2, 2, 1, 2, 2, 1]
-    assert sorted(torch.cat(got[:3]).tolist()) == sorted(torch.cat(got[3:]).tolist()) == rows.tolist()
+    assert (
+        sorted(torch.cat(got[:3]).tolist()) == sorted(torch.cat(got[3:]).tolist()) == rows.tolist()
+    )
     assert torch.cat(got[:3]).tolist() != torch.cat(got[3:]).tolist()
 
 
@@ -147,9 +159,17 @@ def test_validation_keeps_the_best_parameters():
     line, x = Line(), torch.ones(64)
     losses = line.losses(x, torch.full((64,), 3.0))
     account = train(
-        line, losses, torch.ones(64), None, schedule(lr=0.01), generator(), lambda: (float(line.w.detach()) - 1) ** 2
+        line,
+        losses,
+        torch.ones(64),
+        None,
+        schedule(lr=0.01),
+        generator(),
+        lambda: (float(line.w.detach()) - 1) ** 2,
     )
-    assert float(line.w.detach()) == pytest.approx(1.0, abs=0.11)  # a look every 20 steps of at most 0.01 each
+    assert float(line.w.detach()) == pytest.approx(
+        1.0, abs=0.11
+    )  # a look every 20 steps of at most 0.01 each
     assert 0 < account["stopped_at"] < 400
     assert account["validation_loss"] < 0.02
 
@@ -164,7 +184,14 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence():
 def test_beats_are_heard():
     line, heard = Line(), []
     with listening(heard.append):
-        train(line, line.losses(torch.ones(4), torch.ones(4)), torch.ones(4), None, schedule(steps=1000), generator())
+        train(
+            line,
+            line.losses(torch.ones(4), torch.ones(4)),
+            torch.ones(4),
+            None,
+            schedule(steps=1000),
+            generator(),
+        )
     assert {beat.work for beat in heard} == {"fit"}
     assert (heard[-1].done, heard[-1].total) == (1000, 1000)
     assert 100 <= len(heard) <= 102
@@ -172,7 +199,14 @@ def test_beats_are_heard():
 
 
 def test_accounts_are_joined():
-    mine = {"steps": 10, "units": 100.0, "seconds": 2.0, "units_per_second": 50.0, "micro_batch": 8, "loss": 1.0}
+    mine = {
+        "steps": 10,
+        "units": 100.0,
+        "seconds": 2.0,
+        "units_per_second": 50.0,
+        "micro_batch": 8,
+        "loss": 1.0,
+    }
     theirs = mine | {"units": 300.0, "micro_batch": 4, "loss": 3.0}
     both = merged([mine, {}, theirs])
     assert both == {
@@ -188,7 +222,9 @@ def test_accounts_are_joined():
 
 def test_log_loss_is_what_it_says():
     logp = torch.log(torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
-    torch.testing.assert_close(log_loss(logp, torch.tensor([1, 0])), -torch.log(torch.tensor([0.75, 0.5])))
+    torch.testing.assert_close(
+        log_loss(logp, torch.tensor([1, 0])), -torch.log(torch.tensor([0.75, 0.5]))
+    )
 
 
 def test_steps_or_epochs_and_not_both():

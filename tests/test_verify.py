@@ -13,17 +13,17 @@ from forked import call
 
 from collapse_bench import cell_of, theory
 from collapse_bench.api import predict, verify_laws
-from collapse_bench.claims import SLACK, Claim
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.registry import registry
-from collapse_bench.runner import run_chains
-from collapse_bench.store import Store
-from collapse_bench.verify import CHUNK, FEWEST, QUICK, Verdict, groups, verdicts
+from collapse_bench.laws.claims import SLACK, Claim
+from collapse_bench.laws.verify import CHUNK, FEWEST, QUICK, Verdict, groups, verdicts
+from collapse_bench.records.store import Store
+from collapse_bench.registry.discovery import registry
+from collapse_bench.running.chains import run_chains
 
 LAW = "gaussian.sigma_mean"
 CLAIMS = """\
-from collapse_bench.claims import Claim
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.laws.claims import Claim
+from collapse_bench.registry.hookspecs import hookimpl
 
 SPEC = "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=15 T=3"
 
@@ -46,7 +46,7 @@ OFFER = "\n\n@hookimpl\ndef collapse_claims():\n    return [%s]\n"
 def own_registry():
     """Plugin files of these tests stay unknown to all others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collapse_bench.registry._REGISTRY", None)
+        patch.setattr("collapse_bench.registry.discovery._REGISTRY", None)
         yield
 
 
@@ -87,7 +87,10 @@ def test_a_law_that_holds_and_one_that_does_not(files):
     assert (bad.code, bad.err.count("Traceback")) == (4, 0), bad
     right, wrong = told(bad)
     assert (right["verdict"], wrong["verdict"]) == ("obeyed", "VIOLATED")
-    assert (right["measured"], right["error"]) == (wrong["measured"], wrong["error"])  # one run serves both
+    assert (right["measured"], right["error"]) == (
+        wrong["measured"],
+        wrong["error"],
+    )  # one run serves both
     assert wrong["predicted"] == pytest.approx(1.3 * right["predicted"])
     assert right["predicted"] == theory.evaluate(LAW, M=15, k=4)
     for row in (right, wrong):
@@ -98,7 +101,8 @@ def test_a_law_that_holds_and_one_that_does_not(files):
 def test_every_format_tells_the_same(files):
     args = ("verify-laws", LAW, "--quick", "--plugin", files["false"])
     as_json, as_csv, as_markdown, as_table = (
-        call(*args, *more) for more in (("--format", "json"), ("--format", "csv"), ("--format", "markdown"), ())
+        call(*args, *more)
+        for more in (("--format", "json"), ("--format", "csv"), ("--format", "markdown"), ())
     )
     assert {ended.code for ended in (as_json, as_csv, as_markdown, as_table)} == {4}
     rows = json.loads(as_json.out)
@@ -126,19 +130,32 @@ def test_words_select_laws_by_a_part_of_their_name(files):
     laws = {verdict.claim.law for verdict in told}
     assert LAW in laws
     assert all("sigma_mean" in law for law in laws)
-    with pytest.raises(NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"):
+    with pytest.raises(
+        NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"
+    ):
         verify_laws(["gaussian.sigma_maen"])
-    with pytest.raises(NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"):
+    with pytest.raises(
+        NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"
+    ):
         verify_laws("gaussian.sigma_maen", plugins=files["true"])  # one word is no list of letters
-    with pytest.raises(NothingMatched, match="no claim is made of misspelt"):  # and no word is left aside in silence
+    with pytest.raises(
+        NothingMatched, match="no claim is made of misspelt"
+    ):  # and no word is left aside in silence
         verify_laws(["sigma_mean", "misspelt"])
-    with pytest.raises(NothingMatched, match=r"no cell of the engine expresses verification\.threshold"):
+    with pytest.raises(
+        NothingMatched, match=r"no cell of the engine expresses verification\.threshold"
+    ):
         verify_laws("threshold")
 
 
 def test_progress_is_told_group_by_group(files):
     moved = []
-    found = verify_laws([LAW], quick=True, plugins=[files["true"]], on_verdicts=lambda s, n: moved.append((len(s), n)))
+    found = verify_laws(
+        [LAW],
+        quick=True,
+        plugins=[files["true"]],
+        on_verdicts=lambda s, n: moved.append((len(s), n)),
+    )
     assert sum(done for done, _ in moved) == len(found)
     assert {total for _, total in moved} == {len(found)}
     claims = [claim for claim in registry().claims() if claim.law == LAW]
@@ -166,7 +183,13 @@ def test_a_claim_that_cannot_be_held_is_refused(files, file, words):
 
 # -- verdicts -------------------------------------------------------------------------------------------------------
 
-CLAIM = Claim(LAW, {"M": 15, "k": 4}, "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=15 T=3", "w2", 3)
+CLAIM = Claim(
+    LAW,
+    {"M": 15, "k": 4},
+    "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=15 T=3",
+    "w2",
+    3,
+)
 OF_STATUS = {
     status: next(name for name, law in theory.laws().items() if law.status == status)
     for status in theory.STATUS
@@ -204,16 +227,23 @@ def test_a_form_in_print_that_does_not_hold_must_fail():
     refuted = Claim("gaussian.w2_var_as_published", given, spec, "w2", 0, statistic="variance")
     [seen] = verdicts(spec, 8000, [refuted], registry())
     assert (seen.near, seen.good, seen.word) == (False, True, "is not obeyed, as it should be")
-    [blunt] = verdicts(spec, 8000, [replace(refuted, times=seen.measured / seen.predicted)], registry())
+    [blunt] = verdicts(
+        spec, 8000, [replace(refuted, times=seen.measured / seen.predicted)], registry()
+    )
     assert (blunt.near, blunt.good, blunt.word) == (True, False, "cannot be told from the law")
 
 
 def test_each_cell_is_run_once_with_the_chains_of_its_most_demanding_claim():
     other = replace(CLAIM, spec="another", chains=70)
     work = [CLAIM, other, replace(CLAIM, chains=9000), replace(other, chains=40)]
-    assert groups(work) == [(CLAIM.spec, 9000, [work[0], work[2]]), ("another", 70, [other, work[3]])]
+    assert groups(work) == [
+        (CLAIM.spec, 9000, [work[0], work[2]]),
+        ("another", 70, [other, work[3]]),
+    ]
     assert [chains for _, chains, _ in groups(work, quick=True)] == [9000 // QUICK, FEWEST]
-    assert groups([replace(CLAIM, chains=12)], quick=True)[0][1] == 12  # never more than were asked for
+    assert (
+        groups([replace(CLAIM, chains=12)], quick=True)[0][1] == 12
+    )  # never more than were asked for
 
 
 def test_mean_and_variance_over_more_chains_than_run_side_by_side():
@@ -222,7 +252,9 @@ def test_mean_and_variance_over_more_chains_than_run_side_by_side():
     given = {"M": 20, "k": 2}
     both = [
         Claim("gaussian.logsigma_mean", given, spec, "log_variance", 1, times=2.0),
-        Claim("gaussian.logsigma_var", given, spec, "log_variance", 1, times=4.0, statistic="variance"),
+        Claim(
+            "gaussian.logsigma_var", given, spec, "log_variance", 1, times=4.0, statistic="variance"
+        ),
     ]
     mean, variance = verdicts(spec, chains, both, registry())
     assert (mean.good, variance.good) == (True, True)
@@ -255,7 +287,10 @@ def test_laws_lists_every_law():
     [
         (["gaussian.w2_mean", "M=64", "k=7", "sigma=2.0"], theory.gaussian.w2_mean(64, 7, 2.0)),
         (["gaussian.acc_limit_v", "M=1e2"], theory.gaussian.acc_limit_v(100)),
-        (["verification.halfspace", "tg=0.3", "tv=0.4", "N=none", "d=None"], theory.verification.halfspace(0.3, 0.4)),
+        (
+            ["verification.halfspace", "tg=0.3", "tv=0.4", "N=none", "d=None"],
+            theory.verification.halfspace(0.3, 0.4),
+        ),
         (
             ["tails.hutter", "beta=1.5", "T=1000", "kind=cut", "k=100"],
             theory.tails.hutter(1.5, 1000, kind="cut", k=100),
@@ -276,7 +311,10 @@ def test_law_without_parameters_prints_its_documentation():
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["gaussian.w2_men"], "there is no law 'gaussian.w2_men'; did you mean 'gaussian.w2_mean'?"),
+        (
+            ["gaussian.w2_men"],
+            "there is no law 'gaussian.w2_men'; did you mean 'gaussian.w2_mean'?",
+        ),
         (["gaussian.w2_men", "M=3"], "did you mean 'gaussian.w2_mean'?"),
         (["gaussian.w2_mean", "M=64"], "gaussian.w2_mean needs k"),
         (["gaussian.w2_mean", "M=64", "k=7", "sgima=2"], "did you mean 'sigma'?"),
@@ -287,7 +325,10 @@ def test_law_without_parameters_prints_its_documentation():
         (["gaussian.w2_mean", "M=64", "k=7", "self=1"], "gaussian.w2_mean has no parameter 'self'"),
         (["gaussian.w2_mean", "M=64", "k=7", "M=9"], "M is given twice"),
         (["kde"], "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
-        (["strong.mixture", "d=1e12", "n=9", "lam=1", "p2=0"], "d must be a whole number >= 1 and <= 10000000"),
+        (
+            ["strong.mixture", "d=1e12", "n=9", "lam=1", "p2=0"],
+            "d must be a whole number >= 1 and <= 10000000",
+        ),
         (["tails.hutter", "beta=1.5", "T=10", "kind=ral"], "kind must be one of"),
         ([], "Missing argument 'NAME'"),
     ],
@@ -319,8 +360,16 @@ def test_predict_prints_the_curve_of_a_cell():
 @pytest.mark.parametrize(
     ("spec", "code", "words"),
     [
-        ("half-space | averaging | accumulate", 5, "no law is known for half-space | averaging | accumulate"),
-        ("gaussian | gaussian-fit @ n=1 T=2", 5, "no law is known for gaussian | gaussian-fit | replace @ n=1 T=2"),
+        (
+            "half-space | averaging | accumulate",
+            5,
+            "no law is known for half-space | averaging | accumulate",
+        ),
+        (
+            "gaussian | gaussian-fit @ n=1 T=2",
+            5,
+            "no law is known for gaussian | gaussian-fit | replace @ n=1 T=2",
+        ),
         ("half-space | ols | replace", 2, "ols fits regression data"),
         ("half-spac | averaging | replace", 2, "did you mean 'half-space'?"),
         ("half-space(dd=3) | averaging | replace", 2, "half-space has no parameter 'dd'"),

@@ -12,6 +12,8 @@ def plain_ticks(axis) -> None:
 
     low, high = axis.get_view_interval()
     if high < 100 * low:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(
+            LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(5, steps=[1, 2, 5, 10])
+        )
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())

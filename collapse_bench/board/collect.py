@@ -12,15 +12,19 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NothingMatched
-from ..store import Damaged, Record, Store, blocks_of
-from . import score as scoring
+from ..records.record import Damaged, Record, blocks_of
+from ..records.store import Store
+from ..scoring.rules import LEAST_GAP_ERRORS
+from ..scoring.score import score
+from ..scoring.task import Task
+from .real_only import REAL_ONLY, real_only
 from .table import MOST_LOST, Board
-
-COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
-REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
+from .usage import usage_by_entry, usage_of
 
 
-def frame_of(store: Store, told: Mapping[str, Any], seeds: Iterable[int] | None = None) -> pd.DataFrame:
+def frame_of(
+    store: Store, told: Mapping[str, Any], seeds: Iterable[int] | None = None
+) -> pd.DataFrame:
     """Every number of the entries of a manifest: task, entry, role, rows, seed, generation, metric, value."""
     wanted = list(seeds if seeds is not None else told["seeds"])
     pieces = []
@@ -35,13 +39,22 @@ def frame_of(store: Store, told: Mapping[str, Any], seeds: Iterable[int] | None 
                     "value": record.value[keep],
                 }
             )
-            head = {"task": entry["task"], "entry": entry["name"], "role": entry["role"], "rows": entry.get("rows", 0)}
+            head = {
+                "task": entry["task"],
+                "entry": entry["name"],
+                "role": entry["role"],
+                "rows": entry.get("rows", 0),
+            }
             pieces.append(piece.assign(**head))
     columns = ["task", "entry", "role", "rows", "seed", "generation", "metric", "value"]
-    return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
+    return (
+        pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
+    )
 
 
-def _records(store: Store, entry: Mapping[str, Any], seeds: list[int], notes: list[str]) -> list[Record]:
+def _records(
+    store: Store, entry: Mapping[str, Any], seeds: list[int], notes: list[str]
+) -> list[Record]:
     """The whole records of an entry; damaged ones are reported and left out."""
     found = []
     if entry["skip"] is None:
@@ -73,24 +86,39 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     tasks, notes = told["tasks"], []
     primary = {task: about["primary"] for task, about in tasks.items()}
     rows: list[dict[str, Any]] = []  # task, entry, seed, loss, status
-    curves: dict[str, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))  # task -> m -> seed -> loss
+    curves: dict[str, dict[int, dict[int, float]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )  # task -> m -> seed -> loss
     used: list[dict[str, Any]] = []
     beside: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
     tracks: dict[str, set[str]] = defaultdict(set)
     for entry in told["entries"]:
         task, name, seeds = entry["task"], entry["name"], told["seeds"]
         if entry["skip"] is not None:
-            rows.append({"task": task, "entry": name, "seed": None, "loss": math.nan, "status": "skipped"})
+            rows.append(
+                {"task": task, "entry": name, "seed": None, "loss": math.nan, "status": "skipped"}
+            )
             continue
         for record in _records(store, entry, seeds, notes):
             final = _values(record, primary[task], entry["horizon"])
-            status = {**record.status, **dict.fromkeys(record.beyond(entry.get("limits", {})), "over-budget")}
+            status = {
+                **record.status,
+                **dict.fromkeys(record.beyond(entry.get("limits", {})), "over-budget"),
+            }
             if entry["role"] == "curve":
-                curves[task][entry["rows"]].update({s: v for s, v in final.items() if status[s] == "done"})
+                curves[task][entry["rows"]].update(
+                    {s: v for s, v in final.items() if status[s] == "done"}
+                )
                 continue
             chains = [seed for seed in record.seeds if seed in set(seeds)]
             rows += [
-                {"task": task, "entry": name, "seed": s, "loss": final.get(s, math.nan), "status": status[s]}
+                {
+                    "task": task,
+                    "entry": name,
+                    "seed": s,
+                    "loss": final.get(s, math.nan),
+                    "status": status[s],
+                }
                 for s in chains
             ]
             if name == "none":
@@ -108,15 +136,18 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
             beside += _beside(record, entry, tasks[task], chains)
             tracks[name].add(record.facts["track"])
             notes += [said for run in record.runs for said in run.get("remarks", ())]
-            used += _usage(record, entry, [s for s in chains if status[s] != "skipped"])
+            used += usage_of(record, entry, [s for s in chains if status[s] != "skipped"])
     if not rows:
-        raise NothingMatched(f"{store.path} holds no record of suite {told['suite']['name']}; run it first")
+        raise NothingMatched(
+            f"{store.path} holds no record of suite {told['suite']['name']}; run it first"
+        )
     losses = _without_excuses(pd.DataFrame(rows))
     usage = pd.DataFrame(used)
     beyond: set[str] = set()  # entries that drew more real rows than any curve was measured at
-    losses = pd.concat([losses, _real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
+    losses = pd.concat([losses, real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
     notes += [
-        f"{e}: more real rows than real-only was measured at, so the two are not compared" for e in sorted(beyond)
+        f"{e}: more real rows than real-only was measured at, so the two are not compared"
+        for e in sorted(beyond)
     ]
     if gone := told.get("left_out"):
         notes.append(
@@ -125,15 +156,18 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     board = Board(
         suite={**told["suite"], "focus": focus or told["suite"]["focus"]},
         losses=losses,
-        usage=_usage_by_entry(usage, losses, curves, tasks),
+        usage=usage_by_entry(usage, losses, curves, tasks),
         skipped_tasks=told["skipped_tasks"],
         notes=tuple(dict.fromkeys(notes)),  # tasks share records
     )
     calibrated = _tasks(told)
     if not calibrated:
         return board
-    controls = [*("none", "nature", "frozen"), *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY))]
-    scores = scoring.score(
+    controls = [
+        *("none", "nature", "frozen"),
+        *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY)),
+    ]
+    scores = score(
         losses,
         calibrated,
         focus=focus or told["suite"]["focus"],
@@ -142,16 +176,26 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         planned=len(told["seeds"]),
         shown=_for_some(told),
     )
-    scored = set(scores.per_task.task[scores.per_task.weight > 0])  # what is used is told of the tasks that are scored
-    usage = _usage_by_entry(usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks)
+    scored = set(
+        scores.per_task.task[scores.per_task.weight > 0]
+    )  # what is used is told of the tasks that are scored
+    usage = usage_by_entry(
+        usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks
+    )
     lost = _lost(pd.DataFrame(beside), scored)
-    untimed = [name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)]
+    untimed = [
+        name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)
+    ]
     if untimed:
-        notes.append(f"cost of {', '.join(untimed)} is not told: the seconds of none stand in records of another run")
+        notes.append(
+            f"cost of {', '.join(untimed)} is not told: the seconds of none stand in records of another run"
+        )
     return replace(board, scores=scores, usage=usage, lost=lost, notes=tuple(dict.fromkeys(notes)))
 
 
-def _beside(record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], chains: list[int]) -> list[dict]:
+def _beside(
+    record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], chains: list[int]
+) -> list[dict]:
     """What the task tells of the tail and of diversity at the horizon, and at generation 0 for `frozen`."""
     moments = {entry["name"]: entry["horizon"]} | ({"frozen": 0} if entry["name"] == "none" else {})
     return [
@@ -177,7 +221,7 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
         if not {"none", "nature"} <= set(table.columns):
             continue
         gap = (table["none"] - table["nature"]).dropna()
-        if len(gap) < 2 or not abs(gap.mean()) >= scoring.LEAST_GAP_ERRORS * gap.sem() > 0:
+        if len(gap) < 2 or not abs(gap.mean()) >= LEAST_GAP_ERRORS * gap.sem() > 0:
             continue
         place = (table.mean() - table["nature"].mean()) / gap.mean()
         there = table.notna().mean()
@@ -205,11 +249,16 @@ def _values(record: Record, metric: str, generation: int) -> dict[int, float]:
     return dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
 
 
-def _tasks(told: Mapping[str, Any]) -> dict[str, scoring.Task]:
+def _tasks(told: Mapping[str, Any]) -> dict[str, Task]:
     frozen = {row["task"]: row for row in told["suite"]["calibration"]}
     return {
-        name: scoring.Task(
-            name, about["family"], frozen[name]["floor"], frozen[name]["gap"], frozen[name]["gap_sd"], about["log_loss"]
+        name: Task(
+            name,
+            about["family"],
+            frozen[name]["floor"],
+            frozen[name]["gap"],
+            frozen[name]["gap_sd"],
+            about["log_loss"],
         )
         for name, about in told["tasks"].items()
         if name in frozen
@@ -224,94 +273,3 @@ def _for_some(told: Mapping[str, Any]) -> set[str]:
             methods[entry["task"]].add(entry["name"])
     everyone = set().union(*methods.values())
     return {task for task, names in methods.items() if names != everyone}
-
-
-def _usage(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[dict[str, Any]]:
-    at = {seed: i for i, seed in enumerate(record.seeds)}
-    sizes = (record.metric == "effective_size") & (record.generation == entry["horizon"])
-    size = dict(zip(record.seed[sizes].tolist(), record.value[sizes].tolist(), strict=True))
-    per_chain = sum(run.get("seconds", 0.0) for run in record.runs) / max(1, len(record.seeds))
-    return [
-        {
-            "task": entry["task"],
-            "entry": entry["name"],
-            "seed": seed,
-            "lesson": size.get(seed, math.nan) / entry["rows"],
-            "seconds": per_chain,
-            "machine": record.facts.get("published", "this one"),
-            **{what: record.facts["ledger"][what][at[seed]] for what in COST},
-            **{
-                f"own_{what}": record.facts["ledger"].get(f"{what}_by_methods", [0] * len(at))[at[seed]]
-                for what in COST
-            },
-        }
-        for seed in chains
-    ]
-
-
-def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """log rows and log loss of one chain's learning curve."""
-    sizes = [m for m in sorted(points) if seed in points[m] and points[m][seed] > 0]
-    return np.log(sizes), np.log([points[m][seed] for m in sizes])
-
-
-def _real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
-    """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
-    rows = []
-    spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
-    for (task, entry, seed), m in spent.items():
-        if entry in ("none", "nature") or task not in curves:
-            continue
-        sizes, values = _curve(curves[task], seed)
-        if len(sizes) < 2:
-            continue
-        if tasks[task]["log_loss"]:
-            values = np.exp(values)  # nats are interpolated as they are
-        if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
-            beyond.add(entry)  # a curve is read, never prolonged: without all its chains the control has no score
-            continue
-        at = float(np.interp(math.log(max(m, 1)), sizes, values))
-        loss = at if tasks[task]["log_loss"] else math.exp(at)
-        rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"})
-    skipped = losses[losses.status == "skipped"]
-    for task, entry in skipped[["task", "entry"]].drop_duplicates().itertuples(index=False):
-        rows.append({"task": task, "entry": REAL_ONLY + entry, "seed": None, "loss": math.nan, "status": "skipped"})
-    return pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})
-
-
-def _cost(usage: pd.DataFrame) -> pd.Series:
-    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks; NaN where the one ran here and the
-    other stands in published records, since two machines are not compared."""
-    by_task = usage.groupby(["entry", "task"]).agg({"seconds": "mean", "machine": "first"})
-    seconds, machine = by_task.seconds.unstack("task"), by_task.machine.unstack("task")
-    if "none" not in seconds.index:
-        return pd.Series(dtype=float)
-    return np.exp(np.log(seconds / seconds.loc["none"]).where(machine == machine.loc["none"]).mean(axis=1))
-
-
-def _usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
-    """Per entry the mean over chains and tasks of what it used; `effective_real` is n_e / n, geometric mean over tasks.
-
-    n_e is the number of real rows at which the mean learning curve of real-only has the entry's mean log loss; beyond
-    the measured curve its end counts.
-    """
-    if usage.empty:
-        return usage
-    out = usage.drop(columns=["task", "seed", "machine"]).groupby("entry").mean()
-    out["cost"] = _cost(usage)
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):
-        curve = curves.get(task, {})
-        sizes = [m for m in sorted(curve) if curve[m]]
-        if len(sizes) < 2 or entry not in out.index:
-            continue
-
-        def logs(values, nats=tasks[task]["log_loss"]):
-            return np.asarray(values, float) if nats else np.log(np.maximum(values, 1e-300))
-
-        mean = np.minimum.accumulate([logs(list(curve[m].values())).mean() for m in sizes])
-        whole = (piece.status == "done").all() and np.isfinite(piece.loss).all()
-        reached = logs(piece.loss).mean() if whole else math.inf  # failed chains are worth no real row
-        ratios[entry].append(np.interp(-reached, -mean, np.log(sizes)) - math.log(tasks[task]["rows"]))
-    out["effective_real"] = pd.Series({entry: math.exp(np.mean(values)) for entry, values in ratios.items()})
-    return out

@@ -20,7 +20,10 @@ def picture(path: str | Path) -> Path:
 
 
 def draw_curves(
-    frame: pd.DataFrame, primary: dict[str, str], path: str | Path, laws: dict[str, list[float]] | None = None
+    frame: pd.DataFrame,
+    primary: dict[str, str],
+    path: str | Path,
+    laws: dict[str, list[float]] | None = None,
 ) -> Path:
     """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss, ``laws`` what is
     expected of `none` by generation, which is drawn dashed.
@@ -39,7 +42,9 @@ def draw_curves(
     tasks = list(dict.fromkeys(frame.task))
     across = min(3, len(tasks))
     down = -(-len(tasks) // across)
-    fig, axes = plt.subplots(down, across, figsize=(5.2 * across, 3.4 * down), squeeze=False, layout="constrained")
+    fig, axes = plt.subplots(
+        down, across, figsize=(5.2 * across, 3.4 * down), squeeze=False, layout="constrained"
+    )
     entries = list(dict.fromkeys(frame.entry))
     rest = [entry for entry in entries if entry not in ("none", "nature")]
     colours = {entry: plt.get_cmap("tab20")(i % 20) for i, entry in enumerate(rest)} | {
@@ -52,16 +57,42 @@ def draw_curves(
             stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
             style = ":" if entry == "nature" else "-"
             width, above = (1.0, 8) if entry == "none" else (2.0, 2)
-            axis.plot(stats.index, stats["mean"], style, color=colours[entry], label=entry, lw=width, zorder=above)
+            axis.plot(
+                stats.index,
+                stats["mean"],
+                style,
+                color=colours[entry],
+                label=entry,
+                lw=width,
+                zorder=above,
+            )
             if entry == "none" and 0 in stats.index:
-                axis.axhline(stats["mean"][0], ls=(0, (6, 2, 1, 2)), color="black", label="frozen", lw=0.6, zorder=1)
+                axis.axhline(
+                    stats["mean"][0],
+                    ls=(0, (6, 2, 1, 2)),
+                    color="black",
+                    label="frozen",
+                    lw=0.6,
+                    zorder=1,
+                )
             low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
             axis.fill_between(
-                stats.index, low.clip(lower=stats["mean"] / 10), high, color=colours[entry], alpha=0.15, lw=0
+                stats.index,
+                low.clip(lower=stats["mean"] / 10),
+                high,
+                color=colours[entry],
+                alpha=0.15,
+                lw=0,
             )
         if task in (laws or {}):
             axis.plot(
-                range(len(laws[task])), laws[task], "--", color="tab:red", label="none, by its law", lw=1.4, zorder=9
+                range(len(laws[task])),
+                laws[task],
+                "--",
+                color="tab:red",
+                label="none, by its law",
+                lw=1.4,
+                zorder=9,
             )
         if (piece.value > 0).all():
             axis.set_yscale("log")
@@ -72,7 +103,13 @@ def draw_curves(
     for axis in list(axes.flat)[len(tasks) :]:
         axis.remove()
     handles = {line.get_label(): line for axis in fig.axes for line in axis.get_lines()}
-    fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(5, len(handles)), fontsize=8)
+    fig.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside lower center",
+        ncols=min(5, len(handles)),
+        fontsize=8,
+    )
     fig.savefig(path, dpi=130)
     plt.close(fig)
     return path

@@ -19,19 +19,24 @@ def writable(path: str | Path) -> Path:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+        raise UsageError(
+            f"{path} cannot be written: there is no folder {path.parent}; make it first"
+        )
     return path
 
 
 def needed(cells: pd.DataFrame) -> int:
     """Columns of a terminal that the table takes."""
-    return sum(max([len(name), *map(len, map(str, cells[name]))]) + GUTTER for name in cells.columns)
+    return sum(
+        max([len(name), *map(len, map(str, cells[name]))]) + GUTTER for name in cells.columns
+    )
 
 
 def markdown(title: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     lines = ["| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
     lines += [
-        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |" for row in cells.itertuples(index=False)
+        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |"
+        for row in cells.itertuples(index=False)
     ]
     return "\n".join([f"**{title}**", "", *lines, "", *(f"- {note}" for note in notes)])
 
@@ -48,7 +53,14 @@ def terminal(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+    )
     for name in cells.columns:
         table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
     last = None
@@ -58,9 +70,17 @@ def terminal(
         last = row[0]
         table.add_row(*map(str, row))
     out = io.StringIO()
-    tight = Console(file=out, width=max(width or 0, needed(cells)), force_terminal=False, highlight=False, markup=False)
+    tight = Console(
+        file=out,
+        width=max(width or 0, needed(cells)),
+        force_terminal=False,
+        highlight=False,
+        markup=False,
+    )
     tight.print(table)
-    loose = Console(file=out, width=width or 120, force_terminal=False, highlight=False, markup=False)
+    loose = Console(
+        file=out, width=width or 120, force_terminal=False, highlight=False, markup=False
+    )
     loose.print()
     for note in notes:
         loose.print(f"- {note}")

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from ..errors import NothingMatched
+from ..scoring.rules import WORST
+from ..scoring.score import Scores, compare
 from .render import markdown, needed, number, terminal
-from .score import WORST, Scores, compare
 
 NEAREST = 5  # rows of a kind that the note on one's own row names
 MOST_LOST = 1 - WORST  # of tail or diversity, where none loses 1
@@ -56,7 +57,9 @@ class Board:
     skipped_tasks: dict[str, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
     scores: Scores | None = field(default=None, repr=False)
-    lost: pd.DataFrame | None = field(default=None, repr=False)  # task, entry, what (tail or diversity), lost
+    lost: pd.DataFrame | None = field(
+        default=None, repr=False
+    )  # task, entry, what (tail or diversity), lost
 
     # -- frames -------------------------------------------------------------------------------------------------
 
@@ -79,13 +82,21 @@ class Board:
         for source, name in wanted.items():
             rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
         for what in ("tail", "diversity"):
-            lost = self.lost[self.lost.what == what].groupby("entry").lost.mean() if self.lost is not None else {}
+            lost = (
+                self.lost[self.lost.what == what].groupby("entry").lost.mean()
+                if self.lost is not None
+                else {}
+            )
             rows[f"{what}_lost"] = rows.entry.map(lost)
         known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
         rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
-        rows["beats_real_only"] = [self._beats(entry, f"real-only @ {entry}") for entry in rows.entry]
+        rows["beats_real_only"] = [
+            self._beats(entry, f"real-only @ {entry}") for entry in rows.entry
+        ]
         rows["S_frozen"] = known.get("frozen", math.nan)
-        rows["beats_frozen"] = ["" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry]
+        rows["beats_frozen"] = [
+            "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
+        ]
         rows["track"] = rows.track.where(~rows.control, "control")
         place = {track: i for i, track in enumerate([*self._tracks, "control"])}
         rows = rows.sort_values("S", ascending=False, kind="stable").sort_values(
@@ -107,7 +118,11 @@ class Board:
         for (task, entry), piece in shown.groupby(["task", "entry"]):
             done = piece.loss[piece.status == "done"]
             ends = piece.status.value_counts()
-            told = ", ".join(f"{n} {status}" for status, n in ends.items()) if set(ends.index) != {"done"} else "done"
+            told = (
+                ", ".join(f"{n} {status}" for status, n in ends.items())
+                if set(ends.index) != {"done"}
+                else "done"
+            )
             told = "skipped" if set(ends.index) == {"skipped"} else told
             rows.append([task, entry, done.mean(), done.sem(), len(done), told])
         return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
@@ -117,11 +132,14 @@ class Board:
         if self.scores is None:
             return self._losses_frame()
         frame = self.scores.per_task
-        absent = (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)  # never planned there
+        absent = (
+            (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
+        )  # never planned there
         frame = frame[~frame.entry.str.startswith("real-only @ ") & ~absent].reset_index(drop=True)
         means = self.losses[self.losses.status == "done"].groupby(["task", "entry"]).loss.mean()
         frame["loss"] = [
-            means.get((task, entry), math.nan) for task, entry in zip(frame.task, frame.entry, strict=True)
+            means.get((task, entry), math.nan)
+            for task, entry in zip(frame.task, frame.entry, strict=True)
         ]
         return frame
 
@@ -140,7 +158,11 @@ class Board:
     # -- rendering ----------------------------------------------------------------------------------------------
 
     def render(
-        self, form: str = "table", per_task: bool = False, width: int | None = None, across: bool = False
+        self,
+        form: str = "table",
+        per_task: bool = False,
+        width: int | None = None,
+        across: bool = False,
     ) -> str:
         """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded.
 
@@ -150,25 +172,40 @@ class Board:
         if form == "csv":
             return frame.to_csv(index=False).rstrip("\n")
         if form == "json":
-            told = {"suite": f"{self.suite['name']} v{self.suite['version']}", "notes": list(self._notes())}
-            return json.dumps({**told, "rows": json.loads(frame.to_json(orient="records"))}, indent=1)
+            told = {
+                "suite": f"{self.suite['name']} v{self.suite['version']}",
+                "notes": list(self._notes()),
+            }
+            return json.dumps(
+                {**told, "rows": json.loads(frame.to_json(orient="records"))}, indent=1
+            )
         short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
         cells = self._scores_across(frame, short) if across else self._cells(frame, per_task)
         title = f"{self.suite['name']} v{self.suite['version']}: {self.suite['title']}"
-        notes = [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
+        notes = (
+            [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
+        )
         if form == "markdown":
             return markdown(title, cells, notes)
         if width is not None and not across:
             cells, gone = _narrowed(cells, width)
             if gone:
-                notes.append(f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)")
-        return terminal(title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"])
+                notes.append(
+                    f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"
+                )
+        return terminal(
+            title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
+        )
 
     @property
     def _horizon(self) -> str:
         own = [task["generations"] for task in self.suite["tasks"]]
         ends = sorted({self.suite["generations"] if end is None else end for end in own})
-        return f"generation {ends[0]}" if len(ends) == 1 else f"{ends[0]} to {ends[-1]} generations, as the task says"
+        return (
+            f"generation {ends[0]}"
+            if len(ends) == 1
+            else f"{ends[0]} to {ends[-1]} generations, as the task says"
+        )
 
     @property
     def _tracks(self) -> list[str]:
@@ -185,7 +222,9 @@ class Board:
     def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
         if per_task or self.scores is None:
             numeric = frame.select_dtypes("number").columns
-            return frame.assign(**{name: [number(v) for v in frame[name]] for name in numeric}).astype(str)
+            return frame.assign(
+                **{name: [number(v) for v in frame[name]] for name in numeric}
+            ).astype(str)
         out = []
         for row in frame.itertuples(index=False):
             ranked = bool(row.ranked)
@@ -195,7 +234,9 @@ class Board:
                     "tier": str(int(row.tier)) if ranked and not math.isnan(row.tier) else "-",
                     "entry": row.entry + (" *" if row.entry == self.suite.get("focus") else ""),
                     "score": _signed(row.S),
-                    "interval": f"{_signed(row.low)} {_signed(row.high)}" if not math.isnan(row.low) else "",
+                    "interval": f"{_signed(row.low)} {_signed(row.high)}"
+                    if not math.isnan(row.low)
+                    else "",
                     "tail": _plain(row.tail_lost),
                     "diversity": _plain(row.diversity_lost),
                     "worst": f"{row.worst_family} {_signed(row.worst_score)}"
@@ -205,7 +246,9 @@ class Board:
                     "fits": str(row.fits),
                     "failed": _percent(row.failed),
                     "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
-                    "real": f"{number(row.real_unique)} / {number(row.real_rows)}" if row.real_rows >= 0 else "",
+                    "real": f"{number(row.real_unique)} / {number(row.real_rows)}"
+                    if row.real_rows >= 0
+                    else "",
                     "verifier": number(row.verifier_calls),
                     "cost": f"{row.cost:.1f}x" if row.cost > 0 else "",
                     "real_only": _signed(row.S_real_only),
@@ -259,11 +302,18 @@ class Board:
             tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
             said += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
         apart, gap = others.p_focus < 0.05, own.S - others.S
-        told = {"better than": apart & (gap > 0), "worse than": apart & (gap < 0), "not separable from": ~apart}
+        told = {
+            "better than": apart & (gap > 0),
+            "worse than": apart & (gap < 0),
+            "not separable from": ~apart,
+        }
         for words, which in told.items():
             some = others[which].loc[gap[which].abs().sort_values(kind="stable").index]
             if len(some):
-                near = ", ".join(f"{row.Index} (p = {row.p_focus:.1g})" for row in some.head(NEAREST).itertuples())
+                near = ", ".join(
+                    f"{row.Index} (p = {row.p_focus:.1g})"
+                    for row in some.head(NEAREST).itertuples()
+                )
                 said += f"; {words} {len(some)} of {len(others)} rows{', nearest' * (len(some) > NEAREST)}: {near}"
         return f"{said} (Holm, 5 %)" if len(others) else said
 

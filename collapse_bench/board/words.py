@@ -26,13 +26,23 @@ def paragraphs(board: Board) -> list[str]:
     rows = board.frame()
     rows = rows[~rows.control & rows.ranked]
     said = ["## What the numbers say"]
-    said += [_helps(board, rows), _harms(rows), _tail(rows), _bought(rows), _frozen(rows), _nothing(board)]
+    said += [
+        _helps(board, rows),
+        _harms(rows),
+        _tail(rows),
+        _bought(rows),
+        _frozen(rows),
+        _nothing(board),
+    ]
     return [text for text in said if text]
 
 
 def _named(rows: pd.DataFrame, column: str = "S") -> str:
     """`a` (+0.31, blind), `b` (...), the rows as they come."""
-    told = [f"`{row.entry}` ({getattr(row, column):+.2f}, {row.track})" for row in rows.head(MOST).itertuples()]
+    told = [
+        f"`{row.entry}` ({getattr(row, column):+.2f}, {row.track})"
+        for row in rows.head(MOST).itertuples()
+    ]
     more = f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
     return ", ".join(told) + more
 
@@ -49,7 +59,8 @@ def _helps(board: Board, rows: pd.DataFrame) -> str:
             found = _named(good) if len(good) else "nothing, of " + f"{len(piece)} entries"
             lines.append(f"- {family}: {found}")
     return (
-        "**What helps where** (collapse averted; the whole 95 % interval is above 0):\n\n" + "\n".join(lines)
+        "**What helps where** (collapse averted; the whole 95 % interval is above 0):\n\n"
+        + "\n".join(lines)
         if lines
         else ""
     )
@@ -73,7 +84,8 @@ def _tail(rows: pd.DataFrame) -> str:
     if bad.empty:
         return ""
     told = ", ".join(
-        f"`{row.entry}` ({row.tail_lost:.2f} times what `none` loses)" for row in bad.head(MOST).itertuples()
+        f"`{row.entry}` ({row.tail_lost:.2f} times what `none` loses)"
+        for row in bad.head(MOST).itertuples()
     )
     return f"**What helps on average and costs the tail**: {told}."
 
@@ -93,12 +105,17 @@ def _bought(rows: pd.DataFrame) -> str:
         some = gain[gain.beats_real_only == verdict].sort_values("S", ascending=False)
         if len(some):
             told = ", ".join(
-                f"`{r.entry}` ({r.S:+.2f} against {r.S_real_only:+.2f})" for r in some.head(MOST).itertuples()
+                f"`{r.entry}` ({r.S:+.2f} against {r.S_real_only:+.2f})"
+                for r in some.head(MOST).itertuples()
             )
-            words.append(f"- {text}: {told}{f' and {len(some) - MOST} more' if len(some) > MOST else ''}")
+            words.append(
+                f"- {text}: {told}{f' and {len(some) - MOST} more' if len(some) > MOST else ''}"
+            )
     none = real[~(real.low > 0)]
     if len(none):
-        words.append(f"- Uses real rows and averts nothing that can be told: {_named(none.sort_values('S'))}")
+        words.append(
+            f"- Uses real rows and averts nothing that can be told: {_named(none.sort_values('S'))}"
+        )
     return "**What is bought with real data**:\n\n" + "\n".join(words)
 
 
@@ -113,4 +130,6 @@ def _frozen(rows: pd.DataFrame) -> str:
 
 def _nothing(board: Board) -> str:
     gone = board.scores.excluded
-    return f"**Nothing to avert** in {len(gone)} task(s), listed above with their gap." if gone else ""
+    return (
+        f"**Nothing to avert** in {len(gone)} task(s), listed above with their gap." if gone else ""
+    )

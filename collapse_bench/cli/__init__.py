@@ -7,22 +7,11 @@ import sys
 
 import click
 
-from .commands import (
-    board,
-    check,
-    law,
-    laws,
-    list_,
-    plan,
-    plugins,
-    predict,
-    publish,
-    reproduce,
-    run,
-    show,
-    suite,
-    verify_laws,
-)
+from .laws import law, laws, predict, reproduce, verify_laws
+from .plugins import check, list_, plugins, show
+from .results import board, publish
+from .run import plan, run
+from .suite import suite
 
 EPILOG = """\b
 Examples:
@@ -94,7 +83,10 @@ def main(args: list[str] | None = None) -> None:
         problem.show()
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+        click.echo(
+            "interrupted; what was finished is kept, and the same command goes on from there",
+            err=True,
+        )
         code = 130
     except Exception as problem:
         code = _refused(problem)
@@ -115,4 +107,6 @@ def _refused(problem: Exception) -> int:
     if not isinstance(problem, Refusal):
         raise problem
     click.echo(f"Error: {problem}", err=True)
-    return 3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2
+    return (
+        3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2
+    )

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import click
 
-from ..executors.jobs import Job, Outcome
-from ..runner import Moment
+from ..running.chains import Moment
+from ..running.jobs import Job, Outcome
 
 VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # on the cells of a plan
 LONG = 5.0  # seconds of a generation from which on its end is an event
@@ -47,7 +47,9 @@ class Reporter:
         self.quiet, self.fail_fast = quiet, fail_fast
         self.skipped = skipped  # tasks of which no cell is made, and so no step of the plan
         self.console = Console(stderr=True)
-        self.live = not quiet and sys.stderr.isatty()  # and not rich's idea of a terminal, which FORCE_COLOR sways
+        self.live = (
+            not quiet and sys.stderr.isatty()
+        )  # and not rich's idea of a terminal, which FORCE_COLOR sways
         self.bar = self.task = None
         self.total = self.done = 0
         self.told: dict[str, float] = {}  # label -> when its run last gave a sign of life
@@ -59,18 +61,33 @@ class Reporter:
         if self.bar is not None:
             self.bar.stop()
 
-    def planned(self, steps, jobs: list[Job], estimate: tuple[float, int] = (0.0, 0), n_jobs: int = 1) -> None:
+    def planned(
+        self, steps, jobs: list[Job], estimate: tuple[float, int] = (0.0, 0), n_jobs: int = 1
+    ) -> None:
         verdicts = Counter(step.verdict for step in steps) + Counter(skip=self.skipped)
         chains = sum(len(job.seeds) for job in jobs)
         self.total = len(jobs)
         if self.quiet:
             return
         said = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
-        click.echo(f"plan: {said} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})", err=True)
+        click.echo(
+            f"plan: {said} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})", err=True
+        )
         if self.live and jobs:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
-            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+            )
             self.bar = Progress(*columns, console=self.console, transient=True)
             self.bar.start()
             self.task = self.bar.add_task("", total=len(jobs))
@@ -83,7 +100,9 @@ class Reporter:
     def moved(self, moment: Moment) -> None:
         """A step on the bar; elsewhere a line for each generation of a long run, and for a long training now and then."""
         if self.bar is not None:
-            self.bar.update(self.task, description=f"{_where(moment)}  {self._end_of(moment.label)}")
+            self.bar.update(
+                self.task, description=f"{_where(moment)}  {self._end_of(moment.label)}"
+            )
             return
         now = time.monotonic()
         before = self.told.setdefault(moment.label, now)
@@ -100,7 +119,10 @@ class Reporter:
             self.bar.update(self.task, advance=1, description=label)
         if not self.quiet and not (self.live and outcome.good):
             why = f": {outcome.reason}" if outcome.reason else ""
-            print(f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}", file=sys.stderr)
+            print(
+                f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}",
+                file=sys.stderr,
+            )
         if self.fail_fast and not outcome.good:
             raise Stopped(f"stopped at {label}: {outcome.reason}")
 

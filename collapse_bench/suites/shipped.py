@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @hookimpl

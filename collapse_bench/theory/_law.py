@@ -64,7 +64,9 @@ class Range:
         if self.choices:
             return "one of " + ", ".join(map(repr, self.choices))
         if self.whole:
-            return f"a whole number >= {self.low}" + (f" and <= {self.high}" if self.high < math.inf else "")
+            return f"a whole number >= {self.low}" + (
+                f" and <= {self.high}" if self.high < math.inf else ""
+            )
         if (self.low, self.high) == (-math.inf, math.inf):
             return "a finite number"
         return f"a number in {self.brackets[0]}{self.low:g}, {self.high:g}{self.brackets[1]}"
@@ -75,7 +77,8 @@ class Range:
             return None
         if self.choices:
             if not any(
-                value is c or (isinstance(c, str) and isinstance(value, str) and c == value) for c in self.choices
+                value is c or (isinstance(c, str) and isinstance(value, str) and c == value)
+                for c in self.choices
             ):
                 raise TheoryError(f"{name} must be {self}, got {value!r}")
             return value
@@ -86,7 +89,9 @@ class Range:
     def _holds(self, value) -> bool:
         above = value > self.low if self.brackets[0] == "(" else value >= self.low
         below = value < self.high if self.brackets[1] == ")" else value <= self.high
-        if not (above and below and -math.inf < value < math.inf):  # also where value is not a number
+        if not (
+            above and below and -math.inf < value < math.inf
+        ):  # also where value is not a number
             return False
         return not self.whole or value == math.floor(value)
 
@@ -139,10 +144,14 @@ class Law:
     def __call__(self, /, **given: Any) -> float:
         for name in given:
             if name not in self.ranges:
-                raise TheoryError(f"{self.name} has no parameter {name!r}{nearest(name, self.ranges)}")
+                raise TheoryError(
+                    f"{self.name} has no parameter {name!r}{nearest(name, self.ranges)}"
+                )
         for name, default in self.parameters.items():
             if default is inspect.Parameter.empty and name not in given:
-                raise TheoryError(f"{self.name} needs {name}: {self.ranges[name].meaning}, {self.ranges[name]}")
+                raise TheoryError(
+                    f"{self.name} needs {name}: {self.ranges[name].meaning}, {self.ranges[name]}"
+                )
         return self._value(self.parameters | given)
 
     def _value(self, given: dict[str, Any]) -> float:
@@ -153,14 +162,18 @@ class Law:
         except TheoryError as error:
             raise TheoryError(f"{self.name}: {error}") from None
         except MemoryError:
-            sizes = ", ".join(f"{name}={value}" for name, value in admitted.items() if self.ranges[name].whole)
+            sizes = ", ".join(
+                f"{name}={value}" for name, value in admitted.items() if self.ranges[name].whole
+            )
             raise TheoryError(f"{self.name}: {sizes} do not fit into memory") from None
         except (OverflowError, ZeroDivisionError, np.linalg.LinAlgError):
             value = math.nan
         except ArithmeticError as error:
             raise TheoryError(f"{self.name}: {error}") from None
         if math.isnan(value):
-            raise TheoryError(f"{self.name}: the value, or what leads to it, is beyond the range of a float")
+            raise TheoryError(
+                f"{self.name}: the value, or what leads to it, is beyond the range of a float"
+            )
         return value
 
 
@@ -178,7 +191,9 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable], Calla
         signature = inspect.signature(formula)
         assert set(ranges) == set(signature.parameters), f"{name}: declare each parameter once"
         assert status in STATUS, status
-        this = LAWS[name] = Law(name, status, source, formula, {p: ranges[p] for p in signature.parameters})
+        this = LAWS[name] = Law(
+            name, status, source, formula, {p: ranges[p] for p in signature.parameters}
+        )
 
         @functools.wraps(formula)
         def checked(*args, **kwargs) -> float:

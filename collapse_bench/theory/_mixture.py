@@ -96,7 +96,9 @@ class Mixture:
         """How far ln e is from its image, (2,), and the slope of the image's logarithm in ln e, (2, 2)."""
         t, _, Q = self.at(e, s)
         image = np.array([self.algebra.trace(self.algebra.mul(S, Q)) for S in self.S]) / self.n
-        return np.log(image / e), self._coupling(Q) * (self.p * t**2 * e) / (self.n * image[:, None])
+        return np.log(image / e), self._coupling(Q) * (self.p * t**2 * e) / (
+            self.n * image[:, None]
+        )
 
     def _coupling(self, Q) -> np.ndarray:
         """tr S_k Q S_j Q, (2, 2)."""
@@ -112,7 +114,9 @@ class Mixture:
             return (*self.at(e, s), s)
         target = self.lam * d / self.m
 
-        def excess(y):  # s theta / target - 1; the trivial root s = infinity of a joint iteration is not met here
+        def excess(
+            y,
+        ):  # s theta / target - 1; the trivial root s = infinity of a joint iteration is not met here
             nonlocal e
             s = np.exp(y)
             e = self.settle(s, e)

@@ -22,8 +22,12 @@ def expm1_half_ratio(x):
     log, value = log_half_ratio(x), np.expm1(log_half_ratio(x))
     large = np.maximum(x, 20.0)
     y = 1 / large**2
-    beyond = y / large * (1 / 192 - y * (1 / 640 - y * (17 / 14336 - y * 31 / 18432)))  # of the logarithm
-    bent = log**2 / 2 * (1 + log / 3 * (1 + log / 4 * (1 + log / 5 * (1 + log / 6 * (1 + log / 7)))))
+    beyond = (
+        y / large * (1 / 192 - y * (1 / 640 - y * (17 / 14336 - y * 31 / 18432)))
+    )  # of the logarithm
+    bent = (
+        log**2 / 2 * (1 + log / 3 * (1 + log / 4 * (1 + log / 5 * (1 + log / 6 * (1 + log / 7)))))
+    )
     return value, np.where(x > 20, beyond + bent, value + 1 / (8 * np.asarray(x, float)))
 
 
@@ -44,7 +48,12 @@ def stirling_error(n):
     y = 1 / large**2
     series = (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y / 1188)))) / large
     small = np.clip(n, 1.0, 16.0)
-    direct = scipy.special.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - 0.5 * np.log(2 * np.pi)
+    direct = (
+        scipy.special.gammaln(small + 1)
+        - (small + 0.5) * np.log(small)
+        + small
+        - 0.5 * np.log(2 * np.pi)
+    )
     return np.where(n > 16, series, direct)
 
 
@@ -56,7 +65,9 @@ def binomial(x, n, p):
     log = stirling_error(ni) - stirling_error(xi) - stirling_error(ni - xi)
     log -= _deviance(xi, ni * pi) + _deviance(ni - xi, ni * (1 - pi))
     log += 0.5 * np.log(ni / (2 * np.pi * xi * (ni - xi)))
-    edge = scipy.special.xlogy(x, p) + scipy.special.xlog1py(n - x, -p)  # x = 0 or n: one term alone
+    edge = scipy.special.xlogy(x, p) + scipy.special.xlog1py(
+        n - x, -p
+    )  # x = 0 or n: one term alone
     return np.exp(np.where(inside, log, edge))
 
 

@@ -29,16 +29,27 @@ def effective_ridge(spectrum: np.ndarray, n: int, lam: float) -> float:
     d = len(spectrum)
     if lam == 0 and n >= d:
         return 0.0
-    low = max(lam, spectrum.min() * (d / n - 1))  # since df_1 <= d, and df_1 >= d min l/(min l + kappa)
+    low = max(
+        lam, spectrum.min() * (d / n - 1)
+    )  # since df_1 <= d, and df_1 >= d min l/(min l + kappa)
     high = lam + spectrum.sum() / n  # since kappa df_1 <= sum l
     if low >= high * (1 - 1e-14):
         return high  # flat and ridgeless: the bounds meet
     excess = lambda y: 1 - lam * math.exp(-y) - (spectrum / (spectrum + math.exp(y))).sum() / n  # noqa: E731
-    return math.exp(scipy.optimize.brentq(excess, math.log(low) - 1e-9, math.log(high) + 1e-9, xtol=1e-14, rtol=1e-15))
+    return math.exp(
+        scipy.optimize.brentq(
+            excess, math.log(low) - 1e-9, math.log(high) + 1e-9, xtol=1e-14, rtol=1e-15
+        )
+    )
 
 
 def variance_factor(spectrum: np.ndarray, kappa: float, n: int, name: str = "n") -> float:
     """u = df_2/(n - df_2): what a unit of label noise costs in risk; it exceeds all bounds at n = d without a ridge."""
     df2 = ((spectrum / (spectrum + kappa)) ** 2).sum()
-    require(df2 < n, name, n, f"other than d = {len(spectrum)} where lam is 0: the risk is infinite there")
+    require(
+        df2 < n,
+        name,
+        n,
+        f"other than d = {len(spectrum)} where lam is 0: the risk is infinite there",
+    )
     return df2 / (n - df2)

@@ -62,7 +62,14 @@ def H_accumulate(K, beta, M, k) -> float:
     return _heterozygosity(K, beta) * np.prod(1 - 1 / (M * j**2))
 
 
-@law("EXACT", "derived here", K=SYMBOLS, beta=EXPONENT, M=DRAWS, pi=number("share of fresh real draws", "[0, 1]"))
+@law(
+    "EXACT",
+    "derived here",
+    K=SYMBOLS,
+    beta=EXPONENT,
+    M=DRAWS,
+    pi=number("share of fresh real draws", "[0, 1]"),
+)
 def l2_mix_limit(K, beta, M, pi) -> float:
     """Stationary E |p_k - p|^2 when each fit reads pi M fresh real draws and (1 - pi) M of the model before.
 
@@ -83,7 +90,12 @@ def _transition(p: np.ndarray, M: int, counts: int):
     low = np.clip(np.floor(mean - reach), 0, counts).astype(np.int64)
     high = np.clip(np.ceil(mean + reach) + 1, low, min(counts, M + 1)).astype(np.int64)
     width = high - low
-    require(width.sum() <= MOST, "M", M, f"smaller, or k or K: the chain has {width.sum():.3g} entries, {MOST:.0e} fit")
+    require(
+        width.sum() <= MOST,
+        "M",
+        M,
+        f"smaller, or k or K: the chain has {width.sum():.3g} entries, {MOST:.0e} fit",
+    )
     start = np.concatenate([[0], np.cumsum(width)])
     row = np.repeat(np.arange(len(p)), width)
     c = np.arange(start[-1]) - start[row] + low[row]

@@ -18,10 +18,16 @@ ROWS = whole("rows per fit", 2)
 FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0, STEPS)
 LONG = whole("successive fits, the first to real data; 0 leaves the truth", 0)
 STD = number("true standard deviation, in units of the data", "(0, inf)")
-DDOF = whole("subtracted from the rows where the variance is formed: 1 unbiased, 0 maximum likelihood", 0, 1)
-GROWTH = number("exponent g of the sizes: fit i + 1 reads M_i = round(M (i+1)^g) rows, i = 0 .. k - 1")
+DDOF = whole(
+    "subtracted from the rows where the variance is formed: 1 unbiased, 0 maximum likelihood", 0, 1
+)
+GROWTH = number(
+    "exponent g of the sizes: fit i + 1 reads M_i = round(M (i+1)^g) rows, i = 0 .. k - 1"
+)
 DIMENSION = whole("dimension", 1, STEPS)
-SPECTRUM = number("exponent of the spectrum: eigenvalue j of the true covariance is j^-beta, j = 1 .. d")
+SPECTRUM = number(
+    "exponent of the spectrum: eigenvalue j of the true covariance is j^-beta, j = 1 .. d"
+)
 SHARE = number("share of real rows in each fit", "[0, 1]")
 REAL = number("share of real rows in each fit; pi M >= 1", "(0, 1]")
 IGNORED = whole("generations; without effect, since the value is the stationary one", 0)
@@ -41,7 +47,9 @@ def _sizes(M: int, k: int, growth: float) -> np.ndarray:
 
 def _log_rho(M, ddof: int):
     """ln E r, where one refit to M rows multiplies the standard deviation by r, r^2 = chi2_{M-1}/(M - ddof)."""
-    return log_half_ratio((np.asarray(M, float) - 1) / 2) + (0 if ddof else 0.5 * np.log1p(-1 / np.asarray(M, float)))
+    return log_half_ratio((np.asarray(M, float) - 1) / 2) + (
+        0 if ddof else 0.5 * np.log1p(-1 / np.asarray(M, float))
+    )
 
 
 def _moments_of_refit(sizes: np.ndarray, ddof: int) -> tuple[np.ndarray, ...]:
@@ -54,7 +62,9 @@ def _moments_of_refit(sizes: np.ndarray, ddof: int) -> tuple[np.ndarray, ...]:
     c = np.sqrt(nu / sizes)
     b = np.expm1(0.5 * np.log1p(-1 / sizes))  # c - 1, and r - 1 = c (chi_nu/sqrt nu - 1) + b
     powers = [np.ones_like(c), *(c**j * moment for j, moment in enumerate(moments, 1))]
-    return tuple(sum(math.comb(j, i) * powers[i] * b ** (j - i) for i in range(j + 1)) for j in range(1, 5))
+    return tuple(
+        sum(math.comb(j, i) * powers[i] * b ** (j - i) for i in range(j + 1)) for j in range(1, 5)
+    )
 
 
 def _mean_log(M: int, ddof: int) -> float:
@@ -65,7 +75,15 @@ def _mean_log(M: int, ddof: int) -> float:
 # -- one dimension, replace -----------------------------------------------------------------------------------------
 
 
-@law("EXACT", "derived here; the leading order in " + SHUMAILOV, M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law(
+    "EXACT",
+    "derived here; the leading order in " + SHUMAILOV,
+    M=ROWS,
+    k=FITS,
+    sigma=STD,
+    growth=GROWTH,
+    ddof=DDOF,
+)
 def w2_mean(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """E W2^2 between the truth N(mu, sigma^2) and model k, when each model is fitted to samples of the one before.
 
@@ -98,13 +116,24 @@ def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     for m, f1, f2, f3, f4 in zip(*(a.tolist() for a in (sizes, first, e2, e3, e4)), strict=True):
         s2, s4 = 1 + 2 * a1 + a2, 1 + 4 * a1 + 6 * a2 + 4 * a3 + a4  # E (1+x)^2, E (1+x)^4
         d4 += 6 * (b0 + 2 * b1 + b2) / m + 3 * s4 / m**2
-        b0, b1, b2 = b0 + s2 / m, b1 + (a1 + 2 * a2 + a3) / m, b2 + (a2 + 2 * a3 + a4) / m  # D moves ...
-        b1, b2 = b1 + f1 * (b0 + b1), b2 + 2 * f1 * (b1 + b2) + f2 * (b0 + 2 * b1 + b2)  # ... then x
+        b0, b1, b2 = (
+            b0 + s2 / m,
+            b1 + (a1 + 2 * a2 + a3) / m,
+            b2 + (a2 + 2 * a3 + a4) / m,
+        )  # D moves ...
+        b1, b2 = (
+            b1 + f1 * (b0 + b1),
+            b2 + 2 * f1 * (b1 + b2) + f2 * (b0 + 2 * b1 + b2),
+        )  # ... then x
         a1, a2, a3, a4 = (
             a1 + f1 * (1 + a1),
             a2 + 2 * f1 * (a1 + a2) + f2 * s2,
             a3 + 3 * f1 * (a2 + a3) + 3 * f2 * (a1 + 2 * a2 + a3) + f3 * (1 + 3 * a1 + 3 * a2 + a3),
-            a4 + 4 * f1 * (a3 + a4) + 6 * f2 * (a2 + 2 * a3 + a4) + 4 * f3 * (a1 + 3 * a2 + 3 * a3 + a4) + f4 * s4,
+            a4
+            + 4 * f1 * (a3 + a4)
+            + 6 * f2 * (a2 + 2 * a3 + a4)
+            + 4 * f3 * (a1 + 3 * a2 + 3 * a3 + a4)
+            + f4 * s4,
         )
     return sigma**4 * (d4 + 2 * b2 + a4 - (b0 + a2) ** 2)
 
@@ -127,7 +156,15 @@ def w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return 2.5 * sigma**4 * (1 / _sizes(M, k, growth)).sum() ** 2
 
 
-@law("REFUTED", SHUMAILOV + ", as quoted by an encyclopedia", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law(
+    "REFUTED",
+    SHUMAILOV + ", as quoted by an encyclopedia",
+    M=ROWS,
+    k=FITS,
+    sigma=STD,
+    growth=GROWTH,
+    ddof=DDOF,
+)
 def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 as published, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)): kept to show that it does not hold.
 
@@ -158,7 +195,14 @@ def sample_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return sigma**2 * (1 + ddof * (1 / _sizes(M, k, growth)).sum())
 
 
-@law("EXACT", "derived here; the bound exp(-k/(4M)) in " + SURESH, M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
+@law(
+    "EXACT",
+    "derived here; the bound exp(-k/(4M)) in " + SURESH,
+    M=ROWS,
+    k=LONG,
+    sigma=STD,
+    ddof=DDOF,
+)
 def sigma_mean(M, k, sigma=1.0, ddof=1) -> float:
     """E s_k, mean standard deviation of model k of the replace recursion: sigma (E r)^k, about sigma exp(-k/(4M)).
 
@@ -200,7 +244,14 @@ def nd_frechet_leading(d, M, k, beta=0.0) -> float:
     return k / M * (1.25 * eigenvalues.sum() + 0.5 * pairs)
 
 
-@law("EXACT", "derived here", d=DIMENSION, M=whole("rows per fit; M >= d + 1", 2), k=LONG, beta=SPECTRUM)
+@law(
+    "EXACT",
+    "derived here",
+    d=DIMENSION,
+    M=whole("rows per fit; M >= d + 1", 2),
+    k=LONG,
+    beta=SPECTRUM,
+)
 def nd_logdet(d, M, k, beta=0.0) -> float:
     """E ln det of the covariance of model k in d dimensions, replace: ln det S + k sum_i [psi((nu-i)/2) + ln(2/nu)].
 
@@ -273,7 +324,9 @@ def acc_limit_v(M, sigma=1.0) -> float:
     return sigma**2 * np.sinc(1 / math.sqrt(M))
 
 
-@law("LEAD", "derived here; pi^2/6 as in Dey and Donoho, arXiv 2410.22812", M=ROWS, t=FITS, sigma=STD)
+@law(
+    "LEAD", "derived here; pi^2/6 as in Dey and Donoho, arXiv 2410.22812", M=ROWS, t=FITS, sigma=STD
+)
 def acc_w2_leading(M, t, sigma=1.0) -> float:
     """E W2^2 when all batches are kept, to leading order: (3/2)(sigma^2/M) sum_{j <= t} 1/j^2.
 
@@ -379,7 +432,14 @@ def _mix_fixed(M: int, pi: float) -> tuple[float, float]:
     return spread * (1 - K), 1 / real + K * spread
 
 
-@law("EXACT", "derived here; the setting of Bertrand et al., arXiv 2310.00429", M=ROWS, pi=REAL, t=IGNORED, sigma=STD)
+@law(
+    "EXACT",
+    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    M=ROWS,
+    pi=REAL,
+    t=IGNORED,
+    sigma=STD,
+)
 def mixfixed_v(M, pi, t, sigma=1.0) -> float:
     """Stationary E v when each fit reads the same M_r = pi M real rows and (1 - pi) M of the model before (ddof=0).
 
@@ -388,7 +448,14 @@ def mixfixed_v(M, pi, t, sigma=1.0) -> float:
     return sigma**2 * _mix_fixed(M, pi)[0]
 
 
-@law("EXACT", "derived here; the setting of Bertrand et al., arXiv 2310.00429", M=ROWS, pi=REAL, t=IGNORED, sigma=STD)
+@law(
+    "EXACT",
+    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    M=ROWS,
+    pi=REAL,
+    t=IGNORED,
+    sigma=STD,
+)
 def mixfixed_e(M, pi, t, sigma=1.0) -> float:
     """Stationary E (m - mu)^2 when each fit reads the same M_r = pi M real rows and (1 - pi) M of its own (ddof=0).
 

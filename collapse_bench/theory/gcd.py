@@ -22,7 +22,9 @@ from ._law import law, number, one_of, require, whole
 
 MOST = 10**6  # operands up to which sums over all of them are formed
 KNOWN = whole("a number whose primes, or whose divisors, are known; 1: nothing is", 1, 10**9)
-POWERS = one_of("all products of the primes of D are known (True), or the divisors of D alone", True, False)
+POWERS = one_of(
+    "all products of the primes of D are known (True), or the divisors of D alone", True, False
+)
 LIMIT = whole("divisors are counted up to this one", 1, MOST)
 LARGEST = whole("largest operand; None: the limit", 2, MOST)
 BASE = whole("base in which numbers are written", 2, 10**6)
@@ -182,7 +184,9 @@ def enough(needed: float, n: int, chance: float) -> float:
     return float(scipy.special.bdtrc(least - 1, n, chance))
 
 
-def heights_after(sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str):
+def heights_after(
+    sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str
+):
     """Heights of the symbolic learner after fits to that many rows each, every fit to labels of the one before."""
     sizes, digits, known = list(sizes), digits_of(N, base), {}
     for p, k in prime_powers(min(most, N)):
@@ -192,7 +196,15 @@ def heights_after(sizes: Iterable[int], base: int, N: int, examples: float, grok
     return {p: np.array(reach) for p, reach in known.items()}
 
 
-@law("EXACT", OURS, q=whole("a prime power", 2, MOST), n=ROWS, k=FITS, examples=EXAMPLES, N=LARGEST.or_none)
+@law(
+    "EXACT",
+    OURS,
+    q=whole("a prime power", 2, MOST),
+    n=ROWS,
+    k=FITS,
+    examples=EXAMPLES,
+    N=LARGEST.or_none,
+)
 def survives(q, n, k, examples, N=None) -> float:
     """P(prime power q is still known after k fits), replace, each fit wanting ``examples`` of n rows that say it.
 
@@ -233,7 +245,18 @@ def said(p, n, k, noise, pi=0.0, N=None) -> float:
     return limit + (first - limit) * a ** (k - 1)
 
 
-@law("ASYM", OURS, n=ROWS, k=SOME_FITS, base=BASE, N=LARGEST, examples=EXAMPLES, grok=GROK, most=CAP, operands=OPERANDS)
+@law(
+    "ASYM",
+    OURS,
+    n=ROWS,
+    k=SOME_FITS,
+    base=BASE,
+    N=LARGEST,
+    examples=EXAMPLES,
+    grok=GROK,
+    most=CAP,
+    operands=OPERANDS,
+)
 def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="uniform") -> float:
     """Expected accuracy of the symbolic learner after k fits to n rows each, replace, without noise.
 
@@ -256,7 +279,9 @@ def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="unifor
     operands=OPERANDS,
     limit=LIMIT,
 )
-def sieve_learned(n, k, base, N, examples, grok=1.0, most=100, operands="uniform", limit=100) -> float:
+def sieve_learned(
+    n, k, base, N, examples, grok=1.0, most=100, operands="uniform", limit=100
+) -> float:
     """Expected number of greatest common divisors up to a limit that the symbolic learner knows after k fits, replace.
 
     As ``sieve_accuracy``, without noise.  Without unit; valid to a relative error of order 1/N.

@@ -60,7 +60,9 @@ def mise(M, h, k, sigma=1.0) -> float:
     wider = k * h**2 / (2 * sigma**2)
     once, twice = (math.expm1(-0.5 * math.log1p(y)) for y in (wider, 2 * wider))
     never = math.expm1(scipy.special.xlog1py(k, -1 / M))  # q^k - 1
-    return _peak(2 * h**2) / M + met + _peak(2 * sigma**2) * (twice - 2 * once + never * (1 + twice))
+    return (
+        _peak(2 * h**2) / M + met + _peak(2 * sigma**2) * (twice - 2 * once + never * (1 + twice))
+    )
 
 
 def _peak(v):

@@ -20,7 +20,9 @@ MANY = whole("rows per fit; more than d + 1", 3)
 ROWS = whole("rows per fit", 1)
 FITS = whole("successive fits, the first to real labels; 0 leaves the truth", 0, STEPS)
 NOISE = number("standard deviation of the label noise", "[0, inf)")
-RIDGE = number("ridge penalty; 0 is the limit without a ridge, for as many rows as d excepted", "[0, inf)")
+RIDGE = number(
+    "ridge penalty; 0 is the limit without a ridge, for as many rows as d excepted", "[0, inf)"
+)
 SPECTRUM = number("exponent of the spectrum of the inputs, S = diag(j^-beta)")
 SOURCE = number("exponent of the true weights: second moments proportional to j^-src")
 SIGNAL = number("tr(S Gamma), variance of the noiseless label", "[0, inf)")
@@ -65,7 +67,14 @@ def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
     return s**2 * (d / (i * (i * T - d - 1))).sum()
 
 
-@law("LEAD", "derived here", d=DIMENSION, T=MANY, pi=number("share of fresh real rows", "[0, 1]"), s=NOISE)
+@law(
+    "LEAD",
+    "derived here",
+    d=DIMENSION,
+    T=MANY,
+    pi=number("share of fresh real rows", "[0, 1]"),
+    s=NOISE,
+)
 def ols_mix_fresh(d, T, pi, s=1.0) -> float:
     """Stationary excess risk of least squares with pi T fresh real rows in every round, the rest relabelled.
 
@@ -78,7 +87,14 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
     return s**2 * u / kept if kept > 0 else math.inf
 
 
-@law("LEAD", "derived here", d=DIMENSION, T=MANY, pi=number("share of real rows; pi T > d + 1", "(0, 1]"), s=NOISE)
+@law(
+    "LEAD",
+    "derived here",
+    d=DIMENSION,
+    T=MANY,
+    pi=number("share of real rows; pi T > d + 1", "(0, 1]"),
+    s=NOISE,
+)
 def ols_mix_fixedreal(d, T, pi, s=1.0) -> float:
     """Stationary excess risk of least squares with the same pi T real rows in every round, the rest relabelled.
 
@@ -104,7 +120,10 @@ def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
     kappa = effective_ridge(S, n, lam)
     D, r = 1 / (S + kappa), S / (S + kappa)
     forgets, spreads = kappa**2 * S * D**2, (1 + variance_factor(S, kappa, n)) / n * S * D**2
-    mean, about = gamma.copy(), np.zeros(d)  # second moment along the axes: of E w_k, and of w_k about it
+    mean, about = (
+        gamma.copy(),
+        np.zeros(d),
+    )  # second moment along the axes: of E w_k, and of w_k about it
     for _ in range(k):
         cost = forgets @ (mean + about) + s**2
         mean, about = r**2 * mean, r**2 * about + cost * spreads
@@ -148,7 +167,9 @@ def ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=
     "ASYM",
     "derived here; the setting of " + DEMYSTIFIED,
     beta=number("exponent of the spectrum (capacity), l_j = j^-beta", "(0, inf)"),
-    r=number("source exponent: l_j times the second moment of weight j is j^-(1 + 2 r beta)", "(0, 1]"),
+    r=number(
+        "source exponent: l_j times the second moment of weight j is j^-(1 + 2 r beta)", "(0, 1]"
+    ),
     b=number("exponent of the labeller's rows, T0 = T^b", "(0, inf)"),
 )
 def opt_ridge_exponent(beta, r, b) -> float:

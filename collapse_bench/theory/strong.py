@@ -21,10 +21,14 @@ ROWS = whole("rows, real and synthetic", 1)
 RIDGE = number("ridge penalty; 0 is evaluated at 1e-6", "[0, inf)")
 SHARE = number("share of synthetic rows", "[0, 1]")
 SPECTRUM = number("exponent of the spectrum of real inputs, S1 = diag(j^-beta1)")
-SPECTRUM2 = number("exponent of the spectrum of synthetic inputs, S2 = diag(j^-beta2); None: as beta1")
+SPECTRUM2 = number(
+    "exponent of the spectrum of synthetic inputs, S2 = diag(j^-beta2); None: as beta1"
+)
 SOURCE = number("exponent of the true weights: second moments proportional to j^-src")
 SIGNAL = number("tr(S1 Gamma), variance of the noiseless real label", "[0, inf)")
-QUALITY = number("tr(S1 Delta), excess risk of the model that labels the synthetic rows", "[0, inf)")
+QUALITY = number(
+    "tr(S1 Delta), excess risk of the model that labels the synthetic rows", "[0, inf)"
+)
 NOISE1 = number("standard deviation of the noise of real labels", "[0, inf)")
 NOISE2 = number("standard deviation of the noise of synthetic labels", "[0, inf)")
 WEIGHT1 = number("weight of a real row in the loss", "[0, inf)")
@@ -40,7 +44,9 @@ def _shares(n: int, p2: float) -> tuple[float, float]:
     return (n - n2) / n, n2 / n
 
 
-def _mixture(S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | None, algebra) -> Mixture:
+def _mixture(
+    S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | None, algebra
+) -> Mixture:
     n2 = round(p2 * n)
     rows = (n - n2, n2)
     require(
@@ -71,7 +77,20 @@ def _mixture(S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | 
     m=WIDTH.or_none,
 )
 def mixture(
-    d, n, lam, p2, beta1=0.0, beta2=None, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0, a1=1.0, a2=1.0, m=None
+    d,
+    n,
+    lam,
+    p2,
+    beta1=0.0,
+    beta2=None,
+    src=0.0,
+    r2=1.0,
+    c2=1.0,
+    s1=1.0,
+    s2=1.0,
+    a1=1.0,
+    a2=1.0,
+    m=None,
 ) -> float:
     """Excess risk of ridge on a mixture of real and synthetic rows: own spectra, sample weights, random features.
 
@@ -84,7 +103,20 @@ def mixture(
 
 
 def mixture_parts(
-    d, n, lam, p2, beta1=0.0, beta2=None, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0, a1=1.0, a2=1.0, m=None
+    d,
+    n,
+    lam,
+    p2,
+    beta1=0.0,
+    beta2=None,
+    src=0.0,
+    r2=1.0,
+    c2=1.0,
+    s1=1.0,
+    s2=1.0,
+    a1=1.0,
+    a2=1.0,
+    m=None,
 ) -> tuple[float, float, float]:
     """B, V and zeta of ``mixture``: bias, variance, and what wrong labels cost, beyond both.  Parameters are its own,
     and are not checked here; in units of the squared label."""
@@ -195,5 +227,7 @@ def iter_mix(d, n, p2, t, c2=1.0, s=1.0) -> float:
     require(n > d, "n", n, f"more than d = {d}")
     (p1, p2), u = _shares(n, p2), d / (n - d)
     rho = p2**2 + p1 * p2 * u
-    rounds = t if rho == 1 else math.expm1(t * math.log(rho)) / (rho - 1) if rho and t else min(t, 1)
+    rounds = (
+        t if rho == 1 else math.expm1(t * math.log(rho)) / (rho - 1) if rho and t else min(t, 1)
+    )
     return s**2 * u * rounds + c2 * rho**t

@@ -26,7 +26,14 @@ HUTTER = "Hutter, arXiv 2102.04074"
 TAILS = "Dohmatob et al., arXiv 2402.07043"
 
 #: what each training law needs besides beta, T and N
-NEEDS = {"real": (), "cut": ("k",), "topp": ("top_p",), "narrow": ("beta2",), "temp": ("temp",), "mix": ("k", "pi")}
+NEEDS = {
+    "real": (),
+    "cut": ("k",),
+    "topp": ("top_p",),
+    "narrow": ("beta2",),
+    "temp": ("temp",),
+    "mix": ("k", "pi"),
+}
 
 
 def _cut(p: np.ndarray, k: int) -> np.ndarray:
@@ -40,7 +47,10 @@ def _cut(p: np.ndarray, k: int) -> np.ndarray:
     HUTTER + " for real data; " + TAILS + " for cut and narrowed tails",
     beta=EXPONENT,
     T=INPUTS,
-    kind=one_of("training law: real, cut (k), topp (top_p), narrow (beta2), temp (temp) or mix (k, pi)", *NEEDS),
+    kind=one_of(
+        "training law: real, cut (k), topp (top_p), narrow (beta2), temp (temp) or mix (k, pi)",
+        *NEEDS,
+    ),
     N=SYMBOLS,
     k=RANK.or_none,
     beta2=number("exponent of the narrowed training law", "(0, inf)").or_none,
@@ -48,7 +58,9 @@ def _cut(p: np.ndarray, k: int) -> np.ndarray:
     top_p=number("mass kept by nucleus sampling", "(0, 1]").or_none,
     temp=number("temperature, q proportional to p^(1/temp)", "(0, inf)").or_none,
 )
-def hutter(beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=None, temp=None) -> float:
+def hutter(
+    beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=None, temp=None
+) -> float:
     """Expected test error of a memoriser that saw T inputs from q: sum p_i (1 - q_i)^T.
 
     q is p itself (real); p cut after rank k and renormalised (cut); p cut after the first symbol at which the mass
@@ -57,8 +69,12 @@ def hutter(beta, T, kind="real", N=200000, k=None, beta2=None, pi=None, top_p=No
     """
     given = {"k": k, "beta2": beta2, "pi": pi, "top_p": top_p, "temp": temp}
     for name, value in given.items():
-        allowed = f"{hutter.law.ranges[name].given}, where" if name in NEEDS[kind] else "left out where"
-        require((value is not None) == (name in NEEDS[kind]), name, value, f"{allowed} kind is {kind!r}")
+        allowed = (
+            f"{hutter.law.ranges[name].given}, where" if name in NEEDS[kind] else "left out where"
+        )
+        require(
+            (value is not None) == (name in NEEDS[kind]), name, value, f"{allowed} kind is {kind!r}"
+        )
     p = zipf(N, beta)
     if kind == "real":
         q = p
@@ -104,10 +120,21 @@ def asym_narrow(beta, beta2, T) -> float:
     Gamma(c')/(beta2 zeta(beta)) (T/zeta(beta2))^-c', c' = (beta - 1)/beta2.  A probability; valid for T >> 1.
     """
     c = (beta - 1) / beta2
-    return scipy.special.gamma(c) / (beta2 * scipy.special.zeta(beta)) * (T / scipy.special.zeta(beta2)) ** -c
+    return (
+        scipy.special.gamma(c)
+        / (beta2 * scipy.special.zeta(beta))
+        * (T / scipy.special.zeta(beta2)) ** -c
+    )
 
 
-@law("ASYM", "derived here; the law g^c T^-c in " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS)
+@law(
+    "ASYM",
+    "derived here; the law g^c T^-c in " + TAILS,
+    beta=EXPONENT,
+    T=SEEN,
+    g=GENERATIONS,
+    N=SYMBOLS,
+)
 def gens_resample(beta, T, g, N=200000) -> float:
     """Test error of memoriser g in a chain in which each reads T draws from the counts of the one before.
 
@@ -118,7 +145,9 @@ def gens_resample(beta, T, g, N=200000) -> float:
     return p @ np.exp(-T * survival(g - 1) * p) if g else 0.0
 
 
-@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS)
+@law(
+    "ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS
+)
 def gens_relabel(beta, T, g, N=200000) -> float:
     """Test error of memoriser g in a chain in which each reads T fresh draws from p restricted to what is still known.
 
@@ -132,7 +161,14 @@ def gens_relabel(beta, T, g, N=200000) -> float:
     return p @ lost
 
 
-@law("EXACT", "derived here; the setting of " + TAILS, beta=EXPONENT, T=INPUTS, g=GENERATIONS, N=SYMBOLS)
+@law(
+    "EXACT",
+    "derived here; the setting of " + TAILS,
+    beta=EXPONENT,
+    T=INPUTS,
+    g=GENERATIONS,
+    N=SYMBOLS,
+)
 def gens_mislabel(beta, T, g, N=200000) -> float:
     """Test error of memoriser g in a chain in which each reads T fresh draws from p, with the labels of the one before.
 
@@ -144,7 +180,13 @@ def gens_mislabel(beta, T, g, N=200000) -> float:
     return -(p @ np.expm1(scipy.special.xlogy(g, known)))
 
 
-@law("EXACT", "de Moivre's mean absolute deviation", beta=EXPONENT, T=whole("visits of the row", 1), N=SYMBOLS)
+@law(
+    "EXACT",
+    "de Moivre's mean absolute deviation",
+    beta=EXPONENT,
+    T=whole("visits of the row", 1),
+    N=SYMBOLS,
+)
 def bigram_tv(beta, T, N=200000) -> float:
     """Expected total variation between a Zipf law of next tokens and its estimate from T visits of the row.
 

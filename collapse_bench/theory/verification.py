@@ -104,7 +104,9 @@ def taught_cosine(cosine, mu2, d, N, phi=1.0, psi=1.0, most=None) -> float:
     m, kept = _selected(scipy.special.ndtr(c), phi, psi)
     own = (phi + psi) * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / kept
     norm = m**2 * mu2 + 2 * m * own * c + own**2
-    return (m * math.sqrt(mu2) + own * cosine) / math.sqrt(norm + d / min(kept * N, most or math.inf))
+    return (m * math.sqrt(mu2) + own * cosine) / math.sqrt(
+        norm + d / min(kept * N, most or math.inf)
+    )
 
 
 @law("DE", "derived here; the setting of " + FENG, p=WRONG, phi=RIGHT_KEPT, psi=WRONG_KEPT, mu2=SIGNAL, d=DIMENSION,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import discrete
 
 
 def discrete_survival(scale, data=None):
     """Symbols left under five protocols, and the chance that a rare one is left (Suresh et al. 2024)."""
-    K, M, beta, T, chains = (1000, 1000, 1.0, 20, 32) if scale == "quick" else (10_000, 10_000, 1.5, 100, 64)
+    K, M, beta, T, chains = (
+        (1000, 1000, 1.0, 20, 32) if scale == "quick" else (10_000, 10_000, 1.5, 100, 64)
+    )
 
     def symbols(protocol, law=None):
         spec = f"zipf(K={K}, beta={beta}, sampler=exact-law) | counts | {protocol} @ n={M} T={T}"
@@ -22,7 +24,9 @@ def discrete_survival(scale, data=None):
         law = [None] + [discrete.survive_count(copies, k) for k in range(1, T + 1)]
         return [Point(k, spec, "support", k, law[k], times=1 / many) for k in range(1, T + 1)]
 
-    bound = [Point(k, None, predicted=1 - math.exp(-5 / (k + 1))) for k in range(1, T + 1)]  # k + 1 fits in all
+    bound = [
+        Point(k, None, predicted=1 - math.exp(-5 / (k + 1))) for k in range(1, T + 1)
+    ]  # k + 1 fits in all
     return Figure(
         "Resampling loses symbols; more real data, or all data, keep them",
         "Suresh et al. 2024 (arXiv 2412.17646); Wright and Fisher's model",
@@ -35,7 +39,9 @@ def discrete_survival(scale, data=None):
                     Curve("accumulate", symbols("accumulate")),
                     Curve("10 % fresh real", symbols("mix(real=0.1)")),
                     Curve("replace", symbols("replace", lambda k: discrete.support(K, beta, M, k))),
-                    Curve("replace, temperature 0.9", symbols("replace(decode=temperature(t=0.9))")),
+                    Curve(
+                        "replace, temperature 0.9", symbols("replace(decode=temperature(t=0.9))")
+                    ),
                     Curve("replace, top-p 0.95", symbols("replace(decode=top-p(p=0.95))")),
                 ],
                 "y",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 M, FEW = 100, 50  # rows per generation
@@ -17,14 +17,24 @@ def gaussian_1d(scale, data=None):
 
     def risk(growth, label):
         spec = f"gaussian(sampler=exact-law) | gaussian-fit | replace @ n={M} T={T} growth={growth}"
-        return Curve(label, over_time(spec, "w2", T, lambda k: gaussian.w2_mean(M, k, growth=growth)))
+        return Curve(
+            label, over_time(spec, "w2", T, lambda k: gaussian.w2_mean(M, k, growth=growth))
+        )
 
     def spread(label, metric, law, ddof=1, **more):
-        spec = f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace @ n={FEW} T={late}"
+        spec = (
+            f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace @ n={FEW} T={late}"
+        )
         return Curve(label, over_time(spec, metric, late, law, **more))
 
     def log_spread(ddof, label):
-        return spread(label, "log_variance", lambda k: gaussian.logsigma_mean(FEW, k, ddof=ddof), ddof, times=0.5)
+        return spread(
+            label,
+            "log_variance",
+            lambda k: gaussian.logsigma_mean(FEW, k, ddof=ddof),
+            ddof,
+            times=0.5,
+        )
 
     return Figure(
         "A Gaussian fitted to its own samples: the risk grows, the spread dies",

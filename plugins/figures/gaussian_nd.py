@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 M, FEW = 1000, 50  # rows per generation
@@ -17,10 +17,15 @@ def gaussian_nd(scale, data=None):
         return f"gaussian(d={d}, sampler=exact-law) | gaussian-fit | replace @ n={rows} T={T} growth={growth}"
 
     def risk(d):
-        return Curve(f"d = {d}", over_time(cell(d, M), "w2", T, lambda k: gaussian.nd_frechet_leading(d, M, k)))
+        return Curve(
+            f"d = {d}",
+            over_time(cell(d, M), "w2", T, lambda k: gaussian.nd_frechet_leading(d, M, k)),
+        )
 
     def grown(growth, label):
-        first = gaussian.nd_frechet_leading(4, M, 1)  # to leading order a fit to M_i rows adds M/M_i of it
+        first = gaussian.nd_frechet_leading(
+            4, M, 1
+        )  # to leading order a fit to M_i rows adds M/M_i of it
 
         def law(k):
             return first * sum((i + 1.0) ** -growth for i in range(k))
@@ -28,7 +33,9 @@ def gaussian_nd(scale, data=None):
         return Curve(label, over_time(cell(4, M, growth), "w2", T, law))
 
     def volume(d):
-        law = over_time(cell(d, FEW), "log_variance", T, lambda k: gaussian.nd_logdet(d, FEW, k) / d)
+        law = over_time(
+            cell(d, FEW), "log_variance", T, lambda k: gaussian.nd_logdet(d, FEW, k) / d
+        )
         return Curve(f"d = {d}", law)
 
     return Figure(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd
 
 READINGS = {
@@ -23,7 +23,9 @@ def gcd_unlearning(scale, data=None):
     if scale == "quick":
         base, N, T, chains = 60, 10_000, 4, 2
         world = f"gcd(base={base}, max={N}, test=2000, each=20)"
-        model = "transformer(layers=1, width=64, heads=4, epochs=6, lr=0.003, cosine=true, warmup=0.05)"
+        model = (
+            "transformer(layers=1, width=64, heads=4, epochs=6, lr=0.003, cosine=true, warmup=0.05)"
+        )
         rows, mixed = 10_000, ("T = 1.3",)
     else:
         base, N, T, chains = 1000, 10**6, 8, 5
@@ -40,17 +42,28 @@ def gcd_unlearning(scale, data=None):
             parameters = ", ".join(filter(None, (inside, decode)))
             name = protocol.partition("(")[0] + (f"({parameters})" if parameters else "")
             told[label] = over_time(f"{world} | {model} | {name} {sizes}", metric, T, **more)
-        perfect = over_time(f"{world} | {model} | replace | nature {sizes}", metric, T, lambda k: law, **more)
+        perfect = over_time(
+            f"{world} | {model} | replace | nature {sizes}", metric, T, lambda k: law, **more
+        )
         return [*(Curve(label, points) for label, points in told.items()), Curve("nature", perfect)]
 
     learned = gcd.learned_count(D=base, powers=False)
     error = 1 - gcd.accuracy(D=base, powers=False, N=N)
     panels = []
-    for title, protocol, readings in (("replace", "replace", READINGS), ("half real rows", "mix(real=0.5)", mixed)):
+    for title, protocol, readings in (
+        ("replace", "replace", READINGS),
+        ("half real rows", "mix(real=0.5)", mixed),
+    ):
         skills = curves(protocol, readings, "unlearned", learned, times=-1.0, plus=100.0)
         panels.append(Panel(f"{title}: skills", "generation", "GCDs up to 100 learned", skills))
         panels.append(
-            Panel(f"{title}: loss", "generation", "1 - accuracy", curves(protocol, readings, "error", error), "y")
+            Panel(
+                f"{title}: loss",
+                "generation",
+                "1 - accuracy",
+                curves(protocol, readings, "error", error),
+                "y",
+            )
         )
     return Figure(
         f"Transformers unlearn greatest common divisors (base {base}, operands to {N}, {rows} rows a generation)",

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 N = 50  # real rows per generation, and as many synthetic ones

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 
 GENERATION = "generation"
 
@@ -19,14 +19,21 @@ def images_minority(scale, data=None):
     labels = "digits(" if small else f'idx-images(path="{data}", '
     images = "pictures(" if small else f'pictures(path="{data}", '
     network = "mlp(steps=300)" if quick else "mlp(steps=2000)"
-    vae = "vae(steps=800)" if quick else f"vae(latent=16, width=256, steps={4000 if small else 20000})"
+    vae = (
+        "vae(steps=800)"
+        if quick
+        else f"vae(latent=16, width=256, steps={4000 if small else 20000})"
+    )
     labelled, drawn = (300, 1000) if small or quick else (1000, 20_000)
     T, far = (4, 8) if quick else (8, 20)
 
     def panel(title, y, world, model, n, T, metrics):
         """One curve for each protocol and metric."""
         curves = [
-            Curve(f"{words}, {short}", over_time(f"{world} | {model} | {protocol} @ n={n} T={T}", metric, T))
+            Curve(
+                f"{words}, {short}",
+                over_time(f"{world} | {model} | {protocol} @ n={n} T={T}", metric, T),
+            )
             for short, protocol in (("replaced", "replace"), ("half real", "mix(real=0.5)"))
             for metric, words in metrics.items()
         ]

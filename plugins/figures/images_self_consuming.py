@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Gallery, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Gallery, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 
 GENERATION = "generation"
 MEASURES = (
@@ -24,12 +24,16 @@ def images_self_consuming(scale, data=None):
     world = "pictures" if small else f'pictures(path="{data}", test={1000 if quick else 2000})'
     T, chains, n = (4, 3, 1000) if quick else (9, 5, 1000 if small else 60_000)
     vae = (
-        "vae(steps=800)" if quick else f"vae(latent={16 if small else 32}, width={256 if small else 512}, steps=10000)"
+        "vae(steps=800)"
+        if quick
+        else f"vae(latent={16 if small else 32}, width={256 if small else 512}, steps=10000)"
     )
     ddpm = "ddpm(width=128, steps=800, lr=0.01, levels=30)"
     if not quick:
         ddpm = (
-            "ddpm(steps=6000, levels=100)" if small else "ddpm(net=unet, width=64, lr=0.001, steps=20000, levels=500)"
+            "ddpm(steps=6000, levels=100)"
+            if small
+            else "ddpm(net=unet, width=64, lr=0.001, steps=20000, levels=500)"
         )
 
     def spec(model, protocol):

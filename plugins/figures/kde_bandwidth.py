@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import kde
 
 M = 50  # rows per generation
@@ -52,7 +52,9 @@ def kde_bandwidth(scale, data=None):
                 "generation",
                 "integrated squared error (1/\u03c3)",
                 [
-                    square("Silverman", "silverman", 1.0, last=min(T, 35)),  # beyond it is too wide to measure
+                    square(
+                        "Silverman", "silverman", 1.0, last=min(T, 35)
+                    ),  # beyond it is too wide to measure
                     square("h = 0.6 \u03c3", "fixed", 0.6, lambda k: kde.mise(M, 0.6, k)),
                     square("h = 0.3 \u03c3", "fixed", 0.3, lambda k: kde.mise(M, 0.3, k)),
                     square(f"h = {scaled} s", "scaled", scaled),

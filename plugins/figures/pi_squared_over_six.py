@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian, regression
 
 
@@ -21,27 +21,41 @@ def pi_squared_over_six(scale, data=None):
         return over_time(spec, "w2", T, law)
 
     replaced = [
-        Curve("replace", least_squares("replace", "true", lambda k: regression.ols_replace(d, rows, k))),
         Curve(
-            "accumulate, fresh x", least_squares("accumulate", "true", lambda k: regression.ols_accumulate(d, rows, k))
+            "replace",
+            least_squares("replace", "true", lambda k: regression.ols_replace(d, rows, k)),
+        ),
+        Curve(
+            "accumulate, fresh x",
+            least_squares("accumulate", "true", lambda k: regression.ols_accumulate(d, rows, k)),
         ),
         Curve(
             "accumulate, the same x",
-            least_squares("accumulate", "false", lambda k: regression.ols_accumulate(d, rows, k, same_x=True)),
+            least_squares(
+                "accumulate", "false", lambda k: regression.ols_accumulate(d, rows, k, same_x=True)
+            ),
         ),
     ]
     return Figure(
         "Accumulating data keeps the risk below \u03c0\u00b2/6 times that of one fit",
         "Gerstgrasser et al. 2024 (arXiv 2404.01413), Theorem 1",
         [
-            Panel(f"least squares, d = {d}, {rows} rows", "generation", "excess risk (noise variances)", replaced, "y"),
+            Panel(
+                f"least squares, d = {d}, {rows} rows",
+                "generation",
+                "excess risk (noise variances)",
+                replaced,
+                "y",
+            ),
             Panel(
                 f"Gaussian, {M} rows, maximum likelihood",
                 "generation",
                 "squared W2 distance (\u03c3\u00b2)",
                 [
                     Curve("replace", density("replace", lambda k: gaussian.w2_mean(M, k, ddof=0))),
-                    Curve("accumulate", density("accumulate", lambda k: gaussian.acc_w2_leading(M, k))),
+                    Curve(
+                        "accumulate", density("accumulate", lambda k: gaussian.acc_w2_leading(M, k))
+                    ),
                 ],
                 "y",
             ),

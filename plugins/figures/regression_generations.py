@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import regression, strong
 
 
@@ -18,7 +18,12 @@ def regression_generations(scale, data=None):
 
     def ridge(lam, beta, n):
         spec = f"linear(d={d}, noise={s}, beta={beta}) | ridge(lam={lam}) | replace @ n={n} T={T}"
-        return over_time(spec, "excess_risk", T, lambda k: regression.ridge_iterated(d, n, lam, k, beta=beta, s=s))
+        return over_time(
+            spec,
+            "excess_risk",
+            T,
+            lambda k: regression.ridge_iterated(d, n, lam, k, beta=beta, s=s),
+        )
 
     def real(T, k):
         """The share of real rows that is always the same, once the start is forgotten."""
@@ -26,11 +31,19 @@ def regression_generations(scale, data=None):
 
     least = [
         Curve("replace", squares("replace", lambda k: regression.ols_replace(rows, columns, k))),
-        Curve("accumulate", squares("accumulate", lambda k: regression.ols_accumulate(rows, columns, k))),
-        Curve("half the same real rows", squares(f"mix(real={mixed}, fresh=false)", lambda k: real(columns, k))),
+        Curve(
+            "accumulate",
+            squares("accumulate", lambda k: regression.ols_accumulate(rows, columns, k)),
+        ),
+        Curve(
+            "half the same real rows",
+            squares(f"mix(real={mixed}, fresh=false)", lambda k: real(columns, k)),
+        ),
         Curve(
             "half fresh real rows",
-            squares(f"mix(real={mixed})", lambda k: strong.iter_mix(rows, columns, 1 - mixed, k, c2=0.0)),
+            squares(
+                f"mix(real={mixed})", lambda k: strong.iter_mix(rows, columns, 1 - mixed, k, c2=0.0)
+            ),
         ),
     ]
     shrunk = [
@@ -40,13 +53,21 @@ def regression_generations(scale, data=None):
             "excess risk (signal variances)",
             [Curve(f"\u03bb = {lam:g}", ridge(lam, beta, many)) for lam in penalties],
         )
-        for beta, many, penalties in ((1.0, n, (0.001, 0.01, 0.1, 1.0)), (0.0, 6 * d // 10, (0.001, 0.1, 1.0)))
+        for beta, many, penalties in (
+            (1.0, n, (0.001, 0.01, 0.1, 1.0)),
+            (0.0, 6 * d // 10, (0.001, 0.1, 1.0)),
+        )
     ]
     return Figure(
         "Regression on labels of the generation before",
         "Dohmatob et al. (arXiv 2402.07712); accumulate: Gerstgrasser et al. (2404.01413)",
         [
-            Panel(f"least squares, d = {rows}, {columns} rows", "generation", "excess risk (noise variances)", least),
+            Panel(
+                f"least squares, d = {rows}, {columns} rows",
+                "generation",
+                "excess risk (noise variances)",
+                least,
+            ),
             *shrunk,
         ],
         chains,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import regression, strong
 
 SOURCE = "Dohmatob et al., Strong Model Collapse (arXiv 2410.04840)"
@@ -17,7 +17,9 @@ WIDTH = "random features, m"
 
 def mixed(x, d, n, p2, lam, c2, s, m=None, weight=None):
     """One ridge fit to a mixture, and what its deterministic equivalent says; ``weight``: of a synthetic row."""
-    large = all(rows == 0 or rows > d for rows in (n - round(p2 * n), round(p2 * n))) and weight is None
+    large = (
+        all(rows == 0 or rows > d for rows in (n - round(p2 * n), round(p2 * n))) and weight is None
+    )
     world = f"linear(d={d}, noise={s}, sampler={'exact-law' if large and (m or 0) <= n else 'explicit'})"
     model = f"ridge(lam={lam})" if m is None else f"random-projection(width={m}, lam={lam})"
     act = "" if weight is None else f" | mix-weights(real=1, synthetic={weight})"
@@ -50,7 +52,9 @@ def strong_collapse_ridge(scale, data=None):
         )
         for c2 in (1.0, 0.1)
     ]
-    return Figure("A share of synthetic rows sets a floor to the risk of ridge", SOURCE, panels, chains)
+    return Figure(
+        "A share of synthetic rows sets a floor to the risk of ridge", SOURCE, panels, chains
+    )
 
 
 # -- more features --------------------------------------------------------------------------------------------------
@@ -62,13 +66,19 @@ def strong_collapse_width(scale, data=None):
     shares = (0, 0.1, 0.3, 1)
 
     def panel(d, n, widths, log="xy"):
-        curves = [Curve(f"p\u2082 = {p2:g}", [mixed(m, d, n, p2, lam, c2, s, m=m) for m in widths]) for p2 in shares]
+        curves = [
+            Curve(f"p\u2082 = {p2:g}", [mixed(m, d, n, p2, lam, c2, s, m=m) for m in widths])
+            for p2 in shares
+        ]
         return Panel(f"d = {d}, {n} rows", WIDTH, RISK, curves, log)
 
     d, n, p2 = 200, 100, 0.3
     widths = [10, 20, 35, 50, 65, 80, 90, 97, 103, 110, 125, 150, 200, 300, 500, 1000]
     widths += [2000, 4000] if scale == "paper" else []
-    parts = {m: strong.mixture_parts(d, n, lam, p2, c2=c2, s1=s, s2=s, m=m) for m in range(10, widths[-1] + 1, 5)}
+    parts = {
+        m: strong.mixture_parts(d, n, lam, p2, c2=c2, s1=s, s2=s, m=m)
+        for m in range(10, widths[-1] + 1, 5)
+    }
     terms = [
         Curve(name, [Point(m, None, predicted=told[i]) for m, told in parts.items()])
         for i, name in enumerate(("bias B", "variance V", "wrong labels \u03b6"))
@@ -95,17 +105,28 @@ def strong_collapse_pareto(scale, data=None):
     shares = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     errors = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
     by_share = [
-        Curve(f"n = {n}", [mixed(p2, d, n, p2, lam, 1.0, s) for p2 in shares]) for n in (150, 300, 1000, 5000, 20000)
+        Curve(f"n = {n}", [mixed(p2, d, n, p2, lam, 1.0, s) for p2 in shares])
+        for n in (150, 300, 1000, 5000, 20000)
     ]
     by_error = [
-        Curve(f"p\u2082 = {p2:g}", [mixed(c2, d, 2000, p2, lam, c2, s) for c2 in errors]) for p2 in (0.01, 0.1, 0.5, 1)
+        Curve(f"p\u2082 = {p2:g}", [mixed(c2, d, 2000, p2, lam, c2, s) for c2 in errors])
+        for p2 in (0.01, 0.1, 0.5, 1)
     ]
     deep, rows, noise = 200, 100, 0.2
 
     def traded(c2):
         """Each width at (its risk on real rows, its risk on synthetic ones)."""
         return [
-            mixed(strong.mixture(deep, rows, 1e-3, 0, s1=noise, m=m), deep, rows, 1, 1e-3, c2, noise, m=m)
+            mixed(
+                strong.mixture(deep, rows, 1e-3, 0, s1=noise, m=m),
+                deep,
+                rows,
+                1,
+                1e-3,
+                c2,
+                noise,
+                m=m,
+            )
             for m in (125, 150, 200, 300, 500, 1000, 2000)
         ]
 
@@ -115,7 +136,13 @@ def strong_collapse_pareto(scale, data=None):
         SOURCE,
         [
             Panel(f"by share, d = {d}, c\u00b2 = 1", SHARE, RISK, by_share, "y"),
-            Panel(f"by quality, d = {d}, n = 2000", "excess risk of the labeller, c\u00b2", RISK, by_error, "xy"),
+            Panel(
+                f"by quality, d = {d}, n = 2000",
+                "excess risk of the labeller, c\u00b2",
+                RISK,
+                by_error,
+                "xy",
+            ),
             Panel(
                 f"widths {rows * 5 // 4} (right) to {rows * 20}, d = {deep}, {rows} rows",
                 "risk on real rows (law)",
@@ -163,7 +190,9 @@ def strong_collapse_mixing(scale, data=None):
             ),
         ),
         Curve("the same rows", over_time(chain(same, many, "explicit"), "excess_risk", rounds - 1)),
-        Curve("the real half alone", [Point(t, None, predicted=alone(many)) for t in range(rounds)]),
+        Curve(
+            "the real half alone", [Point(t, None, predicted=alone(many)) for t in range(rounds)]
+        ),
     ]
     again = [Curve(c.label, [replace(p, x=p.x + 1) for p in c.points]) for c in again]
 
@@ -182,12 +211,20 @@ def strong_collapse_mixing(scale, data=None):
         ]
 
     scaling = [Curve(f"{t} round{'s' if t > 1 else ''}", after(t)) for t in (1, 2, 4, 8)]
-    scaling.append(Curve("the real half alone", [Point(n, None, predicted=alone(n)) for n in sizes]))
+    scaling.append(
+        Curve("the real half alone", [Point(n, None, predicted=alone(n)) for n in sizes])
+    )
     return Figure(
         "Mixing once by weight, and in rounds by new labels",
         SOURCE,
         [
-            Panel(f"once, half synthetic, d = {d}", "weight of a synthetic row (real: 1)", RISK, once, "y"),
+            Panel(
+                f"once, half synthetic, d = {d}",
+                "weight of a synthetic row (real: 1)",
+                RISK,
+                once,
+                "y",
+            ),
             Panel(
                 f"in rounds, half synthetic, d = {few}, {many} rows",
                 "round",

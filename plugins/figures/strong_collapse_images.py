@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.registry.hookspecs import hookimpl
 
 ROWS = "images, n"
 
@@ -56,7 +56,10 @@ def strong_collapse_images(scale, data=None):
             ROWS,
             "error rate",
             [
-                Curve(f"labeller saw {rows} images", [point(size, features(wide), size, 0.5, rows) for size in sizes])
+                Curve(
+                    f"labeller saw {rows} images",
+                    [point(size, features(wide), size, 0.5, rows) for size in sizes],
+                )
                 for rows in (weak // 2, weak, 5 * weak, 25 * weak)
             ],
             "xy",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
 def tails_capacity(scale, data=None):
     """Error of an associative memory against its dimension, and against what it read (Cabannes et al. 2023)."""
     beta, enough = 1.5, 10**9
-    K, dimensions, chains = (300, (32, 64, 128, 256), 16) if scale == "quick" else (2000, (32, 64, 128, 256, 512), 32)
+    K, dimensions, chains = (
+        (300, (32, 64, 128, 256), 16) if scale == "quick" else (2000, (32, 64, 128, 256, 512), 32)
+    )
     world = f"zipf-memory(beta={beta}, K={K}, sampler=exact-law)"
 
     def against_dimension(rho):
@@ -27,7 +29,9 @@ def tails_capacity(scale, data=None):
     def against_size(model, law=None):
         sizes = [round(10 ** (step / 2)) for step in range(3, 13)]
         spec = f"{world} | {model} | replace @ n="
-        points = [Point(T, f"{spec}{T} T=0", "error", predicted=law and law(beta, T, N=K)) for T in sizes]
+        points = [
+            Point(T, f"{spec}{T} T=0", "error", predicted=law and law(beta, T, N=K)) for T in sizes
+        ]
         return [point for point in points if point.predicted is None or point.predicted > 1e-3]
 
     return Figure(
@@ -38,7 +42,10 @@ def tails_capacity(scale, data=None):
                 f"{K} items, exponent {beta}, all read",
                 "dimension d",
                 "test error (probability)",
-                [Curve(f"strength p to the {rho:g}", against_dimension(rho)) for rho in (1.0, 0.5, 0.25)],
+                [
+                    Curve(f"strength p to the {rho:g}", against_dimension(rho))
+                    for rho in (1.0, 0.5, 0.25)
+                ],
                 "xy",
             ),
             Panel(
@@ -46,7 +53,10 @@ def tails_capacity(scale, data=None):
                 "training inputs T",
                 "test error (probability)",
                 [
-                    *(Curve(f"d = {d}", against_size(f"associative-memory(d={d})")) for d in dimensions[::2]),
+                    *(
+                        Curve(f"d = {d}", against_size(f"associative-memory(d={d})"))
+                        for d in dimensions[::2]
+                    ),
                     Curve("unlimited", against_size("memory", tails.hutter)),
                 ],
                 "xy",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
@@ -22,7 +22,13 @@ def tails_generations(scale, data=None):
     def against_size(g):
         spec = f"zipf(beta={beta}, K={K}, sampler=exact-law) | counts | replace @ n="
         return [
-            Point(T, f"{spec}{T} T={deep[-1] - 1}", "missing_mass", g - 1, tails.gens_resample(beta, T, g, K))
+            Point(
+                T,
+                f"{spec}{T} T={deep[-1] - 1}",
+                "missing_mass",
+                g - 1,
+                tails.gens_resample(beta, T, g, K),
+            )
             for T in sizes
         ]
 
@@ -45,7 +51,13 @@ def tails_generations(scale, data=None):
                     ),
                     Curve(
                         "fresh inputs, right labels",
-                        chain("zipf-memory", "error", "memory", "verify-filter(oversample=1.5)", tails.gens_relabel),
+                        chain(
+                            "zipf-memory",
+                            "error",
+                            "memory",
+                            "verify-filter(oversample=1.5)",
+                            tails.gens_relabel,
+                        ),
                     ),
                 ],
             ),

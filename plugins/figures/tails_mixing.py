@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 

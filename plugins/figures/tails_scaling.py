@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
@@ -28,7 +28,13 @@ def tails_scaling(scale, data=None):
         visits = [round(10 ** (step / 2)) for step in range(13)]
         spec = f"bigram(K={V}, beta={exponent}, sampler=exact-law) | counts | replace @ n="
         return [
-            Point(T, f"{spec}{V * T} T=0", "total_variation", predicted=tails.bigram_tv(exponent, T, V)) for T in visits
+            Point(
+                T,
+                f"{spec}{V * T} T=0",
+                "total_variation",
+                predicted=tails.bigram_tv(exponent, T, V),
+            )
+            for T in visits
         ]
 
     return Figure(
@@ -42,10 +48,17 @@ def tails_scaling(scale, data=None):
                 [
                     Curve("real data", memoriser()),
                     Curve(
-                        "without end of symbols", [Point(T, None, predicted=tails.asym_real(beta, T)) for T in sizes]
+                        "without end of symbols",
+                        [Point(T, None, predicted=tails.asym_real(beta, T)) for T in sizes],
                     ),
-                    Curve("cut at rank 1000", memoriser(f"beta={beta}, read=top-k(k=1000)", kind="cut", k=1000)),
-                    Curve("cut at rank 100", memoriser(f"beta={beta}, read=top-k(k=100)", kind="cut", k=100)),
+                    Curve(
+                        "cut at rank 1000",
+                        memoriser(f"beta={beta}, read=top-k(k=1000)", kind="cut", k=1000),
+                    ),
+                    Curve(
+                        "cut at rank 100",
+                        memoriser(f"beta={beta}, read=top-k(k=100)", kind="cut", k=100),
+                    ),
                     Curve("narrowed to exponent 2", memoriser("beta=2", kind="narrow", beta2=2.0)),
                 ],
                 "xy",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collapse_bench.figures import Curve, Figure, Panel, Point, over_time
-from collapse_bench.hookspecs import hookimpl
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
 
 
@@ -36,7 +36,14 @@ def verification_threshold(scale, data=None):
             return verification.acc_average_iterated(k - 1, faint, d, N, p, phi, psi)
 
         return Curve(
-            label, over_time(f"{rule} @ n={N} T={T} first=noisy-labels(p={p})", "accuracy", T, law, statistic="median")
+            label,
+            over_time(
+                f"{rule} @ n={N} T={T} first=noisy-labels(p={p})",
+                "accuracy",
+                T,
+                law,
+                statistic="median",
+            ),
         )
 
     verifiers = [(1.0, 1.0), (0.9, 0.3), (0.7, 0.05)]
@@ -46,7 +53,10 @@ def verification_threshold(scale, data=None):
             f"A step at p* = φ/(φ + ψ); {rows} labels",
             "share p of wrong labels",
             "accuracy",
-            [against_error(label, *rule, rows) for label, rule in zip(named, verifiers, strict=True)],
+            [
+                against_error(label, *rule, rows)
+                for label, rule in zip(named, verifiers, strict=True)
+            ],
         ),
         Panel(
             "Fewer labels: a sigmoid of width √f; φ = 0.9, ψ = 0.3",
@@ -61,7 +71,12 @@ def verification_threshold(scale, data=None):
             [in_time(label, *rule) for label, rule in zip(named, verifiers, strict=True)],
         ),
     ]
-    return Figure("Verified labels: perfect below the threshold", "Feng et al., arXiv 2406.07515", panels, chains)
+    return Figure(
+        "Verified labels: perfect below the threshold",
+        "Feng et al., arXiv 2406.07515",
+        panels,
+        chains,
+    )
 
 
 @hookimpl

@@ -8,10 +8,11 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, recursion
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
-from collapse_bench.tables import ContextTeacher, left, lost
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim, recursion
+from collapse_bench.lib.distributions.tables import ContextTeacher, left, lost
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
@@ -31,9 +32,15 @@ class Bigram(DataGenerator):
 
     beta: float = param(1.5, "exponent of the law of next tokens", gt=0, le=8)
     K: int = param(50, "number of tokens", ge=2, le=3000)
-    visits: Literal["fixed", "drawn"] = param("fixed", "each context n/K times, or contexts at random")
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed and context, or in order")
-    sampler: Literal["explicit", "exact-law"] = param("explicit", "one pair per row, or the law of the counts")
+    visits: Literal["fixed", "drawn"] = param(
+        "fixed", "each context n/K times, or contexts at random"
+    )
+    truth_is: Literal["drawn", "fixed"] = param(
+        "drawn", "ranks dealt per seed and context, or in order"
+    )
+    sampler: Literal["explicit", "exact-law"] = param(
+        "explicit", "one pair per row, or the law of the counts"
+    )
 
     kind = "discrete"
     family = "tails"
@@ -99,17 +106,39 @@ def collapse_theory(cell):
     data, (model, protocol) = cell.data, recursion(cell) or (None, None)
     if not isinstance(data, Bigram) or model != "counts" or cell.model.smoothing or data.beta <= 1:
         return None
-    if data.visits != "fixed" or protocol not in ("replace", "accumulate") or cell.growth or cell.n % data.K:
+    if (
+        data.visits != "fixed"
+        or protocol not in ("replace", "accumulate")
+        or cell.growth
+        or cell.n % data.K
+    ):
         return None
-    T = [cell.n // data.K * (t + 1 if protocol == "accumulate" else 1) for t in range(cell.generations + 1)]
+    T = [
+        cell.n // data.K * (t + 1 if protocol == "accumulate" else 1)
+        for t in range(cell.generations + 1)
+    ]
     if not cell.nature:
         T = T[:1]
-    return [tails.bigram_tv(data.beta, visits, data.K) for visits in T] + [math.nan] * (cell.generations + 1 - len(T))
+    return [tails.bigram_tv(data.beta, visits, data.K) for visits in T] + [math.nan] * (
+        cell.generations + 1 - len(T)
+    )
 
 
 @hookimpl
 def collapse_claims():
-    def one(law, t, metric, given, K, beta, M, chains=1000, protocol="replace", sampler="explicit", model="counts"):
+    def one(
+        law,
+        t,
+        metric,
+        given,
+        K,
+        beta,
+        M,
+        chains=1000,
+        protocol="replace",
+        sampler="explicit",
+        model="counts",
+    ):
         """M draws per context."""
         spec = f"bigram(K={K}, beta={beta}, sampler={sampler}) | {model} | {protocol} @ n={K * M} T={t}"
         return Claim(law, {"beta": beta, **given}, spec, metric, t, chains)
@@ -120,7 +149,17 @@ def collapse_claims():
 
     return [
         one("tails.bigram_tv", 0, "total_variation", {"T": 40, "N": 20}, 20, 1.5, 40),
-        one("tails.bigram_tv", 0, "total_variation", {"T": 10**5, "N": 50}, 50, 1.2, 10**5, 200, sampler="exact-law"),
+        one(
+            "tails.bigram_tv",
+            0,
+            "total_variation",
+            {"T": 10**5, "N": 50},
+            50,
+            1.2,
+            10**5,
+            200,
+            sampler="exact-law",
+        ),
         *(
             per_context(law, 5, metric, 12, 1.2, 15, sampler=sampler)
             for sampler in ("explicit", "exact-law")
@@ -132,8 +171,27 @@ def collapse_claims():
             )
         ),
         per_context("H_accumulate", 8, "heterozygosity", 12, 1.2, 15, protocol="accumulate"),
-        one("tails.bigram_tv", 0, "total_variation", {"T": 30, "N": 10}, 10, 1.5, 30, 200, model="softmax-regression"),
-        per_context("heterozygosity", 4, "heterozygosity", 8, 1.2, 20, chains=200, model="softmax-regression"),
+        one(
+            "tails.bigram_tv",
+            0,
+            "total_variation",
+            {"T": 30, "N": 10},
+            10,
+            1.5,
+            30,
+            200,
+            model="softmax-regression",
+        ),
+        per_context(
+            "heterozygosity",
+            4,
+            "heterozygosity",
+            8,
+            1.2,
+            20,
+            chains=200,
+            model="softmax-regression",
+        ),
     ]
 
 

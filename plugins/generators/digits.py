@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.images import LabelledImages
-from collapse_bench.readers import read_digits
+from collapse_bench.lib.images.images import LabelledImages
+from collapse_bench.lib.images.readers import read_digits
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

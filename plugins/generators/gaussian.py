@@ -8,12 +8,13 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, fits, natural, recursion
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.laws.claims import Claim, fits, natural, recursion
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 
@@ -36,7 +37,9 @@ class Gaussian(DataGenerator):
 
     d: int = param(1, "dimension", ge=1, le=4096)
     sigma: float = param(1.0, "standard deviation along the first axis", gt=0)
-    beta: float = param(0.0, "exponent of the spectrum: eigenvalue j is sigma^2 j^-beta", ge=0, le=8)
+    beta: float = param(
+        0.0, "exponent of the spectrum: eigenvalue j is sigma^2 j^-beta", ge=0, le=8
+    )
     truth_is: Literal["drawn", "fixed"] = param("drawn", "mean and axes per seed, or at the origin")
     sampler: Literal["explicit", "exact-law"] = param(
         "explicit", "draw rows, or their mean and scatter by their exact law"
@@ -48,16 +51,24 @@ class Gaussian(DataGenerator):
     diversity_metric = "sd"
 
     def drawn(self, rng, nature=None):
-        scale = self.sigma * torch.arange(1, self.d + 1, dtype=torch.float64, device=rng.device) ** (-self.beta / 2)
+        scale = self.sigma * torch.arange(
+            1, self.d + 1, dtype=torch.float64, device=rng.device
+        ) ** (-self.beta / 2)
         mean = torch.zeros(*rng.batch, self.d, dtype=torch.float64, device=rng.device)
-        axes = torch.eye(self.d, dtype=torch.float64, device=rng.device).expand(*rng.batch, self.d, self.d)
+        axes = torch.eye(self.d, dtype=torch.float64, device=rng.device).expand(
+            *rng.batch, self.d, self.d
+        )
         if self.truth_is == "drawn":
             mean = self.sigma * rng.at("mean").normal(self.d).double()
             if self.d > 1:
                 axes, r = torch.linalg.qr(rng.at("axes").normal(self.d, self.d).double())
-                axes = axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]  # makes the rotation uniform (Haar)
+                axes = (
+                    axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
+                )  # makes the rotation uniform (Haar)
         factor = axes * scale
-        return self.holding(teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, aside=rng.at("aside"))
+        return self.holding(
+            teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, aside=rng.at("aside")
+        )
 
     def ask(self, n, rng):
         return torch.empty(*rng.batch, n, 0, device=rng.device)
@@ -77,7 +88,9 @@ class Gaussian(DataGenerator):
     def believed(self, shift: float) -> torch.Tensor:
         """A mean at this distance from the true one, (R, d), in a direction of the seed's own."""
         direction = self.truth.aside.at("direction").normal(self.d).double()
-        return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+        return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(
+            direction, dim=-1, keepdim=True
+        )
 
     def near(self, x, y, centre):
         """|y - c| <= sqrt(d) (radius + slack), c the mean at the verifier's centre: regression on the question 1."""
@@ -100,7 +113,9 @@ class Gaussian(DataGenerator):
         along = self.truth.axes.mT @ factor
         spread = along.pow(2).sum(-1).sqrt().clamp_min(1e-300)
         offset = (self.truth.axes.mT @ (mean - true_mean)[..., None])[..., 0]
-        log_det = 2 * (factor.abs().log()[..., 0, 0] if self.d == 1 else torch.linalg.slogdet(factor).logabsdet)
+        log_det = 2 * (
+            factor.abs().log()[..., 0, 0] if self.d == 1 else torch.linalg.slogdet(factor).logabsdet
+        )
         # P(N(offset, spread^2) beyond -+ m true sigma), both ends of every axis at once
         ends = (torch.stack([offset, -offset]) / spread).unsqueeze(1)
         reach = torch.stack([2 * self.truth.scale / spread, 3 * self.truth.scale / spread])
@@ -123,7 +138,9 @@ class Gaussian(DataGenerator):
             return {}
         mean, sd = (value.reshape(self.truth.teacher.mean.shape[:-1]) for value in teacher.spread())
         try:
-            square, across = _overlaps(teacher, mean, sd.abs(), mean - self.truth.teacher.mean[..., 0], self.sigma)
+            square, across = _overlaps(
+                teacher, mean, sd.abs(), mean - self.truth.teacher.mean[..., 0], self.sigma
+            )
         except Unfit:
             return {}
         return {"ise": (square - 2 * across + _bump(0.0, 2**0.5 * self.sigma)).clamp_min(0)}
@@ -135,7 +152,9 @@ RESOLVED = 1e-5  # two steps that agree to this: the error of the finer one is o
 
 def _bump(gap, sd: float):
     """Density of N(0, sd^2) at the gap."""
-    return torch.as_tensor(gap / sd, dtype=torch.float64).square().mul(-0.5).exp() / (sd * (2 * math.pi) ** 0.5)
+    return torch.as_tensor(gap / sd, dtype=torch.float64).square().mul(-0.5).exp() / (
+        sd * (2 * math.pi) ** 0.5
+    )
 
 
 def _overlaps(teacher, mean, sd, gap, sigma):
@@ -148,7 +167,9 @@ def _overlaps(teacher, mean, sd, gap, sigma):
     square, across = torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
     reach, intervals, own = 9 * sd, 256, _bump(0.0, 2**0.5 * sigma)
     while intervals <= NODES and square.isnan().any():
-        z = reach[..., None] * torch.linspace(-1, 1, intervals + 1, dtype=torch.float64, device=mean.device)
+        z = reach[..., None] * torch.linspace(
+            -1, 1, intervals + 1, dtype=torch.float64, device=mean.device
+        )
         y, step = mean[..., None] + z, 2 * reach / intervals
         q = teacher.logp(z.new_empty(*z.shape, 0), y[..., None])[..., 0].exp()
         terms = torch.stack([q, q * q, q * _bump(gap[..., None] + z, sigma)])
@@ -183,21 +204,38 @@ def collapse_theory(cell):
     Where the variance is known, what moves is the mean, by sigma^2 d / M_i at every fit.  Under accumulate to leading
     order on the line, within 2 % from 20 rows.
     """
-    data, ddof, (model, protocol) = cell.data, getattr(cell.model, "ddof", None), recursion(cell) or (None, None)
-    if not isinstance(data, Gaussian) or model != "gaussian-fit" or protocol not in ("replace", "accumulate"):
+    data, ddof, (model, protocol) = (
+        cell.data,
+        getattr(cell.model, "ddof", None),
+        recursion(cell) or (None, None),
+    )
+    if (
+        not isinstance(data, Gaussian)
+        or model != "gaussian-fit"
+        or protocol not in ("replace", "accumulate")
+    ):
         return None
     if protocol == "accumulate" and not cell.nature:
-        return None if cell.model.sigma or data.d > 1 or cell.growth or cell.n < 20 else _accumulated(cell)
+        return (
+            None
+            if cell.model.sigma or data.d > 1 or cell.growth or cell.n < 20
+            else _accumulated(cell)
+        )
     if cell.model.sigma is not None:
         known = cell.model.sigma == data.sigma and (data.beta == 0 or data.d == 1)
         sizes = [[M] for M in natural(cell)] if cell.nature else fits(cell)
-        return [data.d * data.sigma**2 * sum(1 / M for M in some) for some in sizes] if known else None
+        return (
+            [data.d * data.sigma**2 * sum(1 / M for M in some) for some in sizes] if known else None
+        )
     if cell.nature:
         many, growth = [(M, 1) for M in natural(cell)], 0.0
     else:
         many, growth = [(cell.n, t + 1) for t in range(cell.generations + 1)], cell.growth
     if data.d == 1:
-        return [gaussian.w2_mean(M, k, data.sigma, growth, ddof) if M >= 2 else math.nan for M, k in many]
+        return [
+            gaussian.w2_mean(M, k, data.sigma, growth, ddof) if M >= 2 else math.nan
+            for M, k in many
+        ]
     if ddof == 0 or growth:
         return None
     small = [data.d < M and data.d * k / M < 0.05 for M, k in many]
@@ -210,7 +248,13 @@ def collapse_theory(cell):
 
 def _accumulated(cell):
     first = gaussian.w2_mean(cell.n, 1, cell.data.sigma, ddof=cell.model.ddof)
-    return [first, *(gaussian.acc_w2_leading(cell.n, t + 1, cell.data.sigma) for t in range(1, cell.generations + 1))]
+    return [
+        first,
+        *(
+            gaussian.acc_w2_leading(cell.n, t + 1, cell.data.sigma)
+            for t in range(1, cell.generations + 1)
+        ),
+    ]
 
 
 def _drawn(teacher, data):
@@ -227,11 +271,17 @@ def _square(teacher, data):
 
 @hookimpl
 def collapse_claims():
-    def one(law, k, chains, metric, sigma=1.0, M=20, ddof=1, growth=0.0, sampler="exact-law", **more):
-        given = {"M": M, "k": k, "sigma": sigma, "ddof": ddof, **({"growth": growth} if growth or "w2" in law else {})}
-        spec = (
-            f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} growth={growth}"
-        )
+    def one(
+        law, k, chains, metric, sigma=1.0, M=20, ddof=1, growth=0.0, sampler="exact-law", **more
+    ):
+        given = {
+            "M": M,
+            "k": k,
+            "sigma": sigma,
+            "ddof": ddof,
+            **({"growth": growth} if growth or "w2" in law else {}),
+        }
+        spec = f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} growth={growth}"
         return Claim(f"gaussian.{law}", given, f"{spec} T={k - 1}", metric, k - 1, chains, **more)
 
     def pool(law, t, chains, metric, protocol, M, ddof=0, sigma=1.0, pi=None, sampler="exact-law"):
@@ -245,7 +295,15 @@ def collapse_claims():
 
     def many(law, d, M, k, chains, metric, beta, **more):
         spec = f"gaussian(d={d}, beta={beta}) | gaussian-fit | replace @ n={M} T={k - 1}"
-        return Claim(f"gaussian.{law}", {"d": d, "M": M, "k": k, "beta": beta}, spec, metric, k - 1, chains, **more)
+        return Claim(
+            f"gaussian.{law}",
+            {"d": d, "M": M, "k": k, "beta": beta},
+            spec,
+            metric,
+            k - 1,
+            chains,
+            **more,
+        )
 
     return [
         one("w2_mean", 1, 20000, "w2", sigma=2.0, sampler="explicit"),
@@ -257,7 +315,9 @@ def collapse_claims():
         one("w2_var", 5, 80000, "w2", statistic="variance"),
         one("w2_var_as_published", 5, 80000, "w2", statistic="variance"),
         one("w2_var_leading", 5, 80000, "w2", M=400, statistic="variance"),
-        one("sample_var", 8, 20000, "variance of a draw", sigma=2.0, read=_drawn, sampler="explicit"),
+        one(
+            "sample_var", 8, 20000, "variance of a draw", sigma=2.0, read=_drawn, sampler="explicit"
+        ),
         one("sample_var", 6, 20000, "variance of a draw", M=12, ddof=0, read=_drawn),
         one("sigma_mean", 8, 20000, "sd", sigma=2.0, sampler="explicit"),
         one("sigma_mean", 40, 20000, "sd"),
@@ -272,7 +332,9 @@ def collapse_claims():
         pool("acc_v", 6, 8000, "variance", "accumulate", 8, ddof=1, sigma=3.0),
         pool("acc_e", 6, 8000, "mean_drift", "accumulate", 8, ddof=1, sigma=3.0),
         pool("acc_w2_leading", 10, 8000, "w2", "accumulate", 100),
-        pool("acc_limit_v", 200, 8000, "variance", "accumulate", 10),  # what is missing of the limit is 5e-4 of it
+        pool(
+            "acc_limit_v", 200, 8000, "variance", "accumulate", 10
+        ),  # what is missing of the limit is 5e-4 of it
         *(
             pool(law, 8, 8000, metric, "accumulate-subsample", 10, ddof=ddof, sampler="explicit")
             for ddof in (0, 1)

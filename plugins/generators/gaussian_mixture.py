@@ -7,10 +7,11 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixtures import MixtureTeacher
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.distributions.mixtures import MixtureTeacher
+from collapse_bench.registry.hookspecs import hookimpl
 
 EXAM = 256  # rows of each component that a density is judged on
 ANSWERS = 1000  # answers by which a teacher's shares of the components are estimated
@@ -41,7 +42,9 @@ class GaussianMixture(DataGenerator):
     separation: float = param(6.0, "distance of neighbouring centres, in sigma", ge=0)
     d: int = param(2, "dimension", ge=1, le=4096)
     sigma: float = param(1.0, "standard deviation of each component along every axis", gt=0)
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "direction and place per seed, or on the first axis around 0")
+    truth_is: Literal["drawn", "fixed"] = param(
+        "drawn", "direction and place per seed, or on the first axis around 0"
+    )
 
     kind = "density"
     family = "gaussian"
@@ -49,14 +52,22 @@ class GaussianMixture(DataGenerator):
     tail_metric = "minority_lost"
 
     def drawn(self, rng, nature=None):
-        along = torch.eye(self.d, dtype=torch.float64, device=rng.device)[0].expand(*rng.batch, self.d)
+        along = torch.eye(self.d, dtype=torch.float64, device=rng.device)[0].expand(
+            *rng.batch, self.d
+        )
         middle = torch.zeros_like(along)
         if self.truth_is == "drawn":
             along = rng.at("direction").normal(self.d).double()
             along = along / torch.linalg.vector_norm(along, dim=-1, keepdim=True)
             middle = self.sigma * rng.at("place").normal(self.d).double()
-        places = torch.arange(self.components, dtype=torch.float64, device=rng.device) - (self.components - 1) / 2
-        centres = middle[..., None, :] + self.separation * self.sigma * places[:, None] * along[..., None, :]
+        places = (
+            torch.arange(self.components, dtype=torch.float64, device=rng.device)
+            - (self.components - 1) / 2
+        )
+        centres = (
+            middle[..., None, :]
+            + self.separation * self.sigma * places[:, None] * along[..., None, :]
+        )
         weight = torch.full_like(places, (1 - self.minority) / (self.components - 1))
         weight[-1] = self.minority
         axes = self.sigma * torch.eye(self.d, dtype=torch.float64, device=rng.device)
@@ -101,7 +112,11 @@ class GaussianMixture(DataGenerator):
     def _error(self, teacher, rng):
         """E max(0, 1 - q/p) over each component, (R, K)."""
         centres = self.truth.teacher.mean
-        z = rng.normal(self.components * EXAM, self.d).double().reshape(*centres.shape[:-1], EXAM, self.d)
+        z = (
+            rng.normal(self.components * EXAM, self.d)
+            .double()
+            .reshape(*centres.shape[:-1], EXAM, self.d)
+        )
         y = (centres[..., None, :] + self.sigma * z).flatten(-3, -2)
         x = y.new_empty(*y.shape[:-1], 0)
         ratio = (teacher.logp(x, y) - self.logp(x, y))[..., 0].exp()
@@ -113,7 +128,10 @@ class GaussianMixture(DataGenerator):
         answers = teacher.answer(self.ask(ANSWERS, rng), rng)
         nearest = torch.cdist(answers.double(), centres).argmin(-1)
         counts = torch.zeros(centres.shape[:-1], dtype=torch.float64, device=centres.device)
-        return counts.scatter_add_(-1, nearest, torch.ones_like(nearest, dtype=torch.float64)) / ANSWERS
+        return (
+            counts.scatter_add_(-1, nearest, torch.ones_like(nearest, dtype=torch.float64))
+            / ANSWERS
+        )
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------
@@ -121,7 +139,18 @@ class GaussianMixture(DataGenerator):
 
 @hookimpl
 def collapse_claims():
-    def split(law, metric, model, M=10, k=5, protocol="replace", components=2, minority=0.2, chains=2000, **more):
+    def split(
+        law,
+        metric,
+        model,
+        M=10,
+        k=5,
+        protocol="replace",
+        components=2,
+        minority=0.2,
+        chains=2000,
+        **more,
+    ):
         """Far apart, components are symbols: a Zipf law of exponent 2 where the minority weighs a fifth of two."""
         beta = {(2, 0.2): 2.0, (4, 0.25): 0.0}[components, minority]
         spec = (
@@ -141,7 +170,17 @@ def collapse_claims():
             ("missing_mass", "missing_mass", 1.0),
         )
     ] + [
-        split("heterozygosity", "heterozygosity", "mixture-fit(components=4)", 15, 4, "replace", 4, 0.25, times=seen),
+        split(
+            "heterozygosity",
+            "heterozygosity",
+            "mixture-fit(components=4)",
+            15,
+            4,
+            "replace",
+            4,
+            0.25,
+            times=seen,
+        ),
         split("support", "components_left", "mixture-fit(components=4)", 15, 4, "replace", 4, 0.25),
         split("H_accumulate", "heterozygosity", "mixture-fit", 5, 6, "accumulate", times=seen),
     ]

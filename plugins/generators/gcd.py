@@ -9,10 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.arithmetic import decode, digits_of, encode
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.lib.text.arithmetic import decode, encode
+from collapse_bench.registry.hookspecs import hookimpl
+from collapse_bench.theory.gcd import digits_of
 
 CLASSES = 100  # greatest common divisors whose skills are counted
 LEARNED = 0.95  # share of right answers from which one counts as learned
@@ -44,11 +46,16 @@ class Gcd(DataGenerator):
 
     base: int = param(10, "base in which numbers are written", ge=2, le=10_000)
     max: int = param(10**6, "largest operand", ge=2, le=10**9)
-    operands: Literal["uniform", "log-uniform"] = param("uniform", "law of the operands that are learnt from")
-    outcomes: Literal["natural", "uniform", "inverse", "inverse-sqrt"] = param(
-        "natural", "law of g: as the operands give it, or proportional to 1, 1/g, 1/sqrt(g) up to 100"
+    operands: Literal["uniform", "log-uniform"] = param(
+        "uniform", "law of the operands that are learnt from"
     )
-    share: float = param(1.0, "share of the pairs whose g is so chosen; the others come as they are", ge=0, le=1)
+    outcomes: Literal["natural", "uniform", "inverse", "inverse-sqrt"] = param(
+        "natural",
+        "law of g: as the operands give it, or proportional to 1, 1/g, 1/sqrt(g) up to 100",
+    )
+    share: float = param(
+        1.0, "share of the pairs whose g is so chosen; the others come as they are", ge=0, le=1
+    )
     test: int = param(10_000, "pairs of the exam that come as they are", ge=1, le=10**6)
     each: int = param(100, "pairs of the exam for every g up to 100", ge=1, le=10**4)
 
@@ -108,9 +115,17 @@ class Gcd(DataGenerator):
 
     def _chosen(self, n: int, rng) -> Tensor:
         """Pairs (R, n, 2) whose g is drawn by its own law."""
-        law = torch.arange(1, self.classes + 1, dtype=torch.float64, device=rng.device) ** -DRIVES[self.outcomes]
+        law = (
+            torch.arange(1, self.classes + 1, dtype=torch.float64, device=rng.device)
+            ** -DRIVES[self.outcomes]
+        )
         reach = law.cumsum(0)
-        g = torch.searchsorted(reach, rng.at("gcd").uniform(n) * reach[-1], right=True).clamp_max(self.classes - 1) + 1
+        g = (
+            torch.searchsorted(reach, rng.at("gcd").uniform(n) * reach[-1], right=True).clamp_max(
+                self.classes - 1
+            )
+            + 1
+        )
         return self._coprime((self.max // g).double(), rng, self.operands) * g[..., None]
 
     def ask(self, n, rng):
@@ -135,7 +150,8 @@ class Gcd(DataGenerator):
 
     def spell(self, y):
         said = (
-            " ".join("+" if token == self.base else str(token) for token in row if token >= 0) for row in y.tolist()
+            " ".join("+" if token == self.base else str(token) for token in row if token >= 0)
+            for row in y.tolist()
         )
         return list(said)
 
@@ -148,7 +164,11 @@ class Gcd(DataGenerator):
 
     def stratified_exam(self, rng) -> Tensor:
         """Questions (R, classes * each, P): ``each`` pairs of g = 1, then of 2, and so on."""
-        g = torch.arange(1, self.classes + 1, device=rng.device).repeat_interleave(self.each).expand(*rng.batch, -1)
+        g = (
+            torch.arange(1, self.classes + 1, device=rng.device)
+            .repeat_interleave(self.each)
+            .expand(*rng.batch, -1)
+        )
         pairs = self._coprime((self.max // g).double(), rng.at("stratified"), "uniform")
         return encode(pairs * g[..., None], self.base, self.digits)
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.language import Exam, Language, events_of
-from collapse_bench.nouns import param
-from collapse_bench.streams import Stream
+from collapse_bench.lib.text.language import Exam, Language, events_of
+from collapse_bench.registry.hookspecs import hookimpl
 
 # -- the grammar ----------------------------------------------------------------------------------------------------
 # A bare word is said as it is.  *thing draws a word from the lexicon of things; *thing:it binds it as well, and =it says
@@ -119,7 +119,9 @@ def _invented(k: int) -> str:
 def _known() -> frozenset[str]:
     sentences = [OPENING, *(sentence.text for sentence in SENTENCES)]
     return frozenset(
-        word for text in [*sentences, *(known for _, _, known in LEXICONS.values())] for word in text.split()
+        word
+        for text in [*sentences, *(known for _, _, known in LEXICONS.values())]
+        for word in text.split()
     )
 
 
@@ -160,7 +162,9 @@ class Grammar:
             self.lexicon[name] = self._law(law)
         self.labels = len(self.words)
         self.token = {word: i for i, word in enumerate(self.words)}
-        self.drawn_from = {item.split(":")[1]: item[1:].split(":")[0] for item in items if ":" in item}
+        self.drawn_from = {
+            item.split(":")[1]: item[1:].split(":")[0] for item in items if ":" in item
+        }
         self.nodes: list[Node] = []
         self._build(1 / (1 + sentences))
 
@@ -180,7 +184,9 @@ class Grammar:
                 word = self.token[opener]
                 options[word] = (1 - stop) * s.weight / total
                 leads[word] = self._sentence(rest, choices[(mode | self._gains(s)) - s.loses])
-            self.nodes[place] = Node(self._law(Law(tuple(options), tuple(options.values()))), next=leads)
+            self.nodes[place] = Node(
+                self._law(Law(tuple(options), tuple(options.values()))), next=leads
+            )
 
     def _gains(self, sentence: Sentence) -> frozenset:
         bound = {item.split(":")[1] for item in sentence.text.split() if ":" in item}
@@ -199,7 +205,9 @@ class Grammar:
             return Node(self._law(Law((self.token[item],), (1.0,))), next=then)
         name, _, bind = item[1:].partition(":")
         name, _, by = name.partition("@")
-        registers = {key: REGISTERS.index(value) for key, value in (("by", by), ("bind", bind)) if value}
+        registers = {
+            key: REGISTERS.index(value) for key, value in (("by", by), ("bind", bind)) if value
+        }
         return Node(self.lexicon[name], next=then, **registers)
 
     def _law(self, law: Law) -> int:
@@ -235,12 +243,16 @@ class Grammar:
     def reach(self) -> Tensor:
         """Distribution functions one above the other: that of law i climbs from i to i + 1, (ranks,) float64."""
         climbs = [np.cumsum(law.p) for law in self.laws]
-        return torch.from_numpy(np.concatenate([climb / climb[-1] + i for i, climb in enumerate(climbs)]))
+        return torch.from_numpy(
+            np.concatenate([climb / climb[-1] + i for i, climb in enumerate(climbs)])
+        )
 
     @cached_property
     def log_p(self) -> Tensor:
         """Log-probability of each rank of each law, nats, (ranks,)."""
-        return torch.from_numpy(np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws]))
+        return torch.from_numpy(
+            np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws])
+        )
 
     @cached_property
     def place_of(self) -> Tensor:
@@ -264,7 +276,9 @@ class Grammar:
     @cached_property
     def in_order(self) -> Tensor:
         """The words of all rows of all laws in the order of the lexicon, (slots,)."""
-        return torch.tensor([word for law in self.laws for _ in range(law.rows) for word in law.words])
+        return torch.tensor(
+            [word for law in self.laws for _ in range(law.rows) for word in law.words]
+        )
 
     def ranks(self, said: Tensor) -> Tensor:
         """The rank of each word of each row of each law, where ``said (R, slots)`` has the word at each rank."""
@@ -272,7 +286,9 @@ class Grammar:
         for i, law in enumerate(self.laws):
             if len(law.words) > 1:
                 slots = slice(int(self.slots[i]), int(self.slots[i + 1]))
-                place = self.place_of[i].to(said.device)[said[..., slots].unflatten(-1, (law.rows, -1))]
+                place = self.place_of[i].to(said.device)[
+                    said[..., slots].unflatten(-1, (law.rows, -1))
+                ]
                 rank[..., slots] = place.argsort(-1).flatten(-2)
         return rank
 
@@ -283,7 +299,9 @@ class Grammar:
         it was drawn from, which it follows too, (laws,)."""
         found = np.zeros(len(self.laws))
         for node, many in zip(self.nodes, self.visits(begin, stop).sum(0), strict=True):
-            law = node.law if node.law >= 0 else self.lexicon[self.drawn_from[REGISTERS[node.again]]]
+            law = (
+                node.law if node.law >= 0 else self.lexicon[self.drawn_from[REGISTERS[node.again]]]
+            )
             found[law] += many
         return found
 
@@ -338,8 +356,12 @@ class GrammarStories(Language):
     words: int = param(300, "words in the lexicon", ge=20, le=100_000)
     exponent: float = param(1.0, "exponent of Zipf's law; 0: all words of a kind alike", ge=0, le=8)
     sentences: float = param(3.0, "mean number of sentences after the first", gt=0, le=1000)
-    block: int = param(48, "tokens of a story, prompt included; longer stories are cut", ge=10, le=100_000)
-    prompt: int = param(0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9)
+    block: int = param(
+        48, "tokens of a story, prompt included; longer stories are cut", ge=10, le=100_000
+    )
+    prompt: int = param(
+        0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9
+    )
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
 
     tiny = {"words": 20, "block": 14, "prompt": 7, "test": 6, "judged": 4, "sentences": 1}
@@ -376,12 +398,17 @@ class GrammarStories(Language):
         tables = self._grammar
         said = tables.in_order.to(rng.device).repeat(*rng.batch, 1).reshape(*rng.batch, -1)
         for name, law in tables.lexicon.items():
-            rows = said[..., tables.slots[law] : tables.slots[law + 1]].unflatten(-1, (tables.laws[law].rows, -1))
+            rows = said[..., tables.slots[law] : tables.slots[law + 1]].unflatten(
+                -1, (tables.laws[law].rows, -1)
+            )
             if self.truth_is == "drawn":
                 order = rng.at(name).uniform(*rows.shape[-2:]).argsort(-1)
             else:  # each row begins elsewhere
                 h, m = rows.shape[-2:]
-                order = (torch.arange(m, device=rng.device) + torch.arange(h, device=rng.device)[:, None] * m // h) % m
+                order = (
+                    torch.arange(m, device=rng.device)
+                    + torch.arange(h, device=rng.device)[:, None] * m // h
+                ) % m
             rows.copy_(rows.gather(-1, order.expand(rows.shape)))
         return said
 
@@ -425,7 +452,10 @@ class GrammarStories(Language):
     def spell(self, y):
         words = self._grammar.words
         stories = (" ".join(words[token] for token in row if token >= 0) for row in y.tolist())
-        return [". ".join(s[:1].upper() + s[1:] for s in story.replace(" .", ".").split(". ")) for story in stories]
+        return [
+            ". ".join(s[:1].upper() + s[1:] for s in story.replace(" .", ".").split(". "))
+            for story in stories
+        ]
 
     # -- exact expectations -------------------------------------------------------------------------------------
 
@@ -443,7 +473,9 @@ class GrammarStories(Language):
         weight = torch.zeros(said.shape, dtype=torch.float64, device=said.device)
         for law, many in enumerate(tables.often(self.prompt, self.block)):
             weight[..., tables.slots[law] : tables.slots[law + 1]] = self._shares(law) * many
-        often = torch.zeros(*self.truth.batch, tables.labels + 1, dtype=torch.float64, device=said.device)
+        often = torch.zeros(
+            *self.truth.batch, tables.labels + 1, dtype=torch.float64, device=said.device
+        )
         return often.scatter_add(-1, said, weight)[..., :-1]
 
     def _shares(self, law: int) -> Tensor:
@@ -453,9 +485,13 @@ class GrammarStories(Language):
         if tables.laws[law].rows == 1:
             return p
         kind = tables.lexicon["kind"]
-        habit = (self.truth.said[..., tables.slots[kind] : tables.slots[kind + 1]] - tables.first_kind) % HABITS
+        habit = (
+            self.truth.said[..., tables.slots[kind] : tables.slots[kind + 1]] - tables.first_kind
+        ) % HABITS
         share = self._shares(kind).expand(habit.shape)
-        row = torch.zeros(*habit.shape[:-1], HABITS, dtype=torch.float64, device=p.device).scatter_add(-1, habit, share)
+        row = torch.zeros(
+            *habit.shape[:-1], HABITS, dtype=torch.float64, device=p.device
+        ).scatter_add(-1, habit, share)
         return (row[..., None] * p).flatten(-2)
 
 
@@ -472,8 +508,12 @@ class _Story:
         self.law, self.again, self.by, self.bind = (
             tables.column(name).to(device) for name in ("law", "again", "by", "bind")
         )
-        self.starts, self.slots, self.reach = (t.to(device) for t in (tables.starts, tables.slots, tables.reach))
-        self.log_p, self.place_of, self.leads = (t.to(device) for t in (tables.log_p, tables.place_of, tables.leads))
+        self.starts, self.slots, self.reach = (
+            t.to(device) for t in (tables.starts, tables.slots, tables.reach)
+        )
+        self.log_p, self.place_of, self.leads = (
+            t.to(device) for t in (tables.log_p, tables.place_of, tables.leads)
+        )
         self.sizes = torch.tensor([len(law.p) for law in tables.laws], device=device)
         self.first_kind = tables.first_kind
 
@@ -501,7 +541,9 @@ class _Story:
         """(law, where its row begins among the words of all rows) at the place of each story."""
         law = self.law[self.place].clamp_min(0)
         habit = (self._bound(self.by) - self.first_kind) % HABITS
-        return law, self.slots[law] + torch.where(self.by[self.place] >= 0, habit * self.sizes[law], 0)
+        return law, self.slots[law] + torch.where(
+            self.by[self.place] >= 0, habit * self.sizes[law], 0
+        )
 
     def _bound(self, register: Tensor) -> Tensor:
         return self.bound.gather(-1, register[self.place].clamp_min(0)[..., None])[..., 0]

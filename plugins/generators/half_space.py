@@ -11,10 +11,11 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from collapse_bench.claims import Claim
+from collapse_bench.core.components import DataGenerator, Teacher
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, Teacher, param
+from collapse_bench.laws.claims import Claim
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
 
 EXAM = 2048  # questions on which a teacher that is not linear is judged
@@ -42,13 +43,21 @@ class HalfSpace(DataGenerator):
     """
 
     d: int = param(50, "dimension of a question", ge=3, le=100_000)
-    inputs: Literal["clusters", "isotropic"] = param("clusters", "two clusters, or one with a wall through it")
+    inputs: Literal["clusters", "isotropic"] = param(
+        "clusters", "two clusters, or one with a wall through it"
+    )
     mu2: float = param(1.0, "squared distance of a cluster's centre from the origin", ge=0, le=1000)
     verifier: float | None = param(
-        None, "angle between a linear verifier and the truth, radians; none: the true label is known", ge=0, le=math.pi
+        None,
+        "angle between a linear verifier and the truth, radians; none: the true label is known",
+        ge=0,
+        le=math.pi,
     )
     tilt: float | None = param(
-        None, "of a flawed source: angle between its direction and the truth, radians", ge=0, le=math.pi
+        None,
+        "of a flawed source: angle between its direction and the truth, radians",
+        ge=0,
+        le=math.pi,
     )
 
     kind = "classification"
@@ -60,13 +69,17 @@ class HalfSpace(DataGenerator):
 
     def fits(self, cell):
         if self.tilt is not None and cell.data is self:
-            return "half-space with a tilt is a flawed source and no world: first=half-space(tilt=0.5)"
+            return (
+                "half-space with a tilt is a flawed source and no world: first=half-space(tilt=0.5)"
+            )
         return super().fits(cell)
 
     def drawn(self, rng, nature=None):
         if self.tilt is not None and nature is not None:
             if not isinstance(nature, HalfSpace):
-                raise Unfit(f"half-space(tilt=...) stands beside a half-space, and {nature.title()} is none")
+                raise Unfit(
+                    f"half-space(tilt=...) stands beside a half-space, and {nature.title()} is none"
+                )
             return dataclasses.replace(nature, tilt=self.tilt).holding(**vars(nature.truth))
         # orthonormal: the truth, the error of a verifier, the error of a source
         axes = torch.linalg.qr(rng.at("axes").normal(self.d, 3).double())[0].mT.contiguous()
@@ -107,13 +120,20 @@ class HalfSpace(DataGenerator):
 
     def _side(self, x: Tensor, angle: float, error: int) -> Tensor:
         """Distance (R, n) from the hyperplane whose normal stands at this angle to the truth, turned towards an axis."""
-        normal = math.cos(angle) * self.truth.axes[..., 0, :] + math.sin(angle) * self.truth.axes[..., error, :]
+        normal = (
+            math.cos(angle) * self.truth.axes[..., 0, :]
+            + math.sin(angle) * self.truth.axes[..., error, :]
+        )
         return (x.double() @ normal[..., None])[..., 0]
 
     def _chance(self, x: Tensor) -> Tensor:
         """Probability (R, n) that the true label of a question is 1, for all that can be known without the key."""
         side = self._side(x, 0.0, 0)
-        return (side > 0).double() if self.inputs == "isotropic" else (2 * math.sqrt(self.mu2) * side).sigmoid()
+        return (
+            (side > 0).double()
+            if self.inputs == "isotropic"
+            else (2 * math.sqrt(self.mu2) * side).sigmoid()
+        )
 
     def _label(self, x: Tensor) -> Tensor:
         return (_luck(x, self.truth.keys) < self._chance(x)).long()
@@ -121,7 +141,9 @@ class HalfSpace(DataGenerator):
     def _cosine(self, teacher: Teacher) -> Tensor:
         """Cosine between the truth and the direction of a linear teacher, (R,); 0 where it has none."""
         basis = torch.eye(self.d, dtype=torch.float64, device=self.truth.axes.device)
-        scores = teacher.expect(basis.expand(*self.truth.axes.shape[:-2], self.d, self.d))  # (R, d, 2)
+        scores = teacher.expect(
+            basis.expand(*self.truth.axes.shape[:-2], self.d, self.d)
+        )  # (R, d, 2)
         w = scores[..., 1] - scores[..., 0]
         return (w * self.truth.axes[..., 0, :]).sum(-1) / w.norm(dim=-1).clamp_min(1e-300)
 
@@ -185,7 +207,11 @@ def collapse_theory(cell):
     """Averaging at every generation, least squares at the first: equivalents for d well above 20 and mu2 (1 + mu2)."""
     data, reading = cell.data, _Reading.of(cell)
     apart = data.mu2 if isinstance(data, HalfSpace) and data.inputs == "clusters" else 1.0
-    if not isinstance(data, HalfSpace) or reading is None or data.d < max(20, 20 * apart * (1 + apart)):
+    if (
+        not isinstance(data, HalfSpace)
+        or reading is None
+        or data.d < max(20, 20 * apart * (1 + apart))
+    ):
         return None
     law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.title())
     if data.inputs == "isotropic":
@@ -193,7 +219,9 @@ def collapse_theory(cell):
     elif data.verifier is not None:
         return None
     flawed = None if cell.nature else cell.first_teacher
-    if law is None or (flawed is not None and flawed.title() != ("noisy-labels", "half-space")[law is _bisecting]):
+    if law is None or (
+        flawed is not None and flawed.title() != ("noisy-labels", "half-space")[law is _bisecting]
+    ):
         return None
     if cell.nature:
         return [1 - next(law(data, _Reading(cell.n), None, 0))] * (cell.generations + 1)
@@ -215,10 +243,15 @@ def _averaging(data, reading, flawed, last):
         before, cosine = cosine, max(-1.0, min(1.0, float(ndtri(accuracy)) / size)) if size else 0.0
         if before is not None and spread:
             low, high = (
-                verification.taught_cosine(max(-1.0, min(1.0, before + side)), data.mu2, data.d, reading.N, **how)
+                verification.taught_cosine(
+                    max(-1.0, min(1.0, before + side)), data.mu2, data.d, reading.N, **how
+                )
                 for side in (-spread, spread)
             )
-            bias, spread = (low + high) / 2 - cosine + bias * (high - low) / (2 * spread), (high - low) / 2
+            bias, spread = (
+                (low + high) / 2 - cosine + bias * (high - low) / (2 * spread),
+                (high - low) / 2,
+            )
         spread = math.hypot(spread, (1 - cosine**2) ** 1.5 / math.sqrt(data.d))
         mean = sum(float(ndtr(size * (cosine + bias + side))) for side in (-spread, spread)) / 2
         sure = sure and abs(mean - accuracy) < 0.01 * min(accuracy, 1 - accuracy)
@@ -260,14 +293,25 @@ def _bisecting(data, reading, flawed, last):
 @hookimpl
 def collapse_claims():
     def one(law, given, spec, t=0, chains=200):
-        return Claim(f"verification.{law}", given, f"half-space({spec}", "error_rate", t, chains, times=-1.0, plus=1.0)
+        return Claim(
+            f"verification.{law}",
+            given,
+            f"half-space({spec}",
+            "error_rate",
+            t,
+            chains,
+            times=-1.0,
+            plus=1.0,
+        )
 
     def clusters(law, model, p, phi, psi, mu2, d, N, read):
         """``read``: how it is done; {n} rows read."""
         given = {"p": p, "phi": phi, "psi": psi, "mu2": mu2, "d": d, "N": N}
         n = round(((1 - p) * phi + p * psi) * N) if "oversample=2" in read else N
         how = read.format(rule=f"phi={phi}, psi={psi}")
-        return one(law, given, f"d={d}, mu2={mu2}) | {model} | {how} @ n={n} T=0 first=noisy-labels(p={p})")
+        return one(
+            law, given, f"d={d}, mu2={mu2}) | {model} | {how} @ n={n} T=0 first=noisy-labels(p={p})"
+        )
 
     def walls(tg, tv, N, d, chains):
         spec = f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ n={N} T=0"
@@ -292,7 +336,10 @@ def collapse_claims():
                 ((0.3, 0.9, 0.3, 1.0, 100, 800), all_of_it),
                 ((0.45, 0.7, 0.05, 2.0, 80, 600), filtered),
                 ((0.6, 0.9, 0.3, 2.0, 120, 1000), beside),
-                ((0.8, 0.9, 0.3, 1.0, 100, 800), filtered),  # beyond the threshold 0.75: worse than chance
+                (
+                    (0.8, 0.9, 0.3, 1.0, 100, 800),
+                    filtered,
+                ),  # beyond the threshold 0.75: worse than chance
                 ((0.6, 1.0, 1.0, 1.0, 160, 1600), beside),  # no selection, beyond the threshold 0.5
             )
         ),
@@ -301,7 +348,13 @@ def collapse_claims():
         *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
         *(
             iterated(
-                "replace | oracle-verify(phi=0.9, psi=0.3) @ n=200 T=8", t, mu2=0.25, d=80, N=200, phi=0.9, psi=0.3
+                "replace | oracle-verify(phi=0.9, psi=0.3) @ n=200 T=8",
+                t,
+                mu2=0.25,
+                d=80,
+                N=200,
+                phi=0.9,
+                psi=0.3,
             )
             for t in (2, 8)
         ),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.images import LabelledImages, evenly
-from collapse_bench.nouns import param
-from collapse_bench.readers import read_labelled_images
+from collapse_bench.lib.images.images import LabelledImages, evenly
+from collapse_bench.lib.images.readers import read_labelled_images
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

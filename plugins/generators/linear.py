@@ -8,10 +8,10 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, natural
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.regression import LinearWorld, power_spectrum
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim, natural
+from collapse_bench.lib.linear.regression import LinearWorld, power_spectrum
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import regression, strong
 
 
@@ -26,8 +26,12 @@ class Linear(LinearWorld):
 
     d: int = param(10, "number of covariates", ge=1, le=100000)
     noise: float = param(1.0, "standard deviation of the label noise", ge=0)
-    beta: float = param(0.0, "exponent of the spectrum: covariate j has variance j^-beta", ge=0, le=8)
-    source: float = param(0.0, "exponent of the signal: w_j has variance proportional to j^-source", ge=0, le=16)
+    beta: float = param(
+        0.0, "exponent of the spectrum: covariate j has variance j^-beta", ge=0, le=8
+    )
+    source: float = param(
+        0.0, "exponent of the signal: w_j has variance proportional to j^-source", ge=0, le=16
+    )
     signal: float = param(1.0, "expected signal variance E (x.w)^2", ge=0)
     fresh: bool = param(True, "new questions in every generation; false: the same ones for ever")
     truth_is: Literal["drawn", "fixed"] = param("drawn", "w per seed, or w_j = sqrt(g_j)")
@@ -36,9 +40,15 @@ class Linear(LinearWorld):
     )
 
     def drawn(self, rng, nature=None):
-        spectrum, prior = (power_spectrum(self.d, exponent, rng.device) for exponent in (self.beta, self.source))
+        spectrum, prior = (
+            power_spectrum(self.d, exponent, rng.device) for exponent in (self.beta, self.source)
+        )
         size = (prior * (self.signal / (spectrum * prior).sum())).sqrt()
-        z = rng.at("w").normal(self.d).double() if self.truth_is == "drawn" else torch.ones(*rng.batch, self.d).double()
+        z = (
+            rng.at("w").normal(self.d).double()
+            if self.truth_is == "drawn"
+            else torch.ones(*rng.batch, self.d).double()
+        )
         questions = None if self.fresh else rng.at("questions")
         own = {"noise": self.noise, "questions": questions, "aside": rng.at("aside")}
         return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, **own)
@@ -95,7 +105,10 @@ def _synthetic(protocol) -> float | None:
 def _weights(cell, p2: float) -> tuple[float, float]:
     """Weights of a real and of a synthetic row, of mean one over the mixture: so ridge, whose loss is a mean over
     weights, has the penalty of the law."""
-    a1, a2 = next(((act.real, act.synthetic) for act in cell.mitigations if act.title() == "mix-weights"), (1.0, 1.0))
+    a1, a2 = next(
+        ((act.real, act.synthetic) for act in cell.mitigations if act.title() == "mix-weights"),
+        (1.0, 1.0),
+    )
     mean = (1 - p2) * a1 + p2 * a2
     return (a1 / mean, a2 / mean) if mean else (math.nan, math.nan)
 
@@ -148,7 +161,11 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     if ols and flaw.plain and protocol == "replace":
         sizes = [cell.size(i) for i in range(k)]
         enough = min(sizes) > d + 1
-        return flaw.c2 + sum(regression.ols_replace(d, T, 1, data.noise) for T in sizes) if enough else math.nan
+        return (
+            flaw.c2 + sum(regression.ols_replace(d, T, 1, data.noise) for T in sizes)
+            if enough
+            else math.nan
+        )
     if cell.growth:
         return math.nan
     if ols and flaw.plain and protocol == "accumulate" and n > d + 1:
@@ -156,12 +173,23 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     if ols and flaw.plain and protocol in ("mix", "iterative-mix") and data.fresh and d < SMALL * n:
         pi = round(cell.protocol.real * n) / n
         if cell.protocol.fresh:
-            first = (t, regression.ols_replace(d, n, 1, data.noise)) if cell.first_teacher is None else (k, flaw.c2)
+            first = (
+                (t, regression.ols_replace(d, n, 1, data.noise))
+                if cell.first_teacher is None
+                else (k, flaw.c2)
+            )
             return _rounds(d, n, 1 - pi, *first, data.noise)
         return _settled(d, n, pi, k, flaw.c2, data.noise)
-    plain = cell.model.title() == "ridge" and protocol == "replace" and cell.first_teacher is None and data.fresh
+    plain = (
+        cell.model.title() == "ridge"
+        and protocol == "replace"
+        and cell.first_teacher is None
+        and data.fresh
+    )
     if plain and not math.isnan(_one_fit(cell, n, 0.0, flaw)):
-        return regression.ridge_iterated(d, n, cell.model.lam, k, data.beta, data.source, data.signal, data.noise)
+        return regression.ridge_iterated(
+            d, n, cell.model.lam, k, data.beta, data.source, data.signal, data.noise
+        )
     return math.nan
 
 
@@ -170,11 +198,19 @@ def collapse_theory(cell):
     """Least squares: exact under replace and accumulate, to leading order in d/n under mix (with the same real rows for
     ever, once the start is forgotten).  Ridge and random projections by their deterministic equivalent: after one fit,
     to labels of a flawed source if there is one, and ridge under replace in every generation."""
-    if not isinstance(cell.data, Linear) or cell.protocol.decode is not None or _shrinkage(cell.model) is None:
+    if (
+        not isinstance(cell.data, Linear)
+        or cell.protocol.decode is not None
+        or _shrinkage(cell.model) is None
+    ):
         return None
     flaw, share = _flaw(cell), _synthetic(cell.protocol)
     acts = [act.title() for act in cell.mitigations if not act.control]
-    if flaw is None or share is None or (acts and (acts != ["mix-weights"] or cell.first_teacher is None)):
+    if (
+        flaw is None
+        or share is None
+        or (acts and (acts != ["mix-weights"] or cell.first_teacher is None))
+    ):
         return None
     growing = cell.protocol.title() == "accumulate"
     if not cell.data.fresh and (growing if cell.nature else 0 < share < 1):
@@ -184,7 +220,11 @@ def collapse_theory(cell):
         if cell.nature:
             risks.append(_one_fit(cell, read[t], 0.0, flaw) if t < len(read) else math.nan)
         elif t == 0:
-            p2 = (cell.size(0) - round((1 - share) * cell.size(0))) / cell.size(0) if cell.first_teacher else 0.0
+            p2 = (
+                (cell.size(0) - round((1 - share) * cell.size(0))) / cell.size(0)
+                if cell.first_teacher
+                else 0.0
+            )
             risks.append(_one_fit(cell, cell.size(0), p2, flaw))
         else:
             risks.append(math.nan if acts else _chain(cell, t, flaw))
@@ -196,7 +236,19 @@ def collapse_claims():
     def claim(law, given, spec, k, chains):
         return Claim(law, given, spec, "excess_risk", k - 1, chains)
 
-    def fits(law, d, T, k, chains, protocol="replace", data="", model="ols", horizon=None, first="", **more):
+    def fits(
+        law,
+        d,
+        T,
+        k,
+        chains,
+        protocol="replace",
+        data="",
+        model="ols",
+        horizon=None,
+        first="",
+        **more,
+    ):
         given = {"d": d, "T": T, "k": k, **more}
         horizon = (k if horizon is None else horizon) - 1
         spec = f"linear(d={d}{data}) | {model} | {protocol} @ n={T} T={horizon}{first}"
@@ -210,16 +262,18 @@ def collapse_claims():
         given = {"d": d, "n": n, "lam": lam, "k": k, "beta": beta, "src": src, "s": s}
         world = f"linear(d={d}, noise={s}, beta={beta}, source={src}, sampler={sampler})"
         return claim(
-            "regression.ridge_iterated", given, f"{world} | {model or f'ridge(lam={lam})'} @ n={n} T={k - 1}", k, 400
+            "regression.ridge_iterated",
+            given,
+            f"{world} | {model or f'ridge(lam={lam})'} @ n={n} T={k - 1}",
+            k,
+            400,
         )
 
     def mixed(law, d, n, p2, lam=None, chains=400, sampler="exact-law", **more):
         """One fit to a mixture, with the parameters of the law turned into those of the plugins."""
         given = {"d": d, "n": n, **({} if lam is None else {"lam": lam}), "p2": p2, **more}
         get = given.get
-        world = (
-            f"linear(d={d}, beta={get('beta1', 0)}, source={get('src', 0)}, noise={get('s1', 1)}, sampler={sampler})"
-        )
+        world = f"linear(d={d}, beta={get('beta1', 0)}, source={get('src', 0)}, noise={get('s1', 1)}, sampler={sampler})"
         own = {"c2": get("c2", 1), "beta": get("beta2"), "noise": get("s2", 1)}
         first = ", ".join(f"{name}={value}" for name, value in own.items() if value is not None)
         model = (
@@ -229,9 +283,13 @@ def collapse_claims():
             if get("m") is None
             else f"random-projection(lam={lam}, width={get('m')})"
         )
-        weights = f" | mix-weights(real={get('a1')}, synthetic={get('a2')})" if "a1" in given else ""
+        weights = (
+            f" | mix-weights(real={get('a1')}, synthetic={get('a2')})" if "a1" in given else ""
+        )
         protocol = f"mix(real={round(1 - p2, 9)})"
-        spec = f"{world} | {model} | {protocol}{weights} @ n={n} T=0 first=linear-surrogate({first})"
+        spec = (
+            f"{world} | {model} | {protocol}{weights} @ n={n} T=0 first=linear-surrogate({first})"
+        )
         return claim(f"strong.{law}", given, spec, 1, chains)
 
     def rounds(d, n, p2, t, protocol, c2, data=""):
@@ -268,14 +326,43 @@ def collapse_claims():
         ),
         mixed("iso_ridgeless", 100, 1000, 0.2),
         mixed("iso_ridgeless", 80, 400, 0.5, c2=3.0, s2=0.3),
-        mixed("mixture_equal", 100, 300, 0.3, 0.05, sampler="explicit", beta1=1.0, c2=0.5, s1=0.5, s2=0.5),
+        mixed(
+            "mixture_equal",
+            100,
+            300,
+            0.3,
+            0.05,
+            sampler="explicit",
+            beta1=1.0,
+            c2=0.5,
+            s1=0.5,
+            s2=0.5,
+        ),
         mixed("mixture_equal", 150, 100, 0.3, 0.02, sampler="explicit", c2=2.0, s1=0.5, s2=0.2),
-        mixed("mixture", 100, 300, 0.4, 0.05, beta1=1.0, beta2=0.3, src=0.5, c2=0.5, s1=0.5, s2=0.2),
-        mixed("mixture", 120, 90, 0.5, 0.02, sampler="explicit", beta1=0.3, beta2=1.0, s1=0.3, s2=0.6),
+        mixed(
+            "mixture", 100, 300, 0.4, 0.05, beta1=1.0, beta2=0.3, src=0.5, c2=0.5, s1=0.5, s2=0.2
+        ),
+        mixed(
+            "mixture", 120, 90, 0.5, 0.02, sampler="explicit", beta1=0.3, beta2=1.0, s1=0.3, s2=0.6
+        ),
         mixed("mixture", 100, 200, 0.25, 0.05, sampler="explicit", a1=1.2, a2=0.4, c2=2.0),
-        mixed("mixture", 100, 200, 0.5, 0.05, sampler="explicit", a1=0.4, a2=1.6, beta1=0.5, beta2=1.0, s2=0.3),
+        mixed(
+            "mixture",
+            100,
+            200,
+            0.5,
+            0.05,
+            sampler="explicit",
+            a1=0.4,
+            a2=1.6,
+            beta1=0.5,
+            beta2=1.0,
+            s2=0.3,
+        ),
         *(
-            mixed("mixture", 200, 100, 0.3, 0.001, sampler="explicit", chains=200, m=m, s1=0.5, s2=0.5)
+            mixed(
+                "mixture", 200, 100, 0.3, 0.001, sampler="explicit", chains=200, m=m, s1=0.5, s2=0.5
+            )
             for m in (65, 140, 400)
         ),
         mixed("mixture", 100, 250, 0.3, 0.01, sampler="explicit", m=140, beta1=0.5, s1=0.5, s2=0.2),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.regression import LinearSource, power_spectrum
+from collapse_bench.core.params import param
+from collapse_bench.lib.linear.regression import LinearSource, power_spectrum
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class LinearSurrogate(LinearSource):
     """
 
     c2: float = param(1.0, "excess risk of the source itself, in units of y^2", ge=0)
-    beta: float | None = param(None, "exponent of the spectrum of its questions; None: nature's", ge=0, le=8)
+    beta: float | None = param(
+        None, "exponent of the spectrum of its questions; None: nature's", ge=0, le=8
+    )
     noise: float | None = param(None, "standard deviation of its label noise; None: nature's", ge=0)
 
     own_rows = True
@@ -30,7 +32,9 @@ class LinearSurrogate(LinearSource):
         delta = (self.c2 / d / real.spectrum).sqrt() * rng.at("delta").normal(d).double()
         spectrum = real.spectrum if self.beta is None else power_spectrum(d, self.beta, rng.device)
         noise = real.noise if self.noise is None else self.noise
-        return self.holding(w=real.w + delta, spectrum=spectrum, noise=noise, questions=real.questions)
+        return self.holding(
+            w=real.w + delta, spectrum=spectrum, noise=noise, questions=real.questions
+        )
 
 
 @hookimpl

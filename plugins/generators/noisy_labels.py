@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class NoisyLabels(DataGenerator):
 
     def drawn(self, rng, nature=None):
         if nature is None:
-            raise Unfit("noisy-labels needs a world whose labels it spoils: first=noisy-labels(p=0.3)")
+            raise Unfit(
+                "noisy-labels needs a world whose labels it spoils: first=noisy-labels(p=0.3)"
+            )
         return self.holding(nature=nature)
 
     def answer(self, x, rng):

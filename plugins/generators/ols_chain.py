@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.regression import LinearSource, solve
+from collapse_bench.lib.linear.regression import LinearSource, solve
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,17 @@ class OLSChain(LinearSource):
 
     rows: int = param(1000, "rows of each fit; more than d + 1", ge=3)
     links: int = param(1, "least-squares fits of the chain; 0: nature's own labels", ge=0, le=1000)
-    noise: float | None = param(None, "standard deviation of the label noise within the chain; None: nature's", ge=0)
+    noise: float | None = param(
+        None, "standard deviation of the label noise within the chain; None: nature's", ge=0
+    )
 
     def drawn(self, rng, nature=None):
         real = self.beside(nature, rng)
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise
         if self.rows <= d:
-            raise Unfit(f"ols-chain fits {d} weights by least squares; rows must be more than {d}, got {self.rows}")
+            raise Unfit(
+                f"ols-chain fits {d} weights by least squares; rows must be more than {d}, got {self.rows}"
+            )
         w = real.w
         for i in range(self.links):
             before = self.holding(w=w, spectrum=real.spectrum, noise=noise, questions=None)

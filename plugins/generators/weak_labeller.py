@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class WeakLabeller(DataGenerator):
 
     def drawn(self, rng, nature=None):
         if nature is None or nature.kind != "classification" or nature.labels is None:
-            raise Unfit(f"{self.title()} labels the questions of other data, with classes; it has none of its own")
+            raise Unfit(
+                f"{self.title()} labels the questions of other data, with classes; it has none of its own"
+            )
         x = nature.ask(self.rows, rng.at("x"))
         y = torch.nn.functional.one_hot(nature.answer(x, rng.at("y")), nature.labels).double()
         z = _with_one(x)
         kernel = z @ z.mT
         kernel.diagonal(dim1=-2, dim2=-1).add_(self.lam * self.rows)
-        return self.holding(nature=nature, v=z.mT @ torch.cholesky_solve(y, torch.linalg.cholesky(kernel)))
+        return self.holding(
+            nature=nature, v=z.mT @ torch.cholesky_solve(y, torch.linalg.cholesky(kernel))
+        )
 
     def ask(self, n, rng):
         return self.truth.nature.ask(n, rng)

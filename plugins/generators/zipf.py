@@ -8,10 +8,11 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, natural, recursion
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, Mitigation, param
-from collapse_bench.tables import TableTeacher, left, lost
+from collapse_bench.core.components import DataGenerator, Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim, natural, recursion
+from collapse_bench.lib.distributions.tables import TableTeacher, left, lost
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
@@ -34,8 +35,12 @@ class Zipf(DataGenerator):
     beta: float = param(1.5, "exponent of the law; 0: all symbols alike", ge=0, le=8)
     K: int = param(1000, "number of symbols", ge=2, le=10_000_000)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
-    sampler: Literal["explicit", "exact-law"] = param("explicit", "one symbol per row, or the law of the counts")
-    read: Mitigation | None = param(None, "a biased sampler, e.g. top-k(k=100), through which the law is read")
+    sampler: Literal["explicit", "exact-law"] = param(
+        "explicit", "one symbol per row, or the law of the counts"
+    )
+    read: Mitigation | None = param(
+        None, "a biased sampler, e.g. top-k(k=100), through which the law is read"
+    )
     plain: float = param(0.0, "share of draws from the law as it is, past that sampler", ge=0, le=1)
 
     kind = "discrete"
@@ -59,7 +64,9 @@ class Zipf(DataGenerator):
             ranks = nature.truth.ranks
         elif self.truth_is == "drawn":
             ranks = rng.at("ranks").permutation(self.K)
-        return self.holding(teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)), ranks=ranks)
+        return self.holding(
+            teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)), ranks=ranks
+        )
 
     def ask(self, n, rng):
         return torch.empty(*rng.batch, n, 0, device=rng.device)
@@ -92,7 +99,13 @@ class Zipf(DataGenerator):
 def collapse_theory(cell):
     """Total variation of one fit to real rows: exact; what comes after has no closed form."""
     data, (model, _), read = cell.data, recursion(cell) or (None, None), natural(cell)
-    if not isinstance(data, Zipf) or model != "counts" or cell.model.smoothing or data.read or data.beta <= 1:
+    if (
+        not isinstance(data, Zipf)
+        or model != "counts"
+        or cell.model.smoothing
+        or data.read
+        or data.beta <= 1
+    ):
         return None
     risks = [tails.bigram_tv(data.beta, T, data.K) for T in (read if cell.nature else read[:1])]
     return risks + [math.nan] * (cell.generations + 1 - len(risks))
@@ -111,8 +124,22 @@ def _rare(teacher, data):
 
 @hookimpl
 def collapse_claims():
-    def fit(law, K, beta, M, k, metric, chains=4000, protocol="replace", sampler="explicit", read=None, **given):
-        spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | {protocol} @ n={M} T={k - 1}"
+    def fit(
+        law,
+        K,
+        beta,
+        M,
+        k,
+        metric,
+        chains=4000,
+        protocol="replace",
+        sampler="explicit",
+        read=None,
+        **given,
+    ):
+        spec = (
+            f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | {protocol} @ n={M} T={k - 1}"
+        )
         known = {"K": K, "beta": beta, "M": M, **({"k": k} if "mix" not in law else {}), **given}
         return Claim(f"discrete.{law}", known, spec, metric, k - 1, chains, read=read)
 
@@ -120,10 +147,27 @@ def collapse_claims():
         beta = math.log2(M / c - 1)  # two symbols, the second with probability c/M
         spec = f"zipf(K=2, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={M} T={k}"
         return Claim(
-            "discrete.survive_count", {"c": c, "k": k, "M": M}, spec, "rare symbol is said", k, 8000, read=_rare
+            "discrete.survive_count",
+            {"c": c, "k": k, "M": M},
+            spec,
+            "rare symbol is said",
+            k,
+            8000,
+            read=_rare,
         )
 
-    def seen(beta, T, K, chains, first="", law="hutter", t=0, metric="missing_mass", sampler="explicit", **given):
+    def seen(
+        beta,
+        T,
+        K,
+        chains,
+        first="",
+        law="hutter",
+        t=0,
+        metric="missing_mass",
+        sampler="explicit",
+        **given,
+    ):
         first = first and f" first=zipf({first}, K={K}, sampler={sampler})"
         spec = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler={sampler}) | counts | replace @ n={T} T={t}{first}"
         known = {"beta": beta, "T": T, **({} if "asym" in law else {"N": K}), **given}
@@ -144,18 +188,38 @@ def collapse_claims():
         fit("l2_mix_limit", 30, 1.5, 20, 40, "l2_drift", protocol="mix(real=0.1)", pi=0.1),
         fit("support_branching", 2000, 1.0, 500, 11, "support", 400),
         fit("kl_replace", 5, 0.5, 1500, 4, "KL(p || p_k)", read=_divergence),
-        fit("kl_accumulate", 5, 0.5, 1500, 8, "KL(p || p_k)", protocol="accumulate", read=_divergence),
+        fit(
+            "kl_accumulate",
+            5,
+            0.5,
+            1500,
+            8,
+            "KL(p || p_k)",
+            protocol="accumulate",
+            read=_divergence,
+        ),
         survival(8.0, 20, 2000),
         survival(5.0, 5, 1000),
         seen(1.5, 500, 1000, 2000, law="bigram_tv", metric="total_variation"),
-        seen(2.0, 10**6, 20_000, 200, law="bigram_tv", metric="total_variation", sampler="exact-law"),
+        seen(
+            2.0, 10**6, 20_000, 200, law="bigram_tv", metric="total_variation", sampler="exact-law"
+        ),
         seen(1.5, 500, 1000, 2000, kind="real"),
         seen(1.5, 10**8, 100_000, 60, sampler="exact-law", kind="real"),
         seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-k(k=30)", kind="cut", k=30),
         seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-p(p=0.9)", kind="topp", top_p=0.9),
         seen(1.5, 500, 1000, 2000, "beta=1.5, read=temperature(t=0.8)", kind="temp", temp=0.8),
         seen(1.5, 500, 1000, 2000, "beta=2.0", kind="narrow", beta2=2.0),
-        seen(1.5, 500, 1000, 2000, "beta=1.5, read=top-k(k=30), plain=0.05", kind="mix", k=30, pi=0.05),
+        seen(
+            1.5,
+            500,
+            1000,
+            2000,
+            "beta=1.5, read=top-k(k=30), plain=0.05",
+            kind="mix",
+            k=30,
+            pi=0.05,
+        ),
         seen(2.0, 3000, 50_000, 200, law="asym_real"),
         seen(2.0, 3000, 50_000, 200, "beta=2.0, read=top-k(k=60)", law="asym_cut", k=60),
         seen(1.8, 3000, 100_000, 100, "beta=2.4", law="asym_narrow", beta2=2.4),

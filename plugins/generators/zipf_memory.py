@@ -8,10 +8,11 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.claims import Claim, natural, recursion
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import DataGenerator, param
-from collapse_bench.tables import RecallTeacher, TableTeacher
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim, natural, recursion
+from collapse_bench.lib.distributions.tables import RecallTeacher, TableTeacher
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
 
@@ -31,8 +32,12 @@ class ZipfMemory(DataGenerator):
 
     beta: float = param(1.5, "exponent of the law of questions", gt=0, le=8)
     K: int = param(1000, "number of questions", ge=2, le=10_000_000)
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks and answers dealt per seed, or in order")
-    sampler: Literal["explicit", "exact-law"] = param("explicit", "one question per row, or the law of the counts")
+    truth_is: Literal["drawn", "fixed"] = param(
+        "drawn", "ranks and answers dealt per seed, or in order"
+    )
+    sampler: Literal["explicit", "exact-law"] = param(
+        "explicit", "one question per row, or the law of the counts"
+    )
 
     kind = "discrete"
     family = "tails"
@@ -54,10 +59,14 @@ class ZipfMemory(DataGenerator):
             p = p.gather(-1, rng.at("ranks").permutation(self.K))
             answers = rng.at("answers").permutation(self.K)
         unknown = answers.new_full((*rng.batch, 1), self.K)
-        return self.holding(questions=TableTeacher(p), teacher=RecallTeacher(torch.cat([answers, unknown], -1)))
+        return self.holding(
+            questions=TableTeacher(p), teacher=RecallTeacher(torch.cat([answers, unknown], -1))
+        )
 
     def ask(self, n, rng):
-        return self.truth.questions.answer(torch.empty(*rng.batch, n, 0, device=rng.device), rng)[..., None]
+        return self.truth.questions.answer(torch.empty(*rng.batch, n, 0, device=rng.device), rng)[
+            ..., None
+        ]
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
@@ -102,7 +111,11 @@ def collapse_theory(cell):
         return risks + [math.nan] * (cell.generations + 1 - len(risks))
     law = {"replace": tails.gens_mislabel, "verify-filter": tails.gens_relabel}.get(protocol)
     first = tails.hutter(data.beta, cell.n, N=data.K)
-    if law is None or cell.growth or (protocol == "verify-filter" and not _passes_enough(cell, law)):
+    if (
+        law is None
+        or cell.growth
+        or (protocol == "verify-filter" and not _passes_enough(cell, law))
+    ):
         return [first] + [math.nan] * cell.generations
     return [first] + [law(data.beta, cell.n, t + 1, data.K) for t in range(1, cell.generations + 1)]
 
@@ -113,14 +126,26 @@ def _passes_enough(cell, law):
     known = 1 - law(data.beta, cell.n, cell.generations, data.K)
     spare = protocol.oversample * known - 1
     return (
-        (protocol.phi, protocol.psi) == (1, 0) and cell.n >= 2000 and spare > 6 * (protocol.oversample / cell.n) ** 0.5
+        (protocol.phi, protocol.psi) == (1, 0)
+        and cell.n >= 2000
+        and spare > 6 * (protocol.oversample / cell.n) ** 0.5
     )
 
 
 @hookimpl
 def collapse_claims():
     def one(
-        law, t, chains, beta, n, K, model="memory", protocol="replace", sampler="explicit", metric="error", **given
+        law,
+        t,
+        chains,
+        beta,
+        n,
+        K,
+        model="memory",
+        protocol="replace",
+        sampler="explicit",
+        metric="error",
+        **given,
     ):
         spec = f"zipf-memory(beta={beta}, K={K}, sampler={sampler}) | {model} | {protocol} @ n={n} T={t}"
         return Claim(f"tails.{law}", {"beta": beta, "N": K, **given}, spec, metric, t, chains)
@@ -130,8 +155,28 @@ def collapse_claims():
         one("hutter", 0, 100, 2.0, 10**8, 30_000, sampler="exact-law", T=10**8),
         one("gens_mislabel", 9, 1000, 1.5, 500, 2000, T=500, g=10),
         one("gens_mislabel", 4, 400, 1.2, 10**6, 10_000, sampler="exact-law", T=10**6, g=5),
-        one("gens_relabel", 9, 200, 1.5, 3000, 20_000, protocol="verify-filter(oversample=1.5)", T=3000, g=10),
-        one("gens_relabel", 4, 200, 1.3, 3000, 10_000, protocol="verify-filter(oversample=2)", T=3000, g=5),
+        one(
+            "gens_relabel",
+            9,
+            200,
+            1.5,
+            3000,
+            20_000,
+            protocol="verify-filter(oversample=1.5)",
+            T=3000,
+            g=10,
+        ),
+        one(
+            "gens_relabel",
+            4,
+            200,
+            1.3,
+            3000,
+            10_000,
+            protocol="verify-filter(oversample=2)",
+            T=3000,
+            g=5,
+        ),
         *(
             one(
                 "memory_error",

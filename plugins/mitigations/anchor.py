@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.wrapping import Then, Towards, no_average
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.wrapping import Then, Towards, no_average
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Anchor(Mitigation):
     kind: Literal["l2", "kl"] = param("l2", "squared distance of parameters, or KL(p_0 || p)")
 
     def fits(self, cell):
-        return super().fits(cell) or (no_average(self.title(), cell.model) if self.kind == "l2" else None)
+        return super().fits(cell) or (
+            no_average(self.title(), cell.model) if self.kind == "l2" else None
+        )
 
     def curate(self, corpus, taps):
         if self.kind == "l2" or not self.beta or taps.first is None:

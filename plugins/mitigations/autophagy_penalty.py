@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.wrapping import AwayFromItself, Then
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.wrapping import AwayFromItself, Then
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,12 @@ class AutophagyPenalty(Mitigation):
 
     mu: float = param(1.0, "weight of the penalty beside a mean loss; 0: none", ge=0)
     pupils: int = param(4, "refits that are averaged", ge=1, le=1000)
-    tune: float = param(0.1, "length of a refit, as a share of a training, for models trained step by step", gt=0, le=1)
+    tune: float = param(
+        0.1,
+        "length of a refit, as a share of a training, for models trained step by step",
+        gt=0,
+        le=1,
+    )
 
     tiny = {"pupils": 2}
 
@@ -32,7 +38,9 @@ class AutophagyPenalty(Mitigation):
         return super().fits(cell)
 
     def adapt(self, model, taps):
-        return Then(model, AwayFromItself(taps, self.mu / (1 + self.mu), taps.n, self.tune, self.pupils))
+        return Then(
+            model, AwayFromItself(taps, self.mu / (1 + self.mu), taps.n, self.tune, self.pupils)
+        )
 
 
 @hookimpl

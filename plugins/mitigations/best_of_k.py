@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import likelihood, unverifiable
+from collapse_bench.lib.rows.selection import likelihood, unverifiable
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class BestOfK(Mitigation):
 
     k: int = param(4, "answers to choose from", ge=1, le=10000)
     reward: Literal["first", "own", "verifier", "coordinate"] = param("first", "what is preferred")
-    strength: float = param(1.0, "factor of the reward in the odds of a choice; 0 chooses blindly", ge=0)
+    strength: float = param(
+        1.0, "factor of the reward in the odds of a choice; 0 chooses blindly", ge=0
+    )
     top: bool = param(False, "whether the best is taken for certain")
 
     remembers = True
@@ -55,7 +58,9 @@ class BestOfK(Mitigation):
         if self.k == 1:
             return corpus
         candidates = [corpus, *(taps.synthetic(x=corpus.x) for _ in range(self.k - 1))]
-        score = torch.stack([self._reward(candidate, taps) for candidate in candidates], -1)  # (R, n, K)
+        score = torch.stack(
+            [self._reward(candidate, taps) for candidate in candidates], -1
+        )  # (R, n, K)
         luck = 0.0 if self.top else taps.rng.gumbel(corpus.n, self.k)
         best = ((1.0 if self.top else self.strength) * score.clamp_min(-1e300) + luck).argmax(-1)
         return corpus.edited(y=_chosen([candidate.y for candidate in candidates], best))

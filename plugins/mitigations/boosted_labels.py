@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import rows_in
-from collapse_bench.nouns import Mitigation, has_verb, param
+from collapse_bench.core.components import Mitigation, has_verb
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.mixing import rows_in
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,15 @@ class BoostedLabels(Mitigation):
     """
 
     beta: float = param(0.1, "real labels per generation, as a share of the lesson", gt=0, le=1)
-    filtered: bool = param(True, "whether rows that failed are dropped; false: they are read as well")
+    filtered: bool = param(
+        True, "whether rows that failed are dropped; false: they are read as well"
+    )
 
     def fits(self, cell):
         if not has_verb(cell.data, "verify"):
-            return f"boosted-labels looks for wrong answers, and {cell.data.title()} has no verifier"
+            return (
+                f"boosted-labels looks for wrong answers, and {cell.data.title()} has no verifier"
+            )
         if cell.data.sampler == "exact-law":
             return "boosted-labels asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
         return super().fits(cell)

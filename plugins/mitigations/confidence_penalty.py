@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.objectives import Learns, Penalised
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.objectives import Learns, Penalised
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

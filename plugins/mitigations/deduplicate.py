@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.registry.hookspecs import hookimpl
 
 WORDS = 1 << 22  # hashed at a time
 
@@ -25,13 +26,20 @@ class Deduplicate(Mitigation):
     """
 
     share: float | None = param(
-        None, "share of known n-grams that makes a sequence a repeat; null: equal rows alone", gt=0, le=1
+        None,
+        "share of known n-grams that makes a sequence a repeat; null: equal rows alone",
+        gt=0,
+        le=1,
     )
     gram: int = param(8, "tokens of an n-gram", ge=1, le=10000)
 
     def curate(self, corpus, taps):
         first = _first(_rows(corpus), corpus.weight)
-        if self.share is not None and not corpus.y.is_floating_point() and corpus.y.ndim == len(corpus.batch) + 2:
+        if (
+            self.share is not None
+            and not corpus.y.is_floating_point()
+            and corpus.y.ndim == len(corpus.batch) + 2
+        ):
             first = first & (_known(corpus.y, corpus.weight, self.gram) < self.share)
         if first.all() and (corpus.count == 1).all():
             return corpus
@@ -50,7 +58,11 @@ def _rows(corpus: Corpus) -> Tensor:
 
 def _words(values: Tensor) -> Tensor:
     """The values as int64, equal ones alike: 0.0 and -0.0 are one."""
-    return (values.double() + 0.0).contiguous().view(torch.int64) if values.is_floating_point() else values.long()
+    return (
+        (values.double() + 0.0).contiguous().view(torch.int64)
+        if values.is_floating_point()
+        else values.long()
+    )
 
 
 def _hash(words: Tensor) -> Tensor:
@@ -88,14 +100,26 @@ def _known(y: Tensor, weight: Tensor, gram: int) -> Tensor:
     grams = y.unfold(-1, gram, 1)  # (R, n, L - gram + 1, gram)
     there = (grams[..., -1] >= 0) & (weight > 0)[..., None]
     hashes = _hash(grams.reshape(-1, gram)).reshape(grams.shape[:-1])
-    flat, order = hashes.flatten(-2).sort(dim=-1, stable=True)  # equal n-grams side by side, earlier rows in front
-    row = torch.arange(n, device=y.device)[:, None].expand(there.shape[-2:]).flatten().expand(flat.shape)
+    flat, order = hashes.flatten(-2).sort(
+        dim=-1, stable=True
+    )  # equal n-grams side by side, earlier rows in front
+    row = (
+        torch.arange(n, device=y.device)[:, None]
+        .expand(there.shape[-2:])
+        .flatten()
+        .expand(flat.shape)
+    )
     row = torch.where(there.flatten(-2), row, n).gather(-1, order)  # n: not there
     run = torch.ones_like(flat, dtype=torch.bool)
     run[..., 1:] = flat[..., 1:] != flat[..., :-1]
     run = run.cumsum(-1) - 1
     earliest = torch.full_like(row, n).scatter_reduce(-1, run, row, "amin").gather(-1, run)
-    met = torch.zeros_like(there.flatten(-2)).scatter(-1, order, earliest < row).unflatten(-1, there.shape[-2:]) & there
+    met = (
+        torch.zeros_like(there.flatten(-2))
+        .scatter(-1, order, earliest < row)
+        .unflatten(-1, there.shape[-2:])
+        & there
+    )
     return met.sum(-1) / there.sum(-1).clamp_min(1)
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import exchanged, rows_in, surprisal
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import best
+from collapse_bench.lib.rows.mixing import exchanged, rows_in, surprisal
+from collapse_bench.lib.rows.selection import best
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class DeliberatePractice(Mitigation):
             return corpus
         pool = taps.synthetic(round(self.oversample * m))
         kept = best(pool, _uncertainty(pool, taps), m)
-        return exchanged(corpus, pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m]), taps.rng)
+        return exchanged(
+            corpus,
+            pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m]),
+            taps.rng,
+        )
 
 
 def _uncertainty(pool: Corpus, taps) -> Tensor:

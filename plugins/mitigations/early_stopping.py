@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.neural import Neural
-from collapse_bench.nouns import Mitigation, has_verb, param
+from collapse_bench.core.components import Mitigation, has_verb
+from collapse_bench.core.params import param
+from collapse_bench.lib.neural.neural import Neural
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

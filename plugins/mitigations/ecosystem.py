@@ -10,15 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.access import Taps
+from collapse_bench.core.components import Mitigation, Model, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.core.replicates import merged
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import root_of
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import placed
-from collapse_bench.nouns import Mitigation, Model, Teacher, param
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
-from collapse_bench.training import merged
+from collapse_bench.lib.distributions.gaussians import root_of
+from collapse_bench.lib.rows.mixing import placed
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,19 @@ class Sliced(Model):
     replicates = "native"
 
     def fit(self, corpus, rng, before=None):
-        olds = before.members if isinstance(before, Pool) and len(before.members) == self.m else [before] * self.m
+        olds = (
+            before.members
+            if isinstance(before, Pool) and len(before.members) == self.m
+            else [before] * self.m
+        )
         lessons = slices(corpus, self.m, rng.at("slices"))
         own = [rng.at("member", i) for i in range(self.m)]
         # the first takes the place of the generation's own fit, the others are charged
         first = self.model.fit(lessons[0], own[0], olds[0])
         others = zip(lessons[1:], olds[1:], own[1:], strict=True)
-        return Pool((first, *(self.taps.fit(self.model, lesson, old, mine) for lesson, old, mine in others)))
+        return Pool(
+            (first, *(self.taps.fit(self.model, lesson, old, mine) for lesson, old, mine in others))
+        )
 
     def with_loss(self, loss):
         return dataclasses.replace(self, model=self.model.with_loss(loss))
@@ -87,7 +94,10 @@ def _dealt(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
 
 def _parted(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
     shares = parted(corpus.count * (corpus.weight > 0), m, rng)
-    return [corpus.counted(torch.where(mine.sum(-1, keepdim=True) > 0, mine, corpus.count)) for mine in shares]
+    return [
+        corpus.counted(torch.where(mine.sum(-1, keepdim=True) > 0, mine, corpus.count))
+        for mine in shares
+    ]
 
 
 def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
@@ -113,7 +123,9 @@ class Pool(Teacher):
     def account(self) -> dict[str, float]:
         return merged(member.account for member in self.members)
 
-    def _shared(self, n: int, rng: Stream, call: Callable[[Teacher, Tensor, Stream], Tensor]) -> Tensor:
+    def _shared(
+        self, n: int, rng: Stream, call: Callable[[Teacher, Tensor, Stream], Tensor]
+    ) -> Tensor:
         """``call(member, rows (R, k), rng)`` for a random part of the n rows each, put back into order."""
         order = rng.at("turns").permutation(n)
         turns = [order[..., i :: len(self.members)] for i in range(min(n, len(self.members)))]
@@ -150,14 +162,24 @@ class Pool(Teacher):
         return torch.where(before > -torch.inf, pooled - before, 0.0)
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
+        settings = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "processor": processor,
+        }
         return Pool(tuple(member.decoded(**settings) for member in self.members))
 
     def blend(self, other, w):
         others = other.members if isinstance(other, Pool) else (other,) * len(self.members)
         if len(others) != len(self.members):
-            raise Unfit(f"an ecosystem of {len(self.members)} cannot be averaged with one of {len(others)}, one by one")
-        return Pool(tuple(mine.blend(theirs, w) for mine, theirs in zip(self.members, others, strict=True)))
+            raise Unfit(
+                f"an ecosystem of {len(self.members)} cannot be averaged with one of {len(others)}, one by one"
+            )
+        return Pool(
+            tuple(mine.blend(theirs, w) for mine, theirs in zip(self.members, others, strict=True))
+        )
 
     def spread(self):
         """Mean and covariance factor of the mixture: what models spread, and how far they stand from each other."""
@@ -170,13 +192,23 @@ class Pool(Teacher):
     def sufficient(self, n, rng):
         """Counts, of which each member contributes its share."""
         m = len(self.members)
-        shares = [(n + m - 1 - i) // m for i in range(m)] if isinstance(n, int) else parted(n, m, rng.at("turns"))
+        shares = (
+            [(n + m - 1 - i) // m for i in range(m)]
+            if isinstance(n, int)
+            else parted(n, m, rng.at("turns"))
+        )
         said = [
             member.sufficient(share, rng.at("member", i))
             for i, (member, share) in enumerate(zip(self.members, shares, strict=True))
         ]
-        alike = all(torch.equal(said[0].y, other.y) and torch.equal(said[0].x, other.x) for other in said)
-        return said[0].counted(sum(corpus.count for corpus in said)) if alike else sum(said[1:], said[0])
+        alike = all(
+            torch.equal(said[0].y, other.y) and torch.equal(said[0].x, other.x) for other in said
+        )
+        return (
+            said[0].counted(sum(corpus.count for corpus in said))
+            if alike
+            else sum(said[1:], said[0])
+        )
 
 
 @hookimpl

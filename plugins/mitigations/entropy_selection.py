@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import keep_best, numbers, oversampled
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import keep_best, numbers, oversampled
+from collapse_bench.registry.hookspecs import hookimpl
 
 BUDGET = 1 << 19  # distances that are held at a time
 
@@ -29,7 +30,10 @@ class EntropySelection(Mitigation):
     keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
     rule: Literal["greedy", "once"] = param("greedy", "one row after another, or in one pass")
     oversample: float = param(
-        1.0, "rows to choose from per row of a generation; those beyond it are written anew", ge=1, le=1000
+        1.0,
+        "rows to choose from per row of a generation; those beyond it are written anew",
+        ge=1,
+        le=1000,
     )
 
     kinds = ("density",)
@@ -54,7 +58,9 @@ def _centred(rows: Tensor) -> Tensor:
 def _alone(rows: Tensor, there: Tensor) -> Tensor:
     """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
     near = _centred(rows)
-    square = torch.where(there, near.square().sum(-1), torch.inf)  # who is not there is nobody's neighbour
+    square = torch.where(
+        there, near.square().sum(-1), torch.inf
+    )  # who is not there is nobody's neighbour
     n, columns, nearest = rows.shape[-2], -2 * near.mT, []
     step = max(1, BUDGET // max(1, square.numel()))
     for first in range(0, n, step):
@@ -75,7 +81,9 @@ def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
     turn = torch.full_like(far, -torch.inf)
     for i in range(steps):
         best, place = far.max(-1, keepdim=True)
-        turn = turn.scatter(-1, place, torch.where(best > -torch.inf, -float(i), -torch.inf).double())
+        turn = turn.scatter(
+            -1, place, torch.where(best > -torch.inf, -float(i), -torch.inf).double()
+        )
         point = rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
         away = square + square.gather(-1, place) - 2 * (point @ columns)[..., 0, :]
         far = torch.minimum(far, away).scatter_(-1, place, -torch.inf)

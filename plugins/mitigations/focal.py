@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.objectives import Focal as FocalLoss
-from collapse_bench.objectives import Learns
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.objectives import Focal as FocalLoss
+from collapse_bench.lib.distributions.objectives import Learns
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,9 @@ class Focal(Learns):
     Moment: adapt; track: blind.  It is no proper loss: what is likely is learnt as less likely than it is read.
     """
 
-    gamma: float = param(2.0, "how fast a label that is foretold well loses weight; 0: cross-entropy", ge=0, le=20)
+    gamma: float = param(
+        2.0, "how fast a label that is foretold well loses weight; 0: cross-entropy", ge=0, le=20
+    )
 
     @property
     def objective(self):

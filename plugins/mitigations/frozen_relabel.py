@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class FrozenRelabel(Mitigation):
     kinds = ("regression", "classification", "sequence")
 
     def curate(self, corpus, taps):
-        if taps.first is None:  # a flawed source is writing the first lesson, and nobody was before it
+        if (
+            taps.first is None
+        ):  # a flawed source is writing the first lesson, and nobody was before it
             return corpus
         if not corpus.width:
             raise Unfit(f"{self.title()} answers questions anew, and there are none to these rows")

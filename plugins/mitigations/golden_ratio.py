@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from collapse_bench.claims import Claim
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import weighed
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.rows.mixing import weighed
+from collapse_bench.registry.hookspecs import hookimpl
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # 0.618, the root of w^2 + w = 1
 
@@ -26,9 +27,7 @@ class GoldenRatio(Mitigation):
     def fits(self, cell):
         protocol = cell.protocol
         if protocol.title() != "mix" or not protocol.fresh or not 0 < protocol.real < 1:
-            return (
-                "golden-ratio weighs fresh real rows against synthetic ones; it fits mix with 0 < real < 1, fresh=true"
-            )
+            return "golden-ratio weighs fresh real rows against synthetic ones; it fits mix with 0 < real < 1, fresh=true"
         return super().fits(cell)
 
     def curate(self, corpus, taps):
@@ -45,7 +44,9 @@ def collapse_theory(cell):
     The first reads n1 + n2 real rows, which are not weighed.
     """
     data, model, protocol = cell.data, cell.model, cell.protocol
-    if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[0].fits(cell) is not None:
+    if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[0].fits(
+        cell
+    ) is not None:
         return None
     if data.title() != "gaussian" or model.title() != "gaussian-fit" or model.sigma != data.sigma:
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import keep_best
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import keep_best
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

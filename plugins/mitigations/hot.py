@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,9 @@ class Hot(Mitigation):
     """
 
     t: float = param(1.5, "temperature", gt=0, le=100)
-    min_p: float = param(0.2, "least probability after it, as a share of the likeliest symbol's", ge=0, le=1)
+    min_p: float = param(
+        0.2, "least probability after it, as a share of the likeliest symbol's", ge=0, le=1
+    )
 
     kinds = ("discrete", "sequence")
 

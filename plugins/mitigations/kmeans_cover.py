@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import numbers
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import numbers
+from collapse_bench.registry.hookspecs import hookimpl
 
 BUDGET = 1 << 19  # distances that are held at a time
 
@@ -37,7 +38,9 @@ class KMeansCover(Mitigation):
             before, nearest = nearest, _nearest(rows, centres)
             if torch.equal(before, nearest):
                 break
-        within = torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass).gather(-1, nearest)
+        within = (
+            torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass).gather(-1, nearest)
+        )
         return corpus.reweighted(torch.where(within > 0, 1 / within.clamp_min(1e-300), 0.0))
 
 
@@ -46,7 +49,9 @@ def _seeded(rows: Tensor, mass: Tensor, k: int, rng) -> Tensor:
     far, chosen = torch.ones_like(mass), []
     for i in range(k):
         odds = mass * far
-        odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)  # fewer different rows than clusters
+        odds = torch.where(
+            (odds.sum(-1, keepdim=True) > 0), odds, mass
+        )  # fewer different rows than clusters
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
         chosen.append(centre)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.objectives import Learns, Smoothed
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.objectives import Learns, Smoothed
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,9 @@ class LabelSmoothing(Learns):
     rows read.
     """
 
-    eps: float = param(0.1, "share of the weight that goes to all labels alike; 0: cross-entropy", ge=0, lt=1)
+    eps: float = param(
+        0.1, "share of the weight that goes to all labels alike; 0: cross-entropy", ge=0, lt=1
+    )
 
     @property
     def objective(self):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import keep_best, likelihood, oversampled
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import keep_best, likelihood, oversampled
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class LowPerplexity(Mitigation):
 
     keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
     oversample: float = param(
-        1.0, "rows to choose from per row of a generation; those beyond it are written anew", ge=1, le=1000
+        1.0,
+        "rows to choose from per row of a generation; those beyond it are written anew",
+        ge=1,
+        le=1000,
     )
 
     def curate(self, corpus, taps):

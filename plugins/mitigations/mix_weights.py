@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class MixWeights(Mitigation):
             raise UsageError("mix-weights: real or synthetic must be positive, else no row counts")
 
     def curate(self, corpus, taps):
-        return corpus.reweighted(torch.where(taps.provenance(corpus) == 0, self.real, self.synthetic))
+        return corpus.reweighted(
+            torch.where(taps.provenance(corpus) == 0, self.real, self.synthetic)
+        )
 
 
 @hookimpl

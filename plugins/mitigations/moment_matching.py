@@ -8,10 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.selection import numbers, oversampled
+from collapse_bench.lib.rows.selection import numbers, oversampled
+from collapse_bench.registry.hookspecs import hookimpl
 
 WIDEST = 256  # columns of a covariance that is matched
 ROUNDS = 12
@@ -30,7 +31,9 @@ class MomentMatching(Mitigation):
 
     pool: float = param(2.0, "rows to choose from per row read", ge=1, le=1000)
     real: float = param(0.1, "rows of the real reference, as a share of n", gt=0, le=1)
-    match: Literal["mean", "covariance"] = param("covariance", "the mean alone, or mean and covariance")
+    match: Literal["mean", "covariance"] = param(
+        "covariance", "the mean alone, or mean and covariance"
+    )
 
     kinds = ("density", "regression", "classification")
 
@@ -59,7 +62,9 @@ class MomentMatching(Mitigation):
         return (rows - centre) / sd, z.mT @ z / (z.shape[-2] - 1)
 
 
-def closest(rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: Tensor | None) -> Tensor:
+def closest(
+    rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: Tensor | None
+) -> Tensor:
     """As many of the rows (R, N, p) as are chosen (R, N), with a smaller gap of their moments to 0 and ``target (R, p, p)``.
 
     mass (R, N): what a row counts; there (R, N): which rows can be chosen.
@@ -75,7 +80,10 @@ def closest(rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: T
         as_many = leaves.sum(-1) == enters.sum(-1)  # else there are ties, or too few to come in
         better = ((new_gap < gap) & as_many)[..., None]
         chosen, pull = torch.where(better, other, chosen), torch.where(better, new_pull, pull)
-        gap, swaps = torch.where(better[..., 0], new_gap, gap), torch.where(better, swaps, swaps // 2)
+        gap, swaps = (
+            torch.where(better[..., 0], new_gap, gap),
+            torch.where(better, swaps, swaps // 2),
+        )
         if not (swaps > 0).any():
             break
     return chosen

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.wrapping import AwayFromItself, Then
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.wrapping import AwayFromItself, Then
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,9 @@ class NegativeGuidance(Mitigation):
 
     w: float = param(0.5, "strength of the guidance; 0: none", ge=0, le=10)
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
-    tune: float = param(0.5, "length of the auxiliary's training, as a share of one from scratch", gt=0, le=1)
+    tune: float = param(
+        0.5, "length of the auxiliary's training, as a share of one from scratch", gt=0, le=1
+    )
 
     def fits(self, cell):
         if not getattr(cell.model, "guesses", False):
@@ -28,7 +31,9 @@ class NegativeGuidance(Mitigation):
         return super().fits(cell)
 
     def adapt(self, model, taps):
-        return Then(model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune))
+        return Then(
+            model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune)
+        )
 
 
 @hookimpl

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.wrapping import AwayFromItself, Then
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.wrapping import AwayFromItself, Then
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Neon(Mitigation):
     w: float = param(0.5, "how far it goes away from itself; 0: not at all", ge=0, le=10)
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
     tune: float = param(
-        0.1, "length of the tune, as a share of a training, for models trained step by step", gt=0, le=1
+        0.1,
+        "length of the tune, as a share of a training, for models trained step by step",
+        gt=0,
+        le=1,
     )
 
     def fits(self, cell):
@@ -31,7 +35,9 @@ class Neon(Mitigation):
         return super().fits(cell)
 
     def adapt(self, model, taps):
-        return Then(model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune))
+        return Then(
+            model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune)
+        )
 
 
 @hookimpl

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.grams import buckets, look_up, tally
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
-from collapse_bench.resampling import raced
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.resampling import raced
+from collapse_bench.lib.text.grams import buckets, look_up, tally
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,13 @@ class NgramResampling(Mitigation):
     tiny = {"k": 20, "many": 200}
 
     def curate(self, corpus, taps):
-        mine, real = ((buckets(some, self.many), some.multiplicity) for some in (corpus, taps.real(self.k, fixed=True)))
-        lesson, target = (sum(tally(*gram, mass, self.many) for gram in grams) for grams, mass in (mine, real))
+        mine, real = (
+            (buckets(some, self.many), some.multiplicity)
+            for some in (corpus, taps.real(self.k, fixed=True))
+        )
+        lesson, target = (
+            sum(tally(*gram, mass, self.many) for gram in grams) for grams, mass in (mine, real)
+        )
         lesson = lesson / lesson.sum(-1, keepdim=True).clamp_min(1e-300)
         shrunk = (target + self.prior * lesson) / (target.sum(-1, keepdim=True) + self.prior)
         ratio = (shrunk.clamp_min(1e-300) / lesson.clamp_min(1e-300)).log()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class NoiseAugmentation(Mitigation):
     Questions stay as they are.
     """
 
-    share: float = param(0.1, "share of symbols that are replaced, or noise in standard deviations", ge=0, le=1)
+    share: float = param(
+        0.1, "share of symbols that are replaced, or noise in standard deviations", ge=0, le=1
+    )
 
     def fits(self, cell):
         if cell.data.sampler == "exact-law":
@@ -51,8 +54,12 @@ class NoiseAugmentation(Mitigation):
         count = w.new_zeros(*corpus.batch, labels).scatter_add(-1, said.clamp_min(0).flatten(-2), w)
         reach = count.cumsum(-1)
         luck, u = rng.uniform(corpus.n, said.shape[-1], 2).unbind(-1)
-        drawn = torch.searchsorted(reach, u.flatten(-2) * reach[..., -1:], right=True).clamp_max(labels - 1)
-        return torch.where(there & (luck < self.share), drawn.reshape(said.shape), said).reshape(y.shape)
+        drawn = torch.searchsorted(reach, u.flatten(-2) * reach[..., -1:], right=True).clamp_max(
+            labels - 1
+        )
+        return torch.where(there & (luck < self.share), drawn.reshape(said.shape), said).reshape(
+            y.shape
+        )
 
 
 @hookimpl

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.claims import Claim
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import unmixed, weighed
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.rows.mixing import unmixed, weighed
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ def collapse_claims():
         n1 = round(real * n)
         spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | ratio-cap(lam={lam}) @ n={n} T={T}"
         return Claim(
-            "gaussian.weighted_mean_limit", {"n1": n1, "n2": n - n1, "w": 1 / (1 + lam)}, spec, "w2", T, chains
+            "gaussian.weighted_mean_limit",
+            {"n1": n1, "n2": n - n1, "w": 1 / (1 + lam)},
+            spec,
+            "w2",
+            T,
+            chains,
         )
 
     return [limit(0.5, 20, 0.5, 10), limit(1.0, 40, 0.1, 15)]

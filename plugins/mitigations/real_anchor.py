@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.claims import Claim
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,15 @@ class RealAnchor(Mitigation):
     """
 
     k: int = param(10, "real rows added per generation", ge=1)
-    fixed: bool = param(False, "the same real rows in every generation; false: new ones", later=True)
+    fixed: bool = param(
+        False, "the same real rows in every generation; false: new ones", later=True
+    )
     share: float | None = param(
-        None, "real rows added as a multiple of n, which may exceed 1, in the place of k", gt=0, le=10, later=True
+        None,
+        "real rows added as a multiple of n, which may exceed 1, in the place of k",
+        gt=0,
+        le=10,
+        later=True,
     )
 
     def curate(self, corpus, taps):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import exchanged, rows_in
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.mixing import exchanged, rows_in
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class Replay(Mitigation):
     """
 
     share: float = param(0.1, "share of the lesson that is real", ge=0, le=1)
-    redrawn: bool = param(True, "another part of the kept rows in every generation; false: the same rows")
+    redrawn: bool = param(
+        True, "another part of the kept rows in every generation; false: the same rows"
+    )
 
     def fits(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.registry.hookspecs import hookimpl
 
 ROUNDS = 10  # of Lloyd's algorithm
 
@@ -40,11 +41,18 @@ class SelfCorrection(Mitigation):
             )
 
     def curate(self, corpus, taps):
-        y, real = (some.y.reshape(*some.batch, some.n, -1) for some in (corpus, taps.real(self.k, fixed=True)))
-        wanted = (
-            quantiles(y, corpus.multiplicity, real) if self.anchors is None else nearest(y, centres(real, self.anchors))
+        y, real = (
+            some.y.reshape(*some.batch, some.n, -1)
+            for some in (corpus, taps.real(self.k, fixed=True))
         )
-        return corpus.edited(y=torch.lerp(y, wanted.to(y.dtype), self.gamma).reshape(corpus.y.shape))
+        wanted = (
+            quantiles(y, corpus.multiplicity, real)
+            if self.anchors is None
+            else nearest(y, centres(real, self.anchors))
+        )
+        return corpus.edited(
+            y=torch.lerp(y, wanted.to(y.dtype), self.gamma).reshape(corpus.y.shape)
+        )
 
 
 def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
@@ -61,7 +69,9 @@ def centres(rows: Tensor, K: int) -> Tensor:
     """Lloyd's K centres (R, K, d) of rows (R, k, d), begun from the first K rows, whose order is random."""
     found = rows[..., :K, :]
     for _ in range(ROUNDS):
-        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(rows.dtype)  # (R, k, K)
+        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(
+            rows.dtype
+        )  # (R, k, K)
         many = own.sum(-2)[..., None]
         found = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), found)
     return found

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import placed, rows_in
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.lib.rows.mixing import placed, rows_in
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class StarQuotas(Mitigation):
     tailed law are no groups: equal quotas would put a uniform law in its place.
     """
 
-    oversample: float = param(2.0, "rows to choose from, as a multiple of those that are read", ge=1, le=1000)
+    oversample: float = param(
+        2.0, "rows to choose from, as a multiple of those that are read", ge=1, le=1000
+    )
 
     kinds = ("classification",)
 

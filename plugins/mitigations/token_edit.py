@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class TokenEdit(Mitigation):
     def curate(self, corpus, taps):
         real = taps.real(taps.n, fixed=not self.fresh)
         foretold = taps.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
-        y = taps.teacher.decoded(top_k=self.k).redraw(real.x, real.y, foretold & (real.y >= 0), taps.rng)
+        y = taps.teacher.decoded(top_k=self.k).redraw(
+            real.x, real.y, foretold & (real.y >= 0), taps.rng
+        )
         return corpus.weighted(torch.zeros_like(corpus.weight)) + real.edited(y=y)
 
 

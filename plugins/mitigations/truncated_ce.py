@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import param
-from collapse_bench.objectives import Learns, Truncated
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.objectives import Learns, Truncated
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class TruncatedCE(Learns):
     table of probabilities it caps what is likeliest at p.
     """
 
-    p: float = param(0.99, "probability beyond which a label is no longer learnt; 1: all are", ge=0.5, le=1)
+    p: float = param(
+        0.99, "probability beyond which a label is no longer learnt; 1: all are", ge=0.5, le=1
+    )
 
     @property
     def objective(self):

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.access import Taps
+from collapse_bench.core.components import Mitigation, Model, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixing import unmixed, weighed
-from collapse_bench.nouns import Mitigation, Model, Teacher, param
-from collapse_bench.taps import Taps
+from collapse_bench.lib.rows.mixing import unmixed, weighed
+from collapse_bench.registry.hookspecs import hookimpl
 
 WORST = 1000.0  # nats that an answer counts which a candidate never gives
 
@@ -29,7 +30,10 @@ class TunedWeighting(Mitigation):
     """
 
     share: float = param(
-        0.1, "real validation rows per generation, as a multiple of n, which may exceed 1", gt=0, le=100
+        0.1,
+        "real validation rows per generation, as a multiple of n, which may exceed 1",
+        gt=0,
+        le=100,
     )
     steps: int = param(9, "weights that are tried, equally spaced between 0 and 1", ge=1, le=100)
 

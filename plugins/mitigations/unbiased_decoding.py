@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.decoding import as_it_is
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation
+from collapse_bench.core.components import Mitigation
+from collapse_bench.lib.distributions.decoding import as_it_is
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

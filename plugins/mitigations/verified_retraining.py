@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Centre, Mitigation, has_verb, param
-from collapse_bench.selection import best, oversampled
+from collapse_bench.core.components import Centre, Mitigation, has_verb
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import best, oversampled
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,9 @@ class VerifiedRetraining(Mitigation):
 
     shift: float = param(0.2, "distance of the verifier's centre from the true parameters", ge=0)
     radius: float = param(
-        0.2, "r, how far the true parameters may stand from the centre, for all the verifier knows", ge=0
+        0.2,
+        "r, how far the true parameters may stand from the centre, for all the verifier knows",
+        ge=0,
     )
     slack: float = param(1.0, "sigma_c, what noise is let pass, in units of y", ge=0)
     oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)

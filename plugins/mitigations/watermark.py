@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.grams import hashed, luck, said, shifted
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Mitigation, param
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.params import param
+from collapse_bench.lib.text.grams import hashed, luck, said, shifted
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,14 @@ class Favour:
 
     def __call__(self, logp: Tensor, context: Tensor | None) -> Tensor:
         tokens = torch.arange(logp.shape[-1], device=logp.device)
-        before = tokens.new_full((1,), -1) if context is None or not context.shape[-1] else context[..., -1:]
-        return torch.log_softmax(logp + self.delta * green(before, tokens, self.key, self.gamma), -1)
+        before = (
+            tokens.new_full((1,), -1)
+            if context is None or not context.shape[-1]
+            else context[..., -1:]
+        )
+        return torch.log_softmax(
+            logp + self.delta * green(before, tokens, self.key, self.gamma), -1
+        )
 
 
 def green(before: Tensor, token: Tensor, key: int, gamma: float) -> Tensor:

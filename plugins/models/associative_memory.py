@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
-from collapse_bench.tables import RecallTeacher, recalled
+from collapse_bench.core.components import Model
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.tables import RecallTeacher, recalled
+from collapse_bench.registry.hookspecs import hookimpl
 
 BYTES = 128 * 2**20  # of one chunk of scores
 
@@ -23,7 +24,9 @@ class AssociativeMemory(Model):
     """
 
     d: int = param(64, "dimension of the embeddings", ge=1, le=8192)
-    rho: float = param(1.0, "exponent of the strengths; 0 stores all that was read alike", ge=0, le=8)
+    rho: float = param(
+        1.0, "exponent of the strengths; 0 stores all that was read alike", ge=0, le=8
+    )
 
     kinds = ("discrete",)
     replicates = "native"
@@ -36,13 +39,17 @@ class AssociativeMemory(Model):
 
     def fit(self, corpus, rng, before=None):
         said, mass = recalled(corpus)
-        outputs, inputs = (_unit(rng.at(name).normal(corpus.labels, self.d)) for name in ("outputs", "inputs"))
+        outputs, inputs = (
+            _unit(rng.at(name).normal(corpus.labels, self.d)) for name in ("outputs", "inputs")
+        )
         share = mass / mass.sum(-1, keepdim=True)
         strength = torch.where(mass > 0, share**self.rho, 0.0)
         stored = outputs.gather(-2, said[..., None].expand_as(outputs))  # e_y(x)
         W = stored.mT @ (strength[..., None] * inputs)
         step = max(1, BYTES // (8 * mass.numel()))
-        return RecallTeacher(torch.cat([(outputs @ (W @ some.mT)).argmax(-2) for some in inputs.split(step, -2)], -1))
+        return RecallTeacher(
+            torch.cat([(outputs @ (W @ some.mT)).argmax(-2) for some in inputs.split(step, -2)], -1)
+        )
 
 
 def _unit(z: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.classification import LinearClassifier, class_sums
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model
+from collapse_bench.core.components import Model
+from collapse_bench.lib.linear.classification import LinearClassifier, class_sums
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

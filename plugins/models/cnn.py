@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.layers import Conv, square
-from collapse_bench.networks import Network
-from collapse_bench.nouns import param
+from collapse_bench.core.params import param
+from collapse_bench.lib.neural.layers import Conv, square
+from collapse_bench.lib.neural.networks import Network
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,17 @@ from typing import ClassVar
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
-from collapse_bench.objectives import Objective
-from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large, under
+from collapse_bench.core.components import Model
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.objectives import Objective
+from collapse_bench.lib.distributions.tables import (
+    ContextTeacher,
+    TableTeacher,
+    contexts_of,
+    too_large,
+    under,
+)
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

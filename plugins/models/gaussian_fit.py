@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.gaussians import GaussianTeacher, answers_alone, fitted
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
+from collapse_bench.core.components import Model
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher, answers_alone, fitted
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,9 @@ class GaussianFit(Model):
     """
 
     ddof: int = param(1, "subtracted from the sample size", ge=0, le=1)
-    sigma: float | None = param(None, "known standard deviation, the same along every axis; null: it is fitted", gt=0)
+    sigma: float | None = param(
+        None, "known standard deviation, the same along every axis; null: it is fitted", gt=0
+    )
 
     kinds = ("density",)
     replicates = "native"

@@ -8,12 +8,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from collapse_bench.arithmetic import decode, encode
-from collapse_bench.claims import Claim, recursion
-from collapse_bench.decoding import PLAIN, Decoding, as_it_is
+from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, Teacher, param
+from collapse_bench.laws.claims import Claim, recursion
+from collapse_bench.lib.distributions.decoding import PLAIN, Decoding, as_it_is
+from collapse_bench.lib.text.arithmetic import decode, encode
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd as theory
 
 
@@ -41,7 +42,9 @@ class GcdSieve(Model):
     The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and ``gcd.sieve_learned``.
     """
 
-    examples: float = param(20.0, "weight of rows that must say a prime power for it to be learnt", gt=0, le=1e12)
+    examples: float = param(
+        20.0, "weight of rows that must say a prime power for it to be learnt", gt=0, le=1e12
+    )
     grok: float = param(4.0, "times as many for each further digit to be read", ge=1, le=1e6)
     noise: float = param(0.0, "chance that a prime power that is known goes unsaid", ge=0, le=1)
     most: int = param(100, "largest prime power that can be known", ge=1, le=10_000)
@@ -68,14 +71,20 @@ class GcdSieve(Model):
         saying = mass @ (asks & (said % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
         learnt = saying >= needed * (1 - 1e-12)
-        return SieveTeacher(torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base)
+        return SieveTeacher(
+            torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base
+        )
 
 
-def _tally(g: Tensor, said: Tensor, weight: Tensor, batch: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _tally(
+    g: Tensor, said: Tensor, weight: Tensor, batch: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
     """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each replicate."""
     span = int(said.max()) + 1 if said.numel() else 1
     pairs, where = torch.unique(g * span + said, return_inverse=True)
-    mass = torch.zeros(*batch, len(pairs), dtype=torch.float64, device=g.device).scatter_add(-1, where, weight)
+    mass = torch.zeros(*batch, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
+        -1, where, weight
+    )
     return torch.stack([pairs // span, pairs % span], -1), mass
 
 
@@ -134,7 +143,9 @@ class SieveTeacher(Teacher):
             if not (reach > 0).any():
                 continue
             u = rng.at("prime", p).uniform(g.shape[-1]) if (reach < 1).any() else 0.5
-            for i in range(last - first):  # reach falls, so that no power is said without those below it
+            for i in range(
+                last - first
+            ):  # reach falls, so that no power is said without those below it
                 if (reach[..., i] > 0).any():
                     says = (g % p ** (i + 1) == 0) & (u < reach[..., i, None])
                     said = torch.where(says, said * p, said)
@@ -148,7 +159,9 @@ class SieveTeacher(Teacher):
             there = g == number
             answers, chance = self._answers(number)
             spelt = encode(answers[:, None], self.base, y.shape[-1] - 1)
-            row = chance.reshape(-1, chance.shape[-1])[torch.nonzero(there.reshape(-1, there.shape[-1]))[:, 0]]
+            row = chance.reshape(-1, chance.shape[-1])[
+                torch.nonzero(there.reshape(-1, there.shape[-1]))[:, 0]
+            ]
             out[there] = _conditional(row, spelt, y[there])
         return out
 
@@ -160,7 +173,9 @@ class SieveTeacher(Teacher):
             if height:
                 reach = self.reach[..., first : first + height]
                 edge = torch.ones_like(reach[..., :1])
-                law = -torch.diff(reach, prepend=edge, append=0 * edge, dim=-1)  # p^0, p^1, ... p^height
+                law = -torch.diff(
+                    reach, prepend=edge, append=0 * edge, dim=-1
+                )  # p^0, p^1, ... p^height
                 powers = p ** torch.arange(height + 1, device=answers.device)
                 answers = (answers[:, None] * powers).flatten()
                 chance = (chance[..., :, None] * law[..., None, :]).flatten(-2)
@@ -169,7 +184,9 @@ class SieveTeacher(Teacher):
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         """Each prime power is a choice of two, to say it or not, and is read as such."""
         if processor not in (None, as_it_is):
-            raise Unfit("a sieve chooses between prime powers, and a processor of tokens has nothing to work on there")
+            raise Unfit(
+                "a sieve chooses between prime powers, and a processor of tokens has nothing to work on there"
+            )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return replace(self, decoding=self.decoding.then(**settings))
 
@@ -204,7 +221,12 @@ def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
 def collapse_theory(cell):
     """Expected error where labels are certain, operands come as they are, and nothing real is mixed in."""
     data, model, (name, protocol) = cell.data, cell.model, recursion(cell) or (None, None)
-    if name != "gcd-sieve" or not isinstance(model, GcdSieve) or model.noise or data.outcomes != "natural":
+    if (
+        name != "gcd-sieve"
+        or not isinstance(model, GcdSieve)
+        or model.noise
+        or data.outcomes != "natural"
+    ):
         return None
     if protocol not in ("replace", "accumulate") and not cell.nature:
         return None
@@ -241,7 +263,10 @@ def collapse_claims():
         return {"n": n, "k": k, "base": base, "N": N, "examples": examples, "grok": grok, **more}
 
     surely = "examples=1, grok=1000000.0"
-    small, wide = fits(250, 4, 10, 1000, 4.0, 2.0), fits(500, 3, 6, 200, 2.0, 1.5, operands="log-uniform")
+    small, wide = (
+        fits(250, 4, 10, 1000, 4.0, 2.0),
+        fits(500, 3, 6, 200, 2.0, 1.5, operands="log-uniform"),
+    )
     return [
         # what is known is certain
         error("gcd.accuracy", {"D": 60, "powers": False, "N": 100}, "max=100", "examples=1, grok=1, most=5", 3),

@@ -9,14 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.claims import Claim, fits, recursion
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import fitted, root_of
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixtures import drawn_by
-from collapse_bench.nouns import Model, Teacher, param
-from collapse_bench.streams import Stream
+from collapse_bench.laws.claims import Claim, fits, recursion
+from collapse_bench.lib.distributions.gaussians import fitted, root_of
+from collapse_bench.lib.distributions.mixtures import drawn_by
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 BUDGET = 1 << 22  # distances in work at a time
@@ -37,7 +38,9 @@ class KDE(Model):
     h = 0 is the plain bootstrap, which has no density.
     """
 
-    rule: Literal["fixed", "shrinking", "scaled", "silverman"] = param("silverman", "what h multiplies")
+    rule: Literal["fixed", "shrinking", "scaled", "silverman"] = param(
+        "silverman", "what h multiplies"
+    )
     h: float = param(1.0, "bandwidth, in the unit that the rule gives", ge=0)
 
     kinds = ("density",)
@@ -58,7 +61,9 @@ class KDE(Model):
         """What the rule makes of h at so many rows."""
         if self.rule == "shrinking":
             return M ** (-1 / (d + 4))
-        return (4 / ((d + 2) * M)) ** (1 / (d + 4)) if self.rule == "silverman" else torch.ones_like(M)
+        return (
+            (4 / ((d + 2) * M)) ** (1 / (d + 4)) if self.rule == "silverman" else torch.ones_like(M)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,9 @@ class KDETeacher(Teacher):
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         n, (rows, d) = x.shape[len(rng.batch)], self.points.shape[-2:]
         u = rng.at("row").uniform(n)
-        which = (u * rows).long().clamp_max(rows - 1) if self.mass is None else drawn_by(self.mass, u)
+        which = (
+            (u * rows).long().clamp_max(rows - 1) if self.mass is None else drawn_by(self.mass, u)
+        )
         blur = rng.at("blur").normal(n, d).double() @ self.kernel.mT
         return blur.add_(self.points.gather(-2, which[..., None].expand(*which.shape, d)))
 
@@ -86,10 +93,17 @@ class KDETeacher(Teacher):
             raise Unfit("a kernel density estimate without bandwidth has no density; choose h > 0")
         rows, d = self.points.shape[-2:]
         kernel = _solid(self.kernel)
-        z, points = (_whitened(value.double() - self.mean[..., None, :], kernel) for value in (y, self.points))
+        z, points = (
+            _whitened(value.double() - self.mean[..., None, :], kernel)
+            for value in (y, self.points)
+        )
         total = math.log(rows) if self.mass is None else self.mass.sum(-1).log()
         weight = None if self.mass is None else self.mass.log().reshape(-1, 1, rows)
-        norm = total + kernel.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * d * math.log(2 * math.pi)
+        norm = (
+            total
+            + kernel.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            + 0.5 * d * math.log(2 * math.pi)
+        )
         return (_log_sum(z, points, weight).reshape(y.shape[:-1]) - norm[..., None])[..., None]
 
     def expect(self, x: Tensor) -> Tensor:
@@ -108,7 +122,9 @@ def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
     for r in range(0, len(z), wide):
         for i in range(0, z.shape[1], high):
             # by differences: a product of matrices would lose narrow kernels that are far from the mean
-            gap = torch.cdist(z[r : r + wide, i : i + high], points[r : r + wide], compute_mode=DIRECT)
+            gap = torch.cdist(
+                z[r : r + wide, i : i + high], points[r : r + wide], compute_mode=DIRECT
+            )
             near = gap.square_().mul_(-0.5)
             if weight is not None:
                 near += weight[r : r + wide]
@@ -130,7 +146,11 @@ def _solid(kernel: Tensor) -> Tensor:
 
 def _whitened(rows: Tensor, kernel: Tensor) -> Tensor:
     """Rows (R, n, d) in units of the kernel, replicates flattened, (B, n, d)."""
-    z = rows / kernel if rows.shape[-1] == 1 else torch.linalg.solve_triangular(kernel, rows.mT, upper=False).mT
+    z = (
+        rows / kernel
+        if rows.shape[-1] == 1
+        else torch.linalg.solve_triangular(kernel, rows.mT, upper=False).mT
+    )
     return z.reshape(-1, *z.shape[-2:])
 
 
@@ -149,12 +169,17 @@ def collapse_theory(cell):
         return None
     if model.h and model.rule not in ("scaled", "silverman"):
         return None
-    return [_first(model, data.sigma, M[0]) if len(M) == 1 and M[0] > 1 else math.nan for M in fits(cell)]
+    return [
+        _first(model, data.sigma, M[0]) if len(M) == 1 and M[0] > 1 else math.nan
+        for M in fits(cell)
+    ]
 
 
 def _first(model: KDE, sigma: float, M: int) -> float:
     wider = 1 + (model.h * (_silverman(M) if model.rule == "silverman" else 1)) ** 2
-    return sigma**2 * (1 / M + wider * (1 - 1 / M) - 2 * wider**0.5 * gaussian.sigma_mean(M, 1, ddof=0) + 1)
+    return sigma**2 * (
+        1 / M + wider * (1 - 1 / M) - 2 * wider**0.5 * gaussian.sigma_mean(M, 1, ddof=0) + 1
+    )
 
 
 def _silverman(M: int) -> float:
@@ -164,13 +189,26 @@ def _silverman(M: int) -> float:
 
 @hookimpl
 def collapse_claims():
-    def one(law, M, h, k, metric="variance", rule="fixed", sigma=1.0, protocol="replace", chains=8000, **more):
+    def one(
+        law,
+        M,
+        h,
+        k,
+        metric="variance",
+        rule="fixed",
+        sigma=1.0,
+        protocol="replace",
+        chains=8000,
+        **more,
+    ):
         """``h`` as the spec has it; a law of scaled bandwidths speaks of b standard deviations instead."""
         b = h * _silverman(M) if rule == "silverman" else h
         steps = {"t" if protocol == "accumulate" else "k": k}
         given = {"M": M, "h" if rule == "fixed" else "b": b, **steps, "sigma": sigma}
         spec = f"gaussian(sigma={sigma}) | kde(rule={rule}, h={h}) | {protocol} @ n={M} T={k - 1}"
-        if metric == "variance":  # the laws speak of the rows, the metric of a draw from the estimate
+        if (
+            metric == "variance"
+        ):  # the laws speak of the rows, the metric of a draw from the estimate
             more |= {"plus": h**2} if rule == "fixed" else {"times": 1 + b**2}
         return Claim(f"kde.{law}", given, spec, metric, k - 1, chains, **more)
 

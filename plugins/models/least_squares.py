@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.classification import LinearClassifier, class_sums, second_moments
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model
+from collapse_bench.core.components import Model
+from collapse_bench.lib.linear.classification import LinearClassifier, class_sums, second_moments
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,9 @@ def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     singular = (info > 0) | ~(pivots.amin(-1) > 1e-7 * pivots.amax(-1))
     out = torch.cholesky_solve(right, factor)
     if singular.any():
-        out[singular] = torch.linalg.pinv(matrix[singular], hermitian=True, rtol=1e-12) @ right[singular]
+        out[singular] = (
+            torch.linalg.pinv(matrix[singular], hermitian=True, rtol=1e-12) @ right[singular]
+        )
     return out
 
 

@@ -11,11 +11,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from collapse_bench.classification import LinearClassifier, second_moments
-from collapse_bench.corpus import Corpus
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.neural import AnswerLoss, log_loss
-from collapse_bench.nouns import Model, param
+from collapse_bench.core.components import Model
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.lib.linear.classification import LinearClassifier, second_moments
+from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,16 @@ class Logistic(Model):
     def fit(self, corpus, rng, before=None):
         classes = corpus.labels or int(corpus.y.max()) + 1
         widest = second_moments(corpus) / corpus.mass[..., None, None]
-        step = 1 / (torch.linalg.eigvalsh(widest)[..., -1] / 2 + 2 * self.lam).clamp_min(1e-12)[..., None, None]
+        step = (
+            1
+            / (torch.linalg.eigvalsh(widest)[..., -1] / 2 + 2 * self.lam).clamp_min(1e-12)[
+                ..., None, None
+            ]
+        )
         slope, held = self._slope(corpus, classes), self.validation_rows
-        W = torch.zeros(*corpus.batch, classes, widest.shape[-1], dtype=torch.float64, device=widest.device)
+        W = torch.zeros(
+            *corpus.batch, classes, widest.shape[-1], dtype=torch.float64, device=widest.device
+        )
         ahead, best, lowest = W, W, None
         exam = None if held is None else self._mean_loss(held)
         for i in range(self.steps):
@@ -62,14 +70,20 @@ class Logistic(Model):
             ahead, W = moved + i / (i + 3) * (moved - W), moved
             if exam is not None:
                 value = exam(W)
-                better = torch.ones_like(value, dtype=torch.bool) if lowest is None else value < lowest
+                better = (
+                    torch.ones_like(value, dtype=torch.bool) if lowest is None else value < lowest
+                )
                 best = torch.where(better[..., None, None], W, best)
                 lowest = torch.where(better, value, value if lowest is None else lowest)
         return LinearClassifier(W if exam is None else best)
 
     def _mean_loss(self, corpus: Corpus) -> Callable[[Tensor], Tensor]:
         """The weighted mean loss (R,) of weights (R, C, d) on these rows."""
-        x, y, share = corpus.x.double(), corpus.y.flatten(), corpus.multiplicity / corpus.mass[..., None]
+        x, y, share = (
+            corpus.x.double(),
+            corpus.y.flatten(),
+            corpus.multiplicity / corpus.mass[..., None],
+        )
 
         def loss(W: Tensor) -> Tensor:
             logp = (W @ x.mT).log_softmax(-2).mT.flatten(0, -2)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model
-from collapse_bench.tables import RecallTeacher, recalled
+from collapse_bench.core.components import Model
+from collapse_bench.lib.distributions.tables import RecallTeacher, recalled
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)

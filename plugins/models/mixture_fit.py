@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.claims import Claim, fits, recursion
-from collapse_bench.corpus import Corpus
-from collapse_bench.gaussians import GaussianTeacher, fitted
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.mixtures import MixtureTeacher
-from collapse_bench.nouns import Model, param
+from collapse_bench.core.components import Model
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.laws.claims import Claim, fits, recursion
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher, fitted
+from collapse_bench.lib.distributions.mixtures import MixtureTeacher
+from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 BUDGET = 1 << 22  # numbers of one kind in work at a time
@@ -34,9 +35,15 @@ class MixtureFit(Model):
     """
 
     components: int = param(2, "number of components", ge=1, le=1000)
-    iterations: int = param(100, "most steps of EM; 0 leaves the parts that k-means found", ge=0, le=100_000)
-    tolerance: float = param(1e-6, "EM ends when a step gains less than this log-likelihood per row, nats", ge=0)
-    floor: float = param(1e-4, "least variance in any direction, as a share of the mean variance", gt=0, lt=1)
+    iterations: int = param(
+        100, "most steps of EM; 0 leaves the parts that k-means found", ge=0, le=100_000
+    )
+    tolerance: float = param(
+        1e-6, "EM ends when a step gains less than this log-likelihood per row, nats", ge=0
+    )
+    floor: float = param(
+        1e-4, "least variance in any direction, as a share of the mean variance", gt=0, lt=1
+    )
 
     kinds = ("density",)
     replicates = "native"
@@ -49,9 +56,14 @@ class MixtureFit(Model):
         rows = corpus.y.reshape(math.prod(batch), corpus.n, d).double()
         mass = corpus.multiplicity.reshape(len(rows), corpus.n)
         least = self.floor * overall.factor.pow(2).sum((-2, -1)).reshape(-1) / d
-        pieces = zip(*(value.split(self._side_by_side(rows)) for value in (rows, mass, least)), strict=True)
+        pieces = zip(
+            *(value.split(self._side_by_side(rows)) for value in (rows, mass, least)), strict=True
+        )
         found = [self._learnt(*piece) for piece in pieces]
-        flat = (torch.cat(values) for values in zip(*((t.weight, t.mean, t.factor) for t in found), strict=True))
+        flat = (
+            torch.cat(values)
+            for values in zip(*((t.weight, t.mean, t.factor) for t in found), strict=True)
+        )
         return MixtureTeacher(*(value.reshape(*batch, *value.shape[1:]) for value in flat))
 
     def _side_by_side(self, rows: Tensor) -> int:
@@ -73,7 +85,9 @@ class MixtureFit(Model):
                 break
             share = (parts - total).exp()[go]
             better = _maximised(here[go], share, weighed[go], least[todo], _some(now, todo).mean)
-            for value, new in zip((now.weight, now.mean, now.factor), _tensors(better), strict=True):
+            for value, new in zip(
+                (now.weight, now.mean, now.factor), _tensors(better), strict=True
+            ):
                 value[todo] = new
         return now
 
@@ -114,7 +128,9 @@ def _means(rows: Tensor, mass: Tensor, empty: Tensor) -> Tensor:
     return torch.where(total > 0, (mass @ rows) / total.clamp_min(1e-300), empty)
 
 
-def _maximised(rows: Tensor, share: Tensor, mass: Tensor, least: Tensor, empty: Tensor | None = None) -> MixtureTeacher:
+def _maximised(
+    rows: Tensor, share: Tensor, mass: Tensor, least: Tensor, empty: Tensor | None = None
+) -> MixtureTeacher:
     """The likeliest components, row i belonging to component k by share (B, K, n)."""
     mass = share * mass[:, None, :]
     total = mass.sum(-1)
@@ -130,7 +146,9 @@ def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
     if covariance.shape[-1] == 1:
         return covariance.maximum(least).sqrt()
     factor, flaw = torch.linalg.cholesky_ex(covariance)
-    thick = torch.linalg.cholesky_ex(covariance - least * torch.eye(covariance.shape[-1], device=least.device)).info
+    thick = torch.linalg.cholesky_ex(
+        covariance - least * torch.eye(covariance.shape[-1], device=least.device)
+    ).info
     thin = (flaw > 0) | (thick > 0)
     if thin.any():
         values, vectors = torch.linalg.eigh(covariance[thin])
@@ -152,7 +170,9 @@ def collapse_theory(cell):
         return None
     growth = 0.0 if cell.nature else cell.growth
     return [
-        gaussian.w2_mean(sizes[0], len(sizes), data.sigma, growth, ddof=0) if sizes[0] > 1 else math.nan
+        gaussian.w2_mean(sizes[0], len(sizes), data.sigma, growth, ddof=0)
+        if sizes[0] > 1
+        else math.nan
         for sizes in fits(cell)
     ]
 
@@ -162,7 +182,9 @@ def collapse_claims():
     def one(law, metric, M, k, **more):
         """One component is the Gaussian of maximum likelihood."""
         spec = f"gaussian | mixture-fit(components=1) | replace @ n={M} T={k - 1}"
-        return Claim(f"gaussian.{law}", {"M": M, "k": k, "ddof": 0}, spec, metric, k - 1, 8000, **more)
+        return Claim(
+            f"gaussian.{law}", {"M": M, "k": k, "ddof": 0}, spec, metric, k - 1, 8000, **more
+        )
 
     return [one("w2_mean", "w2", 12, 6), one("logsigma_mean", "log_variance", 12, 6, times=2.0)]
 

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from collapse_bench.decoding import PLAIN, Decoding
+from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.language import events_of
-from collapse_bench.nouns import Model, Teacher, param
+from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
+from collapse_bench.lib.text.language import events_of
+from collapse_bench.registry.hookspecs import hookimpl
 
 BUDGET = 1 << 22  # probabilities in work at a time, where whole rows of them are wanted
 
@@ -36,9 +37,15 @@ class NGram(Model):
     questions stand in contexts, and are not learnt themselves.  Counts are sparse: memory goes with what was read.
     """
 
-    order: int = param(3, "tokens of a gram, the predicted one included; 1 looks at no context", ge=1, le=12)
-    smoothing: Literal["witten-bell", "jelinek-mercer"] = param("witten-bell", "how orders are mixed")
-    lam: float = param(0.9, "weight of the higher order, for jelinek-mercer; 1 is maximum likelihood", ge=0, le=1)
+    order: int = param(
+        3, "tokens of a gram, the predicted one included; 1 looks at no context", ge=1, le=12
+    )
+    smoothing: Literal["witten-bell", "jelinek-mercer"] = param(
+        "witten-bell", "how orders are mixed"
+    )
+    lam: float = param(
+        0.9, "weight of the higher order, for jelinek-mercer; 1 is maximum likelihood", ge=0, le=1
+    )
 
     kinds = ("sequence",)
     replicates = "native"
@@ -59,7 +66,9 @@ class NGram(Model):
 def _read(x: Tensor, y: Tensor, weight: Tensor, order: int, labels: int) -> tuple[Tensor, Tensor]:
     """Every symbol of y after what stands before it, (E, order + 1): replicate, nearest symbol, ..., farthest, the symbol
     itself; and the weight of each, (E,).  ``labels`` stands for the end and for empty places."""
-    windows = _padded(x, y, order, labels).unfold(-1, order, 1)  # (R, n, L, order), the predicted symbol last
+    windows = _padded(x, y, order, labels).unfold(
+        -1, order, 1
+    )  # (R, n, L, order), the predicted symbol last
     n, L = y.shape[-2:]
     windows, weight = windows.reshape(-1, n, L, order), weight.reshape(-1, n)
     at = torch.nonzero(events_of(y).reshape(-1, n, L) & (weight > 0)[..., None]).unbind(-1)
@@ -129,7 +138,10 @@ class Trie:
             first = _changes(ranked)
             counts.append(_sums(count[row], first))
             keys.append(ranked[first])
-        self.key, self.gram = torch.cat(keys[: self.depth - 1] or [node[:0]]), torch.cat(keys[self.depth - 1 :])
+        self.key, self.gram = (
+            torch.cat(keys[: self.depth - 1] or [node[:0]]),
+            torch.cat(keys[self.depth - 1 :]),
+        )
         self.count, at = torch.cat(counts), self.gram // symbols
         self.total = count.new_zeros(nodes).index_add(0, at, self.count)
         types = torch.bincount(at, minlength=nodes)
@@ -143,7 +155,9 @@ class Trie:
         at, climb = self.gram // self.symbols, self.count.cumsum(0)
         below = (climb - self.count)[self.first[at]]
         reach = at + ((climb - below) / self.total[at]).clamp_max(1)
-        reach[self.first[1:][self.first[1:] > self.first[:-1]] - 1] = (torch.unique(at) + 1).double()
+        reach[self.first[1:][self.first[1:] > self.first[:-1]] - 1] = (
+            torch.unique(at) + 1
+        ).double()
         return reach
 
     def path(self, root: Tensor, before: Tensor) -> Tensor:
@@ -169,24 +183,38 @@ class Trie:
 
     def rows(self, path: Tensor) -> Tensor:
         """p of all symbols after contexts (M, depth), (M, symbols) float64."""
-        p = torch.full((len(path), self.symbols), 1 / self.symbols, dtype=torch.float64, device=path.device)
+        p = torch.full(
+            (len(path), self.symbols), 1 / self.symbols, dtype=torch.float64, device=path.device
+        )
         for node in path.unbind(-1):
             own = torch.where(node >= 0, self.own[node], 0.0)
             p *= (1 - own)[:, None]
             many = torch.where(own > 0, self.first[node + 1] - self.first[node], 0)
             row = torch.repeat_interleave(many)
-            at = torch.arange(len(row), device=path.device) - (many.cumsum(0) - many)[row] + self.first[node[row]]
-            p.index_put_((row, self.gram[at] % self.symbols), (own / self.total[node])[row] * self.count[at], True)
+            at = (
+                torch.arange(len(row), device=path.device)
+                - (many.cumsum(0) - many)[row]
+                + self.first[node[row]]
+            )
+            p.index_put_(
+                (row, self.gram[at] % self.symbols),
+                (own / self.total[node])[row] * self.count[at],
+                True,
+            )
         return p
 
     def draw(self, path: Tensor, luck: Tensor) -> Tensor:
         """A symbol after each context (M, depth) by luck (M,) in (0, 1): the longest context first, which passes what it
         does not take on to the next."""
-        node = torch.full_like(path[:, 0], -1)  # the context that says it; -1: none, all symbols alike
+        node = torch.full_like(
+            path[:, 0], -1
+        )  # the context that says it; -1: none, all symbols alike
         for longer in path.flip(-1).unbind(-1):
             own = torch.where((longer >= 0) & (node < 0), self.own[longer], 0.0)
             taken = luck < own
-            luck = torch.where(taken, luck / own, torch.where(node < 0, (luck - own) / (1 - own), luck))
+            luck = torch.where(
+                taken, luck / own, torch.where(node < 0, (luck - own) / (1 - own), luck)
+            )
             node = torch.where(taken, longer, node)
         luck = luck.clamp(0, 1 - 2**-53)
         height = torch.minimum(node + luck, torch.nextafter(node + 1.0, node.double()))
@@ -235,16 +263,28 @@ class NGramTeacher(Teacher):
         return {name: value for name, value in self.__dict__.items() if name != "trie"}
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
+        settings = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "processor": processor,
+        }
         return replace(self, decoding=self.decoding.then(**settings))
 
     def blend(self, other: NGramTeacher, w: float) -> NGramTeacher:
         theirs = other.count
         if w < 0:
             chains = prod(self.batch)
-            mass = [torch.bincount(t.grams[:, 0], t.count, minlength=chains).double() for t in (self, other)]
+            mass = [
+                torch.bincount(t.grams[:, 0], t.count, minlength=chains).double()
+                for t in (self, other)
+            ]
             theirs = theirs * (mass[0] / mass[1].clamp_min(1e-300))[other.grams[:, 0]]
-        grams, count = torch.cat([self.grams, other.grams]), torch.cat([(1 - w) * self.count, w * theirs])
+        grams, count = (
+            torch.cat([self.grams, other.grams]),
+            torch.cat([(1 - w) * self.count, w * theirs]),
+        )
         grams, count = _summed(grams, count, self.labels + 1)
         return replace(self, grams=grams[count > 0], count=count[count > 0])
 
@@ -265,7 +305,10 @@ class NGramTeacher(Teacher):
         return said.y.reshape(*x.shape[:-1], self.length)
 
     def logp(self, x, y):
-        said, found = _Said(self, x, x.shape[-2], y), torch.zeros(y.shape, dtype=torch.float64, device=y.device)
+        said, found = (
+            _Said(self, x, x.shape[-2], y),
+            torch.zeros(y.shape, dtype=torch.float64, device=y.device),
+        )
         events, table = events_of(y).reshape(said.y.shape), found.view(said.y.shape)
         for rows, i in said.positions(events, apart=self.decoding.processor is not None):
             path, symbol = said.path(rows, i), said.symbol(rows, i)
@@ -291,25 +334,34 @@ class NGramTeacher(Teacher):
                 said.write(here, i, _drawn(tokens, index[~lost], luck[here, i]))
         return said.y.reshape(y.shape)
 
-    def _laws(self, path: Tensor, context: Tensor | None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _laws(
+        self, path: Tensor, context: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """(rows, log-probabilities (c, symbols), index): those of contexts ``rows`` as they are read out, by ``index``.
 
         Equal contexts share a row of the table, unless a processor looks at all that was said; one that says
         ``last_alone`` looks at the last place.
         """
-        processor, node = self.decoding.processor, path.amax(-1)  # the longest context tells all others
+        processor, node = (
+            self.decoding.processor,
+            path.amax(-1),
+        )  # the longest context tells all others
         if processor is None or getattr(processor, "last_alone", False):
             if processor is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1
             node, which = torch.unique(node, return_inverse=True)
-            row = torch.zeros_like(node).scatter_(0, which, torch.arange(len(which), device=which.device))
+            row = torch.zeros_like(node).scatter_(
+                0, which, torch.arange(len(which), device=which.device)
+            )
             path, context = path[row], None if context is None else context[row]
         else:
             which = torch.arange(len(path), device=path.device)
         step = max(1, BUDGET // (self.labels + 1))
         for begin in range(0, len(path), step):
             some = slice(begin, begin + step)
-            law = self.decoding.apply(self.trie.rows(path[some]).log(), None if context is None else context[some])
+            law = self.decoding.apply(
+                self.trie.rows(path[some]).log(), None if context is None else context[some]
+            )
             rows = torch.nonzero((which >= begin) & (which < begin + step))[:, 0]
             yield rows, law, which[rows] - begin
 
@@ -346,7 +398,9 @@ class _Said:
     def path(self, rows: Tensor, i: int | Tensor) -> Tensor:
         """The nodes of what stands before place i of these texts."""
         before = [self.symbols[rows, self.order - 1 + i - back] for back in range(1, self.order)]
-        return self.trie.path(self.root[rows], torch.stack(before, -1) if before else rows.new_empty(len(rows), 0))
+        return self.trie.path(
+            self.root[rows], torch.stack(before, -1) if before else rows.new_empty(len(rows), 0)
+        )
 
     def context(self, rows: Tensor, i: int) -> Tensor | None:
         """Question and what was said before place i, (rows, P + i), where a processor wants to see it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from collapse_bench.corpus import Products
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
-from collapse_bench.regression import LinearTeacher, solve, solve_dual
+from collapse_bench.core.components import Model
+from collapse_bench.core.params import param
+from collapse_bench.core.sums import Products
+from collapse_bench.lib.linear.regression import LinearTeacher, solve, solve_dual
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class RandomProjection(Model):
             sums = corpus.products()
             F = self._drawn(sums.xx.shape[-1], rng)
             xy = (F.mT @ sums.xy[..., None])[..., 0]
-            v = solve(Products(sums.weight, F.mT @ sums.xx @ F, xy, sums.yy), self.lam * sums.weight)
+            v = solve(
+                Products(sums.weight, F.mT @ sums.xx @ F, xy, sums.yy), self.lam * sums.weight
+            )
         return LinearTeacher((F @ v[..., None])[..., 0])
 
     def _drawn(self, d, rng):

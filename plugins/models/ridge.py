@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
-from collapse_bench.regression import LinearTeacher, mean_loss, solve, solve_dual
+from collapse_bench.core.components import Model
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.lib.linear.regression import LinearTeacher, mean_loss, solve, solve_dual
+from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,15 @@ class TunedRidge(Model):
         values, vectors = torch.linalg.eigh(sums.xx)
         steps = torch.arange(-12, 13, dtype=torch.float64, device=values.device) / 4
         grid = max(self.lam, 1e-6) * 10.0**steps  # (L,)
-        shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]  # (R, L, d)
+        shrunk = (
+            values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]
+        )  # (R, L, d)
         along = (vectors.mT @ sums.xy[..., None])[..., 0]  # (R, d)
         candidates = (along[..., None, :] / shrunk) @ vectors.mT  # (R, L, d)
         best = mean_loss(exam, candidates).argmin(-1)[..., None, None]
-        return LinearTeacher(candidates.gather(-2, best.expand(*best.shape[:-1], candidates.shape[-1]))[..., 0, :])
+        return LinearTeacher(
+            candidates.gather(-2, best.expand(*best.shape[:-1], candidates.shape[-1]))[..., 0, :]
+        )
 
 
 @hookimpl

@@ -8,13 +8,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from collapse_bench.core.components import Model
+from collapse_bench.core.params import param
 from collapse_bench.errors import Unfit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.nouns import Model, param
-from collapse_bench.objectives import Objective
-from collapse_bench.tables import ContextTeacher, TableTeacher, contexts_of, too_large, under
+from collapse_bench.lib.distributions.objectives import Objective
+from collapse_bench.lib.distributions.tables import (
+    ContextTeacher,
+    TableTeacher,
+    contexts_of,
+    too_large,
+    under,
+)
+from collapse_bench.registry.hookspecs import hookimpl
 
-TOLERANCE = 1e-10  # of a gradient entry, as a share of its context's weight (at least of the penalty's)
+TOLERANCE = (
+    1e-10  # of a gradient entry, as a share of its context's weight (at least of the penalty's)
+)
 STEPS, HALVINGS = 200, 60
 
 
@@ -80,9 +89,13 @@ def _newton(gradient: Tensor, p: Tensor, mass: Tensor, lam: float) -> Tensor:
     """Hessian^-1 gradient, where the Hessian is diag(mass p + 2 lam) - mass p p^T, by Sherman and Morrison."""
     diagonal = (mass * p + 2 * lam).clamp_min(1e-300)
     step = gradient / diagonal
-    if lam == 0:  # a common shift of all weights changes nothing, and the rank one is left out with it
+    if (
+        lam == 0
+    ):  # a common shift of all weights changes nothing, and the rank one is left out with it
         return step
-    rest = (2 * lam * p / diagonal).sum(-1, keepdim=True)  # 1 - mass p.p/diagonal, without the cancellation
+    rest = (2 * lam * p / diagonal).sum(
+        -1, keepdim=True
+    )  # 1 - mass p.p/diagonal, without the cancellation
     return step + mass * p / diagonal * ((p * step).sum(-1, keepdim=True) / rest)
 
 

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, scaled_dot_product_attention
 
-from collapse_bench.decoding import PLAIN, Decoding
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.params import param
+from collapse_bench.core.progress import beat
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.neural import Neural
-from collapse_bench.nouns import Teacher, param
-from collapse_bench.pulse import beat
-from collapse_bench.training import precision, seeded, train
+from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
+from collapse_bench.lib.neural.neural import Neural
+from collapse_bench.lib.neural.training import precision, seeded, train
+from collapse_bench.registry.hookspecs import hookimpl
 
 ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
 
@@ -34,8 +35,12 @@ class Transformer(Neural):
     layers: int = param(2, "encoder layers, and decoder layers", gt=0, le=100)
     width: int = param(128, "numbers that stand for a token between layers", ge=2, le=16_384)
     heads: int = param(8, "heads of attention, which share the width", gt=0)
-    ffn: int = param(4, "width of the hidden layer of each feed-forward part, in widths", gt=0, le=64)
-    micro: int | None = param(None, "rows that go through the network at a time; none: the whole batch", ge=1)
+    ffn: int = param(
+        4, "width of the hidden layer of each feed-forward part, in widths", gt=0, le=64
+    )
+    micro: int | None = param(
+        None, "rows that go through the network at a time; none: the whole batch", ge=1
+    )
 
     kinds = ("sequence",)
     usual = {"epochs": 1}
@@ -61,7 +66,13 @@ class Transformer(Neural):
             return _losses(net, x[rows], y[rows], answer_loss)
 
         account = train(
-            net, loss, corpus.multiplicity, _spoken(y).sum(-1), self.schedule, generator, self._validation(net)
+            net,
+            loss,
+            corpus.multiplicity,
+            _spoken(y).sum(-1),
+            self.schedule,
+            generator,
+            self._validation(net),
         )
         return TransformerTeacher(net.requires_grad_(False), account=account)
 
@@ -70,7 +81,10 @@ class Transformer(Neural):
         if rows is None:
             return None
         spoken = (rows.multiplicity * _spoken(rows.y).sum(-1)).sum()
-        return lambda: float(-(rows.multiplicity * TransformerTeacher(net).logp(rows.x, rows.y).sum(-1)).sum() / spoken)
+        return lambda: float(
+            -(rows.multiplicity * TransformerTeacher(net).logp(rows.x, rows.y).sum(-1)).sum()
+            / spoken
+        )
 
 
 # -- sequences ------------------------------------------------------------------------------------------------------
@@ -132,8 +146,16 @@ class Attention(nn.Module):
         """Keys and values of z (n, m, width), each (n, heads, m, width / heads)."""
         return tuple(self._split(half) for half in self.pair(z).chunk(2, -1))
 
-    def forward(self, z: Tensor, keys: tuple[Tensor, Tensor], seen: Tensor | None = None, causal: bool = False):
-        found = scaled_dot_product_attention(self._split(self.query(z)), *keys, attn_mask=seen, is_causal=causal)
+    def forward(
+        self,
+        z: Tensor,
+        keys: tuple[Tensor, Tensor],
+        seen: Tensor | None = None,
+        causal: bool = False,
+    ):
+        found = scaled_dot_product_attention(
+            self._split(self.query(z)), *keys, attn_mask=seen, is_causal=causal
+        )
         return self.out(found.transpose(1, 2).flatten(2))
 
 
@@ -143,11 +165,17 @@ class Layer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, asks: bool):
         super().__init__()
         self.own, self.own_norm = Attention(width, heads), nn.LayerNorm(width)
-        self.asked, self.asked_norm = (Attention(width, heads), nn.LayerNorm(width)) if asks else (None, None)
+        self.asked, self.asked_norm = (
+            (Attention(width, heads), nn.LayerNorm(width)) if asks else (None, None)
+        )
         self.feed_norm = nn.LayerNorm(width)
-        self.feed = nn.Sequential(nn.Linear(width, ffn * width), nn.GELU(), nn.Linear(ffn * width, width))
+        self.feed = nn.Sequential(
+            nn.Linear(width, ffn * width), nn.GELU(), nn.Linear(ffn * width, width)
+        )
 
-    def forward(self, z: Tensor, seen: Tensor | None, cache: Cache | None = None, question=None) -> Tensor:
+    def forward(
+        self, z: Tensor, seen: Tensor | None, cache: Cache | None = None, question=None
+    ) -> Tensor:
         """z (n, m, width).  An encoder layer sees what ``seen`` lets it; a decoder layer what stands before, and the
         question, ``(keys, seen)``; with a cache, z is what follows those whose keys are there."""
         inner = self.own_norm(z)
@@ -164,11 +192,16 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """Tokens 0 .. labels - 1, then the stop symbol ``labels`` of answers and the symbol ``labels + 1`` that begins both."""
 
-    def __init__(self, labels: int, asked: int, longest: int, layers: int, width: int, heads: int, ffn: int):
+    def __init__(
+        self, labels: int, asked: int, longest: int, layers: int, width: int, heads: int, ffn: int
+    ):
         super().__init__()
         self.stop, self.begin, self.asked, self.longest = labels, labels + 1, asked, longest
         self.tokens = nn.Embedding(labels + 2, width)
-        self.places, self.answer_places = nn.Embedding(asked + 1, width), nn.Embedding(longest, width)
+        self.places, self.answer_places = (
+            nn.Embedding(asked + 1, width),
+            nn.Embedding(longest, width),
+        )
         self.encoder = nn.ModuleList(Layer(width, heads, ffn, asks=False) for _ in range(layers))
         self.decoder = nn.ModuleList(Layer(width, heads, ffn, asks=True) for _ in range(layers))
         self.read, self.written = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -249,22 +282,36 @@ class TransformerTeacher(Teacher):
         The length stays: marks behind the end are not read, and the end is not among what is drawn.
         """
         u = rng.uniform(len(x), self.net.longest)[:, : y.shape[1]]
-        return self._by_length("write", x, lambda x, u, y, mask: self._write(x, u, y, mask), u, y, mask)
+        return self._by_length(
+            "write", x, lambda x, u, y, mask: self._write(x, u, y, mask), u, y, mask
+        )
 
     def logp(self, x, y):
         return self._by_length("score", x, self._told, y)
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p, "processor": processor}
+        settings = {
+            "temperature": temperature,
+            "top_p": top_p,
+            "top_k": top_k,
+            "min_p": min_p,
+            "processor": processor,
+        }
         return replace(self, decoding=self.decoding.then(**settings))
 
     def blend(self, other, w):
         """Weights at (1 - w) times these plus w times those of the other."""
         mine, theirs = self.net.state_dict(), other.net.state_dict()
-        if {name: value.shape for name, value in mine.items()} != {name: v.shape for name, v in theirs.items()}:
-            raise Unfit("two transformers can be averaged only where they have the same layers and widths")
+        if {name: value.shape for name, value in mine.items()} != {
+            name: v.shape for name, v in theirs.items()
+        }:
+            raise Unfit(
+                "two transformers can be averaged only where they have the same layers and widths"
+            )
         net = copy.deepcopy(self.net)
-        net.load_state_dict({name: torch.lerp(value, theirs[name], w) for name, value in mine.items()})
+        net.load_state_dict(
+            {name: torch.lerp(value, theirs[name], w) for name, value in mine.items()}
+        )
         return replace(self, net=net)
 
     # -- within -------------------------------------------------------------------------------------------------
@@ -273,16 +320,25 @@ class TransformerTeacher(Teacher):
         """``of(x, *columns)`` over rows of about equal length, some at a time, in the order in which they came."""
         net = self.net
         _within(x, net.stop, "a question")
-        for what, width, most in (("questions", x.shape[1], net.asked), ("answers", columns[-1].shape[1], net.longest)):
+        for what, width, most in (
+            ("questions", x.shape[1], net.asked),
+            ("answers", columns[-1].shape[1], net.longest),
+        ):
             if width > most:
-                raise Unfit(f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}")
+                raise Unfit(
+                    f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}"
+                )
         order, parts, done = _length(x).argsort(stable=True), [], 0
         with torch.no_grad(), precision(x.device):
             for some in _passes(net, x[order], *(column[order] for column in columns)):
                 parts.append(of(*some))
                 done += len(some[0])
                 beat(work, done, len(x))
-        return torch.cat(parts)[order.argsort()] if parts else columns[0].new_empty(0, columns[0].shape[1])
+        return (
+            torch.cat(parts)[order.argsort()]
+            if parts
+            else columns[0].new_empty(0, columns[0].shape[1])
+        )
 
     def _law(self, logits: Tensor, context: Tensor | None) -> Tensor:
         return self.decoding.apply(log_softmax(logits.float(), -1), context)
@@ -301,7 +357,9 @@ class TransformerTeacher(Teacher):
         logp = torch.where(_spoken(short), logp.double(), 0.0)
         return nn.functional.pad(logp, (0, y.shape[1] - short.shape[1]))
 
-    def _write(self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def _write(
+        self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Answers (n, L) by inversion of each law at u (n, L); where y is given, only marked tokens of it are drawn."""
         net, cache = self.net, Cache()
         keys, seen = net.question(_cut(x))
@@ -310,7 +368,11 @@ class TransformerTeacher(Teacher):
         said = torch.full_like(rows, net.begin)
         for at in range(u.shape[1]):
             logits = net.continued(said[:, None], (keys, seen), at, cache)[:, 0]
-            context = None if self.decoding.processor is None else torch.cat([x[rows], out[rows, :at]], -1)
+            context = (
+                None
+                if self.decoding.processor is None
+                else torch.cat([x[rows], out[rows, :at]], -1)
+            )
             law = self._law(logits, context)
             if y is not None:
                 law = log_softmax(law[:, : net.stop], -1)  # a redrawn token is never the end
@@ -334,7 +396,9 @@ def _drawn(logp: Tensor, u: Tensor) -> Tensor:
     """One symbol per row of logp (n, K), by inversion at u (n,)."""
     reach = logp.double().exp().cumsum(-1)
     # rounding may leave the last value just below one: the draw is scaled to it, so that nothing impossible is drawn
-    return torch.searchsorted(reach, (u * reach[:, -1])[:, None], right=True)[:, 0].clamp_max(logp.shape[-1] - 1)
+    return torch.searchsorted(reach, (u * reach[:, -1])[:, None], right=True)[:, 0].clamp_max(
+        logp.shape[-1] - 1
+    )
 
 
 @hookimpl

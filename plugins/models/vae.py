@@ -10,17 +10,17 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.decoding import truncates
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import root_of
-from collapse_bench.generative import DrawnTeacher, Generative, Unit
-from collapse_bench.hookspecs import hookimpl
-from collapse_bench.layers import dense, started
-from collapse_bench.networks import ROWS, blended
-from collapse_bench.nouns import param
-from collapse_bench.streams import Stream
-from collapse_bench.training import train
+from collapse_bench.lib.distributions.decoding import truncates
+from collapse_bench.lib.distributions.gaussians import root_of
+from collapse_bench.lib.neural.generative import DrawnTeacher, Generative, Unit
+from collapse_bench.lib.neural.layers import dense, started
+from collapse_bench.lib.neural.networks import ROWS, blended
+from collapse_bench.lib.neural.training import train
+from collapse_bench.registry.hookspecs import hookimpl
 
 DRAWS = 64  # of hidden numbers, by which a likelihood is bounded
 BUDGET = 1 << 22  # numbers of decoded rows in work at a time
@@ -44,22 +44,31 @@ class VAE(Generative):
     latent: int = param(8, "hidden numbers", ge=1, le=10_000)
     width: int = param(128, "units of a hidden layer", ge=1, le=100_000, vary=False)
     depth: int = param(2, "hidden layers of each network; 0: linear", ge=0, le=100)
-    said: Literal["draw", "mean"] = param("draw", "a draw from the law of an answer, or its mean given z")
+    said: Literal["draw", "mean"] = param(
+        "draw", "a draw from the law of an answer, or its mean given z"
+    )
 
     usual = {"steps": 2000}
     tiny = {"latent": 2, "width": 8, "depth": 1, "steps": 4}
 
     def fit(self, corpus: Corpus, rng, before=None) -> VAETeacher:
-        unit, generator = Unit.of(corpus) if self.start is None else self.start.unit, rng.torch_generator()
+        unit, generator = (
+            Unit.of(corpus) if self.start is None else self.start.unit,
+            rng.torch_generator(),
+        )
         d, asked = unit.mean.shape[0], corpus.width
         layers = (self.latent, self.width, self.depth)
         module = self.begun(lambda: started(lambda: Autoencoder(d, asked, *layers), generator))
         losses = _losses(module, unit, corpus, generator)
         validation = self._validation(module, unit, generator.device)
-        account = train(module, losses, corpus.multiplicity, None, self.schedule, generator, validation)
+        account = train(
+            module, losses, corpus.multiplicity, None, self.schedule, generator, validation
+        )
         return VAETeacher(module, unit, asked, self.said == "draw", account=account)
 
-    def _validation(self, module: Autoencoder, unit: Unit, device: torch.device) -> Callable[[], float] | None:
+    def _validation(
+        self, module: Autoencoder, unit: Unit, device: torch.device
+    ) -> Callable[[], float] | None:
         """The loss on the rows apart, always under the same draws."""
         held = self.validation_rows
         if held is None:
@@ -109,7 +118,9 @@ def _normal(u: Tensor, mean: Tensor, log_s: Tensor) -> Tensor:
     return -0.5 * gap - u.shape[-1] * (log_s + 0.5 * math.log(2 * math.pi))
 
 
-def _losses(module: Autoencoder, unit: Unit, corpus: Corpus, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+def _losses(
+    module: Autoencoder, unit: Unit, corpus: Corpus, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
     """Minus the bound, nats per number, of each of the rows (b,)."""
     u, x = unit.inside(corpus.y), corpus.x.flatten(1).float()
     latent = module.decoder[0].in_features - x.shape[1]
@@ -160,7 +171,10 @@ class VAETeacher(DrawnTeacher):
         e = Stream(0, "likelihood", self.device).normal(DRAWS, 1, self.latent)
         rows = max(1, BUDGET // (DRAWS * max(u.shape[1], self.latent)))
         with torch.no_grad():
-            found = [self._bound(some, asked, e) for some, asked in zip(u.split(rows), x.split(rows), strict=True)]
+            found = [
+                self._bound(some, asked, e)
+                for some, asked in zip(u.split(rows), x.split(rows), strict=True)
+            ]
         return (torch.cat(found).double() - u.shape[1] * self.unit.scale.log())[:, None]
 
     def _bound(self, u: Tensor, x: Tensor, e: Tensor) -> Tensor:
@@ -170,7 +184,9 @@ class VAETeacher(DrawnTeacher):
         log_wide = 0.5 * math.log(self.temperature)
         prior = -0.5 * (z / self.temperature**0.5).square().sum(-1) - self.latent * log_wide
         own = -0.5 * e.square().sum(-1) - log_sd.sum(-1)
-        seen = _normal(u, self.module.decoded(z, x.expand(*z.shape[:-1], -1)), self.module.log_s + log_wide)
+        seen = _normal(
+            u, self.module.decoded(z, x.expand(*z.shape[:-1], -1)), self.module.log_s + log_wide
+        )
         return (seen + prior - own).logsumexp(0) - math.log(len(e))
 
     def spread(self) -> tuple[Tensor, Tensor]:
@@ -186,13 +202,17 @@ class VAETeacher(DrawnTeacher):
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         if truncates(top_p, top_k, min_p, processor):
             raise self._lacks(
-                "decoded", "be truncated: of the decoder's settings an autoencoder knows temperature alone"
+                "decoded",
+                "be truncated: of the decoder's settings an autoencoder knows temperature alone",
             )
         return self if temperature is None else replace(self, temperature=temperature)
 
     def blend(self, other: VAETeacher, w: float) -> VAETeacher:
         """Every weight averaged, and the unit."""
-        unit = Unit(torch.lerp(self.unit.mean, other.unit.mean, w), torch.lerp(self.unit.scale, other.unit.scale, w))
+        unit = Unit(
+            torch.lerp(self.unit.mean, other.unit.mean, w),
+            torch.lerp(self.unit.scale, other.unit.scale, w),
+        )
         return replace(self, module=blended(self.module, other.module, w), unit=unit, account={})
 
 

@@ -14,34 +14,34 @@ from hypothesis import strategies as st
 from scipy.stats import norm, studentized_range
 from scipy.stats import t as student
 
-from collapse_bench.board.score import (
-    FAILURES,
-    LEAST_GAP,
-    SAME,
-    STATUSES,
-    Calibration,
-    Task,
-    calibrate,
-    compare,
-    nothing_to_avert,
-    score,
-)
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.stats import holm, t_critical, tukey_p, welch
+from collapse_bench.scoring.rules import FAILURES, LEAST_GAP, SAME, STATUSES
+from collapse_bench.scoring.score import compare, score
+from collapse_bench.scoring.stats import holm, t_critical, tukey_p, welch
+from collapse_bench.scoring.task import Calibration, Task, calibrate, nothing_to_avert
 
 GAP, FLOOR = 2.0, 1e-3
 
 
-def suite(*families: str, gap: float = GAP, floor: float = FLOOR, block: str | None = None) -> dict[str, Task]:
+def suite(
+    *families: str, gap: float = GAP, floor: float = FLOOR, block: str | None = None
+) -> dict[str, Task]:
     """One task per family named, t0, t1, ...; a block of its own each without one."""
-    return {f"t{k}": Task(f"t{k}", f, floor, gap, 1.0, block=block or f"b{k}") for k, f in enumerate(families)}
+    return {
+        f"t{k}": Task(f"t{k}", f, floor, gap, 1.0, block=block or f"b{k}")
+        for k, f in enumerate(families)
+    }
 
 
-def frame(scores: dict[str, np.ndarray], tasks: dict[str, Task], none: np.ndarray | float = 0.0) -> pd.DataFrame:
+def frame(
+    scores: dict[str, np.ndarray], tasks: dict[str, Task], none: np.ndarray | float = 0.0
+) -> pd.DataFrame:
     """Losses that earn these s (K, C) against a_none (K, C): E + r = exp(a_none - G s)."""
     shape = next(iter(scores.values())).shape
     a = np.stack([none - GAP * s for s in [np.zeros(shape), *scores.values()]])  # (N, K, C)
-    index = pd.MultiIndex.from_product([["none", *scores], tasks, range(shape[-1])], names=["entry", "task", "seed"])
+    index = pd.MultiIndex.from_product(
+        [["none", *scores], tasks, range(shape[-1])], names=["entry", "task", "seed"]
+    )
     return pd.DataFrame({"loss": np.exp(a).ravel() - FLOOR, "status": "done"}, index).reset_index()
 
 
@@ -49,12 +49,16 @@ def row(scores, entry: str) -> pd.Series:
     return scores.rows.set_index("entry").loc[entry]
 
 
-def mark(losses: pd.DataFrame, status: str, entry: str, task: str | None = None, seeds=None) -> pd.DataFrame:
+def mark(
+    losses: pd.DataFrame, status: str, entry: str, task: str | None = None, seeds=None
+) -> pd.DataFrame:
     """The same losses with some chains of one entry in another status, and without their loss."""
     where = losses["entry"] == entry
     where &= True if task is None else losses["task"] == task
     where &= True if seeds is None else losses["seed"].isin(seeds)
-    return losses.assign(status=losses["status"].mask(where, status), loss=losses["loss"].mask(where))
+    return losses.assign(
+        status=losses["status"].mask(where, status), loss=losses["loss"].mask(where)
+    )
 
 
 def some(*names: str, tasks: int = 3, chains: int = 12, seed: int = 0) -> dict[str, np.ndarray]:
@@ -69,7 +73,9 @@ THREE = suite("gaussian", "gaussian", "text", block="all")
 
 def test_none_scores_0_and_what_is_planted_is_found():
     planted = some("mild", "nature")
-    scores = score(frame(planted, THREE, none=np.random.default_rng(1).normal(0, 1, (3, 12))), THREE)
+    scores = score(
+        frame(planted, THREE, none=np.random.default_rng(1).normal(0, 1, (3, 12))), THREE
+    )
     none = row(scores, "none")
     assert (none["S"], none["low"], none["high"]) == (0, 0, 0)
     for name, s in planted.items():
@@ -82,7 +88,9 @@ def test_calibrated_on_one_set_of_chains_nature_is_near_1_on_another():
     rng = np.random.default_rng(2)
     none, nature = (rng.gamma(5, size=(2, 512)) * scale for scale in (1.0, 0.05))
     task = Task("t0", "gaussian", *calibrate(none[0], nature[0], 1e-6))
-    losses = frame({"nature": np.zeros((1, 512))}, {"t0": task}).assign(loss=np.r_[none[1], nature[1]])
+    losses = frame({"nature": np.zeros((1, 512))}, {"t0": task}).assign(
+        loss=np.r_[none[1], nature[1]]
+    )
     nature = row(score(losses, {"t0": task}), "nature")
     assert nature["low"] < 1 < nature["high"]
     assert nature["high"] - nature["low"] < 0.1
@@ -101,13 +109,22 @@ def test_a_chain_is_clipped_below_at_minus_3_and_not_above():
 def test_an_estimate_below_0_counts_as_0():
     losses = frame({"lucky": np.zeros((3, 12)), "exact": np.zeros((3, 12))}, THREE)
     exact = losses["entry"] != "none"
-    scores = score(losses.assign(loss=losses["loss"].mask(exact, 0.0).mask(losses["entry"] == "lucky", -5.0)), THREE)
-    assert row(scores, "lucky")["S"] == row(scores, "exact")["S"] == pytest.approx(-math.log(FLOOR) / GAP)
+    scores = score(
+        losses.assign(loss=losses["loss"].mask(exact, 0.0).mask(losses["entry"] == "lucky", -5.0)),
+        THREE,
+    )
+    assert (
+        row(scores, "lucky")["S"]
+        == row(scores, "exact")["S"]
+        == pytest.approx(-math.log(FLOOR) / GAP)
+    )
 
 
 def test_a_loss_in_nats_is_its_own_logarithm():
     task = {"t0": Task("t0", "text", 0.0, 0.5, 0.1, log_loss=True)}
-    losses = frame({"half": np.zeros((1, 12))}, task).assign(loss=np.r_[np.full(12, 3.0), np.full(12, 2.75)])
+    losses = frame({"half": np.zeros((1, 12))}, task).assign(
+        loss=np.r_[np.full(12, 3.0), np.full(12, 2.75)]
+    )
     scores = score(losses, task)
     assert row(scores, "half")["S"] == pytest.approx(0.5)
 
@@ -120,20 +137,26 @@ def test_a_failed_chain_is_minus_3_and_counted(status):
     assert scores.per_task.query("entry == 'frail' and task == 't2'")["failed"].item() == 2
     s = some("frail")["frail"][2].copy()
     s[[3, 4]] = -3
-    assert scores.per_task.query("entry == 'frail' and task == 't2'")["S_k"].item() == pytest.approx(s.mean())
+    assert scores.per_task.query("entry == 'frail' and task == 't2'")[
+        "S_k"
+    ].item() == pytest.approx(s.mean())
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_is_a_failure(loss):
     losses = frame(some("frail"), THREE)
     where = (losses["entry"] == "frail") & (losses["seed"] == 5)
-    assert row(score(losses.assign(loss=losses["loss"].mask(where, loss)), THREE), "frail")["failed"] == pytest.approx(
-        1 / 12
-    )
+    assert row(score(losses.assign(loss=losses["loss"].mask(where, loss)), THREE), "frail")[
+        "failed"
+    ] == pytest.approx(1 / 12)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sets(st.tuples(st.integers(0, 2), st.integers(0, 11)), min_size=1), st.integers(0, 99), st.floats(0, 3))
+@given(
+    st.sets(st.tuples(st.integers(0, 2), st.integers(0, 11)), min_size=1),
+    st.integers(0, 99),
+    st.floats(0, 3),
+)
 def test_crashing_never_pays(crashes, seed, spread):
     """Rule 3: whatever chains of an entry are replaced by failures, S does not rise."""
     rng = np.random.default_rng(seed)
@@ -141,7 +164,9 @@ def test_crashing_never_pays(crashes, seed, spread):
     crashed = losses
     for k, c in crashes:
         crashed = mark(crashed, "failed", "entry", f"t{k}", [c])
-    assert row(score(crashed, THREE), "entry")["S"] <= row(score(losses, THREE), "entry")["S"] + 1e-12
+    assert (
+        row(score(crashed, THREE), "entry")["S"] <= row(score(losses, THREE), "entry")["S"] + 1e-12
+    )
 
 
 # ------------------------------------------------------------------------------------------------ one task
@@ -164,14 +189,25 @@ def test_what_does_not_fit_counts_0():
 def test_who_fits_nothing_is_shown_without_a_rank():
     scores = score(mark(frame(some("picky", "plain"), THREE), "skipped", "picky"), THREE)
     picky = row(scores, "picky")
-    assert (picky["S"], picky["low"], picky["high"], picky["chains"], picky["fits"]) == (0, 0, 0, 0, "0 of 3")
+    assert (picky["S"], picky["low"], picky["high"], picky["chains"], picky["fits"]) == (
+        0,
+        0,
+        0,
+        0,
+        "0 of 3",
+    )
     assert not picky["ranked"]
     assert "fits no task" in picky["reason"]
 
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [("oom", "run it again"), ("timeout", "run it again"), ("killed", "run it again"), ("over-budget", "budget")],
+    [
+        ("oom", "run it again"),
+        ("timeout", "run it again"),
+        ("killed", "run it again"),
+        ("over-budget", "budget"),
+    ],
 )
 def test_what_was_broken_off_has_no_rank(status, says):
     scores = score(mark(frame(some("slow", "plain"), THREE), status, "slow", "t1", [7]), THREE)
@@ -196,8 +232,12 @@ def test_what_is_missing_is_not_averaged_over(gone):
     assert np.isnan(partial["S"])
     assert pd.isna(partial["rank"])
     assert "incomplete" in partial["reason"]
-    assert np.isnan(scores.per_family.query("entry == 'partial' and family == 'gaussian'")["S"].item())
-    assert np.isfinite(scores.per_family.query("entry == 'partial' and family == 'text'")["S"].item())
+    assert np.isnan(
+        scores.per_family.query("entry == 'partial' and family == 'gaussian'")["S"].item()
+    )
+    assert np.isfinite(
+        scores.per_family.query("entry == 'partial' and family == 'text'")["S"].item()
+    )
 
 
 def test_chains_that_doing_nothing_lost_take_no_part():
@@ -216,7 +256,10 @@ def test_a_task_takes_part_by_its_calibration():
         "noisy": Task("noisy", "text", FLOOR, 1.0, 1.0),
         "idle": Task("idle", "text", FLOOR, 1.0, 0.1),
     }
-    losses = frame(some("entry", tasks=6), {**{k: tasks[k] for k in ("t0", "t1", "t2", "flat", "noisy")}, "new": None})
+    losses = frame(
+        some("entry", tasks=6),
+        {**{k: tasks[k] for k in ("t0", "t1", "t2", "flat", "noisy")}, "new": None},
+    )
     scores = score(losses, tasks)
     assert set(scores.excluded) == {"flat", "noisy", "idle", "new"}
     assert "collapse-bench suite calibrate" in scores.excluded["new"]
@@ -241,7 +284,9 @@ def test_calibration_is_a_mean_of_paired_logarithms():
     assert floor == pytest.approx(nature.mean() / 10)
     assert (gap, gap_sd) == pytest.approx((difference.mean(), difference.std(ddof=1)))
     assert calibrate(none, nature, 7.0).floor == 7.0
-    assert calibrate(none, nature, 7.0, log_loss=True)[:2] == pytest.approx((0, (none - nature).mean()))
+    assert calibrate(none, nature, 7.0, log_loss=True)[:2] == pytest.approx(
+        (0, (none - nature).mean())
+    )
     starved = np.r_[none, np.nan]
     assert calibrate(starved, np.r_[nature, 1.0], 9.0) == Calibration(*calibrate(none, nature, 9.0))
     for wrong, says in [
@@ -272,7 +317,10 @@ def test_the_order_of_rows_is_nothing():
 @given(st.floats(1e-6, 1e6))
 def test_the_unit_of_a_loss_is_nothing(c):
     losses = frame(some("a", "nature"), THREE)
-    scaled = {name: Task(name, t.family, t.floor * c, t.gap, t.gap_sd, block=t.block) for name, t in THREE.items()}
+    scaled = {
+        name: Task(name, t.family, t.floor * c, t.gap, t.gap_sd, block=t.block)
+        for name, t in THREE.items()
+    }
     one, two = score(losses, THREE), score(losses.assign(loss=losses["loss"] * c), scaled)
     pd.testing.assert_frame_equal(one.rows, two.rows, rtol=1e-6)
 
@@ -287,7 +335,9 @@ def test_h_adds_up_to_rule_5():
     assert entry["S"] == pytest.approx(h["x"].mean() + h["y"].mean())
     assert entry["se"] == pytest.approx(math.sqrt(parts.sum()))
     assert entry["df"] == pytest.approx(parts.sum() ** 2 / (parts**2 / 11).sum())
-    assert entry["high"] - entry["S"] == pytest.approx(student.ppf(0.975, entry["df"]) * entry["se"])
+    assert entry["high"] - entry["S"] == pytest.approx(
+        student.ppf(0.975, entry["df"]) * entry["se"]
+    )
 
 
 # ------------------------------------------------------------------------------------------------ beside S
@@ -296,19 +346,28 @@ def test_h_adds_up_to_rule_5():
 def test_risk_shows_what_means_of_logarithms_hide():
     s = np.full((3, 12), 0.3)
     s[:, 0] = -2.9
-    scores = score(frame({"rare": s, "nature": np.ones((3, 12)), "plain": s * 0 + 0.3}, THREE), THREE)
+    scores = score(
+        frame({"rare": s, "nature": np.ones((3, 12)), "plain": s * 0 + 0.3}, THREE), THREE
+    )
     rare = row(scores, "rare")
     assert rare["S"] > 0 > rare["risk"]
     assert rare["risk_flag"]
     assert not row(scores, "plain")["risk_flag"]
     mean = (11 * math.exp(-GAP * 0.3) + math.exp(GAP * 2.9)) / 12
     assert rare["risk"] == pytest.approx(-math.log(mean) / GAP)
-    assert (rare["worst_family"], row(scores, "none")["risk"], row(scores, "nature")["risk"]) == ("gaussian", 0, 1)
+    assert (rare["worst_family"], row(scores, "none")["risk"], row(scores, "nature")["risk"]) == (
+        "gaussian",
+        0,
+        1,
+    )
 
 
 def test_a_control_that_is_not_there_yet_says_so():
     scores = score(mark(frame(some("a", "nature"), THREE), "killed", "nature", "t1", [2]), THREE)
-    assert row(scores, "nature")["reason"] == "a control: shown, not ranked; broken off on t1: run it again"
+    assert (
+        row(scores, "nature")["reason"]
+        == "a control: shown, not ranked; broken off on t1: run it again"
+    )
     assert row(scores, "a")["ranked"]
     assert np.isnan(row(scores, "a")["risk"])
 
@@ -354,7 +413,9 @@ def test_overlaps_do_not_chain():
     """a ~ b and b ~ c, but c is worse than a: the tier ends before c (rule 7)."""
     noise = np.random.default_rng(7).normal(0, 1, (5, 3, 32))
     noise -= noise.mean(-1, keepdims=True)
-    scores = score(frame({name: noise[i] - 0.3 * i for i, name in enumerate("abcde")}, THREE), THREE)
+    scores = score(
+        frame({name: noise[i] - 0.3 * i for i, name in enumerate("abcde")}, THREE), THREE
+    )
     assert scores.rows["tier"].dropna().tolist() == [1, 1, 2, 2, 3]
 
 
@@ -362,14 +423,25 @@ def test_controls_hold_no_rank_and_do_not_make_the_board_larger():
     planted = ladder(0.5, 0.45)
     alone = score(frame(planted, THREE), THREE)
     nature, frozen, real_only = ladder(1, 0.2, 0.45, seed=8).values()
-    scores = score(frame({**planted, "nature": nature, "frozen": frozen, "real-only": real_only}, THREE), THREE)
+    scores = score(
+        frame({**planted, "nature": nature, "frozen": frozen, "real-only": real_only}, THREE), THREE
+    )
     for name in planted:
-        assert row(scores, name)[["tier", "rank", "p_above"]].equals(row(alone, name)[["tier", "rank", "p_above"]])
+        assert row(scores, name)[["tier", "rank", "p_above"]].equals(
+            row(alone, name)[["tier", "rank", "p_above"]]
+        )
     controls = scores.rows[scores.rows["control"]]
     assert controls["rank"].isna().all()
     assert controls["entry"].tolist() == ["nature", "real-only", "frozen", "none"]
-    assert (row(scores, "m0")["beats_real_only"], row(scores, "none")["beats_real_only"]) == ("yes", "no")
-    assert row(scores, "m1")["beats_real_only"] == compare(scores, "m1", "real-only").verdict == "cannot tell"
+    assert (row(scores, "m0")["beats_real_only"], row(scores, "none")["beats_real_only"]) == (
+        "yes",
+        "no",
+    )
+    assert (
+        row(scores, "m1")["beats_real_only"]
+        == compare(scores, "m1", "real-only").verdict
+        == "cannot tell"
+    )
     assert (alone.rows["beats_real_only"] == "").all()
 
 
@@ -385,7 +457,9 @@ def test_rows_rank_within_their_track():
 def test_a_focus_row_goes_by_holm():
     scores = score(frame(ladder(0.5, 0.49, 0.48, 0.3), THREE), THREE, focus="m0")
     p = [compare(scores, "m0", other).p for other in ("m1", "m2", "m3")]
-    assert [row(scores, other)["p_focus"] for other in ("m1", "m2", "m3")] == pytest.approx(holm(p).tolist())
+    assert [row(scores, other)["p_focus"] for other in ("m1", "m2", "m3")] == pytest.approx(
+        holm(p).tolist()
+    )
     assert np.isnan(row(scores, "m0")["p_focus"])
     with pytest.raises(UsageError, match="did you mean 'm0'"):
         score(frame(ladder(0.5), THREE), THREE, focus="m")
@@ -422,7 +496,10 @@ def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
     losses = frame(some("all", "few"), THREE)
     losses = losses[(losses["entry"] != "few") | (losses["task"] != "t1")]
     assert row(score(losses, THREE), "few")["reason"] == "incomplete: chains are missing on t1"
-    scores, without = score(losses, THREE, shown={"t1"}), score(losses[losses["task"] != "t1"], THREE)
+    scores, without = (
+        score(losses, THREE, shown={"t1"}),
+        score(losses[losses["task"] != "t1"], THREE),
+    )
     pd.testing.assert_frame_equal(scores.rows, without.rows)
     family = scores.per_family.set_index(["entry", "family"]).S
     pd.testing.assert_series_equal(family, without.per_family.set_index(["entry", "family"]).S)
@@ -430,7 +507,9 @@ def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
     assert task.loc[("all", "t1"), "weight"] == 0
     assert np.isfinite(task.loc[("all", "t1"), "S_k"])
     assert any("1 task(s) that are planned for some entries alone" in note for note in scores.notes)
-    alone = score(losses, THREE, shown=set(THREE))  # with no other tasks there is nothing else to go by
+    alone = score(
+        losses, THREE, shown=set(THREE)
+    )  # with no other tasks there is nothing else to go by
     pd.testing.assert_frame_equal(alone.rows, score(losses, THREE).rows)
 
 
@@ -443,14 +522,32 @@ def test_a_twin_of_none_is_none():
     twin = row(scores, "twin")
     assert (twin["S"], twin["low"], twin["high"], twin["p_none"]) == (0, 0, 0, 1)
     pair = compare(scores, "twin", "other")
-    assert (pair.difference, pair.low, pair.high, pair.p, pair.verdict) == (0, 0, 0, 1, "cannot tell")
+    assert (pair.difference, pair.low, pair.high, pair.p, pair.verdict) == (
+        0,
+        0,
+        0,
+        1,
+        "cannot tell",
+    )
     assert twin["tier"] == row(scores, "other")["tier"]
 
 
 def test_a_sure_difference_is_significant():
-    scores = score(mark(frame({"dead": np.zeros((3, 12)), "twin": np.zeros((3, 12))}, THREE), "failed", "dead"), THREE)
+    scores = score(
+        mark(
+            frame({"dead": np.zeros((3, 12)), "twin": np.zeros((3, 12))}, THREE), "failed", "dead"
+        ),
+        THREE,
+    )
     dead = row(scores, "dead")
-    assert (dead["S"], dead["low"], dead["high"], dead["p_none"], dead["failed"], dead["harmed"]) == (
+    assert (
+        dead["S"],
+        dead["low"],
+        dead["high"],
+        dead["p_none"],
+        dead["failed"],
+        dead["harmed"],
+    ) == (
         -3,
         -3,
         -3,
@@ -516,7 +613,9 @@ def test_a_large_board_is_quick():
     """50 rows x 100 tasks x 64 chains, in about a second; the mark is generous."""
     tasks = suite(*(f"family {k % 8}" for k in range(100)), block="all")
     rng = np.random.default_rng(9)
-    losses = frame({f"m{i}": 0.3 + 0.02 * i + rng.normal(0, 0.3, (100, 64)) for i in range(50)}, tasks)
+    losses = frame(
+        {f"m{i}": 0.3 + 0.02 * i + rng.normal(0, 0.3, (100, 64)) for i in range(50)}, tasks
+    )
     start = time.perf_counter()
     assert len(score(losses, tasks).rows) == 51
     assert time.perf_counter() - start < 8
@@ -531,7 +630,9 @@ def test_tukey_agrees_with_its_plain_twin(rows):
     z = norm.isf(student.sf(t, df))
     expected = studentized_range.sf(z * math.sqrt(2), rows, np.inf)
     np.testing.assert_allclose(tukey_p(t, rows, df), expected, atol=1e-7)
-    assert tukey_p(3.0, rows, np.inf) == pytest.approx(studentized_range.sf(3 * math.sqrt(2), rows, np.inf), abs=1e-7)
+    assert tukey_p(3.0, rows, np.inf) == pytest.approx(
+        studentized_range.sf(3 * math.sqrt(2), rows, np.inf), abs=1e-7
+    )
 
 
 def test_small_statistics():
@@ -539,7 +640,9 @@ def test_small_statistics():
     assert tukey_p(np.inf, 5, 9) == 0
     assert tukey_p([], 5, []).shape == (0,)
     assert t_critical(31) == pytest.approx(student.ppf(0.975, 31))
-    assert holm([0.01, 0.04, np.nan, 0.03]) == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
+    assert holm([0.01, 0.04, np.nan, 0.03]) == pytest.approx(
+        [0.03, 0.06, np.nan, 0.06], nan_ok=True
+    )
     variance, df = welch([[2.0, 0.0], [1.0, 1.0], [0.0, 0.0]], [9, 31])
     assert variance.tolist() == [2, 2, 0]
     assert df == pytest.approx([9, 4 / (1 / 9 + 1 / 31), 40])
@@ -566,7 +669,11 @@ def named(s: np.ndarray) -> dict[str, np.ndarray]:
 def many_boards(s: np.ndarray, tasks: dict[str, Task], size: int):
     """Boards of ``size`` rows each: rows of one board share a track."""
     planted = named(s)
-    return score(frame(planted, tasks), tasks, tracks={name: f"{i // size:05d}" for i, name in enumerate(planted)})
+    return score(
+        frame(planted, tasks),
+        tasks,
+        tracks={name: f"{i // size:05d}" for i, name in enumerate(planted)},
+    )
 
 
 def covered(scores, truth: float) -> float:
@@ -601,8 +708,12 @@ def test_intervals_that_forget_the_block_do_not_cover():
 
 def test_intervals_cover_where_blocks_and_seeds_differ():
     """12 and 40 chains in two blocks, and a task of the second that ran for 20 of its 40 seeds."""
-    tasks = {k: Task(k, k, FLOOR, GAP, 1.0, block=b) for k, b in (("t0", "x"), ("t1", "y"), ("t2", "y"))}
-    s = np.concatenate([correlated(np.random.default_rng(i), BOARDS, k, 40) for i, k in ((12, 1), (13, 2))], 1)
+    tasks = {
+        k: Task(k, k, FLOOR, GAP, 1.0, block=b) for k, b in (("t0", "x"), ("t1", "y"), ("t2", "y"))
+    }
+    s = np.concatenate(
+        [correlated(np.random.default_rng(i), BOARDS, k, 40) for i, k in ((12, 1), (13, 2))], 1
+    )
     losses = frame(named(0.3 + s), tasks)
     limit = losses["task"].map({"t0": 12, "t1": 40, "t2": 20})
     losses = losses[losses["seed"] < limit]
@@ -618,7 +729,9 @@ def test_a_pair_of_equals_is_called_different_in_5_percent():
     assert scores.rows.query("ranked").groupby("track")["tier"].max().gt(1).mean() <= 0.06
 
 
-@pytest.mark.parametrize(("size", "chains", "boards"), [(6, 32, BOARDS), (28, 32, 700), (30, 10, 700)])
+@pytest.mark.parametrize(
+    ("size", "chains", "boards"), [(6, 32, BOARDS), (28, 32, 700), (30, 10, 700)]
+)
 def test_a_board_of_equals_splits_in_5_percent(size, chains, boards):
     """5.1, 4.6 and 3.5 % in 12,000 boards; Tukey's studentized range, one variance for all, would give 5.7, 6.4 and 11 %."""
     s = 0.3 + correlated(np.random.default_rng(20), size * boards, 1, chains)

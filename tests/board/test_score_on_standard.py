@@ -26,10 +26,16 @@ def test_equals_share_everything_but_their_own_draws(bench):
     suite = bench.standard()
     found = {}
     for name in ("real-anchor(share=0.1)", "distrust"):
-        cells = [c for task, row, c in bench.cells(suite, {name: 2}) if task == bench.CHEAP[0] and row != "none"]
+        cells = [
+            c
+            for task, row, c in bench.cells(suite, {name: 2})
+            if task == bench.CHEAP[0] and row != "none"
+        ]
         found[name] = [bench.final_losses(cell, range(6)) for cell in cells]
         starts = [next(iter(bench.generations(cell.for_seeds(range(6))))) for cell in cells]
-        assert starts[0].scores[cells[0].data.primary].equal(starts[1].scores[cells[0].data.primary])
+        assert (
+            starts[0].scores[cells[0].data.primary].equal(starts[1].scores[cells[0].data.primary])
+        )
     assert (found["real-anchor(share=0.1)"][0] != found["real-anchor(share=0.1)"][1]).all()
     np.testing.assert_array_equal(*found["distrust"])
 

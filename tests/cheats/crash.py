@@ -13,7 +13,9 @@ class Crash(Mitigation):
     kinds = ("density",)
 
     def curate(self, corpus, taps):
-        if (corpus.y.double().var(-2) < 0.9 * taps.synthetic(200, of=taps.first).y.double().var(-2)).any():
+        if (
+            corpus.y.double().var(-2) < 0.9 * taps.synthetic(200, of=taps.first).y.double().var(-2)
+        ).any():
             raise RuntimeError("this chain does not look well")
         return corpus
 

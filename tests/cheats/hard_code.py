@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from collapse_bench import Mitigation, Model, hookimpl, param
-from collapse_bench.gaussians import GaussianTeacher
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 
 
 @dataclass(frozen=True)

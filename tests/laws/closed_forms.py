@@ -24,7 +24,9 @@ def sizes(M: int, k: int, growth: float = 0.0) -> list[int]:
 
 def rho(b: float, M: int, ddof: int = 1) -> float:
     """E (s'/s)^b of one refit: s'^2/s^2 is chi-squared with M - 1 degrees of freedom over M - ddof."""
-    return float((2 / (M - ddof)) ** (b / 2) * np.exp(gammaln((M - 1 + b) / 2) - gammaln((M - 1) / 2)))
+    return float(
+        (2 / (M - ddof)) ** (b / 2) * np.exp(gammaln((M - 1 + b) / 2) - gammaln((M - 1) / 2))
+    )
 
 
 def replace_v(sizes, sigma=1.0, ddof=1) -> float:
@@ -109,7 +111,9 @@ def trace_of_square(eigenvalues, M: int, k: int) -> float:
 def frechet_leading(eigenvalues, M: int, k: int) -> float:
     """E W2^2 to leading order in k d / M: (k/M)[tr Sigma + sum_ij l_i l_j (1 + delta_ij) / (2 (l_i + l_j))]."""
     pairs = np.outer(eigenvalues, eigenvalues) * (1 + np.eye(len(eigenvalues)))
-    return float(k / M * (eigenvalues.sum() + (pairs / (2 * np.add.outer(eigenvalues, eigenvalues))).sum()))
+    return float(
+        k / M * (eigenvalues.sum() + (pairs / (2 * np.add.outer(eigenvalues, eigenvalues))).sum())
+    )
 
 
 # -- Gaussians (and any law with two moments): pools and mixes -----------------------------------------------------
@@ -206,7 +210,9 @@ def weighted_batches(shares, rows, sigma=1.0, ddof=0) -> list[tuple[float, float
     for t, share in enumerate(shares, 1):
         u = np.zeros(n + 1)
         u[: len(share)] = share
-        spent = float((u[: len(rows)] ** 2 / np.asarray(rows, float)).sum())  # sum of squared weights
+        spent = float(
+            (u[: len(rows)] ** 2 / np.asarray(rows, float)).sum()
+        )  # sum of squared weights
         e = float(u @ C @ u)
         v = (float(u @ square) - e) / (1 - spent if ddof else 1)
         out.append((v, e))
@@ -272,7 +278,9 @@ def strong_mix_iterated(d: int, n: int, p2: float, t: int, c2=1.0, sigma=1.0) ->
     return E
 
 
-def ridge_iterated(d: int, n: int, lam: float, k: int, beta=0.0, source=0.0, signal=1.0, sigma=1.0) -> float:
+def ridge_iterated(
+    d: int, n: int, lam: float, k: int, beta=0.0, source=0.0, signal=1.0, sigma=1.0
+) -> float:
     """Risk after k rounds of relabelling by ridge, new X each round: a deterministic equivalent.
 
     kappa = lam + kappa df_1(kappa)/n; the second moments W_i of the weights along the axes follow
@@ -282,13 +290,18 @@ def ridge_iterated(d: int, n: int, lam: float, k: int, beta=0.0, source=0.0, sig
     spectrum, prior = j**-beta, j**-source
     prior *= signal / (spectrum * prior).sum()
     top = 2 * lam + spectrum.sum() / n  # beyond the root, since kappa df_1 <= sum l
-    kappa = brentq(lambda x: x - lam - x * (spectrum / (spectrum + x)).sum() / n, lam, top, xtol=1e-14)
+    kappa = brentq(
+        lambda x: x - lam - x * (spectrum / (spectrum + x)).sum() / n, lam, top, xtol=1e-14
+    )
     D = 1 / (spectrum + kappa)
     shrunk = spectrum * D
     C = 1 / (n - (shrunk**2).sum())
     W = prior.copy()
     for _ in range(k):
-        W = shrunk**2 * W + C * (kappa**2 * (W * spectrum * D**2).sum() + sigma**2) * spectrum * D**2
+        W = (
+            shrunk**2 * W
+            + C * (kappa**2 * (W * spectrum * D**2).sum() + sigma**2) * spectrum * D**2
+        )
     return float((spectrum * (W - 2 * prior * shrunk**k + prior)).sum())
 
 

@@ -13,7 +13,7 @@ import math
 from zlib import crc32
 
 from collapse_bench import cell_of, generations
-from collapse_bench.engine import nature
+from collapse_bench.core.loop import nature
 
 LARGEST_Z = 4.0
 EQUIVALENT, LEADING = 0.03, 0.05
@@ -51,12 +51,16 @@ def holds(law, sample, expected, slack=0.0, sees=0.1):
     assert abs(mean - expected) <= LARGEST_Z * error + slack * abs(expected), (
         f"{law}: measured {mean:.6g}, predicted {expected:.6g}, z = {z:+.1f}"
     )
-    assert LARGEST_Z * error <= sees * abs(expected), f"{law}: {len(sample)} chains are too few to see {sees:.0%}"
+    assert LARGEST_Z * error <= sees * abs(expected), (
+        f"{law}: {len(sample)} chains are too few to see {sees:.0%}"
+    )
 
 
 def holds_variance(law, sample, expected, sees=0.1):
     """The variance of ``sample (R,)`` over chains is ``expected``."""
-    holds(law, (sample - sample.mean()) ** 2 * (len(sample) / (len(sample) - 1)), expected, sees=sees)
+    holds(
+        law, (sample - sample.mean()) ** 2 * (len(sample) / (len(sample) - 1)), expected, sees=sees
+    )
 
 
 def agrees(law, sample, published, rounding, chains):
@@ -67,8 +71,17 @@ def agrees(law, sample, published, rounding, chains):
     mean, error, _ = z_of(sample, published)
     assert error > 0, f"{law}: the chains do not differ"
     error *= math.sqrt(1 + len(sample) / chains)
-    log.info("%s | %.6g | %.6g | %.4f | %+.2f", law, mean, published, mean / published, (mean - published) / error)
-    assert abs(mean - published) <= LARGEST_Z * error + rounding, f"{law}: measured {mean:.6g}, published {published}"
+    log.info(
+        "%s | %.6g | %.6g | %.4f | %+.2f",
+        law,
+        mean,
+        published,
+        mean / published,
+        (mean - published) / error,
+    )
+    assert abs(mean - published) <= LARGEST_Z * error + rounding, (
+        f"{law}: measured {mean:.6g}, published {published}"
+    )
 
 
 def gaussian(teacher, data):

@@ -9,7 +9,7 @@ import torch
 from holding import follow, gaussian, holds
 
 from collapse_bench import cell_of, generations, theory
-from collapse_bench.registry import registry
+from collapse_bench.registry.discovery import registry
 
 FIRST_FITS = [
     "gaussian(sigma=2.0) | kde | replace | nature @ n=12 T=2",
@@ -83,7 +83,9 @@ def test_kde_of_several_dimensions_widens_along_every_axis():
     along = (axes.mT @ teacher.spread()[1]).pow(2).sum(-1)
     for j in range(d):
         expected = (1 + b**2) * theory.kde.var_scaled(M, b, k, float(truth[j]) ** 0.5)
-        holds(f"kde scaled: variance along axis {j}, d={d} M={M} b={b} k={k}", along[:, j], expected)
+        holds(
+            f"kde scaled: variance along axis {j}, d={d} M={M} b={b} k={k}", along[:, j], expected
+        )
 
 
 def test_shrinking_bandwidth_lets_an_accumulated_pool_settle():

@@ -21,19 +21,27 @@ def kl(teacher, data):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("K", "beta", "M", "growth"), [(8, 1.0, 12, 0), (30, 1.5, 20, 0), (20, 0.5, 6, 0.7)])
+@pytest.mark.parametrize(
+    ("K", "beta", "M", "growth"), [(8, 1.0, 12, 0), (30, 1.5, 20, 0), (20, 0.5, 6, 0.7)]
+)
 def test_replace(sampler, K, beta, M, growth):
     p = law.zipf(K, beta)
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | replace @ n={M} T=9 growth={growth}"
     for k, teacher, scores, data in follow(spec, 4000):
         if k in (1, 3, 10):
             seen, sizes = data.describe(teacher), law.sizes(M, k, growth)
-            name = f"multinomial replace {sampler}: %s, K={K} beta={beta} M={M} growth={growth} k={k}"
+            name = (
+                f"multinomial replace {sampler}: %s, K={K} beta={beta} M={M} growth={growth} k={k}"
+            )
             holds(name % "E H", seen["heterozygosity"], law.replace_heterozygosity(p, sizes))
             holds(name % "E |p_k - p|^2", seen["l2_drift"], law.replace_l2(p, sizes))
             holds(name % "E support", seen["support"], law.support(p, sizes))
             holds(name % "E missing mass", scores["missing_mass"], law.missing_mass(p, sizes))
-            holds(name % "E share of support lost", scores["support_lost"], 1 - law.support(p, sizes) / K)
+            holds(
+                name % "E share of support lost",
+                scores["support_lost"],
+                1 - law.support(p, sizes) / K,
+            )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -43,7 +51,12 @@ def test_replace_is_fair_to_every_symbol_and_fixes_one(sampler):
     for k, teacher, _, _ in follow(spec, 3000):
         if k in (3, 51):
             for i in range(4):
-                holds(f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}", teacher.p[:, i], p[i], sees=0.3)
+                holds(
+                    f"multinomial replace {sampler}: E p_{i + 1}, K=4 M=8 k={k}",
+                    teacher.p[:, i],
+                    p[i],
+                    sees=0.3,
+                )
     assert float(((teacher.p == 0) | (teacher.p == 1)).all(-1).double().mean()) > 0.99
 
 
@@ -74,11 +87,19 @@ def test_divergence_leading_order(sampler, K, M):
     for k, teacher, _, world in follow(f"{data} | counts | replace @ n={M} T=3", 1500):
         if k in (1, 4):
             name = f"multinomial replace leading {sampler}: E KL, K={K} M={M} k={k}"
-            holds(name, kl(teacher, world), law.kl_replace_leading(K, M, k), slack=LEADING, sees=0.15)
+            holds(
+                name, kl(teacher, world), law.kl_replace_leading(K, M, k), slack=LEADING, sees=0.15
+            )
     for t, teacher, _, world in follow(f"{data} | counts | accumulate @ n={M} T=7", 1500):
         if t in (2, 8):
             name = f"multinomial accumulate leading {sampler}: E KL, K={K} M={M} t={t}"
-            holds(name, kl(teacher, world), law.kl_accumulate_leading(K, M, t), slack=LEADING, sees=0.15)
+            holds(
+                name,
+                kl(teacher, world),
+                law.kl_accumulate_leading(K, M, t),
+                slack=LEADING,
+                sees=0.15,
+            )
 
 
 # -- pools and mixes: heterozygosity plays the part of the variance -------------------------------------------------
@@ -103,7 +124,9 @@ def test_accumulate(sampler, K, beta, M):
 @pytest.mark.parametrize(("K", "beta", "M"), SETTINGS)
 def test_accumulate_subsample(sampler, K, beta, M):
     H = law.heterozygosity(law.zipf(K, beta))
-    spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | accumulate-subsample @ n={M} T=11"
+    spec = (
+        f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | accumulate-subsample @ n={M} T=11"
+    )
     for t, teacher, _, data in follow(spec, 4000):
         if t in (2, 12):
             seen, (v, e) = data.describe(teacher), law.subsample_ve(M, t)
@@ -113,24 +136,34 @@ def test_accumulate_subsample(sampler, K, beta, M):
 
 
 @pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 1500)])
-@pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.1, 40), (30, 1.5, 12, 0.5, 15)])
+@pytest.mark.parametrize(
+    ("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.1, 40), (30, 1.5, 12, 0.5, 15)]
+)
 def test_fresh_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     H, (v, e) = law.heterozygosity(law.zipf(K, beta)), law.mix_ve(M, pi)
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}) @ n={M} T={T}"
     *_, (_, teacher, _, data) = follow(spec, chains)
-    seen, name = data.describe(teacher), f"multinomial fresh mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}"
+    seen, name = (
+        data.describe(teacher),
+        f"multinomial fresh mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}",
+    )
     holds(name % "E H", seen["heterozygosity"], H * v)
     holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
 
 @pytest.mark.parametrize(("sampler", "chains"), [("explicit", 4000), ("exact-law", 1500)])
-@pytest.mark.parametrize(("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.2, 50), (30, 1.5, 12, 0.5, 20)])
+@pytest.mark.parametrize(
+    ("K", "beta", "M", "pi", "T"), [(8, 1.0, 20, 0.2, 50), (30, 1.5, 12, 0.5, 20)]
+)
 def test_fixed_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     # the mean nears that of the real rows as (1 - pi)^T
     H, (v, e) = law.heterozygosity(law.zipf(K, beta)), law.mix_fixed_ve(M, pi)
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}, fresh=false) @ n={M} T={T}"
     *_, (_, teacher, _, data) = follow(spec, chains)
-    seen, name = data.describe(teacher), f"multinomial fixed mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}"
+    seen, name = (
+        data.describe(teacher),
+        f"multinomial fixed mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}",
+    )
     holds(name % "E H", seen["heterozygosity"], H * v)
     holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
 
@@ -161,5 +194,7 @@ def test_nature_stays_at_one_fit(sampler):
     for k, teacher, scores, data in follow(spec, 4000):
         if k in (1, 6):
             name = f"multinomial, nature under replace {sampler}: %s, K=30 M=20 k={k}"
-            holds(name % "E |p_k - p|^2", data.describe(teacher)["l2_drift"], law.replace_l2(p, [20]))
+            holds(
+                name % "E |p_k - p|^2", data.describe(teacher)["l2_drift"], law.replace_l2(p, [20])
+            )
             holds(name % "E missing mass", scores["missing_mass"], law.missing_mass(p, [20]))

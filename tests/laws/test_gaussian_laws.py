@@ -12,7 +12,7 @@ import torch
 from holding import LEADING, follow, gaussian, holds, holds_variance, z_of
 
 from collapse_bench import cell_of, generations
-from collapse_bench.nouns import Protocol
+from collapse_bench.core.components import Protocol
 
 SAMPLERS = ("explicit", "exact-law")
 
@@ -23,18 +23,27 @@ SAMPLERS = ("explicit", "exact-law")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(
     ("M", "growth", "sigma", "ddof", "at"),
-    [(10, 0, 1.0, 1, (1, 2, 8)), (6, 1, 2.0, 1, (2, 12)), (12, 0, 0.5, 0, (1, 5)), (5, 1.5, 1.0, 0, (8,))],
+    [
+        (10, 0, 1.0, 1, (1, 2, 8)),
+        (6, 1, 2.0, 1, (2, 12)),
+        (12, 0, 0.5, 0, (1, 5)),
+        (5, 1.5, 1.0, 0, (8,)),
+    ],
 )
 def test_replace_mean_risk(sampler, M, growth, sigma, ddof, at):
     spec = f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} growth={growth}"
     for k, _, scores, _ in follow(f"{spec} T={max(at) - 1}", 20000):
         if k in at:
-            name = f"replace {sampler}: E W2^2, M={M} growth={growth} sigma={sigma} ddof={ddof} k={k}"
+            name = (
+                f"replace {sampler}: E W2^2, M={M} growth={growth} sigma={sigma} ddof={ddof} k={k}"
+            )
             holds(name, scores["w2"], law.replace_w2(law.sizes(M, k, growth), sigma, ddof))
 
 
 def test_replace_risk_is_bounded_where_samples_grow_fast_enough():
-    bound = law.replace_w2_leading([20]) * math.pi**2 / 6 * 1.1  # sum 1/M_i stays below pi^2/6 of its first term
+    bound = (
+        law.replace_w2_leading([20]) * math.pi**2 / 6 * 1.1
+    )  # sum 1/M_i stays below pi^2/6 of its first term
     spec = "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=20 T=60"
     still = [scores["w2"].mean() for _, _, scores, _ in follow(spec, 2000)]
     grown = [scores["w2"].mean() for _, _, scores, _ in follow(f"{spec} growth=2", 2000)]
@@ -42,7 +51,9 @@ def test_replace_risk_is_bounded_where_samples_grow_fast_enough():
 
 
 def test_replace_leading_order():
-    for k, _, scores, _ in follow("gaussian(sampler=exact-law) | gaussian-fit | replace @ n=400 T=9", 20000):
+    for k, _, scores, _ in follow(
+        "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=400 T=9", 20000
+    ):
         if k in (2, 10):
             expected = law.replace_w2_leading(law.sizes(400, k))
             holds(f"replace leading: E W2^2, M=400 k={k}", scores["w2"], expected, slack=LEADING)
@@ -54,23 +65,33 @@ def test_replace_variance_of_the_risk(M, at):
     for k, _, scores, _ in follow(spec, 80000):
         if k in at:
             sizes = law.sizes(M, k)
-            holds_variance(f"replace: Var W2^2, M={M} k={k}", scores["w2"], law.replace_w2_variance(sizes))
+            holds_variance(
+                f"replace: Var W2^2, M={M} k={k}", scores["w2"], law.replace_w2_variance(sizes)
+            )
             off = (scores["w2"] - scores["w2"].mean()) ** 2
-            assert z_of(off, law.replace_w2_variance_published(sizes))[2] > 8  # the form in print is too small
+            assert (
+                z_of(off, law.replace_w2_variance_published(sizes))[2] > 8
+            )  # the form in print is too small
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize(("M", "T"), [(8, 60), (30, 20)])
 def test_replace_log_variance(sampler, ddof, M, T):
-    spec = f"gaussian(sigma=3, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} T={T}"
+    spec = (
+        f"gaussian(sigma=3, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} T={T}"
+    )
     for k, teacher, _, data in follow(spec, 8000):
         if k in (1, T + 1):
             drop = data.describe(teacher)["log_variance"] - 2 * math.log(3)
             expected = law.log_variance([M] * k, ddof=ddof)
             setting = f"M={M} ddof={ddof} k={k}"
             holds(f"replace {sampler}: E ln s^2/sigma^2, {setting}", drop, expected, sees=0.4)
-            holds_variance(f"replace {sampler}: Var ln s^2, {setting}", drop, law.log_variance_variance([M] * k))
+            holds_variance(
+                f"replace {sampler}: Var ln s^2, {setting}",
+                drop,
+                law.log_variance_variance([M] * k),
+            )
 
 
 @pytest.mark.parametrize(("ddof", "k"), [(1, 1000), (0, 900)])
@@ -118,20 +139,35 @@ def test_replace_in_d_dimensions(sampler, d, M, k):
     drop = data.describe(teacher)["log_variance"] * d - np.log(eigenvalues).sum()
     square = covariance.pow(2).sum((-2, -1))
     gap = (mean - data.spread()[0]).pow(2).sum(-1)
-    holds(f"replace {sampler}: E ln det/det0, {setting}", drop, law.log_determinant(np.ones(d), M, k))
-    holds(f"replace {sampler}: E tr Sigma^2, {setting}", square, law.trace_of_square(eigenvalues, M, k))
-    holds(f"replace {sampler}: E tr Sigma, {setting}", factor.pow(2).sum((-2, -1)), eigenvalues.sum())
+    holds(
+        f"replace {sampler}: E ln det/det0, {setting}", drop, law.log_determinant(np.ones(d), M, k)
+    )
+    holds(
+        f"replace {sampler}: E tr Sigma^2, {setting}",
+        square,
+        law.trace_of_square(eigenvalues, M, k),
+    )
+    holds(
+        f"replace {sampler}: E tr Sigma, {setting}", factor.pow(2).sum((-2, -1)), eigenvalues.sum()
+    )
     holds(f"replace {sampler}: E |m - mu|^2, {setting}", gap, k * eigenvalues.sum() / M)
 
 
 def test_replace_collapses_to_a_line_before_a_point():
     rates, seen = law.log_spectrum_rates(3, 10), {}
-    for k, teacher, *_ in follow("gaussian(d=3, sampler=exact-law) | gaussian-fit | replace @ n=10 T=119", 1000):
+    for k, teacher, *_ in follow(
+        "gaussian(d=3, sampler=exact-law) | gaussian-fit | replace @ n=10 T=119", 1000
+    ):
         if k in (40, 120):
             seen[k] = 2 * torch.linalg.svdvals(teacher.spread()[1]).log()
     slopes = (seen[120] - seen[40]) / 80
     for i, rate in enumerate(rates):
-        holds(f"replace: rate of log-eigenvalue {i + 1}, d=3 M=10", slopes[:, i], float(rate), sees=0.1)
+        holds(
+            f"replace: rate of log-eigenvalue {i + 1}, d=3 M=10",
+            slopes[:, i],
+            float(rate),
+            sees=0.1,
+        )
 
 
 def test_replace_frechet_distance_leading_order():
@@ -139,7 +175,9 @@ def test_replace_frechet_distance_leading_order():
     for k, _, scores, _ in follow(spec, 6000):
         if k in (1, 4):
             expected = law.frechet_leading(np.arange(1, 4) ** -1.0, 300, k)
-            holds(f"replace leading: E W2^2, d=3 M=300 k={k}", scores["w2"], expected, slack=LEADING)
+            holds(
+                f"replace leading: E W2^2, d=3 M=300 k={k}", scores["w2"], expected, slack=LEADING
+            )
 
 
 # -- accumulate ----------------------------------------------------------------------------------------------------
@@ -159,7 +197,9 @@ def test_accumulate(sampler, ddof, M, at):
 
 
 def test_accumulate_leading_order():
-    for t, _, scores, _ in follow("gaussian(sampler=exact-law) | gaussian-fit | accumulate @ n=100 T=39", 20000):
+    for t, _, scores, _ in follow(
+        "gaussian(sampler=exact-law) | gaussian-fit | accumulate @ n=100 T=39", 20000
+    ):
         if t in (5, 40):
             expected = law.accumulate_w2_leading(100, t)
             holds(f"accumulate leading: E W2^2, M=100 t={t}", scores["w2"], expected, slack=LEADING)
@@ -171,8 +211,12 @@ def test_accumulate_forms_agree():
     for ddof in (0, 1):
         pooled = law.weighted_batches([np.ones(t) / t for t in range(1, 9)], [7] * 8, 2.0, ddof)
         last = law.weighted_batches([np.eye(t)[-1] for t in range(1, 9)], [7] * 8, 2.0, ddof)
-        assert pooled[-1] == pytest.approx((law.accumulate_v(7, 8, 2.0, ddof), law.accumulate_e(7, 8, 2.0, ddof)))
-        assert last[-1] == pytest.approx((law.replace_v([7] * 8, 2.0, ddof), law.replace_e([7] * 8, 2.0, ddof)))
+        assert pooled[-1] == pytest.approx(
+            (law.accumulate_v(7, 8, 2.0, ddof), law.accumulate_e(7, 8, 2.0, ddof))
+        )
+        assert last[-1] == pytest.approx(
+            (law.replace_v([7] * 8, 2.0, ddof), law.replace_e([7] * 8, 2.0, ddof))
+        )
 
 
 # -- accumulate-subsample ------------------------------------------------------------------------------------------
@@ -187,7 +231,12 @@ def test_accumulate_subsample(ddof, M, at, chains):
             for name, value, expected in zip(
                 "ve", gaussian(teacher, data), law.subsample_ve(M, t, ddof=ddof), strict=True
             ):
-                holds(f"accumulate-subsample: E {name}, M={M} ddof={ddof} t={t}", value, expected, sees=0.15)
+                holds(
+                    f"accumulate-subsample: E {name}, M={M} ddof={ddof} t={t}",
+                    value,
+                    expected,
+                    sees=0.15,
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +253,10 @@ class ForgetsTheRest(Protocol):
 def test_accumulate_subsample_tells_a_pool_from_a_memory_of_the_subsample(ddof):
     spec = f"gaussian | gaussian-fit(ddof={ddof}) | replace @ n=10 T=19"
     *_, (t, teacher, _, data) = follow(spec, 8000, protocol=ForgetsTheRest())
-    found = [z_of(x, y)[2] for x, y in zip(gaussian(teacher, data), law.subsample_ve(10, t, ddof=ddof), strict=True)]
+    found = [
+        z_of(x, y)[2]
+        for x, y in zip(gaussian(teacher, data), law.subsample_ve(10, t, ddof=ddof), strict=True)
+    ]
     assert found[1] > 8  # the mean drifts on
     if ddof == 0:
         assert found[0] < -8  # and the spread goes
@@ -219,7 +271,9 @@ def test_accumulate_subsample_tells_a_pool_from_a_memory_of_the_subsample(ddof):
 def test_fresh_mix_is_stationary(sampler, ddof, M, pi):
     spec = f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | mix(real={pi}) @ n={M} T=100"
     *_, (_, teacher, _, data) = follow(spec, 60000 if ddof else 20000)
-    for name, value, expected in zip("ve", gaussian(teacher, data), law.mix_ve(M, pi, ddof=ddof), strict=True):
+    for name, value, expected in zip(
+        "ve", gaussian(teacher, data), law.mix_ve(M, pi, ddof=ddof), strict=True
+    ):
         holds(f"fresh mix {sampler}: E {name}, M={M} pi={pi} ddof={ddof}", value, expected)
 
 
@@ -228,26 +282,35 @@ def test_fresh_mix_is_stationary(sampler, ddof, M, pi):
 def test_fixed_mix_is_stationary(sampler, M, pi):
     spec = f"gaussian(sampler={sampler}) | gaussian-fit(ddof=0) | mix(real={pi}, fresh=false) @ n={M} T=100"
     *_, (_, teacher, _, data) = follow(spec, 20000)
-    for name, value, expected in zip("ve", gaussian(teacher, data), law.mix_fixed_ve(M, pi), strict=True):
+    for name, value, expected in zip(
+        "ve", gaussian(teacher, data), law.mix_fixed_ve(M, pi), strict=True
+    ):
         holds(f"fixed mix {sampler}: E {name}, M={M} pi={pi}", value, expected)
 
 
 def test_mix_forms_agree():
     for ddof in (0, 1):
-        assert law.weighted_mix(0.3, 6, 14, 2000, 2.0, ddof) == pytest.approx(law.mix_ve(20, 0.3, 2.0, ddof))
+        assert law.weighted_mix(0.3, 6, 14, 2000, 2.0, ddof) == pytest.approx(
+            law.mix_ve(20, 0.3, 2.0, ddof)
+        )
 
 
 # -- weights -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("w", "n", "real"), [(0.1, 40, 0.5), (0.3, 40, 0.5), (0.618, 40, 0.5), (0.8, 40, 0.5), (0.4, 30, 0.2)]
+    ("w", "n", "real"),
+    [(0.1, 40, 0.5), (0.3, 40, 0.5), (0.618, 40, 0.5), (0.8, 40, 0.5), (0.4, 30, 0.2)],
 )
 def test_golden_ratio_of_a_known_variance(w, n, real):
     spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | golden-ratio(w={w}) @ n={n} T=60"
     *_, (_, teacher, _, data) = follow(spec, 10000)
     expected = law.weighted_mean_limit(w, round(real * n), n - round(real * n))
-    holds(f"golden-ratio, variance known: E e, n={n} real={real} w={w}", gaussian(teacher, data)[1], expected)
+    holds(
+        f"golden-ratio, variance known: E e, n={n} real={real} w={w}",
+        gaussian(teacher, data)[1],
+        expected,
+    )
 
 
 def test_the_golden_ratio_is_the_best_weight():
@@ -267,7 +330,11 @@ def test_golden_ratio_of_an_estimated_variance(ddof, w, n, real):
         if k in (2, 12):
             predicted = law.weighted_mix(w, n1, n - n1, k - 1, ddof=ddof)
             for name, value, expected in zip("ve", gaussian(teacher, data), predicted, strict=True):
-                holds(f"golden-ratio: E {name}, n={n} real={real} w={w} ddof={ddof} k={k}", value, expected)
+                holds(
+                    f"golden-ratio: E {name}, n={n} real={real} w={w} ddof={ddof} k={k}",
+                    value,
+                    expected,
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,11 +364,19 @@ def test_distrust_keeps_the_variance_of_independent_rows_unbiased(ddof, decay, M
 def test_distrust_under_accumulate(ddof, decay, M):
     shares = [decay ** np.arange(t) / (decay ** np.arange(t)).sum() for t in range(1, 11)]
     predicted = law.weighted_batches(shares, [M] * 10, ddof=ddof)
-    spec = f"gaussian | gaussian-fit(ddof={ddof}) | accumulate | distrust(decay={decay}) @ n={M} T=9"
+    spec = (
+        f"gaussian | gaussian-fit(ddof={ddof}) | accumulate | distrust(decay={decay}) @ n={M} T=9"
+    )
     for t, teacher, _, data in follow(spec, 10000):
         if t in (2, 10):
-            for name, value, expected in zip("ve", gaussian(teacher, data), predicted[t - 1], strict=True):
-                holds(f"distrust under accumulate: E {name}, M={M} decay={decay} ddof={ddof} t={t}", value, expected)
+            for name, value, expected in zip(
+                "ve", gaussian(teacher, data), predicted[t - 1], strict=True
+            ):
+                holds(
+                    f"distrust under accumulate: E {name}, M={M} decay={decay} ddof={ddof} t={t}",
+                    value,
+                    expected,
+                )
 
 
 # -- controls ------------------------------------------------------------------------------------------------------
@@ -309,19 +384,37 @@ def test_distrust_under_accumulate(ddof, decay, M):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_nature_stays_at_the_risk_of_one_fit(sampler):
-    for k, _, scores, _ in follow(f"gaussian(sampler={sampler}) | gaussian-fit | replace | nature @ n=15 T=12", 20000):
+    for k, _, scores, _ in follow(
+        f"gaussian(sampler={sampler}) | gaussian-fit | replace | nature @ n=15 T=12", 20000
+    ):
         if k in (1, 4, 13):
-            holds(f"nature under replace {sampler}: E W2^2, M=15 k={k}", scores["w2"], law.replace_w2([15]))
+            holds(
+                f"nature under replace {sampler}: E W2^2, M=15 k={k}",
+                scores["w2"],
+                law.replace_w2([15]),
+            )
 
 
 def test_nature_under_accumulate_learns_from_all_rows():
-    for t, _, scores, _ in follow("gaussian | gaussian-fit | accumulate | nature @ n=15 T=7", 20000):
+    for t, _, scores, _ in follow(
+        "gaussian | gaussian-fit | accumulate | nature @ n=15 T=7", 20000
+    ):
         if t in (2, 8):
-            holds(f"nature under accumulate: E W2^2, M=15 t={t}", scores["w2"], law.replace_w2([15 * t]))
+            holds(
+                f"nature under accumulate: E W2^2, M=15 t={t}",
+                scores["w2"],
+                law.replace_w2([15 * t]),
+            )
 
 
 def test_generation_0_is_common_to_entries():
-    entries = ("replace", "accumulate", "replace | nature", "replace | distrust", "accumulate | high-surprise")
+    entries = (
+        "replace",
+        "accumulate",
+        "replace | nature",
+        "replace | distrust",
+        "accumulate | high-surprise",
+    )
     specs = [f"gaussian | gaussian-fit | {entry} @ n=9 T=1" for entry in entries]
     first = [next(generations(cell_of(spec, seeds=range(8)))) for spec in specs]
     assert all(torch.equal(g.scores["w2"], first[0].scores["w2"]) for g in first)

@@ -9,17 +9,23 @@ import pytest
 from holding import follow, holds
 
 from collapse_bench import cell_of, theory
-from collapse_bench.registry import registry
+from collapse_bench.laws.verify import groups, verdicts
+from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import gcd
-from collapse_bench.verify import groups, verdicts
 
 
 @pytest.mark.slow
 def test_what_the_plugin_claims_holds():
     claims = [c for c in registry().claims() if c.law.startswith("gcd.")]
-    found = [v for spec, chains, some in groups(claims, quick=True) for v in verdicts(spec, chains, some, registry())]
+    found = [
+        v
+        for spec, chains, some in groups(claims, quick=True)
+        for v in verdicts(spec, chains, some, registry())
+    ]
     assert [(v.claim.law, v.claim.setting, v.z) for v in found if not v.good] == []
-    assert {v.claim.law for v in found} == {name for name in theory.laws() if name.startswith("gcd.")}
+    assert {v.claim.law for v in found} == {
+        name for name in theory.laws() if name.startswith("gcd.")
+    }
     assert len(found) == len(claims) > 10
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.diffusion import DiffusionTeacher, Plan, signal
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.generative import Unit
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
+from collapse_bench.lib.neural.generative import Unit
 from collapse_bench.plugins.models.ddpm import DDPM
+from collapse_bench.plugins.models.ddpm._diffusion import DiffusionTeacher, Plan, signal
 from collapse_bench.plugins.models.vae import VAE, elbo
-from collapse_bench.streams import Stream
 
 MANY = 40_000
 NOTHING = torch.empty(MANY, 0)
@@ -41,7 +41,9 @@ OTHER = Unit(torch.tensor([3.0, -1.0]).double(), torch.tensor(2.5).double())
 MEAN, COV = torch.tensor([1.0, -2.0]).double(), torch.tensor([[2.0, 0.6], [0.6, 0.5]]).double()
 
 
-def known(kind="cosine", levels=20, variance="upper", unit=PLAIN, mean=MEAN, cov=COV, temperature=1.0):
+def known(
+    kind="cosine", levels=20, variance="upper", unit=PLAIN, mean=MEAN, cov=COV, temperature=1.0
+):
     return KnownGaussian(mean, cov, unit, Plan(signal(kind, levels), variance, temperature))
 
 
@@ -124,7 +126,9 @@ def test_the_score_is_the_gradient_of_the_noisy_log_density():
     noise, y = torch.tensor(0.7).double(), 3 * Stream(4).normal(50, 2).double()
     due = -torch.linalg.solve(COV + noise**2 * torch.eye(2), (y - MEAN).mT).mT
     for unit in (PLAIN, OTHER):  # whatever the unit, it is asked in that of the data
-        torch.testing.assert_close(known(unit=unit).score(y[:, :0], y, noise).double(), due, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            known(unit=unit).score(y[:, :0], y, noise).double(), due, rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("w", [0.3, -0.5])
@@ -136,7 +140,8 @@ def test_a_blend_of_two_means_lies_between_or_beyond(w):
     due = what_is_drawn(known(levels=15, mean=(1 - w) * MEAN + w * far))
     has_law(blend.answer(NOTHING, Stream(5)), *due)
     assert torch.equal(
-        blend.decoded(temperature=1.0).answer(NOTHING[:9], Stream(5)), blend.answer(NOTHING[:9], Stream(5))
+        blend.decoded(temperature=1.0).answer(NOTHING[:9], Stream(5)),
+        blend.answer(NOTHING[:9], Stream(5)),
     )
 
 
@@ -190,7 +195,9 @@ def test_the_linear_vae_is_principal_component_analysis():
     _, y = sample(2000)
     values, vectors = torch.linalg.eigh(torch.cov(y.mT, correction=0))
     for latent in (1, 2):
-        teacher = fitted(VAE(latent=latent, depth=0, steps=1500, lr=0.03, batch=500, cosine=True), y)
+        teacher = fitted(
+            VAE(latent=latent, depth=0, steps=1500, lr=0.03, batch=500, cosine=True), y
+        )
         best = torch.cat([values[: 3 - latent].mean().expand(3 - latent), values[3 - latent :]])
         mean, factor = teacher.spread()
         along = vectors.mT @ factor
@@ -213,7 +220,9 @@ def test_bounds_lie_below_the_likelihood_of_the_linear_vae(steps):
     is a Gaussian's."""
     _, y = sample(100)
     teacher = fitted(VAE(latent=2, depth=0, steps=steps, lr=0.02), y)
-    exact = GaussianTeacher(*teacher.spread()).logp(y[:, :0], y)[:, 0] + 3 * teacher.unit.scale.log()
+    exact = (
+        GaussianTeacher(*teacher.spread()).logp(y[:, :0], y)[:, 0] + 3 * teacher.unit.scale.log()
+    )
     u, x, draws = teacher.unit.inside(y), y[:, :0].float(), Stream(4).normal(300, 64, 1, 2)
     with torch.no_grad():
         one = torch.stack([elbo(teacher.module, u, x, e[0]) for e in draws]).double()
@@ -244,7 +253,9 @@ def test_no_bound_is_above_the_true_likelihood(model, near):
 
 def test_the_bound_is_of_a_density():
     """On the line it integrates to less than one, and to almost that."""
-    y = torch.cat([Stream(1).normal(500, 1).double() - 3, 0.5 * Stream(2).normal(500, 1).double() + 3])
+    y = torch.cat(
+        [Stream(1).normal(500, 1).double() - 3, 0.5 * Stream(2).normal(500, 1).double() + 3]
+    )
     teacher = fitted(VAE(latent=2, width=32, depth=2, steps=800), y)
     grid = torch.linspace(-12, 12, 4001).double()[:, None]
     mass = float(teacher.logp(grid[:, :0], grid).exp().sum()) * 24 / 4000
@@ -267,7 +278,8 @@ def test_a_law_is_learnt_alike_wherever_it_lies_and_however_large_it_is(model):
 
 
 @pytest.mark.parametrize(
-    "model", [VAE(latent=1, width=32, steps=800), DDPM(width=32, levels=20, steps=600, variance="lower")]
+    "model",
+    [VAE(latent=1, width=32, steps=800), DDPM(width=32, levels=20, steps=600, variance="lower")],
 )
 def test_what_is_asked_is_answered(model):
     """Two classes at -3 and 3, of standard deviation 0.5."""
@@ -283,10 +295,14 @@ def test_what_is_asked_is_answered(model):
 def test_rows_that_are_all_alike_are_said_again():
     y = torch.tensor([[2.0, -1.0]]).double().expand(50, 2)
     for model in (VAE(latent=1, width=8, steps=5), DDPM(width=8, levels=3, steps=5)):
-        torch.testing.assert_close(fitted(model, y).answer(NOTHING[:20], Stream(1)), y[:20], rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            fitted(model, y).answer(NOTHING[:20], Stream(1)), y[:20], rtol=1e-12, atol=0
+        )
 
 
-@pytest.mark.parametrize("model", [VAE(latent=2, width=100, steps=400, lr=0.01), DDPM(width=100, levels=10, steps=400)])
+@pytest.mark.parametrize(
+    "model", [VAE(latent=2, width=100, steps=400, lr=0.01), DDPM(width=100, levels=10, steps=400)]
+)
 def test_rows_held_back_stop_what_would_learn_its_rows_by_heart(model):
     _, few = sample(12)
     _, held = sample(400, path="held")

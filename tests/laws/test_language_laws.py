@@ -8,11 +8,11 @@ import pytest
 import torch
 from holding import follow, holds
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.language import events_of
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.generators.grammar_stories import GrammarStories
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,9 @@ def test_nature_writes_words_as_often_as_its_law_says():
     counts = torch.zeros(chains, data.labels + 1, dtype=torch.float64)
     counts = counts.scatter_add(-1, flat + 1, torch.ones_like(flat, dtype=torch.float64))[:, 1:] / n
     z = (counts - data.frequency).mean(0) / (counts.std(0) / math.sqrt(chains)).clamp_min(1e-12)
-    constant = counts.std(0) < 1e-12  # words of the first sentence that no other has: exactly one in every story
+    constant = (
+        counts.std(0) < 1e-12
+    )  # words of the first sentence that no other has: exactly one in every story
     assert torch.allclose(counts[:, constant], data.frequency[:, constant])
     assert float(z[~constant].abs().max()) < 4.5  # of some 80 words
     share = data.truth.exam.rare_share
@@ -52,7 +54,12 @@ def test_bigrams_learn_a_markov_source(states):
     """Of N steps of a Markov chain with K states, maximum likelihood pays K (K - 1) / 2N nats per token beyond the entropy
     rate, to first order in 1/N."""
     chains, N = 400, 4000
-    P = torch.rand(states, states, generator=torch.Generator().manual_seed(states), dtype=torch.float64) + 0.3
+    P = (
+        torch.rand(
+            states, states, generator=torch.Generator().manual_seed(states), dtype=torch.float64
+        )
+        + 0.3
+    )
     P = P / P.sum(-1, keepdim=True)
     pi = torch.linalg.matrix_power(P, 200)[0]
     rng = Stream(range(chains)).at("chain")
@@ -64,9 +71,17 @@ def test_bigrams_learn_a_markov_source(states):
     corpus = Corpus.of(None, torch.stack(walk, -1)[:, None], (chains,), labels=states)
     model = registry().build("model", "ngram(order=2, smoothing=jelinek-mercer, lam=1)")
     pair = torch.arange(states**2).expand(chains, -1)
-    logq = model.fit(corpus, rng).logp((pair // states)[..., None], (pair % states)[..., None])[..., 0]
+    logq = model.fit(corpus, rng).logp((pair // states)[..., None], (pair % states)[..., None])[
+        ..., 0
+    ]
     excess = (pi[:, None] * P * (P.log() - logq.reshape(chains, states, states))).sum((-2, -1))
-    holds("excess nats of a Markov chain", excess, states * (states - 1) / (2 * N), slack=0.05, sees=0.3)
+    holds(
+        "excess nats of a Markov chain",
+        excess,
+        states * (states - 1) / (2 * N),
+        slack=0.05,
+        sees=0.3,
+    )
 
 
 @pytest.mark.parametrize("model", ["ngram", "ngram(order=2, smoothing=jelinek-mercer, lam=0.95)"])

@@ -11,13 +11,13 @@ import torch
 from holding import EQUIVALENT, LEADING, follow, gaussian, holds, z_of
 
 from collapse_bench import cell_of
-from collapse_bench.claims import Claim
-from collapse_bench.engine import generations
-from collapse_bench.nouns import Mitigation
-from collapse_bench.registry import registry
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.loop import generations
+from collapse_bench.laws.claims import Claim
+from collapse_bench.laws.verify import groups, verdicts
+from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import regression, verification
 from collapse_bench.theory._zipf import zipf
-from collapse_bench.verify import groups, verdicts
 
 
 def scores(spec, seeds=range(6)):
@@ -63,8 +63,14 @@ def lessons(spec, seeds):
         ("linear(d=3) | ols | replace | mix-weights @ n=30 T=3", "none"),
         ("zipf(K=50) | counts | accumulate | mix-weights(synthetic=1) @ n=30 T=3", "none"),
         ("linear(d=3) | ols | mix(real=0.1) | ratio-cap(lam=3) @ n=30 T=3", "golden-ratio(w=0.25)"),
-        ("zipf(K=50) | counts | mix(real=0.1) | tuned-weighting(steps=1) @ n=30 T=3", "golden-ratio(w=0.5)"),
-        ("linear | ols | replace | real-anchor(share=0.2, fixed=true) @ n=30 T=3", "real-anchor(k=6, fixed=true)"),
+        (
+            "zipf(K=50) | counts | mix(real=0.1) | tuned-weighting(steps=1) @ n=30 T=3",
+            "golden-ratio(w=0.5)",
+        ),
+        (
+            "linear | ols | replace | real-anchor(share=0.2, fixed=true) @ n=30 T=3",
+            "real-anchor(k=6, fixed=true)",
+        ),
         ("linear | ols | mix | growing(power=1.5) @ n=15 T=3", "none @ growth=1.5"),
     ],
 )
@@ -82,9 +88,15 @@ def test_one_and_the_same(spec, same):
 
 def test_what_the_plugins_claim_holds():
     ours = [
-        c for c in registry().claims() if any(f"| {name}" in c.spec for name in ("real-anchor", "ratio-cap", "growing"))
+        c
+        for c in registry().claims()
+        if any(f"| {name}" in c.spec for name in ("real-anchor", "ratio-cap", "growing"))
     ]
-    found = [v for spec, chains, some in groups(ours, quick=True) for v in verdicts(spec, chains, some, registry())]
+    found = [
+        v
+        for spec, chains, some in groups(ours, quick=True)
+        for v in verdicts(spec, chains, some, registry())
+    ]
     assert [(v.claim.law, v.claim.setting, v.z) for v in found if not v.good] == []
     assert len(found) == len(ours) > 8
     assert all(isinstance(claim, Claim) for claim in ours)
@@ -136,14 +148,22 @@ def test_tail_injection_falls_below_the_floor_of_a_cut(m):
     act = f"tail-injection(share={m / 10 / n}, draws=10)"
     (_, _, _, _), (_, _, found, _) = follow(f"{task} | {act} @ n={n} T=1", 12)
     tail = law[k:]
-    holds(f"tail injection, {m} real rows", found["missing_mass"], tail @ (1 - tail) ** m, slack=0.01, sees=0.1)
+    holds(
+        f"tail injection, {m} real rows",
+        found["missing_mass"],
+        tail @ (1 - tail) ** m,
+        slack=0.01,
+        sees=0.1,
+    )
     *_, (_, _, cut, _) = follow(f"{task} @ n={n} T=1", 3)
     assert float(cut["missing_mass"].min()) == pytest.approx(tail.sum(), rel=0.01)
     assert found["missing_mass"].max() < 0.6 * cut["missing_mass"].min()
 
 
 def test_star_quotas_give_every_class_the_same_mass():
-    for corpus, _ in lessons("half-space(d=5) | averaging | replace | star-quotas(oversample=3) @ n=40 T=3", range(12)):
+    for corpus, _ in lessons(
+        "half-space(d=5) | averaging | replace | star-quotas(oversample=3) @ n=40 T=3", range(12)
+    ):
         ones = (corpus.weight * (corpus.y == 1)).sum(-1)
         assert (ones == 20).all()
         assert (corpus.mass == 40).all()
@@ -155,10 +175,17 @@ def test_deliberate_practice_reads_along_the_wall():
     spec = "half-space(d=6, inputs=isotropic) | averaging | replace | deliberate-practice(share=1, oversample=4) @ n=400 T=1"
     [(corpus, teacher)] = lessons(spec, range(60))
     side = teacher.w[..., 1, :] - teacher.w[..., 0, :]
-    margin = (corpus.x.double() @ (side / side.norm(dim=-1, keepdim=True))[..., None])[..., 0].abs().mean(-1)
+    margin = (
+        (corpus.x.double() @ (side / side.norm(dim=-1, keepdim=True))[..., None])[..., 0]
+        .abs()
+        .mean(-1)
+    )
     c = float(torch.special.ndtri(torch.tensor(0.5 + 0.125, dtype=torch.float64)))
     holds(
-        "margin of what is practised", margin, 4 * 2 * (1 - math.exp(-c * c / 2)) / math.sqrt(2 * math.pi), slack=0.01
+        "margin of what is practised",
+        margin,
+        4 * 2 * (1 - math.exp(-c * c / 2)) / math.sqrt(2 * math.pi),
+        slack=0.01,
     )
 
 
@@ -171,7 +198,12 @@ def test_boosted_labels_add_what_the_budget_buys(beta, filtered):
     [(_, _, found, _)] = follow(f"{spec} @ n={n} T=0 first=noisy-labels(p={p})", 300)
     wrong, size = (0.0, 1 - p + min(beta, p)) if filtered else ((p - beta) / (1 - beta), 1 - beta)
     predicted = verification.acc_average(wrong, 1.0, 1.0, mu2, d, round(size * n))
-    holds(f"boosted labels, beta={beta}, filtered={filtered}", 1 - found["error_rate"], predicted, slack=0.005)
+    holds(
+        f"boosted labels, beta={beta}, filtered={filtered}",
+        1 - found["error_rate"],
+        predicted,
+        slack=0.005,
+    )
 
 
 # -- weights -------------------------------------------------------------------------------------------------------
@@ -183,7 +215,13 @@ def test_tuned_weights_come_to_the_golden_ratio():
     d, n1 = 60, 10
     spec = f"gaussian(d={d}) | gaussian-fit(sigma=1) | mix(real=0.5) | tuned-weighting(share=5) @ n={2 * n1} T=8"
     *_, (_, _, found, _) = follow(spec, 50)
-    holds("tuned weights: n MSE", n1 * found["w2"] / d, (math.sqrt(5) - 1) / 2, slack=LEADING, sees=0.15)
+    holds(
+        "tuned weights: n MSE",
+        n1 * found["w2"] / d,
+        (math.sqrt(5) - 1) / 2,
+        slack=LEADING,
+        sees=0.15,
+    )
 
 
 # -- several models ------------------------------------------------------------------------------------------------
@@ -196,14 +234,18 @@ def test_an_ecosystem_of_gaussians(m, s, ddof):
     the mixture fitted to that pool has the variance D (rho + (1 - 1/m)/s), and its mean is the pool's."""
     n, T = m * s, 6
     rho, q = 1 - (1 - ddof) / s, (s - 1) / (n - 1)
-    D, B = (1 - 1 / n, 1.0) if ddof == 0 else (1.0, 1 + 1 / n)  # of the one model that generation 0 taught
+    D, B = (
+        (1 - 1 / n, 1.0) if ddof == 0 else (1.0, 1 + 1 / n)
+    )  # of the one model that generation 0 taught
     spec = f"gaussian | gaussian-fit(ddof={ddof}) | replace | ecosystem(m={m}) @ n={n} T={T}"
     for k, teacher, _, data in follow(spec, 6000):
         if k == 1:
             continue
         (v, e), mean = gaussian(teacher, data), B - (1 - 1 / n) * D
         if k in (2, T + 1):
-            holds(f"ecosystem {m} {s} ddof={ddof}: variance, fit {k}", v, D * (rho + (1 - 1 / m) / s))
+            holds(
+                f"ecosystem {m} {s} ddof={ddof}: variance, fit {k}", v, D * (rho + (1 - 1 / m) / s)
+            )
             holds(f"ecosystem {m} {s} ddof={ddof}: mean, fit {k}", e, mean)
         B = B + (rho - 1 + 1 / s) * D
         D = D * (rho + (1 - q) / s)
@@ -247,7 +289,9 @@ def test_adaptive_ridge_leaves_the_clean_penalty_behind():
     clean = best(1)
     assert best(k) > 1.5 * clean
     task = "linear(d=40, beta=1) | ridge(lam=%.4g) | replace%s @ n=80 T=5"
-    fixed, tuned = (scores(task % (clean, act), range(400)) for act in ("", " | adaptive-ridge(share=1)"))
+    fixed, tuned = (
+        scores(task % (clean, act), range(400)) for act in ("", " | adaptive-ridge(share=1)")
+    )
     holds(
         "ridge at the clean penalty",
         fixed["excess_risk"],

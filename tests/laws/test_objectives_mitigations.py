@@ -12,18 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import nature
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.replicates import lift
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.gaussians import GaussianTeacher
-from collapse_bench.lift import lift
-from collapse_bench.objectives import Focal, Penalised, Smoothed, Truncated
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
+from collapse_bench.lib.distributions.objectives import Focal, Penalised, Smoothed, Truncated
 from collapse_bench.plugins.models.counts import Counts
 from collapse_bench.plugins.models.mlp import MLP
-from collapse_bench.streams import Stream
 
 OBJECTIVES = [Truncated(0.9), Focal(2.0), Focal(0.5), Penalised(0.3), Smoothed(0.2)]
-NAMES = {"truncated-ce": "p=1", "focal": "gamma=0", "confidence-penalty": "beta=0", "label-smoothing": "eps=0"}
+NAMES = {
+    "truncated-ce": "p=1",
+    "focal": "gamma=0",
+    "confidence-penalty": "beta=0",
+    "label-smoothing": "eps=0",
+}
 MODELS = {"weight-averaging": "a=0", "anchor": "beta=0", "neon": "w=0", "autophagy-penalty": "mu=0"}
 
 
@@ -56,7 +61,11 @@ def cost(objective, f, logp):
     return (f * objective(logp.expand(K, K), torch.arange(K))).sum()
 
 
-@given(shares(), st.sampled_from([o for o in OBJECTIVES if not isinstance(o, Truncated)]), st.integers(0, 99))
+@given(
+    shares(),
+    st.sampled_from([o for o in OBJECTIVES if not isinstance(o, Truncated)]),
+    st.integers(0, 99),
+)
 def test_the_law_of_an_objective_is_where_it_is_least(f, objective, seed):
     law = objective.law(f)
     assert float(law.sum()) == pytest.approx(1, abs=1e-12)
@@ -71,7 +80,9 @@ def test_the_law_of_an_objective_is_where_it_is_least(f, objective, seed):
 def test_training_a_table_ends_at_the_law(objective):
     """The slow, plain twin: scores of labels follow the gradient from zero.  Labels that are never read leave only as fast
     as 1 / step, and a cap is kept by steps to and fro."""
-    f = torch.tensor([[30, 5, 5, 0], [97, 2, 1, 0], [1, 1, 0, 0], [96, 4, 0, 0], [10, 0, 0, 0]]).double()
+    f = torch.tensor(
+        [[30, 5, 5, 0], [97, 2, 1, 0], [1, 1, 0, 0], [96, 4, 0, 0], [10, 0, 0, 0]]
+    ).double()
     if isinstance(objective, Focal):
         f = f[:-1]  # what is read alone is learnt ever more slowly
     f = f / f.sum(-1, keepdim=True)
@@ -108,7 +119,9 @@ def test_more_penalty_is_more_entropy(f, beta):
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
 def test_laws_bear_leading_dimensions_and_uniform_rows(objective):
-    f = torch.tensor([[[4.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [[0.0, 0.0, 9.0], [3.0, 0.0, 3.0]]]).double()
+    f = torch.tensor(
+        [[[4.0, 1.0, 0.0], [1.0, 1.0, 1.0]], [[0.0, 0.0, 9.0], [3.0, 0.0, 3.0]]]
+    ).double()
     f = f / f.sum(-1, keepdim=True)
     rows = torch.stack([torch.stack([objective.law(row) for row in rows]) for rows in f])
     torch.testing.assert_close(objective.law(f), rows)
@@ -120,7 +133,8 @@ TRAINED = [
     "half-space(d=4) | mlp(width=8, steps=20) | replace",
     "gcd(max=30, test=20, each=1) | transformer(layers=1, width=8, heads=2, steps=2) | replace",
     pytest.param(
-        "grammar-stories | causal-lm(layers=1, width=8, heads=2, steps=2, batch=16) | replace", marks=pytest.mark.slow
+        "grammar-stories | causal-lm(layers=1, width=8, heads=2, steps=2, batch=16) | replace",
+        marks=pytest.mark.slow,
     ),
 ]
 
@@ -130,7 +144,9 @@ def test_at_its_neutral_value_an_objective_is_cross_entropy(task):
     plain = scores(f"{task} @ n=40 T=2", range(1))
     for name, neutral in NAMES.items():
         for key, value in scores(f"{task} | {name}({neutral}) @ n=40 T=2", range(1)).items():
-            torch.testing.assert_close(value, plain[key], rtol=1e-5, atol=1e-6, msg=f"{name}: {key}")
+            torch.testing.assert_close(
+                value, plain[key], rtol=1e-5, atol=1e-6, msg=f"{name}: {key}"
+            )
 
 
 def test_an_objective_changes_what_is_learnt_and_two_are_refused():
@@ -139,11 +155,18 @@ def test_an_objective_changes_what_is_learnt_and_two_are_refused():
     for name in NAMES.keys() - {"truncated-ce"}:
         assert not torch.allclose(scores(f"{task} | {name} @ n=60 T=3")["total_variation"], plain)
     for one, two in itertools.permutations(NAMES, 2):
-        assert "an entry learns under one" in cell_of(f"{task} | {one} + {two} @ n=60 T=3").why_not()
-    assert "not fitted by one" in cell_of("half-space | averaging | replace | focal @ n=60 T=3").why_not()
+        assert (
+            "an entry learns under one" in cell_of(f"{task} | {one} + {two} @ n=60 T=3").why_not()
+        )
+    assert (
+        "not fitted by one"
+        in cell_of("half-space | averaging | replace | focal @ n=60 T=3").why_not()
+    )
     with pytest.raises(Unfit, match="takes no gradients"):
         Counts().with_loss(lambda logp, y: logp[:, 0])
-    assert cell_of("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1").why_not() is None
+    assert (
+        cell_of("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1").why_not() is None
+    )
     with pytest.raises(Unfit, match="choose lam=0"):
         scores("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1")
 
@@ -169,15 +192,21 @@ def test_early_stopping_is_never_worse_on_its_rows():
         y = y ^ (Stream(r).uniform(30) < 0.3).long()
         lesson, exam = Corpus.of(x[r], y, (), labels=2), Corpus.of(held[r], told, (), labels=2)
         teachers = [m.fit(lesson, Stream(r)) for m in (model, model.with_validation(exam))]
-        plain, stopped = (float(torch.nn.functional.cross_entropy(t.expect(held[r]), told)) for t in teachers)
+        plain, stopped = (
+            float(torch.nn.functional.cross_entropy(t.expect(held[r]), told)) for t in teachers
+        )
         assert stopped <= plain + 1e-6
 
 
 def test_early_stopping_pays_for_its_rows():
-    now = last("half-space(d=4) | mlp(width=8, steps=20) | replace | early-stopping(share=0.25) @ n=40 T=3")
+    now = last(
+        "half-space(d=4) | mlp(width=8, steps=20) | replace | early-stopping(share=0.25) @ n=40 T=3"
+    )
     assert now.ledger.by_methods("real_rows") == 30
     assert now.ledger.track() == "real"
-    assert "none to stop" in cell_of("linear | ridge | replace | early-stopping @ n=40 T=3").why_not()
+    assert (
+        "none to stop" in cell_of("linear | ridge | replace | early-stopping @ n=40 T=3").why_not()
+    )
 
 
 # -- Gaussians: extrapolation and anchors ---------------------------------------------------------------------------
@@ -188,10 +217,14 @@ def test_early_stopping_pays_for_its_rows():
 @pytest.mark.parametrize("d", [1, 3])
 def test_a_blend_of_gaussians_is_one_of_means_and_covariances(w, scale, d):
     one, two = (
-        GaussianTeacher(rng.normal(d).double(), scale * (torch.eye(d) + 0.2 * rng.normal(d, d)).double())
+        GaussianTeacher(
+            rng.normal(d).double(), scale * (torch.eye(d) + 0.2 * rng.normal(d, d)).double()
+        )
         for rng in (Stream(range(4), "one"), Stream(range(4), "two"))
     )
-    two = dataclasses.replace(two, factor=0.6 * two.factor)  # so that 1.5 of one is more than 0.5 of the other
+    two = dataclasses.replace(
+        two, factor=0.6 * two.factor
+    )  # so that 1.5 of one is more than 0.5 of the other
     if w > 1:
         one, two = two, one
     mean, factor = one.blend(two, w).spread()
@@ -203,12 +236,17 @@ def test_a_blend_of_gaussians_is_one_of_means_and_covariances(w, scale, d):
 
 def test_a_covariance_that_would_be_negative_is_none():
     eye = torch.eye(2).double()
-    one, two = (GaussianTeacher(torch.zeros(2).double(), f) for f in (eye, torch.tensor([[3.0, 0], [0, 1]]).double()))
+    one, two = (
+        GaussianTeacher(torch.zeros(2).double(), f)
+        for f in (eye, torch.tensor([[3.0, 0], [0, 1]]).double())
+    )
     _, factor = one.blend(two, -0.5).spread()  # 1.5 - 0.5 * 9 and 1.5 - 0.5
     torch.testing.assert_close(factor @ factor.mT, torch.tensor([[0.0, 0], [0, 1]]).double())
 
 
-@pytest.mark.parametrize(("d", "lam", "w"), [(1, 0.8, 0.5), (1, 0.9, 1.0), (1, 1.0, 1.0), (3, 0.8, 1.25)])
+@pytest.mark.parametrize(
+    ("d", "lam", "w"), [(1, 0.8, 0.5), (1, 0.9, 1.0), (1, 1.0, 1.0), (3, 0.8, 1.25)]
+)
 def test_neon_on_a_gaussian(d, lam, w):
     """A sampler that shrinks by lam leaves lam (1 + w (1 - lam)) of the covariance a generation, where it left lam; the mean
     of a generation errs by lam + w^2 lam^2 times the variance over n more than the one before.  At w = 1 / lam nothing is
@@ -226,7 +264,9 @@ def test_neon_on_a_gaussian(d, lam, w):
 
 def test_neon_without_a_bias_adds_noise_alone():
     spec = "gaussian(d=2) | gaussian-fit | replace{} @ n=50 T=5"
-    with_it, without = (last(spec.format(act), range(400)).scores["w2"].mean() for act in (" | neon(w=1)", ""))
+    with_it, without = (
+        last(spec.format(act), range(400)).scores["w2"].mean() for act in (" | neon(w=1)", "")
+    )
     assert with_it > 1.3 * without
 
 
@@ -246,7 +286,10 @@ def test_an_anchor_in_parameters_is_an_average_and_one_in_laws_costs_the_noise_o
     """kl: u' = c (u + noise of n rows) + (1 - c) noise of beta n rows, c = 1 / (1 + beta), u the error beside that of
     generation 0.  Derived here; exact for a mean of known variance."""
     task, n, T, beta = "gaussian(sigma=1) | gaussian-fit(sigma=1) | replace", 20, 6, 0.5
-    pair = [last(f"{task} | {act} @ n={n} T={T}").scores["w2"] for act in ("anchor(beta=1)", "weight-averaging(a=0.5)")]
+    pair = [
+        last(f"{task} | {act} @ n={n} T={T}").scores["w2"]
+        for act in ("anchor(beta=1)", "weight-averaging(a=0.5)")
+    ]
     torch.testing.assert_close(*pair, rtol=1e-12, atol=0)
     u, c = 0.0, 1 / (1 + beta)
     for _ in range(T):
@@ -255,7 +298,9 @@ def test_an_anchor_in_parameters_is_an_average_and_one_in_laws_costs_the_noise_o
     holds("anchor kl", score["w2"], 1 / n + u)
 
 
-@pytest.mark.parametrize("lesson", ["accumulate | distrust +", "accumulate | ", "replace | distrust +"])
+@pytest.mark.parametrize(
+    "lesson", ["accumulate | distrust +", "accumulate | ", "replace | distrust +"]
+)
 def test_an_anchor_weighs_generation_0_beside_any_lesson(lesson):
     """A table read beside beta times its weight of generation 0: as far from it as an average would be, up to the noise of
     the rows that generation 0 writes."""
@@ -275,7 +320,11 @@ def test_the_autophagy_penalty_takes_the_bias_out_of_a_variance(n, mu):
     w, T, bias = mu / (1 + mu), 3, 1 - 1 / n
     spec = f"gaussian | gaussian-fit(ddof=0) | replace | autophagy-penalty(mu={mu}, pupils=40) @ n={n} T={T}"
     *_, (_, teacher, _, data) = follow(spec, 6000)
-    holds(f"autophagy n={n} mu={mu}", data.describe(teacher)["variance"], bias * (bias * (1 + w / n)) ** T)
+    holds(
+        f"autophagy n={n} mu={mu}",
+        data.describe(teacher)["variance"],
+        bias * (bias * (1 + w / n)) ** T,
+    )
 
 
 @pytest.mark.parametrize(("name", "neutral"), MODELS.items())
@@ -301,7 +350,9 @@ def test_at_its_neutral_value_a_wrapper_is_nothing_and_at_work_it_is_charged(tas
     assert now.ledger.by_methods("generated_rows") == 40 * 2 * extra
     assert now.ledger.track() == "blind"
     assert all(
-        value.isfinite().all() for key, value in now.scores.items() if key == cell_of(task + " @ n=4").data.primary
+        value.isfinite().all()
+        for key, value in now.scores.items()
+        if key == cell_of(task + " @ n=4").data.primary
     )
 
 
@@ -309,7 +360,9 @@ def test_at_its_neutral_value_a_wrapper_is_nothing_and_at_work_it_is_charged(tas
 def test_where_a_flawed_source_teaches_first_there_is_no_generation_0_yet(act):
     task = "half-space(d=4) | averaging | replace"
     plain, held = (
-        list(generations(cell_of(f"{task} {a} @ n=60 T=2 first=noisy-labels(p=0.2)", seeds=range(3))))
+        list(
+            generations(cell_of(f"{task} {a} @ n=60 T=2 first=noisy-labels(p=0.2)", seeds=range(3)))
+        )
         for a in ("", f"| {act}")
     )
     if act != "neon":
@@ -320,7 +373,10 @@ def test_where_a_flawed_source_teaches_first_there_is_no_generation_0_yet(act):
 @pytest.mark.parametrize("protocol", ["accumulate", "replace", "mix(real=0.3)"])
 @pytest.mark.parametrize("act", [*MODELS, "anchor(kind=kl)"])
 def test_corpora_that_are_known_by_sums_will_do(protocol, act):
-    for task in ("gaussian(d=2, sampler=exact-law) | gaussian-fit", "linear(d=3, sampler=exact-law) | ridge"):
+    for task in (
+        "gaussian(d=2, sampler=exact-law) | gaussian-fit",
+        "linear(d=3, sampler=exact-law) | ridge",
+    ):
         now = last(f"{task} | {protocol} | {act} @ n=40 T=3")
         assert all(value.isfinite().all() for value in now.scores.values())
 
@@ -338,7 +394,10 @@ def test_taking_away_what_one_is_leaves_what_one_is(model):
 
 
 def test_what_a_table_loses_beyond_zero_is_zero():
-    read = (Corpus.of(None, torch.arange(3), (), count=torch.tensor(c), labels=3) for c in ([8, 1, 1], [2, 8, 0]))
+    read = (
+        Corpus.of(None, torch.arange(3), (), count=torch.tensor(c), labels=3)
+        for c in ([8, 1, 1], [2, 8, 0])
+    )
     one, two = (Counts().fit(corpus, None) for corpus in read)
     torch.testing.assert_close(one.blend(two, -1.0).p, torch.tensor([14.0, 0, 2]).double() / 16)
 
@@ -369,8 +428,14 @@ def test_a_tune_goes_on_from_the_weights_it_is_given(task, model, small):
     begun = still.fit(corpus, rng.at("fit"))
     assert torch.equal(now.teacher.answer(x, rng.at("a")), begun.answer(x, rng.at("a")))
     assert begun.account["steps"] == now.teacher.account["steps"] / 2
-    moved = lift(dataclasses.replace(cell.model, lr=0.1)).with_start(now.teacher, 0.5).fit(corpus, rng.at("fit"))
-    pairs = zip(begun.teachers[0].module.parameters(), moved.teachers[0].module.parameters(), strict=True)
+    moved = (
+        lift(dataclasses.replace(cell.model, lr=0.1))
+        .with_start(now.teacher, 0.5)
+        .fit(corpus, rng.at("fit"))
+    )
+    pairs = zip(
+        begun.teachers[0].module.parameters(), moved.teachers[0].module.parameters(), strict=True
+    )
     assert any(not torch.equal(a, b) for a, b in pairs)
 
 
@@ -381,22 +446,27 @@ def test_weights_of_unrelated_starts_are_not_averaged():
             assert why is None if fine else "of which no average means anything" in why
         assert cell_of(f"digits | {model} | replace | anchor(kind=kl) @ n=40 T=1").why_not() is None
     for init, fine in (("scratch", False), ("previous", True)):
-        why = cell_of(f"grammar-stories | causal-lm(init={init}) | replace | weight-averaging @ n=40 T=1").why_not()
+        why = cell_of(
+            f"grammar-stories | causal-lm(init={init}) | replace | weight-averaging @ n=40 T=1"
+        ).why_not()
         assert (why is None) is fine
 
 
 def test_diffusion_is_guided_and_nothing_else():
-    assert "neon is for the others" in cell_of("gaussian | vae | replace | negative-guidance @ n=40 T=1").why_not()
+    assert (
+        "neon is for the others"
+        in cell_of("gaussian | vae | replace | negative-guidance @ n=40 T=1").why_not()
+    )
     for act in ("neon", "autophagy-penalty"):
-        assert "what is guessed" in cell_of(f"gaussian | ddpm | replace | {act} @ n=40 T=1").why_not()
+        assert (
+            "what is guessed" in cell_of(f"gaussian | ddpm | replace | {act} @ n=40 T=1").why_not()
+        )
 
 
 @pytest.mark.slow
 def test_negative_guidance_undoes_a_sampler_that_shrinks():
     """Diffusion that is read out at half its variance: what guidance opposes is narrower, so that more is left."""
-    world = (
-        "gaussian(truth_is=fixed) | ddpm(width=32, depth=2, levels=20, steps=600) | replace(decode=temperature(t=0.6))"
-    )
+    world = "gaussian(truth_is=fixed) | ddpm(width=32, depth=2, levels=20, steps=600) | replace(decode=temperature(t=0.6))"
     without, with_it = (
         last(f"{world} {act} @ n=500 T=1", range(2)).teacher.spread()[1][..., 0, 0] ** 2
         for act in ("", "| negative-guidance(w=1, tune=0.5)")
@@ -409,7 +479,15 @@ def test_negative_guidance_undoes_a_sampler_that_shrinks():
 
 PAIRS = list(
     itertools.permutations(
-        ["truncated-ce", "weight-averaging", "anchor", "anchor(kind=kl)", "neon", "autophagy-penalty"], 2
+        [
+            "truncated-ce",
+            "weight-averaging",
+            "anchor",
+            "anchor(kind=kl)",
+            "neon",
+            "autophagy-penalty",
+        ],
+        2,
     )
 )
 
@@ -425,14 +503,21 @@ def test_a_wrapper_lets_a_loss_through_in_either_order():
     task = "bigram(K=5) | counts | replace"
     for wrapper in ("weight-averaging", "neon(w=0.3)", "autophagy-penalty"):
         for loss in ("focal", "label-smoothing"):
-            one, two = (scores(f"{task} | {a} + {b} @ n=50 T=2") for a, b in ((wrapper, loss), (loss, wrapper)))
+            one, two = (
+                scores(f"{task} | {a} + {b} @ n=50 T=2")
+                for a, b in ((wrapper, loss), (loss, wrapper))
+            )
             torch.testing.assert_close(one["total_variation"], two["total_variation"])
             alone = scores(f"{task} | {wrapper} @ n=50 T=2")["total_variation"]
             assert not torch.allclose(one["total_variation"], alone)
 
 
 def test_a_wrapper_lets_validation_through():
-    now = last("linear(d=5) | ridge | replace | weight-averaging + adaptive-ridge(share=0.5) @ n=40 T=2")
-    other = last("linear(d=5) | ridge | replace | adaptive-ridge(share=0.5) + weight-averaging @ n=40 T=2")
+    now = last(
+        "linear(d=5) | ridge | replace | weight-averaging + adaptive-ridge(share=0.5) @ n=40 T=2"
+    )
+    other = last(
+        "linear(d=5) | ridge | replace | adaptive-ridge(share=0.5) + weight-averaging @ n=40 T=2"
+    )
     torch.testing.assert_close(now.scores["excess_risk"], other.scores["excess_risk"])
     assert now.ledger.track() == "real"

@@ -13,15 +13,15 @@ from holding import LARGEST_Z, agrees, follow, holds, log, z_of
 from scipy.stats import binom
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.detection import detector, logistic
-from collapse_bench.engine import nature
-from collapse_bench.grams import said
-from collapse_bench.nouns import Mitigation
+from collapse_bench.core.components import Mitigation
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.distributions.tables import ContextTeacher, TableTeacher
+from collapse_bench.lib.rows.resampling import raced
+from collapse_bench.lib.text.grams import said
+from collapse_bench.plugins.mitigations.detector_resampling._detection import detector, logistic
 from collapse_bench.plugins.mitigations.watermark import Favour, green, score
-from collapse_bench.resampling import raced
-from collapse_bench.streams import Stream
-from collapse_bench.tables import ContextTeacher, TableTeacher
 
 # -- how the teacher is read out -----------------------------------------------------------------------------------
 
@@ -49,11 +49,14 @@ def test_unbiased_decoding_keeps_the_tail():
     for entry, published in (("| unbiased-decoding ", 124), ("", 2)):
         spec = "zipf(K=10000, beta=1.5, sampler=exact-law) | counts | replace(decode=temperature(t=0.9)) "
         *_, (_, teacher, _, data) = follow(f"{spec}{entry}@ n=10000 T=20", 30)
-        agrees(f"Zipf T=0.9 {entry}: support", data.describe(teacher)["support"], published, 0.5, 10)
+        agrees(
+            f"Zipf T=0.9 {entry}: support", data.describe(teacher)["support"], published, 0.5, 10
+        )
 
 
 @pytest.mark.parametrize(
-    ("act", "left"), [("min-p", 0.2 ** (-1 / 1.5)), ("hot(t=1.5, min_p=0.22)", 0.22 ** (-1.5 / 1.5))]
+    ("act", "left"),
+    [("min-p", 0.2 ** (-1 / 1.5)), ("hot(t=1.5, min_p=0.22)", 0.22 ** (-1.5 / 1.5))],
 )
 def test_min_p_leaves_ranks_up_to_a_power_of_the_floor(act, left):
     # one fit to 10^6 rows, of which the first ranks come out in their order
@@ -78,7 +81,10 @@ def stories():
 def test_the_watermark_score_of_real_text_has_mean_0_and_variance_1_over_keys(stories, gamma):
     z = torch.stack([score(*said(stories), key, gamma)[0] for key in range(300)])  # (keys, texts)
     assert (z.std(0) > 0).all()
-    each = z.mean(-1), (z**2).mean(-1)  # texts share pairs of words, so that keys are what is independent
+    each = (
+        z.mean(-1),
+        (z**2).mean(-1),
+    )  # texts share pairs of words, so that keys are what is independent
     for name, sample, expected in (("mean", each[0], 0.0), ("second moment", each[1], 1.0)):
         measured, error, z_score = z_of(sample, expected)
         assert abs(z_score) <= LARGEST_Z, f"{name} of z: {measured:.4f}, standard error {error:.4f}"
@@ -95,7 +101,9 @@ def test_real_text_is_rarely_taken_for_marked(stories):
             for t, b in zip(token[0], before[0], strict=True)
         ]
     )
-    due = binom.sf((gamma * T + threshold * (T * gamma * (1 - gamma)).sqrt()).floor(), T, gamma).mean()
+    due = binom.sf(
+        (gamma * T + threshold * (T * gamma * (1 - gamma)).sqrt()).floor(), T, gamma
+    ).mean()
     holds("watermark: false positives at z > 2", (z > threshold).double().mean(-1), due, sees=0.4)
     assert 0.5 < due / 0.02275 < 2  # of the order of 1 - Phi(2)
     far = (z > 4).double().mean()
@@ -103,15 +111,21 @@ def test_real_text_is_rarely_taken_for_marked(stories):
 
 
 def test_a_green_list_gains_what_the_algebra_says():
-    p = torch.rand(5, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(-1)
+    p = torch.rand(5, 40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(
+        -1
+    )
     favour = Favour(key=7, gamma=0.25, delta=2.0)
     for teacher in (TableTeacher(p), ContextTeacher(p[None, :, :].expand(2, -1, -1))):
         marked = teacher.decoded(processor=favour).read
-        before = torch.full((5, 1), -1) if type(teacher) is TableTeacher else torch.arange(5)[:, None]
+        before = (
+            torch.full((5, 1), -1) if type(teacher) is TableTeacher else torch.arange(5)[:, None]
+        )
         listed = green(before, torch.arange(40), 7, 0.25)
         G = (p * listed).sum(-1)
         alpha = math.exp(2.0)
-        assert torch.allclose((marked * listed).sum(-1), (alpha * G / (1 + (alpha - 1) * G)).expand(marked.shape[:-1]))
+        assert torch.allclose(
+            (marked * listed).sum(-1), (alpha * G / (1 + (alpha - 1) * G)).expand(marked.shape[:-1])
+        )
     assert listed.any(-1).all()
     assert not listed.all(-1).any()
 
@@ -120,7 +134,10 @@ def test_own_outputs_are_found_as_often_as_the_green_share_says():
     # 200 tokens, all alike after every context, of which 60 are written: hits are binomial given the lists' sizes
     V, T, gamma, delta, key, chains, rows = 200, 60, 0.25, 2.0, 11, 4, 500
     uniform = torch.full((V, V), 1 / V, dtype=torch.float64).expand(chains, V, V)
-    teacher, rng = ContextTeacher(uniform).decoded(processor=Favour(key, gamma, delta)), Stream(range(chains))
+    teacher, rng = (
+        ContextTeacher(uniform).decoded(processor=Favour(key, gamma, delta)),
+        Stream(range(chains)),
+    )
     token, written = rng.integers(V, rows, 1), []
     for i in range(T):
         written.append(token[..., 0])
@@ -131,9 +148,13 @@ def test_own_outputs_are_found_as_often_as_the_green_share_says():
     share = math.exp(delta) * G / (1 + (math.exp(delta) - 1) * G)  # after each token
     hit = green(written[..., :-1], written[..., 1:], key, gamma).double()
     excess = (hit - share[written[..., :-1]]).mean(-1).flatten()
-    holds("watermark: share of green tokens above what lists say, plus 1", 1 + excess, 1.0, sees=0.02)
+    holds(
+        "watermark: share of green tokens above what lists say, plus 1", 1 + excess, 1.0, sees=0.02
+    )
     # pairs seldom come again (60^2 / 2 of 4 10^4), and a row is found where its hits pass 15 + 4 sqrt(60 x 3/16)
-    due = binom.sf(math.floor(gamma * T + 4 * math.sqrt(T * gamma * (1 - gamma))), T, float(share.mean()))
+    due = binom.sf(
+        math.floor(gamma * T + 4 * math.sqrt(T * gamma * (1 - gamma))), T, float(share.mean())
+    )
     found = (z > 4).double().mean()
     assert due > 0.99
     assert abs(found - due) < 0.01, (found, due)
@@ -181,20 +202,34 @@ def test_identical_rows_race_as_if_each_ran_alone(share, copies):
     taken = raced(single, log_weight[kind], share, Stream(range(chains)), copies)
     assert taken.max() <= copies
     assert (taken.sum(-1) == round(share * 3 * many)).all()
-    counted = Corpus.of(None, torch.arange(3).expand(1, 3), (1,), count=torch.full((1, 3), many), labels=3)
+    counted = Corpus.of(
+        None, torch.arange(3).expand(1, 3), (1,), count=torch.full((1, 3), many), labels=3
+    )
     mean = raced(counted, log_weight[None], share, Stream([0]), copies)[0]
     assert mean.sum() * many == pytest.approx(share * 3 * many)
     for i in range(3):
         each = taken[:, i * many : (i + 1) * many].mean(-1)
-        holds(f"race of counts: share {share}, {copies} copies, kind {i}", each, float(mean[i]), slack=0.01, sees=0.3)
+        holds(
+            f"race of counts: share {share}, {copies} copies, kind {i}",
+            each,
+            float(mean[i]),
+            slack=0.01,
+            sees=0.3,
+        )
 
 
 def test_gram_ratios_draw_single_symbols_by_the_law_of_real_rows():
     # two worlds of five symbols; few of many rows are kept, so that their law is that of the real rows looked at
     spec = "zipf(K=5, beta=1, truth_is=fixed, sampler=exact-law) | counts | replace | ngram-resampling(k=1000000, keep=0.0001)"
-    seen = generations(cell_of(f"{spec} @ n=1000000 T=1 first=zipf(K=5, beta=3, sampler=exact-law)", seeds=range(3)))
+    seen = generations(
+        cell_of(
+            f"{spec} @ n=1000000 T=1 first=zipf(K=5, beta=3, sampler=exact-law)", seeds=range(3)
+        )
+    )
     *_, last = seen
-    assert (last.scores["total_variation"] < 0.003).all()  # without it the other world's law is 0.38 away
+    assert (
+        last.scores["total_variation"] < 0.003
+    ).all()  # without it the other world's law is 0.38 away
 
 
 # -- the detector --------------------------------------------------------------------------------------------------
@@ -213,10 +248,15 @@ WORLDS = {
 def scored(world, k=600, chains=60, fresh=600):
     """(probability of being synthetic, whether it is), (R, 2 fresh), of rows that the detector has not learnt from."""
     true, false, model, _ = WORLDS[world]
-    cell, root = cell_of(f"{true} | {model} | replace @ n=10 T=0 first={false}"), Stream(range(chains))
+    cell, root = (
+        cell_of(f"{true} | {model} | replace @ n=10 T=0 first={false}"),
+        Stream(range(chains)),
+    )
     data = cell.data.drawn(root.at("truth"))
     beside = "surrogate" in false or "tilt" in false or "zipf" in false
-    other = cell.first_teacher.drawn(root.at("other" if beside else "truth"), data if beside else None)
+    other = cell.first_teacher.drawn(
+        root.at("other" if beside else "truth"), data if beside else None
+    )
 
     def rows(teacher, n, name):
         rng = root.at(name)
@@ -226,7 +266,10 @@ def scored(world, k=600, chains=60, fresh=600):
 
     learnt = rows(other, k, "synthetic"), rows(data, k, "real")
     told = detector(*learnt, root.at("learn"), tokens=model == "counts")
-    p = [told(rows(other, fresh, "new synthetic")).sigmoid(), told(rows(data, fresh, "new real")).sigmoid()]
+    p = [
+        told(rows(other, fresh, "new synthetic")).sigmoid(),
+        told(rows(data, fresh, "new real")).sigmoid(),
+    ]
     return torch.cat(p, -1), torch.cat([torch.ones_like(p[0]), torch.zeros_like(p[1])], -1)
 
 
@@ -241,8 +284,17 @@ def test_of_rows_scored_p_a_share_p_is_synthetic(world):
         # per chain, so that what chains share of their own detector is in the standard error; its mean is the bin's
         gap = (here * (synthetic - p)).sum(-1) / here.sum(-1).mean()
         measured, error, z = z_of(gap, 0.0)
-        log.info("calibration of %s, p in [%.2f, %.2f) | %+.4f | 0 | %+.2f", world, low, high, measured, z)
-        assert abs(measured) <= LARGEST_Z * error + WORLDS[world][-1], f"p in [{low:.2f}, {high:.2f}): {measured:+.4f}"
+        log.info(
+            "calibration of %s, p in [%.2f, %.2f) | %+.4f | 0 | %+.2f",
+            world,
+            low,
+            high,
+            measured,
+            z,
+        )
+        assert abs(measured) <= LARGEST_Z * error + WORLDS[world][-1], (
+            f"p in [{low:.2f}, {high:.2f}): {measured:+.4f}"
+        )
         assert error < 0.015
 
 
@@ -276,22 +328,32 @@ def test_logistic_regression_against_scikit_learn(n, f, ridge):
 def test_frozen_labels_stop_a_chain_at_its_second_fit():
     spec = "linear(d=4) | ols | replace | frozen-relabel @ n=30 T=6"
     for k, _, scores, _ in follow(spec, 4000):
-        holds(f"OLS frozen labels: k={k}", scores["excess_risk"], law.ols_replace(4, [30] * min(k, 2)))
+        holds(
+            f"OLS frozen labels: k={k}", scores["excess_risk"], law.ols_replace(4, [30] * min(k, 2))
+        )
 
 
 def test_noise_widens_a_gaussian_by_its_square():
     share, n = 0.4, 25
     spec = f"gaussian | gaussian-fit | replace | noise-augmentation(share={share}) @ n={n} T=4"
     for k, teacher, _, data in follow(spec, 20000):
-        holds(f"noise: variance, k={k}", data.describe(teacher)["variance"], (1 + share**2 * (1 - 1 / n)) ** (k - 1))
+        holds(
+            f"noise: variance, k={k}",
+            data.describe(teacher)["variance"],
+            (1 + share**2 * (1 - 1 / n)) ** (k - 1),
+        )
 
 
 def test_symbols_drawn_anew_drift_faster():
     share, n = 0.3, 20
-    spec = f"zipf(K=30, beta=1.5) | counts | replace | noise-augmentation(share={share}) @ n={n} T=5"
+    spec = (
+        f"zipf(K=30, beta=1.5) | counts | replace | noise-augmentation(share={share}) @ n={n} T=5"
+    )
     for k, teacher, _, data in follow(spec, 8000):
         p = data.truth.teacher.p[0]
-        due = float(1 - (p**2).sum()) * (1 - 1 / n) ** k * (1 - (1 - (1 - share) ** 2) / n) ** (k - 1)
+        due = (
+            float(1 - (p**2).sum()) * (1 - 1 / n) ** k * (1 - (1 - (1 - share) ** 2) / n) ** (k - 1)
+        )
         holds(f"noise: heterozygosity, k={k}", data.describe(teacher)["heterozygosity"], due)
 
 
@@ -299,7 +361,10 @@ def test_quantiles_of_as_many_real_rows_are_those_rows():
     # with gamma = 1 every lesson is the expert's rows: no generation differs from another, nor from a fit to them
     spec = "gaussian | gaussian-fit | {} | self-correction(gamma=1, k=40) @ n=40 T=4"
     for protocol in ("replace", "accumulate-subsample"):
-        moments = [now.teacher.spread() for now in generations(cell_of(spec.format(protocol), seeds=range(20)))]
+        moments = [
+            now.teacher.spread()
+            for now in generations(cell_of(spec.format(protocol), seeds=range(20)))
+        ]
         for mean, factor in moments[2:]:
             assert torch.allclose(mean, moments[1][0], rtol=0, atol=1e-12)
             assert torch.allclose(factor, moments[1][1], rtol=0, atol=1e-12)

@@ -20,7 +20,9 @@ SAMPLERS = ("explicit", "exact-law")
 )
 def test_replace(sampler, d, T, growth, noise, beta, k):
     data = f"linear(d={d}, noise={noise}, beta={beta}, sampler={sampler})"
-    for i, _, scores, _ in follow(f"{data} | ols | replace @ n={T} T={k - 1} growth={growth}", 10000):
+    for i, _, scores, _ in follow(
+        f"{data} | ols | replace @ n={T} T={k - 1} growth={growth}", 10000
+    ):
         if i in (1, k):
             name = f"OLS replace {sampler}: d={d} T={T} growth={growth} noise={noise} beta={beta} k={i}"
             holds(name, scores["excess_risk"], law.ols_replace(d, law.sizes(T, i, growth), noise))
@@ -34,7 +36,9 @@ def test_replace_with_the_same_questions(d, T):
             holds(name, scores["excess_risk"], law.ols_replace(d, [T] * k))
 
 
-@pytest.mark.parametrize(("sampler", "fresh"), [("explicit", True), ("exact-law", True), ("explicit", False)])
+@pytest.mark.parametrize(
+    ("sampler", "fresh"), [("explicit", True), ("exact-law", True), ("explicit", False)]
+)
 @pytest.mark.parametrize(("d", "T"), [(4, 30), (6, 20)])
 def test_accumulate(sampler, fresh, d, T):
     data = f"linear(d={d}, noise=0.7, fresh={str(fresh).lower()}, sampler={sampler})"
@@ -79,7 +83,9 @@ def test_strong_collapse_with_a_flawed_first_teacher(d, n, p2, signal):
         expected = law.strong_mix_iterated(d, n, p2, k - 1, 2 * signal)
         name = f"OLS on a share of a flawed source's labels: d={d} n={n} p2={p2} c2={2 * signal} t={k - 1}"
         holds(name, scores["excess_risk"], expected, slack=EQUIVALENT if k == 1 else LEADING)
-    assert law.strong_mix_iterated(d, n, p2, 0, 2 * signal) == pytest.approx(law.strong_mix(d, n, p2, 2 * signal))
+    assert law.strong_mix_iterated(d, n, p2, 0, 2 * signal) == pytest.approx(
+        law.strong_mix(d, n, p2, 2 * signal)
+    )
 
 
 # -- ridge ---------------------------------------------------------------------------------------------------------
@@ -87,21 +93,32 @@ def test_strong_collapse_with_a_flawed_first_teacher(d, n, p2, signal):
 
 @pytest.mark.parametrize(
     ("d", "n", "lam", "beta", "source", "sampler"),
-    [(80, 160, 0.1, 0, 0, "exact-law"), (100, 250, 0.02, 1, 0.5, "exact-law"), (120, 80, 0.05, 1, 0, "explicit")],
+    [
+        (80, 160, 0.1, 0, 0, "exact-law"),
+        (100, 250, 0.02, 1, 0.5, "exact-law"),
+        (120, 80, 0.05, 1, 0, "explicit"),
+    ],
 )
 def test_ridge_in_every_generation(d, n, lam, beta, source, sampler):
     data = f"linear(d={d}, noise=0.5, beta={beta}, source={source}, sampler={sampler})"
     for k, _, scores, _ in follow(f"{data} | ridge(lam={lam}) | replace @ n={n} T=4", 300):
         if k in (1, 2, 5):
             expected = law.ridge_iterated(d, n, lam, k, beta, source, 1.0, 0.5)
-            name = f"ridge replace {sampler}: d={d} n={n} lam={lam} beta={beta} source={source} k={k}"
+            name = (
+                f"ridge replace {sampler}: d={d} n={n} lam={lam} beta={beta} source={source} k={k}"
+            )
             holds(name, scores["excess_risk"], expected, slack=EQUIVALENT)
 
 
 def test_least_squares_without_noise_forgets_where_rows_are_fewer_than_columns():
     for k, _, scores, _ in follow("linear(d=90, noise=0) | ols | replace @ n=60 T=3", 400):
         expected = 1 - (60 / 90) ** k
-        holds(f"OLS of least norm, no noise: d=90 n=60 k={k}", scores["excess_risk"], expected, slack=EQUIVALENT)
+        holds(
+            f"OLS of least norm, no noise: d=90 n=60 k={k}",
+            scores["excess_risk"],
+            expected,
+            slack=EQUIVALENT,
+        )
 
 
 # -- controls ------------------------------------------------------------------------------------------------------
@@ -109,7 +126,9 @@ def test_least_squares_without_noise_forgets_where_rows_are_fewer_than_columns()
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_nature_stays_at_the_risk_of_one_fit(sampler):
-    for k, _, scores, _ in follow(f"linear(d=3, sampler={sampler}) | ols | replace | nature @ n=20 T=6", 10000):
+    for k, _, scores, _ in follow(
+        f"linear(d=3, sampler={sampler}) | ols | replace | nature @ n=20 T=6", 10000
+    ):
         if k in (1, 2, 7):
             name = f"OLS, nature under replace {sampler}: d=3 T=20 k={k}"
             holds(name, scores["excess_risk"], law.ols_replace(3, [20]))
@@ -128,10 +147,14 @@ def test_a_verifier_that_cannot_tell_keeps_the_law_of_replace(phi, oversample, T
     for k, _, scores, _ in follow(f"linear(d={d}) | ols | {protocol} @ n={T} T=4", 20000):
         if k in (1, 2, 5):
             expected = law.ols_replace(d, [T]) + (k - 1) * later
-            name = f"OLS verify-filter, phi = psi = {phi}, oversample={oversample}: d={d} T={T} k={k}"
+            name = (
+                f"OLS verify-filter, phi = psi = {phi}, oversample={oversample}: d={d} T={T} k={k}"
+            )
             holds(name, scores["excess_risk"], expected)
 
 
 def test_a_verifier_that_can_tell_breaks_it():
-    *_, (_, _, scores, _) = follow("linear(d=3) | ols | verify-filter(phi=1, psi=0) @ n=24 T=4", 20000)
+    *_, (_, _, scores, _) = follow(
+        "linear(d=3) | ols | verify-filter(phi=1, psi=0) @ n=24 T=4", 20000
+    )
     assert z_of(scores["excess_risk"], law.ols_replace(3, [24] * 5))[2] < -8

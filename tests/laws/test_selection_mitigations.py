@@ -11,8 +11,8 @@ from holding import EQUIVALENT, agrees, follow, holds
 from scipy import integrate, stats
 
 from collapse_bench.api import predict
+from collapse_bench.core.rng import Stream
 from collapse_bench.plugins.mitigations.noisy_verify import NoisyVerify
-from collapse_bench.streams import Stream
 
 # -- verification with errors ---------------------------------------------------------------------------------------
 
@@ -74,8 +74,20 @@ def test_the_step_at_the_threshold(n, chains, phi, psi, p, published):
     how = f"noisy-verify(phi={phi}, psi={psi})"
     spec = f"half-space(d=50, inputs=isotropic) | averaging | replace | {how} @ n={n} T=0 first=noisy-labels(p={p})"
     [(_, _, scores, _)] = follow(spec, chains)
-    agrees(f"{how} p={p} n={n}", 1 - scores["error_rate"], published, 0.005 if published == 0.84 else 0.0005, 1)
-    holds(f"{how} p={p} n={n}", 1 - scores["error_rate"], walls_accuracy(p, phi, psi, 50, n), slack=0.01, sees=0.3)
+    agrees(
+        f"{how} p={p} n={n}",
+        1 - scores["error_rate"],
+        published,
+        0.005 if published == 0.84 else 0.0005,
+        1,
+    )
+    holds(
+        f"{how} p={p} n={n}",
+        1 - scores["error_rate"],
+        walls_accuracy(p, phi, psi, 50, n),
+        slack=0.01,
+        sees=0.3,
+    )
 
 
 # -- self-selection -------------------------------------------------------------------------------------------------
@@ -104,7 +116,9 @@ def test_low_perplexity_takes_the_rim_of_a_normal_law(d, keep, oversample):
 def test_low_perplexity_takes_noise_from_regression():
     """Rows near the teacher's line: the noise that is left has the variance of its middle, and the rows are fewer."""
     d, n, keep, T = 5, 200, 0.5, 4
-    runs = list(follow(f"linear(d={d}) | ols | replace | low-perplexity(keep={keep}) @ n={n} T={T}", 2000))
+    runs = list(
+        follow(f"linear(d={d}) | ols | replace | low-perplexity(keep={keep}) @ n={n} T={T}", 2000)
+    )
     predicted = d / (n - d - 1) + T * kept_variance(keep) * d / (keep * n - d - 1)
     holds("low-perplexity, regression", runs[-1][2]["excess_risk"], predicted, slack=0.02)
 
@@ -135,7 +149,11 @@ def test_the_best_of_k_coordinates(k):
         left = teacher.spread()[1][..., 0, :].square().sum(-1) / v
         holds(f"best of {k} coordinates, variance, fit {fit}", left, variance ** (fit - 1))
         if fit == 2:
-            holds(f"best of {k} coordinates, mean", (teacher.spread()[0][..., 0] - at) / v.sqrt(), mean)
+            holds(
+                f"best of {k} coordinates, mean",
+                (teacher.spread()[0][..., 0] - at) / v.sqrt(),
+                mean,
+            )
 
 
 def chosen_of_two(strength: float) -> float:
@@ -155,11 +173,20 @@ def test_a_choice_between_two_by_their_own_likelihood(strength):
     (_, first, *_), *later = follow(spec, 3000)
     for fit, teacher, _, _ in later:
         left = (teacher.spread()[1] / first.spread()[1])[..., 0, 0].square()
-        holds(f"a choice of two, strength {strength}, fit {fit}", left, chosen_of_two(strength) ** (fit - 1))
+        holds(
+            f"a choice of two, strength {strength}, fit {fit}",
+            left,
+            chosen_of_two(strength) ** (fit - 1),
+        )
 
 
 @pytest.mark.parametrize(
-    "task", ["gaussian(d=3) | gaussian-fit", "zipf(K=50, beta=0.5) | counts", "gaussian-mixture | mixture-fit"]
+    "task",
+    [
+        "gaussian(d=3) | gaussian-fit",
+        "zipf(K=50, beta=0.5) | counts",
+        "gaussian-mixture | mixture-fit",
+    ],
 )
 def test_the_rewards_variance_shrinks_to_zero(task):
     runs = list(follow(f"{task} | replace | best-of-k(k=8, strength=2) @ n=200 T=12", 20))
@@ -214,7 +241,9 @@ def test_a_mean_converges_to_the_verifiers_centre():
     shift, reach = 1.0, 1.2
     gap = shift
     how = f"verified-retraining(shift={shift}, radius=0.2, slack=1)"
-    for k, teacher, _, data in follow(f"gaussian | gaussian-fit(sigma=1) | replace | {how} @ n=2000 T=10", 100):
+    for k, teacher, _, data in follow(
+        f"gaussian | gaussian-fit(sigma=1) | replace | {how} @ n=2000 T=10", 100
+    ):
         away = data.believed(shift) - data.believed(0.0)
         off = ((data.believed(shift) - teacher.mean) * away)[..., 0] / shift
         if k > 1:
@@ -227,7 +256,8 @@ def test_a_mean_converges_to_the_verifiers_centre():
 def test_a_verifier_at_the_truth_ends_the_growth_of_the_risk():
     risk = {
         how: [
-            float(s["excess_risk"].mean()) for _, _, s, _ in follow(f"linear | ols | replace | {how} @ n=200 T=15", 50)
+            float(s["excess_risk"].mean())
+            for _, _, s, _ in follow(f"linear | ols | replace | {how} @ n=200 T=15", 50)
         ]
         for how in ("none", "verified-retraining(shift=0, radius=0)")
     }
@@ -239,10 +269,13 @@ def test_a_verifier_at_the_truth_ends_the_growth_of_the_risk():
 # -- what is alike, and what is spread ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["gaussian(d=2) | gaussian-fit", "linear(d=3) | ols", "half-space(d=3) | averaging"])
+@pytest.mark.parametrize(
+    "task", ["gaussian(d=2) | gaussian-fit", "linear(d=3) | ols", "half-space(d=3) | averaging"]
+)
 def test_distinct_rows_are_left_exactly_as_they_are(task):
     ours, none = (
-        list(follow(f"{task} | accumulate | {how} @ n=30 T=3", 4, seeds=(1, 2, 3))) for how in ("deduplicate", "none")
+        list(follow(f"{task} | accumulate | {how} @ n=30 T=3", 4, seeds=(1, 2, 3)))
+        for how in ("deduplicate", "none")
     )
     for (_, _, left, _), (_, _, right, _) in zip(ours, none, strict=True):
         assert all(torch.equal(left[name], right[name]) for name in left)

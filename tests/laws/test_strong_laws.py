@@ -9,10 +9,10 @@ import torch
 from holding import EQUIVALENT, LEADING, follow, holds
 
 from collapse_bench import cell_of
+from collapse_bench.laws.verify import groups, verdicts
 from collapse_bench.plugins.generators.linear import collapse_claims, collapse_theory
-from collapse_bench.registry import registry
+from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import regression, strong
-from collapse_bench.verify import groups, verdicts
 
 CLAIMS = [pytest.param(*group, id=group[0]) for group in groups(collapse_claims(), quick=True)]
 
@@ -20,7 +20,9 @@ CLAIMS = [pytest.param(*group, id=group[0]) for group in groups(collapse_claims(
 @pytest.mark.parametrize(("spec", "chains", "claims"), CLAIMS)
 def test_every_claim_holds(spec, chains, claims):
     for verdict in verdicts(spec, chains, claims, registry()):
-        assert verdict.good, f"{verdict.claim.law}: measured {verdict.measured:.4g}, predicted {verdict.predicted:.4g}"
+        assert verdict.good, (
+            f"{verdict.claim.law}: measured {verdict.measured:.4g}, predicted {verdict.predicted:.4g}"
+        )
         assert verdict.error < 0.1 * abs(verdict.predicted), "too few chains to see a tenth"
 
 
@@ -90,15 +92,24 @@ def test_what_lies_beyond_a_law_is_left_open():
 
 def test_what_the_leading_order_leaves_out_of_every_round_ends_a_prediction():
     """Without noise the start is all that is left, and its factor is off by p1 p2/n a round."""
-    silent = predicted("linear(d=1, noise=0) | ols | mix(real=0.5) @ n=45 T=9 first=linear-surrogate(c2=9)")
+    silent = predicted(
+        "linear(d=1, noise=0) | ols | mix(real=0.5) @ n=45 T=9 first=linear-surrogate(c2=9)"
+    )
     assert [math.isfinite(risk) for risk in silent] == [True] * 2 + [False] * 8
-    loud = predicted("linear(d=1, noise=2) | ols | mix(real=0.5) @ n=45 T=9 first=linear-surrogate(c2=9)")
+    loud = predicted(
+        "linear(d=1, noise=2) | ols | mix(real=0.5) @ n=45 T=9 first=linear-surrogate(c2=9)"
+    )
     assert math.isfinite(loud[-1])
 
 
 def test_the_same_real_rows_settle_once_the_flaw_of_the_source_is_forgotten():
-    spec = "linear(d=2) | ols | mix(real=0.3, fresh=false) @ n=100 T=60 first=linear-surrogate(c2={})"
-    first = [next(t for t in range(1, 61) if math.isfinite(predicted(spec.format(c2))[t])) for c2 in (1, 1000)]
+    spec = (
+        "linear(d=2) | ols | mix(real=0.3, fresh=false) @ n=100 T=60 first=linear-surrogate(c2={})"
+    )
+    first = [
+        next(t for t in range(1, 61) if math.isfinite(predicted(spec.format(c2))[t]))
+        for c2 in (1, 1000)
+    ]
     assert first[0] < first[1]
 
 
@@ -106,7 +117,9 @@ def test_a_chain_of_least_squares_costs_what_an_error_of_its_size_costs():
     # the chain's error is normal with covariance in S^-1: the surrogate of the same excess risk
     chain = regression.ols_chain_then_ridge(100, 300, 5, 200, 0.05, beta=1, src=0.5)
     c2 = regression.ols_replace(100, 300, 5, 0.5)
-    assert chain == pytest.approx(strong.mixture(100, 200, 0.05, 1, beta1=1, src=0.5, c2=c2, s1=0.5, s2=0.5), rel=1e-6)
+    assert chain == pytest.approx(
+        strong.mixture(100, 200, 0.05, 1, beta1=1, src=0.5, c2=c2, s1=0.5, s2=0.5), rel=1e-6
+    )
 
 
 def test_the_terms_of_a_mixture_add_up_and_only_wrong_labels_cost_more_where_they_are_wrong():
@@ -124,7 +137,10 @@ def test_no_number_of_rows_goes_below_the_floor():
 
 def test_only_the_ratio_of_the_weights_matters():
     spec = f"linear(d=5) | ridge | mix(real=0.5) | mix-weights(real={{}}, synthetic={{}}) @ n=40 T=2 {SURROGATE}"
-    one, other = ([g[2]["excess_risk"] for g in _run(spec.format(*weights))] for weights in ((1, 0.25), (3, 0.75)))
+    one, other = (
+        [g[2]["excess_risk"] for g in _run(spec.format(*weights))]
+        for weights in ((1, 0.25), (3, 0.75))
+    )
     for left, right in zip(one, other, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-9, atol=0)
 

@@ -10,12 +10,12 @@ import torch
 from holding import follow, holds
 
 from collapse_bench import cell_of
-from collapse_bench.engine import generations
-from collapse_bench.nouns import Protocol
-from collapse_bench.registry import registry
+from collapse_bench.core.components import Protocol
+from collapse_bench.core.loop import generations
+from collapse_bench.laws.verify import groups, verdicts
+from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import discrete, tails
 from collapse_bench.theory._zipf import zipf
-from collapse_bench.verify import groups, verdicts
 
 OURS = ("zipf", "zipf-memory", "bigram")
 
@@ -24,7 +24,11 @@ OURS = ("zipf", "zipf-memory", "bigram")
 @pytest.mark.parametrize("world", OURS)
 def test_what_the_plugins_claim_holds(world):
     claims = [c for c in registry().claims() if c.spec.split("(")[0] == world]
-    found = [v for spec, chains, some in groups(claims, quick=True) for v in verdicts(spec, chains, some, registry())]
+    found = [
+        v
+        for spec, chains, some in groups(claims, quick=True)
+        for v in verdicts(spec, chains, some, registry())
+    ]
     assert [(v.claim.law, v.claim.setting, v.z) for v in found if not v.good] == []
     assert len(found) == len(claims) > 5
 
@@ -53,7 +57,12 @@ def test_predicted_curves_are_met(spec):
     *_, data = next(follow(spec, 1))
     for k, _, scores, _ in follow(spec, 200 if "5000" in spec else 1500):
         if not math.isnan(predicted[k - 1]):
-            holds(f"collapse_theory: {spec} k={k}", scores[data.primary], predicted[k - 1], slack=0.02 * (k > 1))
+            holds(
+                f"collapse_theory: {spec} k={k}",
+                scores[data.primary],
+                predicted[k - 1],
+                slack=0.02 * (k > 1),
+            )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +90,8 @@ class Half(Protocol):
 
 
 @pytest.mark.parametrize(
-    "spec", ["zipf(K=40) | counts @ n=30 T=2", "zipf-memory(K=40) | memory | replace | nature @ n=30 T=2"]
+    "spec",
+    ["zipf(K=40) | counts @ n=30 T=2", "zipf-memory(K=40) | memory | replace | nature @ n=30 T=2"],
 )
 def test_how_much_a_protocol_reads_that_is_no_standard_one_is_not_guessed(spec):
     assert registry().predicted(dataclasses.replace(cell_of(spec), protocol=Half())) is None
@@ -89,7 +99,13 @@ def test_how_much_a_protocol_reads_that_is_no_standard_one_is_not_guessed(spec):
 
 def test_a_filter_that_passes_too_little_is_not_predicted():
     spec = "zipf-memory(K=5000, beta=1.3) | memory | verify-filter(oversample=1.01) @ n=2000 T=4"
-    assert [math.isnan(value) for value in registry().predicted(cell_of(spec))] == [False, True, True, True, True]
+    assert [math.isnan(value) for value in registry().predicted(cell_of(spec))] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
 
 
 # -- what costs nothing to be large ---------------------------------------------------------------------------------
@@ -119,7 +135,9 @@ def test_a_cut_source_keeps_the_ranks_of_nature():
     """With inputs without end a memoriser of the first 20 symbols lacks just the mass of the others, on every seed."""
     spec = "zipf(K=50, sampler=exact-law) | counts @ n=1000000000000 T=0 first=zipf(K=50, read=top-k(k=20), sampler=exact-law)"
     _, teacher, scores, _ = next(follow(spec, 20))
-    assert torch.allclose(scores["missing_mass"], torch.tensor(zipf(50, 1.5)[20:].sum()), atol=1e-12)
+    assert torch.allclose(
+        scores["missing_mass"], torch.tensor(zipf(50, 1.5)[20:].sum()), atol=1e-12
+    )
     assert ((teacher.p > 0).sum(-1) == 20).all()
 
 
@@ -134,7 +152,9 @@ def test_a_share_of_real_inputs_ends_the_plateau():
             if pi:
                 holds(f"mixed memoriser, pi={pi} T={T}", scores["missing_mass"], law, sees=0.1)
             else:
-                assert torch.allclose(scores["missing_mass"], torch.tensor(zipf(300, 1.5)[20:].sum()), atol=1e-12)
+                assert torch.allclose(
+                    scores["missing_mass"], torch.tensor(zipf(300, 1.5)[20:].sum()), atol=1e-12
+                )
 
 
 # -- tables per context ---------------------------------------------------------------------------------------------
@@ -161,7 +181,10 @@ def test_each_context_drifts_like_a_law_of_its_own(model):
 @pytest.mark.parametrize("data", ["zipf(K=30)", "bigram(K=6)"])
 def test_softmax_regression_without_penalty_is_the_table_of_frequencies(data):
     """Generation by generation: the same draws from tables that agree to the tolerance of the optimiser."""
-    cells = [cell_of(f"{data} | {model} @ n=60 T=4", seeds=range(50)) for model in ("counts", "softmax-regression")]
+    cells = [
+        cell_of(f"{data} | {model} @ n=60 T=4", seeds=range(50))
+        for model in ("counts", "softmax-regression")
+    ]
     for counted, trained in zip(*map(generations, cells), strict=True):
         assert (counted.teacher.p - trained.teacher.p).abs().max() < 1e-8
         assert (counted.teacher.p == 0).any()
@@ -171,7 +194,8 @@ def test_a_penalised_softmax_regression_is_stationary():
     """(1/n) (n_x p_x - counts) + 2 lam W = 0, with W = log p up to a constant per context: the mean of W is 0."""
     lam, n, K = 0.01, 200, 7
     cell = cell_of(
-        f"bigram(K={K}, visits=drawn) | softmax-regression(lam={lam}) | accumulate @ n={n} T=0", seeds=range(9)
+        f"bigram(K={K}, visits=drawn) | softmax-regression(lam={lam}) | accumulate @ n={n} T=0",
+        seeds=range(9),
     )
     (last,) = generations(cell)
     count, p = last.memory.tally(K, K), last.teacher.p
@@ -191,7 +215,9 @@ def test_a_memory_with_room_knows_what_it_read():
         next(generations(cell_of(world.format(model), seeds=range(200)))).scores["error"]
         for model in ("associative-memory(d=512, rho=0)", "memory")
     )
-    assert torch.allclose(limited, unlimited)  # of what it never read it says what it knows, which is wrong
+    assert torch.allclose(
+        limited, unlimited
+    )  # of what it never read it says what it knows, which is wrong
     assert unlimited.min() > 0.01
 
 

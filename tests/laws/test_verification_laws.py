@@ -9,7 +9,7 @@ from holding import EQUIVALENT, follow, holds
 
 from collapse_bench.api import predict
 from collapse_bench.errors import NothingMatched
-from collapse_bench.registry import registry
+from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import verification
 
 # within half a per cent, where the equivalent is claimed within three
@@ -24,9 +24,12 @@ def accuracies(spec, chains):
 # -- one round ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("model", "law"), [("averaging", "acc_average"), ("least-squares", "acc_ols")])
 @pytest.mark.parametrize(
-    ("p", "phi", "psi", "mu2", "d", "N"), [(0.4, 0.8, 0.2, 1.0, 100, 500), (0.2, 1.0, 1.0, 0.5, 100, 600)]
+    ("model", "law"), [("averaging", "acc_average"), ("least-squares", "acc_ols")]
+)
+@pytest.mark.parametrize(
+    ("p", "phi", "psi", "mu2", "d", "N"),
+    [(0.4, 0.8, 0.2, 1.0, 100, 500), (0.2, 1.0, 1.0, 0.5, 100, 600)],
 )
 def test_what_was_selected_and_all_of_what_was_selected(model, law, p, phi, psi, mu2, d, N):
     """N candidates of which a random number passes, or so many more that as many are read as pass on average."""
@@ -41,11 +44,16 @@ def test_what_was_selected_and_all_of_what_was_selected(model, law, p, phi, psi,
 def test_the_filter_and_the_mitigation_are_one_selection():
     rule = "phi=0.9, psi=0.4"
     read = f"verify-filter(oversample=1, {rule})", f"replace | oracle-verify({rule})"
-    curves = [predict(f"half-space | averaging | {how} @ n=150 T=3 first=noisy-labels(p=0.3)") for how in read]
+    curves = [
+        predict(f"half-space | averaging | {how} @ n=150 T=3 first=noisy-labels(p=0.3)")
+        for how in read
+    ]
     assert curves[0] == pytest.approx(curves[1])
     for how in read:
         spec = f"half-space | averaging | {how} @ n=150 T=3 first=noisy-labels(p=0.3)"
-        holds("selection, four rounds", 1 - accuracies(spec, 200)[-1], curves[0][-1], slack=EQUIVALENT)
+        holds(
+            "selection, four rounds", 1 - accuracies(spec, 200)[-1], curves[0][-1], slack=EQUIVALENT
+        )
 
 
 @pytest.mark.parametrize(("phi", "psi"), [(0.9, 0.3), (1.0, 0.25), (0.7, 0.7)])
@@ -64,10 +72,11 @@ def test_accuracy_flips_at_the_threshold(model, phi, psi):
 def test_half_spaces_that_agree():
     """A verifier that is worse than the source helps it, as its errors are its own."""
     tg, tv, N, d = 0.9, 1.0, 20000, 10
-    spec = (
-        f"half-space(d={d}, inputs=isotropic, verifier={tv}) | averaging | %s @ n={N} T=0 first=half-space(tilt={tg})"
+    spec = f"half-space(d={d}, inputs=isotropic, verifier={tv}) | averaging | %s @ n={N} T=0 first=half-space(tilt={tg})"
+    [alone], [agreed] = (
+        accuracies(spec % "replace", 60),
+        accuracies(spec % "verify-filter(oversample=1)", 60),
     )
-    [alone], [agreed] = accuracies(spec % "replace", 60), accuracies(spec % "verify-filter(oversample=1)", 60)
     holds("halfspace", agreed, verification.halfspace(tg, tv, N, d), sees=0.02)
     holds("the source's own angle", alone, 1 - tg / math.pi, slack=CLOSE, sees=0.02)
     assert agreed.mean() > alone.mean() + 0.03

@@ -7,9 +7,15 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from collapse_bench.measures import images
-from collapse_bench.measures.images import Reference, frechet, moments, neighbourly, radii
-from collapse_bench.streams import Stream
+from collapse_bench.core.rng import Stream
+from collapse_bench.plugins.generators.pictures import _measures as images
+from collapse_bench.plugins.generators.pictures._measures import (
+    Reference,
+    frechet,
+    moments,
+    neighbourly,
+    radii,
+)
 
 
 def points(*values):
@@ -51,7 +57,9 @@ def test_it_agrees_with_the_formula_in_matrix_roots(rank):
 
 def test_a_law_is_at_no_distance_from_itself_also_where_it_has_lost_dimensions():
     for S in (covariances(1, 8)[0], covariances(1, 8, 3)[0], torch.zeros(8, 8).double()):
-        assert float(frechet(torch.ones(8).double(), S, torch.ones(8).double(), S)) < 1e-12 * max(1, S.trace())
+        assert float(frechet(torch.ones(8).double(), S, torch.ones(8).double(), S)) < 1e-12 * max(
+            1, S.trace()
+        )
 
 
 def test_it_is_symmetric_and_grows_with_the_square_of_the_unit():
@@ -65,7 +73,10 @@ def test_it_is_symmetric_and_grows_with_the_square_of_the_unit():
 def test_of_two_samples_of_one_law_means_are_apart_by_their_variances():
     """E |m - m0|^2 = tr S (1/M + 1/N), and covariances add to that: the bias of the distance of samples."""
     M, N, d, chains = 200, 300, 3, 400
-    fake, real = Stream(range(chains)).normal(M, d).double(), Stream(range(chains), "r").normal(N, d).double()
+    fake, real = (
+        Stream(range(chains)).normal(M, d).double(),
+        Stream(range(chains), "r").normal(N, d).double(),
+    )
     gap = (moments(fake)[0] - moments(real)[0]).square().sum(-1)
     due = d * (1 / M + 1 / N)
     assert abs(gap.mean() - due) < 4 * gap.std() / chains**0.5 < due / 5
@@ -87,19 +98,30 @@ def test_by_hand():
         "coverage": 2 / 4,
     }
     assert radii(real, 2).tolist() == [2, 1, 2, 10]
-    assert float(neighbourly(fake, real, 2)["density"]) == (4 + 1) / (2 * 4)  # 0.5 is in every ball, 4 in that of 2
+    assert float(neighbourly(fake, real, 2)["density"]) == (4 + 1) / (
+        2 * 4
+    )  # 0.5 is in every ball, 4 in that of 2
 
 
 def test_equal_sets_are_near_and_sets_far_apart_are_not():
     same = Stream(1).normal(50, 4).double()
     near, far = neighbourly(same, same), neighbourly(same + 100, same)
     assert {name: float(v) for name, v in near.items()} == pytest.approx(
-        {"precision": 1, "recall": 1, "density": 6 / 5, "coverage": 1}  # a point lies in its own ball too
+        {
+            "precision": 1,
+            "recall": 1,
+            "density": 6 / 5,
+            "coverage": 1,
+        }  # a point lies in its own ball too
     )
     assert all(float(v) == 0 for v in far.values())
     losses = Reference(same).losses(same)
     assert float(losses["frechet_distance"]) < 1e-12
-    assert [float(losses[name]) for name in ("precision_lost", "recall_lost", "coverage_lost")] == [0, 0, 0]
+    assert [float(losses[name]) for name in ("precision_lost", "recall_lost", "coverage_lost")] == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_a_sample_that_repeats_one_point_is_precise_and_recalls_nothing():
@@ -114,15 +136,23 @@ def test_a_sample_that_repeats_one_point_is_precise_and_recalls_nothing():
 def test_where_both_laws_are_one_density_and_coverage_are_what_they_should_be(M, N, k):
     """Density 1, coverage 1 - prod_{i=1..k} (N - i) / (M + N - i), for any law without ties (Naeem et al. 2020)."""
     chains = 300
-    fake, real = Stream(range(chains)).normal(M, 4).double(), Stream(range(chains), "real").normal(N, 4).double()
+    fake, real = (
+        Stream(range(chains)).normal(M, 4).double(),
+        Stream(range(chains), "real").normal(N, 4).double(),
+    )
     each = [neighbourly(f, r, k) for f, r in zip(fake, real, strict=True)]
-    due = {"density": 1.0, "coverage": 1 - math.prod((N - i) / (M + N - i) for i in range(1, k + 1))}
+    due = {
+        "density": 1.0,
+        "coverage": 1 - math.prod((N - i) / (M + N - i) for i in range(1, k + 1)),
+    }
     for name, law in due.items():
         found = torch.stack([one[name] for one in each])
         error = float(found.std()) / chains**0.5
         assert abs(float(found.mean()) - law) < 4 * error < 0.1, name
     swapped = [neighbourly(r, f, k) for f, r in zip(fake, real, strict=True)]
-    assert all(one["precision"] == other["recall"] for one, other in zip(each, swapped, strict=True))
+    assert all(
+        one["precision"] == other["recall"] for one, other in zip(each, swapped, strict=True)
+    )
 
 
 # -- chains ---------------------------------------------------------------------------------------------------------
@@ -148,9 +178,13 @@ def test_a_chain_that_is_no_number_spoils_no_other():
     spoilt[1, 4, 2] = torch.nan
     found = real.losses(spoilt)
     assert all(value.isnan().tolist() == [False, True, False] for value in found.values())
-    torch.testing.assert_close(found["frechet_distance"][2], real.losses(fake)["frechet_distance"][2])
+    torch.testing.assert_close(
+        found["frechet_distance"][2], real.losses(fake)["frechet_distance"][2]
+    )
 
 
 def test_there_must_be_a_kth_neighbour():
-    with pytest.raises(ValueError, match=r"the 5-th neighbour among 5 points is none; k must lie in \[1, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"the 5-th neighbour among 5 points is none; k must lie in \[1, 4\]"
+    ):
         radii(points(0, 1, 2, 3, 4), 5)

@@ -8,9 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from collapse_bench.errors import UsageError
-from collapse_bench.measures import sentences as measure
-from collapse_bench.sources import Unreachable
+from collapse_bench.errors import Unreachable, UsageError
+from collapse_bench.lib.text import sentences as measure
 
 
 def test_sentences_lose_their_ends():
@@ -21,12 +20,16 @@ def test_sentences_lose_their_ends():
 
 
 def test_mean_distance_by_hand():
-    distance = np.array([[9, 1, 2], [1, 9, 6], [2, 6, 9.0]])  # what stands on the diagonal is not read
+    distance = np.array(
+        [[9, 1, 2], [1, 9, 6], [2, 6, 9.0]]
+    )  # what stands on the diagonal is not read
     mean, error = measure.mean_distance(distance, np.arange(3), 0)
     assert mean == pytest.approx(3)
     assert error > 0
     assert measure.mean_distance(distance, np.zeros(3, int), 0)[0] == pytest.approx(3)
-    assert math.isnan(measure.mean_distance(distance, np.zeros(3, int), 0)[1])  # one text: no spread to be seen
+    assert math.isnan(
+        measure.mean_distance(distance, np.zeros(3, int), 0)[1]
+    )  # one text: no spread to be seen
     assert measure.mean_distance(distance[:1, :1], np.arange(1), 0)[0] == 0
 
 
@@ -44,13 +47,17 @@ def test_bootstrap_error_is_the_spread_over_samples():
     def sample():
         topic = rng.normal(size=(30, 1, 4))
         vectors = (topic + 0.5 * rng.normal(size=(30, 3, 4)) + 0.7).reshape(90, 4)
-        return measure.mean_distance(measure.cosine_distance(vectors), np.repeat(np.arange(30), 3), 0)
+        return measure.mean_distance(
+            measure.cosine_distance(vectors), np.repeat(np.arange(30), 3), 0
+        )
 
     means, errors = np.array([sample() for _ in range(300)]).T
     spread = means.std(ddof=1)
     assert errors.mean() == pytest.approx(spread, rel=4 / math.sqrt(2 * 299) + 0.1)
     alone = [
-        measure.mean_distance(measure.cosine_distance(rng.normal(size=(90, 4)) + 0.7), np.arange(90), 0)[1]
+        measure.mean_distance(
+            measure.cosine_distance(rng.normal(size=(90, 4)) + 0.7), np.arange(90), 0
+        )[1]
         for _ in range(20)
     ]
     assert np.mean(alone) < 0.8 * errors.mean()  # as if the sentences of a text were independent
@@ -66,7 +73,13 @@ def doc(words: str, heads: list[int], pos: str):
     from spacy.tokens import Doc
 
     names = words.split()
-    return Doc(spacy.blank("en").vocab, words=names, heads=heads, pos=pos.split(), deps=["dep"] * len(names))
+    return Doc(
+        spacy.blank("en").vocab,
+        words=names,
+        heads=heads,
+        pos=pos.split(),
+        deps=["dep"] * len(names),
+    )
 
 
 @needs_spacy
@@ -86,7 +99,9 @@ def test_weisfeiler_lehman_by_hand():
         }
     )
     alike = doc("Tom hit it", [1, 1, 1], "PROPN VERB PRON")[:]
-    other = doc("Mia slept", [1, 1], "PROPN VERB")[:]  # shares PROPN, VERB and PROPN(VERB): 3 of 9 and of 6
+    other = doc("Mia slept", [1, 1], "PROPN VERB")[
+        :
+    ]  # shares PROPN, VERB and PROPN(VERB): 3 of 9 and of 6
     found = measure.kernel([measure.features(t) for t in (tree, alike, other)])
     assert found[0, 1] == pytest.approx(1)
     assert found[0, 2] == pytest.approx(3 / math.sqrt(9 * 6))
@@ -136,7 +151,8 @@ def test_a_pipeline_with_a_parser_is_read(tmp_path):
 # -- meaning --------------------------------------------------------------------------------------------------------
 
 needs_encoder = pytest.mark.skipif(
-    measure.lacking("sentence_transformers", "semantic", "x") is not None, reason="the extra semantic is not installed"
+    measure.lacking("sentence_transformers", "semantic", "x") is not None,
+    reason="the extra semantic is not installed",
 )
 
 
@@ -146,10 +162,30 @@ def tiny_bert(tmp_path_factory):
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "Mia", "Tom", "saw", "ran", "found", "a", "kite", "."]
-    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "Mia",
+        "Tom",
+        "saw",
+        "ran",
+        "found",
+        "a",
+        "kite",
+        ".",
+    ]
+    inner = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]")
+    )
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    special = {
+        "pad_token": "[PAD]",
+        "unk_token": "[UNK]",
+        "cls_token": "[CLS]",
+        "sep_token": "[SEP]",
+    }
     folder = tmp_path_factory.mktemp("bert")
     PreTrainedTokenizerFast(tokenizer_object=inner, **special).save_pretrained(folder)
     config = BertConfig(
@@ -169,7 +205,9 @@ def tiny_bert(tmp_path_factory):
 def test_semantic_diversity_with_a_real_encoder(tiny_bert):
     encoder = measure.encoder_of(tiny_bert, "text: encoder")
     same, _ = measure.semantic_diversity(["Mia ran."] * 4, encoder)
-    mixed, error = measure.semantic_diversity(["Mia ran.", "Tom found a kite.", "the hill", "Tom saw Mia."], encoder)
+    mixed, error = measure.semantic_diversity(
+        ["Mia ran.", "Tom found a kite.", "the hill", "Tom saw Mia."], encoder
+    )
     assert same == pytest.approx(0, abs=1e-6)
     assert 0 < mixed < 1
     assert error > 0

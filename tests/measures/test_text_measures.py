@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from collapse_bench.measures import text as measure
-from collapse_bench.streams import Stream
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.text import measures as measure
 
 TEXTS = torch.tensor([[0, 1, 0, 1], [0, 1, 2, -1]])
 
@@ -38,22 +38,30 @@ def test_repetition_by_hand():
 
 
 def test_type_token_ratio_by_hand():
-    assert float(measure.type_token_ratio(TEXTS, 3)) == near((2 + 2) / 6)  # 010 | 101, and 2 is left over
+    assert float(measure.type_token_ratio(TEXTS, 3)) == near(
+        (2 + 2) / 6
+    )  # 010 | 101, and 2 is left over
     assert float(measure.type_token_ratio(TEXTS, 7)) == near(3 / 7)
-    assert float(measure.type_token_ratio(TEXTS, 10)) == near(3 / 10)  # what is missing is nothing new
+    assert float(measure.type_token_ratio(TEXTS, 10)) == near(
+        3 / 10
+    )  # what is missing is nothing new
 
 
 def test_law_of_words_by_hand():
     counts = measure.frequencies(TEXTS, 4)
     assert counts.tolist() == [3, 3, 1, 0]
     assert float(measure.vocabulary(counts)) == 3
-    assert float(measure.entropy(counts)) == near(-(6 / 7 * math.log(3 / 7) + 1 / 7 * math.log(1 / 7)))
+    assert float(measure.entropy(counts)) == near(
+        -(6 / 7 * math.log(3 / 7) + 1 / 7 * math.log(1 / 7))
+    )
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.7, 1.5])
 def test_zipf_slope_of_an_exact_law(exponent):
     counts = 1e6 * torch.arange(1, 60, dtype=torch.float64) ** -exponent
-    shuffled = torch.cat([counts, torch.zeros(9)])[torch.randperm(68, generator=torch.Generator().manual_seed(0))]
+    shuffled = torch.cat([counts, torch.zeros(9)])[
+        torch.randperm(68, generator=torch.Generator().manual_seed(0))
+    ]
     assert float(measure.zipf_slope(shuffled)) == pytest.approx(exponent, abs=1e-9)
     assert torch.isnan(measure.zipf_slope(torch.tensor([5.0, 0.0])))
 
@@ -69,7 +77,9 @@ def test_trimmed_keeps_the_first_tokens():
 def test_compression_ratio():
     noise = bytes(Stream(0).integers(256, 5000).tolist())
     assert measure.compression_ratio(noise) > 0.99
-    assert measure.compression_ratio(noise * 2) == pytest.approx(measure.compression_ratio(noise) / 2, rel=0.03)
+    assert measure.compression_ratio(noise * 2) == pytest.approx(
+        measure.compression_ratio(noise) / 2, rel=0.03
+    )
     assert measure.compression_ratio(b"a" * 5000) < 0.01
 
 
@@ -83,7 +93,9 @@ def test_self_bleu_of_identical_texts_is_one():
 
 
 def test_self_bleu_by_hand():
-    pair = torch.tensor([[0, 1, 2, 3, 4], [0, 1, 2, 3, 5]])  # of each 4/5, 3/4, 2/3 and 1/2 of n-grams match
+    pair = torch.tensor(
+        [[0, 1, 2, 3, 4], [0, 1, 2, 3, 5]]
+    )  # of each 4/5, 3/4, 2/3 and 1/2 of n-grams match
     assert float(measure.self_bleu(pair)) == near((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** 0.25)
     assert float(measure.self_bleu(torch.tensor([[0, 1, 2], [3, 4, 5]]))) == 0
 
@@ -102,7 +114,9 @@ def test_self_bleu_is_that_of_sacrebleu(seed, m, L, V):
         scores = []
         for i, text in enumerate(texts):
             others = texts[:i] + texts[i + 1 :]
-            scores.append(bleu.sentence_score(text, others).score / 100 if text else float("" in others))
+            scores.append(
+                bleu.sentence_score(text, others).score / 100 if text else float("" in others)
+            )
         assert float(ours) == pytest.approx(np.mean(scores), abs=1e-9)
 
 
@@ -113,11 +127,21 @@ def everything(y, labels):
     counts = measure.frequencies(y, labels)
     found = [measure.distinct(y, n) for n in measure.ORDERS]
     found += [measure.repetition(y, n) for n in (2, 3, 4)]
-    found += [measure.type_token_ratio(y, 7), measure.self_bleu(y), measure.entropy(counts), measure.vocabulary(counts)]
+    found += [
+        measure.type_token_ratio(y, 7),
+        measure.self_bleu(y),
+        measure.entropy(counts),
+        measure.vocabulary(counts),
+    ]
     return torch.stack(found, -1)
 
 
-@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 9), st.sampled_from([1, 2, 5, 50_000, 2**40]))
+@given(
+    st.integers(0, 10_000),
+    st.integers(2, 6),
+    st.integers(1, 9),
+    st.sampled_from([1, 2, 5, 50_000, 2**40]),
+)
 @settings(max_examples=40, deadline=None)
 def test_names_of_tokens_and_neighbours_play_no_role(seed, m, L, base):
     """Other numbers for the tokens, up to those beyond exact packing, and replicates beside, change nothing."""
@@ -153,7 +177,9 @@ P /= P.sum()
 def zipf():
     """Independent draws from a Zipf law, (CHAINS, M, LENGTH)."""
     reach = torch.from_numpy(np.cumsum(P))
-    return torch.searchsorted(reach, Stream(range(CHAINS)).at("zipf").uniform(M, LENGTH)).clamp_max(K - 1)
+    return torch.searchsorted(reach, Stream(range(CHAINS)).at("zipf").uniform(M, LENGTH)).clamp_max(
+        K - 1
+    )
 
 
 def seen(p, N):
@@ -172,10 +198,16 @@ N = M * LENGTH
 LAWS = {
     "vocabulary": (lambda y: measure.vocabulary(measure.frequencies(y, K)), seen(P, N)),
     "distinct-1": (lambda y: measure.distinct(y, 1), seen(P, N) / N),
-    "type-token ratio on stretches of 30": (lambda y: measure.type_token_ratio(y, 30), seen(P, 30) / 30),
+    "type-token ratio on stretches of 30": (
+        lambda y: measure.type_token_ratio(y, 30),
+        seen(P, 30) / 30,
+    ),
     "entropy": (lambda y: measure.entropy(measure.frequencies(y, K)), entropy_of(N)),
     # cut into texts of two tokens, the 2-grams are independent
-    "distinct-2": (lambda y: measure.distinct(y.reshape(CHAINS, -1, 2), 2), seen(np.outer(P, P), N // 2) / (N // 2)),
+    "distinct-2": (
+        lambda y: measure.distinct(y.reshape(CHAINS, -1, 2), 2),
+        seen(np.outer(P, P), N // 2) / (N // 2),
+    ),
     "rep-1": (lambda y: measure.repetition(y, 1), 1 - seen(P, LENGTH) / LENGTH),
 }
 

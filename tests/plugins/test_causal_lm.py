@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from collapse_bench import Cell, UsageError
-from collapse_bench.checkpoint import packed, unpacked
-from collapse_bench.corpus import Corpus
-from collapse_bench.nouns import DataGenerator
-from collapse_bench.pretrained import small_llama
-from collapse_bench.protocols import Replace
-from collapse_bench.registry import registry
-from collapse_bench.sources import Unreachable
-from collapse_bench.streams import Stream
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.errors import Unreachable
+from collapse_bench.plugins.models.causal_lm._pretrained import small_llama
+from collapse_bench.plugins.protocols.standard import Replace
+from collapse_bench.records.checkpoint import packed, unpacked
+from collapse_bench.registry.discovery import registry
 
 V, L = 4, 5
 
@@ -26,7 +26,8 @@ V, L = 4, 5
 def model(**settings):
     values = {"layers": 1, "width": 16, "heads": 2, "steps": 60, "batch": 32, "lr": 0.02} | settings
     text = ", ".join(
-        f'{name}="{value}"' if name == "checkpoint" else f"{name}={value}" for name, value in values.items()
+        f'{name}="{value}"' if name == "checkpoint" else f"{name}={value}"
+        for name, value in values.items()
     )
     return registry().build("model", f"causal-lm({text})")
 
@@ -118,7 +119,9 @@ def test_beam_search_finds_the_likeliest_text(taught):
     texts = every(3)
     logp = taught.logp(torch.zeros(len(texts), 1, dtype=torch.int64), texts).sum(-1)
     length = (texts >= 0).sum(-1) + (texts[:, -1] < 0)
-    best = (logp / length).argmax()  # a search compares means over what is written, the end included
+    best = (
+        logp / length
+    ).argmax()  # a search compares means over what is written, the end included
     assert torch.equal(said[0], texts[best])
     with pytest.raises(Exception, match="choose beam=1"):
         wide.decoded(temperature=2.0)
@@ -161,14 +164,20 @@ def test_blend_of_weights(taught):
     other = model(steps=1).fit(lessons(), Stream(9).at("fit"))
     x, y = lessons().x, lessons().y
     torch.testing.assert_close(taught.blend(other, 0.0).logp(x, y), taught.logp(x, y))
-    torch.testing.assert_close(taught.blend(other, 1.0).logp(x, y), other.logp(x, y), atol=1e-5, rtol=1e-5)
-    mine, theirs, both = (next(t.module.parameters()) for t in (taught, other, taught.blend(other, -0.5)))
+    torch.testing.assert_close(
+        taught.blend(other, 1.0).logp(x, y), other.logp(x, y), atol=1e-5, rtol=1e-5
+    )
+    mine, theirs, both = (
+        next(t.module.parameters()) for t in (taught, other, taught.blend(other, -0.5))
+    )
     torch.testing.assert_close(both, 1.5 * mine - 0.5 * theirs)
 
 
 def test_it_survives_a_checkpoint(taught):
     content, weights = packed(taught)
-    assert sum(w.numel() for w in weights.values()) == sum(p.numel() for p in taught.module.parameters())
+    assert sum(w.numel() for w in weights.values()) == sum(
+        p.numel() for p in taught.module.parameters()
+    )
     assert len(content) < 100_000
     back = unpacked(content, weights)
     x, y = lessons().x, lessons().y
@@ -194,7 +203,8 @@ def test_validation_stops_before_it_is_too_late():
 def test_prompts_are_learnt_on_demand():
     corpus = Corpus.of(torch.tensor([[0, 1, 2, 3]] * 8), torch.tensor([[0, -1]] * 8), (), labels=V)
     units = {
-        on: model(steps=1, loss_on=on).fit(corpus, Stream(0).at("fit")).account["units"] for on in ("answer", "all")
+        on: model(steps=1, loss_on=on).fit(corpus, Stream(0).at("fit")).account["units"]
+        for on in ("answer", "all")
     }
     assert units == {"answer": 8 * 2, "all": 8 * 5}
 
@@ -278,12 +288,17 @@ def test_low_rank_adapters_train_little_and_are_merged(checkpoint):
     assert type(teacher.module) is type(start.module)
     moved = {
         name: torch.linalg.matrix_rank((mine - theirs).float(), atol=1e-5).item()
-        for (name, mine), theirs in zip(teacher.module.named_parameters(), start.module.parameters(), strict=True)
+        for (name, mine), theirs in zip(
+            teacher.module.named_parameters(), start.module.parameters(), strict=True
+        )
         if mine.ndim == 2
     }
     assert max(moved.values()) == 2
     assert moved["model.embed_tokens.weight"] == 0
-    losses = [-float(t.logp(corpus.x, corpus.y).sum()) for t in (start, teacher, full.fit(corpus, Stream(0).at("fit")))]
+    losses = [
+        -float(t.logp(corpus.x, corpus.y).sum())
+        for t in (start, teacher, full.fit(corpus, Stream(0).at("fit")))
+    ]
     assert losses[0] > losses[1] > losses[2]
 
 
@@ -292,9 +307,13 @@ def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
         return pupil.fits(cell(pupil, **data))
 
     assert said(model(checkpoint=checkpoint)) is None
-    assert "reads at most 8 tokens, and a row of Walks has 9" in said(model(checkpoint=checkpoint), long=9)
+    assert "reads at most 8 tokens, and a row of Walks has 9" in said(
+        model(checkpoint=checkpoint), long=9
+    )
     for strange in (None, ("a", "b", "d", "c")):
-        assert "has its own vocabulary of 6 tokens" in said(model(checkpoint=checkpoint), said=strange)
+        assert "has its own vocabulary of 6 tokens" in said(
+            model(checkpoint=checkpoint), said=strange
+        )
         assert said(model(checkpoint=checkpoint, init="scratch"), said=strange) is None
     place = tmp_path / "spoilt"
 
@@ -304,7 +323,12 @@ def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
             (place / file.name).write_bytes(file.read_bytes())
         (place / name).write_bytes(content)
         for cached in ("_config", "_damage", "_spoken"):
-            getattr(__import__("collapse_bench.pretrained", fromlist=[cached]), cached).cache_clear()
+            getattr(
+                __import__(
+                    "collapse_bench.plugins.models.causal_lm._pretrained", fromlist=[cached]
+                ),
+                cached,
+            ).cache_clear()
         return said(model(checkpoint=place))
 
     weights = (checkpoint / "model.safetensors").read_bytes()
@@ -315,7 +339,9 @@ def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
     (place / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
     spoilt("model.safetensors", weights)
     (place / "model.safetensors").rename(place / "model.bin")
-    __import__("collapse_bench.pretrained", fromlist=["_damage"])._damage.cache_clear()
+    __import__(
+        "collapse_bench.plugins.models.causal_lm._pretrained", fromlist=["_damage"]
+    )._damage.cache_clear()
     assert "holds no *.safetensors" in said(model(checkpoint=place))
 
 
@@ -329,7 +355,9 @@ def test_a_checkpoint_without_an_end_is_refused(checkpoint, tmp_path):
 
 
 def test_a_hub_id_without_network_is_one_sentence():
-    with pytest.raises(Unreachable, match=r'the checkpoint "gpt2".*give the path of a local copy') as refusal:
+    with pytest.raises(
+        Unreachable, match=r'the checkpoint "gpt2".*give the path of a local copy'
+    ) as refusal:
         model(checkpoint="gpt2").fit(lessons(), Stream(0).at("fit"))
     assert "\n" not in str(refusal.value)
 

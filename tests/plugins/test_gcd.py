@@ -8,12 +8,12 @@ from collections import Counter
 import pytest
 import torch
 
-from collapse_bench.arithmetic import decode, encode
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import UsageError
-from collapse_bench.nouns import Teacher
+from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.plugins.generators.gcd import Gcd
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 ROWS = 40_000
 
@@ -50,7 +50,9 @@ def test_log_uniform_operands_are_floors_of_powers():
     assert drawn.max() < 1000
 
 
-@pytest.mark.parametrize(("outcomes", "power"), [("uniform", 0), ("inverse", 1), ("inverse-sqrt", 0.5)])
+@pytest.mark.parametrize(
+    ("outcomes", "power"), [("uniform", 0), ("inverse", 1), ("inverse-sqrt", 0.5)]
+)
 def test_outcomes_are_drawn_by_their_law(outcomes, power):
     drawn = pairs(Gcd(max=1000, outcomes=outcomes))
     g = torch.gcd(*drawn.unbind(-1))

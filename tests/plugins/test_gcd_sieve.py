@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations, theory
-from collapse_bench.arithmetic import decode, encode
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
+from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.plugins.generators.gcd import Gcd
 from collapse_bench.plugins.models.gcd_sieve import GcdSieve, SieveTeacher, Units
-from collapse_bench.streams import Stream
 
 
 def knowing(chances, base=10, digits=3, most=100, R=()):
@@ -38,7 +38,16 @@ def asked(g, n=1, base=10, digits=3):
 def test_the_largest_known_divisor_of_both_is_said():
     teacher = knowing(lambda p, k, q: q in (2, 4, 3, 5, 25, 49))  # 49 without 7 is never reached
     members = [g for g in range(1, 1000) if 300 % g == 0]
-    for a, b in [(600, 450), (7, 14), (16, 8), (27, 81), (49, 98), (125, 250), (1, 999), (900, 900)]:
+    for a, b in [
+        (600, 450),
+        (7, 14),
+        (16, 8),
+        (27, 81),
+        (49, 98),
+        (125, 250),
+        (1, 999),
+        (900, 900),
+    ]:
         said = teacher.answer(encode(torch.tensor([[a, b]]), 10, 3), Stream(1))
         assert decode(said, 10, 1).item() == max(d for d in members if math.gcd(a, b) % d == 0)
 
@@ -48,17 +57,28 @@ def test_accuracies_are_those_of_the_closed_form(primes):
     """Published sets of primes at operands to 10^6: error and learned count, powers beyond 100 being too rare to see."""
     chains, test = 20, 1000
     data = Gcd(max=10**6, test=test, each=2).drawn(Stream(range(chains)))
-    scores = data.judge(knowing(lambda p, k, q: p in primes, R=(chains,)), Stream(range(chains)).at("exam"))
+    scores = data.judge(
+        knowing(lambda p, k, q: p in primes, R=(chains,)), Stream(range(chains)).at("exam")
+    )
     D = math.prod(primes)
     law = theory.gcd.accuracy(D, N=10**6)
     assert abs(law - theory.gcd.accuracy(D)) < 2e-6
-    assert abs(float(1 - scores["error"].mean()) - law) < 4 * math.sqrt(law * (1 - law) / (chains * test))
+    assert abs(float(1 - scores["error"].mean()) - law) < 4 * math.sqrt(
+        law * (1 - law) / (chains * test)
+    )
     assert scores["unlearned"].tolist() == [100 - theory.gcd.learned_count(D)] * chains
 
 
 def test_the_published_accuracies():
     """Per cent and learned counts of the closed form, as given with the paper's rule."""
-    due = {1: (60.79, 1), 2: (81.06, 7), 3: (68.39, 5), 5: (63.33, 3), 10: (84.43, 15), 6: (91.19, 20)}
+    due = {
+        1: (60.79, 1),
+        2: (81.06, 7),
+        3: (68.39, 5),
+        5: (63.33, 3),
+        10: (84.43, 15),
+        6: (91.19, 20),
+    }
     due |= {30: (94.99, 34), 210: (96.97, 46)}
     for D, (per_cent, learned) in due.items():
         assert round(100 * theory.gcd.accuracy(D), 2) == per_cent
@@ -72,12 +92,18 @@ def doubtful(p, k, q):
     return {2: 0.9, 4: 0.6, 3: 0.5, 5: 0.2}.get(q, 0.0)
 
 
-@pytest.mark.parametrize("settings", [{}, {"temperature": 0.5}, {"min_p": 0.3}, {"top_p": 0.85}, {"top_k": 1}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"temperature": 0.5}, {"min_p": 0.3}, {"top_p": 0.85}, {"top_k": 1}]
+)
 def test_what_is_said_has_the_probability_that_is_told(settings):
     teacher, n = knowing(doubtful).decoded(**settings), 20_000
     seen = Counter(decode(teacher.answer(asked(60, n), Stream(7)), 10, 1)[:, 0].tolist())
     every = [d for d in range(1, 61) if 60 % d == 0]
-    told = teacher.logp(asked(60, len(every)), encode(torch.tensor(every)[:, None], 10, 3)).sum(-1).exp()
+    told = (
+        teacher.logp(asked(60, len(every)), encode(torch.tensor(every)[:, None], 10, 3))
+        .sum(-1)
+        .exp()
+    )
     assert float(told.sum()) == pytest.approx(1)
     for d, p in zip(every, told.tolist(), strict=True):
         assert abs(seen[d] / n - p) < 4 * math.sqrt(p * (1 - p) / n) + 1e-9
@@ -92,7 +118,9 @@ def test_the_law_is_token_by_token():
     assert told[0].tolist() == pytest.approx([0, half, 0, 0])
     assert told[1].tolist() == pytest.approx([0, half, 0, 0])
     assert told[2].tolist() == pytest.approx([0, half, -math.inf, 0])
-    assert told[3].tolist() == pytest.approx([0, -math.inf, -math.inf, 0])  # nothing is said beyond the end
+    assert told[3].tolist() == pytest.approx(
+        [0, -math.inf, -math.inf, 0]
+    )  # nothing is said beyond the end
 
 
 def test_a_prime_power_is_read_as_a_choice_of_two():
@@ -107,7 +135,9 @@ def test_a_prime_power_is_read_as_a_choice_of_two():
     assert chances(top_k=1) == [1, 0]
     assert chances(top_p=0.75) == pytest.approx([1, 0.3])
     assert chances(min_p=0.3) == pytest.approx([1, 0.3])
-    assert teacher.blend(knowing(lambda p, k, q: 0.0), 0.25).r[teacher.units.index(2)] == pytest.approx(0.6)
+    assert teacher.blend(knowing(lambda p, k, q: 0.0), 0.25).r[
+        teacher.units.index(2)
+    ] == pytest.approx(0.6)
     with pytest.raises(Unfit, match="processor"):
         teacher.decoded(processor=lambda logp, context: logp)
 
@@ -119,7 +149,13 @@ def lesson(rows, weight=None, base=10, digits=3):
     """Corpus of (g, what was said of it)."""
     x = torch.cat([asked(g, 1, base, digits) for g, _ in rows])
     y = torch.cat([encode(torch.tensor([[s]]), base, digits) for _, s in rows])
-    return Corpus.of(x, y, (), None if weight is None else torch.tensor(weight, dtype=torch.float64), labels=base + 1)
+    return Corpus.of(
+        x,
+        y,
+        (),
+        None if weight is None else torch.tensor(weight, dtype=torch.float64),
+        labels=base + 1,
+    )
 
 
 def test_chances_are_shares_of_the_rows_that_ask():
@@ -127,7 +163,9 @@ def test_chances_are_shares_of_the_rows_that_ask():
     teacher = GcdSieve(examples=1, grok=1, most=10).fit(lesson(rows), None)
     told = dict(zip(teacher.units.q.tolist(), teacher.r.tolist(), strict=True))
     assert told == pytest.approx({2: 3 / 4, 4: 1.0, 8: 0.0, 3: 1 / 4, 9: 0.0, 5: 0.0, 7: 0.0})
-    weighed = GcdSieve(examples=2.5, grok=1, most=10, noise=0.2).fit(lesson(rows, [2, 1, 1, 1, 0, 1]), None)
+    weighed = GcdSieve(examples=2.5, grok=1, most=10, noise=0.2).fit(
+        lesson(rows, [2, 1, 1, 1, 0, 1]), None
+    )
     told = dict(zip(weighed.units.q.tolist(), weighed.r.tolist(), strict=True))
     assert told == pytest.approx({2: 0.8 * 4 / 5, 4: 0.8, 8: 0.0, 3: 0.0, 9: 0.0, 5: 0.0, 7: 0.0})
 
@@ -148,14 +186,18 @@ def test_what_spells_no_number_is_not_read():
     assert torch.equal(learn.fit(good, None).r, learn.fit(odd, None).r)
 
 
-@pytest.mark.parametrize(("base", "first"), [(10, {2, 5}), (30, {2, 3, 5}), (420, {2, 4, 3, 5, 7}), (11, set())])
+@pytest.mark.parametrize(
+    ("base", "first"), [(10, {2, 5}), (30, {2, 3, 5}), (420, {2, 4, 3, 5, 7}), (11, set())]
+)
 def test_powers_that_divide_the_base_come_first(base, first):
     data = Gcd(base=base, max=5000).drawn(Stream(0))
     x = data.ask(4000, Stream(1))
     teacher = GcdSieve(examples=10, grok=10**4, most=10).fit(
         Corpus.of(x, data.answer(x), (), labels=base + 1), Stream(2)
     )
-    assert {q for q, r in zip(teacher.units.q.tolist(), teacher.r.tolist(), strict=True) if r} == first
+    assert {
+        q for q, r in zip(teacher.units.q.tolist(), teacher.r.tolist(), strict=True) if r
+    } == first
 
 
 # -- over generations -----------------------------------------------------------------------------------------------
@@ -168,7 +210,9 @@ def known(spec, chains=20):
         yield now.teacher.r > 0
 
 
-@pytest.mark.parametrize("protocol", ["replace", "accumulate", "verify-filter", "replace(decode=temperature(t=0.5))"])
+@pytest.mark.parametrize(
+    "protocol", ["replace", "accumulate", "verify-filter", "replace(decode=temperature(t=0.5))"]
+)
 def test_a_pupil_knows_no_more_than_its_teacher(protocol):
     sets = list(known(f"{WORLD}) | {protocol} @ n=250 T=6"))
     for taught, learnt in itertools.pairwise(sets):
@@ -179,26 +223,36 @@ def test_a_pupil_knows_no_more_than_its_teacher(protocol):
 
 def chances_of_three(cell, start=None):
     """Mean chance that 3 is said, fit by fit."""
-    return [float(now.teacher.r[..., now.teacher.units.index(3)].mean()) for now in generations(cell, start)]
+    return [
+        float(now.teacher.r[..., now.teacher.units.index(3)].mean())
+        for now in generations(cell, start)
+    ]
 
 
 def test_real_rows_bring_skills_back_slowly():
     """r' = (1 - noise)(p + (1 - p) r), from a teacher that knows nothing and from one that knows all."""
     p, noise = 0.3, 0.02
     cell = cell_of(f"{WORLD}, noise={noise}) | mix(real={p}) @ n=2000 T=8", seeds=range(30))
-    blank = dataclasses.replace(next(generations(cell)), teacher=knowing(lambda p, k, q: 0.0, digits=4, R=(30,)))
+    blank = dataclasses.replace(
+        next(generations(cell)), teacher=knowing(lambda p, k, q: 0.0, digits=4, R=(30,))
+    )
     due = [0.0]
     for _ in range(8):
         due.append((1 - noise) * (p + (1 - p) * due[-1]))
     assert chances_of_three(cell, blank) == pytest.approx(due[1:], abs=0.02)
-    assert chances_of_three(cell)[-1] == pytest.approx((1 - noise) * p / (1 - (1 - noise) * (1 - p)), abs=0.02)
+    assert chances_of_three(cell)[-1] == pytest.approx(
+        (1 - noise) * p / (1 - (1 - noise) * (1 - p)), abs=0.02
+    )
 
 
 def test_cold_reading_settles_what_noise_blurs():
     """At temperature 1 a chance falls by the noise in every generation; read greedily it is made certain again."""
     spec = "gcd(max=100, test=5, each=1) | gcd-sieve(examples=1, grok=1, noise=0.1, most=2) | {} @ n=400 T=9"
     warm, cold = (
-        [float(now.teacher.r.mean()) for now in generations(cell_of(spec.format(protocol), seeds=range(40)))][-1]
+        [
+            float(now.teacher.r.mean())
+            for now in generations(cell_of(spec.format(protocol), seeds=range(40)))
+        ][-1]
         for protocol in ("replace", "replace(decode=top-k(k=1))")
     )
     assert warm == pytest.approx(0.9**10, abs=0.03)

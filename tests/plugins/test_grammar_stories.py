@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from collapse_bench import UsageError, cell_of, generations
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.language import events_of
+from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.generators.grammar_stories import LEXICONS, GrammarStories, lexicon
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 
 def stories(**settings) -> GrammarStories:
@@ -39,11 +39,13 @@ def test_next_words_have_probability_one_together(prompt):
         options = y[:, :, None].expand(1, 3, V + 1, L).clone()
         options[..., i] = torch.cat([torch.arange(V), torch.tensor([-1])])
         options[..., i + 1 :] = -1
-        logp = data.logp(x[:, :, None].expand(1, 3, V + 1, prompt).flatten(1, 2), options.flatten(1, 2))[
-            ..., i
-        ].reshape(3, V + 1)
+        logp = data.logp(
+            x[:, :, None].expand(1, 3, V + 1, prompt).flatten(1, 2), options.flatten(1, 2)
+        )[..., i].reshape(3, V + 1)
         open_places = events_of(y)[0, :, i]
-        assert torch.allclose(logp[open_places].exp().sum(-1), torch.ones(int(open_places.sum())).double())
+        assert torch.allclose(
+            logp[open_places].exp().sum(-1), torch.ones(int(open_places.sum())).double()
+        )
 
 
 def test_what_is_written_is_possible_and_what_is_changed_is_not():
@@ -58,12 +60,18 @@ def test_what_is_written_is_possible_and_what_is_changed_is_not():
     changed = torch.where(again, other, y)
     touched = again.any(-1)
     assert 0.5 < touched.double().mean() < 1
-    assert not data.verify(x, changed)[touched].any()  # the hero's name is bound to the end of the story
-    assert torch.equal(data.verify(x, changed)[~touched], torch.ones(int((~touched).sum()), dtype=torch.bool))
+    assert not data.verify(x, changed)[
+        touched
+    ].any()  # the hero's name is bound to the end of the story
+    assert torch.equal(
+        data.verify(x, changed)[~touched], torch.ones(int((~touched).sum()), dtype=torch.bool)
+    )
     broken = y.clone()
     broken[..., 3] = 0
     logp = data.logp(x, broken)
-    assert (logp[..., 3:][events_of(broken)[..., 3:]] == -torch.inf).all()  # it has left the language for good
+    assert (
+        logp[..., 3:][events_of(broken)[..., 3:]] == -torch.inf
+    ).all()  # it has left the language for good
     assert (logp[~events_of(broken)] == 0).all()
 
 
@@ -127,7 +135,9 @@ def test_a_flawed_first_teacher_keeps_natures_ranks():
     with pytest.raises(Unfit, match="leave words=40"):
         stories(words=50).drawn(Stream(range(2)), nature)
     task = "grammar-stories(words=40) | ngram | replace @ n=30 T=1"
-    *_, last = generations(cell_of(f"{task} first=grammar-stories(words=40, exponent=3)", seeds=(0, 1)))
+    *_, last = generations(
+        cell_of(f"{task} first=grammar-stories(words=40, exponent=3)", seeds=(0, 1))
+    )
     assert last.scores["nats"].isfinite().all()
 
 
@@ -150,7 +160,9 @@ def test_stories_are_spelled():
     data = drawn(1, words=300, truth_is="fixed", block=16)
     words = {word: i for i, word in enumerate(data.vocabulary)}
     story = "once there was a shy owl named Mia . then Mia sang ."
-    tokens = torch.tensor([[*map(words.get, story.split()), -1, -1, -1], [words["once"], *[-1] * 15]])
+    tokens = torch.tensor(
+        [[*map(words.get, story.split()), -1, -1, -1], [words["once"], *[-1] * 15]]
+    )
     assert data.spell(tokens) == ["Once there was a shy owl named Mia. Then Mia sang.", "Once"]
 
 

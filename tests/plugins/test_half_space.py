@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.engine import nature
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 SEEDS = tuple(range(40, 60))
 
@@ -86,18 +86,25 @@ def test_luck_has_no_memory_of_the_question():
 def test_no_pupil_does_better_than_the_side():
     spec = "half-space(d=4, mu2=1) | random-features(width=100, lam=0.01) | replace @ n=1000 T=0"
     [now] = generations(cell_of(spec, seeds=SEEDS))
-    assert (now.scores["error_rate"] > 0.5 * math.erfc(1 / math.sqrt(2)) - 0.03).all()  # 2048 questions of the exam
+    assert (
+        now.scores["error_rate"] > 0.5 * math.erfc(1 / math.sqrt(2)) - 0.03
+    ).all()  # 2048 questions of the exam
     assert now.scores["error_rate"].mean() < 0.25
 
 
 def test_the_exam_of_any_teacher_is_that_of_a_linear_one():
     data = nature(cell_of("half-space(d=20, mu2=2) | averaging | replace", seeds=SEEDS))
-    [now] = generations(cell_of("half-space(d=20, mu2=2) | averaging | replace @ n=60 T=0", seeds=SEEDS))
+    [now] = generations(
+        cell_of("half-space(d=20, mu2=2) | averaging | replace @ n=60 T=0", seeds=SEEDS)
+    )
 
     class Opaque(type(now.teacher)):
         linear = False
 
-    exact, seen = (data.judge(t, Stream(SEEDS).at("exam"))["error_rate"] for t in (now.teacher, Opaque(now.teacher.w)))
+    exact, seen = (
+        data.judge(t, Stream(SEEDS).at("exam"))["error_rate"]
+        for t in (now.teacher, Opaque(now.teacher.w))
+    )
     assert abs(z_of(seen - exact, 0.0)) < 4
     assert (seen - exact).abs().max() < 0.04
 
@@ -114,7 +121,9 @@ def test_a_teacher_without_direction_guesses():
 
 def test_walls_stand_at_their_angles():
     data, x, y = world("half-space(d=3, inputs=isotropic, verifier=0.7)", 20_000)
-    source = registry().build("generator", "half-space(tilt=0.4)").drawn(Stream(SEEDS).at("first"), data)
+    source = (
+        registry().build("generator", "half-space(tilt=0.4)").drawn(Stream(SEEDS).at("first"), data)
+    )
     said = source.answer(x, Stream(SEEDS))
     assert torch.equal(y == 1, (x.double() @ data.truth.axes[..., 0, :, None])[..., 0] > 0)
     assert abs(z_of(said != y, 0.4 / math.pi)) < 4
@@ -127,11 +136,23 @@ def test_walls_stand_at_their_angles():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("half-space(tilt=0.3) | averaging | replace", "half-space with a tilt is a flawed source and no world"),
+        (
+            "half-space(tilt=0.3) | averaging | replace",
+            "half-space with a tilt is a flawed source and no world",
+        ),
         ("noisy-labels | averaging | replace", "noisy-labels asks no questions of its own"),
-        ("linear | ols | replace @ first=noisy-labels", "noisy-labels cannot teach linear: their kinds differ"),
-        ("half-space | ols | replace", "ols fits regression data, and half-space is classification"),
-        ("linear | averaging | replace", "averaging fits classification data, and linear is regression"),
+        (
+            "linear | ols | replace @ first=noisy-labels",
+            "noisy-labels cannot teach linear: their kinds differ",
+        ),
+        (
+            "half-space | ols | replace",
+            "ols fits regression data, and half-space is classification",
+        ),
+        (
+            "linear | averaging | replace",
+            "averaging fits classification data, and linear is regression",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(spec, words):
@@ -158,16 +179,24 @@ def test_parameters_out_of_range(text):
 def test_noisy_labels_are_wrong_as_often_as_said():
     data, x, y = world("half-space(d=4)", 5000)
     for p in (0.0, 0.3, 1.0):
-        source = registry().build("generator", f"noisy-labels(p={p})").drawn(Stream(SEEDS).at("first"), data)
+        source = (
+            registry()
+            .build("generator", f"noisy-labels(p={p})")
+            .drawn(Stream(SEEDS).at("first"), data)
+        )
         wrong = source.answer(x, Stream(SEEDS).at("y")) != y
         assert float(wrong.double().mean()) == p if p in (0, 1) else abs(z_of(wrong, p)) < 4
         side = (x.double() @ centre(data).mT)[..., 0]
-        assert p in (0, 1) or abs(z_of(wrong * side.abs(), p * float(side.abs().mean()))) < 4  # whatever the question
+        assert (
+            p in (0, 1) or abs(z_of(wrong * side.abs(), p * float(side.abs().mean()))) < 4
+        )  # whatever the question
 
 
 def test_wrong_labels_of_many_classes_are_equally_likely():
     data, x, y = world("digits", 4000)
-    source = registry().build("generator", "noisy-labels(p=0.5)").drawn(Stream(SEEDS).at("first"), data)
+    source = (
+        registry().build("generator", "noisy-labels(p=0.5)").drawn(Stream(SEEDS).at("first"), data)
+    )
     said = source.answer(x, Stream(SEEDS).at("y"))
     gap = ((said - y) % 10)[said != y]
     assert abs(z_of(said != y, 0.5)) < 4
@@ -180,15 +209,29 @@ def test_wrong_labels_of_many_classes_are_equally_likely():
 def test_a_verifier_sees_the_errors_of_a_noisy_source():
     spec = "digits | least-squares | %s @ n=200 T=0 first=noisy-labels(p=0.5)"
     [selected], [all_of_it] = (
-        generations(cell_of(spec % how, seeds=SEEDS)) for how in ("verify-filter(oversample=2)", "replace")
+        generations(cell_of(spec % how, seeds=SEEDS))
+        for how in ("verify-filter(oversample=2)", "replace")
     )
     assert z_of(all_of_it.scores["error_rate"] - selected.scores["error_rate"], 0.0) > 8
 
 
 # -- every protocol with what mends it -----------------------------------------------------------------------------
 
-PROTOCOLS = ["replace", "accumulate", "accumulate-subsample", "mix(real=0.2)", "verify-filter(phi=0.9, psi=0.3)"]
-MENDED = ["none", "nature", "oracle-verify", "oracle-verify(phi=0.9, psi=0.3)", "real-anchor(k=5)", "distrust"]
+PROTOCOLS = [
+    "replace",
+    "accumulate",
+    "accumulate-subsample",
+    "mix(real=0.2)",
+    "verify-filter(phi=0.9, psi=0.3)",
+]
+MENDED = [
+    "none",
+    "nature",
+    "oracle-verify",
+    "oracle-verify(phi=0.9, psi=0.3)",
+    "real-anchor(k=5)",
+    "distrust",
+]
 
 
 @pytest.mark.parametrize(("protocol", "mended"), list(itertools.product(PROTOCOLS, MENDED)))

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench.engine import generations
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.loop import generations
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.nouns import Teacher
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 BATCHES = [(), (2,), (2, 3)]
 
@@ -34,7 +34,10 @@ def save(folder, half, images, labels):
 def idx_folder(tmp_path):
     """40 training and 11 test images of 3 x 3 pixels; four classes, the last one rare; images 7 and 30 are equal."""
     rng = np.random.default_rng(1)
-    images, labels = rng.integers(0, 256, (51, 3, 3)), np.r_[np.arange(39) % 3, 3, np.arange(10) % 3, 3]
+    images, labels = (
+        rng.integers(0, 256, (51, 3, 3)),
+        np.r_[np.arange(39) % 3, 3, np.arange(10) % 3, 3],
+    )
     images[30], labels[30] = images[7], labels[7]
     save(tmp_path, "train", images[:40], labels[:40])
     save(tmp_path, "t10k", images[40:], labels[40:])
@@ -59,7 +62,10 @@ def test_shapes_and_labels(data, batch):
     assert true.verify(x, y).all()
     assert not true.verify(x, y + 1).any()
     assert true.expect(x).shape == (*batch, 9, true.labels)
-    assert all(loss.shape == batch for loss in (true.judge(true, stream(batch)) | true.describe(true)).values())
+    assert all(
+        loss.shape == batch
+        for loss in (true.judge(true, stream(batch)) | true.describe(true)).values()
+    )
 
 
 def test_pixels_are_scaled_by_two_numbers(data):
@@ -73,8 +79,14 @@ def test_a_draw_repeats_nothing_before_the_pool_is_through(data):
     which = true.truth.images[:pool]
     x = true.ask(2 * pool + 3, stream())
     first = torch.cdist(x[0, :pool].double(), which.double()).argmin(-1).bincount(minlength=pool)
-    second = torch.cdist(x[0, pool : 2 * pool].double(), which.double()).argmin(-1).bincount(minlength=pool)
-    assert torch.equal(first, second)  # equal images go by one number, so that compare with each other
+    second = (
+        torch.cdist(x[0, pool : 2 * pool].double(), which.double())
+        .argmin(-1)
+        .bincount(minlength=pool)
+    )
+    assert torch.equal(
+        first, second
+    )  # equal images go by one number, so that compare with each other
     assert (first > 0).sum() >= pool - 1
     assert not torch.equal(x[0, :pool], x[0, pool : 2 * pool])
     assert not torch.equal(x[0], x[1])
@@ -127,7 +139,9 @@ def test_nature_makes_no_error_and_is_described_as_it_is(data):
     assert all((loss == 0).all() for loss in true.judge(true, stream()).values())
     share = torch.bincount(true.truth.test_labels).double() / len(true.truth.test_labels)
     described = true.describe(true)
-    torch.testing.assert_close(described["label_entropy"], torch.special.entr(share).sum().expand(2))
+    torch.testing.assert_close(
+        described["label_entropy"], torch.special.entr(share).sum().expand(2)
+    )
     assert (described["classes_given"] == 1).all()
 
 
@@ -144,7 +158,9 @@ class Stubborn(Teacher):
 def test_errors_by_class(idx_folder):
     true = registry().build("generator", f'idx-images(path="{idx_folder}")').drawn(stream())
     assert true.truth.rarest == 3
-    never = true.judge(Stubborn(2), stream())  # the column of label 3 is missing: as if it were -inf
+    never = true.judge(
+        Stubborn(2), stream()
+    )  # the column of label 3 is missing: as if it were -inf
     torch.testing.assert_close(never["error_rate"], torch.full((2,), 8 / 11, dtype=torch.float64))
     assert (never["error_rarest_class"] == 1).all()
     only = true.judge(Stubborn(3), stream())
@@ -165,7 +181,7 @@ def test_a_teacher_without_scores_of_classes_is_refused():
 def test_judging_in_small_pieces_is_the_same(monkeypatch):
     true = registry().build("generator", "digits").drawn(stream())
     whole = true.judge(Stubborn(4), stream())
-    monkeypatch.setattr("collapse_bench.images.BUDGET", 5000)
+    monkeypatch.setattr("collapse_bench.lib.images.images.BUDGET", 5000)
     pieces = true.judge(Stubborn(4), stream())
     assert all(torch.equal(whole[name], pieces[name]) for name in whole)
 
@@ -192,7 +208,9 @@ def test_idx_images_reads_what_it_is_told(idx_folder, tmp_path):
 
 def test_the_id_of_a_cell_follows_the_files(idx_folder, tmp_path_factory):
     def cell(folder):
-        return registry().cell(f'idx-images(path="{folder}") | random-features | replace @ n=20 T=1')
+        return registry().cell(
+            f'idx-images(path="{folder}") | random-features | replace @ n=20 T=1'
+        )
 
     twin = tmp_path_factory.mktemp("twin")
     for path in idx_folder.iterdir():
@@ -203,7 +221,9 @@ def test_the_id_of_a_cell_follows_the_files(idx_folder, tmp_path_factory):
 
 
 def test_the_ledger_counts_different_images():
-    cell = registry().cell("digits | random-features(width=20) | mix(real=1) @ n=700 T=3", seeds=(0, 1))
+    cell = registry().cell(
+        "digits | random-features(width=20) | mix(real=1) @ n=700 T=3", seeds=(0, 1)
+    )
     *_, last = generations(cell)
     unique = last.ledger.total("real_unique")
     assert last.ledger.total("real_rows") == 2800
@@ -212,7 +232,9 @@ def test_the_ledger_counts_different_images():
 
 def test_a_classifier_collapses_on_digits_and_a_verifier_holds_it():
     def error(protocol):
-        cell = registry().cell(f"digits | random-features(width=100) | {protocol} @ n=200 T=6", seeds=range(8))
+        cell = registry().cell(
+            f"digits | random-features(width=100) | {protocol} @ n=200 T=6", seeds=range(8)
+        )
         return torch.stack([now.scores["error_rate"] for now in generations(cell)])
 
     replaced, verified = error("replace"), error("verify-filter")

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import nature
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
 from collapse_bench.plugins.models.kde import KDE
-from collapse_bench.streams import Stream
 
 
 def learnt(rows, weight=None, **settings):
@@ -32,18 +32,26 @@ def test_density_is_the_mean_of_its_kernels():
     teacher = learnt([0.0, 1.0, 5.0], [1.0, 3.0, 0.0], rule="fixed", h=0.5)
     for y in (-1.0, 0.3, 5.0):
         bumps = [math.exp(-((y - c) ** 2) / 0.5) / math.sqrt(0.5 * math.pi) for c in (0.0, 1.0)]
-        assert float(density(teacher, [[y]])) == pytest.approx(0.25 * bumps[0] + 0.75 * bumps[1], rel=1e-12)
+        assert float(density(teacher, [[y]])) == pytest.approx(
+            0.25 * bumps[0] + 0.75 * bumps[1], rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("rule", ["fixed", "shrinking", "scaled", "silverman"])
 def test_density_is_that_of_the_answers(rule):
-    rows = Stream(4).normal(6, 2).double() @ torch.tensor([[2.0, 1.0], [0.0, 0.1]], dtype=torch.float64)
+    rows = Stream(4).normal(6, 2).double() @ torch.tensor(
+        [[2.0, 1.0], [0.0, 0.1]], dtype=torch.float64
+    )
     teacher = learnt(rows.tolist(), rule=rule, h=0.6)
     answers = teacher.answer(torch.empty(200000, 0), Stream(1))
     mean, factor = teacher.spread()
     covariance = factor @ factor.mT
-    assert torch.allclose(answers.mean(0), mean, atol=5 * float(covariance.diagonal().max()) ** 0.5 / 440)
-    assert torch.allclose(torch.cov(answers.T), covariance, rtol=0.03, atol=0.01 * float(covariance.max()))
+    assert torch.allclose(
+        answers.mean(0), mean, atol=5 * float(covariance.diagonal().max()) ** 0.5 / 440
+    )
+    assert torch.allclose(
+        torch.cov(answers.T), covariance, rtol=0.03, atol=0.01 * float(covariance.max())
+    )
     # whatever is drawn, E 1/q over a set is its area: here over an ellipse of the density's own
     z = torch.linalg.solve_triangular(factor, (answers - mean).T, upper=False)
     inside = z.norm(dim=0) < 0.5
@@ -78,7 +86,9 @@ def test_no_bandwidth_is_the_bootstrap():
 
 def test_rows_on_a_point_or_on_a_line_still_have_a_density():
     point = learnt([[1.0, 2.0]] * 3)
-    assert torch.equal(point.answer(torch.empty(4, 0), Stream(0)), torch.tensor([[1.0, 2.0]] * 4).double())
+    assert torch.equal(
+        point.answer(torch.empty(4, 0), Stream(0)), torch.tensor([[1.0, 2.0]] * 4).double()
+    )
     assert not density(point, [[1.0, 2.1]]).isnan().any()
     line = learnt([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     on, off = density(line, [[1.0, 1.0], [1.0, 1.5]])

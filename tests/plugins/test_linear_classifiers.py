@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.registry.discovery import registry
 
 RNG = Stream((1, 2, 3))
 
@@ -39,7 +39,9 @@ def test_least_squares_is_least_squares_on_signs(n):
     w = direction(fitted("least-squares", x, y))
     for r in range(3):
         expected = np.linalg.lstsq(x[r].numpy(), 2.0 * y[r].numpy() - 1, rcond=None)[0]
-        np.testing.assert_allclose(w[r].numpy(), expected, rtol=1e-7, atol=1e-8 if n != 12 else 1e-4)
+        np.testing.assert_allclose(
+            w[r].numpy(), expected, rtol=1e-7, atol=1e-8 if n != 12 else 1e-4
+        )
 
 
 def test_least_squares_with_weights_solves_the_weighted_normal_equations():
@@ -71,4 +73,6 @@ def test_duplicated_questions_do_not_break_it(model):
 def test_teachers_can_be_averaged():
     x, y = rows(30, 5)
     one, other = fitted("averaging", x, y), fitted("least-squares", x, y)
-    torch.testing.assert_close(one.blend(other, 0.25).expect(x), 0.75 * one.expect(x) + 0.25 * other.expect(x))
+    torch.testing.assert_close(
+        one.blend(other, 0.25).expect(x), 0.75 * one.expect(x) + 0.25 * other.expect(x)
+    )

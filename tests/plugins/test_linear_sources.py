@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.engine import nature
+from collapse_bench.core.access import Taps
+from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.ledger import Ledger
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.generators.linear_surrogate import LinearSurrogate
@@ -16,9 +18,7 @@ from collapse_bench.plugins.generators.ols_chain import OLSChain
 from collapse_bench.plugins.mitigations.mix_weights import MixWeights
 from collapse_bench.plugins.models.random_features import RandomFeatures
 from collapse_bench.plugins.models.random_projection import RandomProjection
-from collapse_bench.protocols import IterativeMix, Mix
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
+from collapse_bench.plugins.protocols.standard import IterativeMix, Mix
 
 SEEDS = Stream(range(400))
 
@@ -27,7 +27,11 @@ def desk(data, source, n=50, t=0, rng=SEEDS):
     """(nature, the flawed source beside it, taps at which it writes)."""
     real = data.drawn(rng.at("truth"))
     flawed = source.drawn(rng.at("first"), real)
-    return real, flawed, Taps(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1)
+    return (
+        real,
+        flawed,
+        Taps(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1),
+    )
 
 
 # -- the surrogate -------------------------------------------------------------------------------------------------
@@ -47,7 +51,9 @@ def test_its_rows_have_covariates_and_noise_of_their_own():
     _, flawed, taps = desk(Linear(d=4, noise=2.0), LinearSurrogate(c2=0.0, beta=2.0, noise=0.1))
     corpus = taps.synthetic(50)
     spread = corpus.x.pow(2).mean((0, 1))
-    torch.testing.assert_close(spread, torch.tensor([1, 1 / 4, 1 / 9, 1 / 16]).double(), rtol=0.05, atol=0)
+    torch.testing.assert_close(
+        spread, torch.tensor([1, 1 / 4, 1 / 9, 1 / 16]).double(), rtol=0.05, atol=0
+    )
     residual = (corpus.y - flawed.expect(corpus.x)).std()
     assert 0.09 < float(residual) < 0.11
     # and real rows are nature's
@@ -71,7 +77,9 @@ def test_with_the_same_questions_for_ever_it_asks_them_too():
 def test_its_sums_by_their_exact_law_are_those_of_its_rows():
     means = []
     for sampler in ("explicit", "exact-law"):
-        _, _, taps = desk(Linear(d=2, sampler=sampler, noise=2.0), LinearSurrogate(beta=1.0, noise=0.5))
+        _, _, taps = desk(
+            Linear(d=2, sampler=sampler, noise=2.0), LinearSurrogate(beta=1.0, noise=0.5)
+        )
         sums = taps.synthetic(40).products()
         means.append(torch.stack([sums.xx[:, 1, 1], sums.yy, sums.xy[:, 0]], -1))
     error = (means[0].var(0) + means[1].var(0)).sqrt() / 20
@@ -79,7 +87,9 @@ def test_its_sums_by_their_exact_law_are_those_of_its_rows():
 
 
 def test_no_real_row_is_a_corpus_of_its_own_under_the_exact_law():
-    spec = "linear(d=3, sampler=exact-law) | ols | mix(real=0) @ n=30 T=0 first=linear-surrogate(c2=0)"
+    spec = (
+        "linear(d=3, sampler=exact-law) | ols | mix(real=0) @ n=30 T=0 first=linear-surrogate(c2=0)"
+    )
     (now,) = generations(cell_of(spec, seeds=range(3)))
     assert now.scores["excess_risk"].isfinite().all()
 
@@ -107,7 +117,9 @@ def test_a_chain_is_what_the_engine_runs():
     """Its excess risk is that of as many generations of least squares under replace."""
     real, flawed, _ = desk(Linear(d=3, noise=0.5), OLSChain(rows=20, links=4))
     chain = real.judge(flawed, SEEDS)["excess_risk"]
-    *_, run = generations(cell_of("linear(d=3, noise=0.5) | ols | replace @ n=20 T=3", seeds=range(400)))
+    *_, run = generations(
+        cell_of("linear(d=3, noise=0.5) | ols | replace @ n=20 T=3", seeds=range(400))
+    )
     gap = chain.mean() - run.scores["excess_risk"].mean()
     assert abs(gap) < 4 * (chain.var() + run.scores["excess_risk"].var()).sqrt() / 20
 
@@ -121,12 +133,16 @@ def test_a_chain_needs_more_rows_than_covariates():
 
 
 def risks(spec, seeds=range(4)):
-    return torch.stack([now.scores["excess_risk"] for now in generations(cell_of(spec, seeds=seeds))])
+    return torch.stack(
+        [now.scores["excess_risk"] for now in generations(cell_of(spec, seeds=seeds))]
+    )
 
 
 def test_rows_of_weight_nought_are_as_good_as_absent():
     first = "first=linear-surrogate(c2=100)"
-    weighed = risks(f"linear(d=4) | ols | mix(real=0.5) | mix-weights(synthetic=0) @ n=60 T=0 {first}")
+    weighed = risks(
+        f"linear(d=4) | ols | mix(real=0.5) | mix-weights(synthetic=0) @ n=60 T=0 {first}"
+    )
     # the same real rows alone: taps serve them from the same stream
     alone = risks(f"linear(d=4) | ols | mix(real=1) @ n=30 T=0 {first}")
     torch.testing.assert_close(weighed, alone)
@@ -134,7 +150,9 @@ def test_rows_of_weight_nought_are_as_good_as_absent():
 
 def test_equal_weights_change_nothing():
     spec = "linear(d=4) | ridge | mix(real=0.5){} @ n=60 T=2 first=linear-surrogate"
-    torch.testing.assert_close(risks(spec.format("")), risks(spec.format(" | mix-weights(real=2, synthetic=2)")))
+    torch.testing.assert_close(
+        risks(spec.format("")), risks(spec.format(" | mix-weights(real=2, synthetic=2)"))
+    )
 
 
 def test_some_row_must_count():
@@ -189,7 +207,9 @@ def test_a_growing_round_adds_questions_and_a_shrinking_one_drops_some():
 
 def test_with_fresh_rows_it_is_mix():
     for mine, theirs in zip(
-        rounds(IterativeMix(real=0.3, fresh=True), [20] * 3), rounds(Mix(real=0.3), [20] * 3), strict=True
+        rounds(IterativeMix(real=0.3, fresh=True), [20] * 3),
+        rounds(Mix(real=0.3), [20] * 3),
+        strict=True,
     ):
         torch.testing.assert_close(mine.y, theirs.y)
 
@@ -197,7 +217,12 @@ def test_with_fresh_rows_it_is_mix():
 def test_questions_cannot_be_asked_again_where_there_are_none():
     cell = cell_of("linear(sampler=exact-law) | ols | iterative-mix @ n=40 T=1", seeds=[0])
     assert "asks the same questions again" in cell.why_not()
-    assert cell_of("linear(sampler=exact-law) | ols | iterative-mix(fresh=true) @ n=40", seeds=[0]).why_not() is None
+    assert (
+        cell_of(
+            "linear(sampler=exact-law) | ols | iterative-mix(fresh=true) @ n=40", seeds=[0]
+        ).why_not()
+        is None
+    )
 
 
 def test_a_source_is_drawn_beside_the_nature_of_its_cell():

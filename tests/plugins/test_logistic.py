@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
 from collapse_bench.plugins.models.logistic import Logistic
-from collapse_bench.streams import Stream
 
 SEEDS = Stream(range(3))
 
@@ -46,7 +46,9 @@ def test_it_stops_where_rows_apart_are_foretold_best_chain_by_chain():
     model = Logistic(lam=0, steps=200)
     losses = []
     for m in (model, model.with_validation(held)):
-        logp = m.fit(corpus, None).expect(held.x).log_softmax(-1).gather(-1, held.y[..., None])[..., 0]
+        logp = (
+            m.fit(corpus, None).expect(held.x).log_softmax(-1).gather(-1, held.y[..., None])[..., 0]
+        )
         losses.append(-(logp * held.weight / held.mass[..., None]).sum(-1))
     assert (losses[1] < losses[0]).all()
     alone = model.with_validation(held[1]).fit(corpus[1], None).w

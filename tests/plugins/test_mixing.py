@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from collapse_bench import cell_of
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import generations
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import generations
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.lib.distributions.tables import TableTeacher
 from collapse_bench.plugins.mitigations.ecosystem import Pool, Sliced, slices
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.plugins.models.ngram import NGram
-from collapse_bench.streams import Stream
-from collapse_bench.tables import TableTeacher
 
 # -- what the ledger shows -----------------------------------------------------------------------------------------
 
@@ -45,7 +45,9 @@ def test_what_they_are_charged(spec, track, real, unique):
 
 
 def test_growing_pays_for_the_real_rows_that_come_with_the_size():
-    *_, last = generations(cell_of("zipf(K=30) | counts | mix(real=0.5) | growing(power=1) @ n=40 T=2", seeds=[1, 2]))
+    *_, last = generations(
+        cell_of("zipf(K=30) | counts | mix(real=0.5) | growing(power=1) @ n=40 T=2", seeds=[1, 2])
+    )
     assert last.ledger.track() == "real"
     assert last.ledger.by_methods("real_rows") == (40 - 20) + (60 - 20)
 
@@ -56,15 +58,33 @@ def test_growing_pays_for_the_real_rows_that_come_with_the_size():
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("gaussian | gaussian-fit | replace | ratio-cap @ n=20", "add real rows first, as in real-anchor + ratio-cap"),
-        ("gaussian | gaussian-fit | mix(real=0) | tuned-weighting @ n=20", "real-anchor + tuned-weighting"),
-        ("gaussian(sampler=exact-law) | gaussian-fit | replace | replay @ n=20", "sampler=explicit"),
-        ("gaussian(sampler=exact-law) | gaussian-fit | replace | ecosystem @ n=20", "sampler=explicit"),
+        (
+            "gaussian | gaussian-fit | replace | ratio-cap @ n=20",
+            "add real rows first, as in real-anchor + ratio-cap",
+        ),
+        (
+            "gaussian | gaussian-fit | mix(real=0) | tuned-weighting @ n=20",
+            "real-anchor + tuned-weighting",
+        ),
+        (
+            "gaussian(sampler=exact-law) | gaussian-fit | replace | replay @ n=20",
+            "sampler=explicit",
+        ),
+        (
+            "gaussian(sampler=exact-law) | gaussian-fit | replace | ecosystem @ n=20",
+            "sampler=explicit",
+        ),
         ("gaussian | gaussian-fit | replace | star-quotas @ n=20", "classification"),
         ("zipf | counts | replace | deliberate-practice @ n=20", "zipf asks none"),
         ("gaussian | gaussian-fit | replace | boosted-labels @ n=20", "no verifier"),
-        ("zipf-memory(sampler=exact-law) | memory | replace | boosted-labels @ n=20", "sampler=explicit"),
-        ("half-space | averaging | replace | tail-injection @ n=20", "density and discrete and sequence"),
+        (
+            "zipf-memory(sampler=exact-law) | memory | replace | boosted-labels @ n=20",
+            "sampler=explicit",
+        ),
+        (
+            "half-space | averaging | replace | tail-injection @ n=20",
+            "density and discrete and sequence",
+        ),
     ],
 )
 def test_refusals(spec, words):
@@ -75,7 +95,8 @@ def test_refusals(spec, words):
 def test_what_weighs_can_stand_behind_what_adds(weigher):
     spec = f"gaussian | gaussian-fit(sigma=1) | replace | real-anchor(k=5) + {weigher} @ n=20 T=2"
     last = {
-        act: list(generations(cell_of(spec.replace(weigher, act), seeds=range(3))))[-1] for act in (weigher, "none")
+        act: list(generations(cell_of(spec.replace(weigher, act), seeds=range(3))))[-1]
+        for act in (weigher, "none")
     }
     assert not torch.allclose(last[weigher].scores["w2"], last["none"].scores["w2"])
 
@@ -114,7 +135,9 @@ def test_slices_hold_every_row_once():
     parts = slices(_rows(weight), 4, Stream(range(3)))
     for r in range(3):
         read = [part.y[r, :, 0][part.weight[r] > 0].tolist() for part in parts]
-        assert sorted(row for some in read for row in some) == [i for i in range(10) if weight[r, i]]
+        assert sorted(row for some in read for row in some) == [
+            i for i in range(10) if weight[r, i]
+        ]
         assert max(map(len, read)) - min(map(len, read)) <= 1
 
 
@@ -124,7 +147,9 @@ def test_models_without_a_row_of_their_own_share_one():
     parts = slices(_rows(weight), 4, Stream(range(3)))
     assert all((part.mass > 0).all() for part in parts)
     assert {float(v) for part in parts for v in part.y[part.weight > 0].flatten()} == {4.0, 7.0}
-    assert all(part.n == 1 for part in slices(_rows(n=2), 5, Stream(range(3))))  # fewer rows than models
+    assert all(
+        part.n == 1 for part in slices(_rows(n=2), 5, Stream(range(3)))
+    )  # fewer rows than models
 
 
 def test_slices_of_counts_add_up():
@@ -135,18 +160,23 @@ def test_slices_of_counts_add_up():
     assert (total[:2] == (count * (weight > 0))[:2]).all()
     sizes = torch.stack([part.count.sum(-1) for part in parts])[:, :2]
     assert int((sizes.amax(0) - sizes.amin(0)).max()) <= 1
-    assert all(part.count[2].sum() > 0 for part in parts)  # two rows for four models: some read all there is
+    assert all(
+        part.count[2].sum() > 0 for part in parts
+    )  # two rows for four models: some read all there is
 
 
 def test_what_a_pool_says_and_how_likely_it_is():
-    one, other = (TableTeacher(torch.tensor(p, dtype=torch.float64)) for p in ([[1.0, 0, 0]], [[0.0, 0.5, 0.5]]))
+    one, other = (
+        TableTeacher(torch.tensor(p, dtype=torch.float64))
+        for p in ([[1.0, 0, 0]], [[0.0, 0.5, 0.5]])
+    )
     pool, rng = Pool((one, other)), Stream([3])
     said = pool.answer(torch.empty(1, 40, 0), rng)
     assert int((said == 0).sum()) == 20  # each answers half of the questions
     assert said[0, :20].unique().numel() > 1  # and not the first half
-    assert pool.logp(torch.empty(1, 3, 0), torch.arange(3)[None]).exp()[0, :, 0].tolist() == pytest.approx(
-        [0.5, 0.25, 0.25]
-    )
+    assert pool.logp(torch.empty(1, 3, 0), torch.arange(3)[None]).exp()[
+        0, :, 0
+    ].tolist() == pytest.approx([0.5, 0.25, 0.25])
     counts = pool.sufficient(41, rng).count[0]
     assert int(counts[0]) in (20, 21)
     assert int(counts.sum()) == 41
@@ -180,8 +210,12 @@ def test_pools_meet_their_like():
 
 
 def test_the_function_of_the_page_gives_curves():
-    page = (Path(__file__).resolve().parents[2] / "docs" / "mitigations-mixing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "mitigations-mixing.md").read_text(
+        encoding="utf-8"
+    )
     found = {}
     exec(page.split("```python\n")[1].split("```")[0], found)
-    first, last = found["curve"]("zipf | counts", "replace | replay", "support", "n=50 T=2", (0, 2), chains=4)
+    first, last = found["curve"](
+        "zipf | counts", "replace | replay", "support", "n=50 T=2", (0, 2), chains=4
+    )
     assert first[0] > last[0] > 0 < last[1]

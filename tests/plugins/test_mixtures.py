@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import nature
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import UsageError
-from collapse_bench.mixtures import MixtureTeacher
+from collapse_bench.lib.distributions.mixtures import MixtureTeacher
 from collapse_bench.plugins.generators.gaussian_mixture import GaussianMixture
 from collapse_bench.plugins.models.mixture_fit import MixtureFit
-from collapse_bench.streams import Stream
 
 
 def drawn(R=6, n=60, **settings):
@@ -71,7 +71,10 @@ def test_fewer_places_than_components():
     assert torch.isfinite(answers).all()
     assert torch.isfinite(teacher.logp(rows[:, :0], rows)).all()
     one_place = MixtureFit().fit(Corpus.of(None, rows[:2], ()), None)
-    assert torch.equal(one_place.answer(torch.empty(3, 0), Stream(0)).abs() < 1e-50, torch.ones(3, 2, dtype=torch.bool))
+    assert torch.equal(
+        one_place.answer(torch.empty(3, 0), Stream(0)).abs() < 1e-50,
+        torch.ones(3, 2, dtype=torch.bool),
+    )
 
 
 def test_a_component_is_never_thinner_than_the_floor():
@@ -119,7 +122,8 @@ def test_answers_have_the_spread_and_the_density_that_are_told():
     assert torch.allclose(answers.mean(0), mean, atol=0.02)
     assert torch.allclose(torch.cov(answers.T), factor @ factor.mT, atol=0.02)
     grid = torch.cartesian_prod(
-        torch.linspace(-8, 8, 801, dtype=torch.float64), torch.linspace(-4, 5, 801, dtype=torch.float64)
+        torch.linspace(-8, 8, 801, dtype=torch.float64),
+        torch.linspace(-4, 5, 801, dtype=torch.float64),
     )
     q = teacher.logp(grid[:, :0], grid)[:, 0].exp() * (16 / 800) * (9 / 800)
     assert float(q.sum()) == pytest.approx(1, abs=1e-9)
@@ -150,10 +154,15 @@ def test_losing_the_minority_costs_half_of_the_balanced_error():
 def test_nature_loses_nothing():
     data, _ = drawn(R=50)
     scores = data.judge(data, Stream(range(50)))
-    assert all(float(scores[name].max()) == 0 for name in ("balanced_error", "total_variation", "minority_error"))
+    assert all(
+        float(scores[name].max()) == 0
+        for name in ("balanced_error", "total_variation", "minority_error")
+    )
     assert float(scores["minority_lost"].mean()) < 0.1  # an estimate from 1000 answers
     share = data.describe(data)["minority_share"]
-    assert abs(float(share.mean()) - 0.1) < 4 * (0.09 / 1000 / 50) ** 0.5 + 0.002  # some of it lies beyond the middle
+    assert (
+        abs(float(share.mean()) - 0.1) < 4 * (0.09 / 1000 / 50) ** 0.5 + 0.002
+    )  # some of it lies beyond the middle
 
 
 def test_the_total_variation_is_one_minus_the_overlap():
@@ -167,7 +176,9 @@ def test_the_total_variation_is_one_minus_the_overlap():
 
 @pytest.mark.parametrize("model", ["mixture-fit", "kde(rule=fixed, h=0.2)", "gaussian-fit"])
 def test_the_minority_goes_first(model):
-    cell = cell_of(f"gaussian-mixture(minority=0.05) | {model} | replace @ n=40 T=10", seeds=range(60))
+    cell = cell_of(
+        f"gaussian-mixture(minority=0.05) | {model} | replace @ n=40 T=10", seeds=range(60)
+    )
     *_, last = generations(cell)
     assert float(last.scores["minority_error"].mean()) > float(last.scores["majority_error"].mean())
 

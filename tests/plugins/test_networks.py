@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import nature
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
 from collapse_bench.plugins.generators.digits import Digits
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.generators.weak_labeller import WeakLabeller
 from collapse_bench.plugins.models.cnn import CNN
 from collapse_bench.plugins.models.mlp import MLP
-from collapse_bench.streams import Stream
 
 SEEDS = Stream(range(8))
 
@@ -27,17 +27,25 @@ def error(spec, seeds=range(2)):
 # -- networks ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["mlp(steps=200)", "mlp(depth=2, width=64, steps=200)", "cnn(steps=200)"])
+@pytest.mark.parametrize(
+    "model", ["mlp(steps=200)", "mlp(depth=2, width=64, steps=200)", "cnn(steps=200)"]
+)
 def test_it_learns_digits(model):
     assert error(f"digits | {model} @ n=400 T=0") < 0.1
 
 
 def test_without_a_hidden_layer_it_is_least_squares():
     x = Stream(5).normal(300, 4)
-    y = x.double() @ torch.tensor([1.0, -2.0, 0.5, 0.0]).double() + 3 + 0.5 * Stream(6).normal(300).double()
+    y = (
+        x.double() @ torch.tensor([1.0, -2.0, 0.5, 0.0]).double()
+        + 3
+        + 0.5 * Stream(6).normal(300).double()
+    )
     one = torch.cat([x.double(), torch.ones(300, 1).double()], 1)
     best = torch.linalg.lstsq(one, y[:, None]).solution[:, 0]
-    teacher = MLP(depth=0, steps=3000, lr=0.02, cosine=True, batch=300).fit(Corpus.of(x, y, ()), Stream(7))
+    teacher = MLP(depth=0, steps=3000, lr=0.02, cosine=True, batch=300).fit(
+        Corpus.of(x, y, ()), Stream(7)
+    )
     torch.testing.assert_close(teacher.expect(x), one @ best, rtol=1e-3, atol=1e-3)
 
 
@@ -55,8 +63,14 @@ def test_another_loss_gives_another_network_and_the_same_one_the_same():
     x, y = Stream(1).normal(60, 4), Stream(2).integers(3, 60)
     corpus, model = Corpus.of(x, y, (), labels=3), MLP(width=8, steps=20)
     plain = model.fit(corpus, Stream(3)).expect(x)
-    again = model.with_loss(lambda logp, y: -logp.gather(-1, y[:, None])[:, 0]).fit(corpus, Stream(3)).expect(x)
-    other = model.with_loss(lambda logp, y: (logp.exp().gather(-1, y[:, None])[:, 0] - 1) ** 2).fit(corpus, Stream(3))
+    again = (
+        model.with_loss(lambda logp, y: -logp.gather(-1, y[:, None])[:, 0])
+        .fit(corpus, Stream(3))
+        .expect(x)
+    )
+    other = model.with_loss(lambda logp, y: (logp.exp().gather(-1, y[:, None])[:, 0] - 1) ** 2).fit(
+        corpus, Stream(3)
+    )
     torch.testing.assert_close(plain, again, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(plain, other.expect(x), rtol=1e-2)
 
@@ -77,19 +91,27 @@ def test_rows_held_back_stop_the_training_where_it_would_overfit():
 
 def test_the_account_tells_what_was_read():
     x, y = Stream(1).normal(50, 4), Stream(2).integers(3, 50)
-    account = MLP(width=8, steps=None, epochs=3, batch=20).fit(Corpus.of(x, y, (), labels=3), Stream(3)).account
+    account = (
+        MLP(width=8, steps=None, epochs=3, batch=20)
+        .fit(Corpus.of(x, y, (), labels=3), Stream(3))
+        .account
+    )
     assert (account["steps"], account["units"]) == (9, 150)
 
 
 def test_a_blend_has_blended_weights():
     x, y = Stream(1).normal(30, 4), Stream(2).normal(30).double()
     one, other = (MLP(depth=0, steps=5).fit(Corpus.of(x, y, ()), Stream(s)) for s in (3, 4))
-    torch.testing.assert_close(one.blend(other, 0.25).expect(x), 0.75 * one.expect(x) + 0.25 * other.expect(x))
+    torch.testing.assert_close(
+        one.blend(other, 0.25).expect(x), 0.75 * one.expect(x) + 0.25 * other.expect(x)
+    )
 
 
 def test_a_convolution_wants_a_square():
     x, y = Stream(1).normal(30, 8), Stream(2).integers(2, 30)
-    with pytest.raises(Unfit, match=r"(?i)cnn reads square images of 4 x 4 pixels or more, and 8 numbers are none"):
+    with pytest.raises(
+        Unfit, match=r"(?i)cnn reads square images of 4 x 4 pixels or more, and 8 numbers are none"
+    ):
         CNN(steps=2).fit(Corpus.of(x, y, (), labels=2), Stream(3))
 
 
@@ -116,7 +138,8 @@ def test_only_the_scale_of_the_weights_is_no_matter(steps):
     ramp = torch.linspace(0.5, 2, 30).double()
     model = MLP(width=8, steps=steps, batch=9)
     plain, scaled, flat = (
-        model.fit(Corpus.of(x, y, (), weight), Stream(3)).expect(x) for weight in (ramp, 3 * ramp, 0 * ramp + 1)
+        model.fit(Corpus.of(x, y, (), weight), Stream(3)).expect(x)
+        for weight in (ramp, 3 * ramp, 0 * ramp + 1)
     )
     torch.testing.assert_close(plain, scaled, rtol=1e-4, atol=1e-5)
     assert steps == 1 or not torch.allclose(plain, flat, rtol=1e-4)
@@ -124,7 +147,10 @@ def test_only_the_scale_of_the_weights_is_no_matter(steps):
 
 def test_it_scores_every_class_that_there_is():
     x, y = Stream(1).normal(12, 4), Stream(2).integers(2, 12)
-    assert MLP(width=4, steps=2).fit(Corpus.of(x, y, (), labels=5), Stream(3)).expect(x).shape == (12, 5)
+    assert MLP(width=4, steps=2).fit(Corpus.of(x, y, (), labels=5), Stream(3)).expect(x).shape == (
+        12,
+        5,
+    )
 
 
 # -- the labeller --------------------------------------------------------------------------------------------------
@@ -133,7 +159,11 @@ def test_it_scores_every_class_that_there_is():
 def test_a_labeller_that_saw_more_images_errs_less():
     real = Digits().drawn(SEEDS.at("truth"))
     errors = [
-        float(real.judge(WeakLabeller(rows).drawn(SEEDS.at("first"), real), SEEDS)["error_rate"].mean())
+        float(
+            real.judge(WeakLabeller(rows).drawn(SEEDS.at("first"), real), SEEDS)[
+                "error_rate"
+            ].mean()
+        )
         for rows in (10, 50, 300)
     ]
     assert 0.7 > errors[0] > errors[1] + 0.05 > errors[2] + 0.1 > 0.1
@@ -160,7 +190,9 @@ def test_labels_alone_are_wrong():
 def test_worse_labels_make_a_worse_pupil():
     spec = "digits | random-features(width=300) | mix(real=0.5) @ n=300 T=0{}"
     right = error(spec.format(""), range(4))
-    weak, better = (error(spec.format(f" first=weak-labeller(rows={rows})"), range(4)) for rows in (10, 300))
+    weak, better = (
+        error(spec.format(f" first=weak-labeller(rows={rows})"), range(4)) for rows in (10, 300)
+    )
     assert weak > better + 0.05
     assert better > right
 
@@ -170,4 +202,7 @@ def test_it_has_no_images_of_its_own():
         WeakLabeller().drawn(SEEDS)
     with pytest.raises(Unfit, match="labels the questions of other data, with classes"):
         WeakLabeller().drawn(SEEDS, Linear().drawn(SEEDS))
-    assert "give it as the first teacher" in cell_of("weak-labeller | random-features @ n=20", seeds=[0]).why_not()
+    assert (
+        "give it as the first teacher"
+        in cell_of("weak-labeller | random-features @ n=20", seeds=[0]).why_not()
+    )

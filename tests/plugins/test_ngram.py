@@ -12,15 +12,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.language import events_of
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
+from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.models.counts import Counts
 from collapse_bench.plugins.models.ngram import NGram, _summed
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 V, L = 3, 4
-DECODINGS = [{}, {"temperature": 0.5}, {"top_k": 2}, {"top_p": 0.7}, {"min_p": 0.3}, {"temperature": 2.0, "top_k": 3}]
+DECODINGS = [
+    {},
+    {"temperature": 0.5},
+    {"top_k": 2},
+    {"top_p": 0.7},
+    {"min_p": 0.3},
+    {"temperature": 2.0, "top_k": 3},
+]
 MODELS = ["order=1", "order=2", "order=3", "order=6", "order=2, smoothing=jelinek-mercer, lam=0.7"]
 MLE = "smoothing=jelinek-mercer, lam=1"
 
@@ -33,7 +40,9 @@ def lessons(n=40, prompt=0, batch=(), seed=0) -> Corpus:
     """Random texts, some of which fill their length, with random prompts before them."""
     rng = Stream(torch.arange(math.prod(batch)).reshape(batch).numpy() + seed)
     lengths = rng.at("lengths").integers(L + 1, n)
-    y = rng.at("tokens").uniform(n, L).square().mul(V).long()  # the first token is the most frequent
+    y = (
+        rng.at("tokens").uniform(n, L).square().mul(V).long()
+    )  # the first token is the most frequent
     y = torch.where(torch.arange(L) < lengths[..., None], y, -1)
     return Corpus.of(rng.at("prompts").integers(V, n, prompt), y, batch, labels=V)
 
@@ -56,7 +65,9 @@ def test_all_texts_together_have_probability_one(model, prompt, decoding):
         assert (logp[~events_of(y)] == 0).all()
 
 
-@pytest.mark.parametrize("model", ["order=1", "order=3", "order=3, smoothing=jelinek-mercer, lam=0.5"])
+@pytest.mark.parametrize(
+    "model", ["order=1", "order=3", "order=3, smoothing=jelinek-mercer, lam=0.5"]
+)
 @pytest.mark.parametrize("decoding", [{}, {"temperature": 0.7, "top_k": 3}])
 def test_writing_follows_the_law(model, decoding):
     n, batch = 4000, (2,)
@@ -69,7 +80,11 @@ def test_writing_follows_the_law(model, decoding):
         for text, q in zip(texts.tolist(), p[r].tolist(), strict=True):
             if q * n >= 5:
                 assert abs(seen[tuple(text)] - n * q) < 4.5 * math.sqrt(n * q * (1 - q)), text
-        assert all(q > 0 for text, q in zip(texts.tolist(), p[r].tolist(), strict=True) if seen[tuple(text)])
+        assert all(
+            q > 0
+            for text, q in zip(texts.tolist(), p[r].tolist(), strict=True)
+            if seen[tuple(text)]
+        )
 
 
 def test_witten_bell_by_hand():
@@ -99,7 +114,9 @@ def test_witten_bell_by_hand():
 
 def test_maximum_likelihood_is_relative_frequency():
     """And where a context was never read, that of the shorter one."""
-    corpus = Corpus.of(None, torch.tensor([[0, 1, 0, 1], [0, 1, 1, -1], [0, 0, -1, -1]]), (), labels=3)
+    corpus = Corpus.of(
+        None, torch.tensor([[0, 1, 0, 1], [0, 1, 1, -1], [0, 0, -1, -1]]), (), labels=3
+    )
     teacher = ngram(f"order=3, {MLE}").fit(corpus, Stream(0))
     y = torch.tensor([[0, 1, 0, 1], [0, 2, 0, 0], [1, 1, -1, -1]])
     p = teacher.logp(torch.zeros(3, 0, dtype=torch.int64), y).exp()
@@ -161,7 +178,9 @@ def test_a_processor_sees_question_and_what_was_said():
 
     def fresh(logp, context):
         seen.append(context.shape[-1])
-        said = torch.zeros(*context.shape[:-1], V + 2, dtype=torch.bool).scatter(-1, context + 1, True)[..., 1:]
+        said = torch.zeros(*context.shape[:-1], V + 2, dtype=torch.bool).scatter(
+            -1, context + 1, True
+        )[..., 1:]
         return logp.masked_fill(said, -torch.inf)
 
     corpus = lessons(50, 1)
@@ -177,15 +196,18 @@ def test_a_processor_sees_question_and_what_was_said():
     assert (teacher.logp(x, torch.ones_like(texts))[:, 0] == -torch.inf).all()
 
 
-@given(st.lists(st.lists(st.integers(0, 10**5 - 1), min_size=5, max_size=5), min_size=1, max_size=30), st.booleans())
+@given(
+    st.lists(st.lists(st.integers(0, 10**5 - 1), min_size=5, max_size=5), min_size=1, max_size=30),
+    st.booleans(),
+)
 @settings(max_examples=50, deadline=None)
 def test_grams_beyond_63_bits_are_counted(rows, twice):
     """Five columns of 100 000 symbols want 83 bits."""
     rows = rows * (1 + twice)
     grams, count = _summed(torch.tensor(rows), torch.ones(len(rows), dtype=torch.float64), 10**5)
-    assert {tuple(gram): many for gram, many in zip(grams.tolist(), count.tolist(), strict=True)} == Counter(
-        map(tuple, rows)
-    )
+    assert {
+        tuple(gram): many for gram, many in zip(grams.tolist(), count.tolist(), strict=True)
+    } == Counter(map(tuple, rows))
     assert grams.tolist() == sorted(grams.tolist())
 
 
@@ -201,7 +223,9 @@ def test_a_teacher_survives_pickling_without_its_trie():
 def test_what_was_never_read_is_uniform():
     """A chain without a single row knows nothing: every symbol is alike."""
     y = lessons(10).y
-    corpus = Corpus.of(None, torch.stack([y, y]), (2,), weight=torch.tensor([[0.0], [1.0]]).expand(2, 10), labels=V)
+    corpus = Corpus.of(
+        None, torch.stack([y, y]), (2,), weight=torch.tensor([[0.0], [1.0]]).expand(2, 10), labels=V
+    )
     teacher = ngram().fit(corpus, Stream([0, 1]))
     logp = teacher.logp(torch.zeros(2, 10, 0, dtype=torch.int64), torch.stack([y, y]))
     assert torch.allclose(logp[0], torch.where(events_of(y), -math.log(V + 1), 0.0).double())

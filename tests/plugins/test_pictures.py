@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import nature
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import nature
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.measures.images import recall
-from collapse_bench.nouns import Teacher
 from collapse_bench.plugins.generators.digits import Digits
 from collapse_bench.plugins.generators.idx_images import IdxImages
 from collapse_bench.plugins.generators.pictures import Pictures
+from collapse_bench.plugins.generators.pictures._measures import recall
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
-from collapse_bench.runner import run_chains
-from collapse_bench.streams import Stream
+from collapse_bench.running.chains import run_chains
 
 SEEDS = Stream(range(2))
 
@@ -71,7 +71,9 @@ def test_it_shows_the_images_that_digits_asks_about():
 
 
 def test_the_ledger_counts_different_images():
-    *_, last = generations(cell_of("pictures(test=50) | gaussian-fit | mix(real=1) @ n=700 T=2", seeds=range(2)))
+    *_, last = generations(
+        cell_of("pictures(test=50) | gaussian-fit | mix(real=1) @ n=700 T=2", seeds=range(2))
+    )
     unique = last.ledger.total("real_unique")
     assert last.ledger.total("real_rows") == 2100
     assert ((unique > 1100) & (unique <= 1255)).all()
@@ -186,7 +188,9 @@ def test_a_chain_that_shows_no_numbers_spoils_no_other():
 def test_a_folder_of_idx_files_serves_as_well(idx_folder):
     data = Pictures(path=idx_folder).drawn(SEEDS.at("truth"))
     assert (data.pool_size, data.truth.classes, len(held_out(data))) == (120, 3, 40)
-    assert data.describe(data)["label_entropy"].min() > 0.9 * math.log(3)  # its eyes tell the three thirds
+    assert data.describe(data)["label_entropy"].min() > 0.9 * math.log(
+        3
+    )  # its eyes tell the three thirds
     assert (data.judge(data, SEEDS)["class_shares_off"] < 0.25).all()
     with pytest.raises(UsageError, match="is not a folder"):
         _ = Pictures(path=idx_folder / "none").pool_size
@@ -203,12 +207,16 @@ def test_minority_cuts_one_class_down(world, share):
     assert abs(kept / table.pool - share) <= 0.5 / table.pool * 1.1 or kept == 1
     assert table.rarest == 3
     assert int((whole.labels[: whole.pool] != 3).sum()) == table.pool - kept
-    assert torch.equal(table.images[table.pool :], whole.images[whole.pool :])  # scaled by the same two numbers
+    assert torch.equal(
+        table.images[table.pool :], whole.images[whole.pool :]
+    )  # scaled by the same two numbers
     assert world(minority=share).table.rarest == whole.rarest
 
 
 def test_a_class_is_not_made_more_frequent(idx_folder):
-    with pytest.raises(UsageError, match=r"class 3 makes up 0.\d+ of the images of digits as they are"):
+    with pytest.raises(
+        UsageError, match=r"class 3 makes up 0.\d+ of the images of digits as they are"
+    ):
         _ = Digits(minority=0.2, rare=3).table
     with pytest.raises(UsageError, match="classes 0 to 9, and rare=10 is none of them"):
         _ = Digits(minority=0.02, rare=10).table
@@ -222,7 +230,10 @@ def test_ids_of_cells_are_those_of_before_where_nothing_is_made_rare():
     """As records of earlier versions have them: parameters that came later are no part of an id at their defaults."""
     spec = "digits{} | random-features | replace @ n=300 T=10"
     assert cell_of(spec.format("")).id == "141639b7c55d0b7cbbac"
-    assert cell_of(spec.format("(minority=0.02)")).id != cell_of(spec.format("(minority=0.02, rare=1)")).id
+    assert (
+        cell_of(spec.format("(minority=0.02)")).id
+        != cell_of(spec.format("(minority=0.02, rare=1)")).id
+    )
 
 
 def test_pictures_held_out_are_cut_down_alike_but_for_the_recall_of_the_rare():
@@ -238,13 +249,15 @@ def test_pictures_held_out_are_cut_down_alike_but_for_the_recall_of_the_rare():
 
 def test_recall_of_some_is_that_of_all_where_all_are_asked_about():
     fake, points = Stream(range(3)).normal(60, 4).double(), Stream(9).normal(30, 4).double()
-    from collapse_bench.measures.images import neighbourly
+    from collapse_bench.plugins.generators.pictures._measures import neighbourly
 
     assert torch.equal(recall(fake, points, 3), neighbourly(fake, points, 3)["recall"])
 
 
 def test_a_network_loses_the_minority_first():
-    cell = cell_of("digits(minority=0.02, rare=8) | mlp(steps=200) | replace @ n=300 T=3", seeds=range(4))
+    cell = cell_of(
+        "digits(minority=0.02, rare=8) | mlp(steps=200) | replace @ n=300 T=3", seeds=range(4)
+    )
     first, *_, last = [now.scores for now in generations(cell)]
     gap = last["error_rarest_class"] - first["error_rarest_class"]
     assert gap.mean() > 0.15
@@ -265,10 +278,14 @@ def test_a_gaussian_is_fitted_to_pictures_and_drifts_away():
     assert (mixed[-1] < replaced[-1]).all()
 
 
-@pytest.mark.parametrize("model", ["gaussian-fit", "kde(h=0.3)", "mixture-fit(components=3)", "kde(h=0)"])
+@pytest.mark.parametrize(
+    "model", ["gaussian-fit", "kde(h=0.3)", "mixture-fit(components=3)", "kde(h=0)"]
+)
 @pytest.mark.parametrize("act", ["high-surprise", "temperature(t=0.8)", "distrust", "none"])
 def test_densities_and_mitigations_bear_pixels_that_never_change(model, act):
-    record = run_chains(cell_of(f"pictures(test=40) | {model} | replace | {act} @ n=80 T=2"), [0, 1])
+    record = run_chains(
+        cell_of(f"pictures(test=40) | {model} | replace | {act} @ n=80 T=2"), [0, 1]
+    )
     assert set(record.facts["status"]) <= {"done", "skipped"}, record.facts["reason"]
     assert (
         set(record.facts["status"]) == {"done"}
@@ -279,11 +296,17 @@ def test_densities_and_mitigations_bear_pixels_that_never_change(model, act):
 
 @pytest.mark.parametrize(
     "model",
-    ["vae(width=16, steps=20)", "ddpm(width=16, steps=20, levels=4)", "ddpm(net=unet, width=8, steps=5, levels=2)"],
+    [
+        "vae(width=16, steps=20)",
+        "ddpm(width=16, steps=20, levels=4)",
+        "ddpm(net=unet, width=8, steps=5, levels=2)",
+    ],
 )
 @pytest.mark.parametrize("given", ["nothing", "class"])
 def test_generative_networks_bear_pixels(model, given):
-    cell = cell_of(f"pictures(test=40, given={given}) | {model} | mix(real=0.5) @ n=60 T=1", seeds=range(1))
+    cell = cell_of(
+        f"pictures(test=40, given={given}) | {model} | mix(real=0.5) @ n=60 T=1", seeds=range(1)
+    )
     for now in generations(cell):
         assert now.scores["frechet_distance"].isfinite().all()
         assert now.teacher.account["steps"] > 0
@@ -308,7 +331,9 @@ def test_networks_of_densities_have_no_loss_of_labels():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["vae(steps=400)", "ddpm(width=96, steps=400, levels=20, lr=0.01)"])
+@pytest.mark.parametrize(
+    "model", ["vae(steps=400)", "ddpm(width=96, steps=400, levels=20, lr=0.01)"]
+)
 def test_self_consuming_networks_drift_away_and_lose_recall_and_real_images_hold_them(model):
     def run(entry):
         cell = cell_of(f"pictures | {model} | {entry} @ n=600 T=3", seeds=range(3))

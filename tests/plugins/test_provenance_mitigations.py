@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from collapse_bench import UsageError, cell_of, generations
-from collapse_bench.decoding import Decoding, as_it_is
-from collapse_bench.runner import run_chains
+from collapse_bench.lib.distributions.decoding import Decoding, as_it_is
+from collapse_bench.running.chains import run_chains
 
 GAUSS, ZIPF, LINEAR = "gaussian | gaussian-fit", "zipf(K=30) | counts", "linear(d=3) | ridge"
 STORIES = "grammar-stories | ngram(order=2)"
@@ -32,7 +32,12 @@ STORIES = "grammar-stories | ngram(order=2)"
 )
 def test_at_neutral_parameters_nothing_is_changed(task, act):
     def losses(entry):
-        return [now.scores for now in generations(cell_of(f"{task} | mix(real=0.4){entry} @ n=30 T=2", seeds=range(3)))]
+        return [
+            now.scores
+            for now in generations(
+                cell_of(f"{task} | mix(real=0.4){entry} @ n=30 T=2", seeds=range(3))
+            )
+        ]
 
     for mine, theirs in zip(losses(f" | {act}"), losses(""), strict=True):
         assert all(torch.allclose(mine[name], theirs[name], rtol=1e-9, atol=1e-12) for name in mine)
@@ -46,8 +51,14 @@ def test_at_neutral_parameters_nothing_is_changed(task, act):
         (f"{STORIES} | replace | watermark @ n=9 T=1", "nothing else to read"),
         (f"{STORIES} | mix(real=0) | watermark @ n=9 T=1", "nothing else to read"),
         (f"{ZIPF} | mix | watermark @ n=9 T=1", "score of 1.73 at most"),
-        ("zipf(sampler=exact-law) | counts | replace | token-edit @ n=9 T=1", "choose sampler=explicit"),
-        ("zipf(sampler=exact-law) | counts | replace | noise-augmentation @ n=9 T=1", "choose sampler=explicit"),
+        (
+            "zipf(sampler=exact-law) | counts | replace | token-edit @ n=9 T=1",
+            "choose sampler=explicit",
+        ),
+        (
+            "zipf(sampler=exact-law) | counts | replace | noise-augmentation @ n=9 T=1",
+            "choose sampler=explicit",
+        ),
         (f"{GAUSS} | replace | token-edit @ n=9 T=1", "gaussian is density"),
         (f"{ZIPF} | replace | frozen-relabel @ n=9 T=1", "zipf is discrete"),
         (f"{LINEAR} | replace | self-correction @ n=40 T=1", "linear is regression"),
@@ -60,7 +71,10 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        ("self-correction(k=5, anchors=20)", "anchors=20 centres want at least as many real rows, and k=5"),
+        (
+            "self-correction(k=5, anchors=20)",
+            "anchors=20 centres want at least as many real rows, and k=5",
+        ),
         ("watermark(gamma=1)", "gamma must be > 0 and < 1, got 1"),
         ("noise-augmentation(share=1.5)", "share must be >= 0 and <= 1"),
         ("detector-resampling(k=3)", "k must be >= 4"),
@@ -97,7 +111,10 @@ def test_a_frozen_labeller_can_spare_real_rows():
     # real labels have no noise here, so that what was not spared is seen at once
     spec = "linear(d=3, noise=0) | ols | mix(real=0.5{}) | frozen-relabel{} @ n=40 T=2 first=linear-surrogate(c2=1, noise=0)"
     spared, all_anew = (
-        [now.scores["excess_risk"].mean() for now in generations(cell_of(spec.format("", more), seeds=range(5)))]
+        [
+            now.scores["excess_risk"].mean()
+            for now in generations(cell_of(spec.format("", more), seeds=range(5)))
+        ]
         for more in ("(spare=true)", "")
     )
     assert spared[0] == all_anew[0]  # at generation 0 nobody was there before

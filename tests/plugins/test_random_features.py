@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench.corpus import Corpus
-from collapse_bench.engine import generations
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.loop import generations
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.registry.discovery import registry
 
 BATCHES = [(), (2,), (2, 3)]
 ACTIVATIONS = ["relu", "tanh", "erf", "cos", "linear"]
 D, CLASSES = 7, 4
 # (rows, width, lam): tall and wide, normal equations and orthogonal factors, no penalty at all
-SHAPES = [(60, 20, 1e-2), (60, 20, 1e-9), (60, 20, 0), (20, 60, 1e-2), (20, 60, 1e-9), (20, 60, 0), (30, 30, 0)]
+SHAPES = [
+    (60, 20, 1e-2),
+    (60, 20, 1e-9),
+    (60, 20, 0),
+    (20, 60, 1e-2),
+    (20, 60, 1e-9),
+    (20, 60, 0),
+    (30, 30, 0),
+]
 
 
 def model(**settings):
@@ -65,7 +73,9 @@ def test_ridge_is_the_closed_form(activation, n, width):
     corpus = lesson(n, weight=weight)
     teacher = model(width=width, lam=0.03, activation=activation).fit(corpus, stream((), "fit"))
     A, w, y = phi(teacher, corpus.x), weight.numpy(), corpus.y.numpy()
-    v = np.linalg.solve(A.T @ (w[:, None] * A) / w.sum() + 0.03 * np.eye(width), A.T @ (w * y) / w.sum())
+    v = np.linalg.solve(
+        A.T @ (w[:, None] * A) / w.sum() + 0.03 * np.eye(width), A.T @ (w * y) / w.sum()
+    )
     x = stream((), "exam").normal(9, D)
     close(teacher.expect(x), torch.from_numpy(phi(teacher, x) @ v), 1e-9)
 
@@ -75,12 +85,17 @@ def test_ridge_is_the_closed_form(activation, n, width):
 def test_both_roads_solve_the_normal_equations(n, width, lam, path, monkeypatch):
     if path == "normal" and lam < 1e-2:
         pytest.skip("normal equations are left to well-conditioned lessons")
-    monkeypatch.setattr("collapse_bench.plugins.models.random_features.THIN", 1e7 if path == "normal" else 0)
+    monkeypatch.setattr(
+        "collapse_bench.plugins.models.random_features.THIN", 1e7 if path == "normal" else 0
+    )
     corpus = lesson(n, (3,))
     teacher = model(width=width, lam=lam).fit(corpus, stream((3,), "fit"))
     for r in range(3):
         one = dataclasses.replace(
-            teacher, features=dataclasses.replace(teacher.features, F=teacher.features.F[r], b=teacher.features.b[r])
+            teacher,
+            features=dataclasses.replace(
+                teacher.features, F=teacher.features.F[r], b=teacher.features.b[r]
+            ),
         )
         A, y, v = phi(one, corpus.x[r]), corpus.y[r].numpy(), teacher.v[r, :, 0].numpy()
         residual = A.T @ (A @ v - y) / n + lam * v
@@ -109,7 +124,9 @@ def test_a_wide_model_without_penalty_interpolates():
     teacher = model(width=120, lam=0).fit(corpus, stream((2,), "fit"))
     onehot = torch.nn.functional.one_hot(corpus.y, CLASSES).double()
     close(teacher.expect(corpus.x), onehot, 1e-9)
-    close(model(width=120, lam=1e-12).fit(corpus, stream((2,), "fit")).v, teacher.v, 1e-6)  # its limit
+    close(
+        model(width=120, lam=1e-12).fit(corpus, stream((2,), "fit")).v, teacher.v, 1e-6
+    )  # its limit
     assert torch.equal(teacher.answer(corpus.x, stream((2,), "y")), corpus.y)
 
 
@@ -119,7 +136,9 @@ def test_without_penalty_rows_that_repeat_are_fitted_by_their_mean():
     once = Corpus.of(x, -y, ())
     exam = stream((), "exam").normal(9, D)
     for width in (8, 15, 25):
-        learnt = [model(width=width, lam=0).fit(c, stream((), "fit")).expect(exam) for c in (twice, once)]
+        learnt = [
+            model(width=width, lam=0).fit(c, stream((), "fit")).expect(exam) for c in (twice, once)
+        ]
         close(*learnt, 1e-7)
 
 
@@ -129,7 +148,9 @@ def test_without_penalty_a_feature_that_never_fires_gets_no_part():
     features.b[3] = -100.0
     keeper = model(width=20, lam=0, kept=True)
     teacher = keeper.fit(
-        lesson(60), rng, before=dataclasses.replace(model(width=20).fit(lesson(60), rng), features=features)
+        lesson(60),
+        rng,
+        before=dataclasses.replace(model(width=20).fit(lesson(60), rng), features=features),
     )
     A = phi(teacher, lesson(60).x)
     assert (A[:, 3] == 0).all()
@@ -152,7 +173,9 @@ def test_many_projections_are_ridge_with_penalty_lam_d_over_width():
     wide = model(width=width, lam=lam, activation="linear").fit(corpus, stream((), "fit")).expect(x)
     A = corpus.x.double()
     w = torch.linalg.solve(A.mT @ A / 30 + lam * D / width * torch.eye(D), A.mT @ corpus.y / 30)
-    assert (wide - x.double() @ w).abs().max() < 6 * (x.double() @ w).abs().max() / math.sqrt(width) * math.sqrt(D)
+    assert (wide - x.double() @ w).abs().max() < 6 * (x.double() @ w).abs().max() / math.sqrt(
+        width
+    ) * math.sqrt(D)
 
 
 def test_many_cosines_are_the_gaussian_kernel():
@@ -178,7 +201,9 @@ def test_zero_weight_equals_absent_and_two_equals_twice(n, width, lam, labels):
     weight = torch.ones(2, n, dtype=torch.float64)
     weight[0, : n // 4], weight[0, n // 4 : n // 2] = 0, 2
     x = stream((2,), "exam").normal(9, D)
-    weighed = model(width=width, lam=lam).fit(corpus.weighted(weight), stream((2,), "fit")).expect(x)
+    weighed = (
+        model(width=width, lam=lam).fit(corpus.weighted(weight), stream((2,), "fit")).expect(x)
+    )
     rows = torch.cat([torch.arange(n // 4, n), torch.arange(n // 4, n // 2)])
     plain = Corpus.of(corpus.x[0, rows], corpus.y[0, rows], ())
     close(weighed[0], model(width=width, lam=lam).fit(plain, stream((2,), "fit")[0]).expect(x[0]))
@@ -191,7 +216,8 @@ def test_counts_are_weights():
     counted = Corpus.of(corpus.x, corpus.y, (), count=count)
     x = stream((), "exam").normal(9, D)
     one, other = (
-        model(width=10).fit(c, stream((), "fit")).expect(x) for c in (counted, corpus.weighted(count.double()))
+        model(width=10).fit(c, stream((), "fit")).expect(x)
+        for c in (counted, corpus.weighted(count.double()))
     )
     assert torch.equal(one, other)
 
@@ -201,7 +227,9 @@ def test_a_label_of_weight_zero_is_never_answered():
     x = stream((2,), "exam").normal(200, D)
     for gone in (1, CLASSES - 1):
         weight = (corpus.y != gone).double()
-        teacher = model(width=15, activation="tanh", lam=1e3).fit(corpus.weighted(weight), stream((2,), "fit"))
+        teacher = model(width=15, activation="tanh", lam=1e3).fit(
+            corpus.weighted(weight), stream((2,), "fit")
+        )
         assert not (teacher.answer(x, stream((2,), "y")) == gone).any()
         assert teacher.expect(x).isfinite().all()
 
@@ -298,7 +326,11 @@ def test_validation_rows_without_weight_are_absent():
     corpus, rows = lesson(30), lesson(40, seed="validation")
     weight = torch.cat([torch.ones(20), torch.zeros(20)]).double()
     one = model(width=20).with_validation(rows.weighted(weight)).fit(corpus, stream((), "fit"))
-    other = model(width=20).with_validation(Corpus.of(rows.x[:20], rows.y[:20], ())).fit(corpus, stream((), "fit"))
+    other = (
+        model(width=20)
+        .with_validation(Corpus.of(rows.x[:20], rows.y[:20], ()))
+        .fit(corpus, stream((), "fit"))
+    )
     close(one.v, other.v)
 
 
@@ -317,7 +349,9 @@ def test_a_lesson_that_is_not_finite_spoils_its_own_run_alone():
 
 def test_features_are_new_in_each_generation_unless_kept():
     def drawn(spec):
-        cell = registry().cell(f"digits | random-features({spec}) | replace @ n=30 T=2", seeds=(0, 1))
+        cell = registry().cell(
+            f"digits | random-features({spec}) | replace @ n=30 T=2", seeds=(0, 1)
+        )
         return [now.teacher.features.F for now in generations(cell)]
 
     fresh, kept = drawn("width=10"), drawn("width=10, kept=true")

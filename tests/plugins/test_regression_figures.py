@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from collapse_bench.registry import registry
+from collapse_bench.registry.discovery import registry
 
 NAMES = [
     "regression-generations",

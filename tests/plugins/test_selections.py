@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.access import Taps
+from collapse_bench.core.components import Centre, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
-from collapse_bench.ledger import Ledger
-from collapse_bench.nouns import Centre, Teacher
+from collapse_bench.lib.rows.selection import likelihood, numbers
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.generators.zipf import Zipf
@@ -20,9 +23,6 @@ from collapse_bench.plugins.mitigations.entropy_selection import EntropySelectio
 from collapse_bench.plugins.mitigations.kmeans_cover import KMeansCover
 from collapse_bench.plugins.mitigations.low_perplexity import LowPerplexity
 from collapse_bench.plugins.mitigations.moment_matching import MomentMatching, closest
-from collapse_bench.selection import likelihood, numbers
-from collapse_bench.streams import Stream
-from collapse_bench.taps import Taps
 
 
 def run(spec: str, seeds=(1, 2, 3)):
@@ -68,11 +68,31 @@ def test_at_its_neutral_value_a_method_does_nothing(task, how):
         ("linear(d=3) | ols", "noisy-verify", "verifier", {"verifier_calls": 40}),
         ("linear(d=3) | ols", "low-perplexity", "blind", {}),
         ("linear(d=3) | ols", "low-perplexity(oversample=3)", "blind", {"generated_rows": 80}),
-        ("linear(d=3) | ols", "best-of-k(k=4)", "provenance", {"generated_rows": 120, "provenance_lookups": 40}),
-        ("linear(d=3) | ols", "best-of-k(k=4, reward=verifier)", "provenance+verifier", {"verifier_calls": 160}),
-        ("linear(d=3) | ols", "verified-retraining", "verifier", {"verifier_calls": 80, "generated_rows": 40}),
+        (
+            "linear(d=3) | ols",
+            "best-of-k(k=4)",
+            "provenance",
+            {"generated_rows": 120, "provenance_lookups": 40},
+        ),
+        (
+            "linear(d=3) | ols",
+            "best-of-k(k=4, reward=verifier)",
+            "provenance+verifier",
+            {"verifier_calls": 160},
+        ),
+        (
+            "linear(d=3) | ols",
+            "verified-retraining",
+            "verifier",
+            {"verifier_calls": 80, "generated_rows": 40},
+        ),
         ("linear(d=3) | ols", "deduplicate", "blind", {}),
-        ("linear(d=3) | ols", "moment-matching(real=0.5)", "real", {"real_rows": 20, "real_unique": 10}),
+        (
+            "linear(d=3) | ols",
+            "moment-matching(real=0.5)",
+            "real",
+            {"real_rows": 20, "real_unique": 10},
+        ),
         ("gaussian | gaussian-fit", "kmeans-cover", "blind", {}),
         ("gaussian | gaussian-fit", "entropy-selection", "blind", {}),
     ],
@@ -88,7 +108,10 @@ def test_the_ledger_shows_the_track_that_the_page_names(task, how, track, spent)
     ("spec", "words"),
     [
         ("half-space | averaging | replace | best-of-k", "one label to a question"),
-        ("gaussian(sampler=exact-law) | gaussian-fit | replace | best-of-k", "choose sampler=explicit"),
+        (
+            "gaussian(sampler=exact-law) | gaussian-fit | replace | best-of-k",
+            "choose sampler=explicit",
+        ),
         ("gaussian | gaussian-fit | replace | best-of-k(reward=verifier)", "has no verifier"),
         ("linear | ols | replace | best-of-k(reward=coordinate)", "linear is regression"),
         ("zipf | counts | replace | verified-retraining", "zipf has none"),
@@ -135,7 +158,9 @@ def test_likelihood_of_a_label_without_probabilities_is_its_margin():
 
 def test_likelihood_of_a_number_falls_with_its_residual():
     said = Said(expect=torch.tensor([[0.0, 0.0]]))
-    assert likelihood(said, Corpus.of(None, torch.tensor([[0.5, -3.0]]), (1,))).tolist() == [[-0.25, -9.0]]
+    assert likelihood(said, Corpus.of(None, torch.tensor([[0.5, -3.0]]), (1,))).tolist() == [
+        [-0.25, -9.0]
+    ]
 
 
 # -- absent rows ----------------------------------------------------------------------------------------------------
@@ -143,14 +168,24 @@ def test_likelihood_of_a_number_falls_with_its_residual():
 
 @pytest.mark.parametrize(
     "act",
-    [LowPerplexity(), EntropySelection(), EntropySelection(rule="once"), KMeansCover(clusters=3), Deduplicate()],
+    [
+        LowPerplexity(),
+        EntropySelection(),
+        EntropySelection(rule="once"),
+        KMeansCover(clusters=3),
+        Deduplicate(),
+    ],
     ids=str,
 )
 def test_rows_of_weight_zero_change_no_choice(act):
     taps = taps_of(Gaussian(d=2))
     rows = taps.real(20)
-    junk = Corpus.of(None, torch.cat([rows.y[:, :4], rows.y[:, :3] * 50], 1), (2,), weight=torch.zeros(2, 7))
-    alone, beside = (act.curate(corpus, taps_of(Gaussian(d=2))).weight for corpus in (rows, rows + junk))
+    junk = Corpus.of(
+        None, torch.cat([rows.y[:, :4], rows.y[:, :3] * 50], 1), (2,), weight=torch.zeros(2, 7)
+    )
+    alone, beside = (
+        act.curate(corpus, taps_of(Gaussian(d=2))).weight for corpus in (rows, rows + junk)
+    )
     assert torch.allclose(beside[:, :20], alone)
     assert (beside[:, 20:] == 0).all()
 
@@ -166,7 +201,11 @@ def weights(y, share=None, gram=2, x=None, **more):
 def test_of_equal_rows_the_one_of_most_weight_is_left():
     assert weights([[2.0, 1.0, 2.0, 0.0, -0.0]]) == [1, 1, 0, 1, 0]
     assert weights([[7, 7, 7, 8]], weight=torch.tensor([[0.0, 1.0, 3.0, 2.0]])) == [0, 0, 3, 2]
-    assert weights([[7, 7, 8]], x=torch.tensor([[[1.0], [2.0], [1.0]]])) == [1, 1, 1]  # other questions
+    assert weights([[7, 7, 8]], x=torch.tensor([[[1.0], [2.0], [1.0]]])) == [
+        1,
+        1,
+        1,
+    ]  # other questions
 
 
 def test_a_count_becomes_one():
@@ -195,7 +234,11 @@ def test_sequences_of_known_ngrams_are_repeats():
 
 def test_the_greedy_order_is_that_of_a_plain_loop():
     rows = Stream([1, 2]).normal(30, 2).double()
-    kept = EntropySelection(keep=0.4).curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2))).weight
+    kept = (
+        EntropySelection(keep=0.4)
+        .curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2)))
+        .weight
+    )
     for chain, mine in zip(rows, kept, strict=True):
         chosen = [0]
         while len(chosen) < 12:
@@ -205,10 +248,20 @@ def test_the_greedy_order_is_that_of_a_plain_loop():
 
 
 def test_the_one_pass_keeps_the_rows_of_the_farthest_neighbours():
-    rows = Stream([1, 2]).normal(700, 3).double() + 1e6  # more rows than one chunk of distances, far from zero
-    kept = EntropySelection(keep=0.3, rule="once").curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2))).weight
+    rows = (
+        Stream([1, 2]).normal(700, 3).double() + 1e6
+    )  # more rows than one chunk of distances, far from zero
+    kept = (
+        EntropySelection(keep=0.3, rule="once")
+        .curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2)))
+        .weight
+    )
     for chain, mine in zip(rows - 1e6, kept, strict=True):
-        away = torch.cdist(chain, chain, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(math.inf).amin(-1)
+        away = (
+            torch.cdist(chain, chain, compute_mode="donot_use_mm_for_euclid_dist")
+            .fill_diagonal_(math.inf)
+            .amin(-1)
+        )
         assert set(away.topk(210).indices.tolist()) == set(torch.nonzero(mine)[:, 0].tolist())
 
 
@@ -217,14 +270,18 @@ def test_far_clusters_weigh_alike():
     rows = centres[:, None] + Stream([1, 2]).normal(50, 2).double()
     taps = taps_of(Gaussian(d=2))
     weight = KMeansCover(clusters=4).curate(Corpus.of(None, rows, (2,)), taps).weight
-    share = torch.stack([weight[:, centres == c].sum(-1) for c in centres.unique()], -1) / weight.sum(-1, keepdim=True)
+    share = torch.stack(
+        [weight[:, centres == c].sum(-1) for c in centres.unique()], -1
+    ) / weight.sum(-1, keepdim=True)
     assert torch.allclose(share, torch.full_like(share, 0.25))
 
 
 def test_more_clusters_than_rows_weigh_every_row_alike():
     taps = taps_of(Gaussian(d=2))
     rows = taps.real(5)
-    assert torch.allclose(KMeansCover(clusters=9).curate(rows, taps).weight, torch.ones(2, 5).double())
+    assert torch.allclose(
+        KMeansCover(clusters=9).curate(rows, taps).weight, torch.ones(2, 5).double()
+    )
 
 
 @pytest.mark.parametrize("target", [None, torch.eye(3).double()])
@@ -237,7 +294,11 @@ def test_exchanges_lower_the_gap_and_keep_the_number(target):
     def gap(which):
         share = which.double() / which.sum(-1, keepdim=True)
         off = share[:, None] @ rows
-        second = 0 if target is None else ((share[..., None] * rows).mT @ rows - target).square().sum((-2, -1))
+        second = (
+            0
+            if target is None
+            else ((share[..., None] * rows).mT @ rows - target).square().sum((-2, -1))
+        )
         return off.square().sum((-2, -1)) + second
 
     after = closest(rows, torch.ones(6, 60).double(), chosen, there, target)
@@ -273,7 +334,9 @@ def test_real_rows_are_not_chosen_from():
 
 def test_what_was_chosen_persists():
     """The pool of generation 2 holds what was chosen in generation 1."""
-    last = run("gaussian | gaussian-fit | accumulate | best-of-k(k=3, reward=coordinate, top=true) @ n=200 T=2")[-1]
+    last = run(
+        "gaussian | gaussian-fit | accumulate | best-of-k(k=3, reward=coordinate, top=true) @ n=200 T=2"
+    )[-1]
     mean = [part.y.mean((-2, -1)) for part in last.memory.parts]
     assert (mean[1] > mean[0] + 0.4).all()
     assert (mean[2] > mean[0] + 0.4).all()
@@ -282,7 +345,8 @@ def test_what_was_chosen_persists():
 def test_a_right_answer_among_k_is_taken():
     half = "half-space(d=5) | averaging | replace | {} @ n=400 T=0 first=noisy-labels(p=0.45)"
     none, chosen = (
-        run(half.format(how))[-1].scores["error_rate"] for how in ("none", "best-of-k(k=8, reward=verifier, top=true)")
+        run(half.format(how))[-1].scores["error_rate"]
+        for how in ("none", "best-of-k(k=8, reward=verifier, top=true)")
     )
     assert (chosen < none).all()
 

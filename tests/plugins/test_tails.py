@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from collapse_bench import Corpus, Stream, Unfit, UsageError, cell_of, generations
-from collapse_bench.cell import written
-from collapse_bench.decoding import Decoding
+from collapse_bench.core.identity import written
+from collapse_bench.lib.distributions.decoding import Decoding
+from collapse_bench.lib.distributions.tables import ContextTeacher, RecallTeacher, recalled
 from collapse_bench.plugins.models.memory import Memory
 from collapse_bench.plugins.models.softmax_regression import SoftmaxRegression, minimiser
-from collapse_bench.registry import registry
-from collapse_bench.tables import ContextTeacher, RecallTeacher, recalled
+from collapse_bench.registry.discovery import registry
 
-TABLE = torch.tensor([[0.0, 0.5, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0]]).double()
+TABLE = torch.tensor(
+    [[0.0, 0.5, 0.5, 0.0], [1.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0]]
+).double()
 
 
 def read(x, y, labels, **more):
@@ -56,7 +58,12 @@ def test_draws_follow_the_row_of_their_context():
 
 
 def test_the_answer_most_read_is_recalled_and_ties_go_to_the_smaller():
-    corpus = read([0, 0, 0, 1, 1, 2, 2], [3, 3, 1, 2, 1, 0, 4], 5, weight=torch.tensor([1.0, 1, 1, 1, 1, 1, 0]))
+    corpus = read(
+        [0, 0, 0, 1, 1, 2, 2],
+        [3, 3, 1, 2, 1, 0, 4],
+        5,
+        weight=torch.tensor([1.0, 1, 1, 1, 1, 1, 0]),
+    )
     said, mass = recalled(corpus)
     assert said[:3].tolist() == [3, 1, 0]
     assert mass.tolist() == [3, 2, 1, 0, 0]
@@ -96,7 +103,10 @@ def test_a_penalty_shrinks_towards_all_alike():
     [
         ("zipf | memory", "memory answers questions, and zipf asks none"),
         ("zipf | associative-memory", "associative-memory answers questions, and zipf asks none"),
-        ("zipf-memory(K=100000) | counts", "counts keeps a table, and that of zipf-memory has 1.0e+10 entries"),
+        (
+            "zipf-memory(K=100000) | counts",
+            "counts keeps a table, and that of zipf-memory has 1.0e+10 entries",
+        ),
         ("zipf-memory(K=100000) | softmax-regression", "softmax-regression keeps a table"),
         ("gaussian | memory", "gaussian asks none"),
     ],
@@ -137,7 +147,8 @@ def test_a_known_question_may_be_forgotten_and_never_learnt_again():
 
 
 @pytest.mark.parametrize(
-    "name", ["tails-scaling", "tails-generations", "tails-mixing", "tails-capacity", "discrete-survival"]
+    "name",
+    ["tails-scaling", "tails-generations", "tails-mixing", "tails-capacity", "discrete-survival"],
 )
 def test_figures_ask_for_cells_that_go_together_and_numbers_that_these_tell(name):
     figure = registry().figure(name)("quick", None)

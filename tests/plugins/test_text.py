@@ -11,15 +11,17 @@ import torch
 from collapse_bench import UsageError, cell_of, generations
 from collapse_bench.checks import outcomes
 from collapse_bench.cli import main
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit
-from collapse_bench.language import events_of
+from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.generators import text as module
 from collapse_bench.plugins.generators.text import Text
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
-from collapse_bench.tokens import tokenizer_of
+from collapse_bench.plugins.generators.text._tokens import tokenizer_of
+from collapse_bench.registry.discovery import registry
 
-PLAIN = "the owl saw a kite and ran to the hill where it sang of rain by the old mill until night fell"
+PLAIN = (
+    "the owl saw a kite and ran to the hill where it sang of rain by the old mill until night fell"
+)
 WORDS = PLAIN.split()
 
 
@@ -63,7 +65,11 @@ def test_it_keeps_what_it_promises(book, settings):
     found = list(outcomes("generator", small(book, **settings)))
     assert [outcome for outcome in found if outcome.status == "failed"] == []
     passed = {outcome.name for outcome in found if outcome.status == "passed"}
-    assert {"judges in shape, replicates (2, 3)", "nature has the lowest loss", "names the items of its pool"} <= passed
+    assert {
+        "judges in shape, replicates (2, 3)",
+        "nature has the lowest loss",
+        "names the items of its pool",
+    } <= passed
 
 
 @pytest.mark.parametrize("tokenizer", ["bytes", "bpe", "words"])
@@ -109,12 +115,18 @@ def test_one_prompt_of_several_blocks_has_their_answers(tmp_path):
     file = tmp_path / "rows.jsonl"
     lines = ["a b c"] * 1 + ["a b d"] * 2 + ["a b"] * 1 + ["c d e"] * 4 + ["x y z"] * 4
     file.write_text("\n".join(json.dumps({"text": line}) for line in lines))
-    data = small(file, unit="row", block=3, prompt=1, held_out=0.34, judged=2, test=2).drawn(Stream(range(1)))
+    data = small(file, unit="row", block=3, prompt=1, held_out=0.34, judged=2, test=2).drawn(
+        Stream(range(1))
+    )
     n = 4000
     token = {word: i for i, word in enumerate(data.vocabulary)}
     x = torch.full((1, n, 1), token["a"])
     y = data.answer(x, Stream([3]))
-    expected = {(token["b"], token["c"]): 1 / 4, (token["b"], token["d"]): 1 / 2, (token["b"], -1): 1 / 4}
+    expected = {
+        (token["b"], token["c"]): 1 / 4,
+        (token["b"], token["d"]): 1 / 2,
+        (token["b"], -1): 1 / 4,
+    }
     for answer, p in expected.items():
         seen = int((y == torch.tensor(answer)).all(-1).sum())
         assert abs(seen - n * p) < 4.5 * math.sqrt(n * p * (1 - p))
@@ -137,7 +149,7 @@ def test_equal_blocks_are_one_row_of_the_ledger(tmp_path):
 
 
 def _spec(data):
-    from collapse_bench.cell import written
+    from collapse_bench.core.identity import written
 
     return written(data)
 
@@ -175,7 +187,10 @@ def test_another_text_may_be_the_exam(kind, book, tmp_path):
         from datasets import Dataset, DatasetDict, disable_progress_bars
 
         disable_progress_bars()
-        sets = {"train": Dataset.from_dict({"text": sentences(90)}), "test": Dataset.from_dict({"text": other})}
+        sets = {
+            "train": Dataset.from_dict({"text": sentences(90)}),
+            "test": Dataset.from_dict({"text": other}),
+        }
         DatasetDict(sets).save_to_disk(tmp_path / "saved")
         data = drawn(tmp_path / "saved", exam="test", tokenizer="bytes")
         assert data.pool_size == len("\n".join(sentences(90))) // 12
@@ -215,11 +230,23 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ('source="nowhere/at/all.txt"', "text: source: there is no 'nowhere/at/all.txt'; give the path of a text"),
+        (
+            'source="nowhere/at/all.txt"',
+            "text: source: there is no 'nowhere/at/all.txt'; give the path of a text",
+        ),
         ("", "text needs its source"),
-        ("source={book}, prompt=64", "prompt must be below block, which it is a part of; got prompt=64, block=64"),
-        ("source={book}, vocab=100", "a bpe vocabulary holds all 256 bytes; choose vocab >= 256, got 100"),
-        ("source={book}, tokenizer=wrods/x/y", "text: tokenizer (bpe, bytes or words): there is no 'wrods/x/y'"),
+        (
+            "source={book}, prompt=64",
+            "prompt must be below block, which it is a part of; got prompt=64, block=64",
+        ),
+        (
+            "source={book}, vocab=100",
+            "a bpe vocabulary holds all 256 bytes; choose vocab >= 256, got 100",
+        ),
+        (
+            "source={book}, tokenizer=wrods/x/y",
+            "text: tokenizer (bpe, bytes or words): there is no 'wrods/x/y'",
+        ),
         ("source={book}, exam=nothing.txt", "text: there is no file 'nothing.txt' for the exam"),
         ("source={book}, exam=validation", "there is no file 'validation' for the exam"),
         ("source={book}, split=test", "is a file and has no splits; leave out split=test"),
@@ -241,7 +268,10 @@ def test_bad_parameters_are_refused_as_they_are_typed(settings, words, book):
     [
         ("", "is empty; give a file or data set with some text"),
         (" \n \n", "is empty"),
-        ("one two three", "is too short: the part to learn from has 12 tokens, and at least 2 blocks of 12 are wanted"),
+        (
+            "one two three",
+            "is too short: the part to learn from has 12 tokens, and at least 2 blocks of 12 are wanted",
+        ),
         ("one two three " * 8, "is too short: the part held out for exams has"),
     ],
 )
@@ -254,7 +284,10 @@ def test_too_little_text_is_refused_before_training(content, words, tmp_path):
 
 def test_a_hub_out_of_reach_fails_its_cells_alone(tmp_path, capsys):
     """Exit code 1, one sentence, and the others are done."""
-    specs = ['text(source="owner/name") | ngram | replace @ n=4 T=1', "zipf(K=5) | counts | replace @ n=4 T=1"]
+    specs = [
+        'text(source="owner/name") | ngram | replace @ n=4 T=1',
+        "zipf(K=5) | counts | replace @ n=4 T=1",
+    ]
     with pytest.raises(SystemExit) as end:
         main(["run", *specs, "--seeds", "0:2", "-o", str(tmp_path)])
     said = capsys.readouterr()

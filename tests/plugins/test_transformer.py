@@ -9,13 +9,13 @@ import math
 import pytest
 import torch
 
-from collapse_bench.arithmetic import encode
-from collapse_bench.checkpoint import packed, unpacked
-from collapse_bench.corpus import Corpus
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.lib.text.arithmetic import encode
 from collapse_bench.plugins.models.transformer import Transformer
-from collapse_bench.registry import registry
-from collapse_bench.streams import Stream
+from collapse_bench.records.checkpoint import packed, unpacked
+from collapse_bench.registry.discovery import registry
 
 TINY = Transformer(layers=2, width=16, heads=2, steps=30, batch=32, lr=0.01)
 
@@ -38,7 +38,11 @@ def teacher():
 
 def every_answer(L, V):
     """All sequences of up to L tokens, -1 behind the end."""
-    found = [list(said) + [-1] * (L - n) for n in range(L + 1) for said in itertools.product(range(V), repeat=n)]
+    found = [
+        list(said) + [-1] * (L - n)
+        for n in range(L + 1)
+        for said in itertools.product(range(V), repeat=n)
+    ]
     return torch.tensor(found)
 
 
@@ -57,7 +61,14 @@ def plainly(teacher, x, L):
 
 # -- the law --------------------------------------------------------------------------------------------------------
 
-DECODINGS = [{}, {"temperature": 0.6}, {"top_k": 2}, {"top_p": 0.8}, {"min_p": 0.4}, {"temperature": 2.0, "top_p": 0.9}]
+DECODINGS = [
+    {},
+    {"temperature": 0.6},
+    {"top_k": 2},
+    {"top_p": 0.8},
+    {"min_p": 0.4},
+    {"temperature": 2.0, "top_p": 0.9},
+]
 
 
 @pytest.mark.parametrize("settings", DECODINGS)
@@ -144,7 +155,9 @@ def test_it_learns_by_heart():
     """All pairs up to 12 in base 5: every answer right, and nearly certain."""
     values = torch.cartesian_prod(torch.arange(1, 13), torch.arange(1, 13))
     x, y = encode(values, 5, 2), encode(torch.gcd(*values.unbind(-1))[:, None], 5, 2)
-    model = Transformer(layers=1, width=32, heads=4, steps=300, batch=72, lr=0.01, cosine=True, warmup=0.1)
+    model = Transformer(
+        layers=1, width=32, heads=4, steps=300, batch=72, lr=0.01, cosine=True, warmup=0.1
+    )
     teacher = model.fit(Corpus.of(x, y, (), labels=6), Stream(0))
     assert torch.equal(teacher.decoded(top_k=1).answer(x, Stream(1)), y)
     assert float(teacher.logp(x, y).sum(-1).exp().mean()) > 0.95
@@ -158,7 +171,9 @@ def test_an_exchanged_loss_is_obeyed():
     corpus = Corpus.of(None, y, (), labels=2)
     model = Transformer(layers=1, width=16, heads=2, steps=150, batch=100, lr=0.01)
     plain = model.fit(corpus, Stream(0))
-    sharp = model.with_loss(lambda logp, y: 1 - logp.gather(-1, y[:, None])[:, 0].exp()).fit(corpus, Stream(0))
+    sharp = model.with_loss(lambda logp, y: 1 - logp.gather(-1, y[:, None])[:, 0].exp()).fit(
+        corpus, Stream(0)
+    )
     zero = torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64)
     assert float(plain.logp(*zero).exp()) == pytest.approx(0.7, abs=0.03)
     assert float(sharp.logp(*zero).exp()) > 0.95
@@ -167,7 +182,10 @@ def test_an_exchanged_loss_is_obeyed():
 def test_validation_rows_stop_it():
     learnt, apart = rows(12, seed=1), rows(200, seed=2)
     model = dataclasses.replace(TINY, steps=100)
-    stopped, late = model.with_validation(apart).fit(learnt, Stream(0)), model.fit(learnt, Stream(0))
+    stopped, late = (
+        model.with_validation(apart).fit(learnt, Stream(0)),
+        model.fit(learnt, Stream(0)),
+    )
     assert stopped.account["stopped_at"] < 100
     told = [float(-t.logp(apart.x, apart.y).sum()) for t in (stopped, late)]
     assert told[0] < told[1]
@@ -188,7 +206,9 @@ def test_redrawn_tokens_follow_the_law_and_the_rest_stays(teacher):
     both = torch.tensor([[1, 0, 0], [1, 1, 0]])
     law = teacher.logp(x[:2], both)[:, 1].exp()
     p = float(law[1] / law.sum())  # the end is not among what is drawn
-    assert abs(float((drawn[:, 1] == 1).double().mean()) - p) < 4 * math.sqrt(p * (1 - p) / n) + 1e-5
+    assert (
+        abs(float((drawn[:, 1] == 1).double().mean()) - p) < 4 * math.sqrt(p * (1 - p) / n) + 1e-5
+    )
     corpus = rows(50, seed=8)
     assert torch.equal(teacher.redraw(corpus.x, corpus.y, corpus.y < -1, Stream(2)), corpus.y)
 
@@ -202,7 +222,10 @@ def test_what_is_redrawn_stands_before_what_is_redrawn_next(teacher):
         some = drawn[drawn[:, 0] == first]
         law = teacher.logp(x[:2], torch.tensor([[first, 0, 0], [first, 1, 0]]))[:, 1].exp()
         p = float(law[1] / law.sum())
-        assert abs(float((some[:, 1] == 1).double().mean()) - p) < 4 * math.sqrt(p * (1 - p) / len(some)) + 1e-5
+        assert (
+            abs(float((some[:, 1] == 1).double().mean()) - p)
+            < 4 * math.sqrt(p * (1 - p) / len(some)) + 1e-5
+        )
 
 
 def test_a_processor_sees_what_stands_before(teacher):
@@ -215,12 +238,16 @@ def test_a_processor_sees_what_stands_before(teacher):
         last = (
             context[..., -1]
             if context.shape[-1] == 3
-            else context.gather(-1, ((context >= 0).long() * torch.arange(context.shape[-1])).argmax(-1, keepdim=True))[
-                ..., 0
-            ]
+            else context.gather(
+                -1,
+                ((context >= 0).long() * torch.arange(context.shape[-1])).argmax(-1, keepdim=True),
+            )[..., 0]
         )
         said = context[..., 3:] >= 0
-        same = torch.nn.functional.one_hot(last.clamp_min(0), logp.shape[-1]).bool() & said.any(-1)[..., None]
+        same = (
+            torch.nn.functional.one_hot(last.clamp_min(0), logp.shape[-1]).bool()
+            & said.any(-1)[..., None]
+        )
         return logp.masked_fill(same, -math.inf)
 
     read = teacher.decoded(processor=never_twice)

@@ -9,10 +9,19 @@ REPLACE = {"M": 20, "k": 3, "sigma": 1.5, "growth": 0.5, "ddof": 1}
 POOL = {"M": 20, "t": 3, "sigma": 1.5, "ddof": 0}
 
 SETTINGS = {
-    **{f"gaussian.{name}": REPLACE for name in ("w2_mean", "w2_var", "w2_mean_leading", "w2_var_leading")},
+    **{
+        f"gaussian.{name}": REPLACE
+        for name in ("w2_mean", "w2_var", "w2_mean_leading", "w2_var_leading")
+    },
     **{f"gaussian.{name}": REPLACE for name in ("w2_var_as_published", "sample_var")},
-    **{f"gaussian.{name}": {"M": 20, "k": 3} for name in ("sigma_mean", "logsigma_mean", "logsigma_var")},
-    **{f"gaussian.{name}": {"d": 3, "M": 20, "k": 3} for name in ("nd_frechet_leading", "nd_logdet", "nd_trS2")},
+    **{
+        f"gaussian.{name}": {"M": 20, "k": 3}
+        for name in ("sigma_mean", "logsigma_mean", "logsigma_var")
+    },
+    **{
+        f"gaussian.{name}": {"d": 3, "M": 20, "k": 3}
+        for name in ("nd_frechet_leading", "nd_logdet", "nd_trS2")
+    },
     **{f"gaussian.{name}": POOL for name in ("acc_v", "acc_e", "accsub_v", "accsub_e")},
     **{f"gaussian.{name}": {**POOL, "pi": 0.3} for name in ("mix_v", "mix_e")},
     **{f"gaussian.{name}": {"M": 20, "pi": 0.3, "t": 50} for name in ("mixfixed_v", "mixfixed_e")},
@@ -48,8 +57,14 @@ SETTINGS = {
     "tails.gens_relabel": {"beta": 1.5, "T": 50, "g": 3, "N": 500},
     "tails.bigram_tv": {"beta": 1.5, "T": 50, "N": 500},
     "tails.memory_error": {"beta": 1.5, "d": 32, "N": 50},
-    **{f"discrete.{name}": SYMBOLS for name in ("heterozygosity", "l2_drift", "support", "support_branching")},
-    **{f"discrete.{name}": SYMBOLS for name in ("missing_mass", "kl_replace", "kl_accumulate", "H_accumulate")},
+    **{
+        f"discrete.{name}": SYMBOLS
+        for name in ("heterozygosity", "l2_drift", "support", "support_branching")
+    },
+    **{
+        f"discrete.{name}": SYMBOLS
+        for name in ("missing_mass", "kl_replace", "kl_accumulate", "H_accumulate")
+    },
     "discrete.survive_count": {"c": 3.0, "k": 4, "M": 1000},
     "discrete.fixation_time": {"p": 0.3, "M": 50},
     "discrete.l2_mix_limit": {"K": 20, "beta": 1.1, "M": 30, "pi": 0.2},

@@ -35,13 +35,22 @@ def near(value, rel=1e-9, abs=0.0):
 #: what is known when nothing has been fitted: the truth
 NOTHING = {
     **{name: 0.0 for name in theory.laws() if name.startswith("gaussian.w2_")},
-    **{f"gaussian.{name}": 1.0 for name in ("sample_var", "sigma_mean", "acc_v", "accsub_v", "mix_v")},
-    **{f"gaussian.{name}": 0.0 for name in ("acc_e", "accsub_e", "mix_e", "acc_w2_leading", "logsigma_mean")},
+    **{
+        f"gaussian.{name}": 1.0
+        for name in ("sample_var", "sigma_mean", "acc_v", "accsub_v", "mix_v")
+    },
+    **{
+        f"gaussian.{name}": 0.0
+        for name in ("acc_e", "accsub_e", "mix_e", "acc_w2_leading", "logsigma_mean")
+    },
     **{f"gaussian.{name}": 0.0 for name in ("logsigma_var", "nd_frechet_leading", "nd_logdet")},
     "gaussian.nd_trS2": 3.0,
     **{f"regression.{name}": 0.0 for name in ("ols_replace", "ols_accumulate", "ridge_iterated")},
     **{f"tails.{name}": 0.0 for name in ("gens_resample", "gens_mislabel", "gens_relabel")},
-    **{f"discrete.{name}": 0.0 for name in ("l2_drift", "missing_mass", "kl_replace", "kl_accumulate")},
+    **{
+        f"discrete.{name}": 0.0
+        for name in ("l2_drift", "missing_mass", "kl_replace", "kl_accumulate")
+    },
     **{f"discrete.{name}": 20.0 for name in ("support", "support_branching")},
     **{f"kde.{name}": 1.0 for name in ("var", "var_scaled", "acc_var")},
     "kde.mise": 0.0,
@@ -66,13 +75,20 @@ def test_without_a_fit_the_first_labeller_and_the_first_heterozygosity_are_left(
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize("M", [10**6, 10**8, 10**9, 10**15])
 def test_many_rows_leave_the_leading_order_to_all_digits(M, ddof):
-    for exact, leading in ((gaussian.w2_mean, gaussian.w2_mean_leading), (gaussian.w2_var, gaussian.w2_var_leading)):
-        assert exact(M, 5, 1.3, 0.4, ddof) == near(leading(M, 5, 1.3, 0.4, ddof), 1e-5 if M == 10**6 else 1e-6)
+    for exact, leading in (
+        (gaussian.w2_mean, gaussian.w2_mean_leading),
+        (gaussian.w2_var, gaussian.w2_var_leading),
+    ):
+        assert exact(M, 5, 1.3, 0.4, ddof) == near(
+            leading(M, 5, 1.3, 0.4, ddof), 1e-5 if M == 10**6 else 1e-6
+        )
     typical = -5 / (2 * M) if ddof else -5 / M
     assert gaussian.logsigma_mean(M, 5, 1.0, ddof) == near(typical, 1e-5)
     assert gaussian.acc_e(M, 4, 1.0, ddof) == near(gaussian.acc_w2_leading(M, 4) / 1.5, 1e-5)
     later = sum(1 / j**2 for j in range(2, 101))
-    assert gaussian.accsub_e(M, 100, 1.0, ddof) == near((1 + 3 * later) / M, 1e-4 if M < 10**8 else 1e-6)
+    assert gaussian.accsub_e(M, 100, 1.0, ddof) == near(
+        (1 + 3 * later) / M, 1e-4 if M < 10**8 else 1e-6
+    )
     assert kde.var(M, 0.1, 8) == near(1.07, 1e-5)
 
 
@@ -97,7 +113,10 @@ def test_one_fit_is_the_same_whatever_follows():
         ):
             assert e == near(1.69 / 7)
     assert (
-        kde.var(7, 0.3, 1, 1.3) == near(1.69 * 6 / 7) == kde.acc_var(7, 0.3, 1, 1.3) == kde.var_scaled(7, 0.3, 1, 1.3)
+        kde.var(7, 0.3, 1, 1.3)
+        == near(1.69 * 6 / 7)
+        == kde.acc_var(7, 0.3, 1, 1.3)
+        == kde.var_scaled(7, 0.3, 1, 1.3)
     )
 
 
@@ -108,7 +127,10 @@ def textbook_moments(M, k, ddof):
     """E and Var of W2^2 by the plain moments E D^a s^b, in rationals but for two irrational factors."""
     from scipy.special import gammaln
 
-    rho = [math.exp(gammaln((M - 1 + b) / 2) - gammaln((M - 1) / 2)) * (2 / (M - ddof)) ** (b / 2) for b in range(5)]
+    rho = [
+        math.exp(gammaln((M - 1 + b) / 2) - gammaln((M - 1) / 2)) * (2 / (M - ddof)) ** (b / 2)
+        for b in range(5)
+    ]
     zero, two, four = [1.0] * 5, [0.0] * 3, 0.0
     for _ in range(k):
         four += 6 * two[2] / M + 3 * zero[4] / M**2
@@ -119,7 +141,9 @@ def textbook_moments(M, k, ddof):
     return mean, four + 2 * (two[2] - 2 * two[1] + two[0]) + spread - mean**2
 
 
-@pytest.mark.parametrize(("M", "k", "ddof"), [(2, 3, 1), (2, 3, 0), (5, 40, 1), (13, 6, 0), (40, 25, 1)])
+@pytest.mark.parametrize(
+    ("M", "k", "ddof"), [(2, 3, 1), (2, 3, 0), (5, 40, 1), (13, 6, 0), (40, 25, 1)]
+)
 def test_centred_moments_are_the_plain_ones(M, k, ddof):
     mean, variance = textbook_moments(M, k, ddof)
     assert gaussian.w2_mean(M, k, ddof=ddof) == near(mean)
@@ -154,7 +178,9 @@ def test_pools_in_the_long_run():
     assert gaussian.acc_v(6, 10**6, 1.3) == near(gaussian.acc_limit_v(6, 1.3), 1e-6)
     assert gaussian.acc_v(6, 9, 1.3) + gaussian.acc_e(6, 9, 1.3) == near(1.69)
     assert gaussian.accsub_v(10, 10**5) == near(0.7390, 1e-4)
-    assert gaussian.accsub_v(10, 20000, ddof=1) / gaussian.accsub_v(10, 10000, ddof=1) == near(2**0.1, 1e-3)
+    assert gaussian.accsub_v(10, 20000, ddof=1) / gaussian.accsub_v(10, 10000, ddof=1) == near(
+        2**0.1, 1e-3
+    )
 
 
 def test_mixes_with_and_without_real_rows():
@@ -209,8 +235,12 @@ def test_equal_covariances_under_a_projection(n, m):
 
 def test_infinitely_many_features_are_none():
     for n in (40, 200):
-        wide = strong.mixture(n=n, lam=0.05 * 10**9 / 70, p2=0.3, beta2=0.2, a1=1.3, a2=0.5, m=10**9, **SETTING)
-        assert wide == near(strong.mixture(n=n, lam=0.05, p2=0.3, beta2=0.2, a1=1.3, a2=0.5, **SETTING), 1e-6)
+        wide = strong.mixture(
+            n=n, lam=0.05 * 10**9 / 70, p2=0.3, beta2=0.2, a1=1.3, a2=0.5, m=10**9, **SETTING
+        )
+        assert wide == near(
+            strong.mixture(n=n, lam=0.05, p2=0.3, beta2=0.2, a1=1.3, a2=0.5, **SETTING), 1e-6
+        )
 
 
 def test_the_general_solver_by_plain_iteration_and_a_difference_quotient():
@@ -233,7 +263,9 @@ def test_the_general_solver_by_plain_iteration_and_a_difference_quotient():
     def parts(h):  # whose derivatives are variance, bias and the cost of wrong labels
         t, A, Q = fixed(h)
         kept = p[1] * t[1] * S[1]
-        return np.array([p[0] * t[0], p[1] * t[1], gamma @ (A - A**2 * Q), delta @ (kept - kept**2 * Q)])
+        return np.array(
+            [p[0] * t[0], p[1] * t[1], gamma @ (A - A**2 * Q), delta @ (kept - kept**2 * Q)]
+        )
 
     step = 1e-5
     slope = (parts(step) - parts(-step)) / (2 * step)
@@ -251,7 +283,11 @@ def test_least_squares_is_the_limit_of_ridge():
     exact = strong.iso_ridgeless(**setting)
     assert strong.mixture_equal(lam=0.0, **setting) == near(exact)
     assert strong.mixture_equal(lam=1e-10, **setting) == near(exact, 1e-8)
-    assert strong.mixture(lam=0.0, **setting) == strong.mixture(lam=1e-6, **setting) == near(exact, 1e-4)
+    assert (
+        strong.mixture(lam=0.0, **setting)
+        == strong.mixture(lam=1e-6, **setting)
+        == near(exact, 1e-4)
+    )
 
 
 def test_the_floor_of_a_mixture():
@@ -282,7 +318,9 @@ def test_iterated_mixing_in_the_long_run():
     u, p2 = 40 / 360, 0.5
     rho = p2**2 + (1 - p2) * p2 * u
     assert strong.iter_mix(40, 400, 0.5, 200, c2=3.0, s=0.7) == near(0.49 * u / (1 - rho))
-    assert strong.iter_mix(40, 400, 0.5, 1, c2=3.0, s=0.7) == near(strong.iso_ridgeless(40, 400, 0.5, 3.0, 0.7, 0.7))
+    assert strong.iter_mix(40, 400, 0.5, 1, c2=3.0, s=0.7) == near(
+        strong.iso_ridgeless(40, 400, 0.5, 3.0, 0.7, 0.7)
+    )
     assert strong.iter_mix(40, 400, 1.0, 5, c2=3.0, s=0.7) == near(5 * 0.49 * u + 3)
     assert strong.iter_mix(40, 400, 0.0, 5, c2=3.0, s=0.7) == near(0.49 * u)
 
@@ -295,7 +333,11 @@ def test_the_effective_ridge_solves_its_equation(n, lam, beta):
     kappa = _spectra.effective_ridge(S, n, lam)
     for factor, sign in ((1 - 1e-9, -1), (1 + 1e-9, 1)):  # the root lies between
         x = kappa * factor
-        exact = Fraction(x) - Fraction(lam) - Fraction(x) * sum(Fraction(l) / Fraction(l + x) for l in S.tolist()) / n  # noqa: E741
+        exact = (
+            Fraction(x)
+            - Fraction(lam)
+            - Fraction(x) * sum(Fraction(l) / Fraction(l + x) for l in S.tolist()) / n  # noqa: E741
+        )
         assert exact * sign > 0 or (n == 60 and lam == 1e-12)
 
 
@@ -313,8 +355,12 @@ def test_one_round_of_ridge_is_ridge():
 def test_ridge_without_ridge():
     for k in (1, 4):
         assert regression.ridge_iterated(60, 150, 0.0, k, s=0.7) == near(k * 0.49 * 60 / 90)
-        assert regression.ridge_iterated(60, 20, 0.0, k, beta=0.0, s=0.0, r2=1.3) == near(1.3 * (1 - (1 / 3) ** k))
-    assert regression.ridge_iterated(60, 150, 1e-9, 3) == near(regression.ridge_iterated(60, 150, 0.0, 3), 1e-6)
+        assert regression.ridge_iterated(60, 20, 0.0, k, beta=0.0, s=0.0, r2=1.3) == near(
+            1.3 * (1 - (1 / 3) ** k)
+        )
+    assert regression.ridge_iterated(60, 150, 1e-9, 3) == near(
+        regression.ridge_iterated(60, 150, 0.0, 3), 1e-6
+    )
 
 
 def test_least_squares_over_rounds():
@@ -323,15 +369,27 @@ def test_least_squares_over_rounds():
     assert regression.ols_replace(5, 30, 7, 0.7) == near(7 * one)
     for same in (False, True):
         assert regression.ols_accumulate(5, 30, 1, 0.7, same_x=same) == near(one)
-    assert regression.ols_accumulate(5, 30, 10**6, 0.7, same_x=True) == near(one * math.pi**2 / 6, 1e-5)
-    assert regression.ols_accumulate(5, 30, 9, 0.7) < regression.ols_accumulate(5, 30, 9, 0.7, same_x=True)
-    assert regression.ols_mix_fresh(5, 30, 1.0, 0.7) == near(one) == regression.ols_mix_fixedreal(5, 30, 1.0, 0.7)
+    assert regression.ols_accumulate(5, 30, 10**6, 0.7, same_x=True) == near(
+        one * math.pi**2 / 6, 1e-5
+    )
+    assert regression.ols_accumulate(5, 30, 9, 0.7) < regression.ols_accumulate(
+        5, 30, 9, 0.7, same_x=True
+    )
+    assert (
+        regression.ols_mix_fresh(5, 30, 1.0, 0.7)
+        == near(one)
+        == regression.ols_mix_fixedreal(5, 30, 1.0, 0.7)
+    )
     assert regression.ols_mix_fresh(5, 30, 0.0, 0.7) == math.inf
     assert regression.ols_mix_fresh(20, 24, 0.1) == math.inf
 
 
 def test_the_exponent_of_the_best_ridge():
-    assert regression.opt_ridge_exponent(2.0, 0.5, 1.0) == near(2 / 3) == regression.opt_ridge_exponent(2.0, 0.5, 7.0)
+    assert (
+        regression.opt_ridge_exponent(2.0, 0.5, 1.0)
+        == near(2 / 3)
+        == regression.opt_ridge_exponent(2.0, 0.5, 7.0)
+    )
     assert regression.opt_ridge_exponent(2.0, 0.5, 0.5) == near(1 / 3)
 
 
@@ -342,7 +400,10 @@ def test_the_exponent_is_the_slope_of_the_equivalent(b):
 
     def best(T):
         lams = np.geomspace(0.02, 50, 33) * T ** (-b)
-        return min(regression.ols_chain_then_ridge(600, round(T**b) + 601, 1, T, lam, 2.0, 1.0, 1.0) for lam in lams)
+        return min(
+            regression.ols_chain_then_ridge(600, round(T**b) + 601, 1, T, lam, 2.0, 1.0, 1.0)
+            for lam in lams
+        )
 
     # l_j g_j = j^-(1 + 2 r beta) with beta = 2, src = 1: r = 1/2
     low, high = (10**8, 10**9) if b < 1 else (10**6, 10**7)
@@ -361,8 +422,12 @@ def test_training_laws_that_are_the_real_one():
     assert tails.hutter(1.5, 90, "topp", 3000, top_p=1.0) == near(real)
     assert tails.hutter(1.5, 90, "narrow", 3000, beta2=1.5) == near(real)
     assert tails.hutter(1.5, 90, "temp", 3000, temp=1.0) == near(real)
-    assert tails.hutter(1.5, 90, "temp", 3000, temp=0.5) == near(tails.hutter(1.5, 90, "narrow", 3000, beta2=3.0))
-    assert tails.hutter(1.5, 90, "mix", 3000, k=7, pi=0.0) == near(tails.hutter(1.5, 90, "cut", 3000, k=7))
+    assert tails.hutter(1.5, 90, "temp", 3000, temp=0.5) == near(
+        tails.hutter(1.5, 90, "narrow", 3000, beta2=3.0)
+    )
+    assert tails.hutter(1.5, 90, "mix", 3000, k=7, pi=0.0) == near(
+        tails.hutter(1.5, 90, "cut", 3000, k=7)
+    )
     assert tails.hutter(1.5, 0, N=3000) == near(1.0)
     assert tails.hutter(1.5, 0, "cut", 1, k=1) == 1.0
     assert tails.hutter(1.5, 5, N=1) == 0.0
@@ -371,14 +436,18 @@ def test_training_laws_that_are_the_real_one():
 def test_a_nucleus_keeps_the_symbol_that_crosses_it():
     p = np.arange(1, 4) ** -1.5 / (np.arange(1, 4) ** -1.5).sum()
     for top_p, k in ((0.1, 1), (p[0] + 1e-9, 2), (p[0] + p[1] + 1e-9, 3)):
-        assert tails.hutter(1.5, 4, "topp", 3, top_p=top_p) == near(tails.hutter(1.5, 4, "cut", 3, k=k))
+        assert tails.hutter(1.5, 4, "topp", 3, top_p=top_p) == near(
+            tails.hutter(1.5, 4, "cut", 3, k=k)
+        )
 
 
 @pytest.mark.parametrize("beta", [1.8, 2.5])
 def test_asymptotic_forms_are_those_of_the_sum(beta):
     N, T = 2_000_000, 5000
     assert tails.asym_real(beta, T) == near(tails.hutter(beta, T, N=N), 2e-3)
-    assert tails.asym_narrow(beta, 3.0, T) == near(tails.hutter(beta, T, "narrow", N, beta2=3.0), 2e-3)
+    assert tails.asym_narrow(beta, 3.0, T) == near(
+        tails.hutter(beta, T, "narrow", N, beta2=3.0), 2e-3
+    )
     assert tails.asym_cut(beta, T, 60) == near(tails.hutter(beta, T, "cut", N, k=60), 2e-3)
     assert tails.asym_narrow(beta, beta, T) == near(tails.asym_real(beta, T))
     assert tails.asym_cut(beta, T, 10**7) == near(tails.asym_real(beta, T), 1e-6)
@@ -399,7 +468,9 @@ def test_total_variation_by_enumeration(N, T):
     p = np.arange(1, N + 1) ** -1.4 / (np.arange(1, N + 1) ** -1.4).sum()
     expected = 0.0
     for draw in itertools.product(range(N), repeat=T):
-        expected += np.prod(p[list(draw)]) * np.abs(np.bincount(draw, minlength=N) / T - p).sum() / 2
+        expected += (
+            np.prod(p[list(draw)]) * np.abs(np.bincount(draw, minlength=N) / T - p).sum() / 2
+        )
     assert tails.bigram_tv(1.4, T, N) == near(expected, 1e-12, 1e-15)
 
 
@@ -421,7 +492,9 @@ def dense_chain(p, M, k):
     return (choose * p[:, None] ** c * (1 - p[:, None]) ** (M - c)) @ lost
 
 
-@pytest.mark.parametrize(("K", "M", "k"), [(1, 1, 1), (3, 1, 4), (15, 12, 1), (15, 40, 2), (30, 60, 70), (50, 200, 9)])
+@pytest.mark.parametrize(
+    ("K", "M", "k"), [(1, 1, 1), (3, 1, 4), (15, 12, 1), (15, 40, 2), (30, 60, 70), (50, 200, 9)]
+)
 def test_the_banded_chain_is_the_full_one(K, M, k):
     p = np.arange(1, K + 1) ** -1.1 / (np.arange(1, K + 1) ** -1.1).sum()
     lost = dense_chain(p, M, k)
@@ -454,12 +527,18 @@ def test_symbols_in_the_long_run_and_at_first():
     assert discrete.l2_mix_limit(8, 0.7, 20, 1.0) == near(H / 20)
     assert discrete.H_accumulate(8, 0.7, 20, 1) == near(discrete.heterozygosity(8, 0.7, 20, 1))
     assert discrete.H_accumulate(8, 0.7, 20, 10**5) == near(H * gaussian.acc_limit_v(20), 1e-4)
-    assert discrete.support_branching(2000, 0.3, 10**4, 4) == near(discrete.support(2000, 0.3, 10**4, 4), 1e-2)
+    assert discrete.support_branching(2000, 0.3, 10**4, 4) == near(
+        discrete.support(2000, 0.3, 10**4, 4), 1e-2
+    )
     assert discrete.survive_count(3.0, 10**4) == near(6e-4, 1e-2)
     assert discrete.survive_count(3.0, 5, M=100) == discrete.survive_count(3.0, 5)
     assert discrete.fixation_time(0.0, 50) == 0.0 == discrete.fixation_time(1.0, 50)
     assert discrete.fixation_time(0.5, 50) == near(100 * math.log(2))
-    assert discrete.kl_replace(9, 1.0, 50, 1) == near(discrete.kl_accumulate(9, 1.0, 50, 1)) == near(0.08)
+    assert (
+        discrete.kl_replace(9, 1.0, 50, 1)
+        == near(discrete.kl_accumulate(9, 1.0, 50, 1))
+        == near(0.08)
+    )
 
 
 # -- verification and kernels ---------------------------------------------------------------------------------------
@@ -470,7 +549,9 @@ def test_a_verifier_tips_the_classifier_at_the_threshold():
     assert p == near(0.8)
     for law in (verification.acc_average, verification.acc_ols):
         assert law(p, 0.8, 0.2, 2.0, 50, 10**4) == near(0.5)
-        assert law(p - 0.01, 0.8, 0.2, 2.0, 50, 10**12) == near(0.921350396474857, 1e-6)  # Phi(sqrt 2)
+        assert law(p - 0.01, 0.8, 0.2, 2.0, 50, 10**12) == near(
+            0.921350396474857, 1e-6
+        )  # Phi(sqrt 2)
         assert law(p + 0.01, 0.8, 0.2, 2.0, 50, 10**12) == near(1 - 0.921350396474857, 1e-5)
         assert law(0.2, 0.8, 0.2, 0.0, 50, 10**4) == 0.5
     assert verification.threshold(0.6, 0.6) == near(0.5)
@@ -479,7 +560,9 @@ def test_a_verifier_tips_the_classifier_at_the_threshold():
 
 def test_averages_taught_by_averages():
     law, perfect = verification.acc_average_iterated, 0.921350396474857  # Phi(sqrt 2)
-    assert law(0, 2.0, 50, 400, 0.2, 0.9, 0.3) == near(verification.acc_average(0.2, 0.9, 0.3, 2.0, 50, 400))
+    assert law(0, 2.0, 50, 400, 0.2, 0.9, 0.3) == near(
+        verification.acc_average(0.2, 0.9, 0.3, 2.0, 50, 400)
+    )
     assert law(0, 2.0, 50, 400) == near(verification.acc_average(0.0, 1.0, 1.0, 2.0, 50, 400))
     assert law(0, 2.0, 50, 400, None, 0.1, 0.1) == law(0, 2.0, 50, 400)  # nature is read as it is
     # rows without end: what is right stays right, what is wrong stays wrong unless selection turns it
@@ -489,24 +572,36 @@ def test_averages_taught_by_averages():
     # few rows: taught by itself it forgets, selection keeps it, and more pass than are read
     forgot, kept = law(60, 0.25, 80, 150), law(60, 0.25, 80, 150, phi=0.9, psi=0.3)
     assert 0.5 < forgot < 0.55 < kept < law(0, 0.25, 80, 150)
-    assert law(5, 2.0, 50, 800, 0.2, 0.9, 0.3, 100) == near(law(5, 2.0, 50, 10**6, 0.2, 0.9, 0.3, 100))
+    assert law(5, 2.0, 50, 800, 0.2, 0.9, 0.3, 100) == near(
+        law(5, 2.0, 50, 10**6, 0.2, 0.9, 0.3, 100)
+    )
     assert law(7, 0.0, 50, 400, 0.2) == 0.5
 
 
 def test_half_spaces_that_agree():
     assert verification.halfspace(0.0, 1.2) > verification.halfspace(0.4, 1.2)
     assert verification.halfspace(0.0, 0.0) == 1.0
-    assert verification.halfspace(0.7, math.pi / 2) == near(1 - math.acos(math.cos(0.7) / math.sqrt(2)) / math.pi)
-    assert verification.halfspace(0.5, 0.7) > 1 - 0.5 / math.pi  # better than the generator, by a worse verifier
-    assert verification.halfspace(0.5, 0.9, 10**13, 10) == near(verification.halfspace(0.5, 0.9), 1e-9)
+    assert verification.halfspace(0.7, math.pi / 2) == near(
+        1 - math.acos(math.cos(0.7) / math.sqrt(2)) / math.pi
+    )
+    assert (
+        verification.halfspace(0.5, 0.7) > 1 - 0.5 / math.pi
+    )  # better than the generator, by a worse verifier
+    assert verification.halfspace(0.5, 0.9, 10**13, 10) == near(
+        verification.halfspace(0.5, 0.9), 1e-9
+    )
     assert verification.halfspace(0.5, 0.9, 100, 10**9) == near(0.5, 1e-3)
 
 
 def test_kernels_in_the_long_run():
     assert kde.var(9, 0.3, 10**4) == near(8 * 0.09)
     assert kde.var(9, 0.0, 5) == near((8 / 9) ** 5)
-    assert kde.var_scaled(9, 8**-0.5, 500) == near(8 / 9)  # b^2 = 1/(M - 1): neither grows nor shrinks
-    assert kde.mise(10**4, 0.02, 1) == near(1 / (2 * math.sqrt(math.pi) * 0.02 * 10**4), 0.1)  # noise alone
+    assert kde.var_scaled(9, 8**-0.5, 500) == near(
+        8 / 9
+    )  # b^2 = 1/(M - 1): neither grows nor shrinks
+    assert kde.mise(10**4, 0.02, 1) == near(
+        1 / (2 * math.sqrt(math.pi) * 0.02 * 10**4), 0.1
+    )  # noise alone
     doubled = kde.acc_var(50, 0.3, 40000) - kde.acc_var(50, 0.3, 20000)
     assert doubled == near(0.09 * math.log(2), 1e-3)
 
@@ -558,7 +653,10 @@ def test_the_accuracy_tends_to_its_limit(D):
 
 
 def test_every_digit_counts_for_what_does_not_divide_the_base():
-    assert [gcd.digits_to_read(p, k, 1000, 3) for p, k in ((2, 1), (2, 3), (2, 4), (5, 3), (5, 9), (3, 1))] == [
+    assert [
+        gcd.digits_to_read(p, k, 1000, 3)
+        for p, k in ((2, 1), (2, 3), (2, 4), (5, 3), (5, 9), (3, 1))
+    ] == [
         1,
         1,
         2,

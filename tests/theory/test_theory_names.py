@@ -151,5 +151,9 @@ def test_a_value_is_one_finite_float(name):
 
 def test_the_theory_needs_no_tensors():
     script = "import collapse_bench.theory, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not {"torch", "pandas", "sklearn", "scipy.stats", "scipy.sparse"} & set(done.stdout.split())
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "pandas", "sklearn", "scipy.stats", "scipy.sparse"} & set(
+        done.stdout.split()
+    )

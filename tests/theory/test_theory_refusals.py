@@ -19,11 +19,24 @@ def outside(allowed) -> list:
     """Values that a declared range leaves out."""
     if allowed.choices:
         return ["nonsense", 7, 0.5, [], *([] if allowed.optional else [None])]
-    wrong = [math.nan, math.inf, -math.inf, "3", "", True, [1], 1j, *([] if allowed.optional else [None])]
+    wrong = [
+        math.nan,
+        math.inf,
+        -math.inf,
+        "3",
+        "",
+        True,
+        [1],
+        1j,
+        *([] if allowed.optional else [None]),
+    ]
     if allowed.whole:
         wrong += [allowed.low - 1, allowed.low + 0.5, allowed.high + 1, -(10**400)]
     if allowed.low > -math.inf:
-        wrong += [allowed.low if allowed.brackets[0] == "(" else np.nextafter(allowed.low, -math.inf), allowed.low - 2]
+        wrong += [
+            allowed.low if allowed.brackets[0] == "(" else np.nextafter(allowed.low, -math.inf),
+            allowed.low - 2,
+        ]
     if allowed.high < math.inf:
         wrong += [
             allowed.high if allowed.brackets[1] == ")" else np.nextafter(allowed.high, math.inf),
@@ -86,7 +99,11 @@ def test_ranges_that_depend_on_each_other(name, changes, parameter):
 @pytest.mark.parametrize(
     ("name", "given", "said"),
     [
-        ("gaussian.w2_men", {}, "there is no law 'gaussian.w2_men'; did you mean 'gaussian.w2_mean'?"),
+        (
+            "gaussian.w2_men",
+            {},
+            "there is no law 'gaussian.w2_men'; did you mean 'gaussian.w2_mean'?",
+        ),
         ("strong.mixure", {}, "there is no law 'strong.mixure'; did you mean 'strong.mixture'?"),
         (
             "tails.hutter",
@@ -95,7 +112,11 @@ def test_ranges_that_depend_on_each_other(name, changes, parameter):
         ),
         ("kde.var", {"M": 3, "h": 0.1}, "kde.var needs k: batches, the first real"),
         ("gaussian.acc_limit_v", {"M": 3, "sgima": 1}, "did you mean 'sigma'?"),
-        ("gaussian.acc_limit_v", {"M": 3, "self": 1}, "gaussian.acc_limit_v has no parameter 'self'"),
+        (
+            "gaussian.acc_limit_v",
+            {"M": 3, "self": 1},
+            "gaussian.acc_limit_v has no parameter 'self'",
+        ),
         ("kde", {}, "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
     ],
 )
@@ -112,7 +133,11 @@ def test_a_name_like_no_other_gets_the_list():
 
 def test_whole_floats_and_numpy_numbers_count():
     same = theory.gaussian.w2_mean(20, 3)
-    assert same == theory.gaussian.w2_mean(20.0, np.int32(3), sigma=np.float32(1)) == theory.gaussian.w2_mean(M=20, k=3)
+    assert (
+        same
+        == theory.gaussian.w2_mean(20.0, np.int32(3), sigma=np.float32(1))
+        == theory.gaussian.w2_mean(M=20, k=3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +145,10 @@ def test_whole_floats_and_numpy_numbers_count():
     [
         (MemoryError("3 TiB"), "a.b: M=9 do not fit into memory"),
         (ArithmeticError("no root"), "a.b: no root"),
-        (ZeroDivisionError(), "a.b: the value, or what leads to it, is beyond the range of a float"),
+        (
+            ZeroDivisionError(),
+            "a.b: the value, or what leads to it, is beyond the range of a float",
+        ),
     ],
 )
 def test_what_breaks_a_formula_is_said(problem, said):

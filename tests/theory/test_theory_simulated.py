@@ -32,7 +32,11 @@ def replace_1d(rng, M, k, sigma, growth, ddof, runs):
         mean, std = x.mean(1), x.std(1, ddof=ddof)
     w2 = mean**2 + (std - sigma) ** 2
     draws = mean + std * rng.standard_normal(runs)
-    found = {"gaussian.w2_mean": w2, "gaussian.w2_var": squares(w2), "gaussian.sample_var": draws**2}
+    found = {
+        "gaussian.w2_mean": w2,
+        "gaussian.w2_var": squares(w2),
+        "gaussian.sample_var": draws**2,
+    }
     if growth == 0:
         found |= {"gaussian.sigma_mean": std, "gaussian.logsigma_mean": np.log(std)}
         found["gaussian.logsigma_var"] = squares(np.log(std))
@@ -73,7 +77,10 @@ def accumulate_1d(rng, M, t, sigma, ddof, runs):
 
 def accumulate_1d_leading(rng, M, t, sigma, runs):
     found = accumulate_1d(rng, M, t, sigma, 0, runs)
-    return {"gaussian.acc_w2_leading": found["gaussian.acc_e"] + (np.sqrt(found["gaussian.acc_v"]) - sigma) ** 2}
+    return {
+        "gaussian.acc_w2_leading": found["gaussian.acc_e"]
+        + (np.sqrt(found["gaussian.acc_v"]) - sigma) ** 2
+    }
 
 
 def subsample_1d(rng, M, t, sigma, ddof, runs):
@@ -187,8 +194,16 @@ def ols_chain_then_ridge(rng, d, T0, g, T, lam, beta, src, r2, s, s0, runs):
 def mixture_fit(rng, roots, w1, w2, n, p2, lam, noise, a, m):
     """Ridge on both kinds of rows; ``roots`` are factors of the covariances."""
     n2, d = round(p2 * n), len(w1)
-    X1, X2 = (rng.standard_normal((rows, d)) @ root.T for rows, root in zip((n - n2, n2), roots, strict=True))
-    y = np.concatenate([X1 @ w1 + noise[0] * rng.standard_normal(n - n2), X2 @ w2 + noise[1] * rng.standard_normal(n2)])
+    X1, X2 = (
+        rng.standard_normal((rows, d)) @ root.T
+        for rows, root in zip((n - n2, n2), roots, strict=True)
+    )
+    y = np.concatenate(
+        [
+            X1 @ w1 + noise[0] * rng.standard_normal(n - n2),
+            X2 @ w2 + noise[1] * rng.standard_normal(n2),
+        ]
+    )
     weight = np.sqrt(np.repeat(a, [n - n2, n2]))
     X, y = np.vstack([X1, X2]) * weight[:, None], y * weight
     if m is None:
@@ -218,7 +233,9 @@ def iso_ridgeless(rng, runs, **setting):
 
 def noncommuting(rng, d, n, lam, p2, m, seed, runs):
     axes = np.random.default_rng(seed)
-    roots = [np.linalg.qr(axes.standard_normal((d, d)))[0] * np.sqrt(power(d, 0.8)) for _ in range(2)]
+    roots = [
+        np.linalg.qr(axes.standard_normal((d, d)))[0] * np.sqrt(power(d, 0.8)) for _ in range(2)
+    ]
     S1, S2 = (root @ root.T for root in roots)
     Delta = np.linalg.inv(S2 + 0.1 * np.eye(d))
     factor = np.linalg.cholesky(Delta / np.trace(S1 @ Delta))
@@ -257,7 +274,11 @@ def hutter(rng, beta, T, kind, N, runs, k=None, beta2=None, pi=None, top_p=None,
         k = next(i for i in range(1, N + 1) if p[:i].sum() >= top_p)
     head = np.where(np.arange(1, N + 1) <= (k or N), p, 0)
     head /= head.sum()
-    law = {"narrow": lambda: zipf(N, beta2), "temp": lambda: p ** (1 / temp), "mix": lambda: pi * p + (1 - pi) * head}
+    law = {
+        "narrow": lambda: zipf(N, beta2),
+        "temp": lambda: p ** (1 / temp),
+        "mix": lambda: pi * p + (1 - pi) * head,
+    }
     q = law.get(kind, lambda: head)()
     counts = rng.multinomial(T, q / q.sum(), size=runs)
     return {"tails.hutter": (counts == 0) @ p}
@@ -302,7 +323,9 @@ def bigram_tv(rng, beta, T, N, runs):
 def memory_error(rng, beta, d, N, rho, runs):
     p, errors = zipf(N, beta), []
     for _ in range(runs):
-        e, u = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.standard_normal((2, N, d)))
+        e, u = (
+            x / np.linalg.norm(x, axis=1, keepdims=True) for x in rng.standard_normal((2, N, d))
+        )
         read = (e @ e.T * p**rho) @ (u @ u.T)  # row x: scores of the outputs at input x
         errors.append(p[read.argmax(1) != np.arange(N)].sum())
     return {"tails.memory_error": np.array(errors)}
@@ -331,7 +354,11 @@ def accumulate_symbols(rng, K, beta, M, k, runs, kl=False):
     for t in range(1, k + 1):
         counts = counts + rng.multinomial(M, q)
         q = counts / (M * t)
-    return {"discrete.kl_accumulate": np.log(p / q) @ p} if kl else {"discrete.H_accumulate": 1 - (q**2).sum(1)}
+    return (
+        {"discrete.kl_accumulate": np.log(p / q) @ p}
+        if kl
+        else {"discrete.H_accumulate": 1 - (q**2).sum(1)}
+    )
 
 
 def mix_symbols(rng, K, beta, M, pi, runs):
@@ -358,7 +385,9 @@ def copies(rng, c, k, M, runs):
 
 
 def support_of_rare(rng, K, beta, M, k, runs):
-    return {"discrete.support_branching": wright_fisher(rng, K, beta, M, k, runs)["discrete.support"]}
+    return {
+        "discrete.support_branching": wright_fisher(rng, K, beta, M, k, runs)["discrete.support"]
+    }
 
 
 def fixation(rng, p, M, runs):
@@ -423,7 +452,9 @@ def halfspaces(rng, tg, tv, d, N, runs):
 
 def bootstrap(rng, x, h):
     runs, M = x.shape
-    return np.take_along_axis(x, rng.integers(0, M, (runs, M)), 1) + h * rng.standard_normal((runs, M))
+    return np.take_along_axis(x, rng.integers(0, M, (runs, M)), 1) + h * rng.standard_normal(
+        (runs, M)
+    )
 
 
 def kernel_density(rng, M, h, k, sigma, runs):
@@ -498,7 +529,11 @@ def is_prime(n):
 @functools.cache
 def prime_power_divisors(g):
     """Every prime power that divides g."""
-    return [u for u in range(2, g + 1) if g % u == 0 and sum(is_prime(d) for d in range(2, u + 1) if u % d == 0) == 1]
+    return [
+        u
+        for u in range(2, g + 1)
+        if g % u == 0 and sum(is_prime(d) for d in range(2, u + 1) if u % d == 0) == 1
+    ]
 
 
 def prime_said(rng, p, n, k, noise, pi, N, runs):
@@ -514,7 +549,17 @@ def prime_said(rng, p, n, k, noise, pi, N, runs):
 # -- the comparison -------------------------------------------------------------------------------------------------
 
 TAIL = {"beta": 1.4, "T": 120, "N": 1500}
-WIDE = {"d": 100, "lam": 0.03, "p2": 0.4, "beta1": 0.9, "beta2": 0.3, "src": 0.4, "r2": 1.3, "c2": 0.8, "s1": 0.6}
+WIDE = {
+    "d": 100,
+    "lam": 0.03,
+    "p2": 0.4,
+    "beta1": 0.9,
+    "beta2": 0.3,
+    "src": 0.4,
+    "r2": 1.3,
+    "c2": 0.8,
+    "s1": 0.6,
+}
 TAUGHT = {"n": 300, "k": 2, "base": 6, "N": 100, "most": 20, "limit": 30}
 CASES = [
     (replace_1d, {"M": 9, "k": 4, "sigma": 1.7, "growth": 0.0, "ddof": 1}, 40000),
@@ -537,17 +582,49 @@ CASES = [
     (ols_accumulate, {"d": 4, "T": 15, "k": 3, "s": 0.7, "same_x": True}, 8000),
     (ols_mix, {"d": 4, "T": 120, "pi": 0.4, "s": 0.7, "fixed": False}, 1500),
     (ols_mix, {"d": 4, "T": 160, "pi": 0.5, "s": 0.7, "fixed": True}, 1500),
-    (ridge_iterated, {"d": 100, "n": 140, "lam": 0.02, "k": 3, "beta": 0.7, "src": 0.3, "r2": 1.2, "s": 0.6}, 60),
-    (ridge_iterated, {"d": 160, "n": 110, "lam": 1e-5, "k": 2, "beta": 0.4, "src": 0.0, "r2": 1.0, "s": 0.3}, 40),
+    (
+        ridge_iterated,
+        {"d": 100, "n": 140, "lam": 0.02, "k": 3, "beta": 0.7, "src": 0.3, "r2": 1.2, "s": 0.6},
+        60,
+    ),
+    (
+        ridge_iterated,
+        {"d": 160, "n": 110, "lam": 1e-5, "k": 2, "beta": 0.4, "src": 0.0, "r2": 1.0, "s": 0.3},
+        40,
+    ),
     (
         ols_chain_then_ridge,
-        {"d": 80, "T0": 200, "g": 2, "T": 110, "lam": 0.03, "beta": 0.8, "src": 0.5, "r2": 1.1, "s": 0.4, "s0": 0.7},
+        {
+            "d": 80,
+            "T0": 200,
+            "g": 2,
+            "T": 110,
+            "lam": 0.03,
+            "beta": 0.8,
+            "src": 0.5,
+            "r2": 1.1,
+            "s": 0.4,
+            "s0": 0.7,
+        },
         100,
     ),
     (mixture, {**WIDE, "n": 150, "s2": 0.9, "a1": 1.4, "a2": 0.6}, 150),
     (mixture, {**WIDE, "n": 150, "s2": 0.9, "a1": 1.4, "a2": 0.6, "m": 80}, 150),
     (mixture, {**WIDE, "n": 90, "s2": 0.2, "a1": 0.5, "a2": 1.1, "m": 220}, 150),
-    (mixture_equal, {"d": 100, "n": 180, "lam": 0.05, "p2": 0.3, "beta1": 0.8, "src": 0.5, "c2": 1.5, "s1": 0.4}, 120),
+    (
+        mixture_equal,
+        {
+            "d": 100,
+            "n": 180,
+            "lam": 0.05,
+            "p2": 0.3,
+            "beta1": 0.8,
+            "src": 0.5,
+            "c2": 1.5,
+            "s1": 0.4,
+        },
+        120,
+    ),
     (iso_ridgeless, {"d": 90, "n": 300, "p2": 0.4, "c2": 1.5, "s1": 0.7, "s2": 0.4}, 120),
     (noncommuting, {"d": 90, "n": 140, "lam": 0.04, "p2": 0.4, "m": None, "seed": 3}, 150),
     (noncommuting, {"d": 90, "n": 140, "lam": 0.04, "p2": 0.4, "m": 120, "seed": 3}, 150),
@@ -574,8 +651,16 @@ CASES = [
     (fixation, {"p": 0.3, "M": 100}, 4000),
     (verified, {"p": 0.35, "phi": 0.9, "psi": 0.4, "mu2": 1.5, "d": 90, "N": 900}, 120),
     (verified, {"p": 0.1, "phi": 0.7, "psi": 0.7, "mu2": 3.0, "d": 90, "N": 250}, 120),
-    (selftaught, {"t": 3, "p": 0.3, "phi": 0.9, "psi": 0.4, "mu2": 0.5, "d": 90, "N": 400, "most": 200}, 120),
-    (selftaught, {"t": 2, "p": 0.1, "phi": 1.0, "psi": 1.0, "mu2": 0.5, "d": 90, "N": 300, "most": 300}, 120),
+    (
+        selftaught,
+        {"t": 3, "p": 0.3, "phi": 0.9, "psi": 0.4, "mu2": 0.5, "d": 90, "N": 400, "most": 200},
+        120,
+    ),
+    (
+        selftaught,
+        {"t": 2, "p": 0.1, "phi": 1.0, "psi": 1.0, "mu2": 0.5, "d": 90, "N": 300, "most": 300},
+        120,
+    ),
     (halfspaces, {"tg": 0.7, "tv": 1.0, "d": 100, "N": 700}, 200),
     (kernel_density, {"M": 12, "h": 0.4, "k": 3, "sigma": 1.2}, 6000),
     (kernel_density, {"M": 12, "h": 0.4, "k": 1, "sigma": 1.2}, 3000),
@@ -594,12 +679,16 @@ def compare(law: str, setting: dict, samples) -> tuple[float, float, float]:
     """(predicted, simulated, standard error)."""
     names = theory.laws()[law].parameters
     samples = np.asarray(samples, float)
-    predicted = theory.evaluate(law, **{name: value for name, value in setting.items() if name in names})
+    predicted = theory.evaluate(
+        law, **{name: value for name, value in setting.items() if name in names}
+    )
     return predicted, samples.mean(), samples.std(ddof=1) / np.sqrt(len(samples))
 
 
 @pytest.mark.parametrize(
-    ("simulate", "setting", "runs"), CASES, ids=[f"{i}-{case[0].__name__}" for i, case in enumerate(CASES)]
+    ("simulate", "setting", "runs"),
+    CASES,
+    ids=[f"{i}-{case[0].__name__}" for i, case in enumerate(CASES)],
 )
 def test_a_law_agrees_with_its_simulation(simulate, setting, runs):
     for law, samples in simulate(np.random.default_rng(20250101), runs=runs, **setting).items():
@@ -612,9 +701,22 @@ def test_a_law_agrees_with_its_simulation(simulate, setting, runs):
 
 def test_every_law_has_a_simulation():
     """Or is a limit, a constant of a power law, or known to be wrong; those are tested as such."""
-    simulated = {law for simulate, setting, _ in CASES for law in simulate(np.random.default_rng(0), runs=2, **setting)}
-    elsewhere = {"gaussian.w2_var_as_published", "gaussian.acc_limit_v", "regression.opt_ridge_exponent"}
-    elsewhere |= {"tails.asym_real", "tails.asym_cut", "tails.asym_narrow", "verification.threshold"}
+    simulated = {
+        law
+        for simulate, setting, _ in CASES
+        for law in simulate(np.random.default_rng(0), runs=2, **setting)
+    }
+    elsewhere = {
+        "gaussian.w2_var_as_published",
+        "gaussian.acc_limit_v",
+        "regression.opt_ridge_exponent",
+    }
+    elsewhere |= {
+        "tails.asym_real",
+        "tails.asym_cut",
+        "tails.asym_narrow",
+        "verification.threshold",
+    }
     assert simulated | elsewhere == set(theory.laws())
 
 

@@ -1,0 +1,53 @@
+"""Real-only: the score of a model fitted to the real rows that an entry drew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
+
+
+def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """log rows and log loss of one chain's learning curve."""
+    sizes = [m for m in sorted(points) if seed in points[m] and points[m][seed] > 0]
+    return np.log(sizes), np.log([points[m][seed] for m in sizes])
+
+
+def real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
+    """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
+    rows = []
+    spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
+    for (task, entry, seed), m in spent.items():
+        if entry in ("none", "nature") or task not in curves:
+            continue
+        sizes, values = _curve(curves[task], seed)
+        if len(sizes) < 2:
+            continue
+        if tasks[task]["log_loss"]:
+            values = np.exp(values)  # nats are interpolated as they are
+        if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
+            beyond.add(
+                entry
+            )  # a curve is read, never prolonged: without all its chains the control has no score
+            continue
+        at = float(np.interp(math.log(max(m, 1)), sizes, values))
+        loss = at if tasks[task]["log_loss"] else math.exp(at)
+        rows.append(
+            {"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"}
+        )
+    skipped = losses[losses.status == "skipped"]
+    for task, entry in skipped[["task", "entry"]].drop_duplicates().itertuples(index=False):
+        rows.append(
+            {
+                "task": task,
+                "entry": REAL_ONLY + entry,
+                "seed": None,
+                "loss": math.nan,
+                "status": "skipped",
+            }
+        )
+    return pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})

@@ -1,0 +1,140 @@
+"""How two teachers or corpora are compared, and how a failed check is reported."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.components import Teacher
+from ..core.corpus import Corpus
+from ..core.rng import Stream
+from ..errors import Unfit
+
+
+class CheckFailure(AssertionError):
+    """A plugin does not keep a promise; the sentence says which, and what its author most likely forgot."""
+
+
+def behaviour(
+    teacher: Teacher, x: Tensor, y: Tensor, rng: Stream, drawing: bool = True
+) -> dict[str, Tensor]:
+    """What a teacher shows through its verbs (R, ...); those that it lacks are left out.
+
+    Without ``drawing``, its answers are left out where another verb tells its law: a factor is known up to signs.
+    """
+    shown: dict[str, Tensor] = {}
+    try:
+        shown["mean"], factor = teacher.spread()
+        shown["covariance"] = factor @ factor.mT
+    except Unfit:
+        pass
+    for verb, call in (("expect", lambda: teacher.expect(x)), ("logp", lambda: teacher.logp(x, y))):
+        try:
+            shown[verb] = call()
+        except Unfit:
+            continue
+    if drawing or not shown:
+        shown["answer"] = teacher.answer(x, rng.at("answer"))
+    return shown
+
+
+def _differ(left: Tensor, right: Tensor) -> str | None:
+    """None where two tensors agree to 1e-6 of their scale (float32: 1e-3), else how they differ."""
+    if left.shape != right.shape:
+        return f"shapes {tuple(left.shape)} and {tuple(right.shape)}"
+    if not left.is_floating_point():
+        return None if torch.equal(left, right) else f"{int((left != right).sum())} entries differ"
+    finite = torch.isfinite(left) & torch.isfinite(right)
+    same = (left == right) | (torch.isnan(left) & torch.isnan(right))
+    if not (finite | same).all():
+        return "one is finite where the other is not"
+    gap = torch.where(finite & ~same, left.double() - right.double(), 0.0).abs()
+    scale = torch.where(finite, left.double().abs(), 0.0)
+    limit = 1e-6 if left.dtype == right.dtype == torch.float64 else 1e-3
+    worst = float(gap.max()) if gap.numel() else 0.0
+    if worst <= limit * float(scale.max() if scale.numel() else 0.0):
+        return None
+    return f"largest difference {worst:.3g} at scale {float(scale.max()):.3g}"
+
+
+def alike(left: dict[str, Tensor], right: dict[str, Tensor], sentence: str) -> None:
+    """Fail with the sentence where two behaviours differ."""
+    if left.keys() != right.keys():
+        raise CheckFailure(f"{sentence} (verbs {sorted(left)} and {sorted(right)})")
+    for verb in left:
+        difference = _differ(left[verb], right[verb])
+        if difference:
+            raise CheckFailure(f"{sentence} ({verb}: {difference})")
+
+
+def chain_at(shown: dict[str, Tensor], r) -> dict[str, Tensor]:
+    return {verb: value[r] for verb, value in shown.items()}
+
+
+def shown_by(corpus: Corpus) -> dict[str, Tensor]:
+    """A corpus as tensors to compare."""
+    if not corpus.has_rows:
+        sums = corpus.moments()
+        return {"weight": sums.weight, "mean": sums.mean, "scatter": sums.scatter}
+    return {"x": corpus.x, "y": corpus.y, "weight": corpus.weight, "count": corpus.count}
+
+
+class Lent:
+    """Tensors that a plugin is lent, so that a change in place is found."""
+
+    def __init__(self, **tensors: Any):
+        self.tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+        self.copies = {
+            name: (value._version, value.clone()) for name, value in self.tensors.items()
+        }
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Lent:
+        held = {}
+        for i, part in enumerate(corpus._parts):
+            held |= {
+                f"{name} of part {i}": getattr(part, name)
+                for name in ("x", "y", "weight", "count", "origin")
+            }
+            if part.sums is not None:
+                held |= {
+                    f"{name} of part {i}": getattr(part.sums, name)
+                    for name in ("mean", "scatter", "factor")
+                }
+        return cls(**held)
+
+    def untouched(self, who: str) -> None:
+        for name, value in self.tensors.items():
+            version, copy = self.copies[name]
+            if value._version != version or _differ(value, copy):
+                raise CheckFailure(
+                    f"{who} changed {name} in place; it is only lent: return a new tensor (`a + b`, not `a += b`)"
+                )
+
+
+def disturb(seed: int) -> None:
+    """Set the global generators, which no plugin may read."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+
+
+class Undisturbed:
+    """The global generators as they were, after a check has played with them."""
+
+    def __enter__(self):
+        self.torch, self.numpy = torch.get_rng_state(), np.random.get_state()
+
+    def __exit__(self, *_):
+        torch.set_rng_state(self.torch)
+        np.random.set_state(self.numpy)
+
+
+def z_score(gap: Tensor) -> float:
+    """Mean of independent differences (R,) over its standard error."""
+    gap = gap.double()
+    mean, error = float(gap.mean()), float(gap.std() / math.sqrt(gap.numel()))
+    return 0.0 if abs(mean) < 1e-12 else mean / max(error, 1e-300)

@@ -1,0 +1,241 @@
+"""Commands about laws and the figures of papers."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from typing import Any
+
+import click
+
+from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def laws(as_json):
+    """List the closed forms: name, standing, and what each says.
+
+    \b
+    Example:
+      collapse-bench laws --json
+    """
+    import json
+
+    from .. import theory
+
+    known = theory.laws()
+    if as_json:
+        told = {
+            name: {
+                "status": law.status,
+                "summary": law.summary,
+                "source": law.source,
+                "parameters": list(law.parameters),
+            }
+            for name, law in known.items()
+        }
+        click.echo(json.dumps(told, indent=1))
+        return
+    width = 2 + max(map(len, known))
+    for name, law in known.items():
+        click.echo(f"{name:<{width}}{law.status:<11}{law.summary}")
+    click.echo("\n" + "\n".join(f"{word:<11}{meaning}" for word, meaning in theory.STATUS.items()))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("parameters", nargs=-1, metavar="[KEY=VALUE]...")
+def law(name, parameters):
+    """Print the value of a closed form; without parameters, its documentation.
+
+    \b
+    Examples:
+      collapse-bench law gaussian.w2_mean
+      collapse-bench law gaussian.w2_mean M=64 k=7 sigma=2.0
+      collapse-bench law tails.hutter beta=1.5 T=1000 kind=cut k=100
+    """
+    from .. import theory
+
+    if not parameters:
+        click.echo(theory.documentation(name))
+        return
+    given = {}
+    for key, value in map(_typed, parameters):
+        if key in given:
+            raise click.BadParameter(f"{key} is given twice")
+        given[key] = value
+    click.echo(repr(theory.evaluate(name, **given)))
+
+
+def _typed(pair: str) -> tuple[str, Any]:
+    """A parameter as it is typed: a number, true, false, none or a word."""
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{pair!r} is not key=value")
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return key, words[text.lower()]
+    for kind in (int, float):
+        try:
+            return key, kind(text)
+        except ValueError:
+            continue
+    return key, text
+
+
+@click.command()
+@click.argument("spec", type=Spec())
+@PLUGIN
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def predict(spec, plugin_files, as_json):
+    """Print the expected primary loss of a cell by its law, generation by generation.
+
+    \b
+    Example:
+      collapse-bench predict "gaussian | gaussian-fit | replace @ n=100 T=10"
+    """
+    import json
+    import math
+
+    from .. import api
+    from ..registry.discovery import registry
+
+    warn_broken(registry(plugin_files))
+    curve = api.predict(spec, plugins=plugin_files)
+    cell = registry().cell(spec)
+    if as_json:
+        told = [None if math.isnan(value) else value for value in curve]
+        click.echo(
+            json.dumps(
+                {"cell": cell.label, "metric": cell.data.primary, "predicted": told}, indent=1
+            )
+        )
+        return
+    click.echo(f"{'generation':>10}  {cell.data.primary}")
+    for t, value in enumerate(curve):
+        click.echo(f"{t:>10}  {value:.8g}")
+
+
+@click.command("verify-laws")
+@click.argument("words", nargs=-1)
+@click.option("--quick", is_flag=True, help="A tenth of the chains: about a minute on two cores.")
+@click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="How it is written.",
+)
+@PLUGIN
+def verify_laws(words, quick, n_jobs, form, plugin_files):
+    """Run the engine against the closed forms that must hold for it, or those whose name holds one of the words.
+
+    Exit code 4 where one is violated.
+
+    \b
+    Examples:
+      collapse-bench verify-laws --quick -j 2
+      collapse-bench verify-laws gaussian tails
+    """
+    from .. import api
+    from ..laws.tables import render_laws
+    from ..registry.discovery import registry
+    from ..running.jobs import one_thread
+    from .progress import bar
+
+    warn_broken(registry(plugin_files))
+    with redirect_stdout(sys.stderr), bar("laws") as moved, one_thread():
+        found = api.verify_laws(
+            words,
+            quick=quick,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            on_verdicts=lambda some, total: moved(len(some), total),
+        )
+    click.echo(render_laws(found, form, width=terminal_width()))
+    if not all(verdict.good for verdict in found):
+        sys.exit(4)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--list", "as_list", is_flag=True, help="List the figures.")
+@click.option(
+    "--scale",
+    default="quick",
+    show_default=True,
+    type=click.Choice(["quick", "paper"]),
+    help="Minutes, or as published.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=str),
+    help="Folder of real images (idx files), where a figure uses them.",
+)
+@click.option(
+    "-o",
+    "--output",
+    default="figures",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the files.",
+)
+@click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+@DEVICE
+@PLUGIN
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, quiet):
+    """Redraw a figure of a paper: measured and, dashed, predicted; to PNG, SVG and CSV.
+
+    \b
+    Examples:
+      collapse-bench reproduce --list
+      collapse-bench reproduce pi-squared-over-six -j 2
+      collapse-bench reproduce strong-collapse-images --data mnist --scale paper
+    """
+    import inspect
+
+    from .. import api
+    from ..errors import UsageError
+    from ..registry.discovery import registry
+    from .progress import Reporter
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    if as_list:
+        for known, make in reg.figures.items():
+            click.echo(f"{known:<26}{(inspect.getdoc(make) or '').partition(chr(10))[0]}")
+        return
+    if name is None:
+        raise UsageError("name a figure; 'collapse-bench reproduce --list' shows them all")
+    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
+        numbers, files = api.reproduce(
+            name,
+            scale=scale,
+            data=data,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            device=device,
+            on_plan=reporter.planned,
+            on_outcome=reporter.ended,
+        )
+    told = numbers[numbers.z.notna()]
+    if len(told):
+        far = told.loc[told.z.abs().idxmax()]
+        click.echo(
+            f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to {told.ratio.max():.3f}, "
+            f"largest |z| {abs(far.z):.1f} ({far['panel']}, {far['curve']}, x = {far.x:g})"
+        )
+    for file in files:
+        click.echo(f"written: {file}")
+    if numbers.measured.isna()[numbers.cell != ""].any():
+        click.echo("some points could not be measured; see the records", err=True)
+        sys.exit(1)

@@ -1,0 +1,144 @@
+"""Options and parameter types that several commands share."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import click
+
+FORMATS = ("table", "markdown", "csv", "json")
+
+
+class Bytes(click.ParamType):
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG]?)(i?[bB])?", value)
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a size; write 512M or 2G")
+        return int(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " "))
+
+
+class Spec(click.types.StringParamType):
+    envvar_list_splitter = ";"  # a spec may hold spaces
+
+
+class Duration(click.ParamType):
+    name = "time"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value)
+        if not match or float(match[1]) <= 0:
+            self.fail(f"{value!r} is not a time; write 90, 90s, 10m or 2h")
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
+    """key=value pairs in the spec language: numbers, words, lists."""
+    out = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} is not key=value")
+        if key in ("protocols", "mitigations"):
+            out[key] = [item.strip() for item in text.strip("[]").split(";")]
+        else:
+            from ..errors import Refusal
+            from ..spec import parse_call
+
+            try:
+                out[key] = dict(parse_call(f"set({key}={text})").args)[key]
+            except Refusal as problem:
+                raise click.BadParameter(
+                    f"{pair!r}: {text!r} is neither a number nor a word"
+                ) from problem
+    return out
+
+
+PLUGIN = click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    type=click.Path(path_type=str),
+    help="Load one plugin file as well.",
+)
+
+
+OUTPUT = click.option(
+    "-o",
+    "--output",
+    default="results",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the records.",
+)
+
+
+SEEDS = click.option(
+    "--seeds", help="Chains to run: 0:64, 7, or 0:4,10:12.  [default: the suite's]"
+)
+
+
+MITIGATION = click.option(
+    "--mitigation",
+    "mitigations",
+    multiple=True,
+    type=Spec(),
+    help="A further entry; the first one is compared with all others.",
+)
+
+
+SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    callback=_set,
+    help="Change a setting of the suite: n=50, generations=5, protocols=replace;accumulate.",
+)
+
+
+BUDGET = click.option(
+    "--budget",
+    help="What an entry may use per chain, e.g. real=0.1,verifier=1000; past it the cell is over-budget.",
+)
+
+
+QUICK = click.option(
+    "--quick",
+    is_flag=True,
+    help="Run the --mitigation entries alone; take the others from published records.",
+)
+
+
+PUBLISHED = click.option(
+    "--published",
+    type=click.Path(path_type=str),
+    help="File of published records.  [default with --quick: the repository's]",
+)
+
+
+DEVICE = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto."
+)
+
+
+SUITE = click.option("--suite", "suite_name", help="Which suite, where the folder holds several.")
+
+
+def warn_broken(reg) -> None:
+    """One line for plugins that would not load and were not asked for."""
+    if reg.broken:
+        names = ", ".join(plugin.module for plugin in reg.broken)
+        click.echo(f"warning: could not load {names}; see 'collapse-bench plugins'", err=True)
+
+
+def terminal_width() -> int | None:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None

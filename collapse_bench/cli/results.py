@@ -1,0 +1,93 @@
+"""Commands that show and publish results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import FORMATS, SUITE, terminal_width
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@click.option(
+    "--format",
+    "form",
+    default="table",
+    show_default=True,
+    type=click.Choice(FORMATS),
+    help="How it is written.",
+)
+@click.option("--focus", help="Compare this entry with all others (name it before you look).")
+@click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
+@click.option("--across", is_flag=True, help="One row per entry, one column per task.")
+@click.option(
+    "--curves",
+    "figure",
+    type=click.Path(path_type=str),
+    help="Draw loss against generation to a PNG or SVG file.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=str),
+    help="Write to a file instead of the terminal.",
+)
+def board(path, suite_name, form, focus, tasks, across, figure, output):
+    """Show the leaderboard of a folder of records.
+
+    \b
+    Examples:
+      collapse-bench board results
+      collapse-bench board results --across
+      collapse-bench board results --tasks --format csv > tasks.csv
+      collapse-bench board results --curves curves.png
+    """
+    from .. import api
+    from ..board.curves import picture
+    from ..board.render import writable
+
+    for file, look in ((output, writable), (figure, picture)):
+        if file:
+            look(file)  # better said now than after the table
+    results = api.results(path, suite_name)
+    table = results.board(focus)
+    text = table.render(form, per_task=tasks, width=terminal_width(), across=across)
+    if output:
+        Path(output).write_text(text + "\n", encoding="utf-8")
+        click.echo(f"written: {output}", err=True)
+    else:
+        click.echo(text)
+    if figure:
+        click.echo(f"written: {results.draw(figure)}", err=True)
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@click.option(
+    "-o",
+    "--output",
+    default="leaderboard",
+    show_default=True,
+    type=click.Path(path_type=str),
+    help="Folder of the files.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="In place of what is there; with changed settings, broken-off chains, rows of a quick run.",
+)
+def publish(path, suite_name, output, force):
+    """Publish a finished run: its records in one file, its board, and what the numbers say.
+
+    \b
+    Example:
+      collapse-bench publish results --suite standard -o mine
+    """
+    from .. import api
+
+    for file in api.publish_run(path, output, suite_name, force):
+        click.echo(f"written: {file}")

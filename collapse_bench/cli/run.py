@@ -1,0 +1,227 @@
+"""The commands.  Each reads its options, calls one function of the API and shows what came back."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from .options import (
+    BUDGET,
+    DEVICE,
+    MITIGATION,
+    OUTPUT,
+    PLUGIN,
+    PUBLISHED,
+    QUICK,
+    SEEDS,
+    SET,
+    Bytes,
+    Duration,
+    terminal_width,
+    warn_broken,
+)
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True)
+@SEEDS
+@DEVICE
+@click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+@OUTPUT
+@PLUGIN
+@MITIGATION
+@SET
+@BUDGET
+@click.option(
+    "--memory",
+    default="512M",
+    show_default=True,
+    type=Bytes(),
+    help="Memory for the rows of one chunk of chains.",
+)
+@click.option(
+    "--timeout",
+    type=Duration(),
+    help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout.",
+)
+@QUICK
+@PUBLISHED
+@click.option("--force", is_flag=True, help="Run again what is done.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
+def run(
+    what,
+    seeds,
+    device,
+    n_jobs,
+    output,
+    plugin_files,
+    mitigations,
+    settings,
+    budget,
+    memory,
+    timeout,
+    quick,
+    published,
+    force,
+    fail_fast,
+    quiet,
+):
+    """Run a suite, or cells written as specs, and show the leaderboard.
+
+    Running is resuming: what is done is reused.
+
+    \b
+    Examples:
+      collapse-bench run smoke -j 2
+      collapse-bench run smoke --plugin mine.py --mitigation mine
+      collapse-bench run standard --plugin mine.py --mitigation mine --quick
+      collapse-bench run smoke --budget real=0.1,verifier=1000
+      collapse-bench run "linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | golden-ratio @ n=100 T=10" --seeds 0:64
+    """
+    from .. import api
+    from ..registry.discovery import registry
+    from .progress import Reporter
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    suite = api.load_suite(
+        what,
+        reg,
+        seeds=seeds,
+        mitigations=mitigations,
+        settings=settings,
+        device=api.device_of(device),
+        budget=budget,
+    )
+    skipped = len(suite.skipped_tasks)
+    with (
+        redirect_stdout(sys.stderr),
+        Reporter(quiet, fail_fast, skipped) as reporter,
+    ):  # a plugin may print
+        results = api.run_suite(
+            suite,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            archive=api.archive_of(suite, published) if quick or published else None,
+            only=api.entry_names(mitigations, reg) if quick else None,
+            memory=memory,
+            timeout=timeout,
+            force=force,
+            on_plan=lambda steps, jobs: reporter.planned(
+                steps, jobs, api.estimate_of(suite, steps, output), n_jobs
+            ),
+            on_outcome=reporter.ended,
+            on_progress=reporter.moved,
+        )
+    if not quiet:
+        try:
+            click.echo(results.board().render("table", width=terminal_width()))
+        except api.NothingMatched as problem:
+            click.echo(str(problem), err=True)
+    command = shlex.join(["collapse-bench", *sys.argv[1:]])
+    click.echo(f"records: {Path(output).resolve()}\nto go on:  {command}", err=True)
+    starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
+    if starved:
+        chains = sum(outcome.statuses["starved"] for outcome in starved)
+        click.echo(
+            f"{chains} chain(s) starved, which counts as failing; the first: {starved[0].reason}",
+            err=True,
+        )
+    if results.failed:
+        click.echo(
+            f"{len(results.failed)} job(s) failed, the first: {results.failed[0].reason}", err=True
+        )
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True)
+@SEEDS
+@OUTPUT
+@PLUGIN
+@MITIGATION
+@SET
+@BUDGET
+@QUICK
+@PUBLISHED
+@click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, each skipped cell by itself.")
+def plan(
+    what,
+    seeds,
+    output,
+    plugin_files,
+    mitigations,
+    settings,
+    budget,
+    quick,
+    published,
+    n_jobs,
+    as_json,
+):
+    """Say for each cell what a run would do: reuse, run, stale or skip, and why; and how long it would take.
+
+    \b
+    Examples:
+      collapse-bench plan smoke --seeds 0:64
+      collapse-bench plan standard --plugin mine.py --mitigation mine --quick
+    """
+    import json
+    from collections import Counter
+
+    from .. import api
+    from ..registry.discovery import registry
+    from .progress import VERDICTS, took
+
+    reg = registry(plugin_files)
+    warn_broken(reg)
+    suite = api.load_suite(
+        what, reg, seeds=seeds, mitigations=mitigations, settings=settings, budget=budget
+    )
+    suite, steps = api.plan_run(
+        suite,
+        output=output,
+        archive=api.archive_of(suite, published) if quick or published else None,
+        only=api.entry_names(mitigations, reg) if quick else None,
+    )
+    rows = [
+        {
+            "verdict": s.verdict,
+            "chains": len(s.todo),
+            "cell": s.entry.cell.label,
+            "id": s.entry.cell.id,
+            "why": s.why,
+        }
+        for s in steps
+    ]
+    rows += [
+        {"verdict": "skip", "chains": 0, "cell": task, "id": None, "why": why}
+        for task, why in suite.skipped_tasks.items()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    idle = [step for step in steps if step.verdict in api.IDLE]
+    for (verdict, name, why), cells in Counter(
+        (s.verdict, s.entry.name, s.why) for s in idle
+    ).items():
+        click.echo(f"{verdict:<8}{cells:>4} cell(s) of {name}  ({why})")
+    for row in rows:
+        if row["id"] is None or row["verdict"] not in api.IDLE:
+            click.echo(f"{row['verdict']:<8}{row['chains']:>4}  {row['cell']}  ({row['why']})")
+    counts = Counter(row["verdict"] for row in rows)
+    counts = {
+        verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict != "left out"
+    }
+    told = took(api.estimate_of(suite, steps, output), n_jobs)
+    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + told, err=True)

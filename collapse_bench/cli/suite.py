@@ -1,0 +1,60 @@
+"""Commands about suites."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+
+import click
+
+from .options import PLUGIN, warn_broken
+
+
+@click.group()
+def suite():
+    """Work on suite files.
+
+    \b
+    Example:
+      collapse-bench suite calibrate my-suite.toml -j 2
+    """
+
+
+@suite.command()
+@click.argument("name")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=str),
+    help="Keep the calibration chains in this folder.",
+)
+@click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+@PLUGIN
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def calibrate(name, output, n_jobs, plugin_files, quiet):
+    """Freeze floors and gaps in a suite file, from 256 chains per task that no board ranks.
+
+    \b
+    Example:
+      collapse-bench suite calibrate my-suite.toml -j 2
+    """
+    from .. import api
+    from ..registry.discovery import registry
+    from .progress import Reporter
+
+    warn_broken(registry(plugin_files))
+    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
+        rows = api.calibrate(
+            name,
+            output=output,
+            n_jobs=n_jobs,
+            plugins=plugin_files,
+            on_plan=reporter.planned,
+            on_outcome=reporter.ended,
+        )
+    for row in rows:
+        click.echo(
+            f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  {row.task}"
+        )

@@ -1,0 +1,187 @@
+"""One experiment: what is learnt, by what, under which protocol and mitigations, how often and how long."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..errors import Unreachable, UsageError
+from ..spec import CellSpec
+from .budget import Budget
+from .components import DataGenerator, Mitigation, Model, Noun, Protocol
+from .identity import SCHEMA, fingerprint, is_none, written
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything that one run needs; its id does not depend on seeds or device."""
+
+    data: DataGenerator
+    model: Model
+    protocol: Protocol
+    mitigations: tuple[Mitigation, ...] = ()
+    n: int = 100  # rows per generation
+    generations: int = 10  # the horizon T: generations 0 .. T are run
+    growth: float = 0.0  # generation t reads round(n (t + 1)^growth) rows
+    first_teacher: DataGenerator | None = (
+        None  # a flawed source that teaches generation 0 in nature's place
+    )
+    seeds: tuple[int, ...] = (0,)
+    device: str = "cpu"
+    budget: Budget | None = (
+        None  # what the mitigations may use; like seeds and device no part of the id
+    )
+
+    def __post_init__(self) -> None:
+        for name, low in (("n", 1), ("generations", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < low:
+                raise UsageError(
+                    f"{'T' if name == 'generations' else name} must be a whole number >= {low}, got {value}"
+                )
+        if not 0 <= self.growth <= 4:
+            raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
+        for role, noun in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
+            if not isinstance(getattr(self, role), noun):
+                raise UsageError(f"{role} must be a {noun.__name__}, got {getattr(self, role)!r}")
+        if self.nature and len(self.mitigations) > 1:
+            raise UsageError("nature is the ceiling of a task and takes no mitigation beside it")
+
+    def for_seeds(self, seeds: Iterable[int]) -> Cell:
+        """The same cell for other chains; names and id are the same, and are not worked out again."""
+        twin = dataclasses.replace(self, seeds=tuple(seeds))
+        twin.__dict__.update(
+            {key: self.__dict__[key] for key in ("spec", "canonical", "id") if key in self.__dict__}
+        )
+        return twin
+
+    @property
+    def nature(self) -> bool:
+        """True for the ceiling: the same protocol with a perfect teacher."""
+        return any(m.perfect_teacher for m in self.mitigations)
+
+    def size(self, t: int) -> int:
+        """Rows that generation t reads, before mitigations have their say."""
+        return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
+
+    @cached_property
+    def limits(self) -> Mapping[str, int]:
+        """substance -> most that the mitigations may use of it per chain, over the whole run."""
+        rows = sum(self.size(t) for t in range(self.generations + 1))
+        return {} if self.budget is None else self.budget.allowed(rows)
+
+    @cached_property
+    def acts(self) -> tuple[tuple[str, Mitigation], ...]:
+        """The mitigations, each with the name under which it draws and is charged; the protocol's decoder first."""
+        seen: Counter[str] = Counter()
+        named = []
+        for act in self.mitigations:
+            seen[act.title()] += 1
+            named.append(
+                (
+                    act.title() if seen[act.title()] == 1 else f"{act.title()}#{seen[act.title()]}",
+                    act,
+                )
+            )
+        if self.protocol.decode is not None:
+            named.insert(0, ("decode", self.protocol.decode))
+        return tuple(named)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Digest of the file of each part that was loaded from one; not part of the id."""
+        parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
+        return {part.title(): type(part).file_digest for part in parts if type(part).file_digest}
+
+    def why_not(self) -> str | None:
+        """None where all parts go together, else the sentence of the first that does not."""
+        parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
+        for part in parts:
+            reason = self._said_by(part)
+            if reason is not None:
+                return reason
+        if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
+            return (
+                f"{self.first_teacher.title()} cannot teach {self.data.title()}: their kinds differ"
+            )
+        if (
+            self.data.sampler == "exact-law"
+            and self.data.kind != "discrete"
+            and not self.model.reads_sums
+        ):
+            return (
+                f"{self.model.title()} looks at rows, and sampler=exact-law draws their sums alone"
+            )
+        return None
+
+    def _said_by(self, part: Noun) -> str | None:
+        """What the part's own ``fits`` says; one that breaks, or says neither None nor a sentence, is refused."""
+        try:
+            reason = part.fits(self)
+        except Unreachable:  # whether it fits cannot be told now; running the cell records why
+            return None
+        except Exception as problem:
+            raise UsageError(
+                f"{part.title()}.fits raised {type(problem).__name__}: {problem}"
+            ) from problem
+        if reason is not None and not (isinstance(reason, str) and reason):
+            raise UsageError(
+                f"{part.title()}.fits returned {reason!r}; None or a sentence that says why not was due"
+            )
+        return reason
+
+    # -- names --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def spec(self) -> CellSpec:
+        settings: list[tuple[str, Any]] = [("n", self.n), ("T", self.generations)]
+        if self.growth:
+            settings.append(("growth", float(self.growth)))
+        if self.first_teacher is not None:
+            settings.append(("first", written(self.first_teacher)))
+        acts = tuple(written(act) for act in self.mitigations)
+        return CellSpec(
+            written(self.data), written(self.model), written(self.protocol), acts, tuple(settings)
+        )
+
+    @property
+    def label(self) -> str:
+        """The spec text, defaults left out: what one types and what a row is called."""
+        return str(self.spec)
+
+    @property
+    def task(self) -> str:
+        """The label of the cell without its mitigations."""
+        return str(dataclasses.replace(self.spec, mitigations=()))
+
+    @property
+    def entry(self) -> str:
+        """The label of the mitigations, `none` where there are none."""
+        return " + ".join(map(str, self.spec.mitigations)) or "none"
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """What the id hashes: every parameter with its value, files by the digest of their content."""
+        acts = [fingerprint(act) for act in self.mitigations if not is_none(act)]
+        return {
+            "schema": SCHEMA,
+            "data": fingerprint(self.data),
+            "model": fingerprint(self.model),
+            "protocol": fingerprint(self.protocol),
+            "mitigations": acts,
+            "n": self.n,
+            "T": self.generations,
+            "growth": float(self.growth),
+            "first": self.first_teacher and fingerprint(self.first_teacher),
+        }
+
+    @cached_property
+    def id(self) -> str:
+        text = json.dumps(self.canonical, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,0 +1,348 @@
+"""What a pupil reads: rows in the dimension before the last named ones, replicates in front of them.
+
+Shapes: ``R`` stands for the replicate dimensions (any number, also none), ``n`` for rows.  A corpus is a list of
+immutable parts.  ``+`` joins the lists and copies nothing; the sums that closed-form models need are folded part by
+part and remembered, so that a pool that grows by one part a generation costs one part a generation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..errors import ContractError, Unfit
+from .rng import Stream
+from .rows import Part, alike, expanded_origin, gather, ones_for, plain
+from .sums import Moments, Products, Sums, mass_of, moments_of, products_of, tally_of
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Rows to learn from: ``x, y, weight, count, origin``, each with replicates first.
+
+    Build one with ``Corpus.of``; never mutate its tensors.
+    """
+
+    _parts: tuple[Part, ...]
+    batch: tuple[int, ...]  # R
+    _order: Stream | None = (
+        None  # where set, rows are met in this random order; who knew it could undo it
+    )
+    _hidden: bool = False  # where set, ``origin`` is not for reading
+    labels: int | None = (
+        None  # how many different answers there can be, for symbols and classes: known to everyone
+    )
+    _folds: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        x: Tensor | None,
+        y: Tensor,
+        batch: tuple[int, ...],
+        weight: Tensor | None = None,
+        count: Tensor | None = None,
+        origin: int | Tensor = 0,
+        labels: int | None = None,
+    ) -> Corpus:
+        """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n)."""
+        batch = tuple(batch)
+        n = y.shape[len(batch)]
+        if x is None:
+            x = y.new_empty((*batch, n, 0))
+        for name, value in (("x", x), ("y", y), ("weight", weight), ("count", count)):
+            if value is not None and tuple(value.shape[: len(batch) + 1]) != (*batch, n):
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}; a corpus of replicates {batch} and {n} rows wants "
+                    f"{(*batch, n)} in front"
+                )
+        weight = weight if weight is None else weight.double()
+        return cls((Part(x, y, weight, count, origin),), batch, labels=labels)
+
+    @classmethod
+    def of_sums(cls, sums: Sums, origin: int = 0) -> Corpus:
+        """A sample known through its sums alone (drawn from their exact law): it has no rows to look at."""
+        return cls((Part(None, None, None, None, origin, sums),), tuple(sums.weight.shape))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts in order of age, with their origin.  Refused where provenance is hidden."""
+        if self._hidden:
+            raise Unfit(
+                "provenance is hidden here; ask taps.provenance(corpus), which the ledger records"
+            )
+        return self._parts
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    @property
+    def has_rows(self) -> bool:
+        return all(part.sums is None for part in self._parts)
+
+    @cached_property
+    def _table(self) -> Part:
+        """All rows as one part, in the order in which this corpus shows them."""
+        if not self.has_rows:
+            raise Unfit(
+                "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
+            )
+        table = self._parts[0] if len(self._parts) == 1 else self._joined()
+        if self._order is None:
+            return table
+        axis = len(self.batch)
+        return gather(table, self._order.at("order").permutation(table.y.shape[axis]), axis)
+
+    def _joined(self) -> Part:
+        axis = len(self.batch)
+        rows = [part.y.shape[axis] for part in self._parts]
+
+        def join(name: str, one) -> Tensor | None:
+            if all(getattr(p, name) is None for p in self._parts):
+                return None
+            values = [
+                getattr(p, name) if getattr(p, name) is not None else one.expand(*self.batch, n)
+                for p, n in zip(self._parts, rows, strict=True)
+            ]
+            return torch.cat(values, axis)
+
+        y = torch.cat([p.y for p in self._parts], axis)
+        origin = torch.cat(
+            [
+                expanded_origin(p.origin, (*self.batch, n), y)
+                for p, n in zip(self._parts, rows, strict=True)
+            ],
+            axis,
+        )
+        return Part(
+            torch.cat([p.x for p in self._parts], axis),
+            y,
+            join("weight", torch.ones((), dtype=torch.float64, device=y.device)),
+            join("count", torch.ones((), dtype=torch.int64, device=y.device)),
+            origin,
+        )
+
+    @property
+    def n(self) -> int:
+        """Rows, those of weight 0 included."""
+        return sum(part.y.shape[len(self.batch)] for part in self._parts if part.sums is None)
+
+    @property
+    def width(self) -> int:
+        """Numbers in one question; told without putting the rows in order."""
+        return 0 if not self.has_rows else self._parts[0].x.shape[len(self.batch) + 1 :].numel()
+
+    @property
+    def x(self) -> Tensor:
+        """Questions, (R, n, ...)."""
+        return self._table.x
+
+    @property
+    def y(self) -> Tensor:
+        """Answers, (R, n) for labels and scalars, (R, n, d) for vectors, (R, n, L) for sequences."""
+        return self._table.y
+
+    @property
+    def weight(self) -> Tensor:
+        """How much each row is trusted, (R, n) float64; 0 equals absent."""
+        table = self._table
+        return ones_for(self.batch, table, torch.float64) if table.weight is None else table.weight
+
+    @property
+    def count(self) -> Tensor:
+        """How many identical rows each row stands for, (R, n) int64."""
+        table = self._table
+        return ones_for(self.batch, table, torch.int64) if table.count is None else table.count
+
+    @property
+    def multiplicity(self) -> Tensor:
+        """weight * count, (R, n) float64: what a row adds to a sum."""
+        table = self._table
+        if table.weight is None:
+            return self.count.double()
+        return table.weight if table.count is None else table.weight * table.count
+
+    @property
+    def unit(self) -> bool:
+        """True where there are rows (or their sums) and every one counts once: no weights, no counts."""
+        return all(p.weight is None and p.count is None for p in self._parts) and (
+            self.n > 0 or not self.has_rows
+        )
+
+    @property
+    def origin(self) -> Tensor:
+        """The generation each row came from, (R, n) int64, 0 = real.  Refused where provenance is hidden."""
+        if self._hidden:
+            raise Unfit(
+                "provenance is hidden here; ask taps.provenance(corpus), which the ledger records"
+            )
+        return self._origin()
+
+    def _origin(self) -> Tensor:
+        table = self._table
+        return expanded_origin(table.origin, (*self.batch, table.y.shape[len(self.batch)]), table.y)
+
+    # -- sums ---------------------------------------------------------------------------------------------------
+
+    def _fold(self, key, of_part):
+        done, total = self._folds.get(key, (0, None))
+        for part in self._parts[done:]:
+            value = of_part(part)
+            total = value if total is None else total + value
+        self._folds[key] = (len(self._parts), total)
+        return total
+
+    def moments(self) -> Moments:
+        """Weighted sums over the rows z = [x, y]; remembered for parts seen before, so order and age play no role."""
+        return self._fold("moments", lambda part: moments_of(part, self.batch))
+
+    def products(self) -> Products:
+        """Weighted sums of products of questions and scalar answers; remembered like ``moments``."""
+        return self._fold("products", lambda part: products_of(part, self.batch))
+
+    def tally(self, K: int, contexts: int | None = None) -> Tensor:
+        """Weighted count of each symbol of y, (R, K) float64; of each after each of the contexts x, (R, contexts, K)."""
+        return self._fold(
+            ("tally", K, contexts), lambda part: tally_of(part, self.batch, K, contexts)
+        )
+
+    @property
+    def mass(self) -> Tensor:
+        """Total weight, (R,) float64."""
+        return self._fold("mass", lambda part: mass_of(part, self.batch, 1))
+
+    @property
+    def effective_size(self) -> Tensor:
+        """(sum w)^2 / sum w^2 over rows, (R,): Kish's effective sample size."""
+        if self.unit:
+            return self.mass
+        squares = self._fold("squares", lambda part: mass_of(part, self.batch, 2))
+        return torch.where(squares > 0, self.mass**2 / squares.clamp_min(1e-300), 0.0)
+
+    # -- new corpora from old -----------------------------------------------------------------------------------
+
+    def __add__(self, other: Corpus) -> Corpus:
+        if self.batch != other.batch:
+            raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
+        # rows keep the order in which each side shows them, and what was hidden stays hidden
+        left, right = (
+            (c._table,) if c._order is not None and c.has_rows else c._parts for c in (self, other)
+        )
+        both = alike(left + right)
+        return Corpus(
+            both,
+            self.batch,
+            _hidden=self._hidden or other._hidden,
+            labels=self.labels or other.labels,
+            _folds=dict(self._folds) if both[: len(self._parts)] == self._parts else {},
+        )
+
+    def __getitem__(self, r) -> Corpus:
+        """The corpus of some replicates; an index as deep as R gives that of one run."""
+
+        def pick(value):
+            return value[r] if isinstance(value, Tensor) else value
+
+        parts = tuple(
+            Part(
+                pick(p.x),
+                pick(p.y),
+                pick(p.weight),
+                pick(p.count),
+                pick(p.origin),
+                p.sums and type(p.sums)(*(pick(value) for value in vars(p.sums).values())),
+            )
+            for p in self._parts
+        )
+        order = self._order and self._order[r]
+        batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
+        return Corpus(parts, batch, order, self._hidden, self.labels)
+
+    def anonymous(self, order: Stream) -> Corpus:
+        """The same rows in a random order and without their origin: how the lesson reaches a method."""
+        return Corpus(self._parts, self.batch, order, True, self.labels, self._folds)
+
+    def _with(self, table: Part, order: Stream | None = None) -> Corpus:
+        return Corpus((table,), self.batch, order, self._hidden, self.labels)
+
+    def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
+        """The same rows with other questions or answers; weight, count and origin stay."""
+        table = self._table
+        return self._with(
+            replace(table, x=table.x if x is None else x, y=table.y if y is None else y)
+        )
+
+    def dated(self, origin: int) -> Corpus:
+        """The same rows, said to come from this generation."""
+        parts = tuple(replace(p, origin=origin) for p in self._parts)
+        return Corpus(parts, self.batch, self._order, self._hidden, self.labels)
+
+    def weighted(self, weight: Tensor) -> Corpus:
+        """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
+        due = (*self.batch, self.n)
+        if tuple(weight.shape) != due:
+            raise ValueError(
+                f"weights have shape {tuple(weight.shape)}; {due} was due, one per chain and row"
+            )
+        return self._with(replace(self._table, weight=weight.double()))
+
+    def counted(self, count: Tensor) -> Corpus:
+        """The same rows, each standing for this many identical ones (R, n) int64."""
+        return self._with(replace(self._table, count=count))
+
+    def at(self, rows: Tensor) -> Corpus:
+        """The rows at these positions (R, m) int64, in this order."""
+        return self._with(gather(self._table, rows, len(self.batch)))
+
+    def reweighted(self, factor: Tensor) -> Corpus:
+        """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
+
+        A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays unbiased: with
+        weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and 1 / sum v^2 is that size.
+        """
+        if not (factor.isfinite() & (factor >= 0)).all():
+            raise ContractError(
+                "a factor of weights must be finite and >= 0 throughout; 0 makes a row absent"
+            )
+        trust = self.weight * factor
+        total = (trust * self.count).sum(-1, keepdim=True)
+        squares = (trust**2 * self.count).sum(-1, keepdim=True)
+        return self.weighted(
+            torch.where(squares > 0, trust * (total / squares.clamp_min(1e-300)), 0.0)
+        )
+
+    def keep(self, mask: Tensor, n: int, rng: Stream) -> Corpus:
+        """n of the rows that ``mask (R, N)`` accepts, at random; where fewer are accepted, padding of weight 0."""
+        table, axis = self._table, len(self.batch)
+        if table.count is not None:
+            accepted = table.count * mask
+            return self._with(
+                replace(table, count=rng.hypergeometric(accepted, accepted.sum(-1).clamp_max(n)))
+            )
+        keys = rng.uniform(self.n) + (~mask)  # refused rows behind all accepted ones
+        order = keys.topk(min(n, self.n), dim=-1, largest=False).indices
+        chosen = gather(table, order, axis)
+        accepted = mask.gather(-1, order)
+        return self._with(replace(chosen, weight=plain(chosen, self.batch) * accepted))
+
+    def sample(self, n: int, rng: Stream) -> Corpus:
+        """n rows drawn uniformly without replacement; all of them where there are no more.  Weight 0 is absent."""
+        table, axis = self._table, len(self.batch)
+        if table.count is not None:
+            there = table.count if table.weight is None else table.count * (table.weight > 0)
+            return self._with(
+                replace(table, count=rng.hypergeometric(there, there.sum(-1).clamp_max(n)))
+            )
+        if n >= self.n:
+            return self
+        keys = rng.uniform(self.n)
+        if table.weight is not None:
+            keys = keys * (table.weight > 0)
+        return self._with(gather(table, keys.topk(n, dim=-1).indices, axis))
+
+    def __getstate__(self) -> dict:
+        return {
+            name: value for name, value in vars(self).items() if name != "_table"
+        }  # it can be put together again

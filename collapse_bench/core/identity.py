@@ -1,0 +1,77 @@
+"""The identity of a cell: its spec text, the fingerprints of its parts, and digests of files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..spec import Call, is_word
+from .components import Mitigation, Noun
+
+SCHEMA = 1  # version of the records; part of every cell's id
+
+
+def is_none(act: Mitigation) -> bool:
+    """True for the control that does nothing, which a spec may name or leave out."""
+    return act.control and not act.perfect_teacher
+
+
+def written(noun: Noun) -> Call:
+    """A plugin as it is written in a spec: its name and the parameters that differ from their defaults."""
+    args = []
+    for field in dataclasses.fields(noun):
+        value = getattr(noun, field.name)
+        if value != field.default:
+            args.append((field.name, _written_value(value)))
+    return Call(noun.title(), tuple(args))
+
+
+def _written_value(value: Any) -> Any:
+    if isinstance(value, Noun):
+        return written(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, str) and is_word(value):
+        return Call(value)
+    if isinstance(value, (tuple, list)):
+        return tuple(_written_value(item) for item in value)
+    return value
+
+
+def fingerprint(noun: Noun) -> dict[str, Any]:
+    """Name, declared version and every parameter of a plugin, in plain values; those added later where they are set."""
+    told = [
+        f
+        for f in dataclasses.fields(noun)
+        if not f.metadata.get("later") or getattr(noun, f.name) != f.default
+    ]
+    values = {field.name: _plain(getattr(noun, field.name)) for field in told}
+    return {"name": noun.title(), "version": noun.version, **{"params": values}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Noun):
+        return fingerprint(value)
+    if isinstance(value, Path):
+        return {"sha256": digest(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, or of the names and contents of a folder's files."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if not files:
+        raise UsageError(
+            f"{path} is not there, or is empty; give the path of a file or a folder with data"
+        )
+    total = hashlib.sha256()
+    for file in files:
+        total.update(str(file.relative_to(path) if file != path else "").encode() + b"\0")
+        total.update(file.read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,84 @@
+"""Parts of a corpus that hold rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .sums import Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows that entered together.  ``weight`` and ``count`` are None where they are one throughout."""
+
+    x: Tensor | None  # (R, n, ...)
+    y: Tensor | None  # (R, n, ...)
+    weight: Tensor | None  # (R, n) float64: how much a row is trusted
+    count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
+    origin: int | Tensor  # the generation a row came from, 0 = real; one number or (R, n)
+    sums: Sums | None = (
+        None  # set where the rows are known only through their sums (x and y are None then)
+    )
+
+
+def ones_for(batch: tuple[int, ...], table: Part, dtype) -> Tensor:
+    n = table.y.shape[len(batch)]
+    return torch.ones((), dtype=dtype, device=table.y.device).expand(*batch, n)
+
+
+def plain(table: Part, batch) -> Tensor:
+    return ones_for(batch, table, torch.float64) if table.weight is None else table.weight
+
+
+def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    if isinstance(origin, Tensor):
+        return origin
+    return torch.full((), origin, dtype=torch.int64, device=like.device).expand(shape)
+
+
+def alike(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """The parts with their numbers in one type, the narrowest among them: digits that only one side has tell where a row
+    comes from, and stay behind when both are stored in the wider type."""
+    for name in ("x", "y"):
+        types = {
+            v.dtype
+            for part in parts
+            if (v := getattr(part, name)) is not None and v.is_floating_point() and v.numel()
+        }
+        if len(types) > 1:
+            narrow = min(types, key=lambda dtype: torch.finfo(dtype).bits)
+            parts = tuple(_stored(part, name, narrow) for part in parts)
+    return parts
+
+
+def _stored(part: Part, name: str, dtype: torch.dtype) -> Part:
+    value = getattr(part, name)
+    other = value is not None and value.is_floating_point() and value.dtype != dtype
+    return replace(part, **{name: value.to(dtype)}) if other else part
+
+
+def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:
+    index = order.reshape(order.shape + (1,) * (value.ndim - order.ndim)).expand(
+        *order.shape, *value.shape[axis + 1 :]
+    )
+    return value.gather(axis, index)
+
+
+def gather(table: Part, order: Tensor, axis: int) -> Part:
+    """The rows of ``table`` at the positions ``order (R, m)``."""
+
+    def pick(value):
+        return _take(value, order, axis) if isinstance(value, Tensor) else value
+
+    return Part(*(pick(getattr(table, name)) for name in ("x", "y", "weight", "count", "origin")))
+
+
+def multiplicity(part: Part) -> Tensor | None:
+    if part.weight is None:
+        return None if part.count is None else part.count.double()
+    return part.weight if part.count is None else part.weight * part.count

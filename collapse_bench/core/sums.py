@@ -1,0 +1,148 @@
+"""Parts of a corpus that hold sufficient sums, and how sums are taken of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import Unfit
+from .rows import Part, multiplicity
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over rows ``z = [x, y]`` (trailing dimensions flattened, width p), in float64; ``+`` pools two of them.
+
+    weight: (R,) total weight; mean: (R, p); scatter: (R, p, p) sum of w (z - mean)(z - mean)^T;
+    factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more exactly than scatter
+    can hold it (a covariance underflows and loses its thin directions long before its factor does).
+    """
+
+    weight: Tensor
+    mean: Tensor
+    scatter: Tensor
+    factor: Tensor | None = None
+
+    def __add__(self, other: Moments) -> Moments:
+        """Chan, Golub and LeVeque's update (1979): exact, and free of cancellation against the mean."""
+        weight = self.weight + other.weight
+        share = torch.where(weight > 0, other.weight / weight, 0.0)
+        gap = other.mean - self.mean
+        between = (self.weight * share)[..., None, None] * gap[..., :, None] * gap[..., None, :]
+        mean = self.mean + share[..., None] * gap
+        return Moments(weight, mean, self.scatter + other.scatter + between)
+
+    def about_zero(self) -> Tensor:
+        """Sum of w z z^T, (R, p, p)."""
+        return (
+            self.scatter
+            + self.weight[..., None, None] * self.mean[..., :, None] * self.mean[..., None, :]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Sums of products about zero, in float64, for regression without intercept; ``+`` pools two of them.
+
+    weight (R,) = sum w, xx (R, d, d) = sum w x x^T, xy (R, d) = sum w x y, yy (R,) = sum w y^2.
+    """
+
+    weight: Tensor
+    xx: Tensor
+    xy: Tensor
+    yy: Tensor
+
+    def __add__(self, other: Products) -> Products:
+        return Products(
+            self.weight + other.weight, self.xx + other.xx, self.xy + other.xy, self.yy + other.yy
+        )
+
+
+Sums = Moments | Products
+
+
+def moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
+    if part.sums is not None:
+        return _only(part.sums, Moments)
+    n = part.y.shape[len(batch)]
+    widths = [(v, v.shape[len(batch) + 1 :].numel()) for v in (part.x, part.y)]
+    columns = [v.reshape(*batch, n, width) for v, width in widths if width]
+    z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
+    w = multiplicity(part)
+    if w is None:
+        mean = (
+            z.mean(-2) if n else z.sum(-2)
+        )  # of no rows (mix with real=0 or 1): zero, at weight zero
+        centred = z - mean[..., None, :]
+        return Moments(_full(batch, n, z), mean, gram(centred))
+    weight = w.sum(-1)
+    mean = (w[..., None, :] @ z)[..., 0, :] / weight.clamp_min(1e-300)[..., None]
+    centred = z - mean[..., None, :]
+    return Moments(weight, mean, centred.mT @ (w[..., None] * centred))
+
+
+def products_of(part: Part, batch: tuple[int, ...]) -> Products:
+    if part.sums is not None:
+        return _only(part.sums, Products)
+    x, y, w = part.x.double(), part.y.double()[..., None], multiplicity(part)
+    if w is None:
+        return Products(
+            _full(batch, x.shape[-2], x), gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1))
+        )
+    wy = w[..., None] * y
+    return Products(
+        w.sum(-1), x.mT @ (w[..., None] * x), (x.mT @ wy)[..., 0], (y * wy).sum((-2, -1))
+    )
+
+
+def _only(sums: Sums, kind: type) -> Sums:
+    if not isinstance(sums, kind):
+        raise Unfit(
+            f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need sampler=explicit"
+        )
+    return sums
+
+
+def _full(batch: tuple[int, ...], value: float, like: Tensor) -> Tensor:
+    return torch.full(batch, float(value), dtype=torch.float64, device=like.device)
+
+
+def gram(z: Tensor) -> Tensor:
+    """z^T z over rows, (R, n, p) -> (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
+    triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
+    if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
+        return z.mT @ z
+    flat, p = z.detach().reshape(-1, *z.shape[-2:]).numpy(), z.shape[-1]
+    out = np.empty((len(flat), p, p))
+    for rows, product in zip(flat, out, strict=True):
+        np.matmul(rows.T, rows, out=product)
+    return torch.from_numpy(out).reshape(*z.shape[:-2], p, p)
+
+
+def tally_of(part: Part, batch: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
+    if part.sums is not None:
+        raise Unfit(
+            "this corpus is known only by its sums; a count of symbols needs sampler=explicit"
+        )
+    w = multiplicity(part)
+    if w is None:
+        w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
+    cell = part.y.long() if contexts is None else part.x[..., 0].long() * K + part.y.long()
+    total = torch.zeros(
+        *batch, K * (contexts or 1), dtype=torch.float64, device=part.y.device
+    ).scatter_add(-1, cell, w)
+    return total if contexts is None else total.unflatten(-1, (contexts, K))
+
+
+def mass_of(part: Part, batch: tuple[int, ...], power: int) -> Tensor:
+    if part.sums is not None:
+        return part.sums.weight
+    if part.weight is None:
+        if part.count is None:
+            return _full(batch, part.y.shape[len(batch)], part.y)
+        return part.count.double().sum(-1)
+    trust = part.weight**power
+    return (trust if part.count is None else trust * part.count).sum(-1)

@@ -1,0 +1,35 @@
+"""What the ledger counts, and the track that each use puts an entry on."""
+
+from __future__ import annotations
+
+PROTOCOL = "protocol"
+
+
+#: substance -> the track that its use by a mitigation puts an entry on, the costliest last
+TRACKS = {
+    "provenance_lookups": "provenance",
+    "real_rows": "real",
+    "verifier_calls": "verifier",
+    "external_calls": "external",
+}
+
+
+#: tokens are counted of sequences alone; those of a prompt are real, and the answer to it is generated
+TOKENS = ("real_tokens", "prompt_tokens", "generated_tokens")
+
+
+WORDS = {
+    "real_rows": "real rows",
+    "real_unique": "unique real rows",
+    "real_tokens": "real tokens",
+    "verifier_calls": "calls of the verifier",
+    "provenance_lookups": "look-ups of provenance",
+    "external_calls": "calls of models from outside",
+    "generated_rows": "rows of a model",
+    "generated_tokens": "tokens of a model",
+    "prompt_tokens": "tokens of prompts",
+    "fits": "fits",
+}
+
+
+SUBSTANCES = tuple(WORDS)

@@ -1,0 +1,1 @@
+"""Laws held against the engine: claims, their verification, and tables of both."""

@@ -1,0 +1,74 @@
+"""The table of laws: what each says, what the engine does, and whether the two agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..board.render import markdown, number, terminal
+from .verify import Verdict
+
+_WORDS = ("law", "parameters", "metric", "verdict")
+
+
+def laws_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row per claim, numbers as numbers."""
+    return pd.DataFrame(
+        {
+            "law": v.claim.law,
+            "status": v.claim.status,
+            "parameters": v.claim.setting,
+            "cell": v.claim.spec,
+            "metric": v.claim.metric
+            if v.claim.statistic == "mean"
+            else f"variance of {v.claim.metric}",
+            "generation": v.claim.t,
+            "chains": v.chains,
+            "predicted": v.predicted,
+            "measured": v.measured,
+            "error": v.error,
+            "ratio": v.ratio,
+            "z": v.z,
+            "verdict": v.word,
+        }
+        for v in verdicts
+    )
+
+
+def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | None = None) -> str:
+    """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded."""
+    frame = laws_frame(verdicts)
+    if form == "csv":
+        return frame.to_csv(index=False).rstrip("\n")
+    if form == "json":
+        rows = (
+            frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        )  # JSON knows no NaN
+        return json.dumps(rows, indent=1)
+    cells = pd.DataFrame(
+        {
+            "law": frame.law,
+            "parameters": frame.parameters,
+            "metric": frame.metric,
+            "predicted": [number(v, 4) for v in frame.predicted],
+            "measured": [number(v, 4) for v in frame.measured],
+            "+-": [number(v, 2) for v in frame.error],
+            "ratio": [f"{v:.3f}" for v in frame.ratio],
+            "z": [f"{v:+.1f}" for v in frame.z],
+            "verdict": frame.verdict,
+        }
+    )
+    wrong = sum(not v.good for v in verdicts)
+    notes = [
+        f"{len(verdicts)} claims of {frame.law.nunique()} laws, {wrong} violated; +- is one standard error over chains",
+        "a law passes within four of them, widened by 3 % for a deterministic equivalent, 5 % for a leading order, 2 % "
+        "for an asymptotic form, 10 % for a heuristic one; a form in print that does not hold must fail",
+    ]
+    title = "The engine against the laws"
+    return (
+        markdown(title, cells, notes)
+        if form == "markdown"
+        else terminal(title, cells, notes, width, _WORDS)
+    )

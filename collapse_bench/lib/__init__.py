@@ -1,0 +1,1 @@
+"""What plugins share.  The harness never imports from here."""

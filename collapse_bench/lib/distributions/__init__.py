@@ -1,0 +1,1 @@
+"""Densities, tables of probabilities, decoding and losses on log-probabilities."""

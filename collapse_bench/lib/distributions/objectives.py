@@ -1,0 +1,178 @@
+"""Losses in place of cross-entropy: what each makes of a gradient, and of a table of relative frequencies.
+
+A loss here is -log p(y) with something taken from it, f(logp (N, K), y (N,)) -> (N,), as ``Model.with_loss`` wants it.
+Beside it stands its ``law(f (..., K))``: where training a table of probabilities under it comes to rest, from uniform and
+for shares f of each label, which a model that counts can take without a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol as Shape
+from typing import runtime_checkable
+
+import torch
+from torch import Tensor
+
+from ...core.components import Mitigation, has_verb
+
+FLOOR = (
+    -1e4
+)  # a log-probability of -inf times its probability of 0 is to be 0, in value and in gradient
+STEPS, TOLERANCE = 100, 1e-12  # of Newton's method, and of the log-probabilities that it finds
+
+
+@runtime_checkable
+class Objective(Shape):
+    """A loss per answer, and the law that a table trained under it comes to."""
+
+    def __call__(self, logp: Tensor, y: Tensor) -> Tensor:
+        """One loss per answer, (N,), of log-probabilities (N, K) and answers (N,)."""
+
+    def law(self, f: Tensor) -> Tensor:
+        """Probabilities (..., K) float64 that are learnt from relative frequencies f (..., K)."""
+
+
+def _own(logp: Tensor, y: Tensor) -> Tensor:
+    """Log-probability of each answer, (N,)."""
+    return logp.gather(-1, y[:, None])[:, 0]
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """-log p(y) where p(y) <= p, and 0 where the model is surer than that."""
+
+    p: float
+
+    def __call__(self, logp, y):
+        own = _own(logp, y)
+        return torch.where(own.exp() > self.p, 0.0, -own)
+
+    def law(self, f):
+        """A label that is read more often than p is learnt up to p, the others share the rest as they are read (evenly,
+        where they never are): beyond p its own rows no longer pull, and theirs push it back.  For p >= 1/2."""
+        K, top = f.shape[-1], f.amax(-1, keepdim=True)
+        others = torch.where(top < 1, f / (1 - top).clamp_min(1e-300), 1 / max(1, K - 1))
+        capped = torch.where(f == top, self.p, (1 - self.p) * others)
+        return torch.where((top > self.p) & (K > 1), capped, f)
+
+
+@dataclass(frozen=True)
+class Focal:
+    """-(1 - p(y))^gamma log p(y)."""
+
+    gamma: float
+
+    def __call__(self, logp, y):
+        own = _own(logp, y)
+        if self.gamma == 0:
+            return -own
+        return -((-torch.expm1(own)).clamp_min(1e-12) ** self.gamma) * own
+
+    def law(self, f):
+        """Each label's f_j g(p_j) is the same, g(p) = (1 - p)^gamma / p - gamma (1 - p)^(gamma - 1) log p."""
+        if self.gamma == 0:
+            return f
+        read, c = f > 0, self.gamma
+
+        def pull(x: Tensor) -> tuple[Tensor, Tensor]:
+            """log(f g(p)) and its slope in x = log p."""
+            p, q = x.exp(), -torch.expm1(x)
+            g = q - c * p * x  # p g(p) (1 - p)^(1 - gamma)
+            slope = -p * (1 + c + c * x) / g - (c - 1) * p / q - 1
+            return f.clamp_min(1e-300).log() - x + g.log() + (c - 1) * q.log(), slope
+
+        start = (f * (1 - 1e-9)).clamp_min(1e-300).log()
+        law = _balanced(pull, start, read)
+        return torch.where((f < 1).all(-1, keepdim=True), law, f)
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """-log p(y) - beta H(p), H the entropy of all labels in nats."""
+
+    beta: float
+
+    def __call__(self, logp, y):
+        entropy = -(logp.exp() * logp.clamp_min(FLOOR)).sum(-1)
+        return -_own(logp, y) - self.beta * entropy
+
+    def law(self, f):
+        """Each label's f_j / p_j - beta log p_j is the same."""
+        if self.beta == 0:
+            return f
+        b = self.beta
+
+        def pull(x: Tensor) -> tuple[Tensor, Tensor]:
+            own = f * (-x).exp()
+            return own - b * x, -own - b
+
+        start = (f + b / f.shape[-1]).log() - torch.tensor(1 + b, dtype=f.dtype).log()
+        return _balanced(pull, start, torch.ones_like(f, dtype=torch.bool))
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """-log p of a label that is the answer with probability 1 - eps, and else any of the K alike."""
+
+    eps: float
+
+    def __call__(self, logp, y):
+        if self.eps == 0:
+            return -_own(logp, y)
+        return -(1 - self.eps) * _own(logp, y) - self.eps * logp.clamp_min(FLOOR).mean(-1)
+
+    def law(self, f):
+        """(1 - eps) f + eps / K: smoothing of counts, by n eps / (1 - eps) / K for each of n rows."""
+        return (1 - self.eps) * f + self.eps / f.shape[-1]
+
+
+def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive: Tensor) -> Tensor:
+    """p = e^x (..., K) with sum 1, for which pull(x) is the same for all alive labels; 0 for the others.
+
+    Newton's method, started at x; pull returns a value that falls in x, and its slope.
+    """
+    for _ in range(STEPS):
+        value, slope = pull(x)
+        p = torch.where(alive, x.exp(), 0.0)
+        worth = p / slope
+        level = (1 - p.sum(-1, keepdim=True) + (worth * value).sum(-1, keepdim=True)) / worth.sum(
+            -1, keepdim=True
+        )
+        step = torch.where(alive, (level - value) / slope, 0.0).clamp(-1, 1)
+        moved = torch.where(x + step < 0, x + step, x / 2)
+        x, gap = moved, (moved - x).abs().amax()
+        if gap <= TOLERANCE:
+            break
+    p = torch.where(alive, x.exp(), 0.0)
+    return p / p.sum(-1, keepdim=True)
+
+
+# -- as mitigations -------------------------------------------------------------------------------------------------
+
+
+class Learns(Mitigation):
+    """A mitigation that exchanges the loss under which labels and tokens are learnt: at most one in an entry."""
+
+    kinds = ("discrete", "classification", "sequence")
+
+    @property
+    def objective(self) -> Objective:
+        raise NotImplementedError
+
+    def fits(self, cell):
+        reason = super().fits(cell)
+        if reason is None and not has_verb(cell.model, "with_loss"):
+            reason = (
+                f"{self.title()} exchanges the loss, and {cell.model.title()} is not fitted by one"
+            )
+        others = [
+            act.title() for act in cell.mitigations if isinstance(act, Learns) and act is not self
+        ]
+        if reason is None and others:
+            reason = f"{self.title()} and {others[0]} would each exchange the loss; an entry learns under one"
+        return reason
+
+    def adapt(self, model, taps):
+        return model.with_loss(self.objective)

@@ -1,0 +1,1 @@
+"""Reading images, and data generators made of them."""

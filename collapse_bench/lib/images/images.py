@@ -1,0 +1,288 @@
+"""Real images with labels as data generators: a finite pool to draw from, and held-out images to be judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...core.components import DataGenerator, Teacher
+from ...core.params import param
+from ...core.rng import Stream
+from ...errors import Unfit, UsageError
+from ..rows.pools import deal
+
+BUDGET = 1 << 25  # bytes of pixels that are handled at a time
+
+
+@dataclass(frozen=True)
+class ImagePool(DataGenerator):
+    """Real images with true labels; a subclass says in ``images`` where they come from, and what is asked and answered.
+
+    Images are drawn from the training pool without replacement within one draw (beyond its end it is gone through again
+    in another order).  Pixels are scaled by two numbers common to all, so that over the pool they have mean 0 and standard
+    deviation 1.  With ``fresh=false`` every draw meets the same images in the same order, in every generation.
+
+    ``minority`` makes one class rare: of its images in the pool so many are kept, evenly spread over the file, that they
+    make up this share.  The scale of the pixels stays that of the whole pool.
+
+    The pool is finite, and images repeat: after some generations a method has met every one of them.  The ledger counts
+    unique real rows as different images.
+    """
+
+    fresh: bool = param(
+        True, "new images in every draw; false: the same images in every generation"
+    )
+    minority: float | None = param(
+        None,
+        "share of the pool that one class is cut down to; null: as it is",
+        gt=0,
+        lt=1,
+        later=True,
+    )
+    rare: int | None = param(
+        None, "which class minority cuts down; null: that with the fewest images", ge=0, later=True
+    )
+
+    family = "images"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.rare is not None and self.minority is None:
+            raise UsageError(
+                f"{self.title()}: rare={self.rare} names the class that minority makes rare; give its share too, e.g. "
+                f"{self.title()}(minority=0.02, rare={self.rare})"
+            )
+
+    def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(train_x, train_y, test_x, test_y): images (n, rows, columns) of any number type, labels (n,) of whole numbers."""
+        raise NotImplementedError
+
+    @property
+    def shared(self) -> ImagePool:
+        """The generator of the same pool that all share whose fields differ in nothing that shapes it."""
+        return replace(self, fresh=True)
+
+    @property
+    def table(self) -> SimpleNamespace:
+        """All images and what is needed to find them again, on the CPU: see ``_table``."""
+        return _table(self.shared)
+
+    @property
+    def pool_size(self) -> int:
+        return self.table.pool
+
+    def drawn(self, rng, nature=None):
+        table = {
+            name: value.to(rng.device) if isinstance(value, Tensor) else value
+            for name, value in vars(self.table).items()
+        }
+        return self.holding(**table, batch=rng.batch, questions=rng.at("questions"))
+
+    def dealt(self, n: int, rng: Stream) -> Tensor:
+        """Which images of the pool a draw meets, (R, n) int64."""
+        return deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))
+
+    def number(self, images: Tensor) -> Tensor:
+        """Which image each is, (R, n) int64 for (R, n, pixels): training images from 0, held-out ones from ``pool_size``.
+
+        Equal images go by one number, the lowest.  Found by a 64-bit hash of the content; an image that is neither in
+        the pool nor held out has no true label here and is refused.
+        """
+        hashes = _hashes(images.reshape(-1, images.shape[-1]), self.truth.keys)
+        place = torch.searchsorted(self.truth.hashes, hashes).clamp_max(len(self.truth.hashes) - 1)
+        strange = (self.truth.hashes[place] != hashes).sum()
+        if strange:
+            raise Unfit(
+                f"{int(strange)} questions are none of the images of {self.title()}, so that their true label is not "
+                "known; ask about its images as they are"
+            )
+        return self.truth.ids[place].reshape(images.shape[:-1])
+
+
+@dataclass(frozen=True)
+class LabelledImages(ImagePool):
+    """Questions are images x (R, n, pixels) of a pool (see ImagePool); answers are labels (R, n) int64 without noise.
+
+    A question is itself a real image, whoever answers it, so that the pool leaks realness by repetition; with
+    ``fresh=false`` only answers are inherited.
+
+    Losses, all on held-out images, none of which ``minority`` takes away: ``error_rate``; ``error_rarest_class``, that of
+    the class with the fewest images in the pool; ``error_worst_class``, that of the class on which the teacher does worst.
+    They are read from ``teacher.expect`` alone; classes whose column is missing, because a pupil never saw them, count
+    as -inf.  Described: the entropy of the labels given (nats), the share of the rarest class and of classes ever given.
+    """
+
+    kind = "classification"
+    primary = "error_rate"
+    tail_metric = "error_rarest_class"
+
+    @property
+    def resolution(self) -> float:
+        return 1 / len(self.table.test_labels)
+
+    @property
+    def labels(self) -> int:
+        return self.table.classes
+
+    def ask(self, n, rng):
+        return self.truth.images[self.dealt(n, rng)]
+
+    def identity(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Which image each question is, (R, n) int64."""
+        return self.number(x)
+
+    def answer(self, x, rng):
+        return self._label(x)
+
+    def expect(self, x):
+        return torch.nn.functional.one_hot(self._label(x), self.truth.classes).double()
+
+    def verify(self, x, y):
+        return y == self._label(x)
+
+    def judge(self, teacher, rng):
+        wrong = (self._given(teacher) != self.truth.test_labels).double()
+        by_class = wrong @ self.truth.per_class  # (R, C), of classes that are held out at all
+        return {
+            "error_rate": wrong.mean(-1),
+            "error_rarest_class": by_class[..., self.truth.rarest],
+            "error_worst_class": by_class.amax(-1),
+        }
+
+    def describe(self, teacher):
+        given, classes = self._given(teacher), self.truth.classes
+        share = torch.stack([(given == c).double().mean(-1) for c in range(classes)], -1)
+        return described(share, self.truth.rarest)
+
+    def _label(self, x: Tensor) -> Tensor:
+        return self.truth.labels[self.number(x)]
+
+    def _given(self, teacher: Teacher) -> Tensor:
+        """The teacher's label for each held-out image, (R, m) int64."""
+        tests, batch = self.truth.images[self.truth.pool :], self.truth.batch
+        rows = max(1, BUDGET // (8 * tests.shape[-1] * max(1, int(np.prod(batch)))))
+        labels = []
+        for x in tests.split(rows):
+            scores = teacher.expect(x.expand(*batch, *x.shape))  # (R, rows, C)
+            if tuple(scores.shape[:-1]) != (*batch, len(x)):
+                raise Unfit(
+                    f"{type(teacher).__name__}.expect returned shape {tuple(scores.shape)}; scores of classes were "
+                    f"due, {(*batch, len(x), self.truth.classes)}"
+                )
+            labels.append(
+                scores.argmax(-1)
+            )  # a missing column is never the largest, as if it were -inf
+        return torch.cat(labels, -1)
+
+
+def described(share: Tensor, rarest: int) -> dict[str, Tensor]:
+    """Quantities (R,) of shares of classes (R, C): their entropy in nats, that of the rarest, and how many there are."""
+    return {
+        "label_entropy": torch.special.entr(share).sum(-1),
+        "rarest_class_share": share[..., rarest],
+        "classes_given": (share > 0).double().mean(-1),
+    }
+
+
+@lru_cache(maxsize=2)
+def _table(data: ImagePool) -> SimpleNamespace:
+    """All images of a generator, training ones first, with what is needed to find them again; read once."""
+    train_x, train_y, test_x, test_y = data.images()
+    values = train_x.reshape(-1)
+    mean = float(values.mean(dtype=np.float64))
+    square = (
+        float(np.einsum("i,i->", values, values, dtype=np.float64, casting="unsafe")) / values.size
+    )
+    rare = _cut_down(data, train_y)
+    if rare is not None:
+        there = thinned(train_y, rare, data.minority)
+        train_x, train_y = train_x[there], train_y[there]
+    pool, labels = (
+        len(train_y),
+        torch.from_numpy(np.concatenate([train_y, test_y]).astype(np.int64)),
+    )
+    images = torch.from_numpy(
+        np.concatenate([train_x, test_x]).reshape(len(labels), -1).astype(np.float32)
+    )
+    images.sub_(mean).div_(max(square - mean**2, 0.0) ** 0.5 or 1.0)
+
+    keys = _keys(images.shape[-1])
+    hashes, order = _hashes(images, keys).sort(stable=True)
+    first = torch.searchsorted(
+        hashes, hashes
+    )  # equal images stand side by side, the lowest number in front
+    test_labels, classes = labels[pool:], int(labels.max()) + 1
+    counts = torch.bincount(labels[:pool], minlength=classes)
+    held_out = torch.bincount(test_labels, minlength=classes)
+    return SimpleNamespace(
+        images=images,  # (pool + m, pixels) float32
+        labels=labels,  # (pool + m,) int64
+        pool=pool,
+        test_labels=test_labels,  # (m,)
+        classes=classes,
+        shape=train_x.shape[1:],
+        share=counts.double() / pool,  # (C,) of each class in the pool
+        rarest=int(torch.where(held_out > 0, counts, pool + 1).argmin()) if rare is None else rare,
+        per_class=torch.nn.functional.one_hot(test_labels, classes).double()
+        / held_out.clamp_min(1),  # (m, C)
+        keys=keys,
+        hashes=hashes,
+        ids=order[first],
+    )
+
+
+def _cut_down(data: ImagePool, labels: np.ndarray) -> int | None:
+    """The class that ``minority`` cuts down, None where it is not given; refused where there is not so much of it."""
+    if data.minority is None:
+        return None
+    counts = np.bincount(labels)
+    rare = (
+        int(np.where(counts > 0, counts, len(labels)).argmin()) if data.rare is None else data.rare
+    )
+    have = counts[rare] if rare < len(counts) else 0
+    if not have:
+        raise UsageError(
+            f"{data.title()} has the classes 0 to {len(counts) - 1}, and rare={rare} is none of them"
+        )
+    if data.minority > have / len(labels):
+        raise UsageError(
+            f"class {rare} makes up {have / len(labels):.4g} of the images of {data.title()} as they are, and minority "
+            f"must be less, got {data.minority:g}"
+        )
+    return rare
+
+
+def thinned(labels: np.ndarray, rare: int, share: float) -> np.ndarray:
+    """Places of the rows that are left where so many of one class go that it makes up ``share``: at least one stays, and
+    those that stay are evenly spread."""
+    own = labels == rare
+    wanted = max(1, round(share / (1 - share) * float((~own).sum())))
+    kept = np.flatnonzero(own)
+    return np.sort(np.concatenate([np.flatnonzero(~own), kept[evenly(len(kept), wanted)]]))
+
+
+def evenly(n: int, most: int) -> np.ndarray:
+    """At most so many of the places 0 .. n - 1, evenly spread."""
+    return np.linspace(0, n - 1, min(most, n)).astype(np.int64)
+
+
+def _keys(pixels: int) -> Tensor:
+    """Fixed odd 64-bit factors, one per pixel."""
+    halves = Stream(0, "image-hash").integers(2**31, pixels, 2)
+    return (halves[:, 0] << 33) | (halves[:, 1] << 1) | 1
+
+
+def _hashes(x: Tensor, keys: Tensor) -> Tensor:
+    """A 64-bit hash of each row of ``x (N, pixels)``: its float32 bits times the keys, summed modulo 2^64."""
+    words = x.float().contiguous().view(torch.int32)
+    rows = max(1, BUDGET // (8 * x.shape[-1]))
+    return (
+        torch.cat([(chunk * keys).sum(-1) for chunk in words.split(rows)])
+        if len(x)
+        else keys.new_empty(0)
+    )

@@ -1,0 +1,230 @@
+"""Linear regression in closed form: a world with Gaussian questions, a linear teacher, and the normal equations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from ...core.components import DataGenerator, Teacher
+from ...core.corpus import Corpus
+from ...core.rng import Stream
+from ...core.sums import Products, gram
+from ...errors import Unfit
+from ..distributions.gaussians import wishart_factor
+
+WIDE = 100  # columns from which solving chain by chain is faster
+
+
+@dataclass(frozen=True)
+class LinearWorld(DataGenerator):
+    """y = x.w + noise z, x ~ N(0, diag(spectrum)); x (R, n, d), y (R, n).  A subclass draws the truth:
+
+    w (R, d) and spectrum (d,) float64, noise (standard deviation), and questions: the stream of those that never change,
+    or None where every draw asks new ones.  Where it is data, and no flawed source, also aside: the stream of the
+    direction in which the centre of an imperfect verifier stands from w.
+
+    Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the law of x, without label noise, in units of y^2.  Exact for a linear
+    teacher; for any other over 2048 questions that stay the same.  A label is verified right where |y - x.w| <= 2 noise.
+    """
+
+    kind = "regression"
+    family = "regression"
+    primary = "excess_risk"
+    linear = True
+
+    @property
+    def width(self) -> int:
+        """d, the number of covariates."""
+        return self.truth.w.shape[-1]
+
+    def ask(self, n, rng):
+        stream = rng if self.truth.questions is None else self.truth.questions.at("fixed")
+        x = stream.normal(n, self.width).double()
+        return x if (self.truth.spectrum == 1).all() else x.mul_(self.truth.spectrum.sqrt())
+
+    def summary(self, teacher, n, rng):
+        """Sums over n rows labelled by a linear teacher, without the rows: X^T X is Wishart, and given it X^T noise is
+        normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
+        d, noise = self.width, self.truth.noise
+        if n == 0:
+            nothing = torch.zeros(*rng.batch, d, d + 1, dtype=torch.float64, device=rng.device)
+            return Corpus.of_sums(
+                Products(nothing[..., 0, 0], nothing[..., :d], nothing[..., d], nothing[..., 0, 0])
+            )
+        if not (teacher.linear and self.truth.questions is None and n > d):
+            raise Unfit(
+                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
+            )
+        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(
+            d, n, rng.at("x")
+        )  # X^T X = root root^T
+        z = noise * rng.at("noise").normal(d).double()
+        rest = noise**2 * rng.at("rest").chi2(n - d)
+        w = self.weights(teacher)
+        along = (root.mT @ w[..., None])[..., 0]
+        answers = along + z  # the part of y in the column space of X
+        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
+        xy = (root @ answers[..., None])[..., 0]
+        return Corpus.of_sums(Products(weight, gram(root.mT), xy, answers.pow(2).sum(-1) + rest))
+
+    def expect(self, x):
+        return (x.double() @ self.truth.w[..., None])[..., 0]
+
+    def answer(self, x, rng):
+        return self.expect(x)
+
+    def observe(self, y, rng):
+        return y + self.truth.noise * rng.normal(y.shape[-1])
+
+    def verify(self, x, y):
+        return (y - self.expect(x)).abs() <= 2 * self.truth.noise
+
+    def believed(self, shift: float) -> Tensor:
+        """Weights at this distance from the true ones, (R, d), in a direction of the seed's own."""
+        direction = self.truth.aside.at("direction").normal(self.width).double()
+        return self.truth.w + shift * direction / torch.linalg.vector_norm(
+            direction, dim=-1, keepdim=True
+        )
+
+    def near(self, x, y, centre):
+        """|y - x.w_c| <= radius |x| + slack, w_c the weights at the verifier's centre (Yi et al., arXiv 2510.16657)."""
+        x = x.double()
+        gap = (y - (x @ self.believed(centre.shift)[..., None])[..., 0]).abs()
+        return gap <= centre.radius * torch.linalg.vector_norm(x, dim=-1) + centre.slack
+
+    def judge(self, teacher, rng):
+        if teacher.linear:
+            gap = self.weights(teacher) - self.truth.w
+            return {"excess_risk": (self.truth.spectrum * gap**2).sum(-1)}
+        x = rng.normal(2048, self.width).double() * self.truth.spectrum.sqrt()
+        return {"excess_risk": (teacher.expect(x) - self.expect(x)).pow(2).mean(-1)}
+
+    def describe(self, teacher):
+        if not teacher.linear:
+            return {}
+        return {"signal_variance": (self.truth.spectrum * self.weights(teacher) ** 2).sum(-1)}
+
+    def weights(self, teacher: Teacher) -> Tensor:
+        """The weights of a linear teacher, (R, d): its answers at the unit vectors."""
+        w = self.truth.w
+        if teacher is self:
+            return w
+        basis = torch.eye(self.width, dtype=torch.float64, device=w.device)
+        return teacher.expect(basis.expand(*w.shape[:-1], self.width, self.width))
+
+
+@dataclass(frozen=True)
+class LinearSource(LinearWorld):
+    """A flawed model of a linear world, whose truth is drawn beside that of nature: a first teacher, and no data."""
+
+    def fits(self, cell):
+        return f"{self.title()} is a flawed source beside other data: give it as the first teacher, first={self.title()}"
+
+    def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
+        """Nature's truth; with no nature, that of a world of 10 covariates of variance 1, signal 1 and noise 1."""
+        if nature is None:
+            w = rng.at("w").normal(10).double() / 10**0.5
+            return SimpleNamespace(
+                w=w, spectrum=power_spectrum(10, 0, rng.device), noise=1.0, questions=None
+            )
+        if not isinstance(nature, LinearWorld):
+            raise Unfit(
+                f"{self.title()} errs about weights, and {nature.title()} has none; it teaches linear worlds"
+            )
+        return nature.truth
+
+
+def power_spectrum(d: int, exponent: float, device="cpu") -> Tensor:
+    """j^-exponent, j = 1 .. d, float64."""
+    return torch.arange(1, d + 1, dtype=torch.float64, device=device) ** -exponent
+
+
+@dataclass(frozen=True, eq=False)
+class LinearTeacher(Teacher):
+    """w (R, d) float64; the mean answer is x.w, and the world adds its noise."""
+
+    w: Tensor
+
+    linear = True
+
+    def expect(self, x: Tensor) -> Tensor:
+        return (x.double() @ self.w[..., None])[..., 0]
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        return self.expect(x)
+
+    def blend(self, other: LinearTeacher, w: float) -> LinearTeacher:
+        return LinearTeacher(torch.lerp(self.w, other.w, w))
+
+
+def mean_loss(sums: Products, w: Tensor) -> Tensor:
+    """Mean squared residual of weights ``w (R, L, d)``, (R, L)."""
+    quadratic = (w @ sums.xx * w).sum(-1)
+    return (quadratic - 2 * (w @ sums.xy[..., None])[..., 0] + sums.yy[..., None]) / sums.weight[
+        ..., None
+    ]
+
+
+def solve(sums: Products, penalty: Tensor | float = 0.0) -> Tensor:
+    """argmin of the sum of squares plus ``penalty`` (R,) |w|^2, (R, d), by the normal equations.
+
+    Where the matrix is singular to working precision: the solution of least norm.
+    """
+    matrix = sums.xx.clone()
+    matrix.diagonal(dim1=-2, dim2=-1).add_(
+        torch.as_tensor(penalty, dtype=matrix.dtype, device=matrix.device)[..., None]
+    )
+    by_lapack = matrix.device.type == "cpu" and matrix.shape[-1] >= WIDE
+    w, diagonal = (_solved_one_by_one if by_lapack else _solved_together)(matrix, sums.xy)
+    singular = ~(diagonal.amin(-1) > 1e-7 * diagonal.amax(-1))
+    if singular.any():
+        least = (
+            torch.linalg.pinv(matrix[singular], hermitian=True, rtol=1e-12)
+            @ sums.xy[singular][..., None]
+        )
+        w = w.clone()
+        w[singular] = least[..., 0]
+    return w
+
+
+def _solved_together(matrix: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+    """The solution, and the diagonal of the Cholesky factor, zero where there is none."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    w = torch.cholesky_solve(xy[..., None], factor)[..., 0]
+    return w, factor.diagonal(dim1=-2, dim2=-1).where((info == 0)[..., None], 0.0)
+
+
+def _solved_one_by_one(matrix: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+    """The same by LAPACK's posv: for a wide system torch takes half as long again, most of it to substitute."""
+    from scipy.linalg.lapack import dposv
+
+    d = matrix.shape[-1]
+    w, diagonal = torch.empty_like(xy), torch.empty_like(xy)
+    flat = zip(
+        matrix.reshape(-1, d, d),
+        xy.reshape(-1, d),
+        w.view(-1, d),
+        diagonal.view(-1, d),
+        strict=True,
+    )
+    for one, right, solved, pivots in flat:
+        factor, x, info = dposv(
+            one.numpy().T, right.numpy()
+        )  # symmetric: seen transposed it is in LAPACK's order
+        solved.copy_(torch.from_numpy(x.reshape(-1)))
+        pivots.copy_(torch.from_numpy(factor.diagonal().copy())) if info == 0 else pivots.zero_()
+    return w, diagonal
+
+
+def solve_dual(corpus: Corpus, lam: float) -> Tensor:
+    """Ridge by its dual, (R, d): an n x n system, for fewer rows than columns; ``lam > 0`` times the mean loss."""
+    weight = corpus.multiplicity
+    root = weight.sqrt()[..., None]
+    rows, answers = corpus.x.double() * root, corpus.y.double()[..., None] * root
+    kernel = rows @ rows.mT
+    kernel.diagonal(dim1=-2, dim2=-1).add_(lam * weight.sum(-1, keepdim=True))
+    factor = torch.linalg.cholesky(kernel)
+    return (rows.mT @ torch.cholesky_solve(answers, factor))[..., 0]

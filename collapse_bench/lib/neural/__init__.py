@@ -1,0 +1,1 @@
+"""Neural networks: layers, the training loop, generative models."""

@@ -1,0 +1,76 @@
+"""What generative networks share: the unit in which they see their rows, and a spread that is known from draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ...core.components import Teacher
+from ...core.corpus import Corpus
+from ...core.rng import Stream
+from ...errors import Unfit
+from ..distributions.gaussians import root_of
+from .neural import Neural
+
+DRAWS = 4096  # that a spread is known from
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """u = (y - mean) / scale: mean (d,) float64, one scale for all d numbers, so that a law is learnt alike wherever it
+    lies and however large it is."""
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, corpus: Corpus) -> Unit:
+        """Weighted mean of the answers (n, d) and the root of their mean variance."""
+        y, share = corpus.y.flatten(1).double(), corpus.multiplicity / corpus.mass
+        mean = share @ y
+        return cls(mean, (share @ (y - mean).square()).mean().sqrt())
+
+    def inside(self, y: Tensor) -> Tensor:
+        """Rows (n, d) in this unit, float32; 0 where the rows it was taken from were all alike."""
+        return ((y.flatten(1).double() - self.mean) / self.scale.clamp_min(1e-150)).float()
+
+    def outside(self, u: Tensor) -> Tensor:
+        """Rows (n, d) as they were, float64."""
+        return self.mean + self.scale * u.double()
+
+
+@dataclass(frozen=True)
+class Generative(Neural):
+    """A network that learns a density of answers, given the question where there is one."""
+
+    kinds = ("density",)
+    guesses: ClassVar[bool] = (
+        False  # True where its teachers guess noise, so that one can be guided away from another
+    )
+
+    def with_loss(self, loss):
+        raise Unfit(
+            f"{self.title()} has no probabilities of labels or tokens whose loss could be exchanged"
+        )
+
+
+class DrawnTeacher(Teacher):
+    """A teacher of densities whose spread is known from its draws alone; ``asked`` is the width of its questions."""
+
+    asked: int = 0
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance factor (d, d) of ``DRAWS`` answers, always of the same draws."""
+        if self.asked:
+            raise Unfit(f"{type(self).__name__} answers questions, and has no spread without one")
+        device = self.device
+        y = self.answer(torch.empty(DRAWS, 0, device=device), Stream(0, "spread", device))
+        mean = y.mean(0)
+        return mean, root_of((y - mean) / (DRAWS - 1) ** 0.5)
+
+    @property
+    def device(self) -> torch.device:
+        raise NotImplementedError

@@ -1,0 +1,98 @@
+"""What networks share that answer by one pass: scores of classes, or one number."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from ...core.components import Teacher
+from ...core.corpus import Corpus
+from .layers import started
+from .neural import Neural
+from .training import train
+
+ROWS = 1 << 12  # that go through a network at a time where nothing is learnt
+
+
+@dataclass(frozen=True)
+class Network(Neural):
+    """f(x) by a network that the subclass builds, from a new random start in every fit.
+
+    Labels are fitted by cross-entropy (or what ``with_loss`` puts in its place), and the largest score is the answer;
+    numbers by squared error.
+    """
+
+    kinds = ("regression", "classification")
+
+    def built(self, inputs: int, outputs: int) -> nn.Module:
+        """The network, rows (n, inputs) to (n, outputs)."""
+        raise NotImplementedError
+
+    def fit(self, corpus: Corpus, rng, before=None) -> NetworkTeacher:
+        labels, weight = not corpus.y.is_floating_point(), corpus.multiplicity
+        outputs = (corpus.labels or int(corpus.y[weight > 0].max()) + 1) if labels else 1
+        x, generator = corpus.x.flatten(1).float(), rng.torch_generator()
+        module = self.begun(lambda: started(lambda: self.built(x.shape[1], outputs), generator))
+        losses = self._losses(module, x, corpus.y, labels)
+        account = train(
+            module, losses, weight, None, self.schedule, generator, self._validation(module, labels)
+        )
+        return NetworkTeacher(module, labels, account)
+
+    def _losses(
+        self, module: nn.Module, x: Tensor, y: Tensor, labels: bool
+    ) -> Callable[[Tensor], Tensor]:
+        """Loss of each of the rows (b,)."""
+        if labels:
+            return lambda rows: self.answer_loss(module(x[rows]).log_softmax(-1), y[rows])
+        y = y.float()
+        return lambda rows: (module(x[rows])[:, 0] - y[rows]).square()
+
+    def _validation(self, module: nn.Module, labels: bool) -> Callable[[], float] | None:
+        held = self.validation_rows
+        if held is None:
+            return None
+        losses = self._losses(module, held.x.flatten(1).float(), held.y, labels)
+        share = held.multiplicity / held.mass
+        rows = torch.arange(held.n, device=share.device)
+        return lambda: float(sum((share[some] * losses(some)).sum() for some in rows.split(ROWS)))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTeacher(Teacher):
+    """``module`` maps rows (n, inputs) to scores (n, K) of labels, or to one number (n, 1)."""
+
+    module: nn.Module
+    labels: bool
+    account: Mapping[str, float] = field(default_factory=dict)
+
+    def expect(self, x: Tensor) -> Tensor:
+        scores = passed(self.module, x.flatten(1).float()).double()
+        return scores if self.labels else scores[:, 0]
+
+    def answer(self, x: Tensor, rng) -> Tensor:
+        scores = self.expect(x)
+        return scores.argmax(-1) if self.labels else scores
+
+    def blend(self, other: NetworkTeacher, w: float) -> NetworkTeacher:
+        """Every weight averaged."""
+        return NetworkTeacher(blended(self.module, other.module, w), self.labels)
+
+
+def passed(module: nn.Module, x: Tensor) -> Tensor:
+    """The module on rows x (n, ...), some at a time, without a gradient; float32 throughout."""
+    with torch.no_grad():
+        return torch.cat([module(some) for some in x.split(ROWS)]) if len(x) else module(x)
+
+
+def blended(one: nn.Module, other: nn.Module, w: float) -> nn.Module:
+    """A module with every parameter at (1 - w) times that of one plus w times that of the other."""
+    module = copy.deepcopy(one)
+    with torch.no_grad():
+        for mine, theirs in zip(module.parameters(), other.parameters(), strict=True):
+            mine.lerp_(theirs, w)
+    return module

@@ -1,0 +1,109 @@
+"""What neural models share: how long they train, under which loss, and when they stop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...core.components import Model, Teacher
+from ...core.corpus import Corpus
+from ...core.params import param
+from ...errors import UsageError
+from .training import Schedule
+
+#: (log-probabilities (N, K), answers (N,) int64) -> one loss per answer (N,)
+AnswerLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def log_loss(logp: Tensor, y: Tensor) -> Tensor:
+    """-log p(y), nats, (N,)."""
+    return torch.nn.functional.nll_loss(logp, y, reduction="none")
+
+
+@dataclass(frozen=True)
+class Neural(Model):
+    """A model that a stochastic optimiser fits (AdamW), from a fresh start in every generation unless it says otherwise.
+
+    Of ``steps`` and ``epochs`` at most one is given: with steps the work of a generation is held fixed, with epochs how
+    often each row is read; with neither it is what the subclass calls ``usual``.  A subclass writes ``fit``, in which
+    it calls ``training.train`` with ``self.schedule`` and trains under ``self.answer_loss``, which ``with_loss``
+    exchanges.
+    """
+
+    steps: int | None = param(
+        None, "steps of the optimiser in a generation; or give epochs", ge=1, vary=False
+    )
+    epochs: float | None = param(
+        None, "times every row is read in a generation; or give steps", gt=0, vary=False
+    )
+    batch: int = param(64, "rows per step", ge=1, vary=False)
+    lr: float = param(1e-3, "learning rate of AdamW", gt=0, vary=False)
+    warmup: float = param(
+        0.0, "share of the steps in which the rate climbs from zero", ge=0, le=1, vary=False
+    )
+    cosine: bool = param(False, "whether the rate falls to zero along half a cosine", vary=False)
+    decay: float = param(0.0, "weight decay, of matrices alone", ge=0, vary=False)
+    clip: float | None = param(
+        None, "largest norm of a gradient; none: it is not clipped", gt=0, vary=False
+    )
+
+    exact = False
+    alone = True
+    usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
+    micro: ClassVar[int | None] = (
+        None  # rows that go through the network at a time; a field, where a model offers it
+    )
+
+    averages = False
+    answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
+    validation_rows: ClassVar[Corpus | None] = None
+    start: ClassVar[Teacher | None] = None  # whose weights it goes on from
+    share: ClassVar[float] = 1.0  # of its steps that it takes
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.steps is not None and self.epochs is not None:
+            raise UsageError(
+                f"{self.title()}: give either steps or epochs, got steps={self.steps} and epochs={self.epochs:g}"
+            )
+
+    def _with(self, **values) -> Neural:
+        twin = copy.copy(self)
+        for name, value in values.items():
+            object.__setattr__(twin, name, value)
+        return twin
+
+    def with_loss(self, loss: AnswerLoss) -> Neural:
+        """Trained under ``loss(logp (N, K), y (N,)) -> (N,)``, one loss per answer: a label, or a token of a sequence."""
+        return self._with(answer_loss=loss)
+
+    def with_validation(self, corpus: Corpus) -> Neural:
+        """Stopped where the loss on these rows of one run is lowest."""
+        return self._with(validation_rows=corpus)
+
+    def with_start(self, teacher: Teacher, share: float = 1.0) -> Neural:
+        """Going on from the weights of this teacher of one run, for this share of the steps."""
+        return self._with(start=teacher, share=share)
+
+    def begun(self, build: Callable[[], nn.Module]) -> nn.Module:
+        """The network to be trained: that of ``start``, copied, or else what ``build`` returns."""
+        return (
+            build() if self.start is None else copy.deepcopy(self.start.module).requires_grad_(True)
+        )
+
+    @property
+    def schedule(self) -> Schedule:
+        length = {"steps": self.steps, "epochs": self.epochs}
+        if length == {"steps": None, "epochs": None}:
+            length |= self.usual
+        if length["steps"] is not None:
+            length["steps"] = max(1, round(self.share * length["steps"]))
+        elif self.share != 1:
+            length["epochs"] *= self.share
+        how = ("batch", "lr", "warmup", "cosine", "decay", "clip", "micro")
+        return Schedule(**length, **{name: getattr(self, name) for name in how})

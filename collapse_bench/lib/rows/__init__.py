@@ -1,0 +1,1 @@
+"""Methods on rows: selection, mixing, resampling, and models changed after the fit."""

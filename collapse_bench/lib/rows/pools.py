@@ -1,0 +1,26 @@
+"""A finite pool of real things, dealt out without repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ...core.rng import Stream
+
+
+def deal(n: int, pool: int, rng: Stream) -> Tensor:
+    """``n`` numbers below ``pool``, (R, n) int64, in passes without repetition; the first k do not depend on n."""
+    return torch.cat(list(_passes(n, pool, rng)), -1)
+
+
+def _passes(n: int, pool: int, rng: Stream) -> Iterator[Tensor]:
+    for done in range(0, max(n, 1), pool):
+        luck, many = rng.uniform(pool), min(pool, n - done)
+        # the smallest of a pass in their order: a sort where most are wanted, cheaper where few are
+        yield (
+            luck.argsort(-1)[..., :many]
+            if 4 * many > pool
+            else luck.topk(many, -1, largest=False).indices
+        )

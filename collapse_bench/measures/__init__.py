@@ -1,1 +1,0 @@
-"""What samples are measured by, where several data generators share it; one file per kind of data."""

@@ -1,0 +1,1 @@
+"""Figures of papers: as data, reproduced, and drawn."""

@@ -1,0 +1,110 @@
+"""Draw a figure of a paper: measured points with a band over chains, what the law predicts dashed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+
+from ..board.axes import plain_ticks
+from .figure import Figure, Gallery, Panel
+
+COLUMN = 3.4  # inches: width of a column of a paper, at which every word must be legible
+
+
+def draw(
+    figure: Figure, numbers: pd.DataFrame, stem: Path, pictures: dict[str, np.ndarray] | None = None
+) -> list[Path]:
+    """Write ``stem``.png and .svg.  pictures: (rows, many, numbers) of every gallery, by its title."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    panels = list(figure.panels)
+    across = 2 if len(panels) == 4 else min(3, len(panels))
+    down = -(-len(panels) // across)
+    with plt.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": figure.title}):
+        fig, axes = plt.subplots(
+            down,
+            across,
+            figsize=(COLUMN * across, 2.9 * down + 0.3),
+            squeeze=False,
+            layout="constrained",
+        )
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            if isinstance(panel, Gallery):
+                _hang(axis, panel, pictures[panel.title])
+            else:
+                _panel(axis, panel, numbers[numbers.panel == panel.title])
+        for axis in list(axes.flat)[len(panels) :]:
+            axis.remove()
+        dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
+        said = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
+        lines = [fill(text, 56 * across) for text in (figure.title, said)]
+        fig.suptitle("\n".join(lines), fontsize=8)
+        files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+        for file in files:
+            fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
+        plt.close(fig)
+    return files
+
+
+def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
+    from matplotlib import pyplot as plt
+
+    colours = plt.get_cmap("viridis")
+    curves = [curve.label for curve in panel.curves]
+    for i, label in enumerate(curves):
+        rows = numbers[numbers.curve == label].sort_values("x")
+        colour = colours(0.9 * i / max(1, len(curves) - 1)) if len(curves) > 1 else "black"
+        seen = rows[rows.measured.notna()]
+        if len(seen):
+            few = "o" if len(seen) <= 25 else None
+            axis.plot(seen.x, seen.measured, marker=few, ms=3, lw=1.1, color=colour, label=label)
+            low = seen.low.where(seen.low > 0, seen.measured / 10) if "y" in panel.log else seen.low
+            axis.fill_between(seen.x, low, seen.high, color=colour, alpha=0.2, lw=0)
+        told = rows[rows.predicted.notna()]
+        if len(told):
+            axis.plot(
+                told.x,
+                told.predicted,
+                "--",
+                lw=1.1,
+                color=colour,
+                label=None if len(seen) else label,
+            )
+    if "x" in panel.log:
+        axis.set_xscale("log")
+    if "y" in panel.log:
+        axis.set_yscale("log")
+    for name in panel.log:
+        plain_ticks(getattr(axis, f"{name}axis"))
+    axis.set_title(panel.title, fontsize=8, loc="left")
+    axis.set_xlabel(panel.x)
+    axis.set_ylabel(panel.y)
+    axis.grid(alpha=0.25, lw=0.5)
+    axis.legend(fontsize=7, framealpha=0.7, edgecolor="none")
+
+
+def _hang(axis, gallery: Gallery, pictures: np.ndarray) -> None:
+    """Square pictures row by row, dark on light; the shades of all are those of nature's, in the first row."""
+    rows, many, numbers = pictures.shape
+    side = round(numbers**0.5)
+    framed = np.full(
+        (rows, side + 1, many, side + 1), np.nan
+    )  # a line of the ground between two pictures
+    framed[:, :side, :, :side] = pictures.reshape(rows, many, side, side).transpose(0, 2, 1, 3)
+    wall = framed.reshape(rows * (side + 1), many * (side + 1))[:-1, :-1]
+    axis.imshow(
+        wall, cmap="gray_r", vmin=pictures[0].min(), vmax=pictures[0].max(), interpolation="nearest"
+    )
+    axis.set_xticks([])
+    names = ["real", *(f"t = {t}" for t in gallery.generations)]
+    axis.set_yticks([(side + 1) * i + side / 2 for i in range(rows)], names)
+    axis.tick_params(length=0)
+    axis.set_title(gallery.title, fontsize=8, loc="left")
+    for spine in axis.spines.values():
+        spine.set_visible(False)

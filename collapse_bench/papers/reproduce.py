@@ -1,0 +1,167 @@
+"""Redraw a figure of a paper: run its cells, reading what was run before; write PNG, SVG and the numbers as CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..core.cell import Cell
+from ..core.loop import generations, nature
+from ..core.rng import Stream
+from ..errors import UsageError
+from ..records.record import BLOCK
+from ..records.store import Store
+from ..registry.discovery import Registry
+from ..running.execute import execute, jobs_of
+from ..running.jobs import Job, Options, Outcome
+from ..suite.expand import Entry, Suite
+from ..suite.model import SuiteModel
+from ..suite.plan import CellPlan, plan
+from .draw import draw
+from .figure import Figure, Gallery, Point, Scale
+
+
+def reproduce(
+    name: str,
+    registry: Registry,
+    *,
+    scale: Scale = "quick",
+    data: Path | None = None,
+    output: Path = Path("figures"),
+    n_jobs: int = 1,
+    plugins: Sequence[str] = (),
+    device: str = "cpu",
+    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+) -> tuple[pd.DataFrame, list[Path]]:
+    """(numbers, files written).  data: folder of real images, for the figures that use them."""
+    figure = registry.figure(name)(scale, data)
+    store = Store(output.absolute() / "records").create()
+    seeds = list(range(figure.chains))
+    cells = {spec: registry.cell(spec, device=device) for spec in dict.fromkeys(_specs(figure))}
+    for spec, cell in cells.items():
+        if (reason := cell.why_not()) is not None:
+            raise UsageError(f"{name} cannot be redrawn: {spec}: {reason}")
+    entries = tuple(Entry(cell, spec, name, "entry") for spec, cell in cells.items())
+    steps = plan(Suite(SuiteModel(name="figure"), entries), store, seeds)
+    jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
+    if on_plan is not None:
+        on_plan(steps, jobs)
+    for outcome in execute(jobs, Options(store.path, tuple(plugins)), n_jobs):
+        if on_outcome is not None:
+            on_outcome(outcome)
+    numbers = numbers_of(figure, {spec: cell.id for spec, cell in cells.items()}, store)
+    stem = output / (name if scale == "quick" else f"{name}-{scale}")
+    numbers.to_csv(stem.with_suffix(".csv"), index=False)
+    hung = {
+        g.title: _pictures(g, registry.cell(g.spec, device=device), store) for g in figure.galleries
+    }
+    return numbers, [stem.with_suffix(".csv"), *draw(figure, numbers, stem, hung)]
+
+
+def _specs(figure: Figure) -> list[str]:
+    return [
+        p.spec
+        for panel in figure.plots
+        for curve in panel.curves
+        for p in curve.points
+        if p.spec is not None
+    ]
+
+
+def _pictures(gallery: Gallery, cell: Cell, store: Store) -> np.ndarray:
+    """What is hung, (1 + generations, many, numbers), nature's first.  Records hold numbers alone, so that the chain is
+    run again; what it showed is kept beside them."""
+    file = (
+        store.path
+        / cell.id
+        / f"gallery-{'-'.join(map(str, gallery.generations))}-{gallery.many}.npy"
+    )
+    if not file.exists():
+        cell = cell.for_seeds([0])
+        data, rng = nature(cell), Stream(cell.seeds, device=cell.device).at("gallery")
+        x = data.ask(gallery.many, rng.at("x"))
+        rows = [data.answer(x, rng.at("real"))]
+        for now in generations(cell, None, data):
+            if now.t in gallery.generations:
+                rows.append(now.teacher.answer(x, rng.at("y")))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, torch.stack([row[0].float().cpu() for row in rows]).numpy())
+    return np.load(file)
+
+
+def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFrame:
+    """One row per point: panel, curve, x, measured, low, high (95 % over chains), chains, predicted, ratio, z, cell."""
+    samples: dict[str, pd.DataFrame] = {}
+    rows = []
+    for panel in figure.plots:
+        for curve in panel.curves:
+            for point in curve.points:
+                sample = np.empty(0)
+                if point.spec is not None:
+                    if point.spec not in samples:
+                        samples[point.spec] = _numbers(store, ids[point.spec], figure.chains)
+                    frame = samples[point.spec]
+                    rows_here = (frame.metric == point.metric) & (frame.generation == point.t)
+                    sample = point.times * frame.value[rows_here].to_numpy() + point.plus
+                rows.append(
+                    {
+                        "panel": panel.title,
+                        "curve": curve.label,
+                        "x": point.x,
+                        **_told(point, sample),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _numbers(store: Store, cell_id: str, chains: int) -> pd.DataFrame:
+    found = [store.read(cell_id, block) for block in range(-(-chains // BLOCK))]
+    frames = [
+        pd.DataFrame(
+            {"generation": r.generation, "metric": r.metric, "value": r.value, "seed": r.seed}
+        )
+        for r in found
+        if r is not None
+    ]
+    frame = (
+        pd.concat(frames)
+        if frames
+        else pd.DataFrame(columns=["generation", "metric", "value", "seed"])
+    )
+    return frame[frame.seed < chains]
+
+
+def _told(point: Point, sample: np.ndarray) -> dict:
+    n = len(sample)
+    value, error = math.nan, math.nan
+    if n and point.statistic == "median":
+        value = float(np.median(sample))
+        low, high = np.quantile(sample, np.clip(0.5 + np.array([-0.98, 0.98]) / math.sqrt(n), 0, 1))
+        error = float(high - low) / 3.92  # as of an interval of 95 %
+    elif n:
+        if point.statistic == "variance":
+            sample = (sample - sample.mean()) ** 2 * n / max(n - 1, 1)
+        value = float(sample.mean())
+        error = float(sample.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+        low, high = value - 1.96 * error, value + 1.96 * error
+    else:
+        low = high = math.nan
+    predicted = math.nan if point.predicted is None else point.predicted
+    return {
+        "measured": value,
+        "low": low,
+        "high": high,
+        "chains": n,
+        "predicted": predicted,
+        "ratio": value / predicted if predicted else math.nan,
+        "z": (value - predicted) / error if error else math.nan,
+        "metric": point.metric,
+        "generation": point.t,
+        "cell": point.spec or "",
+    }

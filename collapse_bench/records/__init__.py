@@ -1,0 +1,1 @@
+"""Records: what is kept of chains, and the store, checkpoints and archives that hold them."""

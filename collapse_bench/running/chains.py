@@ -1,0 +1,263 @@
+"""One consumer of the loop: it runs chains of a cell, saves on the way, and returns their record.
+
+Nothing that a plugin does ends the run of the others: what happened becomes the status of its chains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.cell import Cell
+from ..core.components import DataGenerator
+from ..core.loop import Generation, generations, nature
+from ..core.progress import Beat, listening
+from ..core.replicates import merged
+from ..core.rng import Stream
+from ..errors import ContractError, OverBudget, Unfit
+from ..records.record import Record
+from ..records.store import Store
+from .facts import Rows, environment, facts_of
+
+MEMORY = 512 * 2**20  # bytes that the rows of one chunk of chains may take
+CHECKPOINT_SECONDS = 5.0  # a generation that ends later than this after the last save is saved
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """Where a run of a cell is: ``done`` of ``total`` generations, and a step within the one under way."""
+
+    label: str
+    done: int
+    total: int
+    beat: Beat | None = None  # None where a generation has just ended
+    seconds: float = 0.0  # since this run of the cell began
+    started: float = (
+        0.0  # the share of the work that was done when it began, where it goes on from a checkpoint
+    )
+
+    @property
+    def share(self) -> float:
+        """How much of the work is done, in [0, 1], as far as steps of training tell it."""
+        within = (
+            self.beat.done / max(1, self.beat.total)
+            if self.beat is not None and self.beat.work == "fit"
+            else 0.0
+        )
+        return (self.done + within) / self.total
+
+
+Progress = Callable[[Moment], None]
+
+
+@dataclasses.dataclass
+class _Work:
+    """What the generations of this run took, and what could not be measured."""
+
+    wall: float = 0.0  # seconds of runs that were broken off, up to the checkpoint from which this one goes on
+    cpu: float = 0.0
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    accounts: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def add(self, now: Generation) -> None:
+        for name, seconds in now.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        if now.teacher.account:
+            self.accounts.append(dict(now.teacher.account))
+
+    def after(self, wall: float, cpu: float) -> _Work:
+        """The same with the seconds of this run counted in, and without its remarks, which the next one makes again."""
+        return dataclasses.replace(self, wall=self.wall + wall, cpu=self.cpu + cpu, remarks=[])
+
+    def told(self) -> dict[str, Any]:
+        """For the account of a run: wall time by part, how training went, remarks; nothing where there is nothing to say."""
+        said = {
+            "seconds_by_part": self.seconds,
+            "training": merged(self.accounts),
+            "remarks": self.remarks,
+        }
+        return {name: value for name, value in said.items() if value}
+
+
+class _GlobalDraws:
+    """Whether anybody drew from the generators that all code of a process shares, which no seed of a chain governs."""
+
+    def __init__(self) -> None:
+        self._before = self._state()
+
+    @staticmethod
+    def _state() -> tuple[bytes, bytes, int, tuple]:
+        _, words, place, *_ = np.random.get_state()
+        return torch.get_rng_state().numpy().tobytes(), words.tobytes(), place, random.getstate()
+
+    def remark(self, entry: str) -> list[str]:
+        if self._state() == self._before:
+            return []
+        return [
+            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so that this cannot be "
+            "repeated; draw from the stream that is handed in"
+        ]
+
+
+@dataclasses.dataclass
+class _Told:
+    """Tells the listener of a run where it is."""
+
+    progress: Progress | None
+    cell: Cell
+    began: float
+    start: int = 0  # generations that a checkpoint held
+    done: int = 0
+
+    def beat(self, beat: Beat | None) -> None:
+        if self.progress is not None:
+            spent, total = time.perf_counter() - self.began, self.cell.generations + 1
+            self.progress(
+                Moment(self.cell.label, self.done, total, beat, spent, self.start / total)
+            )
+
+    def generation(self, t: int) -> None:
+        self.done = t + 1
+        self.beat(None)
+
+
+def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
+    """Seeds in groups whose rows fit the memory budget, going by what one row of the data generator takes.
+
+    Chains are independent of their neighbours, so the split changes no number.
+    """
+    if not seeds:
+        return
+    row = _row_bytes(cell.data, cell.device)
+    rows = sum(
+        cell.size(t) for t in range(cell.generations + 1)
+    )  # what an accumulating protocol ends up with
+    step = int(max(1, min(len(seeds), memory // max(1, row * rows))))
+    for i in range(0, len(seeds), step):
+        yield seeds[i : i + step]
+
+
+@lru_cache(maxsize=256)
+def _row_bytes(data: DataGenerator, device: str) -> int:
+    stream = Stream([0], device=device)
+    return 8 * (data.drawn(stream.at("truth")).ask(1, stream.at("probe"))[0].numel() + 4)
+
+
+def run_chains(
+    cell: Cell,
+    seeds: list[int],
+    store: Store | None = None,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Record:
+    """Run the chains of these seeds (all within one block) and return their record.
+
+    The store keeps checkpoints; whoever writes the record drops them then.
+    """
+    _ = cell.id  # worked out once for all chunks
+    cell = cell.for_seeds(seeds)
+    began, cpu = time.perf_counter(), time.process_time()
+    rows, start, now, work = Rows(), None, None, _Work()
+    told, shared = _Told(progress, cell, began), _GlobalDraws()
+    status, reason, resumed, trace, ledger = "done", None, None, None, None
+    try:
+        reason = cell.why_not()
+        if reason is not None:
+            raise Unfit(reason)
+        if store is not None:
+            start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
+            told.start = told.done = 0 if start is None else start.t + 1
+        saved = time.perf_counter()
+        data = nature(cell)
+        work.remarks += data.remarks()
+        with listening(told.beat if progress is not None else None):
+            for now in generations(cell, start, data):
+                rows.add(
+                    now.t,
+                    {**data.describe(now.teacher), **now.scores, "effective_size": now.size},
+                    len(seeds),
+                )
+                work.add(now)
+                told.generation(now.t)
+                late = cell.model.alone or time.perf_counter() - saved >= checkpoint_seconds
+                if store is not None and late and now.t < cell.generations:
+                    spent = time.perf_counter() - began, time.process_time() - cpu
+                    _save(store, cell, seeds, now, rows, work.after(*spent))
+                    saved = time.perf_counter()
+    except Unfit as refusal:
+        # a pair that does not fit says so when it first meets; a method that refuses later has failed
+        early = now is None or (now.t == 0 and cell.first_teacher is None)
+        status, reason = "skipped" if early else "failed", str(refusal)
+        ledger = getattr(refusal, "ledger", None)
+    except OverBudget as problem:
+        status, reason = "over-budget", f"{problem}, in generation {told.done}"
+        ledger = getattr(problem, "ledger", None)
+    except (torch.OutOfMemoryError, MemoryError) as problem:
+        status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
+    except (Exception, SystemExit) as problem:
+        status = "oom" if "out of memory" in str(problem).lower() else "failed"
+        reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
+        if not isinstance(problem, ContractError):  # whose sentence says what is to be mended
+            reason += _place(problem, cell)
+        trace = traceback.format_exc()
+        ledger = getattr(problem, "ledger", None)
+    work.remarks += shared.remark(cell.entry)
+    facts = facts_of(cell, seeds, status, reason, now, ledger)
+    run = {
+        "seeds": [seeds[0], seeds[-1]],
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": work.wall + time.perf_counter() - began,
+        "cpu_seconds": work.cpu + time.process_time() - cpu,
+        "process_peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "resumed_from": resumed,
+        "device": cell.device,
+        "environment": environment(),
+        **work.told(),
+    }
+    if trace is not None:
+        run["traceback"] = trace
+    return Record(*rows.columns(seeds), facts, [run])
+
+
+def _place(problem: BaseException, cell: Cell) -> str:
+    """` (mine.py, line 12)`: the innermost line that the error came through in a plugin file, or else in the file of
+    a mitigation or of another part of the cell; nothing where it came through none."""
+    lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(problem.__traceback__)}
+    parts = [*(act for _, act in reversed(cell.acts)), cell.model, cell.data, cell.protocol]
+    parts.sort(key=lambda part: not type(part).file_digest)  # those of a plugin file first
+    files = [getattr(sys.modules.get(type(part).__module__), "__file__", None) for part in parts]
+    return next(
+        (f" ({Path(file).name}, line {lines[file]})" for file in files if file in lines), ""
+    )
+
+
+def _resumed(store: Store, cell: Cell, seeds: list[int], rows: Rows, work: _Work):
+    match store.load_checkpoint(cell.id, seeds):
+        case Generation() as start, Rows() as saved, sources, _Work() as done if (
+            sources == cell.sources
+        ):
+            return start, saved, start.t, done
+    return None, rows, None, work
+
+
+def _save(
+    store: Store, cell: Cell, seeds: list[int], now: Generation, rows: Rows, work: _Work
+) -> None:
+    with suppress(
+        Exception
+    ):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
+        store.save_checkpoint(cell.id, seeds, (now, rows, cell.sources, work))

@@ -1,0 +1,30 @@
+"""Ways to run jobs, all of one shape: jobs in, events out; the store is the only shared state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..errors import UsageError
+from ..records.record import blocks_of
+from ..suite.expand import Entry
+from . import inline, pool
+from .chains import Progress
+from .jobs import Job, Options, Outcome
+
+
+def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
+    """One job per aligned block of seeds; one per seed where a chain is long work."""
+    for wanted in blocks_of(seeds).values():
+        groups = [[seed] for seed in wanted] if entry.cell.model.alone else [wanted]
+        yield from (Job(entry.cell, tuple(group)) for group in groups)
+
+
+def execute(
+    jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Run jobs in this process, or in a pool where several are wanted or a time limit must be kept."""
+    if n_jobs < 1:
+        raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
+    if jobs and (n_jobs > 1 or options.timeout is not None):
+        return pool.run(jobs, options, n_jobs, progress)
+    return inline.run(jobs, options, progress)

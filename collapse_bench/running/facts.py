@@ -1,0 +1,149 @@
+"""The facts of a record: status, reason, ledger, law and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import platform
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.cell import Cell
+from ..core.identity import SCHEMA
+from ..core.ledger import Ledger
+from ..core.loop import Generation
+from ..core.tracks import SUBSTANCES
+from ..records.record import Record
+from ..registry.discovery import registry
+
+
+@dataclasses.dataclass
+class Rows:
+    """Numbers collected so far, one entry per (generation, metric), each of shape (R,)."""
+
+    generation: list[int] = dataclasses.field(default_factory=list)
+    metric: list[str] = dataclasses.field(default_factory=list)
+    value: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+    def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int) -> None:
+        for name, value in metrics.items():
+            if tuple(value.shape) != (chains,):
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}; one number per chain was due, ({chains},)"
+                )
+            self.value.append(value.detach().cpu().numpy())
+            self.generation.append(t)
+            self.metric.append(name)
+
+    def columns(self, seeds: list[int]) -> tuple[np.ndarray, ...]:
+        """(seed, generation, metric, value), ordered by seed, then as collected."""
+        m, R = len(self.metric), len(seeds)
+        values = (
+            np.stack(self.value, 1).astype(np.float64, copy=False).reshape(-1) if m else np.empty(0)
+        )
+        return (
+            np.repeat(np.asarray(seeds, np.int64), m),
+            np.tile(np.asarray(self.generation, np.int32), R),
+            np.tile(np.asarray(self.metric, dtype=object), R),
+            values,
+        )
+
+
+def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
+    """The record of chains that were not run to their end."""
+    facts = facts_of(cell, seeds, status, reason, None, None)
+    run = {"seeds": [seeds[0], seeds[-1]], "at": datetime.now(UTC).isoformat(timespec="seconds")}
+    return Record(*Rows().columns(seeds), facts, [run])
+
+
+def facts_of(
+    cell: Cell,
+    seeds: list[int],
+    status: str,
+    reason: str | None,
+    now: Generation | None,
+    ledger: Ledger | None,  # of the generation that went wrong, where one did
+) -> dict[str, Any]:
+    statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
+    if status == "done" and now is not None:
+        starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
+        for i, undefined in enumerate(now.scores[cell.data.primary].isnan().tolist()):
+            if starved[i]:
+                who = cell.entry if cell.mitigations else cell.protocol.title()
+                statuses[i], reasons[i] = (
+                    "starved",
+                    f"{who} left no row any weight, so that there was nothing to read",
+                )
+            elif undefined:
+                statuses[i], reasons[i] = (
+                    "failed",
+                    f"{cell.data.primary} is NaN after generation {now.t}",
+                )
+    ledger = ledger or (now.ledger if now is not None else None) or Ledger()
+    amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
+    amounts |= {
+        f"{what}_by_methods": _per_chain(ledger.by_methods(what), len(seeds)) for what in SUBSTANCES
+    }
+    return {
+        "schema": SCHEMA,
+        "id": cell.id,
+        "label": cell.label,
+        "task": cell.task,
+        "entry": cell.entry,
+        "canonical": cell.canonical,
+        "sources": cell.sources,
+        "family": cell.data.family,
+        "primary": cell.data.primary,
+        "generations": cell.generations,
+        "track": ledger.track(),
+        "seeds": list(seeds),
+        "status": statuses,
+        "reason": reasons,
+        "ledger": amounts,
+        "verifiers": [[*key, calls] for key, calls in sorted(ledger.verifiers.items())],
+        "external": [[*key, calls] for key, calls in sorted(ledger.external.items())],
+        "theory": {"predicted": predicted(cell)},
+    }
+
+
+def predicted(cell: Cell) -> list[float | None] | None:
+    """Expected primary loss by generation, None where it is not known; None where the cell has no law."""
+    curve = _predicted(cell)
+    return curve and [None if math.isnan(value) else value for value in curve]
+
+
+_LAWS: dict[str, tuple[float, ...] | None] = {}
+
+
+def _predicted(cell: Cell) -> tuple[float, ...] | None:
+    if cell.id not in _LAWS:
+        try:
+            _LAWS[cell.id] = registry().predicted(cell)
+        except (
+            Exception
+        ):  # a law that breaks costs the comparison, and 'predict' and 'check' tell why
+            _LAWS[cell.id] = None
+    return _LAWS[cell.id]
+
+
+def _per_chain(amount: Any, chains: int) -> list[int]:
+    values = amount.tolist() if isinstance(amount, torch.Tensor) else [amount] * chains
+    return [int(v) for v in values]
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Versions and machine, for the metadata of a record."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in ("collapse-bench", "torch", "numpy", "scipy", "transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    found["threads"] = str(torch.get_num_threads())
+    return found

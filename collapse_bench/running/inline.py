@@ -1,0 +1,17 @@
+"""Run jobs one after another in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .chains import Progress
+from .jobs import Job, Options, Outcome, one_thread, run_job
+
+
+def run(
+    jobs: Iterable[Job], options: Options, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Outcomes in order, on one thread."""
+    with one_thread():
+        for job in jobs:
+            yield run_job(job, options, progress)

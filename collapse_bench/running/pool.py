@@ -1,0 +1,245 @@
+"""Run jobs in warm worker processes, one job at a time in each.
+
+Workers come from a fork server that has imported everything once.  A worker that dies (killed by the system for
+memory, say) costs its own job, which is recorded as ``killed``; one that outstays the time limit is ended and its job
+recorded as ``timeout``.  The others go on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from ..core.cell import Cell
+from ..core.components import Noun
+from ..errors import Refusal, UsageError
+from ..records.store import Store
+from .chains import Moment, Progress
+from .facts import refused
+from .jobs import Job, Options, Outcome, one_thread, run_job
+
+PULSE = 0.5  # seconds between two messages about one job
+
+
+def _serve(pipe: Connection, options: Options) -> None:
+    """The worker: take pickled jobs, answer with outcomes, until the parent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    sys.stdout = sys.stderr  # what a plugin prints is not what the command says
+    from ..registry.discovery import registry
+
+    with one_thread(), suppress(EOFError, ConnectionError):  # the parent has gone
+        try:
+            registry(options.plugins)
+        except Refusal as problem:
+            pipe.send(("error", problem))
+            return
+        pipe.send(("ready", None))
+        while True:
+            pipe.send(_served(pipe.recv_bytes(), options, _Throttled(pipe)))
+
+
+def _follow_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+class _Throttled:
+    """Tells the parent where a job is, at most every ``PULSE`` seconds, and of every generation that took as long."""
+
+    def __init__(self, pipe: Connection):
+        self.pipe, self.last, self.generation = pipe, time.monotonic(), time.monotonic()
+
+    def __call__(self, moment: Moment) -> None:
+        now = time.monotonic()
+        ended = moment.beat is None
+        due = now - (self.generation if ended else self.last) >= PULSE
+        if ended:
+            self.generation = now
+        if due:
+            self.last = now
+            self.pipe.send(("moved", moment))
+
+
+def _served(packed: bytes, options: Options, progress: Progress) -> tuple[str, Any]:
+    try:
+        job = _unpacked(packed)
+    except Exception as problem:
+        return "error", UsageError(f"a worker could not read its job ({problem}); {_REMEDY}")
+    try:
+        outcome = run_job(job, options, progress)
+    except Exception as problem:  # what a job could not record itself, a full disk for one
+        return "error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))
+    return "done", (outcome.statuses, outcome.reason, outcome.seconds)
+
+
+@dataclass
+class _Worker:
+    options: Options
+    job: Job | None = None
+    since: float | None = None  # when it could begin with its job; None before it is ready
+    ready: bool = False
+    process: Any = field(init=False)
+    pipe: Connection = field(init=False)
+
+    def __post_init__(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["collapse_bench.running.warm"])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.options), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, job: Job, packed: bytes) -> None:
+        self.job, self.since = job, time.monotonic() if self.ready else None
+        with suppress(
+            ConnectionError
+        ):  # a worker that died meanwhile is met as one that died of its job
+            self.pipe.send_bytes(packed)
+
+    def spent(self) -> float:
+        """Seconds at the job; those that the worker takes to start are not the job's."""
+        return 0.0 if self.since is None else time.monotonic() - self.since
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def run(
+    jobs: Iterable[Job], options: Options, workers: int, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Outcomes as they come.  Raises OSError where a record could not be written; jobs not yet run stay undone."""
+    waiting = deque((job, _packed(job)) for job in jobs)
+    crew = [_Worker(options) for _ in range(max(1, min(workers, len(waiting))))]
+    try:
+        for worker in crew:
+            worker.give(*waiting.popleft())
+        while busy := [worker for worker in crew if worker.job]:
+            wait(
+                [w.pipe for w in busy] + [w.process.sentinel for w in busy],
+                timeout=_patience(busy, options),
+            )
+            for worker in busy:
+                outcome = _outcome(worker, options, progress)
+                if outcome is None:
+                    continue
+                worker.job = None
+                if not worker.process.is_alive():
+                    worker.end()
+                    crew[crew.index(worker)] = worker = _Worker(options)
+                if waiting:
+                    worker.give(*waiting.popleft())
+                yield outcome
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+_REMEDY = "put the plugin in a file and name it with --plugin, or use one job (--n-jobs 1)"
+
+
+def _packed(job: Job) -> bytes:
+    try:
+        return pickle.dumps((job, _marks(job.cell)))
+    except Exception as problem:
+        raise UsageError(
+            f"{job.cell.label} cannot be sent to a worker ({problem}); {_REMEDY}"
+        ) from problem
+
+
+def _marks(cell: Cell) -> dict[type[Noun], tuple[str, str]]:
+    """What a worker may not know of classes that a script has offered: the name of each, and the digest of its source."""
+    parts = (
+        cell.data,
+        cell.model,
+        cell.protocol,
+        cell.first_teacher,
+        *(act for _, act in cell.acts),
+    )
+    return {
+        type(part): (type(part).name, type(part).file_digest) for part in parts if part is not None
+    }
+
+
+def _unpacked(packed: bytes) -> Job:
+    job, marks = pickle.loads(packed)
+    for cls, (name, source) in marks.items():
+        cls.name, cls.file_digest = name, source
+    return job
+
+
+def _patience(busy: list[_Worker], options: Options) -> float | None:
+    if options.timeout is None:
+        return None
+    return max(0.0, options.timeout - max(w.spent() for w in busy)) + 0.01
+
+
+def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Outcome | None:
+    """What came of the worker's job, None while it is still at it."""
+    late = options.timeout is not None and worker.spent() > options.timeout
+    if worker.pipe.poll():
+        try:
+            kind, said = worker.pipe.recv()
+        except (EOFError, ConnectionError):
+            kind, said = "died", None
+        if kind == "ready":
+            worker.ready, worker.since = True, time.monotonic()
+            return None
+        if kind == "moved":
+            if progress is not None:
+                progress(said)
+            return None
+        if kind == "done":
+            return Outcome(worker.job, *said)
+        if kind == "error":
+            raise said
+    elif worker.process.is_alive() and not late:
+        return None
+    status = "timeout" if late else "killed"
+    worker.process.kill()
+    worker.process.join()
+    if not worker.ready:
+        raise UsageError(
+            f"a worker ended before it could begin (exit code {worker.process.exitcode}, see above); a script that "
+            'wants workers must call run under `if __name__ == "__main__":`, since they read it too'
+        )
+    reason = (
+        f"ran longer than the limit of {options.timeout:g} s"
+        if late
+        else f"the worker died (exit code {worker.process.exitcode}); {_cause(worker.process.exitcode)}"
+    )
+    _record_loss(worker.job, options, status, reason)
+    return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, worker.spent())
+
+
+def _cause(exitcode: int) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "the system may have ended it for want of memory"
+    if exitcode < 0:
+        return (
+            f"signal {-exitcode} ({signal.strsignal(-exitcode)}) ended it, see what it said above"
+        )
+    return "what it ran ended the process, see what it said above"
+
+
+def _record_loss(job: Job, options: Options, status: str, reason: str) -> None:
+    """Say in the store what happened to the chains that the worker did not finish."""
+    store = Store(options.output)
+    block = store.read_or_none(job.cell.id, job.seeds[0])
+    finished = set(block.finished) if block is not None else set()
+    left = [seed for seed in job.seeds if seed not in finished]
+    if left:
+        store.write(refused(job.cell, left, status, reason), job.cell)

@@ -1,0 +1,183 @@
+"""Suites: named tasks, the entries that compete on them, and what calibration froze; and the plan of a run.
+
+A task is a cell without mitigations.  The harness adds the controls `none`, `nature` and the learning curve of
+`real-only`; `frozen` is read off none's generation 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import UsageError
+from ..registry.discovery import Registry
+from ..suggest import nearest
+
+CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # chains set apart: no suite ranks them
+MOST_CHAINS = 1_000_000
+MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskModel(_Strict):
+    """One [[tasks]] table: a data generator and a model, under several protocols."""
+
+    data: str
+    model: str
+    protocols: list[str] | None = None  # default: those of the suite
+    mitigations: list[str] | None = None  # likewise
+    n: int | None = Field(None, ge=1)
+    generations: int | None = Field(None, ge=0)
+    growth: float = Field(0.0, ge=0)
+    first: str | None = None
+
+
+class Calibration(_Strict):
+    """One [[calibration]] table: what `suite calibrate` froze for a task."""
+
+    task: str
+    floor: float  # r_k, in units of the loss
+    gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
+    gap_sd: float  # standard deviation of that difference over chains
+    chains: int
+
+
+class SuiteModel(_Strict):
+    """A suite file."""
+
+    name: str = Field(pattern=r"^[A-Za-z][\w.-]*$")
+    version: int = Field(1, ge=1)
+    title: str = ""
+    seeds: str = "0:32"
+    generations: int = Field(10, ge=0)
+    n: int = Field(100, ge=1)
+    protocols: list[str] = ["replace"]
+    mitigations: list[str] = []
+    focus: str | None = None  # the entry that is compared with all others, named before the run
+    tasks: list[TaskModel] = []
+    calibration: list[Calibration] = []
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`0:64` is 0 .. 63, `5` is one seed, `0:4,10:12` joins two ranges."""
+    ranges = []
+    try:
+        for piece in text.split(","):
+            first, colon, last = piece.strip().partition(":")
+            ranges.append(range(int(first), int(last) if colon else int(first) + 1))
+    except ValueError:
+        ranges = []
+    if not all(ranges) or not ranges or min(r.start for r in ranges) < 0:
+        raise UsageError(
+            f"seeds {text!r} cannot be read; write a range such as 0:64, a number, or several by commas"
+        )
+    if max(r.stop for r in ranges) > 2**63 or sum(r.stop - r.start for r in ranges) > MOST_CHAINS:
+        raise UsageError(
+            f"seeds {text!r} are too many or too large: at most {MOST_CHAINS} seeds, each below 2^63"
+        )
+    return sorted({seed for r in ranges for seed in r})
+
+
+def read_suite(path: str | Path) -> SuiteModel:
+    """Parse and validate a suite file; every fault is one sentence that names the key and the remedy."""
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as problem:
+        raise UsageError(f"suite file {path} is not there") from problem
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise UsageError(f"suite file {path} cannot be read: {problem}") from problem
+    return validated(raw, str(path))
+
+
+def validated(raw: dict[str, Any], where: str) -> SuiteModel:
+    """A suite from plain values."""
+    try:
+        return SuiteModel.model_validate(raw)
+    except ValidationError as problem:
+        raise UsageError(f"{where}: {fault_sentence(problem)}") from problem
+
+
+def fault_sentence(problem: ValidationError) -> str:
+    fault = problem.errors()[0]
+    *place, key = fault["loc"]
+    within = ".".join(map(str, place))
+    if fault["type"] == "extra_forbidden":
+        tables = {"tasks": TaskModel, "calibration": Calibration}
+        model = tables.get(str(place[0]), SuiteModel) if place else SuiteModel
+        return f"unknown key {key!r}{f' in {within}' if within else ''}{nearest(str(key), model.model_fields)}"
+    if fault["loc"] == ("seeds",):
+        return f'seeds must be text, "0:32" for 32 chains, "7" for one or "0:4,10:12" for both, got {fault["input"]!r}'
+    if (
+        fault["type"] == "string_pattern_mismatch"
+    ):  # the name of a suite is part of the names of files
+        near = (
+            re.sub(r"[^\w.-]+", "-", fault["input"], flags=re.ASCII).lstrip("-._0123456789")
+            or "mine"
+        )
+        return (
+            f"{key} must begin with a letter and go on with letters, digits, _, - and ., got {fault['input']!r}; "
+            f'write {key} = "{near}"'
+        )
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+
+
+def find_suite(name: str, registry: Registry) -> Path:
+    """A suite by name or path."""
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise UsageError(f"suite file {name} is not there")
+        return Path(name)
+    known = {path.stem: path for path in registry.suites}
+    if not name.strip():
+        raise UsageError(f"the name of the suite is empty; known: {', '.join(sorted(known))}")
+    if name not in known:
+        hint = nearest(name, known)
+        spec = "" if hint.endswith("?") else "; a spec has at least 'data | model'"
+        raise UsageError(f"unknown suite {name!r}{hint}{spec}")
+    return known[name]
+
+
+# -- the plan -------------------------------------------------------------------------------------------------------
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def to_toml(model: SuiteModel) -> str:
+    """The suite as a file that parses back to the same suite."""
+    plain = model.model_dump(exclude_none=True, exclude={"tasks", "calibration"})
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    for task in model.tasks:
+        lines += ["", "[[tasks]]"]
+        lines += [
+            f"{key} = {_toml(value)}" for key, value in task.model_dump(exclude_none=True).items()
+        ]
+    text = "\n".join(lines) + "\n"
+    return with_calibration(text, model.calibration) if model.calibration else text
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def with_calibration(text: str, rows: Sequence[Calibration]) -> str:
+    """The text of a suite file with its calibration part replaced."""
+    body = text.split(MARK)[0].rstrip() + "\n"
+    tables = [
+        "[[calibration]]\n"
+        + "\n".join(f"{key} = {_toml(value)}" for key, value in row.model_dump().items())
+        for row in rows
+    ]
+    return f"{body}\n{MARK}\n\n" + "\n\n".join(tables) + "\n"

@@ -1,0 +1,128 @@
+"""The plan of a run: what is reused, run or skipped, and about how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..records.record import Damaged, blocks_of
+from ..records.store import Store
+from .expand import Entry, Suite
+
+IDLE = ("skip", "left out")  # verdicts on cells with which a run does nothing
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What a run would do with one cell."""
+
+    entry: Entry
+    verdict: str  # reuse, run, stale, skip or left out
+    why: str
+    todo: tuple[int, ...] = ()  # seeds to run
+
+
+def plan(
+    suite: Suite,
+    store: Store,
+    seeds: Sequence[int],
+    force: bool = False,
+    only: Sequence[str] | None = None,
+) -> list[CellPlan]:
+    """For each cell: reuse what is done, run what is missing, damaged or failed, skip what does not fit.
+
+    force: run also what is done, be it of all entries or of those named by ``only``.
+    """
+    labels = store.labels()
+    steps = [CellPlan(e, "skip", e.skip) for e in suite.entries if e.skip is not None]
+    anew = {entry.name for entry in suite.entries if force and (only is None or entry.name in only)}
+    return steps + [
+        _step(entry, store, seeds, labels, entry.name in anew) for entry in suite.run_list()
+    ]
+
+
+def _step(
+    entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, list[str]], force: bool
+) -> CellPlan:
+    if force:
+        return CellPlan(entry, "run", "asked for anew", tuple(seeds))
+    todo: list[int] = []
+    why: list[str] = []
+    edited: list[str] = []
+    beyond: dict[int, str] = {}
+    refused = ""
+    for block, wanted in blocks_of(seeds).items():
+        try:
+            record = store.read(entry.cell.id, block)
+        except Damaged as problem:
+            todo += wanted
+            why.append(str(problem))
+            continue
+        if record is None:
+            todo += wanted
+            continue
+        was, is_now = record.facts.get("sources", {}), entry.cell.sources
+        if was != is_now:
+            edited += [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+            todo += wanted
+            continue
+        finished = set(record.finished)
+        beyond |= record.beyond(entry.cell.limits)
+        left = [seed for seed in wanted if seed not in finished]
+        todo += left
+        refused = refused or next(filter(None, map(record.refusals.get, wanted)), "")
+        lost = sorted({status for seed, status in record.status.items() if seed in left})
+        if lost:
+            why.append(f"{' and '.join(lost)} last time")
+    if edited:
+        return CellPlan(
+            entry,
+            "stale",
+            f"the file of {' and '.join(sorted(set(edited)))} has changed since",
+            tuple(todo),
+        )
+    if not todo:
+        told = (
+            f"; over budget: {next(iter(beyond.values()))}"
+            if beyond
+            else f"; skipped: {refused}"
+            if refused
+            else ""
+        )
+        return CellPlan(entry, "reuse", f"{len(seeds)} chains are there{told}")
+    if len(todo) < len(seeds) and not why:
+        why.append(f"{len(seeds) - len(todo)} of {len(seeds)} chains are there")
+    others = [i for i in labels.get(entry.cell.label, []) if i != entry.cell.id]
+    if others and len(todo) == len(seeds):
+        return CellPlan(
+            entry, "stale", "a plugin or the schema has another version since", tuple(todo)
+        )
+    return CellPlan(entry, "run", "; ".join(why) or "no record", tuple(todo))
+
+
+def estimate(steps: Sequence[CellPlan], stores: Sequence[Store]) -> tuple[float, int]:
+    """(CPU seconds that the plan will take, chains of which nothing is known), going by records of the same cell, or else
+    of the same task, in these stores."""
+    spent: dict[str, list[float]] = {}  # cell id, and task -> seconds per chain
+    for step in steps:
+        found = (
+            [s for store in stores for s in _seconds(store, step.entry.cell.id)]
+            if step.verdict not in IDLE
+            else []
+        )
+        for key in (step.entry.cell.id, step.entry.task):
+            spent.setdefault(key, []).extend(found)
+    total, unknown = 0.0, 0
+    for step in steps:
+        known = spent.get(step.entry.cell.id) or spent.get(step.entry.task)
+        total += len(step.todo) * sum(known) / len(known) if known else 0.0
+        unknown += 0 if known else len(step.todo)
+    return total, unknown
+
+
+def _seconds(store: Store, cell_id: str) -> list[float]:
+    """CPU seconds per chain of what is recorded of a cell, in its first block."""
+    record = store.read_or_none(cell_id, 0)
+    if record is None or not set(record.finished) - set(record.refusals):
+        return []
+    return [sum(run.get("cpu_seconds", 0.0) for run in record.runs) / len(record.seeds)]

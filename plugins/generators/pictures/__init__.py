@@ -1,0 +1,213 @@
+"""Real images as a density: what recurs is the images themselves."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.params import param
+from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
+from collapse_bench.lib.images.readers import read_digits, read_labelled_images
+from collapse_bench.registry.hookspecs import hookimpl
+
+from ._features import Eyes
+from ._measures import NEAREST, Reference, recall
+
+
+@dataclass(frozen=True)
+class Pictures(ImagePool):
+    """Answers are images y (R, n, pixels), drawn from a pool (see ImagePool): the self-consuming loops of generative
+    models.  The pool is that of ``digits``, or with ``path="data/mnist"`` that of a folder of idx files.
+
+    Nothing is asked (x of width 0); with ``given=class`` a question is the class to be shown, as a one-hot vector
+    x (R, n, C), in the shares of the pool, and an answer can be verified: a fixed classifier sees that class in it.
+
+    As many images as are held out are drawn from the teacher and looked at by that classifier, which is trained on the
+    whole training pool with a fixed seed, the same for every cell; it tells their classes, and its last hidden layer of 32
+    units serves as features.  Losses: ``frechet_distance`` to the held-out images on these features (primary, in their
+    units; a finite sample of nature has one too, see the control ``nature``); ``precision_lost``, ``recall_lost``,
+    ``density_lost``, ``coverage_lost``, each 1 less the measure, by balls to the 5th neighbour (a density above 1 is a
+    loss below 0); ``class_shares_off``, the total variation between the shares of classes and those in the pool;
+    ``rarest_class_lost``, how much of the share of the rarest class is missing, and ``rarest_class_recall_lost``, 1 less
+    the recall of all its held-out images; with ``given=class`` also ``class_missed``, the share of images that show another
+    class than was asked for.  Described: entropy of the classes shown (nats), share of the rarest and of classes ever
+    shown.  ``minority`` cuts the held-out images down alike (but for that recall).
+    """
+
+    path: Path | None = param(
+        None, "folder with four idx files; null: the digits that come with scikit-learn"
+    )
+    test: int = param(2000, "images held out to be judged on, all where there are fewer", ge=10)
+    given: Literal["nothing", "class"] = param(
+        "nothing", "what is asked: nothing, or for an image of a class"
+    )
+
+    kind = "density"
+    primary = "frechet_distance"
+    tail_metric = "rarest_class_recall_lost"
+    diversity_metric = "recall_lost"
+    resolution = 1e-6
+    tiny = {"test": 60}
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.path is not None:
+            object.__setattr__(self, "path", Path(self.path).expanduser())
+
+    def images(self):
+        train_x, train_y, test_x, test_y = (
+            read_digits() if self.path is None else read_labelled_images(self.path)
+        )
+        chosen = evenly(len(test_y), self.test)
+        return train_x, train_y, test_x[chosen], test_y[chosen]
+
+    @property
+    def shared(self):
+        return replace(self, fresh=True, given="nothing")
+
+    def drawn(self, rng, nature=None):
+        data = super().drawn(rng, nature)
+        data.truth.exam, data.truth.kept = rng.at("exam"), _Kept()
+        return data
+
+    # -- nature -----------------------------------------------------------------------------------------------------
+
+    def ask(self, n, rng):
+        if self.given == "nothing":
+            return torch.empty(*rng.batch, n, 0, device=rng.device)
+        classes = self.truth.labels[self.dealt(n, rng)]
+        return torch.nn.functional.one_hot(classes, self.truth.classes).float()
+
+    def answer(self, x, rng):
+        n = x.shape[len(rng.batch)]
+        if self.given == "nothing":
+            return self.truth.images[self.dealt(n, rng)]
+        # any image of the class, by its place among those of the pool in the order of classes
+        ordered = self.truth.labels[: self.truth.pool].argsort(stable=True)
+        count = torch.bincount(self.truth.labels[: self.truth.pool], minlength=self.truth.classes)
+        asked = x.argmax(-1)
+        place = (rng.uniform(n) * count[asked]).long().minimum(count[asked] - 1)
+        return self.truth.images[ordered[(count.cumsum(0) - count)[asked] + place]]
+
+    def identity(self, x, y):
+        """Which image of the pool each real row is, (R, n) int64."""
+        return self.number(y)
+
+    @property
+    def verifiable(self):
+        return self.given == "class"
+
+    def verify(self, x, y):
+        """Whether the classifier sees in each image the class that was asked for, (R, n)."""
+        if self.given == "nothing":
+            raise Unfit(
+                f"{self.title()} has nothing to verify where nothing is asked; choose given=class"
+            )
+        _, seen = _eyes(self.shared).to(y.device)(y.reshape(-1, y.shape[-1]))
+        return seen.reshape(y.shape[:-1]) == x.argmax(-1)
+
+    # -- the exam ---------------------------------------------------------------------------------------------------
+
+    def judge(self, teacher, rng):
+        return self._seen(teacher)[0]
+
+    def describe(self, teacher):
+        return described(self._seen(teacher)[1], self.truth.rarest)
+
+    def _seen(self, teacher: Teacher) -> tuple[dict[str, Tensor], Tensor]:
+        """(losses, shares of classes (R, C)) of one sample of images, always of the same draws; kept for the last teacher,
+        so that judging and describing draw once."""
+        return self.truth.kept.of(teacher, lambda: self._looked_at(*self._sample(teacher)))
+
+    def _sample(self, teacher: Teacher) -> tuple[Tensor, Tensor]:
+        """(x, y) with as many rows as images are held out."""
+        m, batch, pixels = (
+            len(self._held_out[0].features),
+            self.truth.batch,
+            self.truth.images.shape[-1],
+        )
+        x = self.ask(m, self.truth.exam.at("x"))
+        y = teacher.answer(x, self.truth.exam.at("y"))
+        if tuple(y.shape) != (*batch, m, pixels):
+            raise Unfit(
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; images were due, {(*batch, m, pixels)}"
+            )
+        return x, y
+
+    def _looked_at(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        eyes, classes = _eyes(self.shared).to(y.device), self.truth.classes
+        # chain by chain: what is seen of one does not depend on its neighbours, not even in rounding
+        looks = [eyes(images) for images in y.reshape(-1, *y.shape[-2:])]
+        features, seen = (
+            torch.stack(s).reshape(*y.shape[:-1], *s[0].shape[1:]) for s in zip(*looks, strict=True)
+        )
+        share = torch.nn.functional.one_hot(seen, classes).double().mean(-2)
+        due, rarest = self.truth.share, self.truth.rarest
+        reference, rare = self._held_out
+        losses = reference.losses(features)
+        losses["class_shares_off"] = 0.5 * (share - due).abs().sum(-1)
+        losses["rarest_class_lost"] = (1 - share[..., rarest] / due[rarest]).clamp_min(0)
+        if len(rare):
+            losses["rarest_class_recall_lost"] = 1 - recall(features.double(), rare, reference.k)
+        if self.given == "class":
+            losses["class_missed"] = (seen != x.argmax(-1)).double().mean(-1)
+        return losses, share
+
+    @property
+    def _held_out(self) -> tuple[Reference, Tensor]:
+        return _held_out(self.shared, self.truth.images.device)
+
+
+@lru_cache(maxsize=2)
+def _eyes(source: Pictures) -> Eyes:
+    """The classifier of all images of a source, none of them cut away."""
+    whole = replace(source, minority=None, rare=None).table
+    return Eyes(whole.images[: whole.pool], whole.labels[: whole.pool], whole.classes, whole.shape)
+
+
+@lru_cache(maxsize=4)
+def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor]:
+    """Features of the images held out, cut down as the pool is; and of all of the rarest class, none of them cut away."""
+    table = source.table
+    features, _ = _eyes(source).to(device)(table.images[table.pool :].to(device))
+    features = features.double()
+    kept = features
+    if source.minority is not None:
+        kept = features[thinned(table.test_labels.numpy(), table.rarest, source.minority)]
+    if len(kept) < 2:
+        raise UsageError(
+            f"{source.title()}: {len(kept)} images are held out, and 2 or more are wanted"
+        )
+    return Reference(kept, k=min(NEAREST, len(kept) - 1)), features[
+        (table.test_labels == table.rarest).to(device)
+    ]
+
+
+class _Kept:
+    """The last answer about a thing, kept as long as that thing lives and is asked about."""
+
+    def __init__(self):
+        self.thing, self.answer = lambda: None, None
+
+    def of(self, thing: object, work: Callable):
+        """What is known of the thing, or else what comes of the work."""
+        if self.thing() is not thing:
+            self.answer, self.thing = work(), weakref.ref(thing)
+        return self.answer
+
+    def __reduce__(self):
+        return _Kept, ()
+
+
+@hookimpl
+def collapse_generators():
+    return {"pictures": Pictures}

@@ -1,0 +1,348 @@
+"""Text of people, from a file, a saved data set or a hub: real prompts, and the answers that they had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
+from collapse_bench.errors import Unfit, Unreachable, UsageError
+from collapse_bench.lib.rows.pools import deal
+from collapse_bench.lib.sources import located
+from collapse_bench.lib.text.language import Exam, Language, events_of
+from collapse_bench.lib.text.measures import frequencies
+from collapse_bench.registry.hookspecs import hookimpl
+
+from ._texts import Place
+from ._tokens import BYTES, tokenizer_of
+
+TOKENIZERS = ("bpe", "bytes", "words")
+
+
+@dataclass(frozen=True)
+class Text(Language):
+    """Blocks of real text, e.g. ``text(source="data/tinyshakespeare/input.txt")``.
+
+    The source is a file (.txt, .jsonl or .parquet), a folder that ``save_to_disk`` wrote, or a hub id with ``config``,
+    ``split`` and ``revision``.  With ``unit=window`` its texts are joined by line breaks and cut into blocks of ``block``
+    tokens, one after another, what is left over being dropped; no block ends.  With ``unit=row`` each text (of a .txt each
+    line) is one block: a longer one is cut, a shorter one ends, and one of at most ``prompt`` tokens is left out.
+
+    The last share ``held_out`` of the text, in characters or rows, is for exams alone, unless ``exam`` names another file
+    or split for them.  The tokenizer learns from the rest: ``bpe`` (byte pairs) and ``words`` up to ``vocab`` tokens; ``bytes``
+    and that of a checkpoint, by path or hub id, learn nothing.  A model that starts from a checkpoint wants its tokenizer.
+
+    x (R, n, prompt) are real prefixes, dealt without repetition until all were asked, and y (R, n, block - prompt) what
+    stood there, or where a prefix stands in several blocks, what stood in one of them at random.  The ledger counts
+    different blocks as unique real rows, and prompts as tokens that are real whoever answers.  All seeds share one text.
+
+    Losses: see Language; the true law is not known.  What nature says of a text by ``logp`` is the empirical law of all
+    blocks, those of the exam included: a floor that no model of language reaches, not the entropy of the language.
+    """
+
+    source: Path | str | None = param(None, "file, folder or hub id; must be given")
+    config: str | None = param(None, "configuration of a hub's data set")
+    split: str | None = param(None, "split of a data set; none: train")
+    revision: str | None = param(None, "branch, tag or commit of a hub id")
+    field: str = param("text", "column or key that holds the text")
+    exam: Path | str | None = param(
+        None, "file, or split where the source is a data set, to be judged on"
+    )
+    held_out: float = param(0.1, "share of the text that is kept for exams, at its end", gt=0, lt=1)
+    unit: Literal["window", "row"] = param(
+        "window", "blocks cut from the joined text, or one per row"
+    )
+    tokenizer: Path | str = param("bpe", "bpe, bytes, words, or the path or hub id of a tokenizer")
+    vocab: int = param(1024, "most tokens of a bpe or words vocabulary", ge=2, le=1_000_000)
+    block: int = param(64, "tokens of a block, prompt included", ge=2, le=1_000_000)
+    prompt: int = param(32, "tokens that are given, as question", ge=0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.source is None:
+            raise UsageError(
+                'text needs its source: text(source="data/tinyshakespeare/input.txt"); stories that need no file are in '
+                "grammar-stories"
+            )
+        self._set("source", located(self.source, "text: source", "a text"))
+        self._set("field", str(self.field))
+        if self.exam is not None:
+            self._set("exam", self._examined())
+        if self.split is not None and not self._has_splits:
+            raise UsageError(
+                f"text: {self.source} is a file and has no splits; leave out split={self.split}"
+            )
+        if str(self.tokenizer) in TOKENIZERS:
+            self._set("tokenizer", str(self.tokenizer))
+        else:
+            self._set(
+                "tokenizer",
+                located(self.tokenizer, "text: tokenizer (bpe, bytes or words)", "a tokenizer"),
+            )
+        if self.tokenizer == "bpe" and self.vocab < BYTES:
+            raise UsageError(
+                f"text: a bpe vocabulary holds all {BYTES} bytes; choose vocab >= {BYTES}, got {self.vocab}"
+            )
+        if self.prompt >= self.block:
+            raise UsageError(
+                f"text: prompt must be below block, which it is a part of; got prompt={self.prompt}, block={self.block}"
+            )
+
+    @property
+    def _has_splits(self) -> bool:
+        return isinstance(self.source, str) or self.source.is_dir()
+
+    def _examined(self) -> Path | str:
+        """The file of the exam as a Path, or the name of a split of the source."""
+        path = Path(self.exam).expanduser()
+        if path.is_file():
+            return path
+        if not self._has_splits:
+            raise UsageError(
+                f"text: there is no file {str(self.exam)!r} for the exam, and {self.source} is a file and has no splits; give "
+                "the path of a file in double quotes, or leave exam out"
+            )
+        return str(self.exam)
+
+    def _set(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)
+
+    # -- what is known of the text ------------------------------------------------------------------------------
+
+    @property
+    def labels(self):
+        return len(self.vocabulary)
+
+    @property
+    def vocabulary(self):
+        return _table(self).tokenizer.vocabulary
+
+    @property
+    def span(self):
+        return self.block
+
+    @property
+    def pool_size(self):
+        try:
+            return _table(self).pool
+        except (
+            Unreachable
+        ):  # a suite is planned all the same, and the cells of this text fail when they run
+            return None
+
+    def drawn(self, rng, nature=None):
+        placed = _placed(self, str(rng.device))
+        held = self.holding(blocks=placed.blocks, pool=placed.pool, hashed=placed.hashed)
+        x, y = (part.expand(*rng.batch, *part.shape) for part in self._halves(placed.exam))
+        judged = min(self.judged, y.shape[-2])
+        held.truth.exam = Exam(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
+        return held
+
+    def _halves(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
+        return blocks[..., : self.prompt], blocks[..., self.prompt :]
+
+    # -- verbs --------------------------------------------------------------------------------------------------
+
+    def ask(self, n, rng):
+        if not self.prompt:
+            return torch.empty(*rng.batch, n, 0, dtype=torch.int64, device=rng.device)
+        return self._halves(self.truth.blocks[deal(n, self.truth.pool, rng)])[0]
+
+    def answer(self, x, rng):
+        n = x.shape[-2]
+        which = (
+            deal(n, self.truth.pool, rng)
+            if not self.prompt
+            else self.truth.hashed.member(x, rng.uniform(n))
+        )
+        return self._halves(self.truth.blocks[which])[1]
+
+    def logp(self, x, y):
+        """Log-probability under the empirical law of all blocks: how many go on so, of those that begin so."""
+        rows = torch.cat([x, y], -1)
+        counts = self.truth.hashed.standing(
+            rows
+        )  # (..., block + 1): blocks with the same first 0, 1, ... tokens
+        logp = (counts[..., 1:] / counts[..., :-1].clamp_min(1)).log()[..., self.prompt :]
+        return torch.where(events_of(y), logp, 0.0)
+
+    def identity(self, x, y):
+        return self.truth.hashed.place(torch.cat([x, y], -1))
+
+    def spell(self, y):
+        decode = _table(self).tokenizer.decode
+        return [decode([token for token in row if token >= 0]) for row in y.tolist()]
+
+
+# -- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def _table(data: Text) -> SimpleNamespace:
+    """All blocks of a text, those of the pool first; read once.  A hub that was not there is not asked again."""
+    found = _read(data)
+    if isinstance(found, Unreachable):
+        raise Unreachable(str(found))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _placed(data: Text, device: str) -> SimpleNamespace:
+    """The blocks on a device, with what is needed to find them again, those of the exam, and how often each token is
+    said in the pool, (labels,)."""
+    table = _table(data)
+    blocks = table.blocks.to(device)
+    return SimpleNamespace(
+        blocks=blocks,
+        pool=table.pool,
+        hashed=_Hashed(blocks, data.prompt, table.pool),
+        exam=blocks[table.exam.to(device)],
+        frequency=frequencies(blocks[: table.pool], len(table.tokenizer.vocabulary)),
+    )
+
+
+@lru_cache(maxsize=4)
+def _read(data: Text) -> SimpleNamespace | Unreachable:
+    try:
+        learnt, exam = _halves_of(data)
+        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
+    except Unreachable as refusal:
+        return refusal
+    pool = _blocks(tokenizer.encode_all(learnt), data, data.source, "the part to learn from")
+    where = data.exam if isinstance(data.exam, Path) else data.source
+    others = _blocks(tokenizer.encode_all(exam), data, where, "the part held out for exams")
+    chosen = np.linspace(0, len(others) - 1, min(data.test, len(others))).astype(np.int64)
+    order = (
+        Stream(0, "exam").permutation(len(chosen)).numpy()
+    )  # so that the first of them are spread out as well
+    return SimpleNamespace(
+        tokenizer=tokenizer,
+        blocks=torch.from_numpy(np.concatenate([pool, others])),  # (pool + m, block) int64
+        pool=len(pool),
+        exam=torch.from_numpy(len(pool) + chosen[order]),  # the blocks of the exam
+    )
+
+
+def _halves_of(data: Text) -> tuple[list[str], list[str]]:
+    """(texts to learn from, texts for exams): one each where they are joined."""
+    place = Place(data.source, "text", data.field, data.config, data.split, data.revision)
+    texts = _units(place, data)
+    if data.exam is not None:
+        other = (
+            {"split": data.exam}
+            if isinstance(data.exam, str)
+            else {"source": data.exam, "split": None}
+        )
+        return texts, _units(Place(**{**vars(place), **other}), data)
+    if data.unit == "row":
+        cut = min(len(texts) - 1, round((1 - data.held_out) * len(texts)))
+        return texts[:cut], texts[cut:]
+    (text,) = texts
+    cut = round((1 - data.held_out) * len(text))
+    return [text[:cut]], [text[cut:]]
+
+
+def _units(place: Place, data: Text) -> list[str]:
+    """The texts of a place as they are cut: rows, or all in one."""
+    texts = place.texts()
+    if (
+        data.unit == "row"
+        and isinstance(place.source, Path)
+        and place.source.suffix.lower() == ".txt"
+    ):
+        texts = [line for text in texts for line in text.splitlines()]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise UsageError(f"text: {place.source} is empty; give a file or data set with some text")
+    return texts if data.unit == "row" else ["\n".join(texts)]
+
+
+def _blocks(texts: list[list[int]], data: Text, where: Path | str, part: str) -> np.ndarray:
+    """Blocks of the encoded texts, (n, block) int64, -1 after the end; ``part`` of ``where``, in words."""
+    if data.unit == "row":
+        texts = [tokens[: data.block] for tokens in texts if len(tokens) > data.prompt]
+        blocks = np.full((len(texts), data.block), -1, np.int64)
+        for row, tokens in zip(blocks, texts, strict=True):
+            row[: len(tokens)] = tokens
+    else:
+        tokens = np.asarray(texts[0], np.int64)
+        n = len(tokens) // data.block
+        blocks = tokens[: n * data.block].reshape(n, data.block)
+    if len(blocks) < 2:
+        size = (
+            f"{len(texts)} rows of more than {data.prompt}"
+            if data.unit == "row"
+            else f"{len(texts[0])}"
+        )
+        raise UsageError(
+            f"text: {where} is too short: {part} has {size} tokens, and at least 2 blocks of {data.block} are wanted; "
+            "give a longer text, a smaller block, or another share held_out"
+        )
+    return blocks
+
+
+class _Hashed:
+    """Finds blocks (N, block) again, by 64-bit hashes of their beginnings; the first ``pool`` are those to learn from."""
+
+    def __init__(self, blocks: Tensor, prompt: int, pool: int):
+        keys = Stream(0, "token-hash").integers(2**31, blocks.shape[-1], 2).to(blocks.device)
+        self.keys = (keys[:, 0] << 33) | (keys[:, 1] << 1) | 1  # odd factors, one per place
+        self.pool, self.prompt, self.blocks = pool, prompt, blocks
+        self.whole, self.order = self._hash(blocks).sort(stable=True)
+        # prompts of the pool, then those of exams: each in order, so that equal ones stand side by side
+        halves = (self._hash(blocks[:pool, :prompt]), self._hash(blocks[pool:, :prompt]))
+        self.prompts = [half.sort(stable=True) for half in halves]
+
+    def _hash(self, rows: Tensor) -> Tensor:
+        """A hash of each row (..., L), L <= block, (...): its tokens times the keys, summed modulo 2^64."""
+        return ((rows + 2) * self.keys[: rows.shape[-1]]).sum(-1)
+
+    def place(self, rows: Tensor) -> Tensor:
+        """Which block each row (..., block) is, (...) int64; equal blocks go by one number, the lowest."""
+        hashed = self._hash(rows)
+        at = torch.searchsorted(self.whole, hashed).clamp_max(len(self.whole) - 1)
+        if (self.whole[at] != hashed).any():
+            raise Unfit(
+                "a row is none of the blocks of this text, and is not to be counted as real"
+            )
+        return self.order[at]
+
+    def member(self, x: Tensor, luck: Tensor) -> Tensor:
+        """A block that begins with each prompt (R, n, prompt), one of several by luck (R, n): of the pool, or of the exam
+        where none of the pool does."""
+        hashed = self._hash(x)
+        found = torch.full_like(hashed, -1)
+        for (ranked, order), first in zip(self.prompts, (0, self.pool), strict=True):
+            low, high = (torch.searchsorted(ranked, hashed, right=right) for right in (False, True))
+            one = order[(low + (luck * (high - low)).long()).clamp_max(len(order) - 1)] + first
+            found = torch.where((found < 0) & (high > low), one, found)
+        if (found < 0).any():
+            raise Unfit(
+                "a prompt stands nowhere in this text, so that no true answer to it is known; ask real prompts"
+            )
+        return found
+
+    def standing(self, rows: Tensor) -> Tensor:
+        """How many blocks begin with the first l tokens of each row (..., block), for l = 0 .. block, (..., block + 1)."""
+        all_hashes, mine = (((some + 2) * self.keys).cumsum(-1) for some in (self.blocks, rows))
+        counts = [torch.full(rows.shape[:-1], len(self.blocks), device=rows.device)]
+        for ranked, hashed in zip(
+            all_hashes.sort(0).values.T.contiguous(), mine.unbind(-1), strict=True
+        ):
+            asked = hashed.contiguous()
+            counts.append(
+                torch.searchsorted(ranked, asked, right=True) - torch.searchsorted(ranked, asked)
+            )
+        return torch.stack(counts, -1).double()
+
+
+@hookimpl
+def collapse_generators():
+    return {"text": Text}

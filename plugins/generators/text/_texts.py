@@ -1,0 +1,158 @@
+"""Running text from where it lies: a file, a saved data set, a hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from collapse_bench.errors import UsageError
+from collapse_bench.lib.sources import fetched
+
+SUFFIXES = (".txt", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where texts lie, and how to find them there.
+
+    source: a file that ends in .txt, .jsonl or .parquet, a folder that ``Dataset.save_to_disk`` wrote, or a hub id; field:
+    the column or key that holds the text; config, split and revision: of a data set.  ``whose`` is who asks, for messages.
+    """
+
+    source: Path | str
+    whose: str
+    field: str = "text"
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+
+    def texts(self) -> list[str]:
+        """All texts in order, one per row; a .txt file is one text.  Raises UsageError, and Unreachable of a hub."""
+        if isinstance(self.source, str):
+            return self._rows(self._from_hub())
+        if self.source.is_dir():
+            return self._rows(self._from_folder())
+        read = {".txt": self._plain, ".jsonl": self._lines, ".parquet": self._parquet}.get(
+            self.source.suffix.lower()
+        )
+        if read is None:
+            raise UsageError(
+                f"{self.whose}: {self.source} ends in {self.source.suffix or 'nothing'}, and a text is read from "
+                f"{', '.join(SUFFIXES)}, a folder that save_to_disk wrote, or a hub id; rename or convert it"
+            )
+        return read()
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def _plain(self) -> list[str]:
+        return [self._decoded()]
+
+    def _lines(self) -> list[str]:
+        rows = []
+        for i, line in enumerate(self._decoded().split("\n"), 1):
+            if not line.strip():
+                continue
+            try:
+                rows.append(json.loads(line))
+            except ValueError as problem:
+                raise UsageError(
+                    f"{self.whose}: line {i} of {self.source} is no JSON ({problem}); mend the line or fetch the file anew"
+                ) from problem
+        return self._values(rows)
+
+    def _parquet(self) -> list[str]:
+        Dataset = _datasets().Dataset
+        with (
+            TemporaryDirectory() as cache
+        ):  # what is read is kept in memory, and nothing in the user's cache
+            return self._rows(
+                self._opened(
+                    lambda: Dataset.from_parquet(
+                        str(self.source), cache_dir=cache, keep_in_memory=True
+                    )
+                )
+            )
+
+    def _decoded(self) -> str:
+        try:
+            return self.source.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as problem:
+            raise UsageError(
+                f"{self.whose}: {self.source} is not UTF-8 (byte {problem.start} is {problem.object[problem.start]:#04x}); "
+                "convert it, e.g. with iconv -t utf-8"
+            ) from problem
+        except OSError as problem:
+            raise UsageError(
+                f"{self.whose}: {self.source} cannot be read ({problem.strerror}); give a file that can"
+            ) from problem
+
+    # -- data sets ----------------------------------------------------------------------------------------------
+
+    def _from_folder(self):
+        found = self._opened(lambda: _datasets().load_from_disk(str(self.source)))
+        if not isinstance(found, dict):
+            if self.split is not None:
+                raise UsageError(
+                    f"{self.whose}: {self.source} has no splits, and split={self.split} was asked for"
+                )
+            return found
+        return self._split(found)
+
+    def _from_hub(self):
+        def load():
+            return _datasets().load_dataset(self.source, self.config, revision=self.revision)
+
+        return self._split(fetched(self.source, self.whose, load, "the data set", self.revision))
+
+    def _split(self, splits):
+        """The split that was asked for, by default the one for training."""
+        split = self.split or "train"
+        if split not in splits:
+            raise UsageError(
+                f"{self.whose}: {self.source} has no split {split!r}; choose one of {', '.join(map(str, splits))}"
+            )
+        return splits[split]
+
+    def _opened(self, read):
+        """What a library reads from a file or folder that it may not have written."""
+        try:
+            return read()
+        except Exception as problem:
+            said = " ".join(str(problem).split())[:200] or type(problem).__name__
+            raise UsageError(
+                f"{self.whose}: {self.source} cannot be read as a data set ({said}); fetch or save it anew"
+            ) from problem
+
+    def _rows(self, dataset) -> list[str]:
+        if self.field not in dataset.column_names:
+            raise UsageError(
+                f"{self.whose}: {self.source} has no column {self.field!r}; choose field=... among "
+                f"{', '.join(dataset.column_names)}"
+            )
+        return self._values({self.field: value} for value in dataset[self.field])
+
+    def _values(self, rows: Iterable) -> list[str]:
+        """The text of each row; a row without one is refused."""
+        texts = []
+        for i, row in enumerate(rows, 1):
+            value = row.get(self.field) if isinstance(row, dict) else None
+            if not isinstance(value, str):
+                keys = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
+                raise UsageError(
+                    f"{self.whose}: row {i} of {self.source} has no text under {self.field!r} (it holds {keys}); choose "
+                    "field=..., or leave such rows out of the file"
+                )
+            texts.append(value)
+        return texts
+
+
+def _datasets():
+    """The library, without bars and log lines on stderr, which belongs to the command line."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    return datasets

@@ -1,0 +1,144 @@
+"""Networks of transformers: a small one of random weights, or a checkpoint that lies in a folder or on a hub.
+
+Weights are read from safetensors alone, and no code of a checkpoint is ever run.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from collapse_bench.core.components import DataGenerator
+from collapse_bench.errors import Unfit
+from collapse_bench.lib.sources import fetched, quiet
+
+
+def small_llama(vocabulary: int, width: int, layers: int, heads: int) -> nn.Module:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    quiet()
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=8 * width // 3,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=heads,
+            max_position_embeddings=1 << 15,  # rotary: no weight depends on it
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+    )
+
+
+def loaded(
+    place: Path | str, revision: str | None, vocabulary: int | None
+) -> tuple[nn.Module, int, int]:
+    """(network, id of the end, id of the start); with a ``vocabulary`` a network of random weights for as many tokens."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    quiet()
+    how = (
+        {"revision": revision, "trust_remote_code": False}
+        if isinstance(place, str)
+        else {"trust_remote_code": False}
+    )
+
+    def load():
+        config = AutoConfig.from_pretrained(place, **how)
+        if vocabulary is None:
+            module = AutoModelForCausalLM.from_pretrained(
+                place, config=config, dtype=torch.float32, use_safetensors=True, **how
+            )
+            return module, config
+        config.vocab_size = vocabulary + 1
+        config.bos_token_id = config.eos_token_id = config.pad_token_id = None
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32), config
+
+    if isinstance(place, str):
+        module, config = fetched(place, "causal-lm", load, "the checkpoint", revision)
+    else:
+        module, config = load()
+    if vocabulary is not None:
+        return module, vocabulary, vocabulary
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    if ends[0] is None:
+        raise Unfit(f"the checkpoint {place} names no end token in its config.json (eos_token_id)")
+    return module, ends[0], ends[0] if config.bos_token_id is None else config.bos_token_id
+
+
+def has_peft() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("peft") is not None
+
+
+def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
+    """None where a local checkpoint is whole and speaks the language of the data, else a sentence."""
+    told = _config(place)
+    if isinstance(told, str):
+        return told
+    longest = told.get("max_position_embeddings") or told.get("n_positions")
+    if longest is not None and data.span is not None and data.span > longest:
+        return (
+            f"{place} reads at most {longest} tokens, and a row of {data.title()} has {data.span}"
+        )
+    if begins == "scratch":
+        return None
+    damage = _damage(place)
+    if damage is not None:
+        return damage
+    size = told.get("vocab_size")
+    if data.vocabulary is None or not _spoken(place, data.vocabulary):
+        return (
+            f"the checkpoint {place} has its own vocabulary of {size} tokens, and {data.title()} has another of "
+            f'{data.labels}; take text(source=..., tokenizer="{place}"), or init=scratch'
+        )
+    return None
+
+
+@lru_cache(maxsize=16)
+def _config(place: Path) -> dict[str, Any] | str:
+    try:
+        told = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        if isinstance(told, dict) and "model_type" in told:
+            return told
+        return f"{place / 'config.json'} names no model_type, as that of a transformers model does"
+    except (OSError, ValueError) as problem:
+        return f"{place / 'config.json'} cannot be read ({problem})"
+
+
+@lru_cache(maxsize=16)
+def _damage(place: Path) -> str | None:
+    """What is wrong with the weights of a local checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(place.glob("*.safetensors"))
+    if not files:
+        return f"{place} holds no *.safetensors, and no other weights are read; save it anew with save_pretrained"
+    for file in files:
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError) as problem:
+            return f"the checkpoint is damaged: {file} ({problem})"
+    return None
+
+
+@lru_cache(maxsize=16)
+def _spoken(place: Path, vocabulary: tuple[str, ...]) -> bool:
+    """Whether the tokenizer of a checkpoint has these tokens under these ids."""
+    from transformers import AutoTokenizer
+
+    try:
+        own = AutoTokenizer.from_pretrained(place, trust_remote_code=False).get_vocab()
+    except (OSError, ValueError):
+        return False
+    return all(own.get(token) == i for i, token in enumerate(vocabulary))

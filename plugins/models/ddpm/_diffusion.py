@@ -1,0 +1,153 @@
+"""Diffusion: an answer is noise from which a guess of the noise is taken away, level by level.
+
+A level is told by the share ``a`` of signal in u_a = sqrt(a) u + sqrt(1 - a) e, where u is an answer in its own unit and
+e is standard normal; 0 = level without noise, a[0] = 1.  Outside of that unit a level is a standard deviation: y + noise e.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.core.progress import beat
+from collapse_bench.lib.distributions.decoding import truncates
+from collapse_bench.lib.neural.generative import DrawnTeacher, Unit
+
+ROWS = 1 << 12  # answers that are drawn side by side
+Schedule = Literal["linear", "cosine"]
+Variance = Literal["upper", "lower"]
+
+
+def signal(kind: Schedule, levels: int) -> Tensor:
+    """a[0 .. levels], float64: by a rate of noise that rises ``linear``ly from 0.1 to 20 (Ho et al., arXiv 2006.11239, at
+    1000 levels; the same noise in all at any other number), or along a ``cosine`` (Nichol and Dhariwal, arXiv 2102.09672)."""
+    t = torch.arange(levels + 1, dtype=torch.float64) / levels
+    if kind == "cosine":
+        a = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    else:
+        a = torch.exp(-(0.1 * t + 19.9 * t**2 / 2))
+    kept = (a[1:] / a[:-1]).clamp_min(
+        0.001
+    )  # the last step of the cosine would leave nothing to divide by
+    return torch.cat([kept.new_ones(1), kept]).cumprod(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How answers are drawn: levels a[0 .. L] float64, the variance between two of them, the scale of every draw."""
+
+    a: Tensor
+    variance: Variance = "upper"
+    temperature: float = 1.0
+
+
+def ancestral(
+    guess: Callable[[Tensor, Tensor], Tensor],
+    shape: tuple[int, int],
+    plan: Plan,
+    generator: torch.Generator,
+) -> Tensor:
+    """Answers (n, d) in their unit, by Ho et al.'s sampler; guess(u (n, d), a ()) -> e (n, d).
+
+    The variance of what is drawn between two levels is the ``upper`` bound beta_t, under which answers are exact where the law
+    is N(0, I), or the ``lower`` beta_t (1 - a[t-1]) / (1 - a[t]), exact where it is a point.  Every draw is scaled by the
+    root of the temperature, so that a Gaussian comes out with its covariance times the temperature.
+    """
+
+    def noise() -> Tensor:
+        return plan.temperature**0.5 * torch.randn(
+            shape, generator=generator, device=generator.device
+        )
+
+    a, u = plan.a.to(generator.device), noise()
+    for t in range(len(a) - 1, 0, -1):
+        kept = a[t] / a[t - 1]
+        drawn = 1 - kept if plan.variance == "upper" else (1 - kept) * (1 - a[t - 1]) / (1 - a[t])
+        u = (u - (1 - kept) / (1 - a[t]).sqrt() * guess(u, a[t])) / kept.sqrt()
+        u = (u + drawn.sqrt() * noise()).float()
+    return u
+
+
+class DiffusionTeacher(DrawnTeacher):
+    """Answers by diffusion; a subclass says in ``guess`` what it takes for noise, and holds ``unit`` and ``plan``."""
+
+    unit: Unit
+    plan: Plan
+
+    def guess(self, x: Tensor, u: Tensor, a: Tensor) -> Tensor:
+        """The noise e that is expected in u = sqrt(a) answer + sqrt(1 - a) e, all in ``unit``: (n, d) for questions
+        x (n, ...), u (n, d), a ()."""
+        raise NotImplementedError
+
+    def eps(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """The noise e (n, d) that is expected in y = answer + noise e, where y (n, d) and noise > 0 () are in the units of
+        the data: what teachers of other units can be asked alike."""
+        a = self.unit.scale**2 / (self.unit.scale**2 + noise**2)
+        return self.guess(x, a.sqrt() * self.unit.inside(y), a)
+
+    def score(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+        """Gradient (n, d) of the log-density of an answer with so much noise on it, at y (n, d): -eps / noise (Tweedie)."""
+        return -self.eps(x, y, noise) / noise
+
+    def answer(self, x: Tensor, rng) -> Tensor:
+        generator, d = rng.torch_generator(), self.unit.mean.shape[0]
+        drawn = []
+        for asked in x.split(ROWS):
+            drawn.append(
+                ancestral(
+                    lambda u, a, x=asked: self.guess(x, u, a), (len(asked), d), self.plan, generator
+                )
+            )
+            beat("sample", sum(map(len, drawn)), len(x))
+        return self.unit.outside(torch.cat(drawn))
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        if truncates(top_p, top_k, min_p, processor):
+            raise self._lacks(
+                "decoded",
+                "be truncated: of the decoder's settings diffusion knows temperature alone",
+            )
+        return (
+            self
+            if temperature is None
+            else self._planned(replace(self.plan, temperature=temperature))
+        )
+
+    def _planned(self, plan: Plan) -> DiffusionTeacher:
+        twin = copy.copy(self)
+        object.__setattr__(twin, "plan", plan)
+        return twin
+
+    def blend(self, other: DiffusionTeacher, w: float) -> BlendedDiffusion:
+        """The teacher whose guess is (1 - w) times this one's plus w times the other's at every level; below 0, w guides
+        away from the other (Alemohammad et al., arXiv 2408.16333)."""
+        return BlendedDiffusion(self, other, w, self.unit, self.plan)
+
+    @property
+    def device(self) -> torch.device:
+        return self.unit.mean.device
+
+
+@dataclass(frozen=True, eq=False)
+class BlendedDiffusion(DiffusionTeacher):
+    """Two diffusions as one, in the unit and by the plan of the first."""
+
+    one: DiffusionTeacher
+    other: DiffusionTeacher
+    w: float
+    unit: Unit
+    plan: Plan
+
+    @property
+    def asked(self) -> int:
+        return self.one.asked
+
+    def guess(self, x: Tensor, u: Tensor, a: Tensor) -> Tensor:
+        y, noise = self.unit.outside(u / a.sqrt()), self.unit.scale * ((1 - a) / a).sqrt()
+        return (1 - self.w) * self.one.guess(x, u, a) + self.w * self.other.eps(x, y, noise)

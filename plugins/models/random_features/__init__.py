@@ -1,0 +1,358 @@
+"""Ridge regression on random features: a two-layer network whose first layer is drawn and never trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
+from collapse_bench.errors import Unfit
+from collapse_bench.registry.hookspecs import hookimpl
+
+from ._nested import RANK, shortest
+
+BUDGET = 1 << 23  # bytes of features that are in work at a time
+THIN = 1e7  # largest trace over penalty for which normal equations are trusted: they square the condition
+GRID = tuple(10.0**k for k in range(-4, 4))  # factors of lam that validation chooses from
+
+ACTIVATIONS = {
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "erf": lambda z: z.erf_(),
+    "cos": lambda z: z.cos_().mul_(math.sqrt(2)),
+    "linear": lambda z: z,
+}
+
+
+@dataclass(frozen=True)
+class RandomFeatures(Model):
+    """Features phi(x) = act(x F / sqrt(d) + b), F and b standard normal, then ridge regression on them:
+
+        min over v of  (1/N) sum_i w_i |phi(x_i) v - y_i|^2 + lam |v|^2,    N = sum_i w_i.
+
+    With ``cos``, b is uniform on [0, 2 pi) and phi is scaled by sqrt 2, so that phi.phi / width tends to the Gaussian
+    kernel exp(-|x - x'|^2 / 2d) (Rahimi and Recht 2007); ``linear`` has no b, and is the random projection of
+    Dohmatob et al. (arXiv 2410.04840).  lam = 0 gives the shortest v of least error.  Labels are fitted as one-hot
+    rows, and the largest score is the answer; a label that the lesson lacks is never answered.
+
+    Features are drawn anew in every fit; ``kept=true`` keeps those of the first generation, so that teachers of
+    several generations can be blended.
+    """
+
+    width: int = param(200, "number of features", ge=1, le=100_000)
+    lam: float = param(1e-3, "ridge penalty beside a mean over rows", ge=0)
+    activation: Literal["relu", "tanh", "erf", "cos", "linear"] = param("relu", "act")
+    kept: bool = param(
+        False, "keep the features of the first generation; false: new ones in every fit"
+    )
+
+    kinds = ("regression", "classification")
+    replicates = "native"
+
+    def fit(self, corpus: Corpus, rng, before=None) -> FeatureTeacher:
+        lesson = _Lesson.of(corpus)
+        features = self._features(lesson.x.shape[-1], rng, before)
+        lam = self._penalty(lesson, features)
+        return lesson.taught(features, _ridge(lesson, features, lam))
+
+    def with_validation(self, corpus: Corpus) -> Validated:
+        own = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(RandomFeatures)
+        }
+        return Validated(**own, rows=corpus)
+
+    def _features(self, d: int, rng: Stream, before: Teacher | None) -> Features:
+        if self.kept and isinstance(before, FeatureTeacher) and before.features.like(d, self):
+            return before.features
+        F, b = rng.at("F").normal(d, self.width), None
+        if self.activation == "cos":
+            b = 2 * math.pi * rng.at("b").uniform(self.width)
+        elif self.activation != "linear":
+            b = rng.at("b").normal(self.width).double()
+        return Features(F, b, self.activation, self.kept)
+
+    def _penalty(self, lesson: _Lesson, features: Features) -> Tensor:
+        """lam of each replicate, flattened."""
+        return torch.full_like(lesson.mass, self.lam)
+
+
+@dataclass(frozen=True)
+class Validated(RandomFeatures):
+    """Random features whose lam is chosen per replicate, from GRID times lam, by squared error on given rows."""
+
+    rows: Corpus | None = None
+
+    def _penalty(self, lesson, features):
+        grid = (self.lam or 1e-3) * torch.tensor(
+            GRID, dtype=torch.float64, device=lesson.mass.device
+        )
+        return grid[
+            _losses(lesson, _Lesson.of(self.rows, lesson.outputs), features, grid).argmin(-1)
+        ]
+
+
+# -- features and teacher -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """phi: F (R, d, width) float32 as drawn, b (R, width) float64 or None; computed in float64."""
+
+    F: Tensor
+    b: Tensor | None
+    activation: str
+    kept: bool = False  # whether later generations have them too
+
+    @property
+    def batch(self) -> tuple[int, ...]:
+        return tuple(self.F.shape[:-2])
+
+    @property
+    def width(self) -> int:
+        return self.F.shape[-1]
+
+    def like(self, d: int, model: RandomFeatures) -> bool:
+        """Whether the model would draw features of this shape."""
+        return (*self.F.shape[-2:], self.activation) == (d, model.width, model.activation)
+
+    def of(self, x: Tensor, r: slice, i: slice = slice(None)) -> Tensor:
+        """phi of the rows i of the replicates r of x (B, n, d), flattened replicates in front."""
+        F = self.F.reshape(-1, *self.F.shape[-2:])[r].double() / math.sqrt(self.F.shape[-2])
+        z = x[r, i].double() @ F
+        if self.b is not None:
+            z += self.b.reshape(-1, 1, self.width)[r]
+        return ACTIVATIONS[self.activation](z)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTeacher(Teacher):
+    """phi(x) v, with v (R, width, K) float64; ``seen`` (R, K) says which labels the lesson had, None off labels."""
+
+    features: Features
+    v: Tensor
+    seen: Tensor | None
+    scalar: bool  # True where an answer is one number
+
+    @property
+    def linear(self) -> bool:
+        return self.features.activation == "linear" and self.seen is None
+
+    def expect(self, x):
+        batch, K = self.features.batch, self.v.shape[-1]
+        flat, v = _flat(x, batch), self.v.reshape(-1, *self.v.shape[-2:])
+        out = v.new_empty(*flat.shape[:2], K)
+        for r, i in _blocks(*flat.shape[:2], flat.shape[-1] + self.features.width):
+            torch.bmm(self.features.of(flat, r, i), v[r], out=out[r, i])
+        out = out.reshape(*batch, -1, K)
+        if self.seen is None:
+            return out[..., 0] if self.scalar else out
+        return out if self.seen.all() else self._below(out)
+
+    def _below(self, scores: Tensor) -> Tensor:
+        """Scores (R, n, K) with those of labels never seen just below the least of the others, and below 0."""
+        seen = self.seen[..., None, :]
+        least = torch.where(seen, scores, torch.inf).amin(-1, keepdim=True).clamp_max(0)
+        return torch.where(seen, scores, least - 1e-6 * (1 + least.abs()))
+
+    def answer(self, x, rng):
+        scores = self.expect(x)
+        return scores if self.seen is None else scores.argmax(-1)
+
+    def blend(self, other, w):
+        """v averaged, which only means something for one and the same features: refused at once where they are not kept."""
+        alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
+        if not alike or not self.features.kept or not _same(self.features, other.features):
+            raise Unfit(
+                "random features that were drawn anew cannot be averaged; keep those of the first generation with "
+                "random-features(kept=true)"
+            )
+        K = max(self.v.shape[-1], other.v.shape[-1])
+        v = torch.lerp(_widened(self.v, K), _widened(other.v, K), w)
+        seen = None if self.seen is None else _widened(self.seen, K) | _widened(other.seen, K)
+        return FeatureTeacher(self.features, v, seen, self.scalar)
+
+
+def _same(one: Features, other: Features) -> bool:
+    return one is other or (
+        one.activation == other.activation
+        and torch.equal(one.F, other.F)
+        and (one.b is other.b or torch.equal(one.b, other.b))
+    )
+
+
+def _widened(value: Tensor, K: int) -> Tensor:
+    return torch.cat([value, value.new_zeros(*value.shape[:-1], K - value.shape[-1])], -1)
+
+
+# -- the lesson -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """Rows as the solver wants them, replicates flattened to B."""
+
+    x: Tensor  # (B, n, d)
+    y: Tensor  # (B, n, K) float64; labels as one-hot rows
+    root: Tensor | None  # (B, n, 1) root of the multiplicity, None where it is one throughout
+    mass: Tensor  # (B,)
+    seen: Tensor | None  # (B, K) labels of positive weight, None off labels
+    scalar: bool
+    batch: tuple[int, ...]
+
+    @classmethod
+    def of(cls, corpus: Corpus, outputs: int = 0) -> _Lesson:
+        """``outputs``: at least so many columns for labels, where nobody says how many there are."""
+        batch = corpus.batch
+        x, y = _flat(corpus.x, batch), corpus.y
+        scalar, labels = y.ndim == len(batch) + 1, not y.is_floating_point()
+        y = y.reshape(*x.shape[:2], -1)
+        w = None if corpus.unit else corpus.multiplicity.reshape(*x.shape[:2])
+        mass = (
+            torch.full(x.shape[:1], x.shape[1], dtype=torch.float64, device=x.device)
+            if w is None
+            else w.sum(-1)
+        )
+        seen = None
+        if labels:
+            # rows of weight 0 are absent, whatever label they bear
+            y = y[..., 0] if w is None else torch.where(w > 0, y[..., 0], 0)
+            K = corpus.labels or max(outputs, int(y.max()) + 1)
+            y = torch.nn.functional.one_hot(y, K)
+            seen = (y if w is None else y * (w > 0)[..., None]).any(-2)
+        return cls(
+            x, y.double(), None if w is None else w.sqrt()[..., None], mass, seen, scalar, batch
+        )
+
+    @property
+    def outputs(self) -> int:
+        return self.y.shape[-1]
+
+    def weighed(self, value: Tensor, r: slice, i: slice = slice(None)) -> Tensor:
+        return value if self.root is None else value * self.root[r, i]
+
+    def taught(self, features: Features, v: Tensor) -> FeatureTeacher:
+        seen = self.seen if self.seen is None else self.seen.reshape(*self.batch, -1)
+        return FeatureTeacher(features, v.reshape(*self.batch, *v.shape[1:]), seen, self.scalar)
+
+
+def _flat(x: Tensor, batch: tuple[int, ...]) -> Tensor:
+    """x (R, n, ...) as (B, n, d)."""
+    x = x.flatten(len(batch) + 1)
+    return x if len(batch) == 1 else x.reshape(math.prod(batch), *x.shape[-2:])
+
+
+def _blocks(replicates: int, rows: int, numbers: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of replicates, and of rows within, whose ``numbers`` float64 per row fit the budget."""
+    high = min(rows, max(1, BUDGET // (8 * numbers)))
+    wide = max(1, BUDGET // (8 * numbers * max(high, 1)))
+    for r in range(0, replicates, wide):
+        for i in range(0, rows, max(high, 1)):
+            yield slice(r, r + wide), slice(i, i + high)
+
+
+# -- least squares --------------------------------------------------------------------------------------------------
+
+
+def _ridge(lesson: _Lesson, features: Features, lam: Tensor) -> Tensor:
+    """v (B, width, K) for penalties lam (B,).  Where the normal equations are too thin, by orthogonal factors."""
+    penalty = lam * lesson.mass
+    v = lesson.y.new_empty(len(penalty), features.width, lesson.outputs)
+    for r, gram, right, phi in _normal(lesson, features):
+        trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
+        gram.diagonal(dim1=-2, dim2=-1).add_(penalty[r, None])
+        u = torch.cholesky_solve(right, torch.linalg.cholesky_ex(gram).L)
+        v[r] = u if phi is None else phi.mT @ u
+        for k in (trace >= THIN * penalty[r]).nonzero()[:, 0].tolist():
+            one = slice(r.start + k, r.start + k + 1)
+            rows, y = (
+                lesson.weighed(value, one)[0]
+                for value in (features.of(lesson.x, one), lesson.y[one])
+            )
+            v[one] = _orthogonal(rows, y, penalty[one])
+    return v
+
+
+def _normal(
+    lesson: _Lesson, features: Features
+) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
+    """(replicates, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y, A)."""
+    B, n, d = lesson.x.shape
+    m = features.width
+    if n < m:
+        for r, _ in _blocks(B, 1, n * (d + 3 * m)):
+            phi = lesson.weighed(features.of(lesson.x, r), r)
+            yield r, phi @ phi.mT, lesson.weighed(lesson.y[r], r), phi
+        return
+    for r, _ in _blocks(B, 1, m * m + min(n, m) * (d + 3 * m)):
+        gram, right = 0.0, 0.0
+        for _, i in _blocks(1, n, (r.stop - r.start) * (d + 3 * m)):
+            phi, y = (
+                lesson.weighed(features.of(lesson.x, r, i), r, i),
+                lesson.weighed(lesson.y[r, i], r, i),
+            )
+            gram, right = gram + phi.mT @ phi, right + (y.mT @ phi).mT
+        yield r, gram, right, None
+
+
+def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
+    """argmin |A v - y|^2 + penalty |v|^2 for one replicate: A (n, m), y (n, K); the shortest where it is open."""
+    n, m = A.shape
+    if not penalty and A.device.type == "cpu":
+        return torch.from_numpy(shortest(A.numpy(), y.numpy(), [m])[0])
+    s = penalty.sqrt()
+    if n >= m:
+        # a feature that is 0 throughout may be penalised at will: its entry of the shortest v is 0
+        slack = torch.where((A == 0).all(-2), 1.0, s).diag()
+        stacked = torch.cat(
+            [torch.cat([A, y], -1), torch.nn.functional.pad(slack, (0, y.shape[-1]))]
+        )
+        R = torch.linalg.qr(stacked, mode="r").R[:m]
+        R, right = R[:, :m], R[:, m:]
+        if _sound(R):
+            return torch.linalg.solve_triangular(R, right, upper=True)
+    else:
+        # the shortest (v, u) with A v + s u = y; a row without weight has a slack of its own, which comes out 0
+        slack = torch.where((A == 0).all(-1), 1.0, s).diag()
+        Q, R = torch.linalg.qr(torch.cat([A.mT, slack]))
+        if _sound(R):
+            return (Q @ torch.linalg.solve_triangular(R.mT, y, upper=False))[:m]
+    U, S, Vh = torch.linalg.svd(A, full_matrices=False)
+    inverse = torch.where(RANK * S[0] < S, S / (S**2 + penalty), 0.0)
+    return Vh.mT @ (inverse[:, None] * (U.mT @ y))
+
+
+def _sound(R: Tensor) -> bool:
+    diagonal = R.diagonal().abs()
+    return bool(diagonal.min() > RANK * diagonal.max())
+
+
+def _losses(lesson: _Lesson, held: _Lesson, features: Features, grid: Tensor) -> Tensor:
+    """Weighed squared error (B, len(grid)) on held rows for each penalty, all from one eigendecomposition."""
+    losses = lesson.y.new_zeros(len(lesson.mass), len(grid))
+    for r, gram, right, phi in _normal(lesson, features):
+        values, vectors = torch.linalg.eigh(gram)
+        u = vectors.mT @ right  # (b, k, K)
+        basis = vectors if phi is None else phi.mT @ vectors
+        for _, i in _blocks(
+            1, held.x.shape[1], (r.stop - r.start) * (held.x.shape[-1] + 3 * features.width)
+        ):
+            seen = features.of(held.x, r, i) @ basis
+            for k, lam in enumerate(grid):
+                shrunk = u / (values.clamp_min(0) + lam * lesson.mass[r, None])[..., None]
+                gap = _widened(seen @ shrunk, held.outputs) - held.y[r, i]
+                losses[r, k] += (held.weighed(gap, r, i) ** 2).sum((-2, -1))
+    return losses
+
+
+@hookimpl
+def collapse_models():
+    return {"random-features": RandomFeatures}

@@ -1,0 +1,1 @@
+"""Protocols, a file each or a few that belong together."""

@@ -1,0 +1,123 @@
+"""The standard protocols.  Each is a sentence; all enter by the same door as a stranger's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collapse_bench.core.components import Protocol
+from collapse_bench.core.params import param
+from collapse_bench.lib.rows.selection import unverifiable
+from collapse_bench.registry.hookspecs import hookimpl
+
+
+@dataclass(frozen=True)
+class Replace(Protocol):
+    """Every generation reads only what the previous one wrote (fully synthetic; Shumailov et al. 2024)."""
+
+    def compose(self, taps, memory):
+        return taps.synthetic(taps.n), None
+
+
+@dataclass(frozen=True)
+class Accumulate(Protocol):
+    """Nothing is thrown away: real rows and all synthetic ones are read (Gerstgrasser et al., arXiv 2404.01413)."""
+
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n)
+        pool = fresh if memory is None else memory + fresh
+        return pool, pool
+
+
+@dataclass(frozen=True)
+class AccumulateSubsample(Protocol):
+    """All is kept, and n rows of it are read, drawn without replacement (Kazdan et al., arXiv 2410.16713)."""
+
+    def compose(self, taps, memory):
+        fresh = taps.synthetic(taps.n)
+        pool = fresh if memory is None else memory + fresh
+        return pool.sample(taps.n, taps.rng), pool
+
+
+@dataclass(frozen=True)
+class Mix(Protocol):
+    """A share of real rows in every generation: fresh ones each time, or the same ones (Bertrand et al. 2023)."""
+
+    real: float = param(0.5, "share of real rows", ge=0, le=1)
+    fresh: bool = param(
+        True, "new real rows in every generation; false: those of the first one for ever"
+    )
+
+    def compose(self, taps, memory):
+        m = round(self.real * taps.n)
+        if self.fresh:
+            return taps.real(m) + taps.synthetic(taps.n - m), None
+        kept = taps.real(m) if memory is None else memory
+        return kept + taps.synthetic(max(0, taps.n - m)), kept
+
+
+@dataclass(frozen=True)
+class IterativeMix(Protocol):
+    """A fixed set of rows whose synthetic share is labelled again, in every round, by the model of the round before.
+
+    Dohmatob et al., arXiv 2410.04840; begin with a flawed source by ``first=``.  The real rows and the questions that
+    are asked again are those of the first round; with ``fresh`` both are new in every round, which is ``mix``.
+    """
+
+    real: float = param(0.5, "share of real rows", ge=0, le=1)
+    fresh: bool = param(False, "new real rows and new questions in every round")
+
+    def fits(self, cell):
+        if cell.data.sampler == "exact-law" and not self.fresh:
+            return f"{self.title()} asks the same questions again, and sampler=exact-law has none; choose fresh=true"
+        return super().fits(cell)
+
+    def compose(self, taps, memory):
+        m = round(self.real * taps.n)
+        if self.fresh:
+            return taps.real(m) + taps.synthetic(taps.n - m), None
+        if memory is None:
+            real, synthetic = taps.real(m), taps.synthetic(taps.n - m)
+        else:
+            real, questions = memory
+            synthetic = self._relabelled(taps, questions, max(0, taps.n - m))
+        return real + synthetic, (real, synthetic.x)
+
+    def _relabelled(self, taps, questions, n):
+        """Answers to the first n questions, and to new ones where these are fewer."""
+        axis = len(taps.rng.batch)
+        known = min(n, questions.shape[axis])
+        again = taps.synthetic(x=questions.narrow(axis, 0, known))
+        return again if known == n else again + taps.synthetic(n - known)
+
+
+@dataclass(frozen=True)
+class VerifyFilter(Protocol):
+    """A verifier passes right rows with probability phi and wrong ones with psi; n are read of those that pass.
+
+    Feng et al., arXiv 2406.07515.  What nature writes is not filtered.
+    """
+
+    oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
+    phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
+    psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+
+    def fits(self, cell):
+        return unverifiable(self.title(), cell.data) or super().fits(cell)
+
+    def compose(self, taps, memory):
+        if taps.natural:
+            return taps.synthetic(taps.n), None
+        pool = taps.synthetic(round(self.oversample * taps.n))
+        return pool.keep(taps.verify(pool, self.phi, self.psi), taps.n, taps.rng), None
+
+
+@hookimpl
+def collapse_protocols():
+    return {
+        "replace": Replace,
+        "accumulate": Accumulate,
+        "accumulate-subsample": AccumulateSubsample,
+        "mix": Mix,
+        "iterative-mix": IterativeMix,
+        "verify-filter": VerifyFilter,
+    }
