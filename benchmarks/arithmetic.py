@@ -25,10 +25,10 @@ torch.set_num_threads(1)
 
 def written(data: str, model: str, n: int, learnt: int):
     """A transformer of the published size, its questions, and both ways to label them greedily."""
-    nature = registry().build("generator", data).drawn(Stream(0))
+    nature = registry().build("generator", data).sample_truth(Stream(0))
     x = nature.ask(learnt, Stream(1))
-    lesson = Corpus.of(x, nature.answer(x), (), labels=nature.labels)
-    teacher = registry().build("model", model).fit(lesson, Stream(2)).decoded(top_k=1)
+    training_set = Corpus.of(x, nature.answer(x), (), labels=nature.labels)
+    teacher = registry().build("model", model).fit(training_set, Stream(2)).decoded(top_k=1)
     asked = nature.ask(n, Stream(3))
     length = (asked >= 0).sum(-1)
 
@@ -88,7 +88,7 @@ def main() -> None:
         )
     chains, n = 500, 100
     cell = registry().cell(f"gcd(max=10000) | gcd-sieve | replace @ n={n} T=0", seeds=range(chains))
-    nature = cell.data.drawn(Stream(range(chains)))
+    nature = cell.data.sample_truth(Stream(range(chains)))
     x = nature.ask(n, Stream(range(chains)).at("x"))
     corpus = Corpus.of(x, nature.answer(x), (chains,), labels=nature.labels)
     spent, _ = by_turns(lambda: cell.model.fit(corpus, Stream(range(chains))), lambda: None)

@@ -45,11 +45,11 @@ def texts(n: int) -> Corpus:
 def train_causal_lm(steps: int = 12):
     """Training a causal-lm of five million parameters against a plain loop over the same network."""
     corpus, rng = texts(steps * BATCH), Stream(0).at("fit")
-    pupil = registry().build("model", f"causal-lm({FIVE_MILLION}, steps={steps})")
+    student = registry().build("model", f"causal-lm({FIVE_MILLION}, steps={steps})")
     last = {}
 
     def ours():
-        last["ours"] = pupil.fit(corpus, rng.at("same"))
+        last["ours"] = student.fit(corpus, rng.at("same"))
 
     def theirs():
         generator = rng.at("same").torch_generator()
@@ -90,14 +90,14 @@ def train_mlp(steps: int = 500):
     corpus = Corpus.of(
         Stream(0).at("x").normal(n, d), Stream(0).at("y").integers(classes, n), (), labels=classes
     )
-    pupil, rng, last = (
+    student, rng, last = (
         registry().build("model", f"mlp(width=256, depth=2, steps={steps})"),
         Stream(0).at("fit"),
         {},
     )
 
     def ours():
-        last["ours"] = pupil.fit(corpus, rng.at("same"))
+        last["ours"] = student.fit(corpus, rng.at("same"))
 
     def theirs():
         generator = rng.at("same").torch_generator()
@@ -134,14 +134,14 @@ def write_together(length: int = 48):
         .fit(texts(BATCH), Stream(0).at("fit"))
     )
     teacher, x, rng = replace(teacher, length=length), texts(32).x, Stream(0).at("write")
-    luck, said = rng.at("same").uniform(32, length), {}
+    u, said = rng.at("same").uniform(32, length), {}
 
     def ours():
         said["ours"] = teacher.answer(x, rng.at("same"))
 
     def theirs():
         said["theirs"] = torch.cat(
-            [teacher._sampled(x[i : i + 1], luck[i : i + 1]) for i in range(32)]
+            [teacher._sampled(x[i : i + 1], u[i : i + 1]) for i in range(32)]
         )
 
     ours_s, theirs_s = by_turns(ours, theirs)
@@ -198,7 +198,7 @@ def measure_a_generation(n: int = 300):
     data = registry().build(
         "generator", f"grammar-stories(block=48, test={n * 2 // 15}, judged={n * 64 // 1500})"
     )
-    data, rng = data.drawn(Stream([0]).at("truth")), Stream([0])
+    data, rng = data.sample_truth(Stream([0]).at("truth")), Stream([0])
     x = data.ask(n, rng.at("x"))
     corpus = Corpus.of(x, data.answer(x, rng.at("y")), (1,), labels=data.labels)
     model, taught = lift(registry().build("model", f"causal-lm({FIVE_MILLION}, epochs=1)")), {}
@@ -209,7 +209,7 @@ def measure_a_generation(n: int = 300):
 
     def ours():
         data.truth.exam.forget()
-        found = data.judge(taught["teacher"], rng.at("exam")) | data.describe(taught["teacher"])
+        found = data.losses(taught["teacher"], rng.at("exam")) | data.diagnostics(taught["teacher"])
         if not all(value.isfinite().all() for value in found.values()):
             raise AssertionError(f"not everything was measured: {found}")
 

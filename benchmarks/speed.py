@@ -259,7 +259,7 @@ def harness_cost() -> tuple[float, float]:
         def bare(cell) -> None:
             data = nature(cell)
             for now in generations(cell):
-                data.describe(now.teacher)
+                data.diagnostics(now.teacher)
             registry().predicted(cell)
 
         run_job(Job(cells[0], seeds), options)

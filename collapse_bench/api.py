@@ -24,7 +24,7 @@ from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
-from .records.archive import Archive, Backed, publish, shipped, whole
+from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.record import blocks_of
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
@@ -90,7 +90,7 @@ class Results:
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
-    return Store(path) if archive is None else Backed(path, archive)
+    return Store(path) if archive is None else OverlayStore(path, archive)
 
 
 def results(
@@ -513,7 +513,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
     """Expected primary loss of a cell for t = 0 .. T by its law, NaN where unknown; NothingMatched where none is known."""
     cell = registry(_several(plugins)).cell(spec)
-    reason = cell.why_not()
+    reason = cell.incompatibility()
     if reason is not None:
         raise UsageError(f"{cell.label}: {reason}")
     curve = registry().predicted(cell)

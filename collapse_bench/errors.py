@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):
+class UserError(Exception):
     """A request that cannot be served, told in one sentence."""
 
 
-class UsageError(Refusal):
+class UsageError(UserError):
     """The user's words are off: an unknown name, a parameter out of range, a file that is not there (exit code 2)."""
 
 
-class PluginError(Refusal):
+class PluginError(UserError):
     """A plugin that was selected could not be loaded (exit code 3)."""
 
 
-class NothingMatched(Refusal):
+class NothingMatched(UserError):
     """Nothing is left to do or to show after selection (exit code 5)."""
 
 
-class Unfit(Refusal):
+class Incompatible(UserError):
     """These parts do not go together: the cell is skipped, with this sentence as its reason."""
 
 
@@ -31,5 +31,5 @@ class OverBudget(Exception):
     """A method asked for more than its budget allows; the sentence says who, for what, and how much: it is not served."""
 
 
-class Unreachable(Refusal):
+class Unreachable(UserError):
     """Something on a hub that cannot be had now; the cells that want it fail, and no others do."""

@@ -33,8 +33,8 @@ from collapse_bench import Mitigation, hookimpl, param
 class Halve(Mitigation):
     share: float = param(0.5, "weight of the first rows", ge=0)
 
-    def curate(self, corpus, taps):
-        return corpus.reweighted(taps.rng.uniform(corpus.n) + self.share)
+    def curate(self, corpus, access):
+        return corpus.reweighted(access.rng.uniform(corpus.n) + self.share)
 
 @hookimpl
 def collapse_mitigations():
@@ -331,8 +331,8 @@ def test_an_offered_class_is_run_like_any_other(results):
     class Own(cb.Mitigation):
         """Adds one row that says nothing new."""
 
-        def curate(self, corpus, taps):
-            return corpus + taps.synthetic(1)
+        def curate(self, corpus, access):
+            return corpus + access.synthetic(1)
 
     cb.offer("own", Own)
     cb.offer("own", Own)  # as a notebook does when a block of it is run again

@@ -23,7 +23,7 @@ from collapse_bench.api import (
 from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
 from collapse_bench.errors import NothingMatched
-from collapse_bench.records.archive import Archive, Backed, shipped
+from collapse_bench.records.archive import Archive, OverlayStore, shipped
 from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry
 from collapse_bench.running.facts import refused
@@ -40,8 +40,8 @@ from collapse_bench import Mitigation, hookimpl, param
 class Voice(Mitigation):
     share: float = param(0.3, "weight of generation 0", ge=0, le=1)
 
-    def steer(self, teacher, taps):
-        return teacher.blend(taps.first, self.share)
+    def steer(self, teacher, access):
+        return teacher.blend(access.first, self.share)
 
 
 @hookimpl
@@ -180,7 +180,9 @@ def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path
     assert not board.usage.cost.isna().any()
     assert not any("is not told" in note for note in board.notes)
     for _, record in Store(tmp_path).records():
-        both = Backed(tmp_path, Archive(world[1] / "smoke.parquet")).read(record.facts["id"], 0)
+        both = OverlayStore(tmp_path, Archive(world[1] / "smoke.parquet")).read(
+            record.facts["id"], 0
+        )
         assert both.digest() == record.digest()
         assert both.runs == record.runs
 

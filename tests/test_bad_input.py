@@ -417,59 +417,62 @@ def test_a_suite_of_a_plugin_that_cannot_be_read(tmp_path):
 
 MISBEHAVING = {
     "raises in the middle": (
-        "def curate(self, c, taps):\n    return c if taps.t < 2 else 1 / 0",
+        "def curate(self, c, access):\n    return c if access.t < 2 else 1 / 0",
         "ZeroDivisionError",
     ),
-    "asserts": ("def curate(self, c, taps):\n    assert False", "AssertionError"),
-    "leaves": ("def curate(self, c, taps):\n    sys.exit(0)", "SystemExit"),
+    "asserts": ("def curate(self, c, access):\n    assert False", "AssertionError"),
+    "leaves": ("def curate(self, c, access):\n    sys.exit(0)", "SystemExit"),
     "no corpus": (
-        "def curate(self, c, taps):\n    c",
+        "def curate(self, c, access):\n    c",
         "mine.curate returned NoneType; it must return a Corpus",
     ),
     "no teacher": (
-        "def steer(self, teacher, taps):\n    return taps",
-        "mine.steer returned Taps; it must return a Teacher",
+        "def steer(self, teacher, access):\n    return access",
+        "mine.steer returned Access; it must return a Teacher",
     ),
-    "no model": ("def adapt(self, model, taps):\n    return taps.teacher", "must return a Model"),
+    "no model": (
+        "def adapt(self, model, access):\n    return access.teacher",
+        "must return a Model",
+    ),
     "no number": ("def size(self, n, t):\n    return 'many'", "many"),
     "weights of one chain": (
-        "def curate(self, c, taps):\n    return c.weighted(c.weight[0])",
+        "def curate(self, c, access):\n    return c.weighted(c.weight[0])",
         "weights have shape (8,); ",
     ),
     "too few weights": (
-        "def curate(self, c, taps):\n    return c.weighted(c.weight[..., :3])",
+        "def curate(self, c, access):\n    return c.weighted(c.weight[..., :3])",
         "weights have shape (1, 3); (1, 8) was due",
     ),
     "answers without a dimension": (
-        "def curate(self, c, taps):\n    return c.edited(y=c.y[..., 0])",
+        "def curate(self, c, access):\n    return c.edited(y=c.y[..., 0])",
         "RuntimeError",
     ),
     "one chain alone": (
-        "def curate(self, c, taps):\n    return c[0]",
+        "def curate(self, c, access):\n    return c[0]",
         "mine.curate returned replicates ()",
     ),
     "touches its input": (
-        "def curate(self, c, taps):\n    c._parts[0].y.mul_(2)\n    return c",
+        "def curate(self, c, access):\n    c._parts[0].y.mul_(2)\n    return c",
         "changed its input in place",
     ),
     "touches the rows it is shown": (
-        "def curate(self, c, taps):\n    c.y.mul_(2)\n    return c",
+        "def curate(self, c, access):\n    c.y.mul_(2)\n    return c",
         "changed its input in place",
     ),
     "reads what is hidden": (
-        "def curate(self, c, taps):\n    return c.weighted(c.origin.double())",
+        "def curate(self, c, access):\n    return c.weighted(c.origin.double())",
         "provenance is hidden",
     ),
     "teaches NaN": (
-        "def steer(self, teacher, taps):\n    return GaussianTeacher(teacher.mean * torch.nan, teacher.factor)",
+        "def steer(self, teacher, access):\n    return GaussianTeacher(teacher.mean * torch.nan, teacher.factor)",
         "",
     ),
     "weighs by NaN": (
-        "def curate(self, c, taps):\n    return c.weighted(c.weight * torch.nan)",
+        "def curate(self, c, access):\n    return c.weighted(c.weight * torch.nan)",
         "mine.curate gave a row the weight nan; weights must be finite and >= 0",
     ),
     "weighs by less than nothing": (
-        "def curate(self, c, taps):\n    return c.weighted(1 - 2 * c.weight)",
+        "def curate(self, c, access):\n    return c.weighted(1 - 2 * c.weight)",
         "mine.curate gave a row the weight -1; weights must be finite and >= 0",
     ),
 }
@@ -501,15 +504,15 @@ def test_misbehaving_mitigation(body, words, suite, tmp_path):
 
 def test_a_chain_that_fails_takes_none_of_its_neighbours_along(suite, tmp_path):
     """All chains of a block run side by side; one that goes wrong is found, and the others come out as if it were not there."""
-    body = "def curate(self, c, taps):\n    assert not (c.y.mean((-1, -2)) == {worst}).any(), 'the unlucky one'\n    return c"
-    unharmed = mitigation(tmp_path, "def curate(self, c, taps):\n    return c", "calm")
+    body = "def curate(self, c, access):\n    assert not (c.y.mean((-1, -2)) == {worst}).any(), 'the unlucky one'\n    return c"
+    unharmed = mitigation(tmp_path, "def curate(self, c, access):\n    return c", "calm")
     assert (
         call(
             "run", suite, "--plugin", unharmed, "--mitigation", "calm", "-o", tmp_path / "calm"
         ).code
         == 0
     )
-    probe = "def curate(self, c, taps):\n    print('means', *(repr(float(m)) for m in c.y.mean((-1, -2)))) if taps.t == 2 else 0\n    return c"
+    probe = "def curate(self, c, access):\n    print('means', *(repr(float(m)) for m in c.y.mean((-1, -2)))) if access.t == 2 else 0\n    return c"
     probe = mitigation(tmp_path, probe, "probe")
     said = call(
         "run", suite, "--plugin", probe, "--mitigation", "probe", "-o", tmp_path / "probe"
@@ -528,7 +531,7 @@ def test_a_chain_that_fails_takes_none_of_its_neighbours_along(suite, tmp_path):
 
 def test_failed_cells_are_run_again(suite, tmp_path):
     switch = tmp_path / "mended"
-    body = f"def curate(self, c, taps):\n    if not os.path.exists({str(switch)!r}):\n        1 / 0\n    return c"
+    body = f"def curate(self, c, access):\n    if not os.path.exists({str(switch)!r}):\n        1 / 0\n    return c"
     plugin, output = mitigation(tmp_path, body), tmp_path / "out"
     command = [suite, "--plugin", plugin, "--mitigation", "mine", "-o", output]
     assert call("run", *command).code == 1
@@ -548,7 +551,7 @@ def test_failed_cells_are_run_again(suite, tmp_path):
 
 
 def test_fail_fast(suite, tmp_path):
-    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    1 / 0")
+    plugin = mitigation(tmp_path, "def curate(self, c, access):\n    1 / 0")
     ended = call(
         "run",
         suite,
@@ -566,7 +569,7 @@ def test_fail_fast(suite, tmp_path):
 
 def test_what_a_plugin_prints_is_no_data(suite, tmp_path):
     plugin = mitigation(
-        tmp_path, "def curate(self, c, taps):\n    print('look here')\n    return c"
+        tmp_path, "def curate(self, c, access):\n    print('look here')\n    return c"
     )
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out")
     assert ended.code == 0
@@ -576,7 +579,7 @@ def test_what_a_plugin_prints_is_no_data(suite, tmp_path):
 
 OTHER_PLUGINS = {
     "model that fits NaN": (
-        "class Own(Model):\n    kinds = ('density',)\n    replicates = 'native'\n"
+        "class Own(Model):\n    kinds = ('density',)\n    vectorized = True\n"
         "    def fit(self, c, rng, before=None):\n        m = c.moments()\n"
         "        return GaussianTeacher(m.mean * torch.nan, m.scatter)\n",
         "models",
@@ -588,23 +591,23 @@ OTHER_PLUGINS = {
         "gaussian | own",
     ),
     "judge of wrong shape": (
-        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.batch, n, 0)\n"
+        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.chain_shape, n, 0)\n"
         "    def answer(self, x, rng):\n        return rng.normal(x.shape[-2], 1)\n"
-        "    def judge(self, teacher, rng):\n        return {'loss': torch.zeros(())}\n",
+        "    def losses(self, teacher, rng):\n        return {'loss': torch.zeros(())}\n",
         "generators",
         "own | gaussian-fit",
     ),
     "description of wrong shape": (
-        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.batch, n, 0)\n"
+        "class Own(DataGenerator):\n    def ask(self, n, rng):\n        return torch.empty(*rng.chain_shape, n, 0)\n"
         "    def answer(self, x, rng):\n        return rng.normal(x.shape[-2], 1)\n"
-        "    def judge(self, teacher, rng):\n        return {'loss': torch.zeros(rng.batch)}\n"
-        "    def describe(self, teacher):\n        return {'mean': teacher.mean}\n",
+        "    def losses(self, teacher, rng):\n        return {'loss': torch.zeros(rng.chain_shape)}\n"
+        "    def diagnostics(self, teacher):\n        return {'mean': teacher.mean}\n",
         "generators",
         "own | gaussian-fit",
     ),
     "asks nothing": ("class Own(DataGenerator):\n    pass\n", "generators", "own | gaussian-fit"),
     "composes nothing": (
-        "class Own(Protocol):\n    def compose(self, taps, memory):\n        return None\n",
+        "class Own(Protocol):\n    def compose(self, access, memory):\n        return None\n",
         "protocols",
         "gaussian | gaussian-fit | own",
     ),
@@ -762,9 +765,7 @@ def test_full_disk(workers, suite, tmp_path):
 
 # -- signals, limits, workers ---------------------------------------------------------------------------------------
 
-WAITS = (
-    "def curate(self, c, taps):\n    open({seen!r}, 'a').close()\n    time.sleep(600)\n    return c"
-)
+WAITS = "def curate(self, c, access):\n    open({seen!r}, 'a').close()\n    time.sleep(600)\n    return c"
 
 
 def until(condition, patience: float = 60.0):
@@ -804,7 +805,7 @@ def test_interrupt(workers, suite, tmp_path):
     kept = records(output)
     assert len(kept) >= 3
     assert not [label for label in kept if "mine" in label]
-    mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    mitigation(tmp_path, "def curate(self, c, access):\n    return c")
     assert call(*command).code == 0
     after = records(output)
     assert len(after) == CELLS + 1
@@ -847,7 +848,7 @@ def test_workers_do_not_outlive_the_command(suite, tmp_path):
 
 
 def test_a_worker_that_is_killed(suite, tmp_path):
-    body = "def curate(self, c, taps):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    body = "def curate(self, c, access):\n    os.kill(os.getpid(), signal.SIGKILL)"
     plugin, output = mitigation(tmp_path, body), tmp_path / "out"
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", 2)
     assert ended.code == 1, ended
@@ -872,7 +873,7 @@ def test_a_worker_that_is_killed(suite, tmp_path):
     ],
 )
 def test_a_worker_that_dies_of_its_job_is_not_said_to_want_memory(how, words, suite, tmp_path):
-    plugin = mitigation(tmp_path, f"def curate(self, c, taps):\n    {how}")
+    plugin = mitigation(tmp_path, f"def curate(self, c, access):\n    {how}")
     ended = call(
         "run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2
     )
@@ -883,7 +884,7 @@ def test_a_worker_that_dies_of_its_job_is_not_said_to_want_memory(how, words, su
 
 def test_a_plugin_that_workers_cannot_load(suite, tmp_path):
     """It loads here and not there: said in a sentence, and not a broken pipe."""
-    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    plugin = mitigation(tmp_path, "def curate(self, c, access):\n    return c")
     guard = f"import os\nassert os.getppid() == {os.getpid()} or os.environ.pop('HERE', None), 'not here'\n"
     plugin.write_text(guard + plugin.read_text())
     args = ["--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2]
@@ -897,7 +898,7 @@ def test_a_plugin_that_workers_cannot_load(suite, tmp_path):
 
 
 def test_environment(suite, tmp_path):
-    plugin = mitigation(tmp_path, "def curate(self, c, taps):\n    return c")
+    plugin = mitigation(tmp_path, "def curate(self, c, access):\n    return c")
     env = {
         "COLLAPSE_BENCH_RUN_SEEDS": "0:3",
         "COLLAPSE_BENCH_RUN_OUTPUT": str(tmp_path / "by-environment"),

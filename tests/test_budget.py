@@ -18,12 +18,12 @@ SEEDS = list(range(4))
 class Spender(Mitigation):
     """Uses two of everything in every generation, and real rows that are the same every time beside fresh ones."""
 
-    def curate(self, corpus, taps):
-        taps.provenance(corpus)
-        taps.verify(corpus)
-        taps.synthetic(2)
-        taps.external("a dictionary", 2)
-        return corpus + taps.real(2) + taps.real(2, fixed=True)
+    def curate(self, corpus, access):
+        access.provenance(corpus)
+        access.verify(corpus)
+        access.synthetic(2)
+        access.external("a dictionary", 2)
+        return corpus + access.real(2) + access.real(2, fixed=True)
 
 
 def facts(budget: str, text="linear(d=3) | ridge | replace @ n=20 T=4"):

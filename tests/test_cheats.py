@@ -80,7 +80,7 @@ def test_hard_code():
 def test_read_origin():
     told = ran("read_origin", WORLD.replace("replace", "mix")).facts
     assert set(told["status"]) == {"skipped"}
-    assert "ask taps.provenance" in told["reason"][0]
+    assert "ask access.provenance" in told["reason"][0]
 
 
 def test_stand_still(tmp_path):
@@ -166,7 +166,7 @@ def test_global_rng():
     told = ran("global_rng")
     assert any("global random numbers were drawn" in remark for remark in told.runs[0]["remarks"])
     assert "remarks" not in honest().runs[0]
-    assert any("draw from taps.rng alone" in sentence for sentence in kit_failures("global_rng"))
+    assert any("draw from access.rng alone" in sentence for sentence in kit_failures("global_rng"))
 
 
 # -- the document ---------------------------------------------------------------------------------------------------

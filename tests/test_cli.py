@@ -132,7 +132,7 @@ def test_check(tmp_path):
     assert {line.split()[2] for line in good.out.splitlines()} == {"distrust:", "top-p:"}
     (tmp_path / "bad.py").write_text(
         "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n"
-        "@dataclass(frozen=True)\nclass Bad(Mitigation):\n    def curate(self, corpus, taps):\n"
+        "@dataclass(frozen=True)\nclass Bad(Mitigation):\n    def curate(self, corpus, access):\n"
         "        corpus.y.add_(1)\n        return corpus\n"
         "@hookimpl\ndef collapse_mitigations():\n    return {'bad': Bad}\n"
     )

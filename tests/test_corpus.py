@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from collapse_bench.core import corpus as corpora
-from collapse_bench.core.access import Taps
+from collapse_bench.core.access import Access
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.sums import Moments
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
@@ -28,12 +28,12 @@ ROWS, EITHER = st.integers(1, 6), st.booleans()
 
 
 @st.composite
-def corpus_of(draw, batch=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=None):
+def corpus_of(draw, chain_shape=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=None):
     """A corpus of one part: y in R^2, in R, or in {0 .. K-1}; questions of width 0 or 2."""
-    batch = draw(st.sampled_from(BATCHES)) if batch is None else batch
+    chain_shape = draw(st.sampled_from(BATCHES)) if chain_shape is None else chain_shape
     kind = kind or draw(st.sampled_from(["plane", "line", "class"]))
     n, rng = draw(rows), np.random.default_rng(draw(st.integers(0, 10**6)))
-    shape = (*batch, n)
+    shape = (*chain_shape, n)
     y = {
         "plane": lambda: rng.normal(size=(*shape, 2)),
         "line": lambda: rng.normal(size=shape),
@@ -45,7 +45,7 @@ def corpus_of(draw, batch=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=N
     return Corpus.of(
         torch.tensor(x),
         torch.tensor(y),
-        batch,
+        chain_shape,
         weight,
         count,
         origin=draw(st.integers(0, 3)),
@@ -56,19 +56,25 @@ def corpus_of(draw, batch=None, rows=ROWS, weights=EITHER, counts=EITHER, kind=N
 @st.composite
 def several(draw, least=2, most=4, **how):
     """Corpora that can be joined."""
-    batch, kind = draw(st.sampled_from(BATCHES)), draw(st.sampled_from(["plane", "line", "class"]))
+    chain_shape, kind = (
+        draw(st.sampled_from(BATCHES)),
+        draw(st.sampled_from(["plane", "line", "class"])),
+    )
     return [
-        draw(corpus_of(batch=batch, kind=kind, **how))
+        draw(corpus_of(chain_shape=chain_shape, kind=kind, **how))
         for _ in range(draw(st.integers(least, most)))
     ]
 
 
 def runs(corpus: Corpus):
     """The replicates one by one, as plain numpy: (x, y, weight, count)."""
-    batch = len(corpus.batch)
+    chain_shape = len(corpus.chain_shape)
     values = (corpus.x, corpus.y, corpus.weight, corpus.count)
     yield from zip(
-        *(v.flatten(0, batch - 1).numpy() if batch else v[None].numpy() for v in values),
+        *(
+            v.flatten(0, chain_shape - 1).numpy() if chain_shape else v[None].numpy()
+            for v in values
+        ),
         strict=True,
     )
 
@@ -182,10 +188,10 @@ def test_joining_is_associative(parts):
 @given(several(rows=st.integers(0, 5)))
 def test_joining_is_concatenation(parts):
     joined = sum(parts[1:], parts[0])
-    axis = len(joined.batch)
+    axis = len(joined.chain_shape)
     whole = Corpus.of(
         *(torch.cat([getattr(p, name) for p in parts], axis) for name in ("x", "y")),
-        joined.batch,
+        joined.chain_shape,
         *(torch.cat([getattr(p, name) for p in parts], axis) for name in ("weight", "count")),
         origin=torch.cat([p._origin() for p in parts], axis),
     )
@@ -218,18 +224,20 @@ def test_folds_remembered_equal_folds_recomputed(parts, asked):
         if what == "moments":
             pool.moments()
         elif what == "mass":
-            pool.anonymous(Stream(np.zeros(pool.batch, int))).mass  # noqa: B018
+            pool.anonymous(Stream(np.zeros(pool.chain_shape, int))).mass  # noqa: B018
         elif what == "squares":
             pool.effective_size  # noqa: B018
         pool = pool + part
-    same_sums(pool, Corpus(pool.parts, pool.batch))
+    same_sums(pool, Corpus(pool.parts, pool.chain_shape))
 
 
 def test_each_part_is_folded_once(monkeypatch):
     folded = []
     plain = corpora.moments_of
     monkeypatch.setattr(
-        corpora, "moments_of", lambda part, batch: folded.append(part) or plain(part, batch)
+        corpora,
+        "moments_of",
+        lambda part, chain_shape: folded.append(part) or plain(part, chain_shape),
     )
     pool = Corpus.of(None, torch.randn(5, 2), ())
     for t in range(20):
@@ -261,7 +269,7 @@ def test_sums_of_no_rows():
 
 @given(corpus_of(weights=st.just(False)), st.integers(0, 2**20))
 def test_a_filter_is_left_unchanged(corpus, seed):
-    mask = Stream(np.full(corpus.batch, seed)).uniform(corpus.n) < 0.5
+    mask = Stream(np.full(corpus.chain_shape, seed)).uniform(corpus.n) < 0.5
     close(
         corpus.reweighted(mask).weight,
         torch.where((corpus.count * mask).sum(-1, keepdim=True) > 0, mask.double(), 0.0),
@@ -270,7 +278,7 @@ def test_a_filter_is_left_unchanged(corpus, seed):
 
 @given(corpus_of(), st.integers(0, 2**20))
 def test_weights_sum_to_the_effective_size(corpus, seed):
-    factor = Stream(np.full(corpus.batch, seed)).uniform(corpus.n)
+    factor = Stream(np.full(corpus.chain_shape, seed)).uniform(corpus.n)
     raw, scaled = corpus.weighted(corpus.weight * factor), corpus.reweighted(factor)
     close(scaled.mass, raw.effective_size)
     close(scaled.mass, scaled.effective_size)
@@ -311,14 +319,14 @@ def test_weighting_by_age_leaves_the_variance_unbiased():
     st.integers(0, 2**20),
     st.booleans(),
 )
-def test_keep(batch, N, n, seed, weigh):
-    rng = Stream(seed + np.arange(math.prod(batch)).reshape(batch))
+def test_keep(chain_shape, N, n, seed, weigh):
+    rng = Stream(seed + np.arange(math.prod(chain_shape)).reshape(chain_shape))
     mask = rng.at("mask").uniform(N) < 0.5
-    ids = torch.arange(N).expand(*batch, N)
+    ids = torch.arange(N).expand(*chain_shape, N)
     own = rng.at("weight").uniform(N) if weigh else None
-    kept = Corpus.of(None, ids, batch, weight=own).keep(mask, n, rng)
+    kept = Corpus.of(None, ids, chain_shape, weight=own).keep(mask, n, rng)
     m = min(n, N)
-    assert kept.y.shape == (*batch, m)
+    assert kept.y.shape == (*chain_shape, m)
     passed = mask.gather(-1, kept.y)
     assert torch.equal(
         passed.sum(-1), mask.sum(-1).clamp_max(m)
@@ -332,7 +340,7 @@ def test_keep(batch, N, n, seed, weigh):
 
 @given(corpus_of(counts=st.just(True)), st.integers(0, 12), st.integers(0, 2**20))
 def test_keep_and_sample_with_counts(corpus, n, seed):
-    rng = Stream(np.full(corpus.batch, seed))
+    rng = Stream(np.full(corpus.chain_shape, seed))
     mask = rng.at("mask").uniform(corpus.n) < 0.5
     present = corpus.count * (corpus.weight > 0)  # weight zero equals absent
     for chosen, there in (
@@ -345,9 +353,9 @@ def test_keep_and_sample_with_counts(corpus, n, seed):
 
 
 @given(st.sampled_from(BATCHES), st.integers(1, 12), st.integers(0, 14), st.integers(0, 2**20))
-def test_sample_never_repeats_a_row(batch, N, n, seed):
-    rng = Stream(seed + np.arange(math.prod(batch)).reshape(batch))
-    drawn = Corpus.of(None, torch.arange(N).expand(*batch, N), batch).sample(n, rng)
+def test_sample_never_repeats_a_row(chain_shape, N, n, seed):
+    rng = Stream(seed + np.arange(math.prod(chain_shape)).reshape(chain_shape))
+    drawn = Corpus.of(None, torch.arange(N).expand(*chain_shape, N), chain_shape).sample(n, rng)
     assert drawn.n == min(n, N)
     assert (drawn.y.sort(-1).values.diff(dim=-1) > 0).all()
     assert drawn.unit == (drawn.n > 0)
@@ -381,15 +389,15 @@ def test_counted_rows_are_drawn_as_rows_are():
 # -- provenance and order -------------------------------------------------------------------------------------------
 
 
-def taps_at(t: int) -> Taps:
+def taps_at(t: int) -> Access:
     rng = Stream([1, 2])
-    data = Gaussian(d=2).drawn(rng.at("truth"))
-    return Taps(data, data, None, t, 5, rng.at("generation", t), rng, Ledger())
+    data = Gaussian(d=2).sample_truth(rng.at("truth"))
+    return Access(data, data, None, t, 5, rng.at("generation", t), rng, Ledger())
 
 
 def test_origin_is_refused_where_it_is_hidden():
-    taps = taps_at(3)
-    corpus = taps.real(3) + taps.synthetic(
+    access = taps_at(3)
+    corpus = access.real(3) + access.synthetic(
         2, of=GaussianTeacher(torch.zeros(2, 2).double(), torch.eye(2).double())
     )
     assert torch.equal(corpus.origin, torch.tensor([0, 0, 0, 3, 3]).expand(2, 5))
@@ -397,27 +405,27 @@ def test_origin_is_refused_where_it_is_hidden():
     derived = (
         hidden,
         hidden[0],
-        hidden + taps.real(1),
-        taps.real(1) + hidden,
+        hidden + access.real(1),
+        access.real(1) + hidden,
         hidden.edited(y=hidden.y + 1),
         hidden.weighted(torch.ones(2, 5)),
         hidden.reweighted(torch.ones(2, 5)),
-        hidden.sample(2, taps.rng),
-        hidden.sample(9, taps.rng),
-        hidden.keep(torch.ones(2, 5, dtype=torch.bool), 3, taps.rng),
+        hidden.sample(2, access.rng),
+        hidden.sample(9, access.rng),
+        hidden.keep(torch.ones(2, 5, dtype=torch.bool), 3, access.rng),
     )
     for made in derived:
-        with pytest.raises(Unfit, match=r"taps\.provenance"):
+        with pytest.raises(Incompatible, match=r"access\.provenance"):
             made.origin  # noqa: B018
-    assert torch.equal(taps.provenance(hidden).sort(-1).values, corpus.origin)
-    assert taps.ledger.total("provenance_lookups") == 5
+    assert torch.equal(access.provenance(hidden).sort(-1).values, corpus.origin)
+    assert access.ledger.total("provenance_lookups") == 5
 
 
 @given(several(), st.integers(0, 2**20))
 def test_anonymous_keeps_the_rows_and_all_sums(parts, seed):
     corpus = sum(parts[1:], parts[0])
     hidden = corpus.anonymous(
-        Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch))
+        Stream(seed + np.arange(math.prod(corpus.chain_shape)).reshape(corpus.chain_shape))
     )
     same_sums(hidden, corpus)
     for shuffled, plain in zip(runs(hidden), runs(corpus), strict=True):
@@ -441,20 +449,20 @@ def test_anonymous_shuffles_each_replicate_its_own_way():
 
 def test_joining_keeps_the_order_in_which_rows_are_seen():
     """So that a tensor with one number per row still fits after real rows were added behind."""
-    lesson = Corpus.of(None, torch.arange(10), ()).anonymous(Stream(1))
+    training_set = Corpus.of(None, torch.arange(10), ()).anonymous(Stream(1))
     more = Corpus.of(None, torch.arange(10, 13), ())
-    assert torch.equal((lesson + more).y, torch.cat([lesson.y, more.y]))
-    assert torch.equal((more + lesson).y, torch.cat([more.y, lesson.y]))
-    same_sums(lesson + more, more + lesson)
+    assert torch.equal((training_set + more).y, torch.cat([training_set.y, more.y]))
+    assert torch.equal((more + training_set).y, torch.cat([more.y, training_set.y]))
+    same_sums(training_set + more, more + training_set)
 
 
 def test_sums_of_a_lesson_to_which_rows_are_added():
     pool = Corpus.of(None, torch.randn(4, 2), ()) + Corpus.of(None, torch.randn(3, 2), ())
     more = Corpus.of(None, torch.randn(2, 2), ())
-    lesson = pool.anonymous(Stream(1))
-    lesson.moments()
-    same_sums(lesson + more, Corpus.of(None, torch.cat([lesson.y, more.y]), ()))
-    same_sums(more + lesson, Corpus.of(None, torch.cat([lesson.y, more.y]), ()))
+    training_set = pool.anonymous(Stream(1))
+    training_set.moments()
+    same_sums(training_set + more, Corpus.of(None, torch.cat([training_set.y, more.y]), ()))
+    same_sums(more + training_set, Corpus.of(None, torch.cat([training_set.y, more.y]), ()))
 
 
 @given(several(), st.integers(0, 2**20), st.booleans())
@@ -462,18 +470,18 @@ def test_slicing_is_that_replicate_alone(parts, seed, shuffled):
     corpus = sum(parts[1:], parts[0])
     if shuffled:
         corpus = corpus.anonymous(
-            Stream(seed + np.arange(math.prod(corpus.batch)).reshape(corpus.batch))
+            Stream(seed + np.arange(math.prod(corpus.chain_shape)).reshape(corpus.chain_shape))
         )
-    for r in np.ndindex(*corpus.batch):
+    for r in np.ndindex(*corpus.chain_shape):
         one = corpus[r]
-        assert one.batch == ()
+        assert one.chain_shape == ()
         assert one.labels == corpus.labels
         for name in ("x", "y", "weight", "count"):
             assert torch.equal(getattr(one, name), getattr(corpus, name)[r])
         assert torch.equal(one._origin(), corpus._origin()[r])
         close(one.moments().scatter, corpus.moments().scatter[r])
-    if len(corpus.batch) == 2:
-        assert corpus[0].batch == corpus.batch[1:]
+    if len(corpus.chain_shape) == 2:
+        assert corpus[0].chain_shape == corpus.chain_shape[1:]
         assert torch.equal(corpus[0].y, corpus.y[0])
 
 
@@ -482,7 +490,7 @@ def test_slicing_is_that_replicate_alone(parts, seed, shuffled):
 
 def by_sums(R: int = 3) -> Corpus:
     teacher = GaussianTeacher(torch.zeros(R, 2).double(), torch.eye(2).double().expand(R, 2, 2))
-    return teacher.sufficient(9, Stream(np.arange(R)))
+    return teacher.sample_sufficient(9, Stream(np.arange(R)))
 
 
 def test_a_corpus_without_rows_says_so():
@@ -497,7 +505,7 @@ def test_a_corpus_without_rows_says_so():
         lambda: corpus.sample(2, Stream([0, 1, 2])),
         lambda: corpus.tally(2),
     ):
-        with pytest.raises(Unfit, match=r"explicit|needs rows"):
+        with pytest.raises(Incompatible, match=r"explicit|needs rows"):
             look()
 
 

@@ -43,7 +43,7 @@ def test_the_mitigation_of_the_readme_is_short_and_scores(tmp_path):
     reg = Registry.discover([path])
     cell = reg.cell("gaussian | gaussian-fit | replace | first-voice(share=0.5) @ n=50 T=5")
     plain = reg.cell("gaussian | gaussian-fit | replace @ n=50 T=5")
-    assert cell.why_not() is None
+    assert cell.incompatibility() is None
     ours, none = (run_chains(c, list(range(32))) for c in (cell, plain))
     assert set(ours.facts["status"]) == {"done"}
 
@@ -217,7 +217,7 @@ def test_a_mitigation_says_its_paper_its_moments_and_what_it_uses(name):
         moment for moment in MOMENTS if getattr(cls, moment) is not getattr(Mitigation, moment)
     }
     cells = (cell_of(f"{task} | {name} @ n=20 T=1", seeds=[1, 2]) for task in TASKS)
-    *_, last = generations(next(cell for cell in cells if cell.why_not() is None))
+    *_, last = generations(next(cell for cell in cells if cell.incompatibility() is None))
     assert tracks == set(last.ledger.track().split("+"))
 
 

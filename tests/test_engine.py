@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from collapse_bench import Mitigation, Teacher, Unfit, UsageError, cell_of, generations
-from collapse_bench.core.access import Taps
+from collapse_bench import Incompatible, Mitigation, Teacher, UsageError, cell_of, generations
+from collapse_bench.core.access import Access
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
@@ -37,16 +37,16 @@ class Log(Mitigation):
     seen: tuple = ()
     calls: list = None
 
-    def steer(self, teacher, taps):
-        self.calls.append((taps.t, "steer"))
+    def steer(self, teacher, access):
+        self.calls.append((access.t, "steer"))
         return teacher
 
-    def curate(self, corpus, taps):
-        self.calls.append((taps.t, "curate"))
+    def curate(self, corpus, access):
+        self.calls.append((access.t, "curate"))
         return corpus
 
-    def adapt(self, model, taps):
-        self.calls.append((taps.t, "adapt"))
+    def adapt(self, model, access):
+        self.calls.append((access.t, "adapt"))
         return model
 
     def size(self, n, t):
@@ -93,8 +93,8 @@ def test_age_counts_generations_from_nature(protocol):
 
     @dataclass(frozen=True)
     class Ages(Mitigation):
-        def curate(self, corpus, taps):
-            ages.append(set(taps.provenance(corpus).unique().tolist()))
+        def curate(self, corpus, access):
+            ages.append(set(access.provenance(corpus).unique().tolist()))
             return corpus
 
     cell = cell_of(f"gaussian | gaussian-fit | {protocol} @ n=20 T=3", seeds="0:3")
@@ -111,8 +111,8 @@ def test_under_a_flawed_first_teacher_its_rows_are_one_generation_old():
 
     @dataclass(frozen=True)
     class Ages(Mitigation):
-        def curate(self, corpus, taps):
-            ages.append(taps.provenance(corpus).unique().tolist())
+        def curate(self, corpus, access):
+            ages.append(access.provenance(corpus).unique().tolist())
             return corpus
 
     cell = cell_of("gaussian | gaussian-fit @ n=20 T=1 first=gaussian(sigma=2)", seeds="0")
@@ -124,13 +124,13 @@ def test_under_a_flawed_first_teacher_its_rows_are_one_generation_old():
 class Shift(Mitigation):
     """Adds one to every row it curates."""
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.edited(y=corpus.y + 1)
 
 
 @dataclass(frozen=True)
 class LastingShift(Shift):
-    remembers = True
+    applies_to_memory = True
 
 
 def test_curation_feeds_the_lesson_and_only_a_method_that_remembers_the_memory():
@@ -180,9 +180,9 @@ def test_a_biased_decoder_reaches_every_entry_but_nature():
 class Starve(Mitigation):
     """From generation 2 on gives the first chain nothing to read."""
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         weight = corpus.weight.clone()
-        if taps.t == 2:
+        if access.t == 2:
             weight[0] = 0
         return corpus.weighted(weight)
 
@@ -201,7 +201,7 @@ def test_a_starved_chain_is_nan_from_then_on_and_the_others_go_on():
 def test_the_exam_judges_the_teacher_as_fitted():
     @dataclass(frozen=True)
     class Wild(Mitigation):
-        def steer(self, teacher, taps):
+        def steer(self, teacher, access):
             return GaussianTeacher(teacher.mean + 1000, teacher.factor)
 
     cell = cell_of("gaussian | gaussian-fit @ n=50 T=1", seeds="0:10")
@@ -212,15 +212,15 @@ def test_the_exam_judges_the_teacher_as_fitted():
 
 @pytest.mark.parametrize(
     ("moment", "value"),
-    [("steer", None), ("curate", 3), ("adapt", "model"), ("curate", "another batch")],
+    [("steer", None), ("curate", 3), ("adapt", "model"), ("curate", "another chain_shape")],
 )
 def test_another_noun_is_refused_by_name(moment, value):
     @dataclass(frozen=True)
     class Wrong(Mitigation):
         pass
 
-    def answer(self, noun, taps):
-        return noun[0] if value == "another batch" else value
+    def answer(self, noun, access):
+        return noun[0] if value == "another chain_shape" else value
 
     setattr(Wrong, moment, answer)
     Wrong.name = "wrong"
@@ -238,7 +238,7 @@ def test_a_mitigation_that_touches_what_it_was_lent_is_named(whose):
     class Vandal(Mitigation):
         name = "vandal"
 
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             (corpus.y if whose == "the rows as shown" else corpus._parts[0].y).mul_(2)
             return corpus
 
@@ -274,7 +274,7 @@ def test_exact_law_of_regression_sums_agrees_with_rows():
         cell = replace(cell_of("linear | ols", seeds=range(20000)), data=data)
         world = nature(cell)
         root = Stream(cell.seeds)
-        sums = Taps(world, world, None, 0, n, root.at("g"), root, Ledger()).real(n).products()
+        sums = Access(world, world, None, 0, n, root.at("g"), root, Ledger()).real(n).products()
         stats = torch.cat([sums.xx.flatten(1), sums.xy, sums.yy[:, None]], 1)
         if exact == "explicit":
             rows = stats
@@ -288,7 +288,7 @@ def test_exact_law_of_regression_sums_agrees_with_rows():
 
 def test_one_row_shows_no_spread():
     now = last(cell_of("gaussian(d=2) | gaussian-fit @ n=1 T=1", seeds="0:3"))
-    mean, factor = now.teacher.spread()
+    mean, factor = now.teacher.mean_and_factor()
     assert isinstance(now.teacher, Teacher)
     assert torch.equal(factor, torch.zeros_like(factor))
     assert mean.isfinite().all()
@@ -303,7 +303,7 @@ def test_thin_directions_keep_their_precision():
         f"gaussian(d={d}, sampler=exact-law) | gaussian-fit @ n={M} T={T}", seeds=range(400)
     )
     world, now = nature(cell), last(cell)
-    log_det = d * world.describe(now.teacher)["log_variance"]
+    log_det = d * world.diagnostics(now.teacher)["log_variance"]
     nu = M - 1
     expected = (T + 1) * sum(digamma((nu - i) / 2) + math.log(2 / nu) for i in range(d))
     assert expected < -100
@@ -314,18 +314,18 @@ def test_a_corpus_known_by_its_sums_refuses_rows():
     cell = cell_of(
         "gaussian(sampler=exact-law) | gaussian-fit | accumulate-subsample @ n=10 T=1", seeds="0"
     )
-    with pytest.raises(Unfit, match="sampler=explicit"):
+    with pytest.raises(Incompatible, match="sampler=explicit"):
         last(cell)
 
 
 def test_a_subsample_passes_over_rows_of_weight_zero():
     @dataclass(frozen=True)
     class Halve(Mitigation):
-        """Half of every batch is thrown out for good."""
+        """Half of every chain_shape is thrown out for good."""
 
-        remembers = True
+        applies_to_memory = True
 
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             keep = torch.arange(corpus.n) % 2 == 0
             return corpus.weighted(corpus.weight * keep)
 

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from collapse_bench import Mitigation, Unfit, cell_of, generations
+from collapse_bench import Incompatible, Mitigation, cell_of, generations
 from collapse_bench.checks.world import small
 from collapse_bench.core.cell import Cell
 from collapse_bench.records.record import Record
@@ -25,7 +25,7 @@ from collapse_bench.running.jobs import Job, Options
 
 T = 4
 ROWS = 12
-CHAINS = {"native": 64, "loop": 6}  # a model that is written for one run costs one run per chain
+CHAINS = {True: 64, False: 6}  # a model that is written for one run costs one run per chain
 ONE = 5  # the seed that is looked at
 THIN = 1e-6  # near width = n a fit doubles the last bits that BLAS rounds otherwise in batches
 
@@ -41,7 +41,7 @@ def tiny_cells() -> Iterator[Cell]:
             for model in filter(None, map(small, classes["model"].values())):
                 for protocol in filter(None, map(small, classes["protocol"].values())):
                     cell = Cell(law, model, protocol, n=ROWS, generations=T)
-                    if cell.why_not() is None and runs(cell):
+                    if cell.incompatibility() is None and runs(cell):
                         yield cell
 
 
@@ -49,7 +49,7 @@ def runs(cell: Cell) -> bool:
     """Whether nothing in it asks for rows where only sums are drawn: that shows at the first generation that is taught."""
     try:
         list(zip(generations(cell), range(2), strict=False))
-    except Unfit:
+    except Incompatible:
         return False
     return True
 
@@ -101,7 +101,7 @@ EACH = pytest.mark.parametrize(
 
 
 def chains(cell: Cell) -> list[int]:
-    return list(range(CHAINS[cell.model.replicates]))
+    return list(range(CHAINS[cell.model.vectorized]))
 
 
 @cache
@@ -207,25 +207,25 @@ def test_chunks_change_no_number(label, tmp_path):
 class Greedy(Mitigation):
     """Draws in every way there is, and does nothing."""
 
-    def steer(self, teacher, taps):
-        self.draw(taps)
+    def steer(self, teacher, access):
+        self.draw(access)
         return teacher
 
-    def curate(self, corpus, taps):
-        self.draw(taps)
+    def curate(self, corpus, access):
+        self.draw(access)
         return corpus
 
-    def adapt(self, model, taps):
-        self.draw(taps)
+    def adapt(self, model, access):
+        self.draw(access)
         return model
 
-    def draw(self, taps):
-        taps.rng.normal(7)
-        taps.rng.at("name").permutation(5)
-        taps.real(5)
-        taps.real(6, fixed=True)
-        taps.synthetic(7)
-        taps.synthetic(8, of=taps.first)
+    def draw(self, access):
+        access.rng.normal(7)
+        access.rng.at("name").permutation(5)
+        access.real(5)
+        access.real(6, fixed=True)
+        access.synthetic(7)
+        access.synthetic(8, of=access.first)
 
 
 @pytest.fixture
@@ -293,8 +293,8 @@ from collapse_bench import Mitigation
 
 @dataclass(frozen=True)
 class Noisy(Mitigation):
-    def curate(self, corpus, taps):
-        return corpus.reweighted(taps.rng.uniform(corpus.n))
+    def curate(self, corpus, access):
+        return corpus.reweighted(access.rng.uniform(corpus.n))
 ''')
     sys.path.insert(0, str(Path.cwd()))
     from own_methods import Noisy

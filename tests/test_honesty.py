@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench import Mitigation, Unfit, UsageError, cell_of, generations, run
+from collapse_bench import Incompatible, Mitigation, UsageError, cell_of, generations, run
 from collapse_bench.api import offer, results
 from collapse_bench.registry import discovery as registry
 from collapse_bench.running.chains import run_chains
@@ -48,10 +48,10 @@ def test_rows_drawn_because_a_method_asked_for_more_are_charged_to_it(
 def test_provenance_is_hidden_on_the_parts_too():
     @dataclass(frozen=True)
     class Peek(Mitigation):
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             return corpus.reweighted(corpus.parts[0].weight)
 
-    with pytest.raises(Unfit, match=r"ask taps\.provenance"):
+    with pytest.raises(Incompatible, match=r"ask access\.provenance"):
         list(
             generations(
                 replace(
@@ -65,9 +65,9 @@ def test_provenance_is_hidden_on_the_parts_too():
 def test_refusing_late_is_failing(at, status):
     @dataclass(frozen=True)
     class Quit(Mitigation):
-        def curate(self, corpus, taps):
-            if taps.t == at:
-                raise Unfit("not today")
+        def curate(self, corpus, access):
+            if access.t == at:
+                raise Incompatible("not today")
             return corpus
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Quit())
@@ -79,9 +79,9 @@ def test_a_method_that_remembers_is_told_what_is_synthetic_and_pays_for_it():
 
     @dataclass(frozen=True)
     class Keep(Mitigation):
-        remembers = True
+        applies_to_memory = True
 
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             return corpus
 
     assert (
@@ -94,31 +94,31 @@ KEPT = {}
 
 @dataclass(frozen=True)
 class Stale(Mitigation):
-    """Draws past the ledger of its generation, from the taps of the last one."""
+    """Draws past the ledger of its generation, from the access of the last one."""
 
-    def curate(self, corpus, taps):
-        old = KEPT.get("taps", taps)
-        KEPT["taps"] = taps
+    def curate(self, corpus, access):
+        old = KEPT.get("taps", access)
+        KEPT["taps"] = access
         return corpus + old.real(5)
 
 
 @dataclass(frozen=True)
 class Unhide(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.weighted(replace(corpus, hidden=False).origin == 0)
 
 
 @dataclass(frozen=True)
 class AsProtocol(Mitigation):
-    def curate(self, corpus, taps):
-        return corpus + taps.by("protocol").real(5)
+    def curate(self, corpus, access):
+        return corpus + access.by("protocol").real(5)
 
 
 @dataclass(frozen=True)
 class Erase(Mitigation):
-    def curate(self, corpus, taps):
-        more = taps.real(5)
-        taps.ledger.counts.clear()
+    def curate(self, corpus, access):
+        more = access.real(5)
+        access.ledger.counts.clear()
         return corpus + more
 
 
@@ -141,24 +141,27 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     ("body", "words"),
     [
         ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
-        ({"curate": lambda self, c, taps: c + taps.real(-1)}, "whole number >= 0, got -1"),
+        ({"curate": lambda self, c, access: c + access.real(-1)}, "whole number >= 0, got -1"),
         (
-            {"curate": lambda self, c, taps: c + taps.real(10**12)},
+            {"curate": lambda self, c, access: c + access.real(10**12)},
             "Broken asked for 1000000000000 rows in 6 chain(s)",
         ),
         (
-            {"curate": lambda self, c, taps: c + taps.real(10**9)},
+            {"curate": lambda self, c, access: c + access.real(10**9)},
             "Broken asked for 1000000000 rows in 6 chain(s), which take 44.7 GiB; at most 4 GiB are drawn at once",
         ),
         (
-            {"curate": lambda self, c, taps: taps.teacher},
+            {"curate": lambda self, c, access: access.teacher},
             "Broken.curate returned GaussianTeacher; it must return a Corpus",
         ),
         (
-            {"curate": lambda self, c, taps: c.reweighted(c.weight * float("nan"))},
+            {"curate": lambda self, c, access: c.reweighted(c.weight * float("nan"))},
             "finite and >= 0",
         ),
-        ({"steer": lambda self, t, taps: t.blend(t, float("nan"))}, "w2 is NaN after generation 4"),
+        (
+            {"steer": lambda self, t, access: t.blend(t, float("nan"))},
+            "w2 is NaN after generation 4",
+        ),
     ],
     ids=[
         "size",
@@ -180,7 +183,7 @@ def test_broken_promises_are_failures_and_no_refusals(body, words):
 def test_an_error_names_the_line_of_the_method():
     @dataclass(frozen=True)
     class Careless(Mitigation):
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             return corpus.weighted(torch.linalg.inv(torch.zeros(2, 2)))
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Careless())
@@ -191,8 +194,8 @@ def test_an_error_names_the_line_of_the_method():
 def test_no_more_real_rows_than_there_are():
     @dataclass(frozen=True)
     class Greedy(Mitigation):
-        def curate(self, corpus, taps):
-            return corpus + taps.real(10_000)
+        def curate(self, corpus, access):
+            return corpus + access.real(10_000)
 
     told = facts("digits | averaging @ n=20 T=2", Greedy())
     assert set(told["status"]) == {"failed"}
@@ -205,7 +208,7 @@ def test_no_more_real_rows_than_there_are():
 def test_a_method_that_leaves_nothing_is_named():
     @dataclass(frozen=True)
     class Zero(Mitigation):
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             return corpus.weighted(0 * corpus.weight)
 
     told = facts("gaussian | gaussian-fit @ n=20 T=2", Zero())
@@ -221,9 +224,9 @@ def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
     class Picky(Mitigation):
         most: float = 0.0
 
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             if (corpus.y.mean((-1, -2)) > self.most).any():
-                raise Unfit("these do not suit me")
+                raise Incompatible("these do not suit me")
             return corpus
 
     offer("picky", Picky)
@@ -241,19 +244,20 @@ def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
 @pytest.mark.parametrize("says", ["1 / 0", "True", "''"])
 def test_what_fits_may_say(says):
     act = dataclass(frozen=True)(
-        type("Odd", (Mitigation,), {"fits": lambda self, cell: eval(says)})
+        type("Odd", (Mitigation,), {"incompatibility": lambda self, cell: eval(says)})
     )()
     with pytest.raises(
-        UsageError, match=r"Odd\.fits (raised ZeroDivisionError|returned .*None or a sentence)"
+        UsageError,
+        match=r"Odd\.incompatibility (raised ZeroDivisionError|returned .*None or a sentence)",
     ):
-        replace(cell_of("gaussian | gaussian-fit"), mitigations=(act,)).why_not()
+        replace(cell_of("gaussian | gaussian-fit"), mitigations=(act,)).incompatibility()
 
 
 def test_an_offered_class_that_was_edited_makes_its_records_stale(tmp_path, monkeypatch):
     text = (
         "from dataclasses import dataclass\nfrom collapse_bench import Mitigation\n\n\n"
-        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, taps):\n"
-        "        return corpus + taps.real({k})\n"
+        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, access):\n"
+        "        return corpus + access.real({k})\n"
     )
     verdicts = []
 
@@ -277,8 +281,8 @@ def test_an_offered_class_that_was_edited_makes_its_records_stale(tmp_path, monk
 def test_a_generation_that_failed_is_charged():
     @dataclass(frozen=True)
     class Crash(Mitigation):
-        def curate(self, corpus, taps):
-            taps.real(1000)
+        def curate(self, corpus, access):
+            access.real(1000)
             raise RuntimeError("on purpose")
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Crash())
@@ -290,8 +294,8 @@ def test_a_generation_that_failed_is_charged():
 def test_fixed_rows_take_no_questions_of_the_callers():
     @dataclass(frozen=True)
     class Ask(Mitigation):
-        def curate(self, corpus, taps):
-            return corpus + taps.real(x=corpus.x, fixed=True)
+        def curate(self, corpus, access):
+            return corpus + access.real(x=corpus.x, fixed=True)
 
     assert "fixed" in facts("linear(d=3) | ols @ n=20 T=1", Ask())["reason"][0]
 
@@ -319,7 +323,7 @@ def test_a_board_without_calibration_names_those_that_failed(tmp_path, monkeypat
 
     @dataclass(frozen=True)
     class Fall(Mitigation):
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             raise RuntimeError("down")
 
     offer("fall", Fall)
@@ -348,8 +352,8 @@ def test_an_edited_plugin_file_makes_its_records_stale_and_no_others(tmp_path, m
     path = tmp_path / "mine.py"
     text = (
         "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n\n\n"
-        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, taps):\n"
-        "        return corpus + taps.real({k})\n\n\n"
+        "@dataclass(frozen=True)\nclass Mine(Mitigation):\n    def curate(self, corpus, access):\n"
+        "        return corpus + access.real({k})\n\n\n"
         "@hookimpl\ndef collapse_mitigations():\n    return {{'mine': Mine}}\n"
     )
     verdicts = []

@@ -13,7 +13,7 @@ from collapse_bench import generations
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.rng import Stream
 from collapse_bench.lib.text import sentences
-from collapse_bench.lib.text.language import Exam, Language, events_of, lost, tail_of
+from collapse_bench.lib.text.language import HeldOut, Language, events_of, lost, tail_of
 from collapse_bench.plugins.generators.grammar_stories import GrammarStories
 from collapse_bench.registry.discovery import registry
 from collapse_bench.running.chains import run_chains
@@ -37,7 +37,7 @@ class Parrot(Teacher):
 
 @pytest.fixture
 def data() -> GrammarStories:
-    return GrammarStories(**DATA).drawn(Stream(range(3)).at("truth"))
+    return GrammarStories(**DATA).sample_truth(Stream(range(3)).at("truth"))
 
 
 def test_events_are_tokens_and_the_first_end():
@@ -69,7 +69,7 @@ def test_what_is_lost():
 
 def test_one_text_for_ever_has_lost_its_diversity(data):
     parrot = Parrot(data.truth.exam.y)
-    scores = data.judge(parrot, Stream(range(3)))
+    scores = data.losses(parrot, Stream(range(3)))
     assert scores["nats"].tolist() == pytest.approx([2, 2, 2])
     assert scores["perplexity"].tolist() == pytest.approx([math.exp(2)] * 3)
     assert scores["rare_nats"].tolist() == pytest.approx([2, 2, 2])
@@ -85,7 +85,7 @@ def test_one_text_for_ever_has_lost_its_diversity(data):
 
 
 def test_nature_loses_next_to_nothing(data):
-    scores = data.judge(data, Stream(range(3)))
+    scores = data.losses(data, Stream(range(3)))
     for name in ("excess_nats", "total_variation", "tail_missing", "ungrammatical"):
         assert (scores[name] == 0).all(), name
     assert (scores["nats"] > 0).all()
@@ -108,7 +108,7 @@ def test_total_variation_is_that_of_the_laws(data):
         def logp(self, x, y):
             return data.logp(x, y) + torch.where(events_of(y), math.log(0.5), 0.0)
 
-    scores = data.judge(Halved(data.truth.exam.y), Stream(range(3)))
+    scores = data.losses(Halved(data.truth.exam.y), Stream(range(3)))
     for name in ("total_variation", "tail_missing"):
         assert scores[name].tolist() == pytest.approx([0.5] * 3)
     assert scores["excess_nats"].tolist() == pytest.approx([math.log(2)] * 3)
@@ -116,12 +116,12 @@ def test_total_variation_is_that_of_the_laws(data):
 
 def test_a_teacher_writes_once_for_judge_and_description(data):
     parrot, other = Parrot(data.truth.exam.y), Parrot(data.truth.exam.y)
-    data.judge(parrot, Stream(range(3)))
-    described = data.describe(parrot)
+    data.losses(parrot, Stream(range(3)))
+    described = data.diagnostics(parrot)
     assert parrot.asked == 1
-    data.describe(other)
+    data.diagnostics(other)
     assert other.asked == 1
-    again = data.describe(parrot)
+    again = data.diagnostics(parrot)
     assert parrot.asked == 2  # only the last one is remembered, and its draws are the same
     assert all(torch.equal(described[name], again[name]) for name in described)
 
@@ -132,24 +132,24 @@ def test_what_is_remembered_does_not_keep_a_teacher_alive(data):
 
     parrot = Parrot(data.truth.exam.y)
     gone = weakref.ref(parrot)
-    data.judge(parrot, Stream(range(3)))
+    data.losses(parrot, Stream(range(3)))
     del parrot
     gc.collect()
     assert gone() is None
     fresh = Parrot(data.truth.exam.y)
-    data.describe(fresh)
+    data.diagnostics(fresh)
     assert fresh.asked == 1
 
 
 def test_an_exam_can_be_copied_and_stored(data):
-    data.judge(Parrot(data.truth.exam.y), Stream(range(3)))
+    data.losses(Parrot(data.truth.exam.y), Stream(range(3)))
     for twin in (copy.deepcopy(data.truth.exam), pickle.loads(pickle.dumps(data.truth.exam))):
-        assert isinstance(twin, Exam)
+        assert isinstance(twin, HeldOut)
         assert torch.equal(twin.y, data.truth.exam.y)
 
 
 def test_described_are_the_measures(data):
-    found = data.describe(Parrot(data.truth.exam.y))
+    found = data.diagnostics(Parrot(data.truth.exam.y))
     assert found["self_bleu"].tolist() == pytest.approx([1, 1, 1])
     story = data.truth.exam.y[:, 0]
     words = torch.tensor([len(set(row) - {-1}) for row in story.tolist()]).double()
@@ -189,9 +189,9 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
 
     monkeypatch.setattr(sentences, "find_spec", lambda package: object())
     monkeypatch.setattr("collapse_bench.lib.text.language._tool", lambda *_: (None, of))
-    data = GrammarStories(**DATA, **{name: tmp_path}).drawn(Stream(range(3)))
+    data = GrammarStories(**DATA, **{name: tmp_path}).sample_truth(Stream(range(3)))
     parrot = Parrot(data.truth.exam.y)
-    scores, described = data.judge(parrot, Stream(range(3))), data.describe(parrot)
+    scores, described = data.losses(parrot, Stream(range(3))), data.diagnostics(parrot)
     real = torch.tensor([len(set(data.spell(texts))) / 20 for texts in data.truth.exam.real.y])
     assert torch.allclose(scores[f"{measure}_lost"], 1 - (1 / 20) / real.double())
     assert described[f"{measure}_diversity"].tolist() == pytest.approx([1 / 20] * 3)

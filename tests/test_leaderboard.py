@@ -11,7 +11,7 @@ from collapse_bench import run
 from collapse_bench.api import load_suite
 from collapse_bench.board.collect import board_of
 from collapse_bench.board.words import report
-from collapse_bench.records.archive import Archive, Backed, shipped
+from collapse_bench.records.archive import Archive, OverlayStore, shipped
 from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.manifest import manifest
 from collapse_bench.suite.plan import plan
@@ -26,7 +26,7 @@ def archive():
 
 def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp_path):
     suite = load_suite("standard", registry())
-    steps = plan(suite, Backed(tmp_path, archive), suite.seeds)
+    steps = plan(suite, OverlayStore(tmp_path, archive), suite.seeds)
     lacking = [step.entry.cell.label for step in steps if step.todo]
     assert not lacking, "run the suite again and publish it"
 
@@ -53,5 +53,5 @@ def test_a_published_chain_comes_out_again(spec, archive, tmp_path):
 @pytest.mark.slow
 def test_the_published_board_is_made_from_the_published_records(archive, tmp_path):
     suite = load_suite("standard", registry())
-    board = board_of(Backed(tmp_path, archive), manifest(suite, suite.seeds))
+    board = board_of(OverlayStore(tmp_path, archive), manifest(suite, suite.seeds))
     assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")

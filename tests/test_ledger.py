@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collapse_bench.api import cell_of
-from collapse_bench.core.access import Taps
+from collapse_bench.core.access import Access
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.tracks import PROTOCOL, SUBSTANCES, TRACKS
-from collapse_bench.errors import ContractError, Unfit
+from collapse_bench.errors import ContractError, Incompatible
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.running.chains import run_chains
@@ -158,24 +158,24 @@ def test_a_track_that_one_chain_alone_used():
 # -- through the taps -----------------------------------------------------------------------------------------------
 
 
-def taps_of(data, t: int = 1) -> Taps:
+def taps_of(data, t: int = 1) -> Access:
     rng = Stream([4, 5])
-    drawn = data.drawn(rng.at("truth"))
-    return Taps(drawn, drawn, None, t, 10, rng.at("generation", t), rng, Ledger())
+    drawn = data.sample_truth(rng.at("truth"))
+    return Access(drawn, drawn, None, t, 10, rng.at("generation", t), rng, Ledger())
 
 
 def test_every_drop_is_on_the_ledger():
-    taps = taps_of(Linear(d=2))
-    act = taps._by("act")
-    corpus = taps.synthetic(7, of=act.teacher)
+    access = taps_of(Linear(d=2))
+    act = access._by("act")
+    corpus = access.synthetic(7, of=act.teacher)
     act.real(3)
     act.real(x=corpus.x)
     act.verify(corpus)
     act.provenance(corpus)
-    taught = taps._taught_by(Linear(d=2).drawn(Stream([9, 9])))
+    taught = access._taught_by(Linear(d=2).sample_truth(Stream([9, 9])))
     taught.synthetic(4)
     taught._by("act").synthetic(2)
-    assert taps.ledger.counts == {
+    assert access.ledger.counts == {
         (PROTOCOL, "real_rows"): 7,  # what nature writes is real
         (PROTOCOL, "real_unique"): 7,
         ("act", "real_rows"): 10,
@@ -185,15 +185,15 @@ def test_every_drop_is_on_the_ledger():
         (PROTOCOL, "generated_rows"): 4,
         ("act", "generated_rows"): 2,
     }
-    assert taps.ledger.track() == "provenance+real+verifier"
+    assert access.ledger.track() == "provenance+real+verifier"
 
 
 def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
     ledger, rows = Ledger(), []
     for t in range(3):
-        taps = taps_of(Gaussian(d=2), t)
-        taps._ledger = ledger
-        rows.append(taps.real(5 + t, fixed=True).y)
+        access = taps_of(Gaussian(d=2), t)
+        access._ledger = ledger
+        rows.append(access.real(5 + t, fixed=True).y)
     assert torch.equal(rows[0], rows[2][:, :5])
     assert torch.equal(rows[1], rows[2][:, :6])
     assert ledger.total("real_unique") == 7
@@ -202,9 +202,9 @@ def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
 
 def test_no_draw_comes_twice_within_a_generation():
     """A user keeps its place through steer, curate and adapt, and under whichever teacher it draws."""
-    taps = taps_of(Gaussian(d=2))
-    flawed = Gaussian(d=2).drawn(Stream([7, 8]))
-    moments = [taps._by("act"), taps._taught_by(flawed)._by("act"), taps._by("act")]
+    access = taps_of(Gaussian(d=2))
+    flawed = Gaussian(d=2).sample_truth(Stream([7, 8]))
+    moments = [access._by("act"), access._taught_by(flawed)._by("act"), access._by("act")]
     own = [tap.rng.uniform(4) for tap in moments]
     real = [tap.real(4).y for tap in moments]
     for drawn in (own, real):
@@ -221,31 +221,31 @@ def test_users_do_not_shift_each_other():
 
 
 def test_taps_refuse_with_a_sentence():
-    taps = taps_of(Gaussian(d=2))
+    access = taps_of(Gaussian(d=2))
     for ask in (
-        taps.real,
-        lambda: taps.real(3, x=torch.empty(2, 3, 0)),
-        lambda: taps.real(-1),
-        lambda: taps.real(1.5),
+        access.real,
+        lambda: access.real(3, x=torch.empty(2, 3, 0)),
+        lambda: access.real(-1),
+        lambda: access.real(1.5),
     ):
         with pytest.raises(ContractError, match=r"number of rows|whole number"):
             ask()
-    with pytest.raises(Unfit, match="no way to verify"):
-        taps.verify(taps.real(2))
+    with pytest.raises(Incompatible, match="no way to verify"):
+        access.verify(access.real(2))
     with pytest.raises(ContractError, match="phi must lie"):
-        taps_of(Linear()).verify(taps.real(2), phi=1.1)
-    with pytest.raises(Unfit, match="exact-law draws no answers"):
+        taps_of(Linear()).verify(access.real(2), phi=1.1)
+    with pytest.raises(Incompatible, match="exact-law draws no answers"):
         taps_of(Gaussian(sampler="exact-law")).real(x=torch.empty(2, 3, 0))
-    assert taps.ledger.total("verifier_calls") == 2  # the call is paid before it is served
+    assert access.ledger.total("verifier_calls") == 2  # the call is paid before it is served
 
 
 def test_a_verifier_that_errs():
     """Right rows pass with probability phi, wrong ones with psi; 2 x 4000 rows, 5 standard errors."""
-    taps = taps_of(Linear(d=2, noise=1.0))
-    rows = taps.real(4000)
-    right = taps.verify(rows)
+    access = taps_of(Linear(d=2, noise=1.0))
+    rows = access.real(4000)
+    right = access.verify(rows)
     assert abs(float(right.double().mean()) - 0.9545) < 5 * (0.9545 * 0.0455 / 8000) ** 0.5
-    passed = taps.verify(rows, phi=0.7, psi=0.2)
+    passed = access.verify(rows, phi=0.7, psi=0.2)
     for which, share in ((right, 0.7), (~right, 0.2)):
         n = int(which.sum())
         assert (

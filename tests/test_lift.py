@@ -15,7 +15,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import generations
 from collapse_bench.core.replicates import Looped, LoopedTeacher, lift
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.registry.discovery import registry
@@ -33,10 +33,10 @@ class OneRun(Model):
     kinds = ("density",)
 
     def fit(self, corpus, rng, before=None):
-        assert corpus.batch == rng.batch == ()
+        assert corpus.chain_shape == rng.chain_shape == ()
         mean = corpus.moments().mean + rng.normal(corpus.y.shape[-1])
         if self.rows is not None:
-            assert self.rows.batch == ()
+            assert self.rows.chain_shape == ()
             mean = mean + 100 * self.rows.moments().mean
         if before is not None:
             mean = mean + 1000 * before.mean
@@ -56,13 +56,13 @@ class Noted(GaussianTeacher):
         return torch.where(mask[..., None], self.answer(x, rng), y)
 
 
-def world(batch, n: int = 6):
-    rng = Stream(np.arange(int(np.prod(batch))).reshape(batch))
-    return Corpus.of(None, rng.at("rows").normal(n, 2).double(), batch), rng
+def world(chain_shape, n: int = 6):
+    rng = Stream(np.arange(int(np.prod(chain_shape))).reshape(chain_shape))
+    return Corpus.of(None, rng.at("rows").normal(n, 2).double(), chain_shape), rng
 
 
-def each(batch):
-    return list(np.ndindex(*batch))
+def each(chain_shape):
+    return list(np.ndindex(*chain_shape))
 
 
 def test_a_native_model_is_left_as_it_is():
@@ -73,21 +73,21 @@ def test_a_native_model_is_left_as_it_is():
     assert lift(looped) is looped
 
 
-@pytest.mark.parametrize("batch", SHAPES)
-def test_fit_is_the_fit_of_each_replicate(batch):
-    corpus, rng = world(batch)
+@pytest.mark.parametrize("chain_shape", SHAPES)
+def test_fit_is_the_fit_of_each_replicate(chain_shape):
+    corpus, rng = world(chain_shape)
     teacher = lift(OneRun()).fit(corpus, rng.at("fit"))
     assert isinstance(teacher, LoopedTeacher)
-    for r in each(batch):
+    for r in each(chain_shape):
         alone = OneRun().fit(corpus[r], rng.at("fit")[r])
-        assert torch.equal(teacher.spread()[0][r], alone.mean)
+        assert torch.equal(teacher.mean_and_factor()[0][r], alone.mean)
 
 
-@pytest.mark.parametrize("batch", SHAPES)
-def test_verbs_are_stacked(batch):
-    corpus, rng = world(batch)
+@pytest.mark.parametrize("chain_shape", SHAPES)
+def test_verbs_are_stacked(chain_shape):
+    corpus, rng = world(chain_shape)
     teacher = lift(OneRun()).fit(corpus, rng.at("fit"))
-    x, y = torch.empty(*batch, 5, 0), rng.at("y").normal(5, 2).double()
+    x, y = torch.empty(*chain_shape, 5, 0), rng.at("y").normal(5, 2).double()
     mask = rng.at("mask").uniform(5) < 0.5
     other = lift(OneRun()).fit(corpus, rng.at("other"))
 
@@ -97,28 +97,28 @@ def test_verbs_are_stacked(batch):
         warm = one.decoded(temperature=4.0)
         return {
             "answer": one.answer(x, rng.at("answer")),
-            "expect": one.expect(x),
+            "expect": one.mean_answer(x),
             "logp": one.logp(x, y),
             "redraw": one.redraw(x, y, mask, rng.at("redraw")),
-            "blend": one.blend(another, 0.25).spread()[0],
-            "decoded": warm.spread()[1],
+            "blend": one.blend(another, 0.25).mean_and_factor()[0],
+            "decoded": warm.mean_and_factor()[1],
             "decoded logp": warm.logp(x, y),
         }
 
     together = verbs(teacher, other, x, y, mask, rng)
-    for i, r in enumerate(each(batch)):
+    for i, r in enumerate(each(chain_shape)):
         alone = verbs(teacher.teachers[i], other.teachers[i], x[r], y[r], mask[r], rng[r])
         for verb, value in alone.items():
             assert torch.equal(together[verb][r], value), verb
-    assert together["answer"].shape == (*batch, 5, 2)
-    assert together["logp"].shape == (*batch, 5, 1)
+    assert together["answer"].shape == (*chain_shape, 5, 2)
+    assert together["logp"].shape == (*chain_shape, 5, 1)
 
 
 def test_what_the_inner_teacher_lacks_is_refused():
     class Mute(Teacher):
         pass
 
-    with pytest.raises(Unfit, match="Mute cannot answer questions"):
+    with pytest.raises(Incompatible, match="Mute cannot answer questions"):
         LoopedTeacher([Mute()], ()).answer(torch.empty(3, 0), Stream(0))
     assert LoopedTeacher([Mute()], ()).linear is False
 
@@ -142,7 +142,10 @@ def test_each_replicate_goes_on_from_its_own_past():
     fresh = lift(OneRun()).fit(
         corpus, rng.at("second"), native
     )  # a native teacher is nobody's past here
-    assert torch.equal(fresh.spread()[0], lift(OneRun()).fit(corpus, rng.at("second")).spread()[0])
+    assert torch.equal(
+        fresh.mean_and_factor()[0],
+        lift(OneRun()).fit(corpus, rng.at("second")).mean_and_factor()[0],
+    )
 
 
 def test_validation_rows_are_sliced():
@@ -175,7 +178,8 @@ def test_a_native_model_in_a_loop_is_itself():
     """The loop is the slow, plain twin of every native model."""
     corpus, rng = world((2, 2))
     native, looped = (
-        m.fit(corpus, rng.at("fit")).spread() for m in (GaussianFit(), Looped(GaussianFit()))
+        m.fit(corpus, rng.at("fit")).mean_and_factor()
+        for m in (GaussianFit(), Looped(GaussianFit()))
     )
     for mine, theirs in zip(native, looped, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=0)

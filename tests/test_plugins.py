@@ -16,7 +16,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.identity import written
 from collapse_bench.core.loop import generations
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
@@ -37,7 +37,7 @@ CASES = [
 def test_plugin(check):
     try:
         check()
-    except Unfit as reason:
+    except Incompatible as reason:
         pytest.skip(str(reason))
 
 
@@ -62,8 +62,8 @@ class AnswersShort(Gaussian):
 
 @dataclass(frozen=True)
 class MeanOfAll(Gaussian):
-    def judge(self, teacher, rng):
-        return {"w2": super().judge(teacher, rng)["w2"].mean()}
+    def losses(self, teacher, rng):
+        return {"w2": super().losses(teacher, rng)["w2"].mean()}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class NoPrimary(Gaussian):
 
 @dataclass(frozen=True)
 class Negative(Gaussian):
-    def judge(self, teacher, rng):
-        return {"w2": super().judge(teacher, rng)["w2"] - 1e-3}
+    def losses(self, teacher, rng):
+        return {"w2": super().losses(teacher, rng)["w2"] - 1e-3}
 
 
 @dataclass(frozen=True)
@@ -98,21 +98,23 @@ class GlobalNoise(Gaussian):
 
 @dataclass(frozen=True)
 class OneTruth(Gaussian):
-    def drawn(self, rng, nature=None):
-        return self.holding(
-            teacher=GaussianTeacher(torch.zeros(*rng.batch, 2).double(), torch.eye(2).double())
+    def sample_truth(self, rng, nature=None):
+        return self.with_truth(
+            teacher=GaussianTeacher(
+                torch.zeros(*rng.chain_shape, 2).double(), torch.eye(2).double()
+            )
         )
 
-    def judge(self, teacher, rng):
-        return {"w2": (teacher.spread()[0] ** 2).sum(-1)}
+    def losses(self, teacher, rng):
+        return {"w2": (teacher.mean_and_factor()[0] ** 2).sum(-1)}
 
 
 @dataclass(frozen=True)
 class Upside(Gaussian):
     resolution = 0.0
 
-    def judge(self, teacher, rng):
-        return {"w2": 10 - super().judge(teacher, rng)["w2"]}
+    def losses(self, teacher, rng):
+        return {"w2": 10 - super().losses(teacher, rng)["w2"]}
 
 
 @dataclass(frozen=True)
@@ -121,23 +123,23 @@ class TruthEaten(Gaussian):
         self.truth.teacher.mean.add_(1)
         return super().answer(x, rng)
 
-    def drawn(self, rng, nature=None):
-        twin = super().drawn(rng)
+    def sample_truth(self, rng, nature=None):
+        twin = super().sample_truth(rng)
         twin.truth.mean = twin.truth.teacher.mean
         return twin
 
 
 @dataclass(frozen=True)
 class OtherSize(Gaussian):
-    def sufficient(self, n, rng):
-        return super().sufficient(n - 1, rng)
+    def sample_sufficient(self, n, rng):
+        return super().sample_sufficient(n - 1, rng)
 
 
 @dataclass(frozen=True)
 class OtherLaw(Gaussian):
-    def sufficient(self, n, rng):
-        mean, factor = self.spread()
-        return GaussianTeacher(mean, 1.5 * factor).sufficient(n, rng)
+    def sample_sufficient(self, n, rng):
+        mean, factor = self.mean_and_factor()
+        return GaussianTeacher(mean, 1.5 * factor).sample_sufficient(n, rng)
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ class LeakyPool(Linear):
 
 @dataclass(frozen=True)
 class Describes(Gaussian):
-    def describe(self, teacher):
-        return {"mean": teacher.spread()[0]}
+    def diagnostics(self, teacher):
+        return {"mean": teacher.mean_and_factor()[0]}
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,9 @@ class Blind(GaussianFit):
 @dataclass(frozen=True)
 class CountBlind(GaussianFit):
     def fit(self, corpus, rng, before=None):
-        return super().fit(Corpus.of(corpus.x, corpus.y, corpus.batch, weight=corpus.weight), rng)
+        return super().fit(
+            Corpus.of(corpus.x, corpus.y, corpus.chain_shape, weight=corpus.weight), rng
+        )
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,7 @@ class GlobalSeed(Model):
 @dataclass(frozen=True)
 class FlatDensity(GaussianFit):
     def fit(self, corpus, rng, before=None):
-        return _Flat(*super().fit(corpus, rng).spread())
+        return _Flat(*super().fit(corpus, rng).mean_and_factor())
 
 
 class _Flat(GaussianTeacher):
@@ -256,13 +260,13 @@ class _Flat(GaussianTeacher):
 
 @dataclass(frozen=True)
 class Forgets(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         corpus.reweighted(torch.ones(()))
 
 
 @dataclass(frozen=True)
 class Misspelt(Mitigation):
-    def cuarte(self, corpus, taps):
+    def cuarte(self, corpus, access):
         return corpus
 
 
@@ -273,7 +277,7 @@ class Idle(Mitigation):
 
 @dataclass(frozen=True)
 class FitsFalse(Mitigation):
-    def fits(self, cell):
+    def incompatibility(self, cell):
         return False
 
     def size(self, n, t):
@@ -282,13 +286,13 @@ class FitsFalse(Mitigation):
 
 @dataclass(frozen=True)
 class FitsOrNot(GaussianFit):
-    def fits(self, cell):
+    def incompatibility(self, cell):
         return cell.data.kind == "density"
 
 
 @dataclass(frozen=True)
 class FitsNameless(Gaussian):
-    def fits(self, cell):
+    def incompatibility(self, cell):
         return "" if cell.model.title() == "kde" else None
 
 
@@ -300,17 +304,17 @@ class HalfRow(Mitigation):
 
 @dataclass(frozen=True)
 class EatsLesson(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         corpus._parts[0].y.mul_(0.5)
         return corpus
 
 
 @dataclass(frozen=True)
 class QuantileOverSeeds(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         far = (
-            corpus.y.flatten(len(corpus.batch) + 1).abs().double().amax(-1)
-            if corpus.y.ndim > len(corpus.batch) + 1
+            corpus.y.flatten(len(corpus.chain_shape) + 1).abs().double().amax(-1)
+            if corpus.y.ndim > len(corpus.chain_shape) + 1
             else corpus.y.abs()
         )
         return corpus.reweighted((far <= far.double().mean()).double())
@@ -318,7 +322,7 @@ class QuantileOverSeeds(Mitigation):
 
 @dataclass(frozen=True)
 class GlobalDice(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.reweighted(torch.as_tensor(np.random.rand(corpus.n)))
 
 
@@ -326,54 +330,54 @@ class GlobalDice(Mitigation):
 class EatsTeacher(Mitigation):
     kinds = ("density",)
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         teacher.factor.mul_(1.5)
         return teacher
 
 
 @dataclass(frozen=True)
 class TakesOthersNumbers(Mitigation):
-    def curate(self, corpus, taps):
-        stranger = taps._by("Onlooker").rng
+    def curate(self, corpus, access):
+        stranger = access._by("Onlooker").rng
         stranger.uniform(3)
         return corpus
 
 
 @dataclass(frozen=True)
 class HalfLesson(Protocol):
-    def compose(self, taps, memory):
-        return taps.synthetic(taps.n // 2), None
+    def compose(self, access, memory):
+        return access.synthetic(access.n // 2), None
 
 
 @dataclass(frozen=True)
 class CorpusAlone(Protocol):
-    def compose(self, taps, memory):
-        return taps.synthetic(taps.n)
+    def compose(self, access, memory):
+        return access.synthetic(access.n)
 
 
 @dataclass(frozen=True)
 class RemembersInItself(Protocol):
     pool: list = field(default_factory=list)
 
-    def compose(self, taps, memory):
-        fresh = taps.synthetic(taps.n)
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n)
         self.pool.append(fresh)
         return fresh.edited(y=fresh.y + len(self.pool)), None
 
 
 @dataclass(frozen=True)
 class EatsMemory(Protocol):
-    def compose(self, taps, memory):
+    def compose(self, access, memory):
         if memory is not None:
             memory.y.mul_(0.5)
-        fresh = taps.synthetic(taps.n)
+        fresh = access.synthetic(access.n)
         return fresh, fresh
 
 
 @dataclass(frozen=True)
 class Photocopier(Protocol):
-    def compose(self, taps, memory):
-        fresh = taps.synthetic(taps.n // 2)
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n // 2)
         return fresh + fresh, None
 
 
@@ -464,7 +468,7 @@ BROKEN = [
     ("mitigation", HalfRow, "returns the noun it was given, density", "round it"),
     ("mitigation", EatsLesson, "inputs untouched, density", "in place"),
     ("mitigation", QuantileOverSeeds, "replicate shapes agree, density", "dim -1"),
-    ("mitigation", GlobalDice, "draws from its stream alone, density", "taps.rng"),
+    ("mitigation", GlobalDice, "draws from its stream alone, density", "access.rng"),
     ("mitigation", EatsTeacher, "inputs untouched, density", "steer changed the teacher"),
     (
         "mitigation",
@@ -473,7 +477,7 @@ BROKEN = [
         "shifts the numbers",
     ),
     ("mitigation", Unpicklable, "is read as it is written", "pickling"),
-    ("protocol", HalfLesson, "right number of rows, density", "taps.n rows in all"),
+    ("protocol", HalfLesson, "right number of rows, density", "access.n rows in all"),
     ("protocol", CorpusAlone, "right number of rows, density", "(corpus, memory)"),
     (
         "protocol",
@@ -482,7 +486,7 @@ BROKEN = [
         "nothing in the protocol itself",
     ),
     ("protocol", EatsMemory, "what was handed out stays untouched, density", "in place"),
-    ("protocol", Photocopier, "every row is on the ledger, density", "taps.synthetic alone"),
+    ("protocol", Photocopier, "every row is on the ledger, density", "access.synthetic alone"),
 ]
 
 
@@ -625,7 +629,7 @@ def test_a_dimension_without_default_does_not_hinder_others():
 def test_outcomes_raise_nothing():
     @dataclass(frozen=True)
     class Explodes(Mitigation):
-        def curate(self, corpus, taps):
+        def curate(self, corpus, access):
             raise ZeroDivisionError("bang")
 
     found = list(outcomes("mitigation", Explodes))

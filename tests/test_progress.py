@@ -6,9 +6,9 @@ import pytest
 
 import collapse_bench as cb
 from collapse_bench.cli import progress
-from collapse_bench.core.progress import Beat, beat, listening
+from collapse_bench.core.progress import Step, listening, report_step
 from collapse_bench.records.store import Store
-from collapse_bench.running.chains import Moment
+from collapse_bench.running.chains import ProgressEvent
 
 SLOW = '''
 """A model that takes its time."""
@@ -17,13 +17,13 @@ import time
 import torch
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench import Model, Teacher
-from collapse_bench.core.progress import beat
+from collapse_bench.core.progress import report_step
 
 class Constant(Teacher):
     account = {"steps": 2, "units": 10.0, "seconds": 0.5}
     def answer(self, x, rng):
         return rng.normal(x.shape[0], 1).double()
-    def spread(self):
+    def mean_and_factor(self):
         return torch.zeros(1).double(), torch.eye(1).double()
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Slow(Model):
     def fit(self, corpus, rng, before=None):
         for step in (1, 2):
             time.sleep(0.4)
-            beat("fit", step, 2, "loss 1.5")
+            report_step("fit", step, 2, "loss 1.5")
         return Constant()
 
 @hookimpl
@@ -51,9 +51,9 @@ def test_steps_are_heard_from_here_and_from_workers(n_jobs, tmp_path, monkeypatc
         "gaussian | slow @ n=5 T=1", seeds="0:2", output=tmp_path / "out", n_jobs=n_jobs, plugins=plugin,
         settings={"mitigations": []}, on_progress=heard.append,
     )  # fmt: skip
-    steps = [moment.beat for moment in heard if moment.beat is not None]
+    steps = [moment.step for moment in heard if moment.step is not None]
     assert steps
-    assert set(steps) <= {Beat("fit", 1, 2, "loss 1.5"), Beat("fit", 2, 2, "loss 1.5")}
+    assert set(steps) <= {Step("fit", 1, 2, "loss 1.5"), Step("fit", 2, 2, "loss 1.5")}
     assert any(moment.label == "gaussian | slow | replace @ n=5 T=1" for moment in heard)
     jobs = [outcome.job for outcome in results.outcomes if outcome.job.cell.generations == 1]
     assert {job.seeds for job in jobs} == {(0,), (1,)}  # a chain of long work is a job of its own
@@ -84,7 +84,7 @@ def told(moments, monkeypatch, capsys, every: float) -> list[str]:
 
 
 def test_a_line_for_each_generation_of_a_long_run(monkeypatch, capsys):
-    moments = [Moment("cell", done, 4, None, 10.0 * done) for done in range(5)]
+    moments = [ProgressEvent("cell", done, 4, None, 10.0 * done) for done in range(5)]
     assert told(moments, monkeypatch, capsys, every=10.0) == [
         "generation 1/4, 0:30 left  cell",
         "generation 2/4, 0:20 left  cell",
@@ -96,7 +96,7 @@ def test_a_line_for_each_generation_of_a_long_run(monkeypatch, capsys):
 
 def test_a_sign_of_life_of_a_long_training(monkeypatch, capsys):
     moments = [
-        Moment("cell", 1, 2, Beat("fit", step, 20, "loss 3.2"), 100.0 + 10 * step, 0.5)
+        ProgressEvent("cell", 1, 2, Step("fit", step, 20, "loss 3.2"), 100.0 + 10 * step, 0.5)
         for step in range(14)
     ]
     assert told(moments, monkeypatch, capsys, every=10.0) == [
@@ -106,10 +106,10 @@ def test_a_sign_of_life_of_a_long_training(monkeypatch, capsys):
 
 
 def test_nobody_listens():
-    beat("fit", 1, 2)
+    report_step("fit", 1, 2)
     heard = []
     with listening(heard.append):
-        beat("fit", 1, 2)
+        report_step("fit", 1, 2)
         with listening(None):
-            beat("fit", 2, 2)
-    assert heard == [Beat("fit", 1, 2)]
+            report_step("fit", 2, 2)
+    assert heard == [Step("fit", 1, 2)]

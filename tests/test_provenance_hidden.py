@@ -53,30 +53,30 @@ class Onlooker(Mitigation):
     seen: list = field(default_factory=list)
     unhidden: bool = False
 
-    def curate(self, corpus, taps):
-        if taps.t == T:
+    def curate(self, corpus, access):
+        if access.t == T:
             shown = (
-                Corpus(corpus._parts, corpus.batch, labels=corpus.labels)
+                Corpus(corpus._parts, corpus.chain_shape, labels=corpus.labels)
                 if self.unhidden
                 else corpus
             )
-            told = features(shown, taps)
+            told = features(shown, access)
             self.seen.append((told, (shown._origin() == 0).numpy().copy()))
         return corpus
 
 
-def features(corpus: Corpus, taps) -> np.ndarray:
+def features(corpus: Corpus, access) -> np.ndarray:
     """(R, n, f): everything but content."""
     n, columns = corpus.n, []
     place = np.arange(n)
     columns += [place / n, place % 2, place % 8]
-    for noun in (corpus, taps, taps.rng, taps.ledger, taps.teacher):
+    for noun in (corpus, access, access.rng, access.ledger, access.teacher):
         columns += traces(noun, corpus, {id(noun)})
     for value in (corpus.x, corpus.y):
-        columns += storage(value, corpus.batch)
-    return np.stack([np.broadcast_to(column, (*corpus.batch, n)) for column in columns], -1).astype(
-        float
-    )
+        columns += storage(value, corpus.chain_shape)
+    return np.stack(
+        [np.broadcast_to(column, (*corpus.chain_shape, n)) for column in columns], -1
+    ).astype(float)
 
 
 def traces(noun: object, corpus: Corpus, met: set[int], depth: int = 0) -> list[np.ndarray | float]:
@@ -95,7 +95,7 @@ def traces(noun: object, corpus: Corpus, met: set[int], depth: int = 0) -> list[
             found += draws(value, corpus)
         elif isinstance(value, torch.Tensor):
             found.append(value.dtype.itemsize)
-            if tuple(value.shape) == (*corpus.batch, corpus.n):
+            if tuple(value.shape) == (*corpus.chain_shape, corpus.n):
                 found.append(value.double().numpy())
         elif isinstance(value, (int, float)):
             found.append(float(value))
@@ -117,9 +117,9 @@ def draws(stream: Stream, corpus: Corpus) -> list[np.ndarray]:
     return found
 
 
-def storage(value: torch.Tensor, batch: tuple[int, ...]) -> list[np.ndarray | float]:
+def storage(value: torch.Tensor, chain_shape: tuple[int, ...]) -> list[np.ndarray | float]:
     """How the numbers of each row are stored: address, strides, which shorter types would hold them."""
-    axis, n = len(batch), value.shape[len(batch)]
+    axis, n = len(chain_shape), value.shape[len(chain_shape)]
     found = [
         value.dtype.itemsize,
         value.is_contiguous(),
@@ -127,7 +127,7 @@ def storage(value: torch.Tensor, batch: tuple[int, ...]) -> list[np.ndarray | fl
         value.stride(axis),
     ]
     found.append(np.arange(n) * value.stride(axis) * value.element_size() % 4096)
-    flat = value.reshape(*batch, n, -1)
+    flat = value.reshape(*chain_shape, n, -1)
     if not flat.shape[-1] or not value.is_floating_point():
         return found
     # whether single precision would hold them; that pixels have few grey levels is content

@@ -191,7 +191,7 @@ def test_a_broken_distribution_costs_nothing_either(write, monkeypatch):
     found = Registry.discover()
     assert list(broken(found)) == ["their_plugin"]
     assert found.broken[0].source == "entry point theirs"
-    assert found.cell("gaussian | gaussian-fit").why_not() is None
+    assert found.cell("gaussian | gaussian-fit").incompatibility() is None
 
 
 def test_a_shelf_whose_package_is_broken(write, monkeypatch):

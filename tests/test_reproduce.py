@@ -33,7 +33,7 @@ SPEC = "{SPEC}"
 
 @dataclass(frozen=True)
 class Hopeless(Model):
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         raise ArithmeticError("nothing can be learnt here")
@@ -111,7 +111,7 @@ def samples():
     """w2 of generations 0 .. 2, and log_variance of the last, one number per chain: by the loop itself."""
     cell = cell_of(SPEC, seeds=range(CHAINS))
     run = list(generations(cell))
-    last = nature(cell).describe(run[-1].teacher)["log_variance"]
+    last = nature(cell).diagnostics(run[-1].teacher)["log_variance"]
     return [now.scores["w2"].numpy() for now in run], last.numpy()
 
 
@@ -312,7 +312,7 @@ def test_pictures_are_those_of_the_chain_and_are_kept(plugin, tmp_path):
         int(data.identity(None, torch.from_numpy(pictures[:1])).max()) < data.pool_size
     )  # the first row is real
     first = next(generations(cell, None, data))
-    mean, _ = first.teacher.spread()
+    mean, _ = first.teacher.mean_and_factor()
     still = (
         data.truth.images[: data.pool_size].std(0) == 0
     )  # pixels that never change are as they are

@@ -509,7 +509,7 @@ def test_a_language_model_killed_in_generation_3_goes_on_there(tmp_path):
     if not child:
 
         def die(moment):
-            if moment.done == 3 and moment.beat is not None and moment.beat.work == "fit":
+            if moment.done == 3 and moment.step is not None and moment.step.work == "fit":
                 os.kill(os.getpid(), signal.SIGKILL)
 
         run_chains(cell, [0], store, die)

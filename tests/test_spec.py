@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collapse_bench.core.cell import Cell
-from collapse_bench.core.components import Mitigation, Noun
+from collapse_bench.core.components import Component, Mitigation
 from collapse_bench.core.identity import SCHEMA, digest, fingerprint, written
 from collapse_bench.core.params import param, type_hints
 from collapse_bench.errors import UsageError
@@ -138,7 +138,7 @@ def test_the_example_of_the_manual():
 # -- cells ----------------------------------------------------------------------------------------------------------
 
 
-def values_of(cls: type[Noun], f: dataclasses.Field):
+def values_of(cls: type[Component], f: dataclasses.Field):
     """Values that a parameter may take; None where only its default can be written."""
     hint, limits = type_hints(cls)[f.name], f.metadata
     if typing.get_origin(hint) is typing.Literal:
@@ -185,7 +185,7 @@ def nouns(draw, kind: str, but: tuple[str, ...] = ()):
         return cls()
 
 
-def buildable(cls: type[Noun]) -> bool:
+def buildable(cls: type[Component]) -> bool:
     """Whether its defaults suffice: some need a file."""
     try:
         cls()
@@ -233,7 +233,7 @@ def test_defaults_are_left_out_of_labels_and_counted_in_ids(cell):
         }
 
 
-def one_other(noun: Noun, f: dataclasses.Field):
+def one_other(noun: Component, f: dataclasses.Field):
     """The plugin with one parameter changed, or None where no other value can be had."""
     now = getattr(noun, f.name)
     nudges = [not now] if isinstance(now, bool) else []

@@ -25,14 +25,14 @@ DRAWS = {
     "gumbel": lambda s: s.gumbel(5),
     "chi2": lambda s: s.chi2([0.3, 1.0, 2.0, 9.5]),
     "multinomial": lambda s: s.multinomial(
-        50, torch.tensor([0.5, 0.0, 0.2, 0.3]).expand(*s.batch, 4)
+        50, torch.tensor([0.5, 0.0, 0.2, 0.3]).expand(*s.chain_shape, 4)
     ),
     "multinomials": lambda s: s.multinomials(
-        torch.tensor([50, 7]).expand(*s.batch, 2),
-        torch.tensor([[0.5, 0.2, 0.3, 0.0], [0.0, 0.0, 1.0, 0.0]]).expand(*s.batch, 2, 4),
+        torch.tensor([50, 7]).expand(*s.chain_shape, 2),
+        torch.tensor([[0.5, 0.2, 0.3, 0.0], [0.0, 0.0, 1.0, 0.0]]).expand(*s.chain_shape, 2, 4),
     ),
     "hypergeometric": lambda s: s.hypergeometric(
-        torch.tensor([9, 0, 4, 7]).expand(*s.batch, 4), torch.tensor(6).expand(s.batch)
+        torch.tensor([9, 0, 4, 7]).expand(*s.chain_shape, 4), torch.tensor(6).expand(s.chain_shape)
     ),
 }
 #: draws of which the first k rows must not depend on how many are asked for

@@ -192,7 +192,7 @@ def test_beats_are_heard():
             schedule(steps=1000),
             generator(),
         )
-    assert {beat.work for beat in heard} == {"fit"}
+    assert {step.work for step in heard} == {"fit"}
     assert (heard[-1].done, heard[-1].total) == (1000, 1000)
     assert 100 <= len(heard) <= 102
     assert heard[0].note == "loss 1"

@@ -29,7 +29,7 @@ SPEC = "gaussian(sampler=exact-law) | gaussian-fit | replace @ n=15 T=3"
 
 
 def sd(teacher, data):
-    return teacher.spread()[1][..., 0, 0].abs()
+    return teacher.mean_and_factor()[1][..., 0, 0].abs()
 
 
 def claim(t, **more):
@@ -205,7 +205,7 @@ def test_the_reach_of_a_law_is_four_errors_and_its_slack(status, law, predicted)
         for stretch, near in ((0.99, True), (1.01, False)):
             measured = predicted + side * stretch * edge
             verdict = Verdict(replace(CLAIM, law=law), predicted, measured, 0.01, 100)
-            assert verdict.near is near
+            assert verdict.within is near
             assert verdict.good is (near != (status == "REFUTED"))
             assert verdict.z == pytest.approx(side * stretch * edge / 0.01)
             assert verdict.ratio == pytest.approx(measured / predicted)
@@ -226,11 +226,11 @@ def test_a_form_in_print_that_does_not_hold_must_fail():
     given = {"M": 100, "k": 1, "sigma": 1.0, "ddof": 1, "growth": 0.0}
     refuted = Claim("gaussian.w2_var_as_published", given, spec, "w2", 0, statistic="variance")
     [seen] = verdicts(spec, 8000, [refuted], registry())
-    assert (seen.near, seen.good, seen.word) == (False, True, "is not obeyed, as it should be")
+    assert (seen.within, seen.good, seen.word) == (False, True, "is not obeyed, as it should be")
     [blunt] = verdicts(
         spec, 8000, [replace(refuted, times=seen.measured / seen.predicted)], registry()
     )
-    assert (blunt.near, blunt.good, blunt.word) == (True, False, "cannot be told from the law")
+    assert (blunt.within, blunt.good, blunt.word) == (True, False, "cannot be told from the law")
 
 
 def test_each_cell_is_run_once_with_the_chains_of_its_most_demanding_claim():

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..core.components import Teacher
 from ..core.corpus import Corpus
 from ..core.rng import Stream
-from ..errors import Unfit
+from ..errors import Incompatible
 
 
 class CheckFailure(AssertionError):
@@ -28,14 +28,17 @@ def behaviour(
     """
     shown: dict[str, Tensor] = {}
     try:
-        shown["mean"], factor = teacher.spread()
+        shown["mean"], factor = teacher.mean_and_factor()
         shown["covariance"] = factor @ factor.mT
-    except Unfit:
+    except Incompatible:
         pass
-    for verb, call in (("expect", lambda: teacher.expect(x)), ("logp", lambda: teacher.logp(x, y))):
+    for verb, call in (
+        ("mean_answer", lambda: teacher.mean_answer(x)),
+        ("logp", lambda: teacher.logp(x, y)),
+    ):
         try:
             shown[verb] = call()
-        except Unfit:
+        except Incompatible:
             continue
     if drawing or not shown:
         shown["answer"] = teacher.answer(x, rng.at("answer"))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..core.cell import Cell
-from ..core.components import DataGenerator, Model, has_verb
+from ..core.components import DataGenerator, Model, has_method
 from ..core.replicates import lift
 from ..core.rng import Stream
-from ..errors import Unfit
+from ..errors import Incompatible
 from ..registry.discovery import Registry
 from .compare import CheckFailure, Lent, Undisturbed, alike, chain_at, disturb, z_score
 from .world import (
@@ -32,9 +32,15 @@ from .world import (
 
 
 def generator_checks(data: DataGenerator, among: Registry) -> Iterator[tuple[str, Check]]:
-    for batch in BATCHES:
-        yield f"asks and answers in shape, replicates {batch}", partial(_asks_in_shape, data, batch)
-        yield f"judges in shape, replicates {batch}", partial(_judges_in_shape, data, batch)
+    for chain_shape in BATCHES:
+        yield (
+            f"asks and answers in shape, replicates {chain_shape}",
+            partial(_asks_in_shape, data, chain_shape),
+        )
+        yield (
+            f"judges in shape, replicates {chain_shape}",
+            partial(_judges_in_shape, data, chain_shape),
+        )
     yield "seed alone equals seed among others", partial(_seed_alone, data)
     yield "first rows do not depend on how many are asked for", partial(_prefix, data)
     yield "draws from its stream alone", partial(_own_stream, data)
@@ -47,18 +53,18 @@ def generator_checks(data: DataGenerator, among: Registry) -> Iterator[tuple[str
     yield "both samplers follow one law", partial(_samplers_agree, data, among)
 
 
-def _asks_in_shape(generator: DataGenerator, batch) -> None:
-    data, _ = desk(generator, batch)
+def _asks_in_shape(generator: DataGenerator, chain_shape) -> None:
+    data, _ = desk(generator, chain_shape)
     if not isinstance(data, type(generator)):
         raise CheckFailure(
-            f"{data.title()}.drawn must return a copy of itself: return self.holding(truth=...)"
+            f"{data.title()}.drawn must return a copy of itself: return self.with_truth(truth=...)"
         )
-    x, y, rng = probe_of(data, batch)
-    due = (*batch, ROWS)
+    x, y, rng = probe_of(data, chain_shape)
+    due = (*chain_shape, ROWS)
     if tuple(x.shape[: len(due)]) != due or x.ndim == len(due):
         raise CheckFailure(
-            f"{data.title()}.ask returned {tuple(x.shape)} for replicates {batch} and n = {ROWS}; {due} and at least "
-            "one more dimension are due (width 0 where there is nothing to ask): start from rng.batch, or draw with "
+            f"{data.title()}.ask returned {tuple(x.shape)} for replicates {chain_shape} and n = {ROWS}; {due} and at least "
+            "one more dimension are due (width 0 where there is nothing to ask): start from rng.chain_shape, or draw with "
             "rng.normal(n, d), which brings the replicates along"
         )
     for verb, value in (("answer", y), ("observe", data.observe(y, rng.at("noise")))):
@@ -97,18 +103,18 @@ def _ends_once(data: DataGenerator, y: Tensor) -> None:
         )
 
 
-def _judges_in_shape(generator: DataGenerator, batch) -> None:
-    data, _ = desk(generator, batch)
-    scores = data.judge(data, stream_of(batch).at("exam"))
+def _judges_in_shape(generator: DataGenerator, chain_shape) -> None:
+    data, _ = desk(generator, chain_shape)
+    scores = data.losses(data, stream_of(chain_shape).at("exam"))
     if data.primary not in scores:
         raise CheckFailure(
             f"{data.title()}.judge returned {sorted(scores)} without {data.primary!r}, which it names as its primary loss"
         )
     for name, value in scores.items():
-        if not isinstance(value, Tensor) or tuple(value.shape) != tuple(batch):
+        if not isinstance(value, Tensor) or tuple(value.shape) != tuple(chain_shape):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise CheckFailure(
-                f"{data.title()}.judge returned {name} as {got}; one number per replicate {batch} is due: average over "
+                f"{data.title()}.judge returned {name} as {got}; one number per replicate {chain_shape} is due: average over "
                 "rows with .mean(-1), not .mean()"
             )
         if not torch.isfinite(value).all():
@@ -128,15 +134,15 @@ def _seed_alone(generator: DataGenerator) -> None:
     among = {
         "x": x,
         "y": whole.observe(y, rng.at("noise")),
-        "loss": whole.judge(whole, rng.at("exam"))[whole.primary],
+        "loss": whole.losses(whole, rng.at("exam"))[whole.primary],
     }
     seeds = stream_of((2, 3))
     for r in product(range(2), range(3)):
-        data = generator.drawn(seeds[r].at("truth"))
+        data = generator.sample_truth(seeds[r].at("truth"))
         one = seeds[r].at("probe")
         x = data.ask(ROWS, one.at("x"))
         y = data.observe(data.answer(x, one.at("y")), one.at("noise"))
-        alone = {"x": x, "y": y, "loss": data.judge(data, one.at("exam"))[data.primary]}
+        alone = {"x": x, "y": y, "loss": data.losses(data, one.at("exam"))[data.primary]}
         alike(
             chain_at(among, r),
             alone,
@@ -169,7 +175,7 @@ def _own_stream(generator: DataGenerator) -> None:
             data, _ = desk(generator, (2,))
             x, y, rng = probe_of(data, (2,))
             y = data.observe(y, rng.at("noise"))
-            seen.append({"x": x, "y": y, "loss": data.judge(data, rng.at("exam"))[data.primary]})
+            seen.append({"x": x, "y": y, "loss": data.losses(data, rng.at("exam"))[data.primary]})
     alike(
         *seen,
         f"{generator.title()} draws from a global generator; draw from the rng that is handed in (rng.normal, ...)",
@@ -178,11 +184,11 @@ def _own_stream(generator: DataGenerator) -> None:
 
 def _truths_differ(generator: DataGenerator) -> None:
     if getattr(generator, "truth_is", None) == "fixed":
-        raise Unfit(f"{name_of(generator)} says that all seeds share one truth")
+        raise Incompatible(f"{name_of(generator)} says that all seeds share one truth")
     if generator.pool_size is not None:
-        raise Unfit(f"{name_of(generator)} draws from a finite pool, which all seeds share")
+        raise Incompatible(f"{name_of(generator)} draws from a finite pool, which all seeds share")
     seeds, same = stream_of((2,)), Stream(0)
-    here, there = (generator.drawn(seeds[r].at("truth")) for r in range(2))
+    here, there = (generator.sample_truth(seeds[r].at("truth")) for r in range(2))
     x = here.ask(ROWS, same.at("x"))
     if torch.equal(here.answer(x, same.at("y")), there.answer(x, same.at("y"))):
         raise CheckFailure(
@@ -200,11 +206,11 @@ def _answers_untouched(generator: DataGenerator) -> None:
     lent = Lent(x=x, y=y, **truth)
     data.answer(x, rng.at("again"))
     data.observe(y, rng.at("noise"))
-    data.judge(data, rng.at("exam"))
-    for verb in ("expect", "logp", "verify", "identity"):
+    data.losses(data, rng.at("exam"))
+    for verb in ("mean_answer", "logp", "verify", "identity"):
         try:
-            getattr(data, verb)(*((x,) if verb == "expect" else (x, y)))
-        except Unfit:
+            getattr(data, verb)(*((x,) if verb == "mean_answer" else (x, y)))
+        except Incompatible:
             continue
     lent.untouched(data.title())
 
@@ -215,15 +221,15 @@ def _pupil(generator: DataGenerator, among: Registry, body: Callable[[Cell, Mode
 
 
 def _nature_is_best(generator: DataGenerator, among: Registry) -> None:
-    data, taps = desk(generator, (8,))
+    data, access = desk(generator, (8,))
     exam = stream_of((8,)).at("exam")
-    own = data.judge(data, exam.at("paper"))[data.primary].double()
+    own = data.losses(data, exam.at("paper"))[data.primary].double()
     if float(own.abs().max()) <= max(data.resolution, 1e-9):
         return
 
     def body(cell, model):
-        teacher = model.fit(taps.real(ROWS), exam.at("fit"))
-        learnt = data.judge(teacher, exam.at("paper"))[data.primary].double()
+        teacher = model.fit(access.real(ROWS), exam.at("fit"))
+        learnt = data.losses(teacher, exam.at("paper"))[data.primary].double()
         if z_score(own - learnt) > 4:
             raise CheckFailure(
                 f"{data.title()}.judge gives nature itself {float(own.mean()):.4g} and {name_of(cell.model)}, fitted to "
@@ -236,22 +242,22 @@ def _nature_is_best(generator: DataGenerator, among: Registry) -> None:
 
 def _describes_in_shape(generator: DataGenerator, among: Registry) -> None:
     def body(cell, model):
-        for batch in BATCHES:
-            data, taps = desk(generator, batch)
-            teacher = model.fit(taps.real(ROWS), stream_of(batch).at("fit"))
-            for said in (data.describe(data), data.describe(teacher)):
+        for chain_shape in BATCHES:
+            data, access = desk(generator, chain_shape)
+            teacher = model.fit(access.real(ROWS), stream_of(chain_shape).at("fit"))
+            for said in (data.diagnostics(data), data.diagnostics(teacher)):
                 for name, value in said.items():
-                    if tuple(value.shape) != tuple(batch):
+                    if tuple(value.shape) != tuple(chain_shape):
                         raise CheckFailure(
-                            f"{data.title()}.describe returned {name} of shape {tuple(value.shape)}; {batch} was due"
+                            f"{data.title()}.describe returned {name} of shape {tuple(value.shape)}; {chain_shape} was due"
                         )
 
     _pupil(generator, among, body)
 
 
 def _verifies_itself(generator: DataGenerator) -> None:
-    if not has_verb(generator, "verify"):
-        raise Unfit(f"{generator.title()} has no verifier")
+    if not has_method(generator, "verify"):
+        raise Incompatible(f"{generator.title()} has no verifier")
     data, _ = desk(generator, (8,))
     x, y, rng = probe_of(data, (8,))
     right = data.verify(x, data.observe(y, rng.at("noise")))
@@ -279,7 +285,7 @@ def _pool(generator: DataGenerator) -> None:
             f"{data.title()} must have both identity(x, y) and pool_size, or neither"
         )
     if which is None:
-        raise Unfit(f"{data.title()} has no finite pool")
+        raise Incompatible(f"{data.title()} has no finite pool")
     if which.dtype != torch.int64 or tuple(which.shape) != (2, ROWS):
         raise CheckFailure(
             f"{data.title()}.identity returned {which.dtype} {tuple(which.shape)}; int64 {(2, ROWS)} was due"
@@ -290,7 +296,7 @@ def _pool(generator: DataGenerator) -> None:
 
 def _samplers_agree(generator: DataGenerator, among: Registry) -> None:
     if "sampler" not in {f.name for f in dataclasses.fields(generator)}:
-        raise Unfit(f"{generator.title()} has one sampler")
+        raise Incompatible(f"{generator.title()} has one sampler")
     rows, law = (
         dataclasses.replace(generator, sampler=sampler) for sampler in ("explicit", "exact-law")
     )
@@ -298,15 +304,15 @@ def _samplers_agree(generator: DataGenerator, among: Registry) -> None:
     def body(cell, model):
         seen = []
         for source in (rows, law):
-            data, taps = desk(source, MANY)
+            data, access = desk(source, MANY)
             exam = stream_of(MANY).at("exam")
-            corpus = taps.real(ROWS)
+            corpus = access.real(ROWS)
             if not torch.allclose(corpus.mass, torch.full_like(corpus.mass, ROWS)):
                 raise CheckFailure(
                     f"{generator.title()}: {ROWS} rows under sampler={source.sampler} weigh {corpus.mass.unique().tolist()}"
                 )
             teacher = model.fit(corpus, exam.at("fit", source.sampler))
-            seen.append(data.judge(teacher, exam.at("paper")) | data.describe(teacher))
+            seen.append(data.losses(teacher, exam.at("paper")) | data.diagnostics(teacher))
         for name, value in seen[0].items():
             z = z_score(value - seen[1][name])
             if abs(z) > 5:

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from ..core.components import Kind, Noun
+from ..core.components import Component, Kind
 from ..core.identity import written
-from ..errors import Unfit, UsageError
+from ..errors import Incompatible, UsageError
 from ..registry.discovery import KINDS, Registry, registry
 from .compare import CheckFailure
 from .generators import generator_checks
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def checks_of(
-    kind: str, thing: type[Noun] | Noun, among: Registry | None = None
+    kind: str, thing: type[Component] | Component, among: Registry | None = None
 ) -> Iterator[tuple[str, Check]]:
     """All checks of a plugin class (at its small variant) or object, each with its name.
 
@@ -76,13 +76,13 @@ def checks_of(
 
 
 def outcomes(
-    kind: str, thing: type[Noun] | Noun, among: Registry | None = None
+    kind: str, thing: type[Component] | Component, among: Registry | None = None
 ) -> Iterator[Outcome]:
     """Run all checks of a plugin; nothing is raised."""
     for name, check in checks_of(kind, thing, among):
         try:
             check()
-        except Unfit as reason:
+        except Incompatible as reason:
             yield Outcome(name, "skipped", str(reason))
         except CheckFailure as failure:
             yield Outcome(name, "failed", str(failure))
@@ -101,7 +101,7 @@ def outcomes(
 # -- every noun -----------------------------------------------------------------------------------------------------
 
 
-def _read_as_written(kind: str, noun: Noun, among: Registry) -> None:
+def _read_as_written(kind: str, noun: Component, among: Registry) -> None:
     who = noun.title()
     for cls in type(noun).__mro__[:1]:
         if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
@@ -133,12 +133,12 @@ def _read_as_written(kind: str, noun: Noun, among: Registry) -> None:
             )
 
 
-def _fits_or_says_why(kind: str, noun: Noun, among: Registry) -> None:
+def _fits_or_says_why(kind: str, noun: Component, among: Registry) -> None:
     for cell in cells_with(kind, noun, among):
-        said = noun.fits(cell)
+        said = noun.incompatibility(cell)
         if said is not None and not (isinstance(said, str) and said.strip()):
             raise CheckFailure(
-                f"{noun.title()}.fits returned {said!r} for {cell.label}; return None where the cell fits, else one "
+                f"{noun.title()}.incompatibility returned {said!r} for {cell.label}; return None where the cell fits, else one "
                 "sentence that says why not"
             )
 

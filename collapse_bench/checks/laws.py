@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from .. import theory
-from ..core.components import Noun
-from ..errors import Unfit
+from ..core.components import Component
+from ..errors import Incompatible
 from ..registry.discovery import Registry
 from ..suggest import nearest
 from .compare import CheckFailure
 from .world import cells_with, goes_together
 
 
-def claims_are_laws(kind: str, noun: Noun, among: Registry) -> None:
+def claims_are_laws(kind: str, noun: Component, among: Registry) -> None:
     claims = getattr(among.module_of(kind, noun.title()), "collapse_claims", list)()
     if not claims:
-        raise Unfit(f"the plugin of {noun.title()} claims no law")
+        raise Incompatible(f"the plugin of {noun.title()} claims no law")
     laws = theory.laws()
     for claim in claims:
         whose = f"the plugin of {noun.title()} claims {claim.law!r} for {claim.spec!r}"
@@ -24,7 +24,7 @@ def claims_are_laws(kind: str, noun: Noun, among: Registry) -> None:
             cell, _ = among.cell(claim.spec), claim.predicted
         except Exception as problem:
             raise CheckFailure(f"{whose}, which cannot be checked: {problem}") from problem
-        reason = cell.why_not()
+        reason = cell.incompatibility()
         if reason is not None:
             raise CheckFailure(f"{whose}: {reason}")
         if not 0 <= claim.t <= cell.generations:
@@ -33,9 +33,9 @@ def claims_are_laws(kind: str, noun: Noun, among: Registry) -> None:
             )
 
 
-def laws_bear_cells(kind: str, noun: Noun, among: Registry) -> None:
+def laws_bear_cells(kind: str, noun: Component, among: Registry) -> None:
     if not hasattr(among.module_of(kind, noun.title()), "collapse_theory"):
-        raise Unfit(f"the plugin of {noun.title()} predicts nothing")
+        raise Incompatible(f"the plugin of {noun.title()} predicts nothing")
     for cell in filter(goes_together, cells_with(kind, noun, among)):
         try:
             among.predicted(cell)

@@ -11,12 +11,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..core.access import Taps
+from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Mitigation, Model, Teacher
 from ..core.corpus import Corpus
 from ..core.replicates import lift
-from ..errors import Unfit
+from ..errors import Incompatible
 from ..registry.discovery import Registry
 from .compare import CheckFailure, Lent, Undisturbed, alike, behaviour, chain_at, disturb, shown_by
 from .protocols import composed_by, run_cell, starved
@@ -40,9 +40,11 @@ class Onlooker(Mitigation):
 
     seen: list = field(default_factory=list)
 
-    def curate(self, corpus, taps):
-        self.seen.append({"own": taps.rng.uniform(3), "called": taps._next("onlooker").uniform(3)})
-        taps.rng.normal(5)
+    def curate(self, corpus, access):
+        self.seen.append(
+            {"own": access.rng.uniform(3), "called": access._next("onlooker").uniform(3)}
+        )
+        access.rng.normal(5)
         return corpus
 
 
@@ -56,7 +58,7 @@ def mitigation_checks(act: Mitigation, among: Registry) -> Iterator[tuple[str, C
     for kind, cells in per_kind(cells_of(among, protocols=tuple(protocols), mitigations=(act,))):
         none = False
         for name, body in (
-            ("returns the noun it was given", _same_nouns),
+            ("returns the noun it was given", _same_components),
             ("leaves alone what it does not write", _identity_moments),
             ("inputs untouched", _lesson_untouched),
             ("replicate shapes agree", _mitigation_shapes),
@@ -67,12 +69,12 @@ def mitigation_checks(act: Mitigation, among: Registry) -> Iterator[tuple[str, C
         ):
             yield f"{name}, {kind}", partial(on_first, cells, body)
     if none:
-        yield "has something to act on", partial(on_first, [], _same_nouns)
+        yield "has something to act on", partial(on_first, [], _same_components)
 
 
 def _acts(act: Mitigation) -> None:
     if act.control:
-        raise Unfit(f"{act.title()} is a control")
+        raise Incompatible(f"{act.title()} is a control")
     if any(getattr(type(act), moment) is not getattr(Mitigation, moment) for moment in MOMENTS):
         return
     for name in sorted(name for name in dir(type(act)) if not hasattr(Mitigation, name)):
@@ -89,30 +91,30 @@ class _Scene:
     """What a mitigation meets at generation 2."""
 
     act: Mitigation
-    taps: Taps
+    access: Access
     corpus: Corpus
     model: Model
 
     @classmethod
-    def of(cls, cell: Cell, batch: tuple[int, ...]) -> _Scene:
-        *_, (taps, corpus, _) = composed_by(cell, batch, last=2)
-        shuffled = corpus.anonymous(stream_of(batch).at("shuffle"))
-        return cls(cell.mitigations[0], taps, shuffled, lift(cell.model))
+    def of(cls, cell: Cell, chain_shape: tuple[int, ...]) -> _Scene:
+        *_, (access, corpus, _) = composed_by(cell, chain_shape, last=2)
+        shuffled = corpus.anonymous(stream_of(chain_shape).at("shuffle"))
+        return cls(cell.mitigations[0], access, shuffled, lift(cell.model))
 
     def moments(self) -> tuple[Teacher, Corpus, Model]:
         """All moments in the order of the loop."""
         who = self.act.title()
-        steered = self.act.steer(self.taps.teacher, self.taps._by(who))
-        curated = self.act.curate(self.corpus, self.taps._taught_by(steered)._by(who))
-        adapted = self.act.adapt(self.model, self.taps._taught_by(steered)._by(who))
+        steered = self.act.steer(self.access.teacher, self.access._by(who))
+        curated = self.act.curate(self.corpus, self.access._taught_by(steered)._by(who))
+        adapted = self.act.adapt(self.model, self.access._taught_by(steered)._by(who))
         return steered, curated, adapted
 
     def shows(self) -> dict[str, Tensor]:
         """What comes of all moments, as tensors."""
         steered, curated, adapted = self.moments()
-        data, batch = self.taps._data, self.corpus.batch
-        x, y, rng = probe_of(data, batch)
-        fitted = lift(adapted).fit(curated, rng.at("fit"), self.taps.teacher)
+        data, chain_shape = self.access._data, self.corpus.chain_shape
+        x, y, rng = probe_of(data, chain_shape)
+        fitted = lift(adapted).fit(curated, rng.at("fit"), self.access.teacher)
         shown = {}
         for prefix, values in (
             ("steered", behaviour(steered, x, y, rng)),
@@ -123,7 +125,7 @@ class _Scene:
         return shown
 
 
-def _same_nouns(cell: Cell) -> None:
+def _same_components(cell: Cell) -> None:
     act, who = cell.mitigations[0], cell.mitigations[0].title()
     scene = _Scene.of(cell, (2,))
     for verb, out, noun in zip(
@@ -141,9 +143,9 @@ def _same_nouns(cell: Cell) -> None:
                 f"{who}.size returned {n!r}; a whole number of rows >= 1 is due (round it)"
             )
     _, curated, _ = scene.moments()
-    if curated.batch != scene.corpus.batch:
+    if curated.chain_shape != scene.corpus.chain_shape:
         raise CheckFailure(
-            f"{who}.curate returned replicates {curated.batch}; {scene.corpus.batch} were lent"
+            f"{who}.curate returned replicates {curated.chain_shape}; {scene.corpus.chain_shape} were lent"
         )
     if not (torch.isfinite(curated.mass) & (curated.mass >= 0)).all():
         raise CheckFailure(f"{who}.curate gave weights that are negative or not finite")
@@ -151,7 +153,7 @@ def _same_nouns(cell: Cell) -> None:
 
 def _identity_moments(cell: Cell) -> None:
     act, scene = cell.mitigations[0], _Scene.of(cell, (2,))
-    lent = {"steer": scene.taps.teacher, "curate": scene.corpus, "adapt": scene.model}
+    lent = {"steer": scene.access.teacher, "curate": scene.corpus, "adapt": scene.model}
     for verb, out in zip(lent, scene.moments(), strict=True):
         if getattr(type(act), verb) is getattr(Mitigation, verb) and out is not lent[verb]:
             raise CheckFailure(
@@ -161,26 +163,26 @@ def _identity_moments(cell: Cell) -> None:
 
 def _lesson_untouched(cell: Cell) -> None:
     scene = _Scene.of(cell, (2,))
-    x, y, rng = probe_of(scene.taps._data, (2,))
-    taught = behaviour(scene.taps.teacher, x, y, rng)
+    x, y, rng = probe_of(scene.access._data, (2,))
+    taught = behaviour(scene.access.teacher, x, y, rng)
     lent, sight = Lent.of(scene.corpus), Lent(**shown_by(scene.corpus))
     scene.moments()
     for held in (lent, sight):
         held.untouched(f"{cell.mitigations[0].title()}.curate")
     alike(
         taught,
-        behaviour(scene.taps.teacher, x, y, rng),
+        behaviour(scene.access.teacher, x, y, rng),
         f"{cell.mitigations[0].title()}.steer changed the teacher itself; return another one, e.g. teacher.decoded(...)",
     )
 
 
 def _mitigation_shapes(cell: Cell) -> None:
     alone = _Scene.of(cell, ()).shows()
-    for batch in BATCHES[1:]:
+    for chain_shape in BATCHES[1:]:
         alike(
-            chain_at(_Scene.of(cell, batch).shows(), (0,) * len(batch)),
+            chain_at(_Scene.of(cell, chain_shape).shows(), (0,) * len(chain_shape)),
             alone,
-            f"{cell.mitigations[0].title()} acts otherwise on replicates {batch} than on one run alone; take sums and "
+            f"{cell.mitigations[0].title()} acts otherwise on replicates {chain_shape} than on one run alone; take sums and "
             "quantiles over rows (dim -1), and let no replicate's numbers enter another's",
         )
 
@@ -193,7 +195,7 @@ def _mitigation_twice(cell: Cell) -> None:
             seen.append(_Scene.of(cell, (2,)).shows())
     alike(
         *seen,
-        f"{cell.mitigations[0].title()} acts otherwise the second time; draw from taps.rng alone, and keep nothing between "
+        f"{cell.mitigations[0].title()} acts otherwise the second time; draw from access.rng alone, and keep nothing between "
         "generations",
     )
 
@@ -210,7 +212,7 @@ def _runs_in_loop(cell: Cell) -> None:
 def _alone(cell: Cell) -> Mitigation:
     act = cell.mitigations[0]
     if act.perfect_teacher:
-        raise Unfit(f"{act.title()} takes no mitigation beside it")
+        raise Incompatible(f"{act.title()} takes no mitigation beside it")
     return act
 
 
@@ -220,7 +222,7 @@ def _not_shifted(cell: Cell) -> None:
     alike(
         run_cell(cell)[-1].scores,
         run_cell(watched)[-1].scores,
-        f"{act.title()} comes out otherwise when an idle mitigation beside it draws numbers; draw from taps.rng alone",
+        f"{act.title()} comes out otherwise when an idle mitigation beside it draws numbers; draw from access.rng alone",
     )
 
 
@@ -233,5 +235,5 @@ def _shifts_none(cell: Cell) -> None:
         alike(
             left,
             right,
-            f"{act.title()} shifts the numbers that a mitigation beside it draws; draw from taps.rng alone",
+            f"{act.title()} shifts the numbers that a mitigation beside it draws; draw from access.rng alone",
         )

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..core.components import DataGenerator, Model
 from ..core.corpus import Corpus
 from ..core.replicates import lift
-from ..errors import Unfit
+from ..errors import Incompatible
 from ..registry.discovery import Registry
 from .compare import (
     CheckFailure,
@@ -48,16 +48,16 @@ def model_checks(model: Model, among: Registry) -> Iterator[tuple[str, Check]]:
 
 
 def _nothing_fits() -> None:
-    raise Unfit("no registered data generator fits this model")
+    raise Incompatible("no registered data generator fits this model")
 
 
 def _rows(corpus: Corpus, pick: Tensor | slice, **more) -> Corpus:
     """Some rows of a corpus as a corpus of their own."""
-    before = (slice(None),) * len(corpus.batch)
+    before = (slice(None),) * len(corpus.chain_shape)
     return Corpus.of(
         corpus.x[(*before, pick)],
         corpus.y[(*before, pick)],
-        corpus.batch,
+        corpus.chain_shape,
         labels=corpus.labels,
         **more,
     )
@@ -69,17 +69,17 @@ def _same_lesson(model: Model, generator: DataGenerator, pair, sentence: str) ->
     ``pair(corpus)`` gives both.  A model that is exact shows the same numbers; another the same mean loss.
     """
     exact = getattr(model, "exact", True)
-    batch = (3,) if exact else (24,)
-    data, taps = desk(generator, batch)
-    x, y, rng = probe_of(data, batch)
+    chain_shape = (3,) if exact else (24,)
+    data, access = desk(generator, chain_shape)
+    x, y, rng = probe_of(data, chain_shape)
     lessons = [
-        copy.deepcopy(corpus) for corpus in pair(taps.real(ROWS))
+        copy.deepcopy(corpus) for corpus in pair(access.real(ROWS))
     ]  # a fit may spoil its own alone
     teachers = [lift(model).fit(corpus, rng.at("fit")) for corpus in lessons]
     if exact:
         alike(*(behaviour(teacher, x, y, rng, drawing=False) for teacher in teachers), sentence)
         return
-    losses = [data.judge(teacher, rng.at("exam"))[data.primary] for teacher in teachers]
+    losses = [data.losses(teacher, rng.at("exam"))[data.primary] for teacher in teachers]
     z = z_score(losses[0] - losses[1])
     if abs(z) > 5:
         raise CheckFailure(f"{sentence} (mean {data.primary}: {z:+.1f} standard errors apart)")
@@ -87,11 +87,11 @@ def _same_lesson(model: Model, generator: DataGenerator, pair, sentence: str) ->
 
 def _zero_is_absent(model: Model, generator: DataGenerator) -> None:
     def pair(corpus):
-        weight = torch.ones(*corpus.batch, ROWS, dtype=torch.float64)
+        weight = torch.ones(*corpus.chain_shape, ROWS, dtype=torch.float64)
         weight[..., 1::5] = 0
         y = corpus.y.clone()
         if y.is_floating_point():
-            y[(slice(None),) * len(corpus.batch) + (slice(1, None, 5),)] += JUNK
+            y[(slice(None),) * len(corpus.chain_shape) + (slice(1, None, 5),)] += JUNK
         there = torch.arange(ROWS)[weight.reshape(-1, ROWS)[0] > 0]
         return corpus.edited(y=y).weighted(weight), _rows(corpus, there)
 
@@ -109,10 +109,10 @@ def _two_is_twice(model: Model, generator: DataGenerator, what: str) -> None:
     def pair(corpus):
         if what == "weight":
             twos = corpus.weighted(
-                torch.where(torch.arange(ROWS) < 7, 2.0, 1.0).expand(*corpus.batch, ROWS)
+                torch.where(torch.arange(ROWS) < 7, 2.0, 1.0).expand(*corpus.chain_shape, ROWS)
             )
         else:
-            count = torch.where(torch.arange(ROWS) < 7, 2, 1).expand(*corpus.batch, ROWS)
+            count = torch.where(torch.arange(ROWS) < 7, 2, 1).expand(*corpus.chain_shape, ROWS)
             twos = _rows(corpus, slice(None), count=count)
         return twos, corpus + _rows(corpus, slice(0, 7))
 
@@ -126,9 +126,9 @@ def _two_is_twice(model: Model, generator: DataGenerator, what: str) -> None:
 
 
 def _native_is_loop(model: Model, generator: DataGenerator) -> None:
-    data, taps = desk(generator, (2, 3))
+    data, access = desk(generator, (2, 3))
     x, y, rng = probe_of(data, (2, 3))
-    corpus = taps.real(ROWS)
+    corpus = access.real(ROWS)
     whole = behaviour(lift(model).fit(copy.deepcopy(corpus), rng.at("fit")), x, y, rng)
     for r in product(range(2), range(3)):
         alone = behaviour(model.fit(corpus[r], rng.at("fit")[r]), x[r], y[r], rng[r])
@@ -137,24 +137,24 @@ def _native_is_loop(model: Model, generator: DataGenerator) -> None:
             alone,
             f"{model.title()} fitted to replicates together is not what it is fitted to replicate {r} alone; a native "
             "model may mix no replicates: sums over .sum(-1) and matrices with .mT and '...', or leave "
-            "replicates = 'loop'",
+            "vectorized = False",
         )
 
 
 def _fit_untouched(model: Model, generator: DataGenerator) -> None:
-    data, taps = desk(generator, (2,))
+    data, access = desk(generator, (2,))
     x, y, rng = probe_of(data, (2,))
-    rows = taps.real(ROWS)
-    for corpus in (rows, rows.weighted(torch.full((2, ROWS), 0.5)) + taps.real(ROWS)):
+    rows = access.real(ROWS)
+    for corpus in (rows, rows.weighted(torch.full((2, ROWS), 0.5)) + access.real(ROWS)):
         # what is shown of one part is lent itself, and what is shown of two is a copy, which is lent as well
-        lesson, one = (corpus, rng) if model.replicates == "native" else (corpus[0], rng[0])
-        lent, sight = Lent.of(corpus), Lent(**shown_by(lesson))
-        model.fit(lesson, one.at("fit"))
+        training_set, one = (corpus, rng) if model.vectorized else (corpus[0], rng[0])
+        lent, sight = Lent.of(corpus), Lent(**shown_by(training_set))
+        model.fit(training_set, one.at("fit"))
         for held in (sight, lent):
             held.untouched(f"{model.title()}.fit")
     asked, first = Lent(x=x, y=y), lift(model).fit(corpus, rng.at("fit"))
     before = behaviour(first, x, y, rng)
-    lift(model).fit(taps.real(ROWS), rng.at("fit again"), first)
+    lift(model).fit(access.real(ROWS), rng.at("fit again"), first)
     asked.untouched(f"the teacher that {model.title()}.fit returns")
     alike(
         before,
@@ -165,39 +165,42 @@ def _fit_untouched(model: Model, generator: DataGenerator) -> None:
 
 def _fit_shapes(model: Model, generator: DataGenerator) -> None:
     seen = {}
-    for batch in BATCHES:
-        data, taps = desk(generator, batch)
-        x, y, rng = probe_of(data, batch)
-        seen[batch] = behaviour(lift(model).fit(taps.real(ROWS), rng.at("fit")), x, y, rng)
-        for verb in ("expect", "logp", "answer"):
-            value = seen[batch].get(verb)
-            if value is not None and tuple(value.shape[: len(batch) + 1]) != (*batch, ROWS):
+    for chain_shape in BATCHES:
+        data, access = desk(generator, chain_shape)
+        x, y, rng = probe_of(data, chain_shape)
+        seen[chain_shape] = behaviour(lift(model).fit(access.real(ROWS), rng.at("fit")), x, y, rng)
+        for verb in ("mean_answer", "logp", "answer"):
+            value = seen[chain_shape].get(verb)
+            if value is not None and tuple(value.shape[: len(chain_shape) + 1]) != (
+                *chain_shape,
+                ROWS,
+            ):
                 raise CheckFailure(
-                    f"the teacher of {model.title()} returned {verb} of shape {tuple(value.shape)}; {(*batch, ROWS)} in "
+                    f"the teacher of {model.title()} returned {verb} of shape {tuple(value.shape)}; {(*chain_shape, ROWS)} in "
                     "front was due"
                 )
-        if "logp" in seen[batch] and seen[batch]["logp"].ndim != len(batch) + 2:
+        if "logp" in seen[chain_shape] and seen[chain_shape]["logp"].ndim != len(chain_shape) + 2:
             raise CheckFailure(
-                f"the teacher of {model.title()} returned logp of shape {tuple(seen[batch]['logp'].shape)}; (R, n, L) is "
+                f"the teacher of {model.title()} returned logp of shape {tuple(seen[chain_shape]['logp'].shape)}; (R, n, L) is "
                 "due, L = 1 off sequences: add [..., None]"
             )
-        if seen[batch]["answer"].shape != y.shape:
+        if seen[chain_shape]["answer"].shape != y.shape:
             raise CheckFailure(
-                f"the teacher of {model.title()} answers in shape {tuple(seen[batch]['answer'].shape)}, nature in "
+                f"the teacher of {model.title()} answers in shape {tuple(seen[chain_shape]['answer'].shape)}, nature in "
                 f"{tuple(y.shape)}"
             )
-    for batch in BATCHES[1:]:
+    for chain_shape in BATCHES[1:]:
         alike(
-            chain_at(seen[batch], (0,) * len(batch)),
+            chain_at(seen[chain_shape], (0,) * len(chain_shape)),
             seen[()],
-            f"{model.title()} learns other things in replicates {batch} than from the same run alone",
+            f"{model.title()} learns other things in replicates {chain_shape} than from the same run alone",
         )
 
 
 def _fit_twice(model: Model, generator: DataGenerator) -> None:
-    data, taps = desk(generator, (2,))
+    data, access = desk(generator, (2,))
     x, y, rng = probe_of(data, (2,))
-    corpus, seen = taps.real(ROWS), []
+    corpus, seen = access.real(ROWS), []
     with Undisturbed():
         for seed in (1, 2):
             disturb(seed)

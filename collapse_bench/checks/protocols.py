@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.access import Taps
+from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Protocol
 from ..core.corpus import Corpus
@@ -44,22 +44,22 @@ def protocol_checks(protocol: Protocol, among: Registry) -> Iterator[tuple[str, 
 
 
 def composed_by(
-    cell: Cell, batch: tuple[int, ...], last: int = 3, reload: bool = False
-) -> Iterator[tuple[Taps, Corpus, Any]]:
-    """(taps, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles the memory."""
-    rng = stream_of(batch)
-    data = cell.data.drawn(rng.at("truth"))
+    cell: Cell, chain_shape: tuple[int, ...], last: int = 3, reload: bool = False
+) -> Iterator[tuple[Access, Corpus, Any]]:
+    """(access, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles the memory."""
+    rng = stream_of(chain_shape)
+    data = cell.data.sample_truth(rng.at("truth"))
     teacher, first, memory, ledger = data, None, None, Ledger()
     for t in range(last + 1):
         here = rng.at("generation", t)
-        taps = Taps(data, teacher, first, t, cell.size(t), here, rng, ledger)
-        out = cell.protocol.compose(taps, memory)
+        access = Access(data, teacher, first, t, cell.size(t), here, rng, ledger)
+        out = cell.protocol.compose(access, memory)
         if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], Corpus)):
             raise CheckFailure(
                 f"{cell.protocol.title()}.compose must return (corpus, memory); memory is None where nothing is remembered"
             )
         corpus, memory = out
-        yield taps, corpus, memory
+        yield access, corpus, memory
         if reload:
             memory = pickle.loads(pickle.dumps(memory))
         teacher = lift(cell.model).fit(corpus, here.at("fit"))
@@ -67,18 +67,18 @@ def composed_by(
 
 
 def _row_counts(cell: Cell) -> None:
-    for taps, corpus, _ in composed_by(cell, (2,)):
+    for access, corpus, _ in composed_by(cell, (2,)):
         if not corpus.has_rows:
             continue
-        if corpus.batch != (2,):
+        if corpus.chain_shape != (2,):
             raise CheckFailure(
-                f"{cell.protocol.title()} composed replicates {corpus.batch}; (2,) were due"
+                f"{cell.protocol.title()} composed replicates {corpus.chain_shape}; (2,) were due"
             )
-        rows, most = int(corpus.count.sum(-1).max()), cell.n * (taps.t + 1)
+        rows, most = int(corpus.count.sum(-1).max()), cell.n * (access.t + 1)
         if not cell.n <= rows <= most:
             raise CheckFailure(
-                f"{cell.protocol.title()} gives generation {taps.t} {rows} rows; between {cell.n} (a fixed budget) and "
-                f"{most} (everything ever written) are due, rows of weight 0 included: ask for taps.n rows in all"
+                f"{cell.protocol.title()} gives generation {access.t} {rows} rows; between {cell.n} (a fixed budget) and "
+                f"{most} (everything ever written) are due, rows of weight 0 included: ask for access.n rows in all"
             )
 
 
@@ -102,23 +102,23 @@ def _handed_out(cell: Cell) -> None:
 
 def _protocol_shapes(cell: Cell) -> None:
     alone = [shown_by(corpus) for _, corpus, _ in composed_by(cell, ())]
-    for batch in BATCHES[1:]:
-        for own, (taps, corpus, _) in zip(alone, composed_by(cell, batch), strict=True):
+    for chain_shape in BATCHES[1:]:
+        for own, (access, corpus, _) in zip(alone, composed_by(cell, chain_shape), strict=True):
             alike(
-                chain_at(shown_by(corpus), (0,) * len(batch)),
+                chain_at(shown_by(corpus), (0,) * len(chain_shape)),
                 own,
-                f"{cell.protocol.title()} composes generation {taps.t} otherwise for replicates {batch} than for one run "
+                f"{cell.protocol.title()} composes generation {access.t} otherwise for replicates {chain_shape} than for one run "
                 "alone; let no replicate's numbers enter another's",
             )
 
 
 def _charged(cell: Cell) -> None:
-    for taps, corpus, _ in composed_by(cell, (2,), last=2):
-        drawn = taps.ledger.total("real_rows") + taps.ledger.total("generated_rows")
+    for access, corpus, _ in composed_by(cell, (2,), last=2):
+        drawn = access.ledger.total("real_rows") + access.ledger.total("generated_rows")
         if corpus.has_rows and int(corpus.count.sum(-1).max()) > int(torch.as_tensor(drawn).max()):
             raise CheckFailure(
-                f"{cell.protocol.title()} hands out more rows than its taps drew; rows come from taps.real and "
-                "taps.synthetic alone, and are handed out once"
+                f"{cell.protocol.title()} hands out more rows than its taps drew; rows come from access.real and "
+                "access.synthetic alone, and are handed out once"
             )
 
 

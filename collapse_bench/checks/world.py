@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from ..core.access import Taps
+from ..core.access import Access
 from ..core.cell import Cell
-from ..core.components import DataGenerator, Mitigation, Model, Noun, Protocol
+from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
 from ..core.identity import written
 from ..core.ledger import Ledger
 from ..core.params import type_hints
 from ..core.rng import Stream
-from ..errors import Unfit, UsageError
+from ..errors import Incompatible, UsageError
 from ..registry.discovery import Registry
 
 Check = Callable[[], None]
@@ -44,7 +44,7 @@ JUNK = 100.0  # added to the answers of rows that must not count
 MOMENTS = ("steer", "curate", "adapt", "size")  # of a mitigation
 
 
-def small(cls: type[Noun]) -> Noun | None:
+def small(cls: type[Component]) -> Component | None:
     """The plugin at parameters that cost little; None where a parameter has no default and no ``tiny`` is stated."""
     names = {f.name for f in dataclasses.fields(cls)}
     tiny = getattr(cls, "tiny", None) or {
@@ -53,14 +53,14 @@ def small(cls: type[Noun]) -> Noun | None:
     return _built(cls, **tiny) or _built(cls)
 
 
-def _built(cls: type[Noun], **parameters: Any) -> Noun | None:
+def _built(cls: type[Component], **parameters: Any) -> Component | None:
     try:
         return cls(**parameters)
     except (TypeError, ValueError, UsageError):
         return None
 
 
-def without_default(cls: type[Noun]) -> list[str]:
+def without_default(cls: type[Component]) -> list[str]:
     missing = dataclasses.MISSING
     return [
         f.name
@@ -69,7 +69,7 @@ def without_default(cls: type[Noun]) -> list[str]:
     ]
 
 
-def variants(cls: type[Noun]) -> Iterator[Noun]:
+def variants(cls: type[Component]) -> Iterator[Component]:
     """The plugin at its defaults, at its small variant, and one step from that: other words, other switches, and
     (off data generators, where they make worlds without a signal) the ends 0 and 1 of closed ranges."""
     found = _sizes(cls)
@@ -96,13 +96,13 @@ def variants(cls: type[Noun]) -> Iterator[Noun]:
     yield from (noun for i, noun in enumerate(found) if noun not in found[:i])
 
 
-def _sizes(cls: type[Noun]) -> list[Noun]:
+def _sizes(cls: type[Component]) -> list[Component]:
     """Defaults and small variant, where they differ."""
     both = [None if hasattr(cls, "tiny") else _built(cls), small(cls)]
     return [noun for i, noun in enumerate(both) if noun is not None and noun not in both[:i]]
 
 
-def name_of(noun: Noun) -> str:
+def name_of(noun: Component) -> str:
     return str(written(noun))
 
 
@@ -120,7 +120,7 @@ def cells_of(
 
 def goes_together(cell: Cell) -> bool:
     try:
-        return cell.why_not() is None
+        return cell.incompatibility() is None
     except UsageError:  # a part says neither yes nor why not, which a check of its own tells
         return False
 
@@ -143,13 +143,13 @@ def _all_cells(
         [model] if model else [m for cls in among.classes["model"].values() if (m := small(cls))]
     )
     models.sort(
-        key=lambda m: m.alone
+        key=lambda m: m.one_chain_per_job
     )  # the first of a kind is tried first: none that is long at work
-    for source, pupil, protocol in product(sources, models, protocols):
-        yield Cell(source, pupil, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
+    for source, student, protocol in product(sources, models, protocols):
+        yield Cell(source, student, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
 
 
-def cells_with(kind: str, noun: Noun, among: Registry) -> Iterator[Cell]:
+def cells_with(kind: str, noun: Component, among: Registry) -> Iterator[Cell]:
     """All cells that this plugin could be asked about, those that do not fit included."""
     given = {
         "generator": {"data": noun},
@@ -174,25 +174,25 @@ def on_first(cells: list[Cell], body: Callable[[Cell], None]) -> None:
     for cell in cells:
         try:
             return body(cell)
-        except Unfit as refusal:
+        except Incompatible as refusal:
             reason = reason or refusal
-    raise reason or Unfit("no registered plugins go together with this one")
+    raise reason or Incompatible("no registered plugins go together with this one")
 
 
-def stream_of(batch: tuple[int, ...]) -> Stream:
+def stream_of(chain_shape: tuple[int, ...]) -> Stream:
     """Seeds 11, 12, ...: the first replicate of every shape is the same one."""
-    return Stream(11 + np.arange(math.prod(batch)).reshape(batch))
+    return Stream(11 + np.arange(math.prod(chain_shape)).reshape(chain_shape))
 
 
-def desk(generator: DataGenerator, batch: tuple[int, ...]) -> tuple[DataGenerator, Taps]:
-    """Nature with its truth drawn, and the taps of generation 0."""
-    rng = stream_of(batch)
-    data = generator.drawn(rng.at("truth"))
-    return data, Taps(data, data, None, 0, ROWS, rng.at("generation", 0), rng, Ledger())
+def desk(generator: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[DataGenerator, Access]:
+    """Nature with its truth drawn, and the access of generation 0."""
+    rng = stream_of(chain_shape)
+    data = generator.sample_truth(rng.at("truth"))
+    return data, Access(data, data, None, 0, ROWS, rng.at("generation", 0), rng, Ledger())
 
 
-def probe_of(data: DataGenerator, batch: tuple[int, ...]) -> tuple[Tensor, Tensor, Stream]:
+def probe_of(data: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Stream]:
     """Questions, nature's answers, and a stream to answer with."""
-    rng = stream_of(batch).at("probe")
+    rng = stream_of(chain_shape).at("probe")
     x = data.ask(ROWS, rng.at("x"))
     return x, data.answer(x, rng.at("y")), rng

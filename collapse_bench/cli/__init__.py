@@ -94,7 +94,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _refused(problem: Exception) -> int:
-    from ..errors import NothingMatched, PluginError, Refusal
+    from ..errors import NothingMatched, PluginError, UserError
 
     if isinstance(problem, OSError):
         where = f" ({problem.filename})" if problem.filename else ""
@@ -104,7 +104,7 @@ def _refused(problem: Exception) -> int:
             err=True,
         )
         return 1
-    if not isinstance(problem, Refusal):
+    if not isinstance(problem, UserError):
         raise problem
     click.echo(f"Error: {problem}", err=True)
     return (

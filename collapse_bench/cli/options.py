@@ -49,12 +49,12 @@ def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
         if key in ("protocols", "mitigations"):
             out[key] = [item.strip() for item in text.strip("[]").split(";")]
         else:
-            from ..errors import Refusal
+            from ..errors import UserError
             from ..spec import parse_call
 
             try:
                 out[key] = dict(parse_call(f"set({key}={text})").args)[key]
-            except Refusal as problem:
+            except UserError as problem:
                 raise click.BadParameter(
                     f"{pair!r}: {text!r} is neither a number nor a word"
                 ) from problem

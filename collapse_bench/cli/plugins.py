@@ -190,10 +190,10 @@ def _first_sentence(cls: type) -> str:
 
 
 def _title(path: Path) -> str:
-    from ..errors import Refusal
+    from ..errors import UserError
     from ..suite.model import read_suite
 
     try:
         return read_suite(path).title
-    except Refusal as problem:
+    except UserError as problem:
         return f"BROKEN: {problem}"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import click
 
-from ..running.chains import Moment
+from ..running.chains import ProgressEvent
 from ..running.jobs import Job, Outcome
 
 VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # on the cells of a plan
@@ -97,7 +97,7 @@ class Reporter:
         room = max(20, self.console.width - 90)
         return label if len(label) <= room else f"\u2026{label[1 - room :]}"
 
-    def moved(self, moment: Moment) -> None:
+    def moved(self, moment: ProgressEvent) -> None:
         """A step on the bar; elsewhere a line for each generation of a long run, and for a long training now and then."""
         if self.bar is not None:
             self.bar.update(
@@ -106,7 +106,7 @@ class Reporter:
             return
         now = time.monotonic()
         before = self.told.setdefault(moment.label, now)
-        if not self.quiet and now - before >= (LONG if moment.beat is None else SILENCE):
+        if not self.quiet and now - before >= (LONG if moment.step is None else SILENCE):
             self.told[moment.label] = now
             print(f"{_where(moment)}  {moment.label}", file=sys.stderr)
 
@@ -127,12 +127,12 @@ class Reporter:
             raise Stopped(f"stopped at {label}: {outcome.reason}")
 
 
-def _where(moment: Moment) -> str:
+def _where(moment: ProgressEvent) -> str:
     """Generation, step, loss and time left of one run."""
     said = f"generation {moment.done}/{moment.total}"
-    if moment.beat is not None:
-        beat = moment.beat
-        said += f", {beat.work} {beat.done}/{beat.total} {beat.note}".rstrip()
+    if moment.step is not None:
+        step = moment.step
+        said += f", {step.work} {step.done}/{step.total} {step.note}".rstrip()
     if 0 < moment.share < 1 and moment.seconds > LONG:
         left = round((1 - moment.share) / max(moment.share - moment.started, 1e-9) * moment.seconds)
         said += f", {left // 60}:{left % 60:02d} left"

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ..errors import ContractError, Unfit
-from .components import Centre, DataGenerator, Mitigation, Model, Teacher
+from ..errors import ContractError, Incompatible
+from .components import BiasedVerifier, DataGenerator, Mitigation, Model, Teacher
 from .corpus import Corpus
 from .ledger import Ledger
 from .rng import Stream
@@ -33,7 +33,7 @@ class _Day:
         self.over = False
 
 
-class Taps:
+class Access:
     """Data on request.  Readable: ``rng, t, n, teacher, first``, and a copy of the ``ledger``.
 
     ``age`` is how many generations from nature the rows stand that the teacher writes: t, or t + 1 where a flawed source
@@ -52,7 +52,7 @@ class Taps:
         ledger: Ledger,
         age: int | None = None,
         user: str = PROTOCOL,
-        edit: Callable[[Corpus, Taps], Corpus] | None = None,
+        edit: Callable[[Corpus, Access], Corpus] | None = None,
         day: _Day | None = None,
         decode: Mitigation | None = None,
     ):
@@ -72,7 +72,7 @@ class Taps:
 
     # What the engine does with taps; a plugin is handed those of its own.
 
-    def _by(self, user: str) -> Taps:
+    def _by(self, user: str) -> Access:
         """The same taps for another user, with its own random numbers and its own line in the ledger."""
         return self._like(self.teacher, user, None)
 
@@ -81,16 +81,16 @@ class Taps:
         self._day.over = True
 
     def _taught_by(
-        self, teacher: Teacher, edit: Callable[[Corpus, Taps], Corpus] | None = None
-    ) -> Taps:
+        self, teacher: Teacher, edit: Callable[[Corpus, Access], Corpus] | None = None
+    ) -> Access:
         """The same taps with another teacher at the desk; ``edit`` passes over fresh synthetic rows."""
         if teacher is self.teacher and edit is None:
             return self
         return self._like(teacher, self.user, edit)
 
     def _like(
-        self, teacher: Teacher, user: str, edit: Callable[[Corpus, Taps], Corpus] | None
-    ) -> Taps:
+        self, teacher: Teacher, user: str, edit: Callable[[Corpus, Access], Corpus] | None
+    ) -> Access:
         scene = (
             self._data,
             teacher,
@@ -102,7 +102,7 @@ class Taps:
             self._ledger,
             self._age,
         )
-        return Taps(*scene, user, edit, self._day, self._decode)
+        return Access(*scene, user, edit, self._day, self._decode)
 
     @property
     def ledger(self) -> Ledger:
@@ -126,7 +126,11 @@ class Taps:
         return corpus if self._edit is None else self._edit(corpus, self)
 
     def verify(
-        self, corpus: Corpus, phi: float = 1.0, psi: float = 0.0, centre: Centre | None = None
+        self,
+        corpus: Corpus,
+        phi: float = 1.0,
+        psi: float = 0.0,
+        centre: BiasedVerifier | None = None,
     ) -> Tensor:
         """Which rows a verifier lets pass, (R, n) bool: right ones with probability phi, wrong ones with psi.
 
@@ -137,11 +141,11 @@ class Taps:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
         self._open().charge_verifier(self.user, corpus.n, float(phi), float(psi))
         rows = corpus.x, corpus.y
-        right = self._data.verify(*rows) if centre is None else self._data.near(*rows, centre)
+        right = self._data.verify(*rows) if centre is None else self._data.within(*rows, centre)
         if (phi, psi) == (1, 0):
             return right
-        luck = self._next("verify").uniform(corpus.n)
-        return (right & (luck < phi)) | (~right & (luck < psi))
+        u = self._next("verify").uniform(corpus.n)
+        return (right & (u < phi)) | (~right & (u < psi))
 
     def provenance(self, corpus: Corpus) -> Tensor:
         """The generation each row came from, (R, n) int64: 0 = real, g = g generations from nature."""
@@ -176,7 +180,7 @@ class Taps:
         """The ledger, while the generation lasts."""
         if self._day.over:
             raise ContractError(
-                f"{self.user} drew from the taps of generation {self.t} after it had ended; use those that are handed over"
+                f"{self.user} drew from the access of generation {self.t} after it had ended; use those that are handed over"
             )
         return self._ledger
 
@@ -201,13 +205,13 @@ class Taps:
             if fixed
             else self._next("real" if real else "synthetic")
         )
-        rows = int(n) if x is None else x.shape[len(rng.batch)]
+        rows = int(n) if x is None else x.shape[len(rng.chain_shape)]
         origin = 0 if real else self._age
         # questions and noise are nature's, whoever answers; but for a flawed source that writes whole rows
         world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self._data
         if self._data.sampler == "exact-law":
             if x is not None:
-                raise Unfit(
+                raise Incompatible(
                     "sampler=exact-law draws no answers to given questions; choose sampler=explicit"
                 )
             self._charge(real, rows, None, fixed)
@@ -215,13 +219,17 @@ class Taps:
         if x is None:
             x = world.ask(rows, rng.at("x"))
         y = teacher.answer(x, rng.at("y"))
-        if tuple(y.shape[: len(rng.batch) + 1]) != (*rng.batch, rows):
+        if tuple(y.shape[: len(rng.chain_shape) + 1]) != (*rng.chain_shape, rows):
             raise ContractError(
-                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.batch, rows)} in front was due"
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; {(*rng.chain_shape, rows)} in front was due"
             )
         self._charge(real, rows, (x, y), fixed)
         return Corpus.of(
-            x, world.observe(y, rng.at("noise")), rng.batch, origin=origin, labels=self._data.labels
+            x,
+            world.observe(y, rng.at("noise")),
+            rng.chain_shape,
+            origin=origin,
+            labels=self._data.labels,
         )
 
     def _must_exist(self, n: int | None, real: bool) -> None:
@@ -234,7 +242,7 @@ class Taps:
                 f"{self.user} asked for {n} real rows at once, and {self._data.title()} has {pool} different ones; ask for "
                 "fewer, or more often"
             )
-        n, chains = int(n), max(1, math.prod(self.rng.batch))
+        n, chains = int(n), max(1, math.prod(self.rng.chain_shape))
         if self._data.sampler == "exact-law" or n * chains < LOOKED_AT:
             return
         x = self._data.ask(1, self._root.at("probe"))

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import Unreachable, UsageError
 from ..spec import CellSpec
 from .budget import Budget
-from .components import DataGenerator, Mitigation, Model, Noun, Protocol
+from .components import Component, DataGenerator, Mitigation, Model, Protocol
 from .identity import SCHEMA, fingerprint, is_none, written
 
 
@@ -29,14 +29,12 @@ class Cell:
     n: int = 100  # rows per generation
     generations: int = 10  # the horizon T: generations 0 .. T are run
     growth: float = 0.0  # generation t reads round(n (t + 1)^growth) rows
-    first_teacher: DataGenerator | None = (
-        None  # a flawed source that teaches generation 0 in nature's place
-    )
+    # a flawed source that teaches generation 0 in nature's place
+    first_teacher: DataGenerator | None = None
     seeds: tuple[int, ...] = (0,)
     device: str = "cpu"
-    budget: Budget | None = (
-        None  # what the mitigations may use; like seeds and device no part of the id
-    )
+    # what the mitigations may use; like seeds and device no part of the id
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("n", 1), ("generations", 0)):
@@ -96,12 +94,22 @@ class Cell:
     @property
     def sources(self) -> dict[str, str]:
         """Digest of the file of each part that was loaded from one; not part of the id."""
-        parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
+        parts: list[Component] = [
+            self.data,
+            self.model,
+            self.protocol,
+            *(act for _, act in self.acts),
+        ]
         return {part.title(): type(part).file_digest for part in parts if type(part).file_digest}
 
-    def why_not(self) -> str | None:
+    def incompatibility(self) -> str | None:
         """None where all parts go together, else the sentence of the first that does not."""
-        parts: list[Noun] = [self.data, self.model, self.protocol, *(act for _, act in self.acts)]
+        parts: list[Component] = [
+            self.data,
+            self.model,
+            self.protocol,
+            *(act for _, act in self.acts),
+        ]
         for part in parts:
             reason = self._said_by(part)
             if reason is not None:
@@ -120,19 +128,19 @@ class Cell:
             )
         return None
 
-    def _said_by(self, part: Noun) -> str | None:
-        """What the part's own ``fits`` says; one that breaks, or says neither None nor a sentence, is refused."""
+    def _said_by(self, part: Component) -> str | None:
+        """What the part's own ``incompatibility`` says; one that breaks, or says neither None nor a sentence, is refused."""
         try:
-            reason = part.fits(self)
+            reason = part.incompatibility(self)
         except Unreachable:  # whether it fits cannot be told now; running the cell records why
             return None
         except Exception as problem:
             raise UsageError(
-                f"{part.title()}.fits raised {type(problem).__name__}: {problem}"
+                f"{part.title()}.incompatibility raised {type(problem).__name__}: {problem}"
             ) from problem
         if reason is not None and not (isinstance(reason, str) and reason):
             raise UsageError(
-                f"{part.title()}.fits returned {reason!r}; None or a sentence that says why not was due"
+                f"{part.title()}.incompatibility returned {reason!r}; None or a sentence that says why not was due"
             )
         return reason
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
-from ..errors import Unfit, UsageError
+from ..errors import Incompatible, UsageError
 from .corpus import Corpus
 from .params import COMPARE, allowed, param
+from .renamed import HasOldNames
 from .rng import Stream
 
 if TYPE_CHECKING:
-    from .access import Taps
+    from .access import Access
     from .cell import Cell
 
 Kind = Literal["density", "discrete", "regression", "classification", "sequence"]
@@ -35,17 +36,16 @@ Kind = Literal["density", "discrete", "regression", "classification", "sequence"
 
 
 @dataclass(frozen=True)
-class Noun:
+class Component(HasOldNames):
     """What every plugin class shares: a name, an integer version, the kinds it fits, checked parameters."""
 
     name: ClassVar[str] = ""  # given by the hook that offers the class
-    version: ClassVar[int] = (
-        1  # raise it when the same parameters give other numbers: old records become stale
-    )
-    file_digest: ClassVar[str] = (
-        ""  # digest of its file, where it was loaded from one: an edited file makes records stale
-    )
+    # raise it when the same parameters give other numbers: old records become stale
+    version: ClassVar[int] = 1
+    # digest of its file, where it was loaded from one: an edited file makes records stale
+    file_digest: ClassVar[str] = ""
     kinds: ClassVar[tuple[Kind, ...] | None] = None  # kinds of data it fits; None: all
+    OLD_NAMES = {"fits": "incompatibility"}
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -70,14 +70,14 @@ class Noun:
     def title(cls) -> str:
         return cls.name or cls.__name__
 
-    def fits(self, cell: Cell) -> str | None:
+    def incompatibility(self, cell: Cell) -> str | None:
         """None where this plugin can take part in the cell, else one sentence that says why not."""
         if self.kinds is None or cell.data.kind in self.kinds:
             return None
         return f"{self.title()} fits {' and '.join(self.kinds)} data, and {cell.data.title()} is {cell.data.kind}"
 
 
-def has_verb(noun: object, verb: str) -> bool:
+def has_method(noun: object, verb: str) -> bool:
     """Whether a class answers a verb itself, rather than refusing it."""
     own = getattr(type(noun), verb, None)
     return own is not None and not any(
@@ -88,26 +88,30 @@ def has_verb(noun: object, verb: str) -> bool:
 # -- Teacher --------------------------------------------------------------------------------------------------------
 
 
-class Teacher:
+class Teacher(HasOldNames):
     """Anything that answers.  Only ``answer`` is a must; the rest is refused with a sentence until it is written."""
 
-    linear: ClassVar[bool] = (
-        False  # True promises that expect(x) is linear in x, so that risks have closed forms
-    )
+    OLD_NAMES = {
+        "expect": "mean_answer",
+        "spread": "mean_and_factor",
+        "sufficient": "sample_sufficient",
+    }
+    # True promises that expect(x) is linear in x, so that risks have closed forms
+    linear: ClassVar[bool] = False
     account: Mapping[str, float] = MappingProxyType(
         {}
     )  # what its training took, for the record: see training.train
 
-    def _lacks(self, verb: str, what: str) -> Unfit:
-        return Unfit(f"{type(self).__name__} cannot {what} (no verb '{verb}')")
+    def _lacks(self, verb: str, what: str) -> Incompatible:
+        return Incompatible(f"{type(self).__name__} cannot {what} (no verb '{verb}')")
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Answers to the questions ``x (R, n, ...)``: ``(R, n)`` or ``(R, n, d)``."""
         raise self._lacks("answer", "answer questions")
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         """Mean answer (R, n) or (R, n, d); for classes the score of each, (R, n, C), the largest being the answer."""
-        raise self._lacks("expect", "state its mean answer")
+        raise self._lacks("mean_answer", "state its mean answer")
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 off sequences.
@@ -134,17 +138,17 @@ class Teacher:
         """``y`` with the marked entries answered anew given the rest."""
         raise self._lacks("redraw", "redraw a part of an answer")
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         """Mean (R, d) and covariance factor (R, d, d) of the answers of a density."""
-        raise self._lacks("spread", "state its mean and covariance")
+        raise self._lacks("mean_and_factor", "state its mean and covariance")
 
-    def sufficient(self, n: int | Tensor, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: int | Tensor, rng: Stream) -> Corpus:
         """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``).
 
         Where questions are symbols, n (R, C) int64 says how often each is asked.
         """
         raise self._lacks(
-            "sufficient", "be sampled by the exact law of its sums; choose sampler=explicit"
+            "sample_sufficient", "be sampled by the exact law of its sums; choose sampler=explicit"
         )
 
 
@@ -152,7 +156,7 @@ class Teacher:
 
 
 @dataclass(frozen=True)
-class Centre:
+class BiasedVerifier:
     """What an imperfect verifier knows: a centre that stands ``shift`` from the true parameters, and how far from what
     that centre would answer it lets an answer stand, ``radius`` for each unit of the question's norm plus ``slack``."""
 
@@ -162,59 +166,59 @@ class Centre:
 
 
 @dataclass(frozen=True)
-class DataGenerator(Noun, Teacher):
+class DataGenerator(Component, Teacher):
     """The true distribution: it asks the questions, is the first teacher, and judges every later one.
 
-    A plugin is written with its hyperparameters as fields; ``drawn`` returns a copy that holds the truth of each
+    A plugin is written with its hyperparameters as fields; ``sample_truth`` returns a copy that holds the truth of each
     replicate in ``self.truth``.  ``sampler`` says how answers are drawn: ``explicit`` rows, or the ``exact-law`` of
     their sums or counts; a plugin that offers the second has a field of this name.
     """
 
+    OLD_NAMES = {
+        "holding": "with_truth",
+        "drawn": "sample_truth",
+        "judge": "losses",
+        "describe": "diagnostics",
+        "near": "within",
+        "continues": "continues_prompt",
+    }
     kind: ClassVar[Kind] = "density"
-    family: ClassVar[str] = (
-        "other"  # tasks of a family are averaged first: gaussian, regression, tails, images, text
-    )
+    # tasks of a family are averaged first: gaussian, regression, tails, images, text
+    family: ClassVar[str] = "other"
     primary: ClassVar[str] = "loss"  # the judged loss that is scored
     resolution: ClassVar[float] = 1e-12  # a difference of the primary loss below this means nothing
-    tail_metric: ClassVar[str | None] = (
-        None  # what is judged or described of the tail: shown beside the score
-    )
+    # what is judged or described of the tail: shown beside the score
+    tail_metric: ClassVar[str | None] = None
     diversity_metric: ClassVar[str | None] = None  # and of diversity
-    log_loss: ClassVar[bool] = (
-        False  # True where the primary loss is already a logarithm (perplexity in nats)
-    )
+    # True where the primary loss is already a logarithm (perplexity in nats)
+    log_loss: ClassVar[bool] = False
     sampler: ClassVar[str] = "explicit"
-    labels: ClassVar[int | None] = (
-        None  # how many different answers there are, for symbols and classes
-    )
-    contexts: ClassVar[int | None] = (
-        None  # how many different questions, where each is one symbol below ``labels``
-    )
+    # how many different answers there are, for symbols and classes
+    labels: ClassVar[int | None] = None
+    # how many different questions, where each is one symbol below ``labels``
+    contexts: ClassVar[int | None] = None
     # of sequences:
-    continues: ClassVar[bool] = (
-        False  # True where an answer goes on from its question, as a text from its prompt
-    )
+    # True where an answer goes on from its question, as a text from its prompt
+    continues_prompt: ClassVar[bool] = False
     span: ClassVar[int | None] = None  # the longest question and answer together, in tokens
-    vocabulary: ClassVar[tuple[str, ...] | None] = (
-        None  # how each token is spelled, which a checkpoint must agree with
-    )
-    own_rows: ClassVar[bool] = (
-        False  # True where, as a flawed first teacher, it asks and observes in a world of its own
-    )
+    # how each token is spelled, which a checkpoint must agree with
+    vocabulary: ClassVar[tuple[str, ...] | None] = None
+    # True where, as a flawed first teacher, it asks and observes in a world of its own
+    own_rows: ClassVar[bool] = False
     truth: ClassVar[Any] = None
 
-    def holding(self, **truth: Any) -> DataGenerator:
+    def with_truth(self, **truth: Any) -> DataGenerator:
         """A copy that holds these truths."""
         twin = copy.copy(self)
         object.__setattr__(twin, "truth", SimpleNamespace(**truth))
         return twin
 
-    def drawn(self, rng: Stream, nature: DataGenerator | None = None) -> DataGenerator:
+    def sample_truth(self, rng: Stream, nature: DataGenerator | None = None) -> DataGenerator:
         """A copy with the truth of each replicate of ``rng`` drawn.
 
         ``nature`` is given where this generator serves as a flawed first teacher beside the real one.
         """
-        return self.holding()
+        return self.with_truth()
 
     def ask(self, n: int, rng: Stream) -> Tensor:
         """n questions, (R, n, ...); width 0 for plain densities."""
@@ -226,28 +230,28 @@ class DataGenerator(Noun, Teacher):
 
     def summary(self, teacher: Teacher, n: int, rng: Stream) -> Corpus:
         """What the world writes down of n answers at once, by the exact law of their sums (``sampler=exact-law``)."""
-        return teacher.sufficient(n, rng)
+        return teacher.sample_sufficient(n, rng)
 
-    def judge(self, teacher: Teacher, rng: Stream) -> dict[str, Tensor]:
+    def losses(self, teacher: Teacher, rng: Stream) -> dict[str, Tensor]:
         """Losses (R,), lower is better, ``primary`` among them, through the teacher's verbs alone."""
         raise NotImplementedError
 
-    def describe(self, teacher: Teacher) -> dict[str, Tensor]:
+    def diagnostics(self, teacher: Teacher) -> dict[str, Tensor]:
         """Signed quantities (R,) that laws speak of; shown, never scored."""
         return {}
 
     @property
     def verifiable(self) -> bool:
         """Whether answers can be checked against the truth: by default, where ``verify`` is written."""
-        return has_verb(self, "verify")
+        return has_method(self, "verify")
 
     def verify(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether each answer is right, (R, n) bool, where truth can be checked."""
-        raise Unfit(f"{self.title()} has no way to verify an answer")
+        raise Incompatible(f"{self.title()} has no way to verify an answer")
 
-    def near(self, x: Tensor, y: Tensor, centre: Centre) -> Tensor:
+    def within(self, x: Tensor, y: Tensor, centre: BiasedVerifier) -> Tensor:
         """Whether a verifier of this centre lets each answer pass, (R, n) bool: the same centre in every generation."""
-        raise Unfit(f"{self.title()} has no true parameters for a verifier to stand beside")
+        raise Incompatible(f"{self.title()} has no true parameters for a verifier to stand beside")
 
     def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: each draw is new."""
@@ -255,38 +259,39 @@ class DataGenerator(Noun, Teacher):
 
     def spell(self, y: Tensor) -> list[str]:
         """Sequences y (n, L) as text, for people to read."""
-        raise Unfit(f"{self.title()} has no way to spell its sequences")
+        raise Incompatible(f"{self.title()} has no way to spell its sequences")
 
     def remarks(self) -> list[str]:
         """Sentences that belong into the record of every run: what could not be measured here, and why."""
         return []
 
-    pool_size: ClassVar[int | None] = (
-        None  # how many different real rows there are; None: without end
-    )
+    # how many different real rows there are; None: without end
+    pool_size: ClassVar[int | None] = None
 
 
 # -- Model ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Model(Noun):
+class Model(Component):
     """Frozen hyperparameters and a way to learn.
 
-    ``replicates = "loop"``: written for one run (no replicate dimension), sliced and stacked by the harness.
-    ``"native"``: written for leading replicate dimensions.  The conformance kit holds both to the same answers.
+    ``vectorized = False``: written for one chain (no chain dimensions), sliced and stacked by the harness.
+    ``vectorized = True``: written for leading replicate dimensions.  The conformance kit holds both to the same answers.
     """
 
-    replicates: ClassVar[Literal["loop", "native"]] = "loop"
-    reads_sums: ClassVar[bool] = (
-        False  # True where corpus.moments() or corpus.products() is all that fit needs
-    )
-    alone: ClassVar[bool] = (
-        False  # True where one chain is long work: each is a job and has a checkpoint of its own
-    )
-    averages: ClassVar[bool] = (
-        True  # False where every fit begins at random weights of its own, which have no average
-    )
+    OLD_NAMES = {
+        "alone": "one_chain_per_job",
+        "averages": "weights_average",
+        "replicates": "vectorized",
+    }
+    vectorized: ClassVar[bool] = False
+    # True where corpus.moments() or corpus.products() is all that fit needs
+    reads_sums: ClassVar[bool] = False
+    # True where one chain is long work: each is a job and has a checkpoint of its own
+    one_chain_per_job: ClassVar[bool] = False
+    # False where every fit begins at random weights of its own, which have no average
+    weights_average: ClassVar[bool] = True
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
@@ -294,11 +299,11 @@ class Model(Noun):
 
     def with_loss(self, loss) -> Model:
         """The same model trained under ``loss(logp (N, K), y (N,)) -> (N,)``: one loss per answer, or token of one."""
-        raise Unfit(f"{self.title()} has no loss that can be exchanged")
+        raise Incompatible(f"{self.title()} has no loss that can be exchanged")
 
     def with_validation(self, corpus: Corpus) -> Model:
         """The same model with its regularisation chosen on these rows."""
-        raise Unfit(f"{self.title()} has nothing to tune on validation rows")
+        raise Incompatible(f"{self.title()} has nothing to tune on validation rows")
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Model:
         """The same model going on from the weights of this teacher, for a ``share`` of the steps that it takes from a fresh
@@ -310,24 +315,24 @@ class Model(Noun):
 
 
 @dataclass(frozen=True)
-class Mitigation(Noun):
+class Mitigation(Component):
     """Maps a noun to the same noun, at one or more of four moments; each is the identity by default."""
 
+    OLD_NAMES = {"remembers": "applies_to_memory"}
     control: ClassVar[bool] = False  # True for the harness's own controls, which hold no rank
     perfect_teacher: ClassVar[bool] = False  # True for `nature` alone: the flag of the ceiling
-    remembers: ClassVar[bool] = (
-        False  # True where curation must persist: it then acts on fresh rows, before the pool
-    )
+    # True where curation must persist: it then acts on fresh rows, before the pool
+    applies_to_memory: ClassVar[bool] = False
 
-    def steer(self, teacher: Teacher, taps: Taps) -> Teacher:
+    def steer(self, teacher: Teacher, access: Access) -> Teacher:
         """How the teacher is read out when it writes the next corpus."""
         return teacher
 
-    def curate(self, corpus: Corpus, taps: Taps) -> Corpus:
+    def curate(self, corpus: Corpus, access: Access) -> Corpus:
         """What the pupil reads: weigh rows, edit them, or add some; nobody deletes rows."""
         return corpus
 
-    def adapt(self, model: Model, taps: Taps) -> Model:
+    def adapt(self, model: Model, access: Access) -> Model:
         """How the pupil learns."""
         return model
 
@@ -340,7 +345,7 @@ class Mitigation(Noun):
 
 
 @dataclass(frozen=True)
-class Protocol(Noun):
+class Protocol(Component):
     """What the next generation reads, and what is remembered for the one after."""
 
     decode: Mitigation | None = param(
@@ -348,6 +353,6 @@ class Protocol(Noun):
         "a biased sampler, e.g. temperature(t=0.9), through which every entry but nature is read",
     )
 
-    def compose(self, taps: Taps, memory: Any) -> tuple[Corpus, Any]:
+    def compose(self, access: Access, memory: Any) -> tuple[Corpus, Any]:
         """(corpus, memory); memory is None at the first generation and survives a resume."""
         raise NotImplementedError

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 from ..errors import ContractError
-from .access import Taps
+from .access import Access
 from .components import Mitigation
 from .corpus import Corpus
 from .rows import Part
 
 
-def same_noun(who: str, verb: str, out: object, noun: type) -> object:
+def same_component(who: str, verb: str, out: object, noun: type) -> object:
     if not isinstance(out, noun):
         raise ContractError(
             f"{who}.{verb} returned {type(out).__name__}; it must return a {noun.__name__}"
@@ -19,13 +19,13 @@ def same_noun(who: str, verb: str, out: object, noun: type) -> object:
     return out
 
 
-def curated(name: str, act: Mitigation, corpus: Corpus, taps: Taps) -> Corpus:
+def curated(name: str, act: Mitigation, corpus: Corpus, access: Access) -> Corpus:
     lent = versions(corpus)
-    out = same_noun(name, "curate", act.curate(corpus, taps), Corpus)
+    out = same_component(name, "curate", act.curate(corpus, access), Corpus)
     untouched(name, "curate", corpus, lent)
-    if out.batch != corpus.batch:
+    if out.chain_shape != corpus.chain_shape:
         raise ContractError(
-            f"{name}.curate returned replicates {out.batch}; {corpus.batch} were lent"
+            f"{name}.curate returned replicates {out.chain_shape}; {corpus.chain_shape} were lent"
         )
     return weighed(name, "curate", out)
 

@@ -13,7 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..errors import ContractError, Unfit
+from ..errors import ContractError, Incompatible
+from .renamed import OldName
 from .rng import Stream
 from .rows import Part, alike, expanded_origin, gather, ones_for, plain
 from .sums import Moments, Products, Sums, mass_of, moments_of, products_of, tally_of
@@ -27,14 +28,13 @@ class Corpus:
     """
 
     _parts: tuple[Part, ...]
-    batch: tuple[int, ...]  # R
-    _order: Stream | None = (
-        None  # where set, rows are met in this random order; who knew it could undo it
-    )
+    chain_shape: tuple[int, ...]  # R
+    batch = OldName("batch", "chain_shape")
+    # where set, rows are met in this random order; who knew it could undo it
+    _order: Stream | None = None
     _hidden: bool = False  # where set, ``origin`` is not for reading
-    labels: int | None = (
-        None  # how many different answers there can be, for symbols and classes: known to everyone
-    )
+    # how many different answers there can be, for symbols and classes: known to everyone
+    labels: int | None = None
     _folds: dict = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -42,25 +42,28 @@ class Corpus:
         cls,
         x: Tensor | None,
         y: Tensor,
-        batch: tuple[int, ...],
+        chain_shape: tuple[int, ...],
         weight: Tensor | None = None,
         count: Tensor | None = None,
         origin: int | Tensor = 0,
         labels: int | None = None,
     ) -> Corpus:
         """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n)."""
-        batch = tuple(batch)
-        n = y.shape[len(batch)]
+        chain_shape = tuple(chain_shape)
+        n = y.shape[len(chain_shape)]
         if x is None:
-            x = y.new_empty((*batch, n, 0))
+            x = y.new_empty((*chain_shape, n, 0))
         for name, value in (("x", x), ("y", y), ("weight", weight), ("count", count)):
-            if value is not None and tuple(value.shape[: len(batch) + 1]) != (*batch, n):
+            if value is not None and tuple(value.shape[: len(chain_shape) + 1]) != (
+                *chain_shape,
+                n,
+            ):
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}; a corpus of replicates {batch} and {n} rows wants "
-                    f"{(*batch, n)} in front"
+                    f"{name} has shape {tuple(value.shape)}; a corpus of replicates {chain_shape} and {n} rows wants "
+                    f"{(*chain_shape, n)} in front"
                 )
         weight = weight if weight is None else weight.double()
-        return cls((Part(x, y, weight, count, origin),), batch, labels=labels)
+        return cls((Part(x, y, weight, count, origin),), chain_shape, labels=labels)
 
     @classmethod
     def of_sums(cls, sums: Sums, origin: int = 0) -> Corpus:
@@ -71,8 +74,8 @@ class Corpus:
     def parts(self) -> tuple[Part, ...]:
         """The parts in order of age, with their origin.  Refused where provenance is hidden."""
         if self._hidden:
-            raise Unfit(
-                "provenance is hidden here; ask taps.provenance(corpus), which the ledger records"
+            raise Incompatible(
+                "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
             )
         return self._parts
 
@@ -86,24 +89,26 @@ class Corpus:
     def _table(self) -> Part:
         """All rows as one part, in the order in which this corpus shows them."""
         if not self.has_rows:
-            raise Unfit(
+            raise Incompatible(
                 "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
             )
         table = self._parts[0] if len(self._parts) == 1 else self._joined()
         if self._order is None:
             return table
-        axis = len(self.batch)
+        axis = len(self.chain_shape)
         return gather(table, self._order.at("order").permutation(table.y.shape[axis]), axis)
 
     def _joined(self) -> Part:
-        axis = len(self.batch)
+        axis = len(self.chain_shape)
         rows = [part.y.shape[axis] for part in self._parts]
 
         def join(name: str, one) -> Tensor | None:
             if all(getattr(p, name) is None for p in self._parts):
                 return None
             values = [
-                getattr(p, name) if getattr(p, name) is not None else one.expand(*self.batch, n)
+                getattr(p, name)
+                if getattr(p, name) is not None
+                else one.expand(*self.chain_shape, n)
                 for p, n in zip(self._parts, rows, strict=True)
             ]
             return torch.cat(values, axis)
@@ -111,7 +116,7 @@ class Corpus:
         y = torch.cat([p.y for p in self._parts], axis)
         origin = torch.cat(
             [
-                expanded_origin(p.origin, (*self.batch, n), y)
+                expanded_origin(p.origin, (*self.chain_shape, n), y)
                 for p, n in zip(self._parts, rows, strict=True)
             ],
             axis,
@@ -127,12 +132,14 @@ class Corpus:
     @property
     def n(self) -> int:
         """Rows, those of weight 0 included."""
-        return sum(part.y.shape[len(self.batch)] for part in self._parts if part.sums is None)
+        return sum(part.y.shape[len(self.chain_shape)] for part in self._parts if part.sums is None)
 
     @property
     def width(self) -> int:
         """Numbers in one question; told without putting the rows in order."""
-        return 0 if not self.has_rows else self._parts[0].x.shape[len(self.batch) + 1 :].numel()
+        return (
+            0 if not self.has_rows else self._parts[0].x.shape[len(self.chain_shape) + 1 :].numel()
+        )
 
     @property
     def x(self) -> Tensor:
@@ -148,13 +155,19 @@ class Corpus:
     def weight(self) -> Tensor:
         """How much each row is trusted, (R, n) float64; 0 equals absent."""
         table = self._table
-        return ones_for(self.batch, table, torch.float64) if table.weight is None else table.weight
+        return (
+            ones_for(self.chain_shape, table, torch.float64)
+            if table.weight is None
+            else table.weight
+        )
 
     @property
     def count(self) -> Tensor:
         """How many identical rows each row stands for, (R, n) int64."""
         table = self._table
-        return ones_for(self.batch, table, torch.int64) if table.count is None else table.count
+        return (
+            ones_for(self.chain_shape, table, torch.int64) if table.count is None else table.count
+        )
 
     @property
     def multiplicity(self) -> Tensor:
@@ -175,14 +188,16 @@ class Corpus:
     def origin(self) -> Tensor:
         """The generation each row came from, (R, n) int64, 0 = real.  Refused where provenance is hidden."""
         if self._hidden:
-            raise Unfit(
-                "provenance is hidden here; ask taps.provenance(corpus), which the ledger records"
+            raise Incompatible(
+                "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
             )
         return self._origin()
 
     def _origin(self) -> Tensor:
         table = self._table
-        return expanded_origin(table.origin, (*self.batch, table.y.shape[len(self.batch)]), table.y)
+        return expanded_origin(
+            table.origin, (*self.chain_shape, table.y.shape[len(self.chain_shape)]), table.y
+        )
 
     # -- sums ---------------------------------------------------------------------------------------------------
 
@@ -196,36 +211,36 @@ class Corpus:
 
     def moments(self) -> Moments:
         """Weighted sums over the rows z = [x, y]; remembered for parts seen before, so order and age play no role."""
-        return self._fold("moments", lambda part: moments_of(part, self.batch))
+        return self._fold("moments", lambda part: moments_of(part, self.chain_shape))
 
     def products(self) -> Products:
         """Weighted sums of products of questions and scalar answers; remembered like ``moments``."""
-        return self._fold("products", lambda part: products_of(part, self.batch))
+        return self._fold("products", lambda part: products_of(part, self.chain_shape))
 
     def tally(self, K: int, contexts: int | None = None) -> Tensor:
         """Weighted count of each symbol of y, (R, K) float64; of each after each of the contexts x, (R, contexts, K)."""
         return self._fold(
-            ("tally", K, contexts), lambda part: tally_of(part, self.batch, K, contexts)
+            ("tally", K, contexts), lambda part: tally_of(part, self.chain_shape, K, contexts)
         )
 
     @property
     def mass(self) -> Tensor:
         """Total weight, (R,) float64."""
-        return self._fold("mass", lambda part: mass_of(part, self.batch, 1))
+        return self._fold("mass", lambda part: mass_of(part, self.chain_shape, 1))
 
     @property
     def effective_size(self) -> Tensor:
         """(sum w)^2 / sum w^2 over rows, (R,): Kish's effective sample size."""
         if self.unit:
             return self.mass
-        squares = self._fold("squares", lambda part: mass_of(part, self.batch, 2))
+        squares = self._fold("squares", lambda part: mass_of(part, self.chain_shape, 2))
         return torch.where(squares > 0, self.mass**2 / squares.clamp_min(1e-300), 0.0)
 
     # -- new corpora from old -----------------------------------------------------------------------------------
 
     def __add__(self, other: Corpus) -> Corpus:
-        if self.batch != other.batch:
-            raise ValueError(f"cannot join replicates {self.batch} with {other.batch}")
+        if self.chain_shape != other.chain_shape:
+            raise ValueError(f"cannot join replicates {self.chain_shape} with {other.chain_shape}")
         # rows keep the order in which each side shows them, and what was hidden stays hidden
         left, right = (
             (c._table,) if c._order is not None and c.has_rows else c._parts for c in (self, other)
@@ -233,7 +248,7 @@ class Corpus:
         both = alike(left + right)
         return Corpus(
             both,
-            self.batch,
+            self.chain_shape,
             _hidden=self._hidden or other._hidden,
             labels=self.labels or other.labels,
             _folds=dict(self._folds) if both[: len(self._parts)] == self._parts else {},
@@ -257,15 +272,19 @@ class Corpus:
             for p in self._parts
         )
         order = self._order and self._order[r]
-        batch = order.batch if order is not None else tuple(torch.empty(self.batch)[r].shape)
-        return Corpus(parts, batch, order, self._hidden, self.labels)
+        chain_shape = (
+            order.chain_shape
+            if order is not None
+            else tuple(torch.empty(self.chain_shape)[r].shape)
+        )
+        return Corpus(parts, chain_shape, order, self._hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
         """The same rows in a random order and without their origin: how the lesson reaches a method."""
-        return Corpus(self._parts, self.batch, order, True, self.labels, self._folds)
+        return Corpus(self._parts, self.chain_shape, order, True, self.labels, self._folds)
 
     def _with(self, table: Part, order: Stream | None = None) -> Corpus:
-        return Corpus((table,), self.batch, order, self._hidden, self.labels)
+        return Corpus((table,), self.chain_shape, order, self._hidden, self.labels)
 
     def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
         """The same rows with other questions or answers; weight, count and origin stay."""
@@ -277,11 +296,11 @@ class Corpus:
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
         parts = tuple(replace(p, origin=origin) for p in self._parts)
-        return Corpus(parts, self.batch, self._order, self._hidden, self.labels)
+        return Corpus(parts, self.chain_shape, self._order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
-        due = (*self.batch, self.n)
+        due = (*self.chain_shape, self.n)
         if tuple(weight.shape) != due:
             raise ValueError(
                 f"weights have shape {tuple(weight.shape)}; {due} was due, one per chain and row"
@@ -294,7 +313,7 @@ class Corpus:
 
     def at(self, rows: Tensor) -> Corpus:
         """The rows at these positions (R, m) int64, in this order."""
-        return self._with(gather(self._table, rows, len(self.batch)))
+        return self._with(gather(self._table, rows, len(self.chain_shape)))
 
     def reweighted(self, factor: Tensor) -> Corpus:
         """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
@@ -315,7 +334,7 @@ class Corpus:
 
     def keep(self, mask: Tensor, n: int, rng: Stream) -> Corpus:
         """n of the rows that ``mask (R, N)`` accepts, at random; where fewer are accepted, padding of weight 0."""
-        table, axis = self._table, len(self.batch)
+        table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
             accepted = table.count * mask
             return self._with(
@@ -325,11 +344,11 @@ class Corpus:
         order = keys.topk(min(n, self.n), dim=-1, largest=False).indices
         chosen = gather(table, order, axis)
         accepted = mask.gather(-1, order)
-        return self._with(replace(chosen, weight=plain(chosen, self.batch) * accepted))
+        return self._with(replace(chosen, weight=plain(chosen, self.chain_shape) * accepted))
 
     def sample(self, n: int, rng: Stream) -> Corpus:
         """n rows drawn uniformly without replacement; all of them where there are no more.  Weight 0 is absent."""
-        table, axis = self._table, len(self.batch)
+        table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
             there = table.count if table.weight is None else table.count * (table.weight > 0)
             return self._with(

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..spec import Call, is_word
-from .components import Mitigation, Noun
+from .components import Component, Mitigation
 
 SCHEMA = 1  # version of the records; part of every cell's id
 
@@ -19,7 +19,7 @@ def is_none(act: Mitigation) -> bool:
     return act.control and not act.perfect_teacher
 
 
-def written(noun: Noun) -> Call:
+def written(noun: Component) -> Call:
     """A plugin as it is written in a spec: its name and the parameters that differ from their defaults."""
     args = []
     for field in dataclasses.fields(noun):
@@ -30,7 +30,7 @@ def written(noun: Noun) -> Call:
 
 
 def _written_value(value: Any) -> Any:
-    if isinstance(value, Noun):
+    if isinstance(value, Component):
         return written(value)
     if isinstance(value, Path):
         return str(value)
@@ -41,7 +41,7 @@ def _written_value(value: Any) -> Any:
     return value
 
 
-def fingerprint(noun: Noun) -> dict[str, Any]:
+def fingerprint(noun: Component) -> dict[str, Any]:
     """Name, declared version and every parameter of a plugin, in plain values; those added later where they are set."""
     told = [
         f
@@ -53,7 +53,7 @@ def fingerprint(noun: Noun) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Noun):
+    if isinstance(value, Component):
         return fingerprint(value)
     if isinstance(value, Path):
         return {"sha256": digest(value)}

@@ -1,4 +1,4 @@
-"""What an entry used: every drop drawn through the taps, by user and by substance, per chain.
+"""What an entry used: every drop drawn through the access, by user and by substance, per chain.
 
 The track of an entry is what its ledger shows, never what it declares.  What the protocol itself draws is common to
 all entries of a task and sets no track.
@@ -21,9 +21,8 @@ class Ledger:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int | Tensor] = {}
         self.fixed: dict[str, int] = {}  # user -> how many of its fixed real rows it has seen
-        self.seen: Tensor | None = (
-            None  # (R, pool) which real rows of a finite pool were ever drawn
-        )
+        # (R, pool) which real rows of a finite pool were ever drawn
+        self.seen: Tensor | None = None
         self.verifiers: dict[tuple[str, float, float], int] = {}  # (user, phi, psi) -> calls
         self.external: dict[
             tuple[str, str], int

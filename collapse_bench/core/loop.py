@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import ContractError, Unfit
-from .access import Taps
+from ..errors import ContractError, Incompatible
+from .access import Access
 from .cell import Cell
 from .components import DataGenerator, Mitigation, Model, Protocol, Teacher
-from .contracts import curated, same_noun, untouched, versions, weighed
+from .contracts import curated, same_component, untouched, versions, weighed
 from .corpus import Corpus
 from .ledger import Ledger
 from .replicates import lift
@@ -34,13 +34,11 @@ class Generation:
     memory: object = None  # what the protocol remembers
     scores: dict[str, Tensor] | None = None  # losses (R,)
     ledger: Ledger | None = None
-    starved: Tensor | None = (
-        None  # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
-    )
+    # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
+    starved: Tensor | None = None
     size: Tensor | None = None  # (R,) effective sample size of the lesson
-    seconds: Mapping[str, float] | None = (
-        None  # wall time of writing, fitting and judging, all chains together
-    )
+    # wall time of writing, fitting and judging, all chains together
+    seconds: Mapping[str, float] | None = None
 
 
 Act = tuple[str, Mitigation]
@@ -48,7 +46,7 @@ Act = tuple[str, Mitigation]
 
 def nature(cell: Cell) -> DataGenerator:
     """The data generator of the cell with the truth of each seed drawn."""
-    return cell.data.drawn(Stream(cell.seeds, device=cell.device).at("truth"))
+    return cell.data.sample_truth(Stream(cell.seeds, device=cell.device).at("truth"))
 
 
 def generations(
@@ -58,11 +56,11 @@ def generations(
 
     ``data`` is ``nature(cell)``, where a consumer has drawn it already and looks at teachers through the same eyes.
     """
-    reason = cell.why_not()
+    reason = cell.incompatibility()
     if reason is not None:
-        raise Unfit(reason)
+        raise Incompatible(reason)
     rng, data = Stream(cell.seeds, device=cell.device), data or nature(cell)
-    flawed = cell.first_teacher and cell.first_teacher.drawn(rng.at("first"), data)
+    flawed = cell.first_teacher and cell.first_teacher.sample_truth(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
     while now.t < cell.generations:
         t = now.t + 1
@@ -75,20 +73,22 @@ def generations(
         with ledger.witnessing():
             n = sized(acts, cell.size(t), t)
             age, decode = t if flawed is None else t + 1, cell.protocol.decode
-            taps = Taps(data, source, now.first, t, n, here, rng, ledger, age=age, decode=decode)
-            taps = taps._taught_by(steer(acts, source, taps), remember(acts))
-            corpus, memory = composed(cell.protocol, taps, now.memory)
+            access = Access(
+                data, source, now.first, t, n, here, rng, ledger, age=age, decode=decode
+            )
+            access = access._taught_by(steer(acts, source, access), remember(acts))
+            corpus, memory = composed(cell.protocol, access, now.memory)
             ledger.charge_growth(now.ledger, n, cell.size(t))
-            lesson = curate(acts, corpus.anonymous(here.at("shuffle")), taps)
-            model = adapt(acts, lift(cell.model), taps)
+            training_set = curate(acts, corpus.anonymous(here.at("shuffle")), access)
+            model = adapt(acts, lift(cell.model), access)
             clock.lap("write")
-            teacher, starved = taught(model, lesson, now, data, here.at("fit"))
+            teacher, starved = taught(model, training_set, now, data, here.at("fit"))
             clock.lap("fit")
             ledger.charge(PROTOCOL, "fits", 1)
-            taps._close()
+            access._close()
             scores = judged(data, teacher, rng.at("exam"), starved)
             clock.lap("judge")
-        size, first = lesson.effective_size, now.first or teacher
+        size, first = training_set.effective_size, now.first or teacher
         now = Generation(t, teacher, first, memory, scores, ledger, starved, size, clock.laps)
         yield now
 
@@ -114,22 +114,24 @@ def sized(acts: tuple[Act, ...], n: int, t: int) -> int:
     return n
 
 
-def steer(acts: tuple[Act, ...], teacher: Teacher, taps: Taps) -> Teacher:
+def steer(acts: tuple[Act, ...], teacher: Teacher, access: Access) -> Teacher:
     """The teacher as every mitigation in turn would have it read out."""
     for name, act in acts:
-        teacher = same_noun(name, "steer", act.steer(teacher, taps._by(name)), Teacher)
+        teacher = same_component(name, "steer", act.steer(teacher, access._by(name)), Teacher)
     return teacher
 
 
-def composed(protocol: Protocol, taps: Taps, memory: object) -> tuple[Corpus, object]:
+def composed(protocol: Protocol, access: Access, memory: object) -> tuple[Corpus, object]:
     """What the protocol gives to read, and what it remembers."""
-    corpus, memory = protocol.compose(taps, memory)
+    corpus, memory = protocol.compose(access, memory)
     return weighed(
-        protocol.title(), "compose", same_noun(protocol.title(), "compose", corpus, Corpus)
+        protocol.title(), "compose", same_component(protocol.title(), "compose", corpus, Corpus)
     ), memory
 
 
-def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool = False) -> Corpus:
+def curate(
+    acts: tuple[Act, ...], corpus: Corpus, access: Access, remembering: bool = False
+) -> Corpus:
     """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before.
 
     Rows that a method adds stand last, so that their place would tell the next one where they came from: it meets what
@@ -137,17 +139,17 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool 
     """
     changed = False
     for name, act in acts:
-        if act.remembers is remembering:
+        if act.applies_to_memory is remembering:
             if remembering:
-                taps._by(name).provenance(
+                access._by(name).provenance(
                     corpus
                 )  # it is handed what the teacher wrote, and so knows that it is
             lent = (
-                corpus.anonymous(taps._here.at("shuffle", name))
+                corpus.anonymous(access._here.at("shuffle", name))
                 if changed and not remembering
                 else corpus
             )
-            out = curated(name, act, lent, taps._by(name))
+            out = curated(name, act, lent, access._by(name))
             if (
                 out is not lent
             ):  # who changes nothing leaves the order to the next one as it was, too
@@ -155,34 +157,36 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, taps: Taps, remembering: bool 
     return corpus
 
 
-def remember(acts: tuple[Act, ...]) -> Callable[[Corpus, Taps], Corpus] | None:
+def remember(acts: tuple[Act, ...]) -> Callable[[Corpus, Access], Corpus] | None:
     """What passes over fresh synthetic rows so that it persists, or None."""
-    if not any(act.remembers for _, act in acts):
+    if not any(act.applies_to_memory for _, act in acts):
         return None
-    return lambda corpus, taps: curate(acts, corpus, taps, remembering=True)
+    return lambda corpus, access: curate(acts, corpus, access, remembering=True)
 
 
-def adapt(acts: tuple[Act, ...], model: Model, taps: Taps) -> Model:
+def adapt(acts: tuple[Act, ...], model: Model, access: Access) -> Model:
     """The model as every mitigation in turn would have it learn; wrappers always meet a lifted model."""
     for name, act in acts:
-        model = same_noun(name, "adapt", act.adapt(model, taps._by(name)), Model)
+        model = same_component(name, "adapt", act.adapt(model, access._by(name)), Model)
     return lift(model)
 
 
-def taught(model: Model, lesson: Corpus, now: Generation, data: DataGenerator, rng: Stream):
+def taught(model: Model, training_set: Corpus, now: Generation, data: DataGenerator, rng: Stream):
     """(teacher, starved chains).  A chain without any weight reads a dummy lesson and is never judged."""
     starved = now.starved
-    if not lesson.unit:
-        empty = ~(lesson.mass > 0)
+    if not training_set.unit:
+        empty = ~(training_set.mass > 0)
         if empty.any():
-            lesson = lesson.weighted(
-                torch.where(empty[..., None], torch.ones_like(lesson.weight), lesson.weight)
+            training_set = training_set.weighted(
+                torch.where(
+                    empty[..., None], torch.ones_like(training_set.weight), training_set.weight
+                )
             )
             starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
-    lent = versions(lesson)
-    teacher = same_noun(model.title(), "fit", model.fit(lesson, rng, before), Teacher)
-    untouched(model.title(), "fit", lesson, lent)
+    lent = versions(training_set)
+    teacher = same_component(model.title(), "fit", model.fit(training_set, rng, before), Teacher)
+    untouched(model.title(), "fit", training_set, lent)
     return teacher, starved
 
 
@@ -190,15 +194,15 @@ def judged(
     data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None
 ) -> dict[str, Tensor]:
     """The exam: losses (R,) of the teacher as fitted, NaN for starved chains."""
-    scores = data.judge(teacher, rng)
+    scores = data.losses(teacher, rng)
     if data.primary not in scores:
         raise ContractError(
             f"{data.title()}.judge returned no {data.primary!r}, which it names as its primary loss"
         )
     for name, value in scores.items():
-        if tuple(value.shape) != rng.batch:
+        if tuple(value.shape) != rng.chain_shape:
             raise ContractError(
-                f"{data.title()}.judge returned {name} of shape {tuple(value.shape)}; {rng.batch} was due"
+                f"{data.title()}.judge returned {name} of shape {tuple(value.shape)}; {rng.chain_shape} was due"
             )
         if starved is not None:
             scores[name] = torch.where(starved, torch.nan, value.double())

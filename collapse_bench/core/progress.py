@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Beat:
+class Step:
     """``done`` of ``total`` steps of some work."""
 
     work: str  # fit, sample, judge, ...
@@ -22,18 +22,18 @@ class Beat:
     note: str = ""  # what is worth seeing, e.g. the loss
 
 
-_LISTENER: ContextVar[Callable[[Beat], None] | None] = ContextVar("listener", default=None)
+_LISTENER: ContextVar[Callable[[Step], None] | None] = ContextVar("listener", default=None)
 
 
-def beat(work: str, done: int, total: int, note: str = "") -> None:
+def report_step(work: str, done: int, total: int, note: str = "") -> None:
     """Tell the listener, where there is one."""
     listener = _LISTENER.get()
     if listener is not None:
-        listener(Beat(work, done, total, note))
+        listener(Step(work, done, total, note))
 
 
 @contextmanager
-def listening(listener: Callable[[Beat], None] | None) -> Iterator[None]:
+def listening(listener: Callable[[Step], None] | None) -> Iterator[None]:
     """While this lasts, beats go to ``listener``."""
     token = _LISTENER.set(listener)
     try:

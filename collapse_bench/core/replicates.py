@@ -9,21 +9,21 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from .components import Model, Teacher, has_verb
+from .components import Model, Teacher, has_method
 from .corpus import Corpus
 from .rng import Stream
 
 
 def lift(model: Model) -> Model:
     """The model itself where it is native over replicates, else a loop around it."""
-    return model if model.replicates == "native" else Looped(model)
+    return model if model.vectorized else Looped(model)
 
 
 class LoopedTeacher(Teacher):
-    """One teacher per replicate, in the order of the flattened replicate shape ``batch``."""
+    """One teacher per replicate, in the order of the flattened replicate shape ``chain_shape``."""
 
-    def __init__(self, teachers: Sequence[Teacher], batch: tuple[int, ...]):
-        self.teachers, self.batch = tuple(teachers), batch
+    def __init__(self, teachers: Sequence[Teacher], chain_shape: tuple[int, ...]):
+        self.teachers, self.chain_shape = tuple(teachers), chain_shape
 
     @property
     def linear(self) -> bool:
@@ -34,35 +34,37 @@ class LoopedTeacher(Teacher):
         return merged(teacher.account for teacher in self.teachers)
 
     def _indices(self):
-        return product(*map(range, self.batch))
+        return product(*map(range, self.chain_shape))
 
     def _stacked(self, call) -> Tensor:
         outs = [call(teacher, r) for teacher, r in zip(self.teachers, self._indices(), strict=True)]
-        return torch.stack(outs).reshape(*self.batch, *outs[0].shape)
+        return torch.stack(outs).reshape(*self.chain_shape, *outs[0].shape)
 
     def answer(self, x, rng):
         return self._stacked(lambda teacher, r: teacher.answer(x[r], rng[r]))
 
-    def expect(self, x):
-        return self._stacked(lambda teacher, r: teacher.expect(x[r]))
+    def mean_answer(self, x):
+        return self._stacked(lambda teacher, r: teacher.mean_answer(x[r]))
 
     def logp(self, x, y):
         return self._stacked(lambda teacher, r: teacher.logp(x[r], y[r]))
 
     def decoded(self, **settings):
-        return LoopedTeacher([teacher.decoded(**settings) for teacher in self.teachers], self.batch)
+        return LoopedTeacher(
+            [teacher.decoded(**settings) for teacher in self.teachers], self.chain_shape
+        )
 
     def blend(self, other, w):
         pairs = zip(self.teachers, other.teachers, strict=True)
-        return LoopedTeacher([mine.blend(theirs, w) for mine, theirs in pairs], self.batch)
+        return LoopedTeacher([mine.blend(theirs, w) for mine, theirs in pairs], self.chain_shape)
 
     def redraw(self, x, y, mask, rng):
         return self._stacked(lambda teacher, r: teacher.redraw(x[r], y[r], mask[r], rng[r]))
 
-    def spread(self):
-        pairs = [teacher.spread() for teacher in self.teachers]
+    def mean_and_factor(self):
+        pairs = [teacher.mean_and_factor() for teacher in self.teachers]
         return tuple(
-            torch.stack(side).reshape(*self.batch, *side[0].shape)
+            torch.stack(side).reshape(*self.chain_shape, *side[0].shape)
             for side in zip(*pairs, strict=True)
         )
 
@@ -72,23 +74,23 @@ class Looped(Model):
     """A model for one run, fitted to each replicate in turn; what one replicate learns depends on it alone."""
 
     model: Model | None = None
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> LoopedTeacher:
         def previous(i: int):
             return before.teachers[i] if isinstance(before, LoopedTeacher) else None
 
-        indices = product(*map(range, corpus.batch))
+        indices = product(*map(range, corpus.chain_shape))
         fitted = [self.one(r).fit(corpus[r], rng[r], previous(i)) for i, r in enumerate(indices)]
-        return LoopedTeacher(fitted, corpus.batch)
+        return LoopedTeacher(fitted, corpus.chain_shape)
 
     def one(self, r: tuple[int, ...]) -> Model:
         """The model of one run."""
         return self.model
 
     @property
-    def averages(self) -> bool:
-        return self.model.averages
+    def weights_average(self) -> bool:
+        return self.model.weights_average
 
     def with_loss(self, loss):
         return Looped(self.model.with_loss(loss))
@@ -97,7 +99,7 @@ class Looped(Model):
         return Validated(self.model, corpus)
 
     def with_start(self, teacher: Teacher, share: float = 1.0):
-        return Started(self, teacher, share) if has_verb(self.model, "with_start") else self
+        return Started(self, teacher, share) if has_method(self.model, "with_start") else self
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,14 @@ class Started(Model):
     teacher: LoopedTeacher
     share: float
 
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         begun, fitted = iter(self.teacher.teachers), []
-        for r in product(*map(range, corpus.batch)):
+        for r in product(*map(range, corpus.chain_shape)):
             one = self.looped.one(r).with_start(next(begun), self.share)
             fitted.append(one.fit(corpus[r], rng[r]))
-        return LoopedTeacher(fitted, corpus.batch)
+        return LoopedTeacher(fitted, corpus.chain_shape)
 
     def with_loss(self, loss):
         return Started(self.looped.with_loss(loss), self.teacher, self.share)

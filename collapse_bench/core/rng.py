@@ -19,7 +19,8 @@ from hashlib import blake2b
 import numpy as np
 import torch
 
-from ..errors import Unfit
+from ..errors import Incompatible
+from .renamed import OldName
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -56,7 +57,8 @@ class Stream:
     ``at(name)`` forks a stream whose numbers depend on the name alone and not on what was drawn before.
     """
 
-    __slots__ = ("_calls", "_first", "_second", "batch", "device", "path")
+    batch = OldName("batch", "chain_shape")
+    __slots__ = ("_calls", "_first", "_second", "chain_shape", "device", "path")
 
     def __init__(self, seeds, path: str = "", device: str | torch.device = "cpu"):
         """``seeds``: integers in [0, 2^63), one per replicate, of any shape; an int gives replicate shape ()."""
@@ -65,23 +67,23 @@ class Stream:
             raise ValueError(f"seeds must lie in [0, 2^63), got {int(seeds.min())}")
         flat = seeds.reshape(-1).astype(np.uint64)
         self._first, self._second = _seed_words(flat)
-        self.batch, self.path, self.device, self._calls = tuple(seeds.shape), path, device, 0
+        self.chain_shape, self.path, self.device, self._calls = tuple(seeds.shape), path, device, 0
 
-    def _sibling(self, first, second, batch, path) -> Stream:
+    def _sibling(self, first, second, chain_shape, path) -> Stream:
         twin = object.__new__(Stream)
-        twin._first, twin._second, twin.batch = first, second, batch
+        twin._first, twin._second, twin.chain_shape = first, second, chain_shape
         twin.path, twin.device, twin._calls = path, self.device, 0
         return twin
 
     def at(self, *names: object) -> Stream:
         """The stream under this one that goes by ``names``; always the same numbers."""
         return self._sibling(
-            self._first, self._second, self.batch, "/".join((self.path, *map(str, names)))
+            self._first, self._second, self.chain_shape, "/".join((self.path, *map(str, names)))
         )
 
     def __getitem__(self, index) -> Stream:
         """The stream of some replicates: what they draw is what they would have drawn among the others."""
-        pick = np.arange(self._first.size).reshape(self.batch)[index]
+        pick = np.arange(self._first.size).reshape(self.chain_shape)[index]
         flat = np.asarray(pick).reshape(-1)
         twin = self._sibling(self._first[flat], self._second[flat], np.shape(pick), self.path)
         twin._calls = self._calls
@@ -109,7 +111,7 @@ class Stream:
         return out
 
     def _tensor(self, flat: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
-        out = torch.from_numpy(flat.reshape((*self.batch, *shape)))
+        out = torch.from_numpy(flat.reshape((*self.chain_shape, *shape)))
         return out if self.device == "cpu" else out.to(self.device)
 
     def _uniform(self, n: int) -> np.ndarray:
@@ -215,7 +217,7 @@ class Stream:
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
         many = n.cpu().numpy().reshape(-1)
         if flat.sum(-1).max(initial=0) >= 10**9:
-            raise Unfit(
+            raise Incompatible(
                 "fewer than 10^9 rows can be drawn from without replacement; choose a smaller n or T"
             )
         out = np.zeros(flat.shape, np.int64)
@@ -227,9 +229,9 @@ class Stream:
 
     def torch_generator(self) -> torch.Generator:
         """A torch generator for one run (replicate shape ()), as neural training loops want it."""
-        if self.batch:
+        if self.chain_shape:
             raise ValueError(
-                f"a torch generator serves one run; this stream carries replicates {self.batch}"
+                f"a torch generator serves one run; this stream carries replicates {self.chain_shape}"
             )
         first, _ = self._key()
         return torch.Generator(device=self.device).manual_seed(int(first[0] >> np.uint64(1)))

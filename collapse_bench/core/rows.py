@@ -21,18 +21,17 @@ class Part:
     weight: Tensor | None  # (R, n) float64: how much a row is trusted
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
     origin: int | Tensor  # the generation a row came from, 0 = real; one number or (R, n)
-    sums: Sums | None = (
-        None  # set where the rows are known only through their sums (x and y are None then)
-    )
+    # set where the rows are known only through their sums (x and y are None then)
+    sums: Sums | None = None
 
 
-def ones_for(batch: tuple[int, ...], table: Part, dtype) -> Tensor:
-    n = table.y.shape[len(batch)]
-    return torch.ones((), dtype=dtype, device=table.y.device).expand(*batch, n)
+def ones_for(chain_shape: tuple[int, ...], table: Part, dtype) -> Tensor:
+    n = table.y.shape[len(chain_shape)]
+    return torch.ones((), dtype=dtype, device=table.y.device).expand(*chain_shape, n)
 
 
-def plain(table: Part, batch) -> Tensor:
-    return ones_for(batch, table, torch.float64) if table.weight is None else table.weight
+def plain(table: Part, chain_shape) -> Tensor:
+    return ones_for(chain_shape, table, torch.float64) if table.weight is None else table.weight
 
 
 def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Unfit
+from ..errors import Incompatible
 from .rows import Part, multiplicity
 
 
@@ -64,12 +64,12 @@ class Products:
 Sums = Moments | Products
 
 
-def moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
+def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
     if part.sums is not None:
         return _only(part.sums, Moments)
-    n = part.y.shape[len(batch)]
-    widths = [(v, v.shape[len(batch) + 1 :].numel()) for v in (part.x, part.y)]
-    columns = [v.reshape(*batch, n, width) for v, width in widths if width]
+    n = part.y.shape[len(chain_shape)]
+    widths = [(v, v.shape[len(chain_shape) + 1 :].numel()) for v in (part.x, part.y)]
+    columns = [v.reshape(*chain_shape, n, width) for v, width in widths if width]
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
     w = multiplicity(part)
     if w is None:
@@ -77,20 +77,20 @@ def moments_of(part: Part, batch: tuple[int, ...]) -> Moments:
             z.mean(-2) if n else z.sum(-2)
         )  # of no rows (mix with real=0 or 1): zero, at weight zero
         centred = z - mean[..., None, :]
-        return Moments(_full(batch, n, z), mean, gram(centred))
+        return Moments(_full(chain_shape, n, z), mean, gram(centred))
     weight = w.sum(-1)
     mean = (w[..., None, :] @ z)[..., 0, :] / weight.clamp_min(1e-300)[..., None]
     centred = z - mean[..., None, :]
     return Moments(weight, mean, centred.mT @ (w[..., None] * centred))
 
 
-def products_of(part: Part, batch: tuple[int, ...]) -> Products:
+def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
     if part.sums is not None:
         return _only(part.sums, Products)
     x, y, w = part.x.double(), part.y.double()[..., None], multiplicity(part)
     if w is None:
         return Products(
-            _full(batch, x.shape[-2], x), gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1))
+            _full(chain_shape, x.shape[-2], x), gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1))
         )
     wy = w[..., None] * y
     return Products(
@@ -100,14 +100,14 @@ def products_of(part: Part, batch: tuple[int, ...]) -> Products:
 
 def _only(sums: Sums, kind: type) -> Sums:
     if not isinstance(sums, kind):
-        raise Unfit(
+        raise Incompatible(
             f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need sampler=explicit"
         )
     return sums
 
 
-def _full(batch: tuple[int, ...], value: float, like: Tensor) -> Tensor:
-    return torch.full(batch, float(value), dtype=torch.float64, device=like.device)
+def _full(chain_shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
+    return torch.full(chain_shape, float(value), dtype=torch.float64, device=like.device)
 
 
 def gram(z: Tensor) -> Tensor:
@@ -122,9 +122,9 @@ def gram(z: Tensor) -> Tensor:
     return torch.from_numpy(out).reshape(*z.shape[:-2], p, p)
 
 
-def tally_of(part: Part, batch: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
+def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
     if part.sums is not None:
-        raise Unfit(
+        raise Incompatible(
             "this corpus is known only by its sums; a count of symbols needs sampler=explicit"
         )
     w = multiplicity(part)
@@ -132,17 +132,17 @@ def tally_of(part: Part, batch: tuple[int, ...], K: int, contexts: int | None) -
         w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
     cell = part.y.long() if contexts is None else part.x[..., 0].long() * K + part.y.long()
     total = torch.zeros(
-        *batch, K * (contexts or 1), dtype=torch.float64, device=part.y.device
+        *chain_shape, K * (contexts or 1), dtype=torch.float64, device=part.y.device
     ).scatter_add(-1, cell, w)
     return total if contexts is None else total.unflatten(-1, (contexts, K))
 
 
-def mass_of(part: Part, batch: tuple[int, ...], power: int) -> Tensor:
+def mass_of(part: Part, chain_shape: tuple[int, ...], power: int) -> Tensor:
     if part.sums is not None:
         return part.sums.weight
     if part.weight is None:
         if part.count is None:
-            return _full(batch, part.y.shape[len(batch)], part.y)
+            return _full(chain_shape, part.y.shape[len(chain_shape)], part.y)
         return part.count.double().sum(-1)
     trust = part.weight**power
     return (trust if part.count is None else trust * part.count).sum(-1)

@@ -57,7 +57,7 @@ class Claim:
 def recursion(cell: Cell) -> tuple[str, str] | None:
     """(model, protocol) by name where nothing bends the recursion: no mitigation, decoder or flawed first teacher.
 
-    Under ``nature`` every generation is a first fit to real rows; see ``fits``.
+    Under ``nature`` every generation is a first fit to real rows; see ``incompatibility``.
     """
     bent = cell.protocol.decode is not None or cell.first_teacher is not None
     if bent or (cell.mitigations and not cell.nature and cell.entry != "none"):

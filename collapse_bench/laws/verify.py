@@ -47,13 +47,13 @@ class Verdict:
         return gap / self.error if self.error else math.copysign(math.inf, gap) if gap else 0.0
 
     @property
-    def near(self) -> bool:
+    def within(self) -> bool:
         reach = LARGEST_Z * self.error + SLACK[self.claim.status] * abs(self.predicted)
         return abs(self.measured - self.predicted) <= max(reach, 1e-9 * abs(self.predicted))
 
     @property
     def good(self) -> bool:
-        return self.near != (self.claim.status == "REFUTED")
+        return self.within != (self.claim.status == "REFUTED")
 
     @property
     def word(self) -> str:
@@ -124,13 +124,13 @@ def verdicts(
     for low in range(0, chains, CHUNK):
         seeds = tuple(range(first + low, first + min(low + CHUNK, chains)))
         cell = registry.cell(spec, seeds=seeds)
-        reason = cell.why_not()
+        reason = cell.incompatibility()
         if reason is not None:
             raise UsageError(f"{spec}, for which {claims[0].law} is claimed: {reason}")
         data, last = nature(cell), max(claim.t for claim in claims)
         for now in generations(cell):
             told = functools.cache(
-                lambda now=now, data=data: {**data.describe(now.teacher), **now.scores}
+                lambda now=now, data=data: {**data.diagnostics(now.teacher), **now.scores}
             )
             for claim, sample in zip(claims, found, strict=True):
                 if claim.t == now.t:

@@ -45,7 +45,7 @@ def reproduce(
     seeds = list(range(figure.chains))
     cells = {spec: registry.cell(spec, device=device) for spec in dict.fromkeys(_specs(figure))}
     for spec, cell in cells.items():
-        if (reason := cell.why_not()) is not None:
+        if (reason := cell.incompatibility()) is not None:
             raise UsageError(f"{name} cannot be redrawn: {spec}: {reason}")
     entries = tuple(Entry(cell, spec, name, "entry") for spec, cell in cells.items())
     steps = plan(Suite(SuiteModel(name="figure"), entries), store, seeds)

@@ -191,7 +191,7 @@ def shipped(suite: str) -> Path:
     return Path(__file__).parents[1] / "leaderboard" / f"{suite}.parquet"
 
 
-class Backed(Store):
+class OverlayStore(Store):
     """A store with an archive behind it: what it does not hold itself, chain by chain, the archive may."""
 
     def __init__(self, path: str | Path, archive: Archive):

@@ -29,7 +29,7 @@ from uuid import uuid4
 import pluggy
 
 from ..core.cell import Cell
-from ..core.components import DataGenerator, Mitigation, Model, Noun, Protocol
+from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
 from ..core.params import allowed, type_hints
 from ..errors import PluginError, UsageError
 from ..laws.claims import Claim
@@ -70,7 +70,7 @@ class Registry:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
-        self.classes: dict[str, dict[str, type[Noun]]] = {kind: {} for kind in KINDS}
+        self.classes: dict[str, dict[str, type[Component]]] = {kind: {} for kind in KINDS}
         self.owners: dict[tuple[str, str], str] = {}
         self.suites: list[Path] = []
         self._claims: list[Claim] | None = None
@@ -145,7 +145,7 @@ class Registry:
                 'return {"name": Class}'
             )
 
-    def offer(self, kind: str, name: str, cls: type[Noun]) -> None:
+    def offer(self, kind: str, name: str, cls: type[Component]) -> None:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
         said = f"offer({name!r}, ...)"
         self._look_at(kind, name, cls, said, said)
@@ -205,7 +205,7 @@ class Registry:
                 self.manager.unregister(module)
             raise
 
-    def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Noun]]]:
+    def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Component]]]:
         found = []
         for kind, (hook, _) in KINDS.items():
             offered = getattr(module, hook, dict)()
@@ -289,7 +289,7 @@ class Registry:
 
     # -- building -----------------------------------------------------------------------------------------------
 
-    def find(self, kind: str, name: str) -> type[Noun]:
+    def find(self, kind: str, name: str) -> type[Component]:
         """The class of this kind and name; the nearest known name is offered where there is none."""
         known = self.classes[kind]
         if name in known:
@@ -310,7 +310,7 @@ class Registry:
             )
         raise UsageError(f"unknown {kind} {name!r}{near}{hint}")
 
-    def build(self, kind: str, call: Call | str) -> Noun:
+    def build(self, kind: str, call: Call | str) -> Component:
         """A plugin object from its spec, every value coerced to its field's type and checked against its range."""
         call = parse_call(call) if isinstance(call, str) else call
         cls = self.find(kind, call.name)
@@ -385,7 +385,7 @@ class Registry:
             raise UsageError(
                 f"{what} must be one of {', '.join(map(str, options))}, got {_said(value)}"
             )
-        if isinstance(origin, type) and issubclass(origin, Noun):
+        if isinstance(origin, type) and issubclass(origin, Component):
             kind = next(kind for kind, (_, base) in KINDS.items() if issubclass(origin, base))
             if isinstance(value, (Call, str)):
                 return self.build(kind, value)
@@ -423,7 +423,7 @@ class Registry:
         raise UsageError(f"{what} must be {wanted}, got {_said(value)}")
 
 
-def parameters(cls: type[Noun]) -> list[dict[str, Any]]:
+def parameters(cls: type[Component]) -> list[dict[str, Any]]:
     """Name, type, default, range and documentation of every parameter of a plugin."""
     hints = type_hints(cls)
     return [

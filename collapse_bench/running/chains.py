@@ -24,10 +24,10 @@ import torch
 from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.loop import Generation, generations, nature
-from ..core.progress import Beat, listening
+from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
-from ..errors import ContractError, OverBudget, Unfit
+from ..errors import ContractError, Incompatible, OverBudget
 from ..records.record import Record
 from ..records.store import Store
 from .facts import Rows, environment, facts_of
@@ -37,30 +37,29 @@ CHECKPOINT_SECONDS = 5.0  # a generation that ends later than this after the las
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
+class ProgressEvent:
     """Where a run of a cell is: ``done`` of ``total`` generations, and a step within the one under way."""
 
     label: str
     done: int
     total: int
-    beat: Beat | None = None  # None where a generation has just ended
+    step: Step | None = None  # None where a generation has just ended
     seconds: float = 0.0  # since this run of the cell began
-    started: float = (
-        0.0  # the share of the work that was done when it began, where it goes on from a checkpoint
-    )
+    # the share of the work that was done when it began, where it goes on from a checkpoint
+    started: float = 0.0
 
     @property
     def share(self) -> float:
         """How much of the work is done, in [0, 1], as far as steps of training tell it."""
         within = (
-            self.beat.done / max(1, self.beat.total)
-            if self.beat is not None and self.beat.work == "fit"
+            self.step.done / max(1, self.step.total)
+            if self.step is not None and self.step.work == "fit"
             else 0.0
         )
         return (self.done + within) / self.total
 
 
-Progress = Callable[[Moment], None]
+Progress = Callable[[ProgressEvent], None]
 
 
 @dataclasses.dataclass
@@ -123,16 +122,16 @@ class _Told:
     start: int = 0  # generations that a checkpoint held
     done: int = 0
 
-    def beat(self, beat: Beat | None) -> None:
+    def step(self, step: Step | None) -> None:
         if self.progress is not None:
             spent, total = time.perf_counter() - self.began, self.cell.generations + 1
             self.progress(
-                Moment(self.cell.label, self.done, total, beat, spent, self.start / total)
+                ProgressEvent(self.cell.label, self.done, total, step, spent, self.start / total)
             )
 
     def generation(self, t: int) -> None:
         self.done = t + 1
-        self.beat(None)
+        self.step(None)
 
 
 def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
@@ -154,7 +153,7 @@ def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[
 @lru_cache(maxsize=256)
 def _row_bytes(data: DataGenerator, device: str) -> int:
     stream = Stream([0], device=device)
-    return 8 * (data.drawn(stream.at("truth")).ask(1, stream.at("probe"))[0].numel() + 4)
+    return 8 * (data.sample_truth(stream.at("truth")).ask(1, stream.at("probe"))[0].numel() + 4)
 
 
 def run_chains(
@@ -175,30 +174,33 @@ def run_chains(
     told, shared = _Told(progress, cell, began), _GlobalDraws()
     status, reason, resumed, trace, ledger = "done", None, None, None, None
     try:
-        reason = cell.why_not()
+        reason = cell.incompatibility()
         if reason is not None:
-            raise Unfit(reason)
+            raise Incompatible(reason)
         if store is not None:
             start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
             told.start = told.done = 0 if start is None else start.t + 1
         saved = time.perf_counter()
         data = nature(cell)
         work.remarks += data.remarks()
-        with listening(told.beat if progress is not None else None):
+        with listening(told.step if progress is not None else None):
             for now in generations(cell, start, data):
                 rows.add(
                     now.t,
-                    {**data.describe(now.teacher), **now.scores, "effective_size": now.size},
+                    {**data.diagnostics(now.teacher), **now.scores, "effective_size": now.size},
                     len(seeds),
                 )
                 work.add(now)
                 told.generation(now.t)
-                late = cell.model.alone or time.perf_counter() - saved >= checkpoint_seconds
+                late = (
+                    cell.model.one_chain_per_job
+                    or time.perf_counter() - saved >= checkpoint_seconds
+                )
                 if store is not None and late and now.t < cell.generations:
                     spent = time.perf_counter() - began, time.process_time() - cpu
                     _save(store, cell, seeds, now, rows, work.after(*spent))
                     saved = time.perf_counter()
-    except Unfit as refusal:
+    except Incompatible as refusal:
         # a pair that does not fit says so when it first meets; a method that refuses later has failed
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status, reason = "skipped" if early else "failed", str(refusal)

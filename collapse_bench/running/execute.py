@@ -15,7 +15,7 @@ from .jobs import Job, Options, Outcome
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
     """One job per aligned block of seeds; one per seed where a chain is long work."""
     for wanted in blocks_of(seeds).values():
-        groups = [[seed] for seed in wanted] if entry.cell.model.alone else [wanted]
+        groups = [[seed] for seed in wanted] if entry.cell.model.one_chain_per_job else [wanted]
         yield from (Job(entry.cell, tuple(group)) for group in groups)
 
 

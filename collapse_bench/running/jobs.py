@@ -83,7 +83,9 @@ def _records(
     """Records of the job's chains.  A group that fails, refuses or wants more memory than there is runs again in halves,
     so that a chain that goes wrong takes none of its neighbours along."""
     waiting = _chunks(job, options.memory)
-    fits = job.cell.why_not() is None  # a pair that does not fit is refused for all of its chains
+    fits = (
+        job.cell.incompatibility() is None
+    )  # a pair that does not fit is refused for all of its chains
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)

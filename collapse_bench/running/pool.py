@@ -22,10 +22,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from ..core.cell import Cell
-from ..core.components import Noun
-from ..errors import Refusal, UsageError
+from ..core.components import Component
+from ..errors import UsageError, UserError
 from ..records.store import Store
-from .chains import Moment, Progress
+from .chains import Progress, ProgressEvent
 from .facts import refused
 from .jobs import Job, Options, Outcome, one_thread, run_job
 
@@ -42,7 +42,7 @@ def _serve(pipe: Connection, options: Options) -> None:
     with one_thread(), suppress(EOFError, ConnectionError):  # the parent has gone
         try:
             registry(options.plugins)
-        except Refusal as problem:
+        except UserError as problem:
             pipe.send(("error", problem))
             return
         pipe.send(("ready", None))
@@ -61,9 +61,9 @@ class _Throttled:
     def __init__(self, pipe: Connection):
         self.pipe, self.last, self.generation = pipe, time.monotonic(), time.monotonic()
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: ProgressEvent) -> None:
         now = time.monotonic()
-        ended = moment.beat is None
+        ended = moment.step is None
         due = now - (self.generation if ended else self.last) >= PULSE
         if ended:
             self.generation = now
@@ -160,7 +160,7 @@ def _packed(job: Job) -> bytes:
         ) from problem
 
 
-def _marks(cell: Cell) -> dict[type[Noun], tuple[str, str]]:
+def _marks(cell: Cell) -> dict[type[Component], tuple[str, str]]:
     """What a worker may not know of classes that a script has offered: the name of each, and the digest of its source."""
     parts = (
         cell.data,

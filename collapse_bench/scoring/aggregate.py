@@ -23,14 +23,14 @@ class Sums:
     group: Array  # (P, G) 0/1: chains that serve the same tasks of one block vary alike
     df: Array  # (G,)
 
-    def spread(self, pulls: Array) -> tuple[Array, Array]:
+    def mean_and_factor(self, pulls: Array) -> tuple[Array, Array]:
         """Standard error and Welch's degrees of freedom (...) of pulls (..., P)."""
         variance, df = welch(pulls**2 @ self.group, self.df)
         return np.sqrt(variance), df
 
     def difference(self, rows: Sequence[int], others: Sequence[int]) -> tuple[Array, Array, Array]:
         """Rows less others, pair by pair or one to many: difference, standard error, df (M,), chain by chain."""
-        return self.mean[rows] - self.mean[others], *self.spread(
+        return self.mean[rows] - self.mean[others], *self.mean_and_factor(
             self.pulls[rows] - self.pulls[others]
         )
 

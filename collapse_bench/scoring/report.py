@@ -109,7 +109,7 @@ def chain_table(held: Measured, part: Sequence[int], weight: Array) -> pd.DataFr
 
 def _interval(sums: Sums) -> dict[str, Array]:
     """S with its 95 % interval by t over chains (rule 5)."""
-    se, df = sums.spread(sums.pulls)
+    se, df = sums.mean_and_factor(sums.pulls)
     half = t_critical(df) * se
     df = np.where(np.isnan(se), np.nan, df)
     return {"S": sums.mean, "low": sums.mean - half, "high": sums.mean + half, "se": se, "df": df}

@@ -116,7 +116,7 @@ def expand(
                 tuple(settings),
             )
             bare = registry.cell(spec, device=device)
-            reason = bare.why_not()
+            reason = bare.incompatibility()
             if reason is not None:
                 skipped[bare.label] = reason
                 continue
@@ -156,7 +156,7 @@ def _entries_of(
         cell = replace(bare, mitigations=acts, budget=budget)
         if all(is_none(act) for act in acts) or cell.nature:
             continue  # a control named as an entry is there already
-        competing.append(Entry(cell, task, cell.entry, "entry", cell.why_not()))
+        competing.append(Entry(cell, task, cell.entry, "entry", cell.incompatibility()))
     yield from competing
     plain = registry.build("protocol", "replace")
     for m in curve_sizes(bare):
@@ -183,7 +183,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
     for text in specs:
         spec = parse_cell(text)
         cell = registry.cell(spec)
-        reason = cell.why_not()
+        reason = cell.incompatibility()
         if reason is not None:
             raise UsageError(f"{cell.label}: {reason}")
         before = tasks[cell.task].mitigations if cell.task in tasks else []

@@ -21,7 +21,7 @@ class Bigram(DataGenerator):
     """The next token after each of K contexts: p_i proportional to i^-beta, i = 1..K, in an order of its own per context.
 
     x (R, n, 1) and y (R, n) int64, both of one alphabet.  ``visits=fixed`` asks each context n/K times (the first ones
-    once more where that is no whole number), as the laws per context want; ``drawn`` asks them uniformly at random.  Per
+    once more where that is no whole number), as the laws per context want; ``sample_truth`` asks them uniformly at random.  Per
     seed the ranks are dealt to the tokens for each context; ``truth_is=fixed`` gives token i rank i + 1 after any context.
     ``sampler=exact-law`` draws the K^2 counts by their multinomial laws: rows with ``count``, at a cost free of n.
 
@@ -56,30 +56,30 @@ class Bigram(DataGenerator):
     def contexts(self):
         return self.K
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
-        p = (p / p.sum()).expand(*rng.batch, self.K, self.K)
+        p = (p / p.sum()).expand(*rng.chain_shape, self.K, self.K)
         if self.truth_is == "drawn":
             p = p.gather(-1, rng.at("ranks").uniform(self.K, self.K).argsort(-1))
-        return self.holding(teacher=ContextTeacher(p))
+        return self.with_truth(teacher=ContextTeacher(p))
 
     def ask(self, n, rng):
         if self.visits == "drawn":
             return rng.integers(self.K, n, 1)
-        return (torch.arange(n, device=rng.device) % self.K).expand(*rng.batch, n)[..., None]
+        return (torch.arange(n, device=rng.device) % self.K).expand(*rng.chain_shape, n)[..., None]
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
 
     def summary(self, teacher, n, rng):
-        contexts = torch.arange(self.K, device=rng.device).expand(*rng.batch, self.K)
+        contexts = torch.arange(self.K, device=rng.device).expand(*rng.chain_shape, self.K)
         visits = n // self.K + (contexts < n % self.K).long()
         if self.visits == "drawn":
             visits = rng.at("x").multinomial(n, torch.ones_like(contexts, dtype=torch.float64))
-        return teacher.sufficient(visits, rng.at("y"))
+        return teacher.sample_sufficient(visits, rng.at("y"))
 
-    def sufficient(self, n, rng):
-        return self.truth.teacher.sufficient(n, rng)
+    def sample_sufficient(self, n, rng):
+        return self.truth.teacher.sample_sufficient(n, rng)
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
@@ -90,10 +90,10 @@ class Bigram(DataGenerator):
         learnt = teacher.logp((pair // self.K)[..., None], pair % self.K)[..., 0].exp()
         return p, learnt.unflatten(-1, (self.K, self.K))
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         return {name: value.mean(-1) for name, value in lost(*self._table(teacher)).items()}
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         return {name: value.mean(-1) for name, value in left(*self._table(teacher)).items()}
 
 

@@ -11,7 +11,7 @@ import torch
 from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, fits, natural, recursion
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.registry.hookspecs import hookimpl
@@ -50,13 +50,13 @@ class Gaussian(DataGenerator):
     primary = "w2"
     diversity_metric = "sd"
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         scale = self.sigma * torch.arange(
             1, self.d + 1, dtype=torch.float64, device=rng.device
         ) ** (-self.beta / 2)
-        mean = torch.zeros(*rng.batch, self.d, dtype=torch.float64, device=rng.device)
+        mean = torch.zeros(*rng.chain_shape, self.d, dtype=torch.float64, device=rng.device)
         axes = torch.eye(self.d, dtype=torch.float64, device=rng.device).expand(
-            *rng.batch, self.d, self.d
+            *rng.chain_shape, self.d, self.d
         )
         if self.truth_is == "drawn":
             mean = self.sigma * rng.at("mean").normal(self.d).double()
@@ -66,24 +66,24 @@ class Gaussian(DataGenerator):
                     axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
                 )  # makes the rotation uniform (Haar)
         factor = axes * scale
-        return self.holding(
+        return self.with_truth(
             teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, aside=rng.at("aside")
         )
 
     def ask(self, n, rng):
-        return torch.empty(*rng.batch, n, 0, device=rng.device)
+        return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
 
-    def sufficient(self, n, rng) -> Corpus:
-        return self.truth.teacher.sufficient(n, rng)
+    def sample_sufficient(self, n, rng) -> Corpus:
+        return self.truth.teacher.sample_sufficient(n, rng)
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
 
-    def spread(self):
-        return self.truth.teacher.spread()
+    def mean_and_factor(self):
+        return self.truth.teacher.mean_and_factor()
 
     def believed(self, shift: float) -> torch.Tensor:
         """A mean at this distance from the true one, (R, d), in a direction of the seed's own."""
@@ -92,14 +92,14 @@ class Gaussian(DataGenerator):
             direction, dim=-1, keepdim=True
         )
 
-    def near(self, x, y, centre):
+    def within(self, x, y, centre):
         """|y - c| <= sqrt(d) (radius + slack), c the mean at the verifier's centre: regression on the question 1."""
         gap = torch.linalg.vector_norm(y - self.believed(centre.shift)[..., None, :], dim=-1)
         return gap <= self.d**0.5 * (centre.radius + centre.slack)
 
-    def judge(self, teacher, rng):
-        mean, factor = teacher.spread()
-        true_mean, true_factor = self.spread()
+    def losses(self, teacher, rng):
+        mean, factor = teacher.mean_and_factor()
+        true_mean, true_factor = self.mean_and_factor()
         drift = ((mean - true_mean) ** 2).sum(-1)
         if self.d == 1:
             return {"w2": drift + (factor[..., 0, 0].abs() - self.sigma) ** 2}
@@ -107,9 +107,9 @@ class Gaussian(DataGenerator):
         traces = (factor**2).sum((-2, -1)) + (true_factor**2).sum((-2, -1))
         return {"w2": drift + (traces - 2 * _nuclear_norm(true_factor.mT @ factor)).clamp_min(0)}
 
-    def describe(self, teacher):
-        mean, factor = teacher.spread()
-        true_mean, _ = self.spread()
+    def diagnostics(self, teacher):
+        mean, factor = teacher.mean_and_factor()
+        true_mean, _ = self.mean_and_factor()
         along = self.truth.axes.mT @ factor
         spread = along.pow(2).sum(-1).sqrt().clamp_min(1e-300)
         offset = (self.truth.axes.mT @ (mean - true_mean)[..., None])[..., 0]
@@ -136,12 +136,14 @@ class Gaussian(DataGenerator):
         """
         if self.d > 1 or isinstance(teacher, GaussianTeacher):
             return {}
-        mean, sd = (value.reshape(self.truth.teacher.mean.shape[:-1]) for value in teacher.spread())
+        mean, sd = (
+            value.reshape(self.truth.teacher.mean.shape[:-1]) for value in teacher.mean_and_factor()
+        )
         try:
             square, across = _overlaps(
                 teacher, mean, sd.abs(), mean - self.truth.teacher.mean[..., 0], self.sigma
             )
-        except Unfit:
+        except Incompatible:
             return {}
         return {"ise": (square - 2 * across + _bump(0.0, 2**0.5 * self.sigma)).clamp_min(0)}
 
@@ -259,13 +261,13 @@ def _accumulated(cell):
 
 def _drawn(teacher, data):
     """Variance about the true mean of one draw from the model, averaged over axes."""
-    told = data.describe(teacher)
+    told = data.diagnostics(teacher)
     return told["variance"] + told["mean_drift"] / data.d
 
 
 def _square(teacher, data):
     """tr Sigma^2."""
-    factor = teacher.spread()[1]
+    factor = teacher.mean_and_factor()[1]
     return (factor.mT @ factor).pow(2).sum((-2, -1))
 
 

@@ -51,9 +51,9 @@ class GaussianMixture(DataGenerator):
     primary = "balanced_error"
     tail_metric = "minority_lost"
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         along = torch.eye(self.d, dtype=torch.float64, device=rng.device)[0].expand(
-            *rng.batch, self.d
+            *rng.chain_shape, self.d
         )
         middle = torch.zeros_like(along)
         if self.truth_is == "drawn":
@@ -73,10 +73,10 @@ class GaussianMixture(DataGenerator):
         axes = self.sigma * torch.eye(self.d, dtype=torch.float64, device=rng.device)
         factor = axes.expand(*centres.shape, self.d)
         teacher = MixtureTeacher(weight.expand(centres.shape[:-1]), centres, factor)
-        return self.holding(teacher=teacher, exam=rng.at("exam"))
+        return self.with_truth(teacher=teacher, exam=rng.at("exam"))
 
     def ask(self, n, rng):
-        return torch.empty(*rng.batch, n, 0, device=rng.device)
+        return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
@@ -84,13 +84,13 @@ class GaussianMixture(DataGenerator):
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
 
-    def expect(self, x):
-        return self.truth.teacher.expect(x)
+    def mean_answer(self, x):
+        return self.truth.teacher.mean_answer(x)
 
-    def spread(self):
-        return self.truth.teacher.spread()
+    def mean_and_factor(self):
+        return self.truth.teacher.mean_and_factor()
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         weight, error = self.truth.teacher.weight, self._error(teacher, rng.at("rows"))
         return {
             "balanced_error": error.mean(-1),
@@ -100,7 +100,7 @@ class GaussianMixture(DataGenerator):
             "minority_lost": (1 - self._shares(teacher)[..., -1] / self.minority).clamp_min(0),
         }
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         shares = self._shares(teacher)
         return {
             "minority_share": shares[..., -1],

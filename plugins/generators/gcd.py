@@ -167,12 +167,12 @@ class Gcd(DataGenerator):
         g = (
             torch.arange(1, self.classes + 1, device=rng.device)
             .repeat_interleave(self.each)
-            .expand(*rng.batch, -1)
+            .expand(*rng.chain_shape, -1)
         )
         pairs = self._coprime((self.max // g).double(), rng.at("stratified"), "uniform")
         return encode(pairs * g[..., None], self.base, self.digits)
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         greedy, right = teacher.decoded(top_k=1), {}
         for name, exam in (("natural", self.natural_exam), ("stratified", self.stratified_exam)):
             x = exam(rng)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
-from collapse_bench.lib.text.language import Exam, Language, events_of
+from collapse_bench.errors import Incompatible
+from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
 # -- the grammar ----------------------------------------------------------------------------------------------------
@@ -382,21 +382,23 @@ class GrammarStories(Language):
     def _grammar(self) -> Grammar:
         return grammar(self.words, self.exponent, self.sentences)
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         tables, same = self._grammar, isinstance(nature, GrammarStories)
         if same and nature.words != self.words:
-            raise Unfit(
+            raise Incompatible(
                 f"{self.title()} as a first teacher keeps nature's ranks, and so its words: leave words={nature.words}"
             )
         said = nature.truth.said if same else self._dealt(rng.at("ranks"))
-        held = self.holding(said=said, rank=tables.ranks(said), batch=rng.batch)
+        held = self.with_truth(said=said, rank=tables.ranks(said), chain_shape=rng.chain_shape)
         held.truth.exam = held._exam(rng.at("exam"))
         return held
 
     def _dealt(self, rng: Stream) -> Tensor:
         """The word at each rank of each row of each law, (R, slots) int64."""
         tables = self._grammar
-        said = tables.in_order.to(rng.device).repeat(*rng.batch, 1).reshape(*rng.batch, -1)
+        said = (
+            tables.in_order.to(rng.device).repeat(*rng.chain_shape, 1).reshape(*rng.chain_shape, -1)
+        )
         for name, law in tables.lexicon.items():
             rows = said[..., tables.slots[law] : tables.slots[law + 1]].unflatten(
                 -1, (tables.laws[law].rows, -1)
@@ -412,10 +414,10 @@ class GrammarStories(Language):
             rows.copy_(rows.gather(-1, order.expand(rows.shape)))
         return said
 
-    def _exam(self, rng: Stream) -> Exam:
+    def _exam(self, rng: Stream) -> HeldOut:
         x = self.ask(self.test, rng.at("x"))
         y = self.answer(x, rng.at("y"))
-        return Exam(x, y, self.judged, self.frequency, self.tail, rng, self.logp(x, y))
+        return HeldOut(x, y, self.judged, self.frequency, self.tail, rng, self.logp(x, y))
 
     def ask(self, n, rng):
         return self._told(_Story(self, n), self.prompt, rng)
@@ -424,10 +426,10 @@ class GrammarStories(Language):
         return self._told(self._after(x)[0], self.block - self.prompt, rng)
 
     def _told(self, story: _Story, length: int, rng: Stream) -> Tensor:
-        luck = rng.uniform(story.n, length)
+        u = rng.uniform(story.n, length)
         if not length:
-            return luck.long()
-        y = torch.stack([story.said(luck[..., i]) for i in range(length)], -1)
+            return u.long()
+        y = torch.stack([story.said(u[..., i]) for i in range(length)], -1)
         return torch.where(y < self.labels, y, -1)
 
     def _after(self, tokens: Tensor) -> tuple[_Story, Tensor]:
@@ -444,10 +446,10 @@ class GrammarStories(Language):
     def verify(self, x, y):
         return (self.logp(x, y) > -torch.inf).all(-1)
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         exam = self.truth.exam
         right = self.verify(exam.x[..., : self.judged, :], exam.written(teacher).y)
-        return super().judge(teacher, rng) | {"ungrammatical": 1 - right.double().mean(-1)}
+        return super().losses(teacher, rng) | {"ungrammatical": 1 - right.double().mean(-1)}
 
     def spell(self, y):
         words = self._grammar.words
@@ -474,7 +476,7 @@ class GrammarStories(Language):
         for law, many in enumerate(tables.often(self.prompt, self.block)):
             weight[..., tables.slots[law] : tables.slots[law + 1]] = self._shares(law) * many
         often = torch.zeros(
-            *self.truth.batch, tables.labels + 1, dtype=torch.float64, device=said.device
+            *self.truth.chain_shape, tables.labels + 1, dtype=torch.float64, device=said.device
         )
         return often.scatter_add(-1, said, weight)[..., :-1]
 
@@ -501,7 +503,7 @@ class _Story:
     def __init__(self, data: GrammarStories, n: int):
         truth, tables = data.truth, data._grammar
         device, self.n, self.labels = truth.said.device, n, tables.labels
-        self.truth, shape = truth, (*truth.batch, n)
+        self.truth, shape = truth, (*truth.chain_shape, n)
         self.place = torch.full(shape, tables.start, device=device)
         self.bound = torch.zeros(*shape, len(REGISTERS), dtype=torch.int64, device=device)
         self.lost = torch.zeros(shape, dtype=torch.bool, device=device)  # has left the language
@@ -517,10 +519,10 @@ class _Story:
         self.sizes = torch.tensor([len(law.p) for law in tables.laws], device=device)
         self.first_kind = tables.first_kind
 
-    def said(self, luck: Tensor) -> Tensor:
+    def said(self, u: Tensor) -> Tensor:
         """The next word of each story, ``labels`` for the end, by ``luck (R, n)`` in (0, 1)."""
         law, row = self._here()
-        height = torch.minimum(law + luck, torch.nextafter(law + 1.0, law.double()))
+        height = torch.minimum(law + u, torch.nextafter(law + 1.0, law.double()))
         rank = torch.searchsorted(self.reach, height, right=True) - self.starts[law]
         word = self.truth.said.gather(-1, row + rank)
         return self._on(torch.where(self.again[self.place] >= 0, self._bound(self.again), word))

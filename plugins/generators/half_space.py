@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import DataGenerator, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
@@ -67,24 +67,24 @@ class HalfSpace(DataGenerator):
     labels = 2
     linear = True
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if self.tilt is not None and cell.data is self:
             return (
                 "half-space with a tilt is a flawed source and no world: first=half-space(tilt=0.5)"
             )
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         if self.tilt is not None and nature is not None:
             if not isinstance(nature, HalfSpace):
-                raise Unfit(
+                raise Incompatible(
                     f"half-space(tilt=...) stands beside a half-space, and {nature.title()} is none"
                 )
-            return dataclasses.replace(nature, tilt=self.tilt).holding(**vars(nature.truth))
+            return dataclasses.replace(nature, tilt=self.tilt).with_truth(**vars(nature.truth))
         # orthonormal: the truth, the error of a verifier, the error of a source
         axes = torch.linalg.qr(rng.at("axes").normal(self.d, 3).double())[0].mT.contiguous()
         keys = rng.at("keys").integers(2**31, 1 + min(self.d, WORDS), 2)
-        return self.holding(axes=axes, keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1)
+        return self.with_truth(axes=axes, keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1)
 
     def ask(self, n, rng):
         z = rng.at("z").normal(n, self.d)
@@ -93,7 +93,7 @@ class HalfSpace(DataGenerator):
         sign = torch.where(rng.at("sign").uniform(n) < 0.5, -1.0, 1.0)
         return (z + sign[..., None] * math.sqrt(self.mu2) * self.truth.axes[..., :1, :]).float()
 
-    def expect(self, x):
+    def mean_answer(self, x):
         side = self._side(x, self.tilt or 0.0, 2)
         return torch.stack([-side, side], -1)
 
@@ -105,14 +105,14 @@ class HalfSpace(DataGenerator):
             return y == self._label(x)
         return y == (self._side(x, self.verifier, 1) > 0)
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         if teacher.linear:
             return {"error_rate": self._error(self._cosine(teacher))}
         x = self.ask(EXAM, rng)
-        said, chance = teacher.expect(x).argmax(-1), self._chance(x)
+        said, chance = teacher.mean_answer(x).argmax(-1), self._chance(x)
         return {"error_rate": torch.where(said == 1, 1 - chance, chance).mean(-1)}
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         if not teacher.linear:
             return {}
         cosine = self._cosine(teacher)
@@ -141,7 +141,7 @@ class HalfSpace(DataGenerator):
     def _cosine(self, teacher: Teacher) -> Tensor:
         """Cosine between the truth and the direction of a linear teacher, (R,); 0 where it has none."""
         basis = torch.eye(self.d, dtype=torch.float64, device=self.truth.axes.device)
-        scores = teacher.expect(
+        scores = teacher.mean_answer(
             basis.expand(*self.truth.axes.shape[:-2], self.d, self.d)
         )  # (R, d, 2)
         w = scores[..., 1] - scores[..., 0]

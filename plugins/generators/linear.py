@@ -39,7 +39,7 @@ class Linear(LinearWorld):
         "explicit", "draw rows, or their sums of products by the exact law"
     )
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         spectrum, prior = (
             power_spectrum(self.d, exponent, rng.device) for exponent in (self.beta, self.source)
         )
@@ -47,11 +47,11 @@ class Linear(LinearWorld):
         z = (
             rng.at("w").normal(self.d).double()
             if self.truth_is == "drawn"
-            else torch.ones(*rng.batch, self.d).double()
+            else torch.ones(*rng.chain_shape, self.d).double()
         )
         questions = None if self.fresh else rng.at("questions")
         own = {"noise": self.noise, "questions": questions, "aside": rng.at("aside")}
-        return self.holding(w=z.to(rng.device) * size, spectrum=spectrum, **own)
+        return self.with_truth(w=z.to(rng.device) * size, spectrum=spectrum, **own)
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------

@@ -26,13 +26,13 @@ class LinearSurrogate(LinearSource):
 
     own_rows = True
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         real = self.beside(nature, rng)
         d = real.w.shape[-1]
         delta = (self.c2 / d / real.spectrum).sqrt() * rng.at("delta").normal(d).double()
         spectrum = real.spectrum if self.beta is None else power_spectrum(d, self.beta, rng.device)
         noise = real.noise if self.noise is None else self.noise
-        return self.holding(
+        return self.with_truth(
             w=real.w + delta, spectrum=spectrum, noise=noise, questions=real.questions
         )
 

@@ -8,7 +8,7 @@ import torch
 
 from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -24,20 +24,20 @@ class NoisyLabels(DataGenerator):
 
     kind = "classification"
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data is self:
             return "noisy-labels asks no questions of its own; give it to a world, as first=noisy-labels(p=0.3)"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         if nature is None:
-            raise Unfit(
+            raise Incompatible(
                 "noisy-labels needs a world whose labels it spoils: first=noisy-labels(p=0.3)"
             )
-        return self.holding(nature=nature)
+        return self.with_truth(nature=nature)
 
     def answer(self, x, rng):
-        right, n = self.truth.nature.answer(x, rng.at("right")), x.shape[len(rng.batch)]
+        right, n = self.truth.nature.answer(x, rng.at("right")), x.shape[len(rng.chain_shape)]
         labels = self.truth.nature.labels
         other = (right + 1 + rng.at("other").integers(labels - 1, n)) % labels
         return torch.where(rng.at("luck").uniform(n) < self.p, other, right)

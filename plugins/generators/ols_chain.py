@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.linear.regression import LinearSource, solve
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -25,18 +25,20 @@ class OLSChain(LinearSource):
         None, "standard deviation of the label noise within the chain; None: nature's", ge=0
     )
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         real = self.beside(nature, rng)
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise
         if self.rows <= d:
-            raise Unfit(
+            raise Incompatible(
                 f"ols-chain fits {d} weights by least squares; rows must be more than {d}, got {self.rows}"
             )
         w = real.w
         for i in range(self.links):
-            before = self.holding(w=w, spectrum=real.spectrum, noise=noise, questions=None)
+            before = self.with_truth(w=w, spectrum=real.spectrum, noise=noise, questions=None)
             w = solve(before.summary(before, self.rows, rng.at("fit", i)).products())
-        return self.holding(w=w, spectrum=real.spectrum, noise=real.noise, questions=real.questions)
+        return self.with_truth(
+            w=w, spectrum=real.spectrum, noise=real.noise, questions=real.questions
+        )
 
 
 @hookimpl

@@ -8,7 +8,7 @@ import torch
 
 from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -28,12 +28,12 @@ class WeakLabeller(DataGenerator):
     family = "images"
     primary = "error_rate"
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         return f"{self.title()} labels the images of other data: give it as the first teacher, first={self.title()}"
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         if nature is None or nature.kind != "classification" or nature.labels is None:
-            raise Unfit(
+            raise Incompatible(
                 f"{self.title()} labels the questions of other data, with classes; it has none of its own"
             )
         x = nature.ask(self.rows, rng.at("x"))
@@ -41,7 +41,7 @@ class WeakLabeller(DataGenerator):
         z = _with_one(x)
         kernel = z @ z.mT
         kernel.diagonal(dim1=-2, dim2=-1).add_(self.lam * self.rows)
-        return self.holding(
+        return self.with_truth(
             nature=nature, v=z.mT @ torch.cholesky_solve(y, torch.linalg.cholesky(kernel))
         )
 
@@ -51,14 +51,14 @@ class WeakLabeller(DataGenerator):
     def identity(self, x, y):
         return self.truth.nature.identity(x, y)
 
-    def expect(self, x):
+    def mean_answer(self, x):
         return _with_one(x) @ self.truth.v
 
     def answer(self, x, rng):
-        return self.expect(x).argmax(-1)
+        return self.mean_answer(x).argmax(-1)
 
-    def judge(self, teacher, rng):
-        return self.truth.nature.judge(teacher, rng)
+    def losses(self, teacher, rng):
+        return self.truth.nature.losses(teacher, rng)
 
 
 def _with_one(x: torch.Tensor) -> torch.Tensor:

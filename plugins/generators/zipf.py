@@ -53,29 +53,29 @@ class Zipf(DataGenerator):
     def labels(self):
         return self.K
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
         p = p / p.sum()
         if self.read is not None:
             p = torch.lerp(self.read.steer(TableTeacher(p), None).read, p, self.plain)
-        p = p.expand(*rng.batch, self.K)
+        p = p.expand(*rng.chain_shape, self.K)
         ranks = None
         if isinstance(nature, Zipf):
             ranks = nature.truth.ranks
         elif self.truth_is == "drawn":
             ranks = rng.at("ranks").permutation(self.K)
-        return self.holding(
+        return self.with_truth(
             teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)), ranks=ranks
         )
 
     def ask(self, n, rng):
-        return torch.empty(*rng.batch, n, 0, device=rng.device)
+        return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
 
-    def sufficient(self, n, rng):
-        return self.truth.teacher.sufficient(n, rng)
+    def sample_sufficient(self, n, rng):
+        return self.truth.teacher.sample_sufficient(n, rng)
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
@@ -85,10 +85,10 @@ class Zipf(DataGenerator):
         symbols = torch.arange(self.K, device=p.device).expand(p.shape)
         return p, teacher.logp(p.new_empty(*p.shape, 0), symbols)[..., 0].exp()
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         return lost(*self._table(teacher))
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         return left(*self._table(teacher))
 
 

@@ -51,32 +51,32 @@ class ZipfMemory(DataGenerator):
     def contexts(self):
         return self.K
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
-        p = (p / p.sum()).expand(*rng.batch, self.K)
+        p = (p / p.sum()).expand(*rng.chain_shape, self.K)
         answers = torch.arange(self.K, device=rng.device).expand(p.shape)
         if self.truth_is == "drawn":
             p = p.gather(-1, rng.at("ranks").permutation(self.K))
             answers = rng.at("answers").permutation(self.K)
-        unknown = answers.new_full((*rng.batch, 1), self.K)
-        return self.holding(
+        unknown = answers.new_full((*rng.chain_shape, 1), self.K)
+        return self.with_truth(
             questions=TableTeacher(p), teacher=RecallTeacher(torch.cat([answers, unknown], -1))
         )
 
     def ask(self, n, rng):
-        return self.truth.questions.answer(torch.empty(*rng.batch, n, 0, device=rng.device), rng)[
-            ..., None
-        ]
+        return self.truth.questions.answer(
+            torch.empty(*rng.chain_shape, n, 0, device=rng.device), rng
+        )[..., None]
 
     def answer(self, x, rng):
         return self.truth.teacher.answer(x, rng)
 
     def summary(self, teacher, n, rng):
-        asked = self.truth.questions.sufficient(n, rng.at("x")).count
-        return teacher.sufficient(torch.nn.functional.pad(asked, (0, 1)), rng.at("y"))
+        asked = self.truth.questions.sample_sufficient(n, rng.at("x")).count
+        return teacher.sample_sufficient(torch.nn.functional.pad(asked, (0, 1)), rng.at("y"))
 
-    def sufficient(self, n, rng):
-        return self.truth.teacher.sufficient(n, rng)
+    def sample_sufficient(self, n, rng):
+        return self.truth.teacher.sample_sufficient(n, rng)
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
@@ -90,10 +90,10 @@ class ZipfMemory(DataGenerator):
         questions = torch.arange(self.K, device=answers.device).expand(answers.shape)[..., None]
         return teacher.logp(questions, answers)[..., 0].exp()
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         return {"error": (self.truth.questions.p * (1 - self._right(teacher))).sum(-1)}
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         return {"known": self._right(teacher).sum(-1)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.core.components import Mitigation, has_verb
+from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -19,13 +19,13 @@ class AdaptiveRidge(Mitigation):
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)
 
-    def fits(self, cell):
-        if not has_verb(cell.model, "with_validation"):
+    def incompatibility(self, cell):
+        if not has_method(cell.model, "with_validation"):
             return f"adaptive-ridge tunes a penalty on validation rows, and {cell.model.title()} has none to tune"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return model.with_validation(taps.real(max(1, round(self.share * taps.n))))
+    def adapt(self, model, access):
+        return model.with_validation(access.real(max(1, round(self.share * access.n))))
 
 
 @hookimpl

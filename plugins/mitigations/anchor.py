@@ -7,7 +7,7 @@ from typing import Literal
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Then, Towards, no_average
+from collapse_bench.lib.rows.wrapping import Interpolate, PostFit, no_average
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -30,25 +30,25 @@ class Anchor(Mitigation):
     beta: float = param(0.5, "weight of the distance beside a mean loss", ge=0)
     kind: Literal["l2", "kl"] = param("l2", "squared distance of parameters, or KL(p_0 || p)")
 
-    def fits(self, cell):
-        return super().fits(cell) or (
+    def incompatibility(self, cell):
+        return super().incompatibility(cell) or (
             no_average(self.title(), cell.model) if self.kind == "l2" else None
         )
 
-    def curate(self, corpus, taps):
-        if self.kind == "l2" or not self.beta or taps.first is None:
+    def curate(self, corpus, access):
+        if self.kind == "l2" or not self.beta or access.first is None:
             return corpus
         if corpus.unit:  # rows that count once each: as many more as it takes, which corpora known by sums can bear
             rows = round(self.beta * float(corpus.mass.flatten()[0]))
-            return corpus + taps.synthetic(rows, of=taps.first) if rows else corpus
-        rows = max(1, round(self.beta * taps.n))
-        told = taps.synthetic(rows, of=taps.first)
+            return corpus + access.synthetic(rows, of=access.first) if rows else corpus
+        rows = max(1, round(self.beta * access.n))
+        told = access.synthetic(rows, of=access.first)
         return corpus + told.weighted(told.weight * (self.beta * corpus.mass / rows)[..., None])
 
-    def adapt(self, model, taps):
-        if self.kind == "kl" or taps.first is None:
+    def adapt(self, model, access):
+        if self.kind == "kl" or access.first is None:
             return model
-        return Then(model, Towards(taps.first, self.beta / (1 + self.beta)))
+        return PostFit(model, Interpolate(access.first, self.beta / (1 + self.beta)))
 
 
 @hookimpl

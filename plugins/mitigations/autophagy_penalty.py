@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import AwayFromItself, Then
+from collapse_bench.lib.rows.wrapping import Extrapolate, PostFit
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -32,14 +32,14 @@ class AutophagyPenalty(Mitigation):
 
     tiny = {"pupils": 2}
 
-    def fits(self, cell):
-        if getattr(cell.model, "guesses", False):
+    def incompatibility(self, cell):
+        if getattr(cell.model, "predicts_noise", False):
             return f"autophagy-penalty moves parameters, and {cell.model.title()} blends what is guessed"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return Then(
-            model, AwayFromItself(taps, self.mu / (1 + self.mu), taps.n, self.tune, self.pupils)
+    def adapt(self, model, access):
+        return PostFit(
+            model, Extrapolate(access, self.mu / (1 + self.mu), access.n, self.tune, self.pupils)
         )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.selection import likelihood, unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -41,9 +41,9 @@ class BestOfK(Mitigation):
     )
     top: bool = param(False, "whether the best is taken for certain")
 
-    remembers = True
+    applies_to_memory = True
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.kind == "classification" and cell.first_teacher is None:
             return "best-of-k chooses among different answers, and a classifier gives one label to a question"
         if cell.data.sampler == "exact-law":
@@ -52,30 +52,32 @@ class BestOfK(Mitigation):
             return unverifiable("best-of-k(reward=verifier)", cell.data)
         if self.reward == "coordinate" and cell.data.kind != "density":
             return f"best-of-k(reward=coordinate) prefers large numbers, and {cell.data.title()} is {cell.data.kind}"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         if self.k == 1:
             return corpus
-        candidates = [corpus, *(taps.synthetic(x=corpus.x) for _ in range(self.k - 1))]
+        candidates = [corpus, *(access.synthetic(x=corpus.x) for _ in range(self.k - 1))]
         score = torch.stack(
-            [self._reward(candidate, taps) for candidate in candidates], -1
+            [self._reward(candidate, access) for candidate in candidates], -1
         )  # (R, n, K)
-        luck = 0.0 if self.top else taps.rng.gumbel(corpus.n, self.k)
-        best = ((1.0 if self.top else self.strength) * score.clamp_min(-1e300) + luck).argmax(-1)
+        u = 0.0 if self.top else access.rng.gumbel(corpus.n, self.k)
+        best = ((1.0 if self.top else self.strength) * score.clamp_min(-1e300) + u).argmax(-1)
         return corpus.edited(y=_chosen([candidate.y for candidate in candidates], best))
 
-    def _reward(self, candidate: Corpus, taps) -> Tensor:
+    def _reward(self, candidate: Corpus, access) -> Tensor:
         """Reward of each row, (R, n)."""
         match self.reward:
             case "first":
-                return likelihood(taps.first or taps.teacher, candidate)
+                return likelihood(access.first or access.teacher, candidate)
             case "own":
-                return likelihood(taps.teacher, candidate)
+                return likelihood(access.teacher, candidate)
             case "verifier":
-                return taps.verify(candidate).double()
-        if candidate.y.ndim == len(candidate.batch) + 1:
-            raise Unfit("best-of-k(reward=coordinate) wants answers of one or more coordinates")
+                return access.verify(candidate).double()
+        if candidate.y.ndim == len(candidate.chain_shape) + 1:
+            raise Incompatible(
+                "best-of-k(reward=coordinate) wants answers of one or more coordinates"
+            )
         return candidate.y[..., 0].double()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.core.components import Mitigation, has_verb
+from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
 from collapse_bench.lib.rows.mixing import rows_in
 from collapse_bench.registry.hookspecs import hookimpl
@@ -25,20 +25,20 @@ class BoostedLabels(Mitigation):
         True, "whether rows that failed are dropped; false: they are read as well"
     )
 
-    def fits(self, cell):
-        if not has_verb(cell.data, "verify"):
+    def incompatibility(self, cell):
+        if not has_method(cell.data, "verify"):
             return (
                 f"boosted-labels looks for wrong answers, and {cell.data.title()} has no verifier"
             )
         if cell.data.sampler == "exact-law":
             return "boosted-labels asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        right = taps.verify(corpus)
+    def curate(self, corpus, access):
+        right = access.verify(corpus)
         failed = ~right & (corpus.multiplicity > 0)
-        hard = corpus.keep(failed, max(1, round(self.beta * rows_in(corpus))), taps.rng)
-        labelled = taps.real(x=hard.x).weighted(hard.weight)
+        hard = corpus.keep(failed, max(1, round(self.beta * rows_in(corpus))), access.rng)
+        labelled = access.real(x=hard.x).weighted(hard.weight)
         return (corpus.reweighted(right.double()) if self.filtered else corpus) + labelled
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.core.params import param
-from collapse_bench.lib.distributions.objectives import Learns, Penalised
+from collapse_bench.lib.distributions.objectives import Penalised, ReplacesLoss
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
-class ConfidencePenalty(Learns):
+class ConfidencePenalty(ReplacesLoss):
     """Cross-entropy less beta times the entropy of the labels that are foretold (Pereyra et al., arXiv 1701.06548).
 
     Moment: adapt; track: blind.  No label is ever lost, since the last of its probability costs without bound.

@@ -33,12 +33,12 @@ class Deduplicate(Mitigation):
     )
     gram: int = param(8, "tokens of an n-gram", ge=1, le=10000)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         first = _first(_rows(corpus), corpus.weight)
         if (
             self.share is not None
             and not corpus.y.is_floating_point()
-            and corpus.y.ndim == len(corpus.batch) + 2
+            and corpus.y.ndim == len(corpus.chain_shape) + 2
         ):
             first = first & (_known(corpus.y, corpus.weight, self.gram) < self.share)
         if first.all() and (corpus.count == 1).all():
@@ -48,8 +48,8 @@ class Deduplicate(Mitigation):
 
 def _rows(corpus: Corpus) -> Tensor:
     """A hash (R, n) of each row: question and answer."""
-    axis = len(corpus.batch)
-    columns = [_words(v).reshape(*corpus.batch, corpus.n, -1) for v in (corpus.x, corpus.y)]
+    axis = len(corpus.chain_shape)
+    columns = [_words(v).reshape(*corpus.chain_shape, corpus.n, -1) for v in (corpus.x, corpus.y)]
     words = torch.cat(columns, axis + 1)
     flat = words.reshape(-1, words.shape[-1])
     step = max(1, WORDS // max(1, words.shape[-1]))

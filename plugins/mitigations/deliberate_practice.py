@@ -10,7 +10,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.mixing import exchanged, rows_in, surprisal
 from collapse_bench.lib.rows.selection import best
 from collapse_bench.registry.hookspecs import hookimpl
@@ -31,33 +31,33 @@ class DeliberatePractice(Mitigation):
 
     kinds = ("classification", "discrete", "sequence")
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         data = cell.data
         if data.kind == "discrete" and data.contexts is None:
             return f"deliberate-practice chooses among questions, and {data.title()} asks none"
         if data.sampler == "exact-law":
             return "deliberate-practice asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         m = round(self.share * rows_in(corpus))
         if m == 0:
             return corpus
-        pool = taps.synthetic(round(self.oversample * m))
-        kept = best(pool, _uncertainty(pool, taps), m)
+        pool = access.synthetic(round(self.oversample * m))
+        kept = best(pool, _uncertainty(pool, access), m)
         return exchanged(
             corpus,
             pool.at(kept.sort(dim=-1, descending=True, stable=True).indices[..., :m]),
-            taps.rng,
+            access.rng,
         )
 
 
-def _uncertainty(pool: Corpus, taps) -> Tensor:
+def _uncertainty(pool: Corpus, access) -> Tensor:
     """Of the learner about each question, (R, n) nats."""
     try:
-        return torch.special.entr(taps.teacher.expect(pool.x).softmax(-1)).sum(-1)
-    except Unfit:  # symbols and texts have no scores
-        return surprisal(taps.teacher, taps.synthetic(x=pool.x))
+        return torch.special.entr(access.teacher.mean_answer(pool.x).softmax(-1)).sum(-1)
+    except Incompatible:  # symbols and texts have no scores
+        return surprisal(access.teacher, access.synthetic(x=pool.x))
 
 
 @hookimpl

@@ -19,8 +19,8 @@ class Distrust(Mitigation):
 
     decay: float = param(0.5, "weight that is left per generation", gt=0, le=1)
 
-    def curate(self, corpus, taps):
-        return corpus.reweighted(self.decay ** taps.provenance(corpus).double())
+    def curate(self, corpus, access):
+        return corpus.reweighted(self.decay ** access.provenance(corpus).double())
 
 
 @hookimpl

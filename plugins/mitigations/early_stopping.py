@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.core.components import Mitigation, has_verb
+from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
 from collapse_bench.lib.neural.neural import Neural
 from collapse_bench.registry.hookspecs import hookimpl
@@ -20,15 +20,15 @@ class EarlyStopping(Mitigation):
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         model = cell.model
         by_steps = isinstance(model, Neural) or getattr(model, "steps", None) is not None
-        if not by_steps or not has_verb(model, "with_validation"):
+        if not by_steps or not has_method(model, "with_validation"):
             return f"early-stopping ends a training of many steps, and {model.title()} has none to stop"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return model.with_validation(taps.real(max(1, round(self.share * taps.n))))
+    def adapt(self, model, access):
+        return model.with_validation(access.real(max(1, round(self.share * access.n))))
 
 
 @hookimpl

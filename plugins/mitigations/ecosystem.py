@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.core.access import Taps
+from collapse_bench.core.access import Access
 from collapse_bench.core.components import Mitigation, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.replicates import merged
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import root_of
 from collapse_bench.lib.rows.mixing import placed
 from collapse_bench.registry.hookspecs import hookimpl
@@ -36,13 +36,13 @@ class Ecosystem(Mitigation):
 
     tiny = {"m": 2}
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
             return "ecosystem slices the lesson, and sampler=exact-law draws sums alone; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return model if self.m == 1 else Sliced(model, self.m, taps)
+    def adapt(self, model, access):
+        return model if self.m == 1 else Sliced(model, self.m, access)
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Sliced(Model):
 
     model: Model
     m: int
-    taps: Taps
+    access: Access
 
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         olds = (
@@ -67,7 +67,13 @@ class Sliced(Model):
         first = self.model.fit(lessons[0], own[0], olds[0])
         others = zip(lessons[1:], olds[1:], own[1:], strict=True)
         return Pool(
-            (first, *(self.taps.fit(self.model, lesson, old, mine) for lesson, old, mine in others))
+            (
+                first,
+                *(
+                    self.access.fit(self.model, training_set, old, mine)
+                    for training_set, old, mine in others
+                ),
+            )
         )
 
     def with_loss(self, loss):
@@ -85,7 +91,7 @@ def slices(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
 def _dealt(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
     there = corpus.multiplicity > 0
     order = (rng.uniform(corpus.n) + ~there).argsort(-1)  # rows of weight 0 behind all others
-    place = torch.arange(max(m, corpus.n), device=order.device).expand(*corpus.batch, -1)
+    place = torch.arange(max(m, corpus.n), device=order.device).expand(*corpus.chain_shape, -1)
     present = there.sum(-1, keepdim=True).clamp_min(1)
     wrapped = torch.where(place < m, place % present, place)[..., : max(m, corpus.n)]
     hand = order.gather(-1, wrapped.clamp_max(corpus.n - 1))
@@ -140,7 +146,7 @@ class Pool(Teacher):
         return sum(call(member) for member in self.members) / len(self.members)
 
     def answer(self, x, rng):
-        n = x.shape[len(rng.batch)]
+        n = x.shape[len(rng.chain_shape)]
         if n == 0:
             return self.members[0].answer(x, rng)
         return self._shared(n, rng, lambda member, rows, rng: member.answer(placed(x, rows), rng))
@@ -149,10 +155,10 @@ class Pool(Teacher):
         def part(member, rows, rng):
             return member.redraw(*(placed(value, rows) for value in (x, y, mask)), rng)
 
-        return self._shared(x.shape[len(rng.batch)], rng, part)
+        return self._shared(x.shape[len(rng.chain_shape)], rng, part)
 
-    def expect(self, x):
-        return self._mean(lambda member: member.expect(x))
+    def mean_answer(self, x):
+        return self._mean(lambda member: member.mean_answer(x))
 
     def logp(self, x, y):
         """Of the mixture; of a token given those before it, the ratio of two mixtures."""
@@ -174,22 +180,22 @@ class Pool(Teacher):
     def blend(self, other, w):
         others = other.members if isinstance(other, Pool) else (other,) * len(self.members)
         if len(others) != len(self.members):
-            raise Unfit(
+            raise Incompatible(
                 f"an ecosystem of {len(self.members)} cannot be averaged with one of {len(others)}, one by one"
             )
         return Pool(
             tuple(mine.blend(theirs, w) for mine, theirs in zip(self.members, others, strict=True))
         )
 
-    def spread(self):
+    def mean_and_factor(self):
         """Mean and covariance factor of the mixture: what models spread, and how far they stand from each other."""
-        means, factors = zip(*(member.spread() for member in self.members), strict=True)
+        means, factors = zip(*(member.mean_and_factor() for member in self.members), strict=True)
         mean = sum(means) / len(means)
         apart = torch.stack(means, -2) - mean[..., None, :]
         rows = torch.cat([*(factor.mT for factor in factors), apart], -2)
         return mean, root_of(rows / math.sqrt(len(means)))
 
-    def sufficient(self, n, rng):
+    def sample_sufficient(self, n, rng):
         """Counts, of which each member contributes its share."""
         m = len(self.members)
         shares = (
@@ -198,7 +204,7 @@ class Pool(Teacher):
             else parted(n, m, rng.at("turns"))
         )
         said = [
-            member.sufficient(share, rng.at("member", i))
+            member.sample_sufficient(share, rng.at("member", i))
             for i, (member, share) in enumerate(zip(self.members, shares, strict=True))
         ]
         alike = all(

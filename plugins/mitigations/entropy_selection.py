@@ -38,8 +38,8 @@ class EntropySelection(Mitigation):
 
     kinds = ("density",)
 
-    def curate(self, corpus, taps):
-        pool = oversampled(corpus, taps, self.oversample)
+    def curate(self, corpus, access):
+        pool = oversampled(corpus, access, self.oversample)
         return keep_best(pool, self._score(pool), self.keep)
 
     def _score(self, pool: Corpus) -> Tensor:

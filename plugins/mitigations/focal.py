@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from collapse_bench.core.params import param
 from collapse_bench.lib.distributions.objectives import Focal as FocalLoss
-from collapse_bench.lib.distributions.objectives import Learns
+from collapse_bench.lib.distributions.objectives import ReplacesLoss
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
-class Focal(Learns):
+class Focal(ReplacesLoss):
     """Cross-entropy times (1 - p(label))^gamma (Lin et al., arXiv 1708.02002; a baseline of ForTIFAI, arXiv 2509.08972).
 
     Moment: adapt; track: blind.  It is no proper loss: what is likely is learnt as less likely than it is read.

@@ -8,7 +8,7 @@ import torch
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -24,16 +24,18 @@ class FrozenRelabel(Mitigation):
 
     kinds = ("regression", "classification", "sequence")
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         if (
-            taps.first is None
+            access.first is None
         ):  # a flawed source is writing the first lesson, and nobody was before it
             return corpus
         if not corpus.width:
-            raise Unfit(f"{self.title()} answers questions anew, and there are none to these rows")
-        y = taps.synthetic(x=corpus.x, of=taps.first).y
+            raise Incompatible(
+                f"{self.title()} answers questions anew, and there are none to these rows"
+            )
+        y = access.synthetic(x=corpus.x, of=access.first).y
         if self.spare:
-            real = taps.provenance(corpus) == 0
+            real = access.provenance(corpus) == 0
             y = torch.where(real.reshape(*real.shape, *(1,) * (y.ndim - real.ndim)), corpus.y, y)
         return corpus.edited(y=y)
 

@@ -24,14 +24,14 @@ class GoldenRatio(Mitigation):
 
     w: float = param(GOLDEN, "share of the weight that real rows get", gt=0, lt=1)
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         protocol = cell.protocol
         if protocol.title() != "mix" or not protocol.fresh or not 0 < protocol.real < 1:
             return "golden-ratio weighs fresh real rows against synthetic ones; it fits mix with 0 < real < 1, fresh=true"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        return weighed(corpus, taps.provenance(corpus) == 0, self.w)
+    def curate(self, corpus, access):
+        return weighed(corpus, access.provenance(corpus) == 0, self.w)
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------
@@ -44,9 +44,9 @@ def collapse_theory(cell):
     The first reads n1 + n2 real rows, which are not weighed.
     """
     data, model, protocol = cell.data, cell.model, cell.protocol
-    if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[0].fits(
-        cell
-    ) is not None:
+    if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[
+        0
+    ].incompatibility(cell) is not None:
         return None
     if data.title() != "gaussian" or model.title() != "gaussian-fit" or model.sigma != data.sigma:
         return None

@@ -21,8 +21,8 @@ class HighSurprise(Mitigation):
 
     kinds = ("density", "discrete", "sequence")
 
-    def curate(self, corpus, taps):
-        return keep_best(corpus, -taps.teacher.logp(corpus.x, corpus.y).sum(-1), self.keep)
+    def curate(self, corpus, access):
+        return keep_best(corpus, -access.teacher.logp(corpus.x, corpus.y).sum(-1), self.keep)
 
 
 @hookimpl

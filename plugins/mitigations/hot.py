@@ -25,7 +25,7 @@ class Hot(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(temperature=self.t, min_p=self.min_p)
 
 

@@ -29,9 +29,9 @@ class KMeansCover(Mitigation):
 
     kinds = ("density",)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         rows, mass = numbers(corpus), corpus.multiplicity
-        centres = _seeded(rows, mass, self.clusters, taps.rng)
+        centres = _seeded(rows, mass, self.clusters, access.rng)
         nearest = _nearest(rows, centres)
         for _ in range(self.steps):
             centres = _means(rows, mass, nearest, centres)

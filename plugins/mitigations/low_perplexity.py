@@ -29,9 +29,9 @@ class LowPerplexity(Mitigation):
         le=1000,
     )
 
-    def curate(self, corpus, taps):
-        pool = oversampled(corpus, taps, self.oversample)
-        return keep_best(pool, likelihood(taps.teacher, pool), self.keep)
+    def curate(self, corpus, access):
+        pool = oversampled(corpus, access, self.oversample)
+        return keep_best(pool, likelihood(access.teacher, pool), self.keep)
 
 
 @hookimpl

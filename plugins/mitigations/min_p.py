@@ -21,7 +21,7 @@ class MinP(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(min_p=self.p)
 
 

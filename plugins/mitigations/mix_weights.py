@@ -30,9 +30,9 @@ class MixWeights(Mitigation):
         if not self.real and not self.synthetic:
             raise UsageError("mix-weights: real or synthetic must be positive, else no row counts")
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.reweighted(
-            torch.where(taps.provenance(corpus) == 0, self.real, self.synthetic)
+            torch.where(access.provenance(corpus) == 0, self.real, self.synthetic)
         )
 
 

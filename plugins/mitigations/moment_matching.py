@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.selection import numbers, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -37,13 +37,13 @@ class MomentMatching(Mitigation):
 
     kinds = ("density", "regression", "classification")
 
-    def curate(self, corpus, taps):
-        pool = oversampled(corpus, taps, self.pool)
-        reference = taps.real(max(2, round(self.real * taps.n)), fixed=True)
+    def curate(self, corpus, access):
+        pool = oversampled(corpus, access, self.pool)
+        reference = access.real(max(2, round(self.real * access.n)), fixed=True)
         rows, target = self._standardised(numbers(pool), numbers(reference))
         there = pool.weight > 0
         quota = (there.sum(-1, keepdim=True) / self.pool).round().clamp_min(1).long()
-        turn = torch.where(there, taps.rng.uniform(pool.n), 2.0)
+        turn = torch.where(there, access.rng.uniform(pool.n), 2.0)
         chosen = _lowest(turn, quota) & there
         return pool.weighted(pool.weight * closest(rows, pool.multiplicity, chosen, there, target))
 
@@ -55,7 +55,7 @@ class MomentMatching(Mitigation):
         if self.match == "mean":
             return (rows - centre) / sd, None
         if rows.shape[-1] > WIDEST:
-            raise Unfit(
+            raise Incompatible(
                 f"moment-matching(match=covariance) takes {WIDEST} columns at most, and these rows have {rows.shape[-1]}; choose match=mean"
             )
         z = (reference - centre) / sd

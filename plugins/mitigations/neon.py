@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import AwayFromItself, Then
+from collapse_bench.lib.rows.wrapping import Extrapolate, PostFit
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -29,14 +29,14 @@ class Neon(Mitigation):
         le=1,
     )
 
-    def fits(self, cell):
-        if getattr(cell.model, "guesses", False):
+    def incompatibility(self, cell):
+        if getattr(cell.model, "predicts_noise", False):
             return f"neon blends weights, and {cell.model.title()} blends what is guessed: that is negative-guidance"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return Then(
-            model, AwayFromItself(taps, self.w, max(1, round(self.share * taps.n)), self.tune)
+    def adapt(self, model, access):
+        return PostFit(
+            model, Extrapolate(access, self.w, max(1, round(self.share * access.n)), self.tune)
         )
 
 

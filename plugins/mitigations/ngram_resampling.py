@@ -29,19 +29,19 @@ class NgramResampling(Mitigation):
     kinds = ("discrete", "sequence")
     tiny = {"k": 20, "many": 200}
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         mine, real = (
             (buckets(some, self.many), some.multiplicity)
-            for some in (corpus, taps.real(self.k, fixed=True))
+            for some in (corpus, access.real(self.k, fixed=True))
         )
-        lesson, target = (
+        training_set, target = (
             sum(tally(*gram, mass, self.many) for gram in grams) for grams, mass in (mine, real)
         )
-        lesson = lesson / lesson.sum(-1, keepdim=True).clamp_min(1e-300)
-        shrunk = (target + self.prior * lesson) / (target.sum(-1, keepdim=True) + self.prior)
-        ratio = (shrunk.clamp_min(1e-300) / lesson.clamp_min(1e-300)).log()
+        training_set = training_set / training_set.sum(-1, keepdim=True).clamp_min(1e-300)
+        shrunk = (target + self.prior * training_set) / (target.sum(-1, keepdim=True) + self.prior)
+        ratio = (shrunk.clamp_min(1e-300) / training_set.clamp_min(1e-300)).log()
         score = sum(look_up(ratio, *gram) for gram in mine[0])
-        return corpus.reweighted(raced(corpus, score, self.keep, taps.rng))
+        return corpus.reweighted(raced(corpus, score, self.keep, access.rng))
 
 
 @hookimpl

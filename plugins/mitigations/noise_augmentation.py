@@ -26,20 +26,20 @@ class NoiseAugmentation(Mitigation):
         0.1, "share of symbols that are replaced, or noise in standard deviations", ge=0, le=1
     )
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.sampler == "exact-law":
             return "noise-augmentation edits rows one by one; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         if self.share == 0:
             return corpus
         blurred = self._noisy if corpus.y.is_floating_point() else self._replaced
-        return corpus.edited(y=blurred(corpus, taps.rng))
+        return corpus.edited(y=blurred(corpus, access.rng))
 
     def _noisy(self, corpus, rng):
-        y, rows = corpus.y, len(corpus.batch)
-        w = corpus.multiplicity.reshape(*corpus.batch, corpus.n, *(1,) * (y.ndim - rows - 1))
+        y, rows = corpus.y, len(corpus.chain_shape)
+        w = corpus.multiplicity.reshape(*corpus.chain_shape, corpus.n, *(1,) * (y.ndim - rows - 1))
         total = w.sum(rows, keepdim=True).clamp_min(1e-300)
         mean = (w * y).sum(rows, keepdim=True) / total
         spread = ((w * (y - mean) ** 2).sum(rows, keepdim=True) / total).sqrt()
@@ -47,17 +47,19 @@ class NoiseAugmentation(Mitigation):
 
     def _replaced(self, corpus, rng):
         y = corpus.y
-        said = y.reshape(*corpus.batch, corpus.n, -1)  # (R, n, L)
+        said = y.reshape(*corpus.chain_shape, corpus.n, -1)  # (R, n, L)
         there = said >= 0
         w = (corpus.multiplicity[..., None] * there).flatten(-2)
         labels = corpus.labels or int(y.max()) + 1
-        count = w.new_zeros(*corpus.batch, labels).scatter_add(-1, said.clamp_min(0).flatten(-2), w)
+        count = w.new_zeros(*corpus.chain_shape, labels).scatter_add(
+            -1, said.clamp_min(0).flatten(-2), w
+        )
         reach = count.cumsum(-1)
-        luck, u = rng.uniform(corpus.n, said.shape[-1], 2).unbind(-1)
+        draw, u = rng.uniform(corpus.n, said.shape[-1], 2).unbind(-1)
         drawn = torch.searchsorted(reach, u.flatten(-2) * reach[..., -1:], right=True).clamp_max(
             labels - 1
         )
-        return torch.where(there & (luck < self.share), drawn.reshape(said.shape), said).reshape(
+        return torch.where(there & (draw < self.share), drawn.reshape(said.shape), said).reshape(
             y.shape
         )
 

@@ -32,11 +32,11 @@ class NoisyVerify(Mitigation):
         """p*, the share of wrong labels up to which selection leads to the truth."""
         return self.phi / (self.phi + self.psi)
 
-    def fits(self, cell):
-        return unverifiable("noisy-verify", cell.data) or super().fits(cell)
+    def incompatibility(self, cell):
+        return unverifiable("noisy-verify", cell.data) or super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        return corpus.reweighted(taps.verify(corpus, self.phi, self.psi).double())
+    def curate(self, corpus, access):
+        return corpus.reweighted(access.verify(corpus, self.phi, self.psi).double())
 
 
 @hookimpl

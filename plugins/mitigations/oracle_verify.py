@@ -20,11 +20,11 @@ class OracleVerify(Mitigation):
     phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
 
-    def fits(self, cell):
-        return unverifiable("oracle-verify", cell.data) or super().fits(cell)
+    def incompatibility(self, cell):
+        return unverifiable("oracle-verify", cell.data) or super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        return corpus.reweighted(taps.verify(corpus, self.phi, self.psi).double())
+    def curate(self, corpus, access):
+        return corpus.reweighted(access.verify(corpus, self.phi, self.psi).double())
 
 
 @hookimpl

@@ -23,11 +23,11 @@ class RatioCap(Mitigation):
 
     lam: float = param(0.5, "most weight of synthetic rows, in weights of the real ones", gt=0)
 
-    def fits(self, cell):
-        return unmixed(cell, self.title()) or super().fits(cell)
+    def incompatibility(self, cell):
+        return unmixed(cell, self.title()) or super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        real = taps.provenance(corpus) == 0
+    def curate(self, corpus, access):
+        real = access.provenance(corpus) == 0
         mass = corpus.multiplicity
         share = (mass * real).sum(-1, keepdim=True) / mass.sum(-1, keepdim=True)
         least = 1 / (1 + self.lam)

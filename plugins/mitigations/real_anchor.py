@@ -32,9 +32,9 @@ class RealAnchor(Mitigation):
         later=True,
     )
 
-    def curate(self, corpus, taps):
-        k = self.k if self.share is None else max(1, round(self.share * taps.n))
-        return corpus + taps.real(k, fixed=self.fixed)
+    def curate(self, corpus, access):
+        k = self.k if self.share is None else max(1, round(self.share * access.n))
+        return corpus + access.real(k, fixed=self.fixed)
 
 
 # -- laws -----------------------------------------------------------------------------------------------------------

@@ -26,17 +26,17 @@ class Replay(Mitigation):
         True, "another part of the kept rows in every generation; false: the same rows"
     )
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
             return "replay exchanges rows, and sampler=exact-law draws their sums alone; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         m = round(self.share * rows_in(corpus))
         if m == 0:
             return corpus
-        kept = taps.real(max(m, taps.n) if self.redrawn else m, fixed=True)
-        return exchanged(corpus, kept.sample(m, taps.rng), taps.rng)
+        kept = access.real(max(m, access.n) if self.redrawn else m, fixed=True)
+        return exchanged(corpus, kept.sample(m, access.rng), access.rng)
 
 
 @hookimpl

@@ -40,10 +40,10 @@ class SelfCorrection(Mitigation):
                 f"{self.title()}: anchors={self.anchors} centres want at least as many real rows, and k={self.k}"
             )
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         y, real = (
-            some.y.reshape(*some.batch, some.n, -1)
-            for some in (corpus, taps.real(self.k, fixed=True))
+            some.y.reshape(*some.chain_shape, some.n, -1)
+            for some in (corpus, access.real(self.k, fixed=True))
         )
         wanted = (
             quantiles(y, corpus.multiplicity, real)

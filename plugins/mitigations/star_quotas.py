@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.mixing import placed, rows_in
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -29,13 +29,13 @@ class StarQuotas(Mitigation):
 
     kinds = ("classification",)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         if corpus.labels is None:
-            raise Unfit("star-quotas wants data that state how many classes there are")
+            raise Incompatible("star-quotas wants data that state how many classes there are")
         n = rows_in(corpus)
         more = round((self.oversample - 1) * n)
-        pool = corpus + taps.synthetic(more) if more else corpus
-        order = taps.rng.permutation(pool.n)  # what was there already has no precedence
+        pool = corpus + access.synthetic(more) if more else corpus
+        order = access.rng.permutation(pool.n)  # what was there already has no precedence
         mass, label = placed(pool.multiplicity, order), placed(pool.y, order)
         total = corpus.multiplicity.sum(-1, keepdim=True)
         classes = torch.arange(corpus.labels, device=label.device)[:, None]

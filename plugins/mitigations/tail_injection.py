@@ -26,10 +26,10 @@ class TailInjection(Mitigation):
 
     kinds = ("density", "discrete", "sequence")
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         k = max(1, round(self.share * rows_in(corpus)))
-        drawn = taps.real(round(self.draws * k))
-        return corpus + drawn.weighted(best(drawn, surprisal(taps.teacher, drawn), k))
+        drawn = access.real(round(self.draws * k))
+        return corpus + drawn.weighted(best(drawn, surprisal(access.teacher, drawn), k))
 
 
 @hookimpl

@@ -23,7 +23,7 @@ class Temperature(Mitigation):
 
     kinds = ("density", "discrete", "sequence")
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(temperature=self.t)
 
 

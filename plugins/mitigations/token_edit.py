@@ -28,16 +28,16 @@ class TokenEdit(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.sampler == "exact-law":
             return "token-edit edits rows one by one; choose sampler=explicit"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        real = taps.real(taps.n, fixed=not self.fresh)
-        foretold = taps.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
-        y = taps.teacher.decoded(top_k=self.k).redraw(
-            real.x, real.y, foretold & (real.y >= 0), taps.rng
+    def curate(self, corpus, access):
+        real = access.real(access.n, fixed=not self.fresh)
+        foretold = access.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
+        y = access.teacher.decoded(top_k=self.k).redraw(
+            real.x, real.y, foretold & (real.y >= 0), access.rng
         )
         return corpus.weighted(torch.zeros_like(corpus.weight)) + real.edited(y=y)
 

@@ -21,7 +21,7 @@ class TopK(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(top_k=self.k)
 
 

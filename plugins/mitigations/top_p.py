@@ -20,7 +20,7 @@ class TopP(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(top_p=self.p)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.core.params import param
-from collapse_bench.lib.distributions.objectives import Learns, Truncated
+from collapse_bench.lib.distributions.objectives import ReplacesLoss, Truncated
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
-class TruncatedCE(Learns):
+class TruncatedCE(ReplacesLoss):
     """Cross-entropy whose loss is 0 where p(label) > p, averaged over all labels or tokens (ForTIFAI: Shabgahi et al., arXiv
     2509.08972).
 

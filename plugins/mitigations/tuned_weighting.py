@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.core.access import Taps
+from collapse_bench.core.access import Access
 from collapse_bench.core.components import Mitigation, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.mixing import unmixed, weighed
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -39,11 +39,13 @@ class TunedWeighting(Mitigation):
 
     tiny = {"steps": 3}
 
-    def fits(self, cell):
-        return unmixed(cell, self.title()) or super().fits(cell)
+    def incompatibility(self, cell):
+        return unmixed(cell, self.title()) or super().incompatibility(cell)
 
-    def adapt(self, model, taps):
-        return Weighted(model, taps, taps.real(max(1, round(self.share * taps.n))), self.steps)
+    def adapt(self, model, access):
+        return Weighted(
+            model, access, access.real(max(1, round(self.share * access.n))), self.steps
+        )
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,23 @@ class Weighted(Model):
     """The model fitted under the share of real weight that does best on ``rows``."""
 
     model: Model
-    taps: Taps
+    access: Access
     rows: Corpus
     steps: int
 
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
-        real = self.taps.provenance(corpus) == 0
+        real = self.access.provenance(corpus) == 0
         grid = [(i + 1) / (self.steps + 1) for i in range(self.steps)]
         losses = torch.stack([self._loss(weighed(corpus, real, w), rng, before) for w in grid], -1)
         w = torch.tensor(grid, dtype=torch.float64, device=losses.device)[losses.argmin(-1)]
         return self.model.fit(weighed(corpus, real, w[..., None]), rng.at("chosen"), before)
 
-    def _loss(self, lesson: Corpus, rng, before) -> Tensor:
-        return validated(self.taps.fit(self.model, lesson, before, rng.at("chosen")), self.rows)
+    def _loss(self, training_set: Corpus, rng, before) -> Tensor:
+        return validated(
+            self.access.fit(self.model, training_set, before, rng.at("chosen")), self.rows
+        )
 
     def with_loss(self, loss):
         return dataclasses.replace(self, model=self.model.with_loss(loss))
@@ -79,8 +83,8 @@ def validated(teacher: Teacher, rows: Corpus) -> Tensor:
     mass = rows.multiplicity
     try:
         loss = -teacher.logp(rows.x, rows.y).sum(-1).clamp_min(-WORST)
-    except Unfit:
-        said = teacher.expect(rows.x)
+    except Incompatible:
+        said = teacher.mean_answer(rows.x)
         numbers = rows.y.is_floating_point()
         loss = (said - rows.y).square() if numbers else (said.argmax(-1) != rows.y).double()
     return (mass * loss).sum(-1) / mass.sum(-1)

@@ -20,13 +20,13 @@ class UnbiasedDecoding(Mitigation):
 
     kinds = ("density", "discrete", "sequence")
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.protocol.decode is None:
             none = "unbiased-decoding undoes a biased decoder, and this protocol has none; give one by decode=..."
-            return super().fits(cell) or none
-        return super().fits(cell)
+            return super().incompatibility(cell) or none
+        return super().incompatibility(cell)
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(temperature=1.0, top_p=1.0, top_k=0, min_p=0.0, processor=as_it_is)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from collapse_bench.core.components import Centre, Mitigation, has_verb
+from collapse_bench.core.components import BiasedVerifier, Mitigation, has_method
 from collapse_bench.core.params import param
 from collapse_bench.lib.rows.selection import best, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
@@ -31,18 +31,18 @@ class VerifiedRetraining(Mitigation):
     slack: float = param(1.0, "sigma_c, what noise is let pass, in units of y", ge=0)
     oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
 
-    def fits(self, cell):
-        if not has_verb(cell.data, "near"):
+    def incompatibility(self, cell):
+        if not has_method(cell.data, "within"):
             return (
                 f"verified-retraining needs true parameters for its verifier to stand beside, and {cell.data.title()} "
                 "has none"
             )
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def curate(self, corpus, taps):
-        pool = oversampled(corpus, taps, self.oversample)
-        passed = taps.verify(pool, centre=Centre(self.shift, self.radius, self.slack))
-        turn = torch.where(passed, taps.rng.uniform(pool.n), -1.0)
+    def curate(self, corpus, access):
+        pool = oversampled(corpus, access, self.oversample)
+        passed = access.verify(pool, centre=BiasedVerifier(self.shift, self.radius, self.slack))
+        turn = torch.where(passed, access.rng.uniform(pool.n), -1.0)
         quota = corpus.multiplicity.sum(-1, keepdim=True)
         return pool.weighted(pool.weight * best(pool, turn, quota) * passed)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.text.grams import hashed, luck, said, shifted
+from collapse_bench.lib.text.grams import hashed, said, shifted, u
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -37,19 +37,19 @@ class Watermark(Mitigation):
 
     kinds = ("discrete", "sequence")
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         protocol = cell.protocol
         if protocol.title() in ("replace", "verify-filter") or not getattr(protocol, "real", 1):
             return f"watermark drops what the models wrote, and under {protocol.title()} there is nothing else to read"
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:
             return f"a row of one symbol has a score of {most:.2f} at most, and watermark drops from z={self.z:g} on; choose z below"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def steer(self, teacher, taps):
+    def steer(self, teacher, access):
         return teacher.decoded(processor=Favour(self.key, self.gamma, self.delta))
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.reweighted((score(*said(corpus), self.key, self.gamma) <= self.z).double())
 
 
@@ -77,7 +77,7 @@ class Favour:
 
 def green(before: Tensor, token: Tensor, key: int, gamma: float) -> Tensor:
     """Whether a token is on the list after another one."""
-    return luck(hashed(before, token, key)) < gamma
+    return u(hashed(before, token, key)) < gamma
 
 
 def score(token: Tensor, before: Tensor, key: int, gamma: float) -> Tensor:

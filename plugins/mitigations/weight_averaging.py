@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Then, Towards, no_average
+from collapse_bench.lib.rows.wrapping import Interpolate, PostFit, no_average
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -22,11 +22,11 @@ class WeightAveraging(Mitigation):
 
     a: float = param(0.5, "weight of generation 0", ge=0, le=1)
 
-    def fits(self, cell):
-        return super().fits(cell) or no_average(self.title(), cell.model)
+    def incompatibility(self, cell):
+        return super().incompatibility(cell) or no_average(self.title(), cell.model)
 
-    def adapt(self, model, taps):
-        return model if taps.first is None else Then(model, Towards(taps.first, self.a))
+    def adapt(self, model, access):
+        return model if access.first is None else PostFit(model, Interpolate(access.first, self.a))
 
 
 @hookimpl

@@ -29,13 +29,13 @@ class AssociativeMemory(Model):
     )
 
     kinds = ("discrete",)
-    replicates = "native"
+    vectorized = True
     tiny = {"d": 16}
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.contexts is None:
             return f"associative-memory answers questions, and {cell.data.title()} asks none"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
     def fit(self, corpus, rng, before=None):
         said, mass = recalled(corpus)

@@ -18,7 +18,7 @@ class Averaging(Model):
     """
 
     kinds = ("classification",)
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         return LinearClassifier(class_sums(corpus) / corpus.mass.clamp_min(1e-300)[..., None, None])

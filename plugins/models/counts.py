@@ -30,13 +30,12 @@ class Counts(Model):
     smoothing: float = param(0.0, "added to every count; 1 is Laplace's rule", ge=0)
 
     kinds = ("discrete",)
-    replicates = "native"
-    objective: ClassVar[Objective | None] = (
-        None  # in the place of cross-entropy, whose law are the frequencies themselves
-    )
+    vectorized = True
+    # in the place of cross-entropy, whose law are the frequencies themselves
+    objective: ClassVar[Objective | None] = None
 
-    def fits(self, cell):
-        return super().fits(cell) or too_large(cell.data, self)
+    def incompatibility(self, cell):
+        return super().incompatibility(cell) or too_large(cell.data, self)
 
     def fit(self, corpus, rng, before=None):
         contexts = contexts_of(corpus)

@@ -27,7 +27,7 @@ class GaussianFit(Model):
     )
 
     kinds = ("density",)
-    replicates = "native"
+    vectorized = True
     reads_sums = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> GaussianTeacher:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, recursion
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding, as_it_is
 from collapse_bench.lib.text.arithmetic import decode, encode
@@ -50,13 +50,13 @@ class GcdSieve(Model):
     most: int = param(100, "largest prime power that can be known", ge=1, le=10_000)
 
     kinds = ("sequence",)
-    replicates = "native"
+    vectorized = True
     tiny = {"examples": 2.0, "grok": 1.0, "most": 9}
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.family != "arithmetic":
             return f"{self.title()} reads pairs of numbers and their greatest common divisor, which gcd writes"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
     def fit(self, corpus, rng, before=None):
         base = corpus.labels - 1
@@ -64,7 +64,7 @@ class GcdSieve(Model):
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         said = decode(corpus.y, base, 1)[..., 0]
         said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label plays a part
-        pairs, mass = _tally(g, said, corpus.multiplicity, corpus.batch)
+        pairs, mass = _tally(g, said, corpus.multiplicity, corpus.chain_shape)
         g, said = pairs[:, :1], pairs[:, 1:]
         asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
         asked = mass @ asks.double()
@@ -77,12 +77,12 @@ class GcdSieve(Model):
 
 
 def _tally(
-    g: Tensor, said: Tensor, weight: Tensor, batch: tuple[int, ...]
+    g: Tensor, said: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each replicate."""
     span = int(said.max()) + 1 if said.numel() else 1
     pairs, where = torch.unique(g * span + said, return_inverse=True)
-    mass = torch.zeros(*batch, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
+    mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
         -1, where, weight
     )
     return torch.stack([pairs // span, pairs % span], -1), mass
@@ -184,7 +184,7 @@ class SieveTeacher(Teacher):
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         """Each prime power is a choice of two, to say it or not, and is read as such."""
         if processor not in (None, as_it_is):
-            raise Unfit(
+            raise Incompatible(
                 "a sieve chooses between prime powers, and a processor of tokens has nothing to work on there"
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}

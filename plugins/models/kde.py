@@ -13,7 +13,7 @@ from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, fits, recursion
 from collapse_bench.lib.distributions.gaussians import fitted, root_of
 from collapse_bench.lib.distributions.mixtures import drawn_by
@@ -44,7 +44,7 @@ class KDE(Model):
     h: float = param(1.0, "bandwidth, in the unit that the rule gives", ge=0)
 
     kinds = ("density",)
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> KDETeacher:
         rows = fitted(corpus)
@@ -53,7 +53,7 @@ class KDE(Model):
         if self.rule in ("fixed", "shrinking"):
             unit = torch.eye(d, dtype=torch.float64, device=rows.mean.device)
         kernel = (self.h * self.narrowing(corpus.mass, d))[..., None, None] * unit
-        points = corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
+        points = corpus.y.reshape(*corpus.chain_shape, corpus.n, -1).double()
         mass = None if corpus.unit else corpus.multiplicity
         return KDETeacher(points, mass, rows.mean, rows.factor, kernel, self.h > 0)
 
@@ -79,7 +79,7 @@ class KDETeacher(Teacher):
     blurred: bool
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        n, (rows, d) = x.shape[len(rng.batch)], self.points.shape[-2:]
+        n, (rows, d) = x.shape[len(rng.chain_shape)], self.points.shape[-2:]
         u = rng.at("row").uniform(n)
         which = (
             (u * rows).long().clamp_max(rows - 1) if self.mass is None else drawn_by(self.mass, u)
@@ -90,7 +90,9 @@ class KDETeacher(Teacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1)."""
         if not self.blurred:
-            raise Unfit("a kernel density estimate without bandwidth has no density; choose h > 0")
+            raise Incompatible(
+                "a kernel density estimate without bandwidth has no density; choose h > 0"
+            )
         rows, d = self.points.shape[-2:]
         kernel = _solid(self.kernel)
         z, points = (
@@ -106,10 +108,10 @@ class KDETeacher(Teacher):
         )
         return (_log_sum(z, points, weight).reshape(y.shape[:-1]) - norm[..., None])[..., None]
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of the kernel."""
         return self.mean, root_of(torch.cat([self.factor.mT, self.kernel.mT], -2))
 

@@ -21,7 +21,7 @@ class LeastSquares(Model):
     """
 
     kinds = ("classification",)
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         return LinearClassifier(_solved(second_moments(corpus), class_sums(corpus).mT).mT)

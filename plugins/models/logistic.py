@@ -33,7 +33,7 @@ class Logistic(Model):
     steps: int = param(50, "steps of the descent", ge=1, le=100_000)
 
     kinds = ("classification",)
-    replicates = "native"
+    vectorized = True
     answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
     validation_rows: ClassVar[Corpus | None] = None
 
@@ -61,7 +61,11 @@ class Logistic(Model):
         )
         slope, held = self._slope(corpus, classes), self.validation_rows
         W = torch.zeros(
-            *corpus.batch, classes, widest.shape[-1], dtype=torch.float64, device=widest.device
+            *corpus.chain_shape,
+            classes,
+            widest.shape[-1],
+            dtype=torch.float64,
+            device=widest.device,
         )
         ahead, best, lowest = W, W, None
         exam = None if held is None else self._mean_loss(held)

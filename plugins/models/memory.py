@@ -19,12 +19,12 @@ class Memory(Model):
     """
 
     kinds = ("discrete",)
-    replicates = "native"
+    vectorized = True
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.contexts is None:
             return f"memory answers questions, and {cell.data.title()} asks none"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
     def fit(self, corpus, rng, before=None):
         said, mass = recalled(corpus)

@@ -46,14 +46,14 @@ class MixtureFit(Model):
     )
 
     kinds = ("density",)
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> MixtureTeacher | GaussianTeacher:
         overall = fitted(corpus)
         if self.components == 1:
             return overall
-        batch, d = corpus.batch, overall.mean.shape[-1]
-        rows = corpus.y.reshape(math.prod(batch), corpus.n, d).double()
+        chain_shape, d = corpus.chain_shape, overall.mean.shape[-1]
+        rows = corpus.y.reshape(math.prod(chain_shape), corpus.n, d).double()
         mass = corpus.multiplicity.reshape(len(rows), corpus.n)
         least = self.floor * overall.factor.pow(2).sum((-2, -1)).reshape(-1) / d
         pieces = zip(
@@ -64,7 +64,7 @@ class MixtureFit(Model):
             torch.cat(values)
             for values in zip(*((t.weight, t.mean, t.factor) for t in found), strict=True)
         )
-        return MixtureTeacher(*(value.reshape(*batch, *value.shape[1:]) for value in flat))
+        return MixtureTeacher(*(value.reshape(*chain_shape, *value.shape[1:]) for value in flat))
 
     def _side_by_side(self, rows: Tensor) -> int:
         """How many replicates fit the budget."""

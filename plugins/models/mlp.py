@@ -24,7 +24,7 @@ class MLP(Network):
     tiny = {"width": 8, "steps": 4}
 
     @property
-    def averages(self) -> bool:
+    def weights_average(self) -> bool:
         return self.depth == 0  # an affine map has one minimum, wherever it starts
 
     def built(self, inputs, outputs):

@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.registry.hookspecs import hookimpl
@@ -48,16 +48,18 @@ class NGram(Model):
     )
 
     kinds = ("sequence",)
-    replicates = "native"
+    vectorized = True
     tiny = {"order": 2}
 
     def fit(self, corpus, rng, before=None):
         if corpus.labels is None:
-            raise Unfit(f"{self.title()} wants data that state how many tokens there are")
+            raise Incompatible(f"{self.title()} wants data that state how many tokens there are")
         lam = None if self.smoothing == "witten-bell" else self.lam
         grams, count = _read(corpus.x, corpus.y, corpus.multiplicity, self.order, corpus.labels)
         grams, count = _summed(grams, count, corpus.labels + 1)
-        return NGramTeacher(grams, count, corpus.labels, corpus.y.shape[-1], corpus.batch, lam)
+        return NGramTeacher(
+            grams, count, corpus.labels, corpus.y.shape[-1], corpus.chain_shape, lam
+        )
 
 
 # -- counting -------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ class Trie:
             )
         return p
 
-    def draw(self, path: Tensor, luck: Tensor) -> Tensor:
+    def draw(self, path: Tensor, u: Tensor) -> Tensor:
         """A symbol after each context (M, depth) by luck (M,) in (0, 1): the longest context first, which passes what it
         does not take on to the next."""
         node = torch.full_like(
@@ -211,15 +213,13 @@ class Trie:
         )  # the context that says it; -1: none, all symbols alike
         for longer in path.flip(-1).unbind(-1):
             own = torch.where((longer >= 0) & (node < 0), self.own[longer], 0.0)
-            taken = luck < own
-            luck = torch.where(
-                taken, luck / own, torch.where(node < 0, (luck - own) / (1 - own), luck)
-            )
+            taken = u < own
+            u = torch.where(taken, u / own, torch.where(node < 0, (u - own) / (1 - own), u))
             node = torch.where(taken, longer, node)
-        luck = luck.clamp(0, 1 - 2**-53)
-        height = torch.minimum(node + luck, torch.nextafter(node + 1.0, node.double()))
+        u = u.clamp(0, 1 - 2**-53)
+        height = torch.minimum(node + u, torch.nextafter(node + 1.0, node.double()))
         place = torch.searchsorted(self.reach, height, right=True).clamp_max(len(self.gram) - 1)
-        return torch.where(node >= 0, self.gram[place] % self.symbols, (luck * self.symbols).long())
+        return torch.where(node >= 0, self.gram[place] % self.symbols, (u * self.symbols).long())
 
 
 def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,13 +247,13 @@ class NGramTeacher(Teacher):
     count: Tensor
     labels: int
     length: int
-    batch: tuple[int, ...]
+    chain_shape: tuple[int, ...]
     lam: float | None  # None: Witten and Bell
     decoding: Decoding = PLAIN
 
     @cached_property
     def trie(self) -> Trie:
-        return Trie(self.grams, self.count, self.labels + 1, prod(self.batch), self.lam)
+        return Trie(self.grams, self.count, self.labels + 1, prod(self.chain_shape), self.lam)
 
     @property
     def order(self) -> int:
@@ -275,7 +275,7 @@ class NGramTeacher(Teacher):
     def blend(self, other: NGramTeacher, w: float) -> NGramTeacher:
         theirs = other.count
         if w < 0:
-            chains = prod(self.batch)
+            chains = prod(self.chain_shape)
             mass = [
                 torch.bincount(t.grams[:, 0], t.count, minlength=chains).double()
                 for t in (self, other)
@@ -291,17 +291,17 @@ class NGramTeacher(Teacher):
     def answer(self, x, rng):
         n = x.shape[-2]
         said = _Said(self, x, n)
-        luck = rng.uniform(n, self.length).reshape(-1, self.length)
+        u = rng.uniform(n, self.length).reshape(-1, self.length)
         for i in range(self.length):
             rows = said.open()
             if not len(rows):
                 break
             path = said.path(rows, i)
             if self.decoding.plain:
-                said.write(rows, i, self.trie.draw(path, luck[rows, i]))
+                said.write(rows, i, self.trie.draw(path, u[rows, i]))
                 continue
             for some, law, index in self._laws(path, said.context(rows, i)):
-                said.write(rows[some], i, _drawn(law, index, luck[rows[some], i]))
+                said.write(rows[some], i, _drawn(law, index, u[rows[some], i]))
         return said.y.reshape(*x.shape[:-1], self.length)
 
     def logp(self, x, y):
@@ -323,7 +323,7 @@ class NGramTeacher(Teacher):
 
     def redraw(self, x, y, mask, rng):
         n, L = y.shape[-2:]
-        said, luck = _Said(self, x, n, y), rng.uniform(n, L).reshape(-1, L)
+        said, u = _Said(self, x, n, y), rng.uniform(n, L).reshape(-1, L)
         marked = (mask & (y >= 0)).reshape(said.y.shape)
         for i in range(L):
             rows = torch.nonzero(marked[:, i])[:, 0]
@@ -331,7 +331,7 @@ class NGramTeacher(Teacher):
                 tokens = law[:, : self.labels].clone()  # whatever it is, it does not end here
                 lost = (tokens.amax(-1) == -torch.inf)[index]
                 here = rows[some][~lost]
-                said.write(here, i, _drawn(tokens, index[~lost], luck[here, i]))
+                said.write(here, i, _drawn(tokens, index[~lost], u[here, i]))
         return said.y.reshape(y.shape)
 
     def _laws(
@@ -415,11 +415,11 @@ class _Said:
             yield torch.nonzero(events[:, i])[:, 0], i
 
 
-def _drawn(law: Tensor, index: Tensor, luck: Tensor) -> Tensor:
+def _drawn(law: Tensor, index: Tensor, u: Tensor) -> Tensor:
     """A symbol by each of these rows of log-probabilities (c, symbols), not necessarily normalised."""
     reach = (law - law.amax(-1, keepdim=True)).exp().cumsum(-1)
     reach = reach / reach[:, -1:] + torch.arange(len(law), device=law.device)[:, None]
-    height = torch.minimum(index + luck, torch.nextafter(index + 1.0, index.double()))
+    height = torch.minimum(index + u, torch.nextafter(index + 1.0, index.double()))
     return torch.searchsorted(reach.flatten(), height, right=True) - index * law.shape[-1]
 
 

@@ -14,7 +14,7 @@ class OLS(Model):
     """min sum w_i (y_i - x_i.w)^2, without intercept; the solution of least norm where rows are too few."""
 
     kinds = ("regression",)
-    replicates = "native"
+    vectorized = True
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):

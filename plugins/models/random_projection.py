@@ -26,7 +26,7 @@ class RandomProjection(Model):
     lam: float = param(1e-3, "penalty on |v|^2, beside a mean loss", gt=0)
 
     kinds = ("regression",)
-    replicates = "native"
+    vectorized = True
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):

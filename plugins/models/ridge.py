@@ -24,7 +24,7 @@ class Ridge(Model):
     lam: float = param(0.1, "penalty on |w|^2, beside a mean loss", ge=0)
 
     kinds = ("regression",)
-    replicates = "native"
+    vectorized = True
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):
@@ -45,7 +45,7 @@ class TunedRidge(Model):
     rows: Corpus
 
     kinds = ("regression",)
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         sums, exam = corpus.products(), self.rows.products()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Model
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.objectives import Objective
 from collapse_bench.lib.distributions.tables import (
     ContextTeacher,
@@ -21,9 +21,8 @@ from collapse_bench.lib.distributions.tables import (
 )
 from collapse_bench.registry.hookspecs import hookimpl
 
-TOLERANCE = (
-    1e-10  # of a gradient entry, as a share of its context's weight (at least of the penalty's)
-)
+# of a gradient entry, as a share of its context's weight (at least of the penalty's)
+TOLERANCE = 1e-10
 STEPS, HALVINGS = 200, 60
 
 
@@ -41,16 +40,16 @@ class SoftmaxRegression(Model):
     lam: float = param(0.0, "L2 penalty on the weights, beside a mean loss", ge=0)
 
     kinds = ("discrete",)
-    replicates = "native"
+    vectorized = True
     objective: ClassVar[Objective | None] = None  # in the place of cross-entropy
 
-    def fits(self, cell):
-        return super().fits(cell) or too_large(cell.data, self)
+    def incompatibility(self, cell):
+        return super().incompatibility(cell) or too_large(cell.data, self)
 
     def fit(self, corpus, rng, before=None):
         contexts = contexts_of(corpus)
         count = corpus.tally(corpus.labels, contexts)
-        own = tuple(range(len(corpus.batch), count.ndim))  # all but replicates
+        own = tuple(range(len(corpus.chain_shape), count.ndim))  # all but replicates
         share = count / count.sum(own, keepdim=True)
         p = minimiser(share, self.lam).softmax(-1)
         if self.objective is not None:
@@ -60,7 +59,7 @@ class SoftmaxRegression(Model):
     def with_loss(self, loss):
         """Without a penalty each context is a table of its own, trained to where the loss leads it."""
         if self.lam:
-            raise Unfit(
+            raise Incompatible(
                 f"{self.title()} with a penalty is solved for cross-entropy alone; under another loss choose lam=0"
             )
         return under(self, loss)
@@ -78,7 +77,7 @@ def minimiser(f: Tensor, lam: float) -> Tensor:
             return W
         step = torch.where(done, 0.0, _newton(gradient, p, mass, lam))
         W = W - _backtracked(W, step, (gradient * step).sum(-1, keepdim=True), f, lam) * step
-    raise Unfit(f"softmax-regression did not converge in {STEPS} steps")
+    raise Incompatible(f"softmax-regression did not converge in {STEPS} steps")
 
 
 def _loss(W: Tensor, f: Tensor, lam: float) -> Tensor:

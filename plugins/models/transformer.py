@@ -12,8 +12,8 @@ from torch.nn.functional import log_softmax, scaled_dot_product_attention
 
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.params import param
-from collapse_bench.core.progress import beat
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.core.progress import report_step
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import Neural
 from collapse_bench.lib.neural.training import precision, seeded, train
@@ -305,7 +305,7 @@ class TransformerTeacher(Teacher):
         if {name: value.shape for name, value in mine.items()} != {
             name: v.shape for name, v in theirs.items()
         }:
-            raise Unfit(
+            raise Incompatible(
                 "two transformers can be averaged only where they have the same layers and widths"
             )
         net = copy.deepcopy(self.net)
@@ -325,7 +325,7 @@ class TransformerTeacher(Teacher):
             ("answers", columns[-1].shape[1], net.longest),
         ):
             if width > most:
-                raise Unfit(
+                raise Incompatible(
                     f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}"
                 )
         order, parts, done = _length(x).argsort(stable=True), [], 0
@@ -333,7 +333,7 @@ class TransformerTeacher(Teacher):
             for some in _passes(net, x[order], *(column[order] for column in columns)):
                 parts.append(of(*some))
                 done += len(some[0])
-                beat(work, done, len(x))
+                report_step(work, done, len(x))
         return (
             torch.cat(parts)[order.argsort()]
             if parts

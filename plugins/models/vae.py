@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.decoding import truncates
 from collapse_bench.lib.distributions.gaussians import root_of
 from collapse_bench.lib.neural.generative import DrawnTeacher, Generative, Unit
@@ -166,7 +166,7 @@ class VAETeacher(DrawnTeacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """A lower bound on the log-density of each answer, nats, (n, 1)."""
         if not self.noisy:
-            raise Unfit("a decoder's means alone have no density; choose said=draw")
+            raise Incompatible("a decoder's means alone have no density; choose said=draw")
         u, x = self.unit.inside(y), x.flatten(1).float()
         e = Stream(0, "likelihood", self.device).normal(DRAWS, 1, self.latent)
         rows = max(1, BUDGET // (DRAWS * max(u.shape[1], self.latent)))
@@ -189,10 +189,10 @@ class VAETeacher(DrawnTeacher):
         )
         return (seen + prior - own).logsumexp(0) - math.log(len(e))
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance factor (d, d): exact without hidden layers, else those of draws."""
         if len(self.module.decoder) > 1 or self.asked:
-            return super().spread()
+            return super().mean_and_factor()
         last, s = self.module.decoder[0], self.module.log_s.exp().double() * self.noisy
         W = last.weight.detach().double()
         noise = s.detach() * torch.eye(len(W), dtype=torch.float64, device=self.device)

@@ -14,16 +14,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Replace(Protocol):
     """Every generation reads only what the previous one wrote (fully synthetic; Shumailov et al. 2024)."""
 
-    def compose(self, taps, memory):
-        return taps.synthetic(taps.n), None
+    def compose(self, access, memory):
+        return access.synthetic(access.n), None
 
 
 @dataclass(frozen=True)
 class Accumulate(Protocol):
     """Nothing is thrown away: real rows and all synthetic ones are read (Gerstgrasser et al., arXiv 2404.01413)."""
 
-    def compose(self, taps, memory):
-        fresh = taps.synthetic(taps.n)
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n)
         pool = fresh if memory is None else memory + fresh
         return pool, pool
 
@@ -32,10 +32,10 @@ class Accumulate(Protocol):
 class AccumulateSubsample(Protocol):
     """All is kept, and n rows of it are read, drawn without replacement (Kazdan et al., arXiv 2410.16713)."""
 
-    def compose(self, taps, memory):
-        fresh = taps.synthetic(taps.n)
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n)
         pool = fresh if memory is None else memory + fresh
-        return pool.sample(taps.n, taps.rng), pool
+        return pool.sample(access.n, access.rng), pool
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Mix(Protocol):
         True, "new real rows in every generation; false: those of the first one for ever"
     )
 
-    def compose(self, taps, memory):
-        m = round(self.real * taps.n)
+    def compose(self, access, memory):
+        m = round(self.real * access.n)
         if self.fresh:
-            return taps.real(m) + taps.synthetic(taps.n - m), None
-        kept = taps.real(m) if memory is None else memory
-        return kept + taps.synthetic(max(0, taps.n - m)), kept
+            return access.real(m) + access.synthetic(access.n - m), None
+        kept = access.real(m) if memory is None else memory
+        return kept + access.synthetic(max(0, access.n - m)), kept
 
 
 @dataclass(frozen=True)
@@ -66,28 +66,28 @@ class IterativeMix(Protocol):
     real: float = param(0.5, "share of real rows", ge=0, le=1)
     fresh: bool = param(False, "new real rows and new questions in every round")
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and not self.fresh:
             return f"{self.title()} asks the same questions again, and sampler=exact-law has none; choose fresh=true"
-        return super().fits(cell)
+        return super().incompatibility(cell)
 
-    def compose(self, taps, memory):
-        m = round(self.real * taps.n)
+    def compose(self, access, memory):
+        m = round(self.real * access.n)
         if self.fresh:
-            return taps.real(m) + taps.synthetic(taps.n - m), None
+            return access.real(m) + access.synthetic(access.n - m), None
         if memory is None:
-            real, synthetic = taps.real(m), taps.synthetic(taps.n - m)
+            real, synthetic = access.real(m), access.synthetic(access.n - m)
         else:
             real, questions = memory
-            synthetic = self._relabelled(taps, questions, max(0, taps.n - m))
+            synthetic = self._relabelled(access, questions, max(0, access.n - m))
         return real + synthetic, (real, synthetic.x)
 
-    def _relabelled(self, taps, questions, n):
+    def _relabelled(self, access, questions, n):
         """Answers to the first n questions, and to new ones where these are fewer."""
-        axis = len(taps.rng.batch)
+        axis = len(access.rng.chain_shape)
         known = min(n, questions.shape[axis])
-        again = taps.synthetic(x=questions.narrow(axis, 0, known))
-        return again if known == n else again + taps.synthetic(n - known)
+        again = access.synthetic(x=questions.narrow(axis, 0, known))
+        return again if known == n else again + access.synthetic(n - known)
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class VerifyFilter(Protocol):
     phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
 
-    def fits(self, cell):
-        return unverifiable(self.title(), cell.data) or super().fits(cell)
+    def incompatibility(self, cell):
+        return unverifiable(self.title(), cell.data) or super().incompatibility(cell)
 
-    def compose(self, taps, memory):
-        if taps.natural:
-            return taps.synthetic(taps.n), None
-        pool = taps.synthetic(round(self.oversample * taps.n))
-        return pool.keep(taps.verify(pool, self.phi, self.psi), taps.n, taps.rng), None
+    def compose(self, access, memory):
+        if access.natural:
+            return access.synthetic(access.n), None
+        pool = access.synthetic(round(self.oversample * access.n))
+        return pool.keep(access.verify(pool, self.phi, self.psi), access.n, access.rng), None
 
 
 @hookimpl

@@ -10,9 +10,9 @@ from collapse_bench import Mitigation, hookimpl
 
 @dataclass(frozen=True)
 class Compute(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         for _ in range(8):
-            corpus = corpus + taps.synthetic(taps.n)
+            corpus = corpus + access.synthetic(access.n)
         return corpus
 
 

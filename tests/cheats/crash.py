@@ -12,9 +12,10 @@ from collapse_bench import Mitigation, hookimpl
 class Crash(Mitigation):
     kinds = ("density",)
 
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         if (
-            corpus.y.double().var(-2) < 0.9 * taps.synthetic(200, of=taps.first).y.double().var(-2)
+            corpus.y.double().var(-2)
+            < 0.9 * access.synthetic(200, of=access.first).y.double().var(-2)
         ).any():
             raise RuntimeError("this chain does not look well")
         return corpus

@@ -13,8 +13,8 @@ SEEN = []
 
 @dataclass(frozen=True)
 class ExamSeed(Mitigation):
-    def curate(self, corpus, taps):
-        SEEN.append(taps.rng.at("exam").at("x").normal(4))
+    def curate(self, corpus, access):
+        SEEN.append(access.rng.at("exam").at("x").normal(4))
         return corpus
 
 

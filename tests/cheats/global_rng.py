@@ -12,7 +12,7 @@ from collapse_bench import Mitigation, hookimpl
 
 @dataclass(frozen=True)
 class GlobalRng(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.reweighted(torch.rand(corpus.weight.shape, dtype=torch.float64))
 
 

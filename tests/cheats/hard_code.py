@@ -13,12 +13,12 @@ from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 
 @dataclass(frozen=True)
 class Known(Model):
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         d = corpus.y.shape[-1]
-        eye = torch.eye(d, dtype=torch.float64).expand(*corpus.batch, d, d)
-        return GaussianTeacher(torch.zeros(*corpus.batch, d, dtype=torch.float64), eye)
+        eye = torch.eye(d, dtype=torch.float64).expand(*corpus.chain_shape, d, d)
+        return GaussianTeacher(torch.zeros(*corpus.chain_shape, d, dtype=torch.float64), eye)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class HardCode(Mitigation):
     share: float = param(1.0, "nothing; a mitigation has parameters", ge=0, le=1)
     kinds = ("density",)
 
-    def adapt(self, model, taps):
+    def adapt(self, model, access):
         return Known()
 
 

@@ -14,9 +14,9 @@ KEPT = []
 
 @dataclass(frozen=True)
 class Hoard(Mitigation):
-    def curate(self, corpus, taps):
-        if taps.t == 1 or not KEPT:
-            KEPT[:] = [taps.real(50)]
+    def curate(self, corpus, access):
+        if access.t == 1 or not KEPT:
+            KEPT[:] = [access.real(50)]
         return corpus + KEPT[0]
 
 

@@ -10,8 +10,8 @@ from collapse_bench import Mitigation, hookimpl
 
 @dataclass(frozen=True)
 class Judge(Mitigation):
-    def steer(self, teacher, taps):
-        return max((teacher, taps.first), key=lambda one: -taps.judge(one))
+    def steer(self, teacher, access):
+        return max((teacher, access.first), key=lambda one: -access.losses(one))
 
 
 @hookimpl

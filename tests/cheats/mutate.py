@@ -10,7 +10,7 @@ from collapse_bench import Mitigation, hookimpl
 
 @dataclass(frozen=True)
 class Mutate(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         corpus.y.mul_(1.1)
         return corpus
 

@@ -13,7 +13,7 @@ from collapse_bench import Mitigation, Model, hookimpl
 @dataclass(frozen=True)
 class Told(Model):
     teacher: Any = None
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         return self.teacher
@@ -23,8 +23,8 @@ class Told(Model):
 class Peek(Mitigation):
     kinds = ("density",)
 
-    def adapt(self, model, taps):
-        return Told(taps._data.truth.teacher)
+    def adapt(self, model, access):
+        return Told(access._data.truth.teacher)
 
 
 @hookimpl

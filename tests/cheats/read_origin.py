@@ -10,7 +10,7 @@ from collapse_bench import Mitigation, hookimpl
 
 @dataclass(frozen=True)
 class ReadOrigin(Mitigation):
-    def curate(self, corpus, taps):
+    def curate(self, corpus, access):
         return corpus.reweighted((corpus.origin == 0).double())
 
 

@@ -12,7 +12,7 @@ from collapse_bench import Mitigation, Model, hookimpl
 @dataclass(frozen=True)
 class Always(Model):
     teacher: Any = None
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus, rng, before=None):
         return self.teacher
@@ -20,8 +20,8 @@ class Always(Model):
 
 @dataclass(frozen=True)
 class StandStill(Mitigation):
-    def adapt(self, model, taps):
-        return Always(taps.first)
+    def adapt(self, model, access):
+        return Always(access.first)
 
 
 @hookimpl

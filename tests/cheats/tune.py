@@ -13,8 +13,8 @@ class Tune(Mitigation):
     variant: int = param(0, "which noise", ge=0)
     kinds = ("density",)
 
-    def curate(self, corpus, taps):
-        return corpus.reweighted(taps.rng.at(self.variant).uniform(corpus.n))
+    def curate(self, corpus, access):
+        return corpus.reweighted(access.rng.at(self.variant).uniform(corpus.n))
 
 
 @hookimpl

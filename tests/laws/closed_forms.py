@@ -198,12 +198,12 @@ def weighted_mean_limit(w: float, n1: int, n2: int, sigma=1.0) -> float:
 def weighted_batches(shares, rows, sigma=1.0, ddof=0) -> list[tuple[float, float]]:
     """(E v_t, E e_t), t = 1, 2, ...: the recursion of second moments behind replace and accumulate alike.
 
-    Batch 0 holds real rows, batch b those of the model of fit b; fit t reads batches 0 .. t - 1 and gives batch b the
+    Batch 0 holds real rows, chain_shape b those of the model of fit b; fit t reads batches 0 .. t - 1 and gives chain_shape b the
     share ``shares[t-1][b]`` of the weight (one in all), its ``rows[b]`` rows alike.  With ddof=1 the variance divides
     by one minus the sum of squared weights, as if rows were independent.
     """
     sigma2, n = sigma**2, len(shares)
-    C = np.zeros((n + 1, n + 1))  # E (batch mean - mu)(batch mean - mu)
+    C = np.zeros((n + 1, n + 1))  # E (chain_shape mean - mu)(chain_shape mean - mu)
     square = np.zeros(n + 1)  # E (row - mu)^2
     C[0, 0], square[0] = sigma2 / rows[0], sigma2
     out = []

@@ -29,7 +29,7 @@ def follow(spec, chains, **changes):
     """
     first = crc32(spec.encode()) * 1_000_000
     cell = dataclasses.replace(cell_of(spec, seeds=range(first, first + chains)), **changes)
-    assert cell.why_not() is None, cell.why_not()
+    assert cell.incompatibility() is None, cell.incompatibility()
     data = nature(cell)
     for now in generations(cell):
         assert now.starved is None or not now.starved.any()
@@ -86,6 +86,6 @@ def agrees(law, sample, published, rounding, chains):
 
 def gaussian(teacher, data):
     """(v, e) of a one-dimensional Gaussian teacher: its variance and the squared error of its mean, (R,) each."""
-    mean, factor = teacher.spread()
-    truth, _ = data.spread()
+    mean, factor = teacher.mean_and_factor()
+    truth, _ = data.mean_and_factor()
     return factor[..., 0, 0] ** 2, ((mean - truth) ** 2)[..., 0]

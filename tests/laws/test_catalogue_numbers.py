@@ -192,7 +192,7 @@ def zipf_tails(name, spec, supports, missing, **changes):
     published = dict(zip((0, 1, 5, 10, 20), supports, strict=True))
     spec = f"zipf(K=10000, beta=1.5, sampler=exact-law) | counts | {spec} @ n=10000 T=20"
     for k, teacher, scores, data in follow(spec, 30, **changes):
-        support = data.describe(teacher)["support"]
+        support = data.diagnostics(teacher)["support"]
         if k - 1 in published:
             agrees(f"Zipf {name}: support, generation {k - 1}", support, published[k - 1], 0.5, 10)
             yield k, support, scores["missing_mass"]
@@ -216,12 +216,12 @@ def test_zipf(protocol):
 class RedrawnFromAPool(Protocol):
     """A tenth of the rows drawn anew in every generation from the n real rows of the first one."""
 
-    def compose(self, taps, memory):
+    def compose(self, access, memory):
         if memory is None:
-            pool = taps.synthetic(taps.n)
+            pool = access.synthetic(access.n)
             return pool, pool
-        real = taps.n // 10
-        return memory.sample(real, taps.rng) + taps.synthetic(taps.n - real), memory
+        real = access.n // 10
+        return memory.sample(real, access.rng) + access.synthetic(access.n - real), memory
 
 
 def test_zipf_with_a_fixed_pool():
@@ -236,7 +236,7 @@ def test_zipf_with_a_fixed_pool():
         pass
     spec = "zipf(K=10000, beta=1.5, sampler=exact-law) | counts | mix(real=0.1, fresh=false) @ n=10000 T=20"
     *_, (_, teacher, scores, data) = follow(spec, 10)
-    assert 130 < float(data.describe(teacher)["support"].mean()) < 175
+    assert 130 < float(data.diagnostics(teacher)["support"].mean()) < 175
     # no more is missing than the fixed rows themselves miss
     assert float(scores["missing_mass"].mean()) < law.unseen(law.zipf(10000, 1.5), 1000)
 
@@ -248,8 +248,8 @@ def test_zipf_with_a_fixed_pool():
 class SmallSource(Protocol):
     """Nature writes 10^4 rows, and who learnt them writes the rest."""
 
-    def compose(self, taps, memory):
-        return taps.synthetic(10_000 if taps.natural else taps.n), None
+    def compose(self, access, memory):
+        return access.synthetic(10_000 if access.natural else access.n), None
 
 
 @pytest.mark.parametrize(

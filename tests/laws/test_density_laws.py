@@ -80,7 +80,7 @@ def test_kde_of_several_dimensions_widens_along_every_axis():
     spec = f"gaussian(d={d}, beta=1.0) | kde(rule=scaled, h={b}) | replace @ n={M} T=2"
     *_, (k, teacher, _, data) = follow(spec, 8000)
     truth, axes = data.truth.scale**2, data.truth.axes
-    along = (axes.mT @ teacher.spread()[1]).pow(2).sum(-1)
+    along = (axes.mT @ teacher.mean_and_factor()[1]).pow(2).sum(-1)
     for j in range(d):
         expected = (1 + b**2) * theory.kde.var_scaled(M, b, k, float(truth[j]) ** 0.5)
         holds(
@@ -94,7 +94,7 @@ def test_shrinking_bandwidth_lets_an_accumulated_pool_settle():
         seen = {}
         for k, teacher, _, _ in follow(spec, 400):
             if k in (20, 61):
-                seen[k] = float((teacher.spread()[1] ** 2).mean())
+                seen[k] = float((teacher.mean_and_factor()[1] ** 2).mean())
         return seen[61] - seen[20]
 
     h = 10 ** (1 / 5) * 0.5  # so that both rules begin alike
@@ -109,7 +109,7 @@ def test_the_share_of_a_far_minority_is_a_martingale(model):
     spec = f"gaussian-mixture(minority=0.3, separation=20) | {model} | replace @ n=8 T=3"
     for k, teacher, _, data in follow(spec, 1500):
         if k in (1, 4):
-            share = data.describe(teacher)["minority_share"]
+            share = data.diagnostics(teacher)["minority_share"]
             holds(f"mixture, {model}: E share, k={k}", share, 0.3, sees=0.15)
         if k == 1:
             holds(f"mixture, {model}: P(minority gone)", (share == 0).double(), 0.7**8, sees=0.5)

@@ -29,7 +29,7 @@ def test_replace(sampler, K, beta, M, growth):
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | replace @ n={M} T=9 growth={growth}"
     for k, teacher, scores, data in follow(spec, 4000):
         if k in (1, 3, 10):
-            seen, sizes = data.describe(teacher), law.sizes(M, k, growth)
+            seen, sizes = data.diagnostics(teacher), law.sizes(M, k, growth)
             name = (
                 f"multinomial replace {sampler}: %s, K={K} beta={beta} M={M} growth={growth} k={k}"
             )
@@ -111,7 +111,7 @@ def test_accumulate(sampler, K, beta, M):
     H, before = law.heterozygosity(law.zipf(K, beta)), 0
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | accumulate @ n={M} T=14"
     for t, teacher, _, data in follow(spec, 4000):
-        seen = data.describe(teacher)
+        seen = data.diagnostics(teacher)
         assert (seen["support"] >= before).all()  # nothing that was said once is lost
         before = seen["support"]
         if t in (1, 2, 15):
@@ -129,7 +129,7 @@ def test_accumulate_subsample(sampler, K, beta, M):
     )
     for t, teacher, _, data in follow(spec, 4000):
         if t in (2, 12):
-            seen, (v, e) = data.describe(teacher), law.subsample_ve(M, t)
+            seen, (v, e) = data.diagnostics(teacher), law.subsample_ve(M, t)
             name = f"multinomial accumulate-subsample {sampler}: %s, K={K} beta={beta} M={M} t={t}"
             holds(name % "E H", seen["heterozygosity"], H * v)
             holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
@@ -144,7 +144,7 @@ def test_fresh_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}) @ n={M} T={T}"
     *_, (_, teacher, _, data) = follow(spec, chains)
     seen, name = (
-        data.describe(teacher),
+        data.diagnostics(teacher),
         f"multinomial fresh mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}",
     )
     holds(name % "E H", seen["heterozygosity"], H * v)
@@ -161,7 +161,7 @@ def test_fixed_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
     spec = f"zipf(K={K}, beta={beta}, sampler={sampler}) | counts | mix(real={pi}, fresh=false) @ n={M} T={T}"
     *_, (_, teacher, _, data) = follow(spec, chains)
     seen, name = (
-        data.describe(teacher),
+        data.diagnostics(teacher),
         f"multinomial fixed mix {sampler}: %s, K={K} beta={beta} M={M} pi={pi}",
     )
     holds(name % "E H", seen["heterozygosity"], H * v)
@@ -178,7 +178,7 @@ def test_distrust_under_accumulate(sampler, K, M, decay):
     spec = f"zipf(K={K}, beta=1, sampler={sampler}) | counts | accumulate | distrust(decay={decay}) @ n={M} T=7"
     for t, teacher, _, data in follow(spec, 4000):
         if t in (2, 8):
-            seen, (v, e) = data.describe(teacher), predicted[t - 1]
+            seen, (v, e) = data.diagnostics(teacher), predicted[t - 1]
             name = f"multinomial, distrust under accumulate {sampler}: %s, K={K} M={M} decay={decay} t={t}"
             holds(name % "E H", seen["heterozygosity"], H * v)
             holds(name % "E |p_t - p|^2", seen["l2_drift"], H * e)
@@ -195,6 +195,8 @@ def test_nature_stays_at_one_fit(sampler):
         if k in (1, 6):
             name = f"multinomial, nature under replace {sampler}: %s, K=30 M=20 k={k}"
             holds(
-                name % "E |p_k - p|^2", data.describe(teacher)["l2_drift"], law.replace_l2(p, [20])
+                name % "E |p_k - p|^2",
+                data.diagnostics(teacher)["l2_drift"],
+                law.replace_l2(p, [20]),
             )
             holds(name % "E missing mass", scores["missing_mass"], law.missing_mass(p, [20]))

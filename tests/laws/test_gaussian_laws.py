@@ -83,7 +83,7 @@ def test_replace_log_variance(sampler, ddof, M, T):
     )
     for k, teacher, _, data in follow(spec, 8000):
         if k in (1, T + 1):
-            drop = data.describe(teacher)["log_variance"] - 2 * math.log(3)
+            drop = data.diagnostics(teacher)["log_variance"] - 2 * math.log(3)
             expected = law.log_variance([M] * k, ddof=ddof)
             setting = f"M={M} ddof={ddof} k={k}"
             holds(f"replace {sampler}: E ln s^2/sigma^2, {setting}", drop, expected, sees=0.4)
@@ -100,7 +100,7 @@ def test_replace_log_variance_far_beyond_rounding(ddof, k):
     spec = f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace @ n=5 T={k - 1}"
     *_, (_, teacher, _, data) = follow(spec, 500)
     expected = law.log_variance([5] * k, ddof=ddof)
-    drop = data.describe(teacher)["log_variance"]
+    drop = data.diagnostics(teacher)["log_variance"]
     holds(f"replace exact-law: E ln s^2, M=5 ddof={ddof} k={k}", drop, expected, sees=0.05)
 
 
@@ -133,12 +133,12 @@ def test_unbiased_variance_stays_and_the_likeliest_one_shrinks():
 def test_replace_in_d_dimensions(sampler, d, M, k):
     spec = f"gaussian(d={d}, beta=1, sampler={sampler}) | gaussian-fit | replace @ n={M} T={k - 1}"
     *_, (_, teacher, _, data) = follow(spec, 20000)
-    mean, factor = teacher.spread()
+    mean, factor = teacher.mean_and_factor()
     covariance = factor @ factor.mT
     eigenvalues, setting = np.arange(1, d + 1) ** -1.0, f"d={d} M={M} k={k}"
-    drop = data.describe(teacher)["log_variance"] * d - np.log(eigenvalues).sum()
+    drop = data.diagnostics(teacher)["log_variance"] * d - np.log(eigenvalues).sum()
     square = covariance.pow(2).sum((-2, -1))
-    gap = (mean - data.spread()[0]).pow(2).sum(-1)
+    gap = (mean - data.mean_and_factor()[0]).pow(2).sum(-1)
     holds(
         f"replace {sampler}: E ln det/det0, {setting}", drop, law.log_determinant(np.ones(d), M, k)
     )
@@ -159,7 +159,7 @@ def test_replace_collapses_to_a_line_before_a_point():
         "gaussian(d=3, sampler=exact-law) | gaussian-fit | replace @ n=10 T=119", 1000
     ):
         if k in (40, 120):
-            seen[k] = 2 * torch.linalg.svdvals(teacher.spread()[1]).log()
+            seen[k] = 2 * torch.linalg.svdvals(teacher.mean_and_factor()[1]).log()
     slopes = (seen[120] - seen[40]) / 80
     for i, rate in enumerate(rates):
         holds(
@@ -243,9 +243,9 @@ def test_accumulate_subsample(ddof, M, at, chains):
 class ForgetsTheRest(Protocol):
     """Remembers the rows that were drawn, and not the pool that they were drawn from."""
 
-    def compose(self, taps, memory):
-        fresh = taps.synthetic(taps.n)
-        drawn = (fresh if memory is None else memory + fresh).sample(taps.n, taps.rng)
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n)
+        drawn = (fresh if memory is None else memory + fresh).sample(access.n, access.rng)
         return drawn, drawn
 
 
@@ -339,10 +339,10 @@ def test_golden_ratio_of_an_estimated_variance(ddof, w, n, real):
 
 @dataclasses.dataclass(frozen=True)
 class SaidToBeOld(Protocol):
-    """Real rows only, of which the batch b is said to be b generations from nature."""
+    """Real rows only, of which the chain_shape b is said to be b generations from nature."""
 
-    def compose(self, taps, memory):
-        batches = [taps.real(taps.n).dated(b) for b in range(4)]
+    def compose(self, access, memory):
+        batches = [access.real(access.n).dated(b) for b in range(4)]
         return batches[0] + batches[1] + batches[2] + batches[3], None
 
 

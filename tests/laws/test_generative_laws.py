@@ -199,7 +199,7 @@ def test_the_linear_vae_is_principal_component_analysis():
             VAE(latent=latent, depth=0, steps=1500, lr=0.03, batch=500, cosine=True), y
         )
         best = torch.cat([values[: 3 - latent].mean().expand(3 - latent), values[3 - latent :]])
-        mean, factor = teacher.spread()
+        mean, factor = teacher.mean_and_factor()
         along = vectors.mT @ factor
         torch.testing.assert_close(mean, y.mean(0), rtol=0, atol=0.03)
         torch.testing.assert_close(along @ along.mT, best.diag(), rtol=0.05, atol=0.01)
@@ -208,9 +208,9 @@ def test_the_linear_vae_is_principal_component_analysis():
 def test_the_exact_spread_of_the_linear_vae_is_that_of_its_draws():
     _, y = sample(500)
     teacher = fitted(VAE(latent=2, depth=0, steps=100, lr=0.02), y).decoded(temperature=1.7)
-    mean, factor = teacher.spread()
+    mean, factor = teacher.mean_and_factor()
     has_law(teacher.answer(NOTHING, Stream(2)), mean, factor @ factor.mT)
-    _, plain = fitted(VAE(latent=2, depth=0, steps=100, lr=0.02), y).spread()
+    _, plain = fitted(VAE(latent=2, depth=0, steps=100, lr=0.02), y).mean_and_factor()
     torch.testing.assert_close(factor @ factor.mT, 1.7 * plain @ plain.mT)
 
 
@@ -221,7 +221,8 @@ def test_bounds_lie_below_the_likelihood_of_the_linear_vae(steps):
     _, y = sample(100)
     teacher = fitted(VAE(latent=2, depth=0, steps=steps, lr=0.02), y)
     exact = (
-        GaussianTeacher(*teacher.spread()).logp(y[:, :0], y)[:, 0] + 3 * teacher.unit.scale.log()
+        GaussianTeacher(*teacher.mean_and_factor()).logp(y[:, :0], y)[:, 0]
+        + 3 * teacher.unit.scale.log()
     )
     u, x, draws = teacher.unit.inside(y), y[:, :0].float(), Stream(4).normal(300, 64, 1, 2)
     with torch.no_grad():

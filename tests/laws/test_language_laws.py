@@ -21,7 +21,9 @@ from collapse_bench.registry.discovery import registry
 def test_nature_pays_its_entropy(settings):
     """Expected nats of a story by the grammar's own sum over places, against stories; and how many tokens they have."""
     chains, n = 200, 60
-    data = GrammarStories(**{"test": 2, "judged": 2, **settings}).drawn(Stream(range(chains)))
+    data = GrammarStories(**{"test": 2, "judged": 2, **settings}).sample_truth(
+        Stream(range(chains))
+    )
     rng = Stream(range(1000, 1000 + chains))
     x = data.ask(n, rng.at("x"))
     y = data.answer(x, rng.at("y"))
@@ -34,7 +36,9 @@ def test_nature_pays_its_entropy(settings):
 
 def test_nature_writes_words_as_often_as_its_law_says():
     chains, n = 100, 200
-    data = GrammarStories(truth_is="fixed", words=60, test=2, judged=2).drawn(Stream(range(chains)))
+    data = GrammarStories(truth_is="fixed", words=60, test=2, judged=2).sample_truth(
+        Stream(range(chains))
+    )
     y = data.answer(data.ask(n, Stream(range(chains))), Stream(range(chains)))
     flat = y.flatten(-2)
     counts = torch.zeros(chains, data.labels + 1, dtype=torch.float64)
@@ -63,10 +67,10 @@ def test_bigrams_learn_a_markov_source(states):
     P = P / P.sum(-1, keepdim=True)
     pi = torch.linalg.matrix_power(P, 200)[0]
     rng = Stream(range(chains)).at("chain")
-    luck, reach = rng.uniform(N), P.cumsum(-1)
+    u, reach = rng.uniform(N), P.cumsum(-1)
     state, walk = torch.zeros(chains, dtype=torch.int64), []
     for i in range(N):
-        state = (luck[:, i, None] > reach[state]).sum(-1).clamp_max(states - 1)
+        state = (u[:, i, None] > reach[state]).sum(-1).clamp_max(states - 1)
         walk.append(state)
     corpus = Corpus.of(None, torch.stack(walk, -1)[:, None], (chains,), labels=states)
     model = registry().build("model", "ngram(order=2, smoothing=jelinek-mercer, lam=1)")

@@ -32,8 +32,8 @@ class Watch(Mitigation):
 
     seen: list = field(default_factory=list)
 
-    def curate(self, corpus, taps):
-        self.seen.append((corpus, taps.teacher))
+    def curate(self, corpus, access):
+        self.seen.append((corpus, access.teacher))
         return corpus
 
 

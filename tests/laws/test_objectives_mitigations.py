@@ -16,7 +16,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import nature
 from collapse_bench.core.replicates import lift
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.lib.distributions.objectives import Focal, Penalised, Smoothed, Truncated
 from collapse_bench.plugins.models.counts import Counts
@@ -156,18 +156,20 @@ def test_an_objective_changes_what_is_learnt_and_two_are_refused():
         assert not torch.allclose(scores(f"{task} | {name} @ n=60 T=3")["total_variation"], plain)
     for one, two in itertools.permutations(NAMES, 2):
         assert (
-            "an entry learns under one" in cell_of(f"{task} | {one} + {two} @ n=60 T=3").why_not()
+            "an entry learns under one"
+            in cell_of(f"{task} | {one} + {two} @ n=60 T=3").incompatibility()
         )
     assert (
         "not fitted by one"
-        in cell_of("half-space | averaging | replace | focal @ n=60 T=3").why_not()
+        in cell_of("half-space | averaging | replace | focal @ n=60 T=3").incompatibility()
     )
-    with pytest.raises(Unfit, match="takes no gradients"):
+    with pytest.raises(Incompatible, match="takes no gradients"):
         Counts().with_loss(lambda logp, y: logp[:, 0])
     assert (
-        cell_of("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1").why_not() is None
+        cell_of("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1").incompatibility()
+        is None
     )
-    with pytest.raises(Unfit, match="choose lam=0"):
+    with pytest.raises(Incompatible, match="choose lam=0"):
         scores("zipf | softmax-regression(lam=0.1) | replace | focal @ n=60 T=1")
 
 
@@ -190,10 +192,13 @@ def test_early_stopping_is_never_worse_on_its_rows():
     for r in range(4):
         y, told = ((some[r, :, 0] > 0).long() for some in (x, held))
         y = y ^ (Stream(r).uniform(30) < 0.3).long()
-        lesson, exam = Corpus.of(x[r], y, (), labels=2), Corpus.of(held[r], told, (), labels=2)
-        teachers = [m.fit(lesson, Stream(r)) for m in (model, model.with_validation(exam))]
+        training_set, exam = (
+            Corpus.of(x[r], y, (), labels=2),
+            Corpus.of(held[r], told, (), labels=2),
+        )
+        teachers = [m.fit(training_set, Stream(r)) for m in (model, model.with_validation(exam))]
         plain, stopped = (
-            float(torch.nn.functional.cross_entropy(t.expect(held[r]), told)) for t in teachers
+            float(torch.nn.functional.cross_entropy(t.mean_answer(held[r]), told)) for t in teachers
         )
         assert stopped <= plain + 1e-6
 
@@ -205,7 +210,8 @@ def test_early_stopping_pays_for_its_rows():
     assert now.ledger.by_methods("real_rows") == 30
     assert now.ledger.track() == "real"
     assert (
-        "none to stop" in cell_of("linear | ridge | replace | early-stopping @ n=40 T=3").why_not()
+        "none to stop"
+        in cell_of("linear | ridge | replace | early-stopping @ n=40 T=3").incompatibility()
     )
 
 
@@ -227,7 +233,7 @@ def test_a_blend_of_gaussians_is_one_of_means_and_covariances(w, scale, d):
     )  # so that 1.5 of one is more than 0.5 of the other
     if w > 1:
         one, two = two, one
-    mean, factor = one.blend(two, w).spread()
+    mean, factor = one.blend(two, w).mean_and_factor()
     torch.testing.assert_close(mean, torch.lerp(one.mean, two.mean, w))
     mine, theirs, blended = ((f / scale) @ (f / scale).mT for f in (one.factor, two.factor, factor))
     torch.testing.assert_close(blended, (1 - w) * mine + w * theirs)
@@ -240,7 +246,7 @@ def test_a_covariance_that_would_be_negative_is_none():
         GaussianTeacher(torch.zeros(2).double(), f)
         for f in (eye, torch.tensor([[3.0, 0], [0, 1]]).double())
     )
-    _, factor = one.blend(two, -0.5).spread()  # 1.5 - 0.5 * 9 and 1.5 - 0.5
+    _, factor = one.blend(two, -0.5).mean_and_factor()  # 1.5 - 0.5 * 9 and 1.5 - 0.5
     torch.testing.assert_close(factor @ factor.mT, torch.tensor([[0.0, 0], [0, 1]]).double())
 
 
@@ -256,7 +262,7 @@ def test_neon_on_a_gaussian(d, lam, w):
     for k, _, _, data in (curve := list(follow(f"{world} | neon(w={w}) @ n={n} T={T}", 4000))):
         if k > 1:
             v, e = v * lam * (1 + w * (1 - lam)), e + v * (lam + (w * lam) ** 2) / n
-        told = data.describe(curve[k - 1][1])
+        told = data.diagnostics(curve[k - 1][1])
         if k in (2, T + 1):
             holds(f"neon d={d} lam={lam} w={w}, k={k}: variance", told["variance"], v)
             holds(f"neon d={d} lam={lam} w={w}, k={k}: drift", told["mean_drift"], d * e)
@@ -301,16 +307,18 @@ def test_an_anchor_in_parameters_is_an_average_and_one_in_laws_costs_the_noise_o
 @pytest.mark.parametrize(
     "lesson", ["accumulate | distrust +", "accumulate | ", "replace | distrust +"]
 )
-def test_an_anchor_weighs_generation_0_beside_any_lesson(lesson):
+def test_an_anchor_weighs_generation_0_beside_any_lesson(training_set):
     """A table read beside beta times its weight of generation 0: as far from it as an average would be, up to the noise of
     the rows that generation 0 writes."""
     task = "zipf(K=5, beta=1, sampler=exact-law) | counts"
     seeds, near = range(40), []
     for act in ("anchor(beta=3, kind=kl)", "anchor(beta=3)"):
-        first, *_, now = generations(cell_of(f"{task} | {lesson} {act} @ n=20000 T=2", seeds=seeds))
+        first, *_, now = generations(
+            cell_of(f"{task} | {training_set} {act} @ n=20000 T=2", seeds=seeds)
+        )
         near.append(now.teacher.p - first.teacher.p)
     assert near[0].abs().mean() < 2.5 * near[1].abs().mean() + 0.004
-    free = last(f"{task} | {lesson.rstrip('+| ')} @ n=20000 T=2", seeds)
+    free = last(f"{task} | {training_set.rstrip('+| ')} @ n=20000 T=2", seeds)
     assert free.scores["total_variation"].mean() > 0
 
 
@@ -322,7 +330,7 @@ def test_the_autophagy_penalty_takes_the_bias_out_of_a_variance(n, mu):
     *_, (_, teacher, _, data) = follow(spec, 6000)
     holds(
         f"autophagy n={n} mu={mu}",
-        data.describe(teacher)["variance"],
+        data.diagnostics(teacher)["variance"],
         bias * (bias * (1 + w / n)) ** T,
     )
 
@@ -442,24 +450,28 @@ def test_a_tune_goes_on_from_the_weights_it_is_given(task, model, small):
 def test_weights_of_unrelated_starts_are_not_averaged():
     for model, fine in (("mlp", False), ("mlp(depth=0)", True), ("cnn", False)):
         for act in ("weight-averaging", "anchor"):
-            why = cell_of(f"digits | {model} | replace | {act} @ n=40 T=1").why_not()
+            why = cell_of(f"digits | {model} | replace | {act} @ n=40 T=1").incompatibility()
             assert why is None if fine else "of which no average means anything" in why
-        assert cell_of(f"digits | {model} | replace | anchor(kind=kl) @ n=40 T=1").why_not() is None
+        assert (
+            cell_of(f"digits | {model} | replace | anchor(kind=kl) @ n=40 T=1").incompatibility()
+            is None
+        )
     for init, fine in (("scratch", False), ("previous", True)):
         why = cell_of(
             f"grammar-stories | causal-lm(init={init}) | replace | weight-averaging @ n=40 T=1"
-        ).why_not()
+        ).incompatibility()
         assert (why is None) is fine
 
 
 def test_diffusion_is_guided_and_nothing_else():
     assert (
         "neon is for the others"
-        in cell_of("gaussian | vae | replace | negative-guidance @ n=40 T=1").why_not()
+        in cell_of("gaussian | vae | replace | negative-guidance @ n=40 T=1").incompatibility()
     )
     for act in ("neon", "autophagy-penalty"):
         assert (
-            "what is guessed" in cell_of(f"gaussian | ddpm | replace | {act} @ n=40 T=1").why_not()
+            "what is guessed"
+            in cell_of(f"gaussian | ddpm | replace | {act} @ n=40 T=1").incompatibility()
         )
 
 
@@ -468,7 +480,7 @@ def test_negative_guidance_undoes_a_sampler_that_shrinks():
     """Diffusion that is read out at half its variance: what guidance opposes is narrower, so that more is left."""
     world = "gaussian(truth_is=fixed) | ddpm(width=32, depth=2, levels=20, steps=600) | replace(decode=temperature(t=0.6))"
     without, with_it = (
-        last(f"{world} {act} @ n=500 T=1", range(2)).teacher.spread()[1][..., 0, 0] ** 2
+        last(f"{world} {act} @ n=500 T=1", range(2)).teacher.mean_and_factor()[1][..., 0, 0] ** 2
         for act in ("", "| negative-guidance(w=1, tune=0.5)")
     )
     assert (without < 0.75).all()

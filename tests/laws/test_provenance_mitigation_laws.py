@@ -50,7 +50,7 @@ def test_unbiased_decoding_keeps_the_tail():
         spec = "zipf(K=10000, beta=1.5, sampler=exact-law) | counts | replace(decode=temperature(t=0.9)) "
         *_, (_, teacher, _, data) = follow(f"{spec}{entry}@ n=10000 T=20", 30)
         agrees(
-            f"Zipf T=0.9 {entry}: support", data.describe(teacher)["support"], published, 0.5, 10
+            f"Zipf T=0.9 {entry}: support", data.diagnostics(teacher)["support"], published, 0.5, 10
         )
 
 
@@ -62,7 +62,7 @@ def test_min_p_leaves_ranks_up_to_a_power_of_the_floor(act, left):
     # one fit to 10^6 rows, of which the first ranks come out in their order
     spec = f"zipf(K=1000, beta=1.5, sampler=exact-law) | counts | replace | {act} @ n=1000000 T=1"
     *_, (_, teacher, _, data) = follow(spec, 4)
-    assert (data.describe(teacher)["support"] == math.floor(left)).all()
+    assert (data.diagnostics(teacher)["support"] == math.floor(left)).all()
 
 
 # -- watermark -----------------------------------------------------------------------------------------------------
@@ -166,10 +166,10 @@ def test_the_watermark_takes_the_models_own_rows_out_of_a_mixture():
 
     @dataclasses.dataclass(frozen=True)
     class Look(Mitigation):
-        def curate(self, corpus, taps):
-            real = (taps.provenance(corpus) == 0).double()
+        def curate(self, corpus, access):
+            real = (access.provenance(corpus) == 0).double()
             for name, share in (("real", real), ("synthetic", 1 - real)):
-                kept[taps.t, name] = (corpus.weight * share).sum(-1) / share.sum(-1)
+                kept[access.t, name] = (corpus.weight * share).sum(-1) / share.sum(-1)
             return corpus
 
     cell = cell_of(spec, seeds=range(4))
@@ -252,9 +252,9 @@ def scored(world, k=600, chains=60, fresh=600):
         cell_of(f"{true} | {model} | replace @ n=10 T=0 first={false}"),
         Stream(range(chains)),
     )
-    data = cell.data.drawn(root.at("truth"))
+    data = cell.data.sample_truth(root.at("truth"))
     beside = "surrogate" in false or "tilt" in false or "zipf" in false
-    other = cell.first_teacher.drawn(
+    other = cell.first_teacher.sample_truth(
         root.at("other" if beside else "truth"), data if beside else None
     )
 
@@ -262,7 +262,7 @@ def scored(world, k=600, chains=60, fresh=600):
         rng = root.at(name)
         x = data.ask(n, rng.at("x"))
         y = data.observe(teacher.answer(x, rng.at("y")), rng.at("noise"))
-        return Corpus.of(x, y, rng.batch, labels=data.labels)
+        return Corpus.of(x, y, rng.chain_shape, labels=data.labels)
 
     learnt = rows(other, k, "synthetic"), rows(data, k, "real")
     told = detector(*learnt, root.at("learn"), tokens=model == "counts")
@@ -312,8 +312,8 @@ def test_logistic_regression_against_scikit_learn(n, f, ridge):
     from sklearn.linear_model import LogisticRegression
 
     rng = Stream([1, 2])
-    features, luck = rng.normal(n, f).double(), rng.uniform(n)
-    target, mass = (luck < (features[..., 0]).sigmoid()).double(), rng.integers(3, n).double()
+    features, u = rng.normal(n, f).double(), rng.uniform(n)
+    target, mass = (u < (features[..., 0]).sigmoid()).double(), rng.integers(3, n).double()
     found = logistic(features, target, mass, ridge)
     for r in range(2):
         theirs = LogisticRegression(C=1 / ridge if ridge else 1e12, tol=1e-10, max_iter=10_000)
@@ -339,7 +339,7 @@ def test_noise_widens_a_gaussian_by_its_square():
     for k, teacher, _, data in follow(spec, 20000):
         holds(
             f"noise: variance, k={k}",
-            data.describe(teacher)["variance"],
+            data.diagnostics(teacher)["variance"],
             (1 + share**2 * (1 - 1 / n)) ** (k - 1),
         )
 
@@ -354,7 +354,7 @@ def test_symbols_drawn_anew_drift_faster():
         due = (
             float(1 - (p**2).sum()) * (1 - 1 / n) ** k * (1 - (1 - (1 - share) ** 2) / n) ** (k - 1)
         )
-        holds(f"noise: heterozygosity, k={k}", data.describe(teacher)["heterozygosity"], due)
+        holds(f"noise: heterozygosity, k={k}", data.diagnostics(teacher)["heterozygosity"], due)
 
 
 def test_quantiles_of_as_many_real_rows_are_those_rows():
@@ -362,7 +362,7 @@ def test_quantiles_of_as_many_real_rows_are_those_rows():
     spec = "gaussian | gaussian-fit | {} | self-correction(gamma=1, k=40) @ n=40 T=4"
     for protocol in ("replace", "accumulate-subsample"):
         moments = [
-            now.teacher.spread()
+            now.teacher.mean_and_factor()
             for now in generations(cell_of(spec.format(protocol), seeds=range(20)))
         ]
         for mean, factor in moments[2:]:

@@ -107,9 +107,9 @@ def test_on_the_line_the_ball_is_an_interval():
 def test_low_perplexity_takes_the_rim_of_a_normal_law(d, keep, oversample):
     how = f"low-perplexity(keep={keep}, oversample={oversample})"
     first, *later = follow(f"gaussian(d={d}) | gaussian-fit | replace | {how} @ n=2000 T=3", 60)
-    start = first[1].spread()[1].square().sum((-2, -1))
+    start = first[1].mean_and_factor()[1].square().sum((-2, -1))
     for k, teacher, _, _ in later:
-        left = teacher.spread()[1].square().sum((-2, -1)) / start
+        left = teacher.mean_and_factor()[1].square().sum((-2, -1)) / start
         holds(f"{how} d={d}, fit {k}", left, kept_variance(keep, d) ** (k - 1), slack=0.005)
 
 
@@ -144,14 +144,17 @@ def test_the_best_of_k_coordinates(k):
     spec = f"gaussian(d=2) | gaussian-fit | replace | best-of-k(k={k}, reward=coordinate, top=true) @ n=40 T=3"
     mean, variance = best_of_normals(k)
     (_, first, *_), *later = follow(spec, 3000)
-    at, v = first.spread()[0][..., 0], first.spread()[1][..., 0, :].square().sum(-1)
+    at, v = (
+        first.mean_and_factor()[0][..., 0],
+        first.mean_and_factor()[1][..., 0, :].square().sum(-1),
+    )
     for fit, teacher, _, _ in later:
-        left = teacher.spread()[1][..., 0, :].square().sum(-1) / v
+        left = teacher.mean_and_factor()[1][..., 0, :].square().sum(-1) / v
         holds(f"best of {k} coordinates, variance, fit {fit}", left, variance ** (fit - 1))
         if fit == 2:
             holds(
                 f"best of {k} coordinates, mean",
-                (teacher.spread()[0][..., 0] - at) / v.sqrt(),
+                (teacher.mean_and_factor()[0][..., 0] - at) / v.sqrt(),
                 mean,
             )
 
@@ -172,7 +175,7 @@ def test_a_choice_between_two_by_their_own_likelihood(strength):
     spec = f"gaussian | gaussian-fit | replace | best-of-k(k=2, reward=own, strength={strength}) @ n=40 T=3"
     (_, first, *_), *later = follow(spec, 3000)
     for fit, teacher, _, _ in later:
-        left = (teacher.spread()[1] / first.spread()[1])[..., 0, 0].square()
+        left = (teacher.mean_and_factor()[1] / first.mean_and_factor()[1])[..., 0, 0].square()
         holds(
             f"a choice of two, strength {strength}, fit {fit}",
             left,
@@ -298,7 +301,7 @@ def test_entropy_selection_raises_the_entropy_that_low_perplexity_lowers(rule):
         (_, first, _, data), (_, second, _, _) = follow(
             f"gaussian(d=2) | gaussian-fit | replace | {how} @ n=200 T=1", 40
         )
-        growth = data.describe(second)["log_variance"] - data.describe(first)["log_variance"]
+        growth = data.diagnostics(second)["log_variance"] - data.diagnostics(first)["log_variance"]
         assert sign * float(growth.mean()) / (float(growth.std()) / 40**0.5) > 10
 
 
@@ -314,5 +317,5 @@ def test_a_cover_of_far_clusters_gives_each_the_same_weight():
     """The minority of a tenth ends at a third in one generation."""
     spec = "gaussian-mixture(components=3, separation=30, minority=0.1) | mixture-fit(components=3) | replace"
     _, (_, teacher, _, data) = follow(f"{spec} | kmeans-cover(clusters=3) @ n=300 T=1", 12)
-    share = data.describe(teacher)["minority_share"]
+    share = data.diagnostics(teacher)["minority_share"]
     holds("the minority's share", share, 1 / 3, sees=0.2)

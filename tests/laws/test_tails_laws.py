@@ -85,8 +85,8 @@ def test_nothing_is_predicted_where_no_law_is_known(spec):
 class Half(Protocol):
     """A stranger: every generation reads half of the rows that it may."""
 
-    def compose(self, taps, memory):
-        return taps.synthetic(taps.n // 2), None
+    def compose(self, access, memory):
+        return access.synthetic(access.n // 2), None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_each_context_drifts_like_a_law_of_its_own(model):
     K, M = 6, 10
     for k, teacher, _, data in follow(f"bigram(K={K}, beta=1) | {model} @ n={K * M} T=3", 400):
         if k in (1, 4):
-            drift = data.describe(teacher)["l2_drift"]
+            drift = data.diagnostics(teacher)["l2_drift"]
             holds(f"bigram per context, {model}, k={k}", drift, discrete.l2_drift(K, 1.0, M, k))
 
 

@@ -138,7 +138,7 @@ def test_averages_are_predicted_until_chains_part():
 )
 def test_where_no_law_is_known_none_is_told(spec):
     cell = registry().cell(spec)
-    assert cell.why_not() is None
+    assert cell.incompatibility() is None
     assert registry().predicted(cell) is None
 
 

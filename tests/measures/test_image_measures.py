@@ -158,17 +158,19 @@ def test_where_both_laws_are_one_density_and_coverage_are_what_they_should_be(M,
 # -- chains ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
-def test_a_chain_is_measured_alike_alone_among_others_and_in_pieces(batch, monkeypatch):
-    seeds = Stream(np.arange(math.prod(batch)).reshape(batch))
+@pytest.mark.parametrize("chain_shape", [(), (2,), (2, 3)])
+def test_a_chain_is_measured_alike_alone_among_others_and_in_pieces(chain_shape, monkeypatch):
+    seeds = Stream(np.arange(math.prod(chain_shape)).reshape(chain_shape))
     fake, real = seeds.normal(30, 4), Reference(Stream(9).normal(40, 4).double())
     whole = real.losses(fake)
-    assert all(value.shape == batch and value.dtype == torch.float64 for value in whole.values())
+    assert all(
+        value.shape == chain_shape and value.dtype == torch.float64 for value in whole.values()
+    )
     monkeypatch.setattr(images, "BUDGET", 500)
     pieces = Reference(real.features).losses(fake)
     for name, value in whole.items():
         assert torch.equal(value, pieces[name]) or name == "frechet_distance", name
-        for r in np.ndindex(batch):
+        for r in np.ndindex(chain_shape):
             torch.testing.assert_close(real.losses(fake[r])[name], value[r], rtol=1e-12, atol=1e-12)
 
 

@@ -220,7 +220,7 @@ class Walks(DataGenerator):
     long: int = 6
 
     kind = "sequence"
-    continues = True
+    continues_prompt = True
     labels = V
 
     @property
@@ -232,8 +232,8 @@ class Walks(DataGenerator):
         return self.long
 
 
-def cell(pupil, **data) -> Cell:
-    return Cell(Walks(**data), pupil, Replace())
+def cell(student, **data) -> Cell:
+    return Cell(Walks(**data), student, Replace())
 
 
 @pytest.fixture(scope="module")
@@ -270,9 +270,9 @@ def test_init_says_from_where(checkpoint):
     corpus, rng = lessons(), Stream(0).at("fit")
     shares = {}
     for init in ("pretrained", "scratch", "previous"):
-        pupil = model(checkpoint=checkpoint, init=init, steps=1, lr=1e-9)
+        student = model(checkpoint=checkpoint, init=init, steps=1, lr=1e-9)
         before = model(checkpoint=checkpoint, init=init, steps=40).fit(corpus, rng)
-        shares[init] = float(pupil.fit(corpus, rng, before).logp(corpus.x, corpus.y).sum())
+        shares[init] = float(student.fit(corpus, rng, before).logp(corpus.x, corpus.y).sum())
         learnt = float(before.logp(corpus.x, corpus.y).sum())
         assert (shares[init] == pytest.approx(learnt, rel=1e-4)) == (init == "previous")
     assert shares["pretrained"] != pytest.approx(shares["scratch"])
@@ -282,7 +282,7 @@ def test_low_rank_adapters_train_little_and_are_merged(checkpoint):
     pytest.importorskip("peft")
     corpus = lessons()
     full, low = (model(checkpoint=checkpoint, **more) for more in ({}, {"lora": 2}))
-    assert low.fits(cell(low)) is None
+    assert low.incompatibility(cell(low)) is None
     teacher = low.fit(corpus, Stream(0).at("fit"))
     start = model(checkpoint=checkpoint, steps=1, lr=1e-9).fit(corpus, Stream(0).at("fit"))
     assert type(teacher.module) is type(start.module)
@@ -303,8 +303,8 @@ def test_low_rank_adapters_train_little_and_are_merged(checkpoint):
 
 
 def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
-    def said(pupil, **data):
-        return pupil.fits(cell(pupil, **data))
+    def said(student, **data):
+        return student.incompatibility(cell(student, **data))
 
     assert said(model(checkpoint=checkpoint)) is None
     assert "reads at most 8 tokens, and a row of Walks has 9" in said(
@@ -385,6 +385,6 @@ def test_bad_parameters(settings, words):
 def test_questions_that_are_no_beginning_are_refused():
     @dataclass(frozen=True)
     class Sums(Walks):
-        continues = False
+        continues_prompt = False
 
-    assert "no beginnings" in model().fits(Cell(Sums(), model(), Replace()))
+    assert "no beginnings" in model().incompatibility(Cell(Sums(), model(), Replace()))

@@ -165,7 +165,7 @@ class Knows(Teacher):
 @pytest.mark.parametrize(("right", "unlearned"), [(100, 0), (95, 0), (94, 100), (0, 100)])
 def test_a_gcd_is_learned_at_95_per_cent(right, unlearned):
     data = Gcd(max=1000, test=100)
-    scores = data.judge(Knows(data, right), Stream([1, 2]))
+    scores = data.losses(Knows(data, right), Stream([1, 2]))
     assert scores["unlearned"].tolist() == [unlearned] * 2
     assert scores["error"].tolist() == pytest.approx([1 - right / 100] * 2)
     assert scores["wrong_gcd_7"].tolist() == pytest.approx([1 - right / 100] * 2)
@@ -173,7 +173,7 @@ def test_a_gcd_is_learned_at_95_per_cent(right, unlearned):
 
 
 def test_a_small_world_has_fewer_classes():
-    scores = Gcd(max=12, test=5, each=1).judge(Gcd(max=12), Stream(1))
+    scores = Gcd(max=12, test=5, each=1).losses(Gcd(max=12), Stream(1))
     assert set(scores) == {"error", "unlearned", *(f"wrong_gcd_{g}" for g in range(1, 13))}
     assert all(float(value) == 0 for value in scores.values())
 

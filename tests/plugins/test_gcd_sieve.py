@@ -13,7 +13,7 @@ import torch
 from collapse_bench import cell_of, generations, theory
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.plugins.generators.gcd import Gcd
 from collapse_bench.plugins.models.gcd_sieve import GcdSieve, SieveTeacher, Units
@@ -56,8 +56,8 @@ def test_the_largest_known_divisor_of_both_is_said():
 def test_accuracies_are_those_of_the_closed_form(primes):
     """Published sets of primes at operands to 10^6: error and learned count, powers beyond 100 being too rare to see."""
     chains, test = 20, 1000
-    data = Gcd(max=10**6, test=test, each=2).drawn(Stream(range(chains)))
-    scores = data.judge(
+    data = Gcd(max=10**6, test=test, each=2).sample_truth(Stream(range(chains)))
+    scores = data.losses(
         knowing(lambda p, k, q: p in primes, R=(chains,)), Stream(range(chains)).at("exam")
     )
     D = math.prod(primes)
@@ -138,14 +138,14 @@ def test_a_prime_power_is_read_as_a_choice_of_two():
     assert teacher.blend(knowing(lambda p, k, q: 0.0), 0.25).r[
         teacher.units.index(2)
     ] == pytest.approx(0.6)
-    with pytest.raises(Unfit, match="processor"):
+    with pytest.raises(Incompatible, match="processor"):
         teacher.decoded(processor=lambda logp, context: logp)
 
 
 # -- learning -------------------------------------------------------------------------------------------------------
 
 
-def lesson(rows, weight=None, base=10, digits=3):
+def training_set(rows, weight=None, base=10, digits=3):
     """Corpus of (g, what was said of it)."""
     x = torch.cat([asked(g, 1, base, digits) for g, _ in rows])
     y = torch.cat([encode(torch.tensor([[s]]), base, digits) for _, s in rows])
@@ -160,11 +160,11 @@ def lesson(rows, weight=None, base=10, digits=3):
 
 def test_chances_are_shares_of_the_rows_that_ask():
     rows = [(12, 4), (2, 2), (6, 1), (8, 4), (3, 1), (9, 3)]
-    teacher = GcdSieve(examples=1, grok=1, most=10).fit(lesson(rows), None)
+    teacher = GcdSieve(examples=1, grok=1, most=10).fit(training_set(rows), None)
     told = dict(zip(teacher.units.q.tolist(), teacher.r.tolist(), strict=True))
     assert told == pytest.approx({2: 3 / 4, 4: 1.0, 8: 0.0, 3: 1 / 4, 9: 0.0, 5: 0.0, 7: 0.0})
     weighed = GcdSieve(examples=2.5, grok=1, most=10, noise=0.2).fit(
-        lesson(rows, [2, 1, 1, 1, 0, 1]), None
+        training_set(rows, [2, 1, 1, 1, 0, 1]), None
     )
     told = dict(zip(weighed.units.q.tolist(), weighed.r.tolist(), strict=True))
     assert told == pytest.approx({2: 0.8 * 4 / 5, 4: 0.8, 8: 0.0, 3: 0.0, 9: 0.0, 5: 0.0, 7: 0.0})
@@ -172,7 +172,7 @@ def test_chances_are_shares_of_the_rows_that_ask():
 
 @pytest.mark.parametrize(("g", "powers"), [(1, 0), (2, 1), (12, 3), (60, 4)])
 def test_every_class_has_the_noise_of_its_prime_powers(g, powers):
-    teacher = GcdSieve(examples=1, grok=1, noise=0.1).fit(lesson([(60, 60)] * 3), None)
+    teacher = GcdSieve(examples=1, grok=1, noise=0.1).fit(training_set([(60, 60)] * 3), None)
     right = teacher.logp(asked(g), encode(torch.tensor([[g]]), 10, 3)).sum(-1).exp()
     assert right.item() == pytest.approx(0.9**powers)
     greedy = teacher.decoded(top_k=1).answer(asked(g), Stream(1))
@@ -180,7 +180,7 @@ def test_every_class_has_the_noise_of_its_prime_powers(g, powers):
 
 
 def test_what_spells_no_number_is_not_read():
-    good, odd = lesson([(2, 2), (2, 2)]), lesson([(2, 2), (2, 2), (2, 2)])
+    good, odd = training_set([(2, 2), (2, 2)]), training_set([(2, 2), (2, 2), (2, 2)])
     odd = odd.edited(y=torch.cat([odd.y[:2], torch.tensor([[10, 0, 2, -1]])]))
     learn = GcdSieve(examples=1, grok=1)
     assert torch.equal(learn.fit(good, None).r, learn.fit(odd, None).r)
@@ -190,7 +190,7 @@ def test_what_spells_no_number_is_not_read():
     ("base", "first"), [(10, {2, 5}), (30, {2, 3, 5}), (420, {2, 4, 3, 5, 7}), (11, set())]
 )
 def test_powers_that_divide_the_base_come_first(base, first):
-    data = Gcd(base=base, max=5000).drawn(Stream(0))
+    data = Gcd(base=base, max=5000).sample_truth(Stream(0))
     x = data.ask(4000, Stream(1))
     teacher = GcdSieve(examples=10, grok=10**4, most=10).fit(
         Corpus.of(x, data.answer(x), (), labels=base + 1), Stream(2)
@@ -261,10 +261,10 @@ def test_cold_reading_settles_what_noise_blurs():
 
 def test_other_sequences_are_refused():
     cell = cell_of("gcd | gcd-sieve @ n=10 T=0")
-    assert cell.why_not() is None
+    assert cell.incompatibility() is None
 
     class Words(Gcd):
         family = "text"
 
     other = dataclasses.replace(cell, data=Words())
-    assert "greatest common divisor" in cell.model.fits(other)
+    assert "greatest common divisor" in cell.model.incompatibility(other)

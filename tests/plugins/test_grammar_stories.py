@@ -9,7 +9,7 @@ import torch
 
 from collapse_bench import UsageError, cell_of, generations
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.generators.grammar_stories import LEXICONS, GrammarStories, lexicon
 from collapse_bench.registry.discovery import registry
@@ -20,11 +20,11 @@ def stories(**settings) -> GrammarStories:
 
 
 def drawn(chains=2, **settings):
-    return stories(**settings).drawn(Stream(range(chains)).at("truth"))
+    return stories(**settings).sample_truth(Stream(range(chains)).at("truth"))
 
 
 def written(data, n, name="rows"):
-    rng = Stream(range(data.truth.batch[0])).at(name)
+    rng = Stream(range(data.truth.chain_shape[0])).at(name)
     x = data.ask(n, rng.at("x"))
     return x, data.answer(x, rng.at("y"))
 
@@ -127,13 +127,13 @@ def test_ranks_are_dealt_per_seed_or_kept_in_order():
 
 def test_a_flawed_first_teacher_keeps_natures_ranks():
     nature = drawn(2, exponent=1.0)
-    flawed = stories(exponent=3.0).drawn(Stream(range(2)).at("first"), nature)
+    flawed = stories(exponent=3.0).sample_truth(Stream(range(2)).at("first"), nature)
     assert torch.equal(flawed.truth.said, nature.truth.said)
     x, y = written(flawed, 500)
     assert nature.verify(x, y).all()
     assert -nature.logp(x, y).sum(-1).mean() < -nature.logp(*written(nature, 500)).sum(-1).mean()
-    with pytest.raises(Unfit, match="leave words=40"):
-        stories(words=50).drawn(Stream(range(2)), nature)
+    with pytest.raises(Incompatible, match="leave words=40"):
+        stories(words=50).sample_truth(Stream(range(2)), nature)
     task = "grammar-stories(words=40) | ngram | replace @ n=30 T=1"
     *_, last = generations(
         cell_of(f"{task} first=grammar-stories(words=40, exponent=3)", seeds=(0, 1))

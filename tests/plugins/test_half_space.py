@@ -11,7 +11,7 @@ import torch
 from collapse_bench import cell_of, generations
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.registry.discovery import registry
 
 SEEDS = tuple(range(40, 60))
@@ -102,7 +102,7 @@ def test_the_exam_of_any_teacher_is_that_of_a_linear_one():
         linear = False
 
     exact, seen = (
-        data.judge(t, Stream(SEEDS).at("exam"))["error_rate"]
+        data.losses(t, Stream(SEEDS).at("exam"))["error_rate"]
         for t in (now.teacher, Opaque(now.teacher.w))
     )
     assert abs(z_of(seen - exact, 0.0)) < 4
@@ -113,7 +113,7 @@ def test_a_teacher_without_direction_guesses():
     data = nature(cell_of("half-space(d=4) | averaging | replace", seeds=SEEDS))
     [now] = generations(cell_of("half-space(d=4) | averaging | replace @ n=6 T=0", seeds=SEEDS))
     blank = now.teacher.blend(type(now.teacher)(-now.teacher.w), 0.5)
-    assert (data.judge(blank, Stream(SEEDS))["error_rate"] == 0.5).all()
+    assert (data.losses(blank, Stream(SEEDS))["error_rate"] == 0.5).all()
 
 
 # -- walls ----------------------------------------------------------------------------------------------------------
@@ -122,7 +122,9 @@ def test_a_teacher_without_direction_guesses():
 def test_walls_stand_at_their_angles():
     data, x, y = world("half-space(d=3, inputs=isotropic, verifier=0.7)", 20_000)
     source = (
-        registry().build("generator", "half-space(tilt=0.4)").drawn(Stream(SEEDS).at("first"), data)
+        registry()
+        .build("generator", "half-space(tilt=0.4)")
+        .sample_truth(Stream(SEEDS).at("first"), data)
     )
     said = source.answer(x, Stream(SEEDS))
     assert torch.equal(y == 1, (x.double() @ data.truth.axes[..., 0, :, None])[..., 0] > 0)
@@ -156,12 +158,12 @@ def test_walls_stand_at_their_angles():
     ],
 )
 def test_what_does_not_go_together_is_refused(spec, words):
-    assert words in cell_of(spec).why_not()
+    assert words in cell_of(spec).incompatibility()
 
 
 def test_a_tilt_needs_a_half_space_beside_it():
     cell = cell_of("digits | averaging | replace @ T=0 first=half-space(tilt=0.3)", seeds=(0,))
-    with pytest.raises(Unfit, match="stands beside a half-space, and digits is none"):
+    with pytest.raises(Incompatible, match="stands beside a half-space, and digits is none"):
         next(generations(cell))
 
 
@@ -182,7 +184,7 @@ def test_noisy_labels_are_wrong_as_often_as_said():
         source = (
             registry()
             .build("generator", f"noisy-labels(p={p})")
-            .drawn(Stream(SEEDS).at("first"), data)
+            .sample_truth(Stream(SEEDS).at("first"), data)
         )
         wrong = source.answer(x, Stream(SEEDS).at("y")) != y
         assert float(wrong.double().mean()) == p if p in (0, 1) else abs(z_of(wrong, p)) < 4
@@ -195,15 +197,17 @@ def test_noisy_labels_are_wrong_as_often_as_said():
 def test_wrong_labels_of_many_classes_are_equally_likely():
     data, x, y = world("digits", 4000)
     source = (
-        registry().build("generator", "noisy-labels(p=0.5)").drawn(Stream(SEEDS).at("first"), data)
+        registry()
+        .build("generator", "noisy-labels(p=0.5)")
+        .sample_truth(Stream(SEEDS).at("first"), data)
     )
     said = source.answer(x, Stream(SEEDS).at("y"))
     gap = ((said - y) % 10)[said != y]
     assert abs(z_of(said != y, 0.5)) < 4
     for step in range(1, 10):
         assert abs(z_of(gap == step, 1 / 9)) < 4
-    with pytest.raises(Unfit, match="needs a world whose labels it spoils"):
-        registry().build("generator", "noisy-labels").drawn(Stream(SEEDS))
+    with pytest.raises(Incompatible, match="needs a world whose labels it spoils"):
+        registry().build("generator", "noisy-labels").sample_truth(Stream(SEEDS))
 
 
 def test_a_verifier_sees_the_errors_of_a_noisy_source():
@@ -238,7 +242,7 @@ MENDED = [
 @pytest.mark.parametrize("model", ["averaging", "least-squares"])
 def test_every_protocol_and_what_mends_it(protocol, mended, model):
     cell = cell_of(f"half-space(d=4) | {model} | {protocol} | {mended} @ n=30 T=3", seeds=range(8))
-    assert cell.why_not() is None
+    assert cell.incompatibility() is None
     for now in generations(cell):
         error = now.scores["error_rate"]
         assert now.starved is None or not now.starved.any()

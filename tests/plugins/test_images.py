@@ -10,7 +10,7 @@ import torch
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.loop import generations
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.registry.discovery import registry
 
 BATCHES = [(), (2,), (2, 3)]
@@ -52,7 +52,7 @@ def data(request, idx_folder):
 
 @pytest.mark.parametrize("batch", BATCHES)
 def test_shapes_and_labels(data, batch):
-    true = data.drawn(stream(batch))
+    true = data.sample_truth(stream(batch))
     x = true.ask(9, stream(batch))
     assert x.shape[:-1] == (*batch, 9)
     assert x.dtype == torch.float32
@@ -61,21 +61,21 @@ def test_shapes_and_labels(data, batch):
     assert y.dtype == torch.int64
     assert true.verify(x, y).all()
     assert not true.verify(x, y + 1).any()
-    assert true.expect(x).shape == (*batch, 9, true.labels)
+    assert true.mean_answer(x).shape == (*batch, 9, true.labels)
     assert all(
         loss.shape == batch
-        for loss in (true.judge(true, stream(batch)) | true.describe(true)).values()
+        for loss in (true.losses(true, stream(batch)) | true.diagnostics(true)).values()
     )
 
 
 def test_pixels_are_scaled_by_two_numbers(data):
-    pool = data.drawn(stream()).truth.images[: data.pool_size].double()
+    pool = data.sample_truth(stream()).truth.images[: data.pool_size].double()
     assert abs(pool.mean()) < 1e-5
     assert abs(pool.std(correction=0) - 1) < 1e-5
 
 
 def test_a_draw_repeats_nothing_before_the_pool_is_through(data):
-    true, pool = data.drawn(stream()), data.pool_size
+    true, pool = data.sample_truth(stream()), data.pool_size
     which = true.truth.images[:pool]
     x = true.ask(2 * pool + 3, stream())
     first = torch.cdist(x[0, :pool].double(), which.double()).argmin(-1).bincount(minlength=pool)
@@ -94,17 +94,17 @@ def test_a_draw_repeats_nothing_before_the_pool_is_through(data):
 
 @pytest.mark.parametrize("k", [0, 1, 5, 39, 40, 41, 300, 1255, 1300])
 def test_the_first_rows_do_not_depend_on_how_many_were_asked_for(data, k):
-    true = data.drawn(stream())
+    true = data.sample_truth(stream())
     assert torch.equal(true.ask(k, stream()), true.ask(2600, stream())[..., :k, :])
 
 
 def test_a_replicate_asks_the_same_alone(data):
-    among, alone = data.drawn(stream((5,))), data.drawn(stream((5,))[3])
+    among, alone = data.sample_truth(stream((5,))), data.sample_truth(stream((5,))[3])
     assert torch.equal(among.ask(20, stream((5,)))[3], alone.ask(20, stream((5,))[3]))
 
 
 def test_identity_recovers_every_image(data):
-    true = data.drawn(stream())
+    true = data.sample_truth(stream())
     number = true.identity(true.truth.images.expand(2, -1, -1))
     kept = torch.arange(len(true.truth.labels))
     same = number == kept
@@ -116,29 +116,31 @@ def test_identity_recovers_every_image(data):
 
 
 def test_equal_images_go_by_one_number(idx_folder):
-    true = registry().build("generator", f'idx-images(path="{idx_folder}")').drawn(stream(()))
+    true = (
+        registry().build("generator", f'idx-images(path="{idx_folder}")').sample_truth(stream(()))
+    )
     assert true.identity(true.truth.images[[7, 30, 31]]).tolist() == [7, 7, 31]
 
 
 def test_an_image_from_elsewhere_has_no_label(data):
-    true = data.drawn(stream())
+    true = data.sample_truth(stream())
     x = true.ask(5, stream())
-    with pytest.raises(Unfit, match="3 questions are none of the images"):
+    with pytest.raises(Incompatible, match="3 questions are none of the images"):
         true.answer(torch.cat([x[:, :2], x[:, 2:] + 1e-3], 1)[:1, :5], stream())
 
 
 def test_fresh_or_reused_questions():
-    fresh = registry().build("generator", "digits").drawn(stream())
-    reused = registry().build("generator", "digits(fresh=false)").drawn(stream())
+    fresh = registry().build("generator", "digits").sample_truth(stream())
+    reused = registry().build("generator", "digits(fresh=false)").sample_truth(stream())
     assert not torch.equal(fresh.ask(50, stream(path="a")), fresh.ask(50, stream(path="b")))
     assert torch.equal(reused.ask(50, stream(path="a")), reused.ask(50, stream(path="b")))
 
 
 def test_nature_makes_no_error_and_is_described_as_it_is(data):
-    true = data.drawn(stream())
-    assert all((loss == 0).all() for loss in true.judge(true, stream()).values())
+    true = data.sample_truth(stream())
+    assert all((loss == 0).all() for loss in true.losses(true, stream()).values())
     share = torch.bincount(true.truth.test_labels).double() / len(true.truth.test_labels)
-    described = true.describe(true)
+    described = true.diagnostics(true)
     torch.testing.assert_close(
         described["label_entropy"], torch.special.entr(share).sum().expand(2)
     )
@@ -151,38 +153,38 @@ class Stubborn(Teacher):
     def __init__(self, last):
         self.last = last
 
-    def expect(self, x):
+    def mean_answer(self, x):
         return torch.arange(self.last + 1.0).expand(*x.shape[:-1], -1)
 
 
 def test_errors_by_class(idx_folder):
-    true = registry().build("generator", f'idx-images(path="{idx_folder}")').drawn(stream())
+    true = registry().build("generator", f'idx-images(path="{idx_folder}")').sample_truth(stream())
     assert true.truth.rarest == 3
-    never = true.judge(
+    never = true.losses(
         Stubborn(2), stream()
     )  # the column of label 3 is missing: as if it were -inf
     torch.testing.assert_close(never["error_rate"], torch.full((2,), 8 / 11, dtype=torch.float64))
     assert (never["error_rarest_class"] == 1).all()
-    only = true.judge(Stubborn(3), stream())
+    only = true.losses(Stubborn(3), stream())
     assert (only["error_rarest_class"] == 0).all()
     assert (only["error_worst_class"] == 1).all()
-    assert (true.describe(Stubborn(3))["label_entropy"] == 0).all()
-    assert (true.describe(Stubborn(3))["rarest_class_share"] == 1).all()
+    assert (true.diagnostics(Stubborn(3))["label_entropy"] == 0).all()
+    assert (true.diagnostics(Stubborn(3))["rarest_class_share"] == 1).all()
 
 
 def test_a_teacher_without_scores_of_classes_is_refused():
-    true = registry().build("generator", "digits").drawn(stream())
+    true = registry().build("generator", "digits").sample_truth(stream())
     true_like = Stubborn(3)
-    true_like.expect = lambda x: x[..., 0]
-    with pytest.raises(Unfit, match="scores of classes were due"):
-        true.judge(true_like, stream())
+    true_like.mean_answer = lambda x: x[..., 0]
+    with pytest.raises(Incompatible, match="scores of classes were due"):
+        true.losses(true_like, stream())
 
 
 def test_judging_in_small_pieces_is_the_same(monkeypatch):
-    true = registry().build("generator", "digits").drawn(stream())
-    whole = true.judge(Stubborn(4), stream())
+    true = registry().build("generator", "digits").sample_truth(stream())
+    whole = true.losses(Stubborn(4), stream())
     monkeypatch.setattr("collapse_bench.lib.images.images.BUDGET", 5000)
-    pieces = true.judge(Stubborn(4), stream())
+    pieces = true.losses(Stubborn(4), stream())
     assert all(torch.equal(whole[name], pieces[name]) for name in whole)
 
 
@@ -203,7 +205,9 @@ def test_idx_images_reads_what_it_is_told(idx_folder, tmp_path):
     with pytest.raises(UsageError, match="needs the folder"):
         registry().build("generator", "idx-images")
     with pytest.raises(UsageError, match="is not a folder"):
-        registry().build("generator", f'idx-images(path="{tmp_path / "none"}")').drawn(stream())
+        registry().build("generator", f'idx-images(path="{tmp_path / "none"}")').sample_truth(
+            stream()
+        )
 
 
 def test_the_id_of_a_cell_follows_the_files(idx_folder, tmp_path_factory):

@@ -11,7 +11,7 @@ from collapse_bench import cell_of, generations
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.plugins.models.kde import KDE
 
 
@@ -44,7 +44,7 @@ def test_density_is_that_of_the_answers(rule):
     )
     teacher = learnt(rows.tolist(), rule=rule, h=0.6)
     answers = teacher.answer(torch.empty(200000, 0), Stream(1))
-    mean, factor = teacher.spread()
+    mean, factor = teacher.mean_and_factor()
     covariance = factor @ factor.mT
     assert torch.allclose(
         answers.mean(0), mean, atol=5 * float(covariance.diagonal().max()) ** 0.5 / 440
@@ -80,7 +80,7 @@ def test_no_bandwidth_is_the_bootstrap():
     teacher = learnt([0.0, 1.0, 5.0], [1.0, 0.0, 1.0], rule="fixed", h=0)
     answers = teacher.answer(torch.empty(500, 0), Stream(0))
     assert set(answers.flatten().tolist()) == {0.0, 5.0}
-    with pytest.raises(Unfit, match="no density"):
+    with pytest.raises(Incompatible, match="no density"):
         density(teacher, [[0.0]])
 
 
@@ -128,7 +128,7 @@ def test_the_integrated_squared_error_is_exact(spec, digits):
     data = nature(cell)
     *_, last = generations(cell)
     exact = pairs(last.teacher, data.truth.teacher.mean, data.sigma)
-    assert ((data.describe(last.teacher)["ise"] / exact - 1).abs() < digits).all()
+    assert ((data.diagnostics(last.teacher)["ise"] / exact - 1).abs() < digits).all()
 
 
 def test_the_integrated_squared_error_sees_an_outlier_and_says_where_it_cannot_tell():
@@ -138,9 +138,9 @@ def test_the_integrated_squared_error_sees_an_outlier_and_says_where_it_cannot_t
         rows = torch.zeros(1, 400, 1).double()
         rows[:, 0] = far
         teacher = KDE(rule="fixed", h=h).fit(Corpus.of(None, rows, (1,)), Stream([0]))
-        ise = data.describe(teacher)["ise"]
+        ise = data.diagnostics(teacher)["ise"]
         if told:
             assert float(ise) == pytest.approx(float(pairs(teacher, 0.0, 1.0)), rel=1e-10)
         else:
             assert ise.isnan()
-    assert "ise" not in data.describe(KDE(h=0.0).fit(Corpus.of(None, rows, (1,)), Stream([0])))
+    assert "ise" not in data.diagnostics(KDE(h=0.0).fit(Corpus.of(None, rows, (1,)), Stream([0])))

@@ -48,7 +48,7 @@ def test_least_squares_with_weights_solves_the_weighted_normal_equations():
     x, y = rows(40, 6, labels=4)
     weight = RNG.at("w").uniform(40)
     teacher = fitted("least-squares", x, y, weight, labels=4)
-    residual = torch.nn.functional.one_hot(y, 4).double() - teacher.expect(x)
+    residual = torch.nn.functional.one_hot(y, 4).double() - teacher.mean_answer(x)
     assert (x.mT @ (weight[..., None] * residual)).abs().max() < 1e-9
 
 
@@ -74,5 +74,6 @@ def test_teachers_can_be_averaged():
     x, y = rows(30, 5)
     one, other = fitted("averaging", x, y), fitted("least-squares", x, y)
     torch.testing.assert_close(
-        one.blend(other, 0.25).expect(x), 0.75 * one.expect(x) + 0.25 * other.expect(x)
+        one.blend(other, 0.25).mean_answer(x),
+        0.75 * one.mean_answer(x) + 0.25 * other.mean_answer(x),
     )

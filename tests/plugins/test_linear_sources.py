@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.core.access import Taps
+from collapse_bench.core.access import Access
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.generators.linear_surrogate import LinearSurrogate
@@ -25,12 +25,12 @@ SEEDS = Stream(range(400))
 
 def desk(data, source, n=50, t=0, rng=SEEDS):
     """(nature, the flawed source beside it, taps at which it writes)."""
-    real = data.drawn(rng.at("truth"))
-    flawed = source.drawn(rng.at("first"), real)
+    real = data.sample_truth(rng.at("truth"))
+    flawed = source.sample_truth(rng.at("first"), real)
     return (
         real,
         flawed,
-        Taps(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1),
+        Access(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1),
     )
 
 
@@ -40,7 +40,7 @@ def desk(data, source, n=50, t=0, rng=SEEDS):
 @pytest.mark.parametrize("beta", [0.0, 1.5])
 def test_the_excess_risk_of_the_surrogate_is_c2(beta):
     real, flawed, _ = desk(Linear(d=6, beta=beta), LinearSurrogate(c2=3.0))
-    risk = real.judge(flawed, SEEDS.at("exam"))["excess_risk"]
+    risk = real.losses(flawed, SEEDS.at("exam"))["excess_risk"]
     assert abs(risk.mean() - 3) < 4 * risk.std() / 20
     # isotropic in units of the real covariates: each axis bears the same share
     shares = (real.truth.spectrum * (flawed.truth.w - real.truth.w) ** 2).mean(0)
@@ -48,39 +48,39 @@ def test_the_excess_risk_of_the_surrogate_is_c2(beta):
 
 
 def test_its_rows_have_covariates_and_noise_of_their_own():
-    _, flawed, taps = desk(Linear(d=4, noise=2.0), LinearSurrogate(c2=0.0, beta=2.0, noise=0.1))
-    corpus = taps.synthetic(50)
+    _, flawed, access = desk(Linear(d=4, noise=2.0), LinearSurrogate(c2=0.0, beta=2.0, noise=0.1))
+    corpus = access.synthetic(50)
     spread = corpus.x.pow(2).mean((0, 1))
     torch.testing.assert_close(
         spread, torch.tensor([1, 1 / 4, 1 / 9, 1 / 16]).double(), rtol=0.05, atol=0
     )
-    residual = (corpus.y - flawed.expect(corpus.x)).std()
+    residual = (corpus.y - flawed.mean_answer(corpus.x)).std()
     assert 0.09 < float(residual) < 0.11
     # and real rows are nature's
-    assert float((taps.real(50).x.pow(2).mean((0, 1)) - 1).abs().max()) < 0.05
+    assert float((access.real(50).x.pow(2).mean((0, 1)) - 1).abs().max()) < 0.05
     assert set(corpus.origin.unique().tolist()) == {1}
 
 
 def test_by_default_its_questions_and_noise_are_those_of_nature():
     rng = SEEDS[:3]
-    _, _, taps = desk(Linear(d=4, noise=0.7, beta=1.0), LinearSurrogate(c2=0.0), rng=rng)
+    _, _, access = desk(Linear(d=4, noise=0.7, beta=1.0), LinearSurrogate(c2=0.0), rng=rng)
     data = Linear(d=4, noise=0.7, beta=1.0)
     _, _, plain = desk(data, data, rng=rng)
-    torch.testing.assert_close(taps.synthetic(20).x, plain.synthetic(20).x)
+    torch.testing.assert_close(access.synthetic(20).x, plain.synthetic(20).x)
 
 
 def test_with_the_same_questions_for_ever_it_asks_them_too():
-    _, _, taps = desk(Linear(d=3, fresh=False), LinearSurrogate(), rng=SEEDS[:2])
-    torch.testing.assert_close(taps.synthetic(9).x, taps.real(9).x)
+    _, _, access = desk(Linear(d=3, fresh=False), LinearSurrogate(), rng=SEEDS[:2])
+    torch.testing.assert_close(access.synthetic(9).x, access.real(9).x)
 
 
 def test_its_sums_by_their_exact_law_are_those_of_its_rows():
     means = []
     for sampler in ("explicit", "exact-law"):
-        _, _, taps = desk(
+        _, _, access = desk(
             Linear(d=2, sampler=sampler, noise=2.0), LinearSurrogate(beta=1.0, noise=0.5)
         )
-        sums = taps.synthetic(40).products()
+        sums = access.synthetic(40).products()
         means.append(torch.stack([sums.xx[:, 1, 1], sums.yy, sums.xy[:, 0]], -1))
     error = (means[0].var(0) + means[1].var(0)).sqrt() / 20
     assert ((means[0] - means[1]).mean(0).abs() < 4 * error).all()
@@ -96,13 +96,16 @@ def test_no_real_row_is_a_corpus_of_its_own_under_the_exact_law():
 
 @pytest.mark.parametrize("source", [LinearSurrogate(), OLSChain()])
 def test_a_source_errs_about_weights_and_refuses_a_world_without(source):
-    with pytest.raises(Unfit, match="errs about weights, and gaussian has none"):
-        source.drawn(SEEDS, Gaussian().drawn(SEEDS))
+    with pytest.raises(Incompatible, match="errs about weights, and gaussian has none"):
+        source.sample_truth(SEEDS, Gaussian().sample_truth(SEEDS))
 
 
 @pytest.mark.parametrize("source", ["linear-surrogate", "ols-chain"])
 def test_a_source_is_no_data(source):
-    assert "give it as the first teacher" in cell_of(f"{source} | ols @ n=20", seeds=[0]).why_not()
+    assert (
+        "give it as the first teacher"
+        in cell_of(f"{source} | ols @ n=20", seeds=[0]).incompatibility()
+    )
 
 
 # -- the chain -----------------------------------------------------------------------------------------------------
@@ -116,7 +119,7 @@ def test_a_chain_without_links_is_nature():
 def test_a_chain_is_what_the_engine_runs():
     """Its excess risk is that of as many generations of least squares under replace."""
     real, flawed, _ = desk(Linear(d=3, noise=0.5), OLSChain(rows=20, links=4))
-    chain = real.judge(flawed, SEEDS)["excess_risk"]
+    chain = real.losses(flawed, SEEDS)["excess_risk"]
     *_, run = generations(
         cell_of("linear(d=3, noise=0.5) | ols | replace @ n=20 T=3", seeds=range(400))
     )
@@ -125,7 +128,7 @@ def test_a_chain_is_what_the_engine_runs():
 
 
 def test_a_chain_needs_more_rows_than_covariates():
-    with pytest.raises(Unfit, match="rows must be more than 10, got 5"):
+    with pytest.raises(Incompatible, match="rows must be more than 10, got 5"):
         desk(Linear(d=10), OLSChain(rows=5), rng=SEEDS[:2])
 
 
@@ -166,13 +169,13 @@ def test_some_row_must_count():
 @pytest.mark.parametrize(("n", "width"), [(60, 20), (30, 80), (40, 40)])
 @pytest.mark.parametrize("weighed", [False, True])
 def test_a_random_projection_is_random_features_without_their_activation(n, width, weighed):
-    real, _, taps = desk(Linear(d=50), LinearSurrogate(), rng=SEEDS[:3])
-    corpus = taps.real(n)
+    real, _, access = desk(Linear(d=50), LinearSurrogate(), rng=SEEDS[:3])
+    corpus = access.real(n)
     if weighed:
         corpus = corpus.weighted(torch.linspace(0, 2, n).double().expand(3, n))
     pupils = [RandomProjection(width, 0.01), RandomFeatures(width, 0.01, "linear")]
     x = real.ask(10, SEEDS[:3].at("x"))
-    one, other = (pupil.fit(corpus, SEEDS[:3].at("fit")).expect(x) for pupil in pupils)
+    one, other = (student.fit(corpus, SEEDS[:3].at("fit")).mean_answer(x) for student in pupils)
     torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-9)
 
 
@@ -184,8 +187,8 @@ def rounds(protocol, sizes, rng=SEEDS[:2]):
     real, flawed, _ = desk(Linear(d=3), LinearSurrogate(), rng=rng)
     memory = None
     for t, n in enumerate(sizes):
-        taps = Taps(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1)
-        corpus, memory = protocol.compose(taps, memory)
+        access = Access(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1)
+        corpus, memory = protocol.compose(access, memory)
         yield corpus
 
 
@@ -216,15 +219,15 @@ def test_with_fresh_rows_it_is_mix():
 
 def test_questions_cannot_be_asked_again_where_there_are_none():
     cell = cell_of("linear(sampler=exact-law) | ols | iterative-mix @ n=40 T=1", seeds=[0])
-    assert "asks the same questions again" in cell.why_not()
+    assert "asks the same questions again" in cell.incompatibility()
     assert (
         cell_of(
             "linear(sampler=exact-law) | ols | iterative-mix(fresh=true) @ n=40", seeds=[0]
-        ).why_not()
+        ).incompatibility()
         is None
     )
 
 
 def test_a_source_is_drawn_beside_the_nature_of_its_cell():
     cell = cell_of("linear(d=7) | ols | replace @ n=40 T=0 first=linear-surrogate", seeds=range(2))
-    assert cell.first_teacher.drawn(Stream(range(2)), nature(cell)).truth.w.shape == (2, 7)
+    assert cell.first_teacher.sample_truth(Stream(range(2)), nature(cell)).truth.w.shape == (2, 7)

@@ -12,7 +12,7 @@ from collapse_bench.plugins.models.logistic import Logistic
 SEEDS = Stream(range(3))
 
 
-def lesson(n=60, d=4, labels=3):
+def training_set(n=60, d=4, labels=3):
     x, w = SEEDS.at("x").normal(n, d), SEEDS.at("w").normal(labels, d)
     y = (x @ w.mT + SEEDS.at("luck").gumbel(n, labels).float()).argmax(-1)
     return Corpus.of(x, y, (3,), labels=labels).weighted(SEEDS.at("weight").uniform(n))
@@ -21,12 +21,12 @@ def lesson(n=60, d=4, labels=3):
 def test_the_gradient_in_closed_form_is_that_of_the_loss():
     model = Logistic(steps=30)
     plain = model.with_loss(lambda logp, y: -logp.gather(-1, y[:, None])[:, 0])
-    torch.testing.assert_close(model.fit(lesson(), None).w, plain.fit(lesson(), None).w)
+    torch.testing.assert_close(model.fit(training_set(), None).w, plain.fit(training_set(), None).w)
 
 
 @pytest.mark.parametrize("lam", [1e-3, 0.3])
 def test_in_the_end_nothing_pulls(lam):
-    corpus = lesson()
+    corpus = training_set()
     w = Logistic(lam=lam, steps=4000).fit(corpus, None).w.requires_grad_()
     own = (corpus.x.double() @ w.mT).log_softmax(-1).gather(-1, corpus.y[..., None])[..., 0]
     loss = -(own * corpus.weight / corpus.mass[..., None]).sum(-1) + lam * w.square().sum((-2, -1))
@@ -37,17 +37,20 @@ def test_in_the_end_nothing_pulls(lam):
 def test_one_question_is_answered_by_the_shares_of_its_labels():
     y = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
     teacher = Logistic(lam=0, steps=2000).fit(Corpus.of(torch.ones(100, 1), y, (), labels=3), None)
-    share = teacher.expect(torch.ones(1, 1))[0].softmax(-1)
+    share = teacher.mean_answer(torch.ones(1, 1))[0].softmax(-1)
     torch.testing.assert_close(share, torch.tensor([0.6, 0.3, 0.1]).double(), rtol=1e-6, atol=1e-6)
 
 
 def test_it_stops_where_rows_apart_are_foretold_best_chain_by_chain():
-    corpus, held = lesson(12), lesson(40)
+    corpus, held = training_set(12), training_set(40)
     model = Logistic(lam=0, steps=200)
     losses = []
     for m in (model, model.with_validation(held)):
         logp = (
-            m.fit(corpus, None).expect(held.x).log_softmax(-1).gather(-1, held.y[..., None])[..., 0]
+            m.fit(corpus, None)
+            .mean_answer(held.x)
+            .log_softmax(-1)
+            .gather(-1, held.y[..., None])[..., 0]
         )
         losses.append(-(logp * held.weight / held.mass[..., None]).sum(-1))
     assert (losses[1] < losses[0]).all()

@@ -12,7 +12,7 @@ from collapse_bench import cell_of
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import generations
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.distributions.tables import TableTeacher
 from collapse_bench.plugins.mitigations.ecosystem import Pool, Sliced, slices
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
@@ -88,7 +88,7 @@ def test_growing_pays_for_the_real_rows_that_come_with_the_size():
     ],
 )
 def test_refusals(spec, words):
-    assert words in cell_of(spec).why_not()
+    assert words in cell_of(spec).incompatibility()
 
 
 @pytest.mark.parametrize("weigher", ["ratio-cap", "tuned-weighting"])
@@ -177,7 +177,7 @@ def test_what_a_pool_says_and_how_likely_it_is():
     assert pool.logp(torch.empty(1, 3, 0), torch.arange(3)[None]).exp()[
         0, :, 0
     ].tolist() == pytest.approx([0.5, 0.25, 0.25])
-    counts = pool.sufficient(41, rng).count[0]
+    counts = pool.sample_sufficient(41, rng).count[0]
     assert int(counts[0]) in (20, 21)
     assert int(counts.sum()) == 41
     assert pool.answer(torch.empty(1, 0, 0), rng).shape == (1, 0)
@@ -199,14 +199,14 @@ def test_a_pool_of_texts_is_a_law():
 
 def test_pools_meet_their_like():
     rows, rng = _rows(), Stream(range(3))
-    taps = SimpleNamespace(fit=lambda model, corpus, before, rng: model.fit(corpus, rng, before))
-    old = Sliced(GaussianFit(), 2, taps).fit(rows, rng)
-    both = old.blend(Sliced(GaussianFit(), 2, taps).fit(rows, rng.at("again")), 0.5)
+    access = SimpleNamespace(fit=lambda model, corpus, before, rng: model.fit(corpus, rng, before))
+    old = Sliced(GaussianFit(), 2, access).fit(rows, rng)
+    both = old.blend(Sliced(GaussianFit(), 2, access).fit(rows, rng.at("again")), 0.5)
     assert len(both.members) == 2
     alone = old.blend(GaussianFit().fit(rows, rng), 1.0)
-    torch.testing.assert_close(alone.spread()[0], rows.y.mean(-2))
-    with pytest.raises(Unfit, match="an ecosystem of 2 cannot be averaged with one of 3"):
-        old.blend(Sliced(GaussianFit(), 3, taps).fit(rows, rng), 0.5)
+    torch.testing.assert_close(alone.mean_and_factor()[0], rows.y.mean(-2))
+    with pytest.raises(Incompatible, match="an ecosystem of 2 cannot be averaged with one of 3"):
+        old.blend(Sliced(GaussianFit(), 3, access).fit(rows, rng), 0.5)
 
 
 def test_the_function_of_the_page_gives_curves():

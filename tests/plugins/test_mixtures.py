@@ -20,7 +20,7 @@ from collapse_bench.plugins.models.mixture_fit import MixtureFit
 def drawn(R=6, n=60, **settings):
     """(nature, corpus of n rows) for R seeds."""
     rng = Stream(range(R))
-    data = GaussianMixture(**settings).drawn(rng.at("truth"))
+    data = GaussianMixture(**settings).sample_truth(rng.at("truth"))
     return data, Corpus.of(None, data.answer(data.ask(n, rng.at("x")), rng.at("y")), (R,))
 
 
@@ -118,7 +118,7 @@ def mixture():
 def test_answers_have_the_spread_and_the_density_that_are_told():
     teacher = mixture()
     answers = teacher.answer(torch.empty(200000, 0), Stream(5))
-    mean, factor = teacher.spread()
+    mean, factor = teacher.mean_and_factor()
     assert torch.allclose(answers.mean(0), mean, atol=0.02)
     assert torch.allclose(torch.cov(answers.T), factor @ factor.mT, atol=0.02)
     grid = torch.cartesian_prod(
@@ -137,7 +137,7 @@ def test_losing_the_minority_costs_half_of_the_balanced_error():
     data, _ = drawn(separation=12.0)
     truth = data.truth.teacher
     weight = torch.tensor([1.0, 0.0]).double().expand_as(truth.weight)
-    scores = data.judge(MixtureTeacher(weight, truth.mean, truth.factor), Stream(range(6)))
+    scores = data.losses(MixtureTeacher(weight, truth.mean, truth.factor), Stream(range(6)))
     for name, value in (
         ("balanced_error", 0.5),
         ("total_variation", 0.1),
@@ -146,20 +146,20 @@ def test_losing_the_minority_costs_half_of_the_balanced_error():
         ("minority_lost", 1.0),
     ):
         assert torch.allclose(scores[name], torch.tensor(value).double(), atol=1e-6), name
-    told = data.describe(MixtureTeacher(weight, truth.mean, truth.factor))
+    told = data.diagnostics(MixtureTeacher(weight, truth.mean, truth.factor))
     assert told["missing_mass"].tolist() == pytest.approx([0.1] * 6)
     assert told["components_left"].tolist() == [1] * 6
 
 
 def test_nature_loses_nothing():
     data, _ = drawn(R=50)
-    scores = data.judge(data, Stream(range(50)))
+    scores = data.losses(data, Stream(range(50)))
     assert all(
         float(scores[name].max()) == 0
         for name in ("balanced_error", "total_variation", "minority_error")
     )
     assert float(scores["minority_lost"].mean()) < 0.1  # an estimate from 1000 answers
-    share = data.describe(data)["minority_share"]
+    share = data.diagnostics(data)["minority_share"]
     assert (
         abs(float(share.mean()) - 0.1) < 4 * (0.09 / 1000 / 50) ** 0.5 + 0.002
     )  # some of it lies beyond the middle
@@ -169,7 +169,7 @@ def test_the_total_variation_is_one_minus_the_overlap():
     data, _ = drawn(R=200, d=1, separation=0.0, minority=0.5)
     truth = data.truth.teacher
     moved = dataclasses.replace(truth, mean=truth.mean + 1.0)
-    error = data.judge(moved, Stream(range(200)))["total_variation"]
+    error = data.losses(moved, Stream(range(200)))["total_variation"]
     exact = float(torch.special.erf(torch.tensor(0.5 / 2**0.5).double()))  # 2 Phi(1/2) - 1
     assert abs(float(error.mean()) - exact) < 4 * float(error.std()) / 200**0.5
 

@@ -36,15 +36,15 @@ def ngram(text="") -> NGram:
     return registry().build("model", f"ngram({text})")
 
 
-def lessons(n=40, prompt=0, batch=(), seed=0) -> Corpus:
+def lessons(n=40, prompt=0, chain_shape=(), seed=0) -> Corpus:
     """Random texts, some of which fill their length, with random prompts before them."""
-    rng = Stream(torch.arange(math.prod(batch)).reshape(batch).numpy() + seed)
+    rng = Stream(torch.arange(math.prod(chain_shape)).reshape(chain_shape).numpy() + seed)
     lengths = rng.at("lengths").integers(L + 1, n)
     y = (
         rng.at("tokens").uniform(n, L).square().mul(V).long()
     )  # the first token is the most frequent
     y = torch.where(torch.arange(L) < lengths[..., None], y, -1)
-    return Corpus.of(rng.at("prompts").integers(V, n, prompt), y, batch, labels=V)
+    return Corpus.of(rng.at("prompts").integers(V, n, prompt), y, chain_shape, labels=V)
 
 
 def every(length: int) -> torch.Tensor:
@@ -70,11 +70,15 @@ def test_all_texts_together_have_probability_one(model, prompt, decoding):
 )
 @pytest.mark.parametrize("decoding", [{}, {"temperature": 0.7, "top_k": 3}])
 def test_writing_follows_the_law(model, decoding):
-    n, batch = 4000, (2,)
-    teacher = ngram(model).fit(lessons(prompt=1, batch=batch), Stream([0, 1])).decoded(**decoding)
-    x = torch.ones(*batch, n, 1, dtype=torch.int64)
+    n, chain_shape = 4000, (2,)
+    teacher = (
+        ngram(model)
+        .fit(lessons(prompt=1, chain_shape=chain_shape), Stream([0, 1]))
+        .decoded(**decoding)
+    )
+    x = torch.ones(*chain_shape, n, 1, dtype=torch.int64)
     y, texts = teacher.answer(x, Stream([5, 6])), every(L)
-    p = teacher.logp(x[:, : len(texts)], texts.expand(*batch, -1, -1)).sum(-1).exp()
+    p = teacher.logp(x[:, : len(texts)], texts.expand(*chain_shape, -1, -1)).sum(-1).exp()
     for r in range(2):
         seen = Counter(map(tuple, y[r].tolist()))
         for text, q in zip(texts.tolist(), p[r].tolist(), strict=True):
@@ -131,7 +135,7 @@ def test_maximum_likelihood_is_relative_frequency():
 
 def test_order_one_is_counts():
     """On texts that fill their length, where no end is read: the table of relative frequencies, for each chain."""
-    y = lessons(60, batch=(4,)).y.clamp_min(0)
+    y = lessons(60, chain_shape=(4,)).y.clamp_min(0)
     teacher = ngram(f"order=1, {MLE}").fit(Corpus.of(None, y, (4,), labels=V), Stream(range(4)))
     table = Counts().fit(Corpus.of(None, y.flatten(-2), (4,), labels=V), Stream(range(4)))
     symbols = torch.arange(V).expand(4, V)

@@ -13,7 +13,7 @@ from collapse_bench.core.components import Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.plugins.generators.digits import Digits
 from collapse_bench.plugins.generators.idx_images import IdxImages
 from collapse_bench.plugins.generators.pictures import Pictures
@@ -25,7 +25,7 @@ SEEDS = Stream(range(2))
 
 
 def drawn(**parameters) -> Pictures:
-    return Pictures(**{"test": 120, **parameters}).drawn(SEEDS.at("truth"))
+    return Pictures(**{"test": 120, **parameters}).sample_truth(SEEDS.at("truth"))
 
 
 def real(data, n, rng=SEEDS):
@@ -57,7 +57,7 @@ def idx_folder(tmp_path):
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
 def test_nature_shows_images_of_its_pool_and_repeats_none_before_it_is_through(batch):
     seeds = Stream(np.arange(math.prod(batch)).reshape(batch))
-    data = Pictures().drawn(seeds.at("truth"))
+    data = Pictures().sample_truth(seeds.at("truth"))
     x, y = real(data, 1255, seeds)
     assert (x.shape, y.shape) == ((*batch, 1255, 0), (*batch, 1255, 64))
     numbers = data.identity(x, y)
@@ -66,7 +66,10 @@ def test_nature_shows_images_of_its_pool_and_repeats_none_before_it_is_through(b
 
 
 def test_it_shows_the_images_that_digits_asks_about():
-    labelled, data = Digits().drawn(SEEDS.at("truth")), Pictures().drawn(SEEDS.at("truth"))
+    labelled, data = (
+        Digits().sample_truth(SEEDS.at("truth")),
+        Pictures().sample_truth(SEEDS.at("truth")),
+    )
     assert torch.equal(labelled.truth.images, data.truth.images)
 
 
@@ -95,12 +98,12 @@ def test_a_class_is_asked_for_and_shown():
     assert ((asked - due).abs() < 4 * (due * (1 - due) / 800).sqrt()).all()
     assert data.verify(x, y).double().mean() > 0.97
     assert data.verify(x, y.roll(1, 1)).double().mean() < 0.3
-    assert float(data.judge(data, SEEDS)["class_missed"].max()) < 0.06
+    assert float(data.losses(data, SEEDS)["class_missed"].max()) < 0.06
 
 
 def test_without_a_class_there_is_nothing_to_verify():
     data = drawn()
-    with pytest.raises(Unfit, match="choose given=class"):
+    with pytest.raises(Incompatible, match="choose given=class"):
         data.verify(*real(data, 3))
 
 
@@ -122,7 +125,7 @@ class Shows(Teacher):
     def answer(self, x, rng):
         self.asked += 1
         n = x.shape[-2]
-        return self.images[torch.arange(n) % len(self.images)].expand(*rng.batch, n, -1)
+        return self.images[torch.arange(n) % len(self.images)].expand(*rng.chain_shape, n, -1)
 
 
 def held_out(data):
@@ -131,7 +134,7 @@ def held_out(data):
 
 def test_held_out_images_themselves_lose_nothing():
     data = drawn()
-    losses = data.judge(Shows(held_out(data)), SEEDS)
+    losses = data.losses(Shows(held_out(data)), SEEDS)
     assert (losses["frechet_distance"] < 1e-9).all()
     for name in ("precision_lost", "recall_lost", "coverage_lost", "rarest_class_recall_lost"):
         assert (losses[name] == 0).all(), name
@@ -140,7 +143,7 @@ def test_held_out_images_themselves_lose_nothing():
 def test_one_image_over_and_over_is_precise_and_of_one_class():
     data = drawn()
     teacher = Shows(held_out(data)[:1])
-    losses, described = data.judge(teacher, SEEDS), data.describe(teacher)
+    losses, described = data.losses(teacher, SEEDS), data.diagnostics(teacher)
     assert (losses["precision_lost"] == 0).all()
     assert (losses["recall_lost"] > 0.98).all()
     assert (losses["class_shares_off"] > 0.85).all()
@@ -150,8 +153,8 @@ def test_one_image_over_and_over_is_precise_and_of_one_class():
 
 def test_noise_is_neither_near_nor_many_things():
     data = drawn()
-    noise = data.judge(Shows(3 * Stream(1).normal(120, 64)), SEEDS)
-    own = data.judge(data, SEEDS)
+    noise = data.losses(Shows(3 * Stream(1).normal(120, 64)), SEEDS)
+    own = data.losses(data, SEEDS)
     assert (noise["frechet_distance"] > 10 * own["frechet_distance"]).all()
     assert (noise["precision_lost"] > 0.5).all()
 
@@ -159,17 +162,17 @@ def test_noise_is_neither_near_nor_many_things():
 def test_what_is_judged_is_described_without_being_drawn_again():
     data = drawn()
     teacher = Shows(held_out(data))
-    losses = data.judge(teacher, SEEDS)
-    shares = data.describe(teacher)
+    losses = data.losses(teacher, SEEDS)
+    shares = data.diagnostics(teacher)
     assert teacher.asked == 1
     again = drawn()
-    assert torch.equal(again.describe(teacher)["label_entropy"], shares["label_entropy"])
-    assert torch.equal(again.judge(teacher, SEEDS)["frechet_distance"], losses["frechet_distance"])
+    assert torch.equal(again.diagnostics(teacher)["label_entropy"], shares["label_entropy"])
+    assert torch.equal(again.losses(teacher, SEEDS)["frechet_distance"], losses["frechet_distance"])
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(Unfit, match=r"images were due, \(2, 120, 64\)"):
-        drawn().judge(Shows(torch.zeros(5, 32)), SEEDS)
+    with pytest.raises(Incompatible, match=r"images were due, \(2, 120, 64\)"):
+        drawn().losses(Shows(torch.zeros(5, 32)), SEEDS)
 
 
 def test_a_chain_that_shows_no_numbers_spoils_no_other():
@@ -181,17 +184,17 @@ def test_a_chain_that_shows_no_numbers_spoils_no_other():
             y[0, 3] = torch.nan
             return y
 
-    found = data.judge(Half(held_out(data)), SEEDS)["frechet_distance"]
+    found = data.losses(Half(held_out(data)), SEEDS)["frechet_distance"]
     assert found.isnan().tolist() == [True, False]
 
 
 def test_a_folder_of_idx_files_serves_as_well(idx_folder):
-    data = Pictures(path=idx_folder).drawn(SEEDS.at("truth"))
+    data = Pictures(path=idx_folder).sample_truth(SEEDS.at("truth"))
     assert (data.pool_size, data.truth.classes, len(held_out(data))) == (120, 3, 40)
-    assert data.describe(data)["label_entropy"].min() > 0.9 * math.log(
+    assert data.diagnostics(data)["label_entropy"].min() > 0.9 * math.log(
         3
     )  # its eyes tell the three thirds
-    assert (data.judge(data, SEEDS)["class_shares_off"] < 0.25).all()
+    assert (data.losses(data, SEEDS)["class_shares_off"] < 0.25).all()
     with pytest.raises(UsageError, match="is not a folder"):
         _ = Pictures(path=idx_folder / "none").pool_size
 
@@ -241,7 +244,7 @@ def test_pictures_held_out_are_cut_down_alike_but_for_the_recall_of_the_rare():
     reference, rare = data._held_out
     assert (len(reference.features), len(rare)) == (488 + 10, 54)
     blind = Shows(held_out(data)[data.truth.test_labels != 0])
-    losses = data.judge(blind, SEEDS)
+    losses = data.losses(blind, SEEDS)
     assert (losses["rarest_class_recall_lost"] > 0.6).all()
     assert (losses["rarest_class_lost"] > 0.5).all()
     assert (losses["recall_lost"] < 0.05).all()
@@ -325,9 +328,9 @@ def test_networks_of_densities_have_no_loss_of_labels():
     corpus = Corpus.of(None, Stream(1).normal(20, 2), ())
     for cell in ("gaussian(d=2) | vae @ n=9", "gaussian(d=2) | ddpm @ n=9"):
         model = cell_of(cell).model
-        with pytest.raises(Unfit, match="no probabilities of labels or tokens"):
+        with pytest.raises(Incompatible, match="no probabilities of labels or tokens"):
             model.with_loss(None)
-    assert GaussianFit().fit(corpus, Stream(2)).spread()[0].shape == (2,)
+    assert GaussianFit().fit(corpus, Stream(2)).mean_and_factor()[0].shape == (2,)
 
 
 @pytest.mark.slow

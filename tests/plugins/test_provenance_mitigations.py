@@ -65,7 +65,7 @@ def test_at_neutral_parameters_nothing_is_changed(task, act):
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):
-    assert words in cell_of(spec).why_not()
+    assert words in cell_of(spec).incompatibility()
 
 
 @pytest.mark.parametrize(

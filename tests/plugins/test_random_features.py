@@ -10,7 +10,7 @@ import torch
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import generations
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.registry.discovery import registry
 
 BATCHES = [(), (2,), (2, 3)]
@@ -36,7 +36,7 @@ def stream(batch, *path):
     return Stream(np.arange(math.prod(batch)).reshape(batch), "/".join(map(str, path)))
 
 
-def lesson(n, batch=(), labels=False, weight=None, seed="lesson"):
+def training_set(n, batch=(), labels=False, weight=None, seed="lesson"):
     rng = stream(batch, seed)
     x = rng.normal(n, D)
     y = rng.integers(CLASSES, n) if labels else rng.normal(n).double()
@@ -70,14 +70,14 @@ def close(one, other, rtol=1e-8):
 @pytest.mark.parametrize(("n", "width"), [(40, 15), (15, 40)])
 def test_ridge_is_the_closed_form(activation, n, width):
     weight = stream((), "weight").uniform(n) + 0.1
-    corpus = lesson(n, weight=weight)
+    corpus = training_set(n, weight=weight)
     teacher = model(width=width, lam=0.03, activation=activation).fit(corpus, stream((), "fit"))
     A, w, y = phi(teacher, corpus.x), weight.numpy(), corpus.y.numpy()
     v = np.linalg.solve(
         A.T @ (w[:, None] * A) / w.sum() + 0.03 * np.eye(width), A.T @ (w * y) / w.sum()
     )
     x = stream((), "exam").normal(9, D)
-    close(teacher.expect(x), torch.from_numpy(phi(teacher, x) @ v), 1e-9)
+    close(teacher.mean_answer(x), torch.from_numpy(phi(teacher, x) @ v), 1e-9)
 
 
 @pytest.mark.parametrize(("n", "width", "lam"), SHAPES)
@@ -88,7 +88,7 @@ def test_both_roads_solve_the_normal_equations(n, width, lam, path, monkeypatch)
     monkeypatch.setattr(
         "collapse_bench.plugins.models.random_features.THIN", 1e7 if path == "normal" else 0
     )
-    corpus = lesson(n, (3,))
+    corpus = training_set(n, (3,))
     teacher = model(width=width, lam=lam).fit(corpus, stream((3,), "fit"))
     for r in range(3):
         one = dataclasses.replace(
@@ -105,7 +105,7 @@ def test_both_roads_solve_the_normal_equations(n, width, lam, path, monkeypatch)
 
 @pytest.mark.parametrize("width", [28, 29, 30, 31, 32])
 def test_near_interpolation_the_least_squares_solution_is_exact(width):
-    corpus = lesson(30)
+    corpus = training_set(30)
     teacher = model(width=width, lam=0, activation="tanh").fit(corpus, stream((), "fit"))
     A, y = phi(teacher, corpus.x), corpus.y.numpy()
     expected = np.linalg.lstsq(A, y, rcond=1e-12)[0]
@@ -113,17 +113,17 @@ def test_near_interpolation_the_least_squares_solution_is_exact(width):
 
 
 def test_the_two_roads_agree(monkeypatch):
-    corpus, x = lesson(300, (2,), labels=True), stream((2,), "exam").normal(50, D)
-    near = model(lam=1e-4).fit(corpus, stream((2,), "fit")).expect(x)
+    corpus, x = training_set(300, (2,), labels=True), stream((2,), "exam").normal(50, D)
+    near = model(lam=1e-4).fit(corpus, stream((2,), "fit")).mean_answer(x)
     monkeypatch.setattr("collapse_bench.plugins.models.random_features.THIN", 0)
-    close(near, model(lam=1e-4).fit(corpus, stream((2,), "fit")).expect(x), 1e-8)
+    close(near, model(lam=1e-4).fit(corpus, stream((2,), "fit")).mean_answer(x), 1e-8)
 
 
 def test_a_wide_model_without_penalty_interpolates():
-    corpus = lesson(40, (2,), labels=True)
+    corpus = training_set(40, (2,), labels=True)
     teacher = model(width=120, lam=0).fit(corpus, stream((2,), "fit"))
     onehot = torch.nn.functional.one_hot(corpus.y, CLASSES).double()
-    close(teacher.expect(corpus.x), onehot, 1e-9)
+    close(teacher.mean_answer(corpus.x), onehot, 1e-9)
     close(
         model(width=120, lam=1e-12).fit(corpus, stream((2,), "fit")).v, teacher.v, 1e-6
     )  # its limit
@@ -137,40 +137,45 @@ def test_without_penalty_rows_that_repeat_are_fitted_by_their_mean():
     exam = stream((), "exam").normal(9, D)
     for width in (8, 15, 25):
         learnt = [
-            model(width=width, lam=0).fit(c, stream((), "fit")).expect(exam) for c in (twice, once)
+            model(width=width, lam=0).fit(c, stream((), "fit")).mean_answer(exam)
+            for c in (twice, once)
         ]
         close(*learnt, 1e-7)
 
 
 def test_without_penalty_a_feature_that_never_fires_gets_no_part():
     rng = stream((), "dead")
-    features = model(width=20).fit(lesson(60), rng).features
+    features = model(width=20).fit(training_set(60), rng).features
     features.b[3] = -100.0
     keeper = model(width=20, lam=0, kept=True)
     teacher = keeper.fit(
-        lesson(60),
+        training_set(60),
         rng,
-        before=dataclasses.replace(model(width=20).fit(lesson(60), rng), features=features),
+        before=dataclasses.replace(model(width=20).fit(training_set(60), rng), features=features),
     )
-    A = phi(teacher, lesson(60).x)
+    A = phi(teacher, training_set(60).x)
     assert (A[:, 3] == 0).all()
-    close(teacher.v[:, 0], torch.from_numpy(np.linalg.pinv(A) @ lesson(60).y.numpy()))
+    close(teacher.v[:, 0], torch.from_numpy(np.linalg.pinv(A) @ training_set(60).y.numpy()))
 
 
 # -- limits ---------------------------------------------------------------------------------------------------------
 
 
 def test_under_a_large_penalty_v_is_the_correlation():
-    corpus = lesson(50)
+    corpus = training_set(50)
     teacher = model(width=20, lam=1e9).fit(corpus, stream((), "fit"))
     correlation = phi(teacher, corpus.x).T @ corpus.y.numpy() / 50
     close(1e9 * teacher.v[:, 0], torch.from_numpy(correlation), 1e-6)
 
 
 def test_many_projections_are_ridge_with_penalty_lam_d_over_width():
-    corpus, x = lesson(30), stream((), "exam").normal(20, D)
+    corpus, x = training_set(30), stream((), "exam").normal(20, D)
     width, lam = 20_000, 200.0
-    wide = model(width=width, lam=lam, activation="linear").fit(corpus, stream((), "fit")).expect(x)
+    wide = (
+        model(width=width, lam=lam, activation="linear")
+        .fit(corpus, stream((), "fit"))
+        .mean_answer(x)
+    )
     A = corpus.x.double()
     w = torch.linalg.solve(A.mT @ A / 30 + lam * D / width * torch.eye(D), A.mT @ corpus.y / 30)
     assert (wide - x.double() @ w).abs().max() < 6 * (x.double() @ w).abs().max() / math.sqrt(
@@ -179,9 +184,11 @@ def test_many_projections_are_ridge_with_penalty_lam_d_over_width():
 
 
 def test_many_cosines_are_the_gaussian_kernel():
-    corpus, x = lesson(30), stream((), "exam").normal(20, D)
+    corpus, x = training_set(30), stream((), "exam").normal(20, D)
     width, lam = 20_000, 400.0
-    wide = model(width=width, lam=lam, activation="cos").fit(corpus, stream((), "fit")).expect(x)
+    wide = (
+        model(width=width, lam=lam, activation="cos").fit(corpus, stream((), "fit")).mean_answer(x)
+    )
 
     def kernel(a, b):
         return torch.exp(-(torch.cdist(a.double(), b.double()) ** 2) / (2 * D))
@@ -197,33 +204,37 @@ def test_many_cosines_are_the_gaussian_kernel():
 @pytest.mark.parametrize("labels", [False, True])
 @pytest.mark.parametrize(("n", "width", "lam"), SHAPES)
 def test_zero_weight_equals_absent_and_two_equals_twice(n, width, lam, labels):
-    corpus = lesson(n, (2,), labels)
+    corpus = training_set(n, (2,), labels)
     weight = torch.ones(2, n, dtype=torch.float64)
     weight[0, : n // 4], weight[0, n // 4 : n // 2] = 0, 2
     x = stream((2,), "exam").normal(9, D)
     weighed = (
-        model(width=width, lam=lam).fit(corpus.weighted(weight), stream((2,), "fit")).expect(x)
+        model(width=width, lam=lam).fit(corpus.weighted(weight), stream((2,), "fit")).mean_answer(x)
     )
     rows = torch.cat([torch.arange(n // 4, n), torch.arange(n // 4, n // 2)])
     plain = Corpus.of(corpus.x[0, rows], corpus.y[0, rows], ())
-    close(weighed[0], model(width=width, lam=lam).fit(plain, stream((2,), "fit")[0]).expect(x[0]))
-    close(weighed[1], model(width=width, lam=lam).fit(corpus, stream((2,), "fit")).expect(x)[1])
+    close(
+        weighed[0], model(width=width, lam=lam).fit(plain, stream((2,), "fit")[0]).mean_answer(x[0])
+    )
+    close(
+        weighed[1], model(width=width, lam=lam).fit(corpus, stream((2,), "fit")).mean_answer(x)[1]
+    )
 
 
 def test_counts_are_weights():
-    corpus = lesson(30)
+    corpus = training_set(30)
     count = stream((), "count").integers(4, 30)
     counted = Corpus.of(corpus.x, corpus.y, (), count=count)
     x = stream((), "exam").normal(9, D)
     one, other = (
-        model(width=10).fit(c, stream((), "fit")).expect(x)
+        model(width=10).fit(c, stream((), "fit")).mean_answer(x)
         for c in (counted, corpus.weighted(count.double()))
     )
     assert torch.equal(one, other)
 
 
 def test_a_label_of_weight_zero_is_never_answered():
-    corpus = lesson(60, (2,), labels=True)
+    corpus = training_set(60, (2,), labels=True)
     x = stream((2,), "exam").normal(200, D)
     for gone in (1, CLASSES - 1):
         weight = (corpus.y != gone).double()
@@ -231,7 +242,7 @@ def test_a_label_of_weight_zero_is_never_answered():
             corpus.weighted(weight), stream((2,), "fit")
         )
         assert not (teacher.answer(x, stream((2,), "y")) == gone).any()
-        assert teacher.expect(x).isfinite().all()
+        assert teacher.mean_answer(x).isfinite().all()
 
 
 # -- replicates -----------------------------------------------------------------------------------------------------
@@ -241,38 +252,40 @@ def test_a_label_of_weight_zero_is_never_answered():
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize(("n", "width", "lam"), [(40, 15, 1e-3), (15, 40, 1e-3), (15, 40, 0)])
 def test_replicates_are_runs_of_their_own(batch, labels, n, width, lam):
-    corpus, x = lesson(n, batch, labels), stream(batch, "exam").normal(6, D)
+    corpus, x = training_set(n, batch, labels), stream(batch, "exam").normal(6, D)
     teacher = model(width=width, lam=lam).fit(corpus, stream(batch, "fit"))
-    scores = teacher.expect(x)
+    scores = teacher.mean_answer(x)
     assert scores.shape == ((*batch, 6, CLASSES) if labels else (*batch, 6))
     assert teacher.answer(x, stream(batch, "y")).shape == (*batch, 6)
     for r in np.ndindex(*batch):
         alone = model(width=width, lam=lam).fit(corpus[r], stream(batch, "fit")[r])
-        close(alone.expect(x[r]), scores[r])
+        close(alone.mean_answer(x[r]), scores[r])
 
 
 @pytest.mark.parametrize(("n", "width"), [(50, 20), (20, 50)])
 def test_work_in_small_pieces_is_the_same(n, width, monkeypatch):
-    corpus, x = lesson(n, (3,), labels=True), stream((3,), "exam").normal(30, D)
-    whole = model(width=width).fit(corpus, stream((3,), "fit")).expect(x)
+    corpus, x = training_set(n, (3,), labels=True), stream((3,), "exam").normal(30, D)
+    whole = model(width=width).fit(corpus, stream((3,), "fit")).mean_answer(x)
     for budget in (1, 3000, 20_000):
         monkeypatch.setattr("collapse_bench.plugins.models.random_features.BUDGET", budget)
-        close(model(width=width).fit(corpus, stream((3,), "fit")).expect(x), whole)
+        close(model(width=width).fit(corpus, stream((3,), "fit")).mean_answer(x), whole)
 
 
 def test_vectors_are_answered_entry_by_entry():
-    corpus = lesson(30, (2,))
+    corpus = training_set(30, (2,))
     both = Corpus.of(corpus.x, torch.stack([corpus.y, -2 * corpus.y], -1), (2,))
     x = stream((2,), "exam").normal(5, D)
-    single, double = (model(width=10).fit(c, stream((2,), "fit")).expect(x) for c in (corpus, both))
+    single, double = (
+        model(width=10).fit(c, stream((2,), "fit")).mean_answer(x) for c in (corpus, both)
+    )
     close(double, torch.stack([single, -2 * single], -1))
 
 
 def test_images_with_rows_and_columns_are_flattened():
-    corpus = lesson(20, (2,))
+    corpus = training_set(20, (2,))
     square = Corpus.of(torch.cat([corpus.x] * 2, -1).reshape(2, 20, 2, 7), corpus.y, (2,))
     teacher = model(width=10).fit(square, stream((2,), "fit"))
-    assert teacher.expect(square.x).shape == (2, 20)
+    assert teacher.mean_answer(square.x).shape == (2, 20)
 
 
 # -- blending and validation ----------------------------------------------------------------------------------------
@@ -280,17 +293,23 @@ def test_images_with_rows_and_columns_are_flattened():
 
 def test_teachers_of_kept_features_blend_linearly():
     x, keeper = stream((2,), "exam").normal(5, D), model(width=10, kept=True)
-    first = keeper.fit(lesson(30, (2,), labels=True), stream((2,), "a"))
-    second = keeper.fit(lesson(30, (2,), labels=True, seed="next"), stream((2,), "b"), before=first)
-    close(first.blend(second, 0.3).expect(x), 0.7 * first.expect(x) + 0.3 * second.expect(x), 1e-12)
+    first = keeper.fit(training_set(30, (2,), labels=True), stream((2,), "a"))
+    second = keeper.fit(
+        training_set(30, (2,), labels=True, seed="next"), stream((2,), "b"), before=first
+    )
+    close(
+        first.blend(second, 0.3).mean_answer(x),
+        0.7 * first.mean_answer(x) + 0.3 * second.mean_answer(x),
+        1e-12,
+    )
 
 
 def test_other_features_are_not_blended():
-    first, second = (model(width=10).fit(lesson(30), stream((), name), None) for name in "ab")
-    with pytest.raises(Unfit, match="kept=true"):
+    first, second = (model(width=10).fit(training_set(30), stream((), name), None) for name in "ab")
+    with pytest.raises(Incompatible, match="kept=true"):
         first.blend(second, 0.5)
-    with pytest.raises(Unfit, match="kept=true"):
-        first.blend(model(width=10).fit(lesson(30, labels=True), stream((), "a")), 0.5)
+    with pytest.raises(Incompatible, match="kept=true"):
+        first.blend(model(width=10).fit(training_set(30, labels=True), stream((), "a")), 0.5)
 
 
 def test_a_blend_answers_the_labels_of_both():
@@ -306,14 +325,17 @@ def test_a_blend_answers_the_labels_of_both():
 @pytest.mark.parametrize(("n", "width"), [(50, 20), (20, 50)])
 def test_validation_chooses_the_best_penalty_of_its_grid(n, width, labels):
     batch = (2, 3)
-    corpus, rows = lesson(n, batch, labels), lesson(33, batch, labels, seed="validation")
+    corpus, rows = (
+        training_set(n, batch, labels),
+        training_set(33, batch, labels, seed="validation"),
+    )
     base = model(width=width, lam=1e-2)
     chosen = base.with_validation(rows).fit(corpus, stream(batch, "fit"))
     losses, all_v = [], []
     for k in range(-4, 4):
         teacher = dataclasses.replace(base, lam=1e-2 * 10.0**k).fit(corpus, stream(batch, "fit"))
         y = torch.nn.functional.one_hot(rows.y, CLASSES).double() if labels else rows.y
-        gap = (teacher.expect(rows.x) - y) ** 2
+        gap = (teacher.mean_answer(rows.x) - y) ** 2
         losses.append(gap.sum((-2, -1)) if labels else gap.sum(-1))
         all_v.append(teacher.v)
     best = torch.stack(losses).argmin(0)
@@ -323,7 +345,7 @@ def test_validation_chooses_the_best_penalty_of_its_grid(n, width, labels):
 
 
 def test_validation_rows_without_weight_are_absent():
-    corpus, rows = lesson(30), lesson(40, seed="validation")
+    corpus, rows = training_set(30), training_set(40, seed="validation")
     weight = torch.cat([torch.ones(20), torch.zeros(20)]).double()
     one = model(width=20).with_validation(rows.weighted(weight)).fit(corpus, stream((), "fit"))
     other = (
@@ -338,13 +360,13 @@ def test_validation_rows_without_weight_are_absent():
 
 
 def test_a_lesson_that_is_not_finite_spoils_its_own_run_alone():
-    corpus = lesson(30, (2,))
+    corpus = training_set(30, (2,))
     y = corpus.y.clone()
     y[0, 3] = torch.inf
     for lam in (1e-3, 0):
         teacher = model(width=10, lam=lam).fit(corpus.edited(y=y), stream((2,), "fit"))
-        assert teacher.expect(corpus.x)[1].isfinite().all()
-        assert not teacher.expect(corpus.x)[0].isfinite().any()
+        assert teacher.mean_answer(corpus.x)[1].isfinite().all()
+        assert not teacher.mean_answer(corpus.x)[0].isfinite().any()
 
 
 def test_features_are_new_in_each_generation_unless_kept():

@@ -28,7 +28,7 @@ def points(name, scale):
 def test_every_cell_goes_together(name, scale):
     specs = {point.spec for point in points(name, scale) if point.spec is not None}
     assert specs
-    assert [spec for spec in specs if registry().cell(spec).why_not() is not None] == []
+    assert [spec for spec in specs if registry().cell(spec).incompatibility() is not None] == []
 
 
 @pytest.mark.parametrize("name", NAMES[:-1])

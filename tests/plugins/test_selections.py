@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.core.access import Taps
-from collapse_bench.core.components import Centre, Teacher
+from collapse_bench.core.access import Access
+from collapse_bench.core.components import BiasedVerifier, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.rows.selection import likelihood, numbers
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
@@ -27,14 +27,14 @@ from collapse_bench.plugins.mitigations.moment_matching import MomentMatching, c
 
 def run(spec: str, seeds=(1, 2, 3)):
     cell = cell_of(spec, seeds=seeds)
-    assert cell.why_not() is None, cell.why_not()
+    assert cell.incompatibility() is None, cell.incompatibility()
     return list(generations(cell))
 
 
-def taps_of(data, n: int = 20, teacher=None) -> Taps:
+def taps_of(data, n: int = 20, teacher=None) -> Access:
     rng = Stream([4, 5])
-    drawn = data.drawn(rng.at("truth"))
-    return Taps(drawn, teacher or drawn, None, 1, n, rng.at("generation", 1), rng, Ledger())
+    drawn = data.sample_truth(rng.at("truth"))
+    return Access(drawn, teacher or drawn, None, 1, n, rng.at("generation", 1), rng, Ledger())
 
 
 # -- limits and prices ----------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_the_ledger_shows_the_track_that_the_page_names(task, how, track, spent)
     ],
 )
 def test_where_it_makes_no_sense_a_sentence_says_why(spec, words):
-    assert words in cell_of(spec).why_not()
+    assert words in cell_of(spec).incompatibility()
 
 
 def test_a_verifier_that_passes_nothing_is_refused():
@@ -140,7 +140,7 @@ class Said(Teacher):
     def logp(self, x, y):
         return super().logp(x, y) if self._logp is None else self._logp
 
-    def expect(self, x):
+    def mean_answer(self, x):
         return self._expect
 
 
@@ -178,8 +178,8 @@ def test_likelihood_of_a_number_falls_with_its_residual():
     ids=str,
 )
 def test_rows_of_weight_zero_change_no_choice(act):
-    taps = taps_of(Gaussian(d=2))
-    rows = taps.real(20)
+    access = taps_of(Gaussian(d=2))
+    rows = access.real(20)
     junk = Corpus.of(
         None, torch.cat([rows.y[:, :4], rows.y[:, :3] * 50], 1), (2,), weight=torch.zeros(2, 7)
     )
@@ -268,8 +268,8 @@ def test_the_one_pass_keeps_the_rows_of_the_farthest_neighbours():
 def test_far_clusters_weigh_alike():
     centres = 100 * torch.arange(4.0).repeat_interleave(torch.tensor([1, 5, 14, 30]))
     rows = centres[:, None] + Stream([1, 2]).normal(50, 2).double()
-    taps = taps_of(Gaussian(d=2))
-    weight = KMeansCover(clusters=4).curate(Corpus.of(None, rows, (2,)), taps).weight
+    access = taps_of(Gaussian(d=2))
+    weight = KMeansCover(clusters=4).curate(Corpus.of(None, rows, (2,)), access).weight
     share = torch.stack(
         [weight[:, centres == c].sum(-1) for c in centres.unique()], -1
     ) / weight.sum(-1, keepdim=True)
@@ -277,10 +277,10 @@ def test_far_clusters_weigh_alike():
 
 
 def test_more_clusters_than_rows_weigh_every_row_alike():
-    taps = taps_of(Gaussian(d=2))
-    rows = taps.real(5)
+    access = taps_of(Gaussian(d=2))
+    rows = access.real(5)
     assert torch.allclose(
-        KMeansCover(clusters=9).curate(rows, taps).weight, torch.ones(2, 5).double()
+        KMeansCover(clusters=9).curate(rows, access).weight, torch.ones(2, 5).double()
     )
 
 
@@ -308,16 +308,19 @@ def test_exchanges_lower_the_gap_and_keep_the_number(target):
 
 
 def test_moments_of_many_columns_are_refused():
-    taps = taps_of(Gaussian(d=300), n=4)
-    with pytest.raises(Unfit, match="choose match=mean"):
-        MomentMatching().curate(taps.real(4), taps)
-    assert MomentMatching(match="mean").curate(taps.real(4), taps).weight.sum(-1).tolist() == [4, 4]
+    access = taps_of(Gaussian(d=300), n=4)
+    with pytest.raises(Incompatible, match="choose match=mean"):
+        MomentMatching().curate(access.real(4), access)
+    assert MomentMatching(match="mean").curate(access.real(4), access).weight.sum(-1).tolist() == [
+        4,
+        4,
+    ]
 
 
 def test_numbers_are_questions_and_answers_side_by_side():
     corpus = Corpus.of(torch.tensor([[[3.0], [4.0]]]), torch.tensor([[1, 0]]), (1,), labels=2)
     assert numbers(corpus).tolist() == [[[3, 0, 1], [4, 1, 0]]]
-    with pytest.raises(Unfit, match="no numbers"):
+    with pytest.raises(Incompatible, match="no numbers"):
         numbers(Corpus.of(None, torch.zeros(1, 2, 5).long(), (1,), labels=9))
 
 
@@ -353,7 +356,7 @@ def test_a_right_answer_among_k_is_taken():
 
 def test_the_centre_stays_where_it_is():
     for data, width in ((Linear(d=3), 3), (Gaussian(d=4), 4)):
-        here, there = (data.drawn(Stream(range(5)).at("truth")) for _ in range(2))
+        here, there = (data.sample_truth(Stream(range(5)).at("truth")) for _ in range(2))
         assert torch.equal(here.believed(0.5), here.believed(0.5))
         assert torch.equal(here.believed(0.5), there.believed(0.5))
         gap = here.believed(0.5) - here.believed(0.0)
@@ -363,13 +366,13 @@ def test_the_centre_stays_where_it_is():
 
 
 def test_taps_verify_around_a_centre_and_charge_it():
-    taps = taps_of(Linear(d=3))
-    rows = taps.real(400)
-    around = taps.verify(rows, centre=Centre(2.0, 0.0, 1.0))
-    off = (rows.y - (rows.x @ taps.teacher.believed(2.0)[..., None])[..., 0]).abs()
+    access = taps_of(Linear(d=3))
+    rows = access.real(400)
+    around = access.verify(rows, centre=BiasedVerifier(2.0, 0.0, 1.0))
+    off = (rows.y - (rows.x @ access.teacher.believed(2.0)[..., None])[..., 0]).abs()
     assert torch.equal(around, off <= 1)
-    passed = taps.verify(rows, phi=1.0, psi=1.0, centre=Centre(2.0, 0.0, 1.0))
+    passed = access.verify(rows, phi=1.0, psi=1.0, centre=BiasedVerifier(2.0, 0.0, 1.0))
     assert passed.all()
-    assert taps.ledger.total("verifier_calls") == 800
-    with pytest.raises(Unfit, match="no true parameters"):
-        taps_of(Zipf(K=5)).verify(taps_of(Zipf(K=5)).real(3), centre=Centre(0.0, 0.0, 1.0))
+    assert access.ledger.total("verifier_calls") == 800
+    with pytest.raises(Incompatible, match="no true parameters"):
+        taps_of(Zipf(K=5)).verify(taps_of(Zipf(K=5)).real(3), centre=BiasedVerifier(0.0, 0.0, 1.0))

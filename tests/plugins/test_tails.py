@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench import Corpus, Stream, Unfit, UsageError, cell_of, generations
+from collapse_bench import Corpus, Incompatible, Stream, UsageError, cell_of, generations
 from collapse_bench.core.identity import written
 from collapse_bench.lib.distributions.decoding import Decoding
 from collapse_bench.lib.distributions.tables import ContextTeacher, RecallTeacher, recalled
@@ -50,7 +50,7 @@ def test_draws_follow_the_row_of_their_context():
     x = (torch.arange(n) % 4)[:, None]
     for said in (ContextTeacher(TABLE).answer(x, Stream(3)), None):
         if said is None:
-            corpus = ContextTeacher(TABLE).sufficient(torch.full((4,), n // 4), Stream(3))
+            corpus = ContextTeacher(TABLE).sample_sufficient(torch.full((4,), n // 4), Stream(3))
         else:
             corpus = Corpus.of(x, said, (), labels=4)
         share = corpus.tally(4, 4) / (n / 4)
@@ -112,7 +112,7 @@ def test_a_penalty_shrinks_towards_all_alike():
     ],
 )
 def test_what_does_not_fit_is_told(spec, sentence):
-    assert sentence in cell_of(f"{spec} @ n=9 T=1").why_not()
+    assert sentence in cell_of(f"{spec} @ n=9 T=1").incompatibility()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_bad_parameters_are_refused(spec, sentence):
 
 def test_a_table_wants_symbols():
     corpus = Corpus.of(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64), (), labels=3)
-    with pytest.raises(Unfit, match="questions of one symbol or of none"):
+    with pytest.raises(Incompatible, match="questions of one symbol or of none"):
         recalled(corpus)
 
 
@@ -156,11 +156,11 @@ def test_figures_ask_for_cells_that_go_together_and_numbers_that_these_tell(name
     told = {}
     for spec in {point.spec for point in points if point.spec}:
         cell = cell_of(spec, seeds=[0])
-        assert cell.why_not() is None
+        assert cell.incompatibility() is None
         assert max(point.t for point in points if point.spec == spec) <= cell.generations
         world = written(cell.data).name
         if world not in told:
-            data = cell.data.drawn(Stream(0))
-            told[world] = {**data.judge(data, Stream(1)), **data.describe(data)}
+            data = cell.data.sample_truth(Stream(0))
+            told[world] = {**data.losses(data, Stream(1)), **data.diagnostics(data)}
     assert {point.metric for point in points if point.spec} <= set().union(*told.values())
     assert sum(point.predicted is not None for point in points) > 10

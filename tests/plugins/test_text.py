@@ -12,7 +12,7 @@ from collapse_bench import UsageError, cell_of, generations
 from collapse_bench.checks import outcomes
 from collapse_bench.cli import main
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.plugins.generators import text as module
 from collapse_bench.plugins.generators.text import Text
@@ -43,7 +43,7 @@ def small(book, **settings) -> Text:
 
 
 def drawn(book, chains=2, **settings):
-    return small(book, **settings).drawn(Stream(range(chains)).at("truth"))
+    return small(book, **settings).sample_truth(Stream(range(chains)).at("truth"))
 
 
 def rows(data, n, name="rows", chains=2):
@@ -115,7 +115,7 @@ def test_one_prompt_of_several_blocks_has_their_answers(tmp_path):
     file = tmp_path / "rows.jsonl"
     lines = ["a b c"] * 1 + ["a b d"] * 2 + ["a b"] * 1 + ["c d e"] * 4 + ["x y z"] * 4
     file.write_text("\n".join(json.dumps({"text": line}) for line in lines))
-    data = small(file, unit="row", block=3, prompt=1, held_out=0.34, judged=2, test=2).drawn(
+    data = small(file, unit="row", block=3, prompt=1, held_out=0.34, judged=2, test=2).sample_truth(
         Stream(range(1))
     )
     n = 4000
@@ -134,7 +134,7 @@ def test_one_prompt_of_several_blocks_has_their_answers(tmp_path):
         assert logp.exp().tolist()[0][0] == pytest.approx([1, p])
     ended = data.logp(x[:, :1], torch.tensor([[[-1, -1]]]))
     assert ended.tolist() == [[[-math.inf, 0]]]
-    with pytest.raises(Unfit, match="a prompt stands nowhere in this text"):
+    with pytest.raises(Incompatible, match="a prompt stands nowhere in this text"):
         data.answer(torch.full((1, 1, 1), token["b"]), Stream([3]))
 
 
@@ -168,7 +168,7 @@ def test_prompts_and_tokens_are_on_the_ledger(book):
 def test_rows_end_and_short_ones_are_left_out(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("\n".join(["anna", "bo", "", "c", "emmeline"] * 20))
-    data = small(file, unit="row", tokenizer="bytes", block=6, prompt=1).drawn(Stream([0]))
+    data = small(file, unit="row", tokenizer="bytes", block=6, prompt=1).sample_truth(Stream([0]))
     words = {word for block in data.truth.blocks for word in data.spell(block[None])}
     assert words == {"anna", "bo", "emmeli"}
     events = events_of(data.truth.blocks).sum(-1)
@@ -216,12 +216,14 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
     source.write_text("".join(f'{{"text": "row {i} of the source"}}\n' for i in range(20)))
     exam.write_text("".join(f"line {i} of the exam\n" for i in range(30)))
     spec = f'text(source="{source}", exam="{exam}", unit=row, tokenizer=bytes, block=12, prompt=1, test=50, judged=4)'
-    data = registry().build("generator", spec).drawn(Stream([0]))
+    data = registry().build("generator", spec).sample_truth(Stream([0]))
     assert data.pool_size == 20
     assert data.truth.exam.y.shape[-2] == 30
     exam.write_text("  \n")
     with pytest.raises(UsageError, match=r"lines\.txt is empty"):
-        registry().build("generator", spec.replace("block=12", "block=13")).drawn(Stream([0]))
+        registry().build("generator", spec.replace("block=12", "block=13")).sample_truth(
+            Stream([0])
+        )
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------
@@ -309,5 +311,5 @@ def test_a_hub_is_asked_once(monkeypatch):
     assert data.pool_size is None
     for _ in range(3):
         with pytest.raises(module.Unreachable, match="not there"):
-            data.drawn(Stream([0]))
+            data.sample_truth(Stream([0]))
     assert asked == ["owner/asked-once"]

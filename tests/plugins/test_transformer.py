@@ -11,7 +11,7 @@ import torch
 
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.text.arithmetic import encode
 from collapse_bench.plugins.models.transformer import Transformer
 from collapse_bench.records.checkpoint import packed, unpacked
@@ -269,7 +269,7 @@ def test_a_blend_stands_between():
     half = one.blend(two, 0.5).net.tokens.weight
     assert torch.allclose(half, (one.net.tokens.weight + two.net.tokens.weight) / 2)
     other = dataclasses.replace(TINY, width=8).fit(corpus, Stream(1))
-    with pytest.raises(Unfit, match="same layers and widths"):
+    with pytest.raises(Incompatible, match="same layers and widths"):
         one.blend(other, 0.5)
 
 
@@ -295,7 +295,7 @@ def test_tokens_and_lengths_beyond_what_was_learnt_are_refused(teacher):
     corpus = rows(10)
     with pytest.raises(UsageError, match="holds token 1, and the data state 1 tokens"):
         TINY.fit(Corpus.of(corpus.x, corpus.y.clamp_max(0), (), labels=1), Stream(1))
-    with pytest.raises(Unfit, match="questions of up to 3 tokens, and was asked for 4"):
+    with pytest.raises(Incompatible, match="questions of up to 3 tokens, and was asked for 4"):
         teacher.answer(torch.zeros(2, 4, dtype=torch.int64), Stream(1))
-    with pytest.raises(Unfit, match="answers of up to 3 tokens, and was asked for 5"):
+    with pytest.raises(Incompatible, match="answers of up to 3 tokens, and was asked for 5"):
         teacher.logp(corpus.x, torch.zeros(10, 5, dtype=torch.int64))

@@ -12,7 +12,7 @@ from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 from ...core.sums import Moments, gram
-from ...errors import Unfit
+from ...errors import Incompatible
 from .decoding import truncates
 
 
@@ -33,7 +33,7 @@ class GaussianTeacher(Teacher):
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Rows mean + factor z, (R, n, d) float64; only the standardised z is drawn in float32."""
-        n, d = x.shape[len(rng.batch)], self.mean.shape[-1]
+        n, d = x.shape[len(rng.chain_shape)], self.mean.shape[-1]
         z = rng.normal(n, d)
         if d == 1:
             return torch.addcmul(self.mean[..., None, :], z, self._read_factor)
@@ -42,11 +42,11 @@ class GaussianTeacher(Teacher):
         )  # (R, d, n): in this order torch multiplies twice as fast
         return columns.add_(self.mean[..., None]).mT
 
-    def sufficient(self, n: int, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: int, rng: Stream) -> Corpus:
         """n rows as their mean and scatter: mean + factor z / sqrt n, and a Wishart scatter by Bartlett's factor."""
         d, factor = self.mean.shape[-1], self._read_factor
         times = torch.mul if d == 1 else torch.matmul  # a product of numbers needs no call of BLAS
-        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=self.mean.device)
+        weight = torch.full(rng.chain_shape, float(n), dtype=torch.float64, device=self.mean.device)
         gap = rng.at("mean").normal(d).double()
         root = times(factor, wishart_factor(d, n - 1, rng.at("scatter")))
         mean = torch.add(self.mean, times(factor, gap[..., None])[..., 0], alpha=n**-0.5)
@@ -60,10 +60,10 @@ class GaussianTeacher(Teacher):
         logp = -0.5 * (z**2).sum(-2) - log_det - 0.5 * d * math.log(2 * math.pi)
         return torch.where(info[..., None] == 0, logp, -torch.inf)[..., None]
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         return self.mean, self._read_factor
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
@@ -106,7 +106,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
 def answers_alone(corpus: Corpus) -> None:
     """Refuse rows that answer a question: what is fitted here is one law of answers."""
     if corpus.width:
-        raise Unfit(
+        raise Incompatible(
             f"one density is fitted to all answers, and each of these answers a question of {corpus.width} numbers"
         )
 
@@ -127,7 +127,7 @@ def _factor(sums: Moments, corpus: Corpus) -> Tensor:
         return torch.where(thin[..., None, None], by_eigen, factor)
     weight, rows = (
         corpus.multiplicity[thin],
-        corpus.y.reshape(*corpus.batch, corpus.n, -1)[thin].double(),
+        corpus.y.reshape(*corpus.chain_shape, corpus.n, -1)[thin].double(),
     )
     out = factor.clone()
     out[thin] = root_of(weight.sqrt()[..., None] * (rows - sums.mean[thin][..., None, :]))
@@ -151,13 +151,13 @@ def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:
     scale = (
         rng.at("diagonal").chi2([df - j for j in range(rows)]).sqrt()
         if rows
-        else torch.zeros(*rng.batch, 0)
+        else torch.zeros(*rng.chain_shape, 0)
     )
     if d == 1:
         return (
             scale[..., None]
             if rows
-            else torch.zeros(*rng.batch, 1, 1, dtype=torch.float64, device=rng.device)
+            else torch.zeros(*rng.chain_shape, 1, 1, dtype=torch.float64, device=rng.device)
         )
     factor = rng.at("below").normal(d, d).double().tril_(-1)
     factor[..., rows:] = 0

@@ -23,7 +23,7 @@ class MixtureTeacher(Teacher):
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Rows (R, n, d) float64: a component by its weight, then mean + factor z."""
-        n, d = x.shape[len(rng.batch)], self.mean.shape[-1]
+        n, d = x.shape[len(rng.chain_shape)], self.mean.shape[-1]
         which = drawn_by(self.weight, rng.at("component").uniform(n))[..., None]
         z, rows = rng.at("z").normal(n, d).double().mT, None
         for k in range(self.weight.shape[-1]):
@@ -53,11 +53,11 @@ class MixtureTeacher(Teacher):
         """Log-density of each row, nats, (R, n, 1)."""
         return self.parts(y.double()).logsumexp(-2)[..., None]
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         mean = (self.weight[..., None] * self.mean).sum(-2)
         return mean[..., None, :].expand(*x.shape[:-1], mean.shape[-1])
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         mean = (self.weight[..., None] * self.mean).sum(-2)
         share = self.weight.sqrt()[..., None]
         within = (share[..., None] * self.factor.mT).flatten(-3, -2)

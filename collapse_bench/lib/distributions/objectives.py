@@ -15,7 +15,7 @@ from typing import runtime_checkable
 import torch
 from torch import Tensor
 
-from ...core.components import Mitigation, has_verb
+from ...core.components import Mitigation, has_method
 
 FLOOR = (
     -1e4
@@ -152,7 +152,7 @@ def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive:
 # -- as mitigations -------------------------------------------------------------------------------------------------
 
 
-class Learns(Mitigation):
+class ReplacesLoss(Mitigation):
     """A mitigation that exchanges the loss under which labels and tokens are learnt: at most one in an entry."""
 
     kinds = ("discrete", "classification", "sequence")
@@ -161,18 +161,20 @@ class Learns(Mitigation):
     def objective(self) -> Objective:
         raise NotImplementedError
 
-    def fits(self, cell):
-        reason = super().fits(cell)
-        if reason is None and not has_verb(cell.model, "with_loss"):
+    def incompatibility(self, cell):
+        reason = super().incompatibility(cell)
+        if reason is None and not has_method(cell.model, "with_loss"):
             reason = (
                 f"{self.title()} exchanges the loss, and {cell.model.title()} is not fitted by one"
             )
         others = [
-            act.title() for act in cell.mitigations if isinstance(act, Learns) and act is not self
+            act.title()
+            for act in cell.mitigations
+            if isinstance(act, ReplacesLoss) and act is not self
         ]
         if reason is None and others:
             reason = f"{self.title()} and {others[0]} would each exchange the loss; an entry learns under one"
         return reason
 
-    def adapt(self, model, taps):
+    def adapt(self, model, access):
         return model.with_loss(self.objective)

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...core.components import DataGenerator, Model, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
-from ...errors import Unfit
+from ...errors import Incompatible
 from .decoding import PLAIN, Decoding
 from .objectives import Objective
 
@@ -26,7 +26,7 @@ MOST = 10**7  # entries of a table of questions by answers, per chain
 def contexts_of(corpus: Corpus) -> int | None:
     """How many symbols a question can be, None where there is nothing to ask."""
     if corpus.labels is None or corpus.width > 1:
-        raise Unfit(
+        raise Incompatible(
             "a table wants questions of one symbol or of none, and data that state how many symbols there are"
         )
     return corpus.labels if corpus.width else None
@@ -46,7 +46,7 @@ def under(model: Model, loss: object) -> Model:
     """A model that counts, with ``objective`` set: its relative frequencies become what training under the loss makes of
     them.  It takes no gradients, so that a loss must know its own law."""
     if not isinstance(loss, Objective):
-        raise Unfit(
+        raise Incompatible(
             f"{model.title()} takes no gradients, and of this loss nobody has said to what law of labels it leads"
         )
     twin = copy.copy(model)
@@ -77,18 +77,20 @@ class TableTeacher(Teacher):
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Symbols (R, n) int64, by inversion of the distribution function."""
-        u = rng.uniform(x.shape[len(rng.batch)])
+        u = rng.uniform(x.shape[len(rng.chain_shape)])
         reach = self.read.cumsum(-1)
         # rounding may leave the last value just below one: the draw is scaled to it, so no lost symbol is drawn
         return torch.searchsorted(reach, u * reach[..., -1:], right=True).clamp_max(
             self.p.shape[-1] - 1
         )
 
-    def sufficient(self, n: int, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: int, rng: Stream) -> Corpus:
         """Counts of n draws by their multinomial law: K rows with a count each, at a cost free of n."""
         K = self.p.shape[-1]
-        symbols = torch.arange(K, device=self.p.device).expand(*rng.batch, K)
-        return Corpus.of(None, symbols, rng.batch, count=rng.multinomial(n, self.read), labels=K)
+        symbols = torch.arange(K, device=self.p.device).expand(*rng.chain_shape, K)
+        return Corpus.of(
+            None, symbols, rng.chain_shape, count=rng.multinomial(n, self.read), labels=K
+        )
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         return self.read.log().gather(-1, y)[..., None]
@@ -132,17 +134,17 @@ class ContextTeacher(TableTeacher):
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         context, K = x[..., 0].double(), self.p.shape[-1]
-        u = rng.uniform(x.shape[len(rng.batch)])
+        u = rng.uniform(x.shape[len(rng.chain_shape)])
         # the sum may round to the foot of the next row
         height = torch.minimum(context + u, torch.nextafter(context + 1, context))
         return torch.searchsorted(self._reach, height, right=True) - x[..., 0] * K
 
-    def sufficient(self, n: Tensor, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:
         """Counts of the answers to n (R, C) questions by their multinomial laws: C K rows with a count each."""
         C, K = self.p.shape[-2:]
-        pair = torch.arange(C * K, device=self.p.device).expand(*rng.batch, C * K)
+        pair = torch.arange(C * K, device=self.p.device).expand(*rng.chain_shape, C * K)
         count = rng.multinomials(n, self.read).flatten(-2)
-        return Corpus.of((pair // K)[..., None], pair % K, rng.batch, count=count, labels=K)
+        return Corpus.of((pair // K)[..., None], pair % K, rng.chain_shape, count=count, labels=K)
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         return self.read.log().flatten(-2).gather(-1, x[..., 0] * self.p.shape[-1] + y)[..., None]
@@ -157,10 +159,10 @@ class RecallTeacher(Teacher):
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         return self.said.gather(-1, x[..., 0])
 
-    def sufficient(self, n: Tensor, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:
         """What is said to n (R, C) questions: C rows with a count each."""
         questions = torch.arange(n.shape[-1], device=n.device).expand(n.shape)[..., None]
-        return Corpus.of(questions, self.said, rng.batch, count=n, labels=self.said.shape[-1])
+        return Corpus.of(questions, self.said, rng.chain_shape, count=n, labels=self.said.shape[-1])
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.where(self.said.gather(-1, x[..., 0]) == y, 0.0, -torch.inf).double()[
@@ -179,7 +181,7 @@ def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     that was read of it.  A question that was never read has mass 0."""
     C = contexts_of(corpus)
     if C is None:
-        raise Unfit("there is nothing to recall where there is nothing to ask")
+        raise Incompatible("there is nothing to recall where there is nothing to ask")
     x, y, w = corpus.x[..., 0], corpus.y, corpus.multiplicity
     pair, order = (x * C + y).sort(-1)
     first = torch.ones_like(pair, dtype=torch.bool)
@@ -187,7 +189,7 @@ def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     run = first.cumsum(-1) - 1  # which distinct pair each row is
     total = torch.zeros_like(w).scatter_add(-1, run, w.gather(-1, order)).gather(-1, run)
     question = pair // C
-    empty = w.new_zeros(*corpus.batch, C)
+    empty = w.new_zeros(*corpus.chain_shape, C)
     most = empty.scatter_reduce(-1, question, total, "amax")
     candidate = torch.where(total == most.gather(-1, question), pair % C, C)
     said = torch.full_like(empty, C, dtype=torch.int64).scatter_reduce(

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...core.components import DataGenerator, Teacher
 from ...core.params import param
 from ...core.rng import Stream
-from ...errors import Unfit, UsageError
+from ...errors import Incompatible, UsageError
 from ..rows.pools import deal
 
 BUDGET = 1 << 25  # bytes of pixels that are handled at a time
@@ -76,12 +76,12 @@ class ImagePool(DataGenerator):
     def pool_size(self) -> int:
         return self.table.pool
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         table = {
             name: value.to(rng.device) if isinstance(value, Tensor) else value
             for name, value in vars(self.table).items()
         }
-        return self.holding(**table, batch=rng.batch, questions=rng.at("questions"))
+        return self.with_truth(**table, chain_shape=rng.chain_shape, questions=rng.at("questions"))
 
     def dealt(self, n: int, rng: Stream) -> Tensor:
         """Which images of the pool a draw meets, (R, n) int64."""
@@ -97,7 +97,7 @@ class ImagePool(DataGenerator):
         place = torch.searchsorted(self.truth.hashes, hashes).clamp_max(len(self.truth.hashes) - 1)
         strange = (self.truth.hashes[place] != hashes).sum()
         if strange:
-            raise Unfit(
+            raise Incompatible(
                 f"{int(strange)} questions are none of the images of {self.title()}, so that their true label is not "
                 "known; ask about its images as they are"
             )
@@ -139,13 +139,13 @@ class LabelledImages(ImagePool):
     def answer(self, x, rng):
         return self._label(x)
 
-    def expect(self, x):
+    def mean_answer(self, x):
         return torch.nn.functional.one_hot(self._label(x), self.truth.classes).double()
 
     def verify(self, x, y):
         return y == self._label(x)
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         wrong = (self._given(teacher) != self.truth.test_labels).double()
         by_class = wrong @ self.truth.per_class  # (R, C), of classes that are held out at all
         return {
@@ -154,7 +154,7 @@ class LabelledImages(ImagePool):
             "error_worst_class": by_class.amax(-1),
         }
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         given, classes = self._given(teacher), self.truth.classes
         share = torch.stack([(given == c).double().mean(-1) for c in range(classes)], -1)
         return described(share, self.truth.rarest)
@@ -164,15 +164,15 @@ class LabelledImages(ImagePool):
 
     def _given(self, teacher: Teacher) -> Tensor:
         """The teacher's label for each held-out image, (R, m) int64."""
-        tests, batch = self.truth.images[self.truth.pool :], self.truth.batch
-        rows = max(1, BUDGET // (8 * tests.shape[-1] * max(1, int(np.prod(batch)))))
+        tests, chain_shape = self.truth.images[self.truth.pool :], self.truth.chain_shape
+        rows = max(1, BUDGET // (8 * tests.shape[-1] * max(1, int(np.prod(chain_shape)))))
         labels = []
         for x in tests.split(rows):
-            scores = teacher.expect(x.expand(*batch, *x.shape))  # (R, rows, C)
-            if tuple(scores.shape[:-1]) != (*batch, len(x)):
-                raise Unfit(
+            scores = teacher.mean_answer(x.expand(*chain_shape, *x.shape))  # (R, rows, C)
+            if tuple(scores.shape[:-1]) != (*chain_shape, len(x)):
+                raise Incompatible(
                     f"{type(teacher).__name__}.expect returned shape {tuple(scores.shape)}; scores of classes were "
-                    f"due, {(*batch, len(x), self.truth.classes)}"
+                    f"due, {(*chain_shape, len(x), self.truth.classes)}"
                 )
             labels.append(
                 scores.argmax(-1)

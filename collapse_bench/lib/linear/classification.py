@@ -21,11 +21,11 @@ class LinearClassifier(Teacher):
 
     linear = True
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         return x.double() @ self.w.mT
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        return self.expect(x).argmax(-1)
+        return self.mean_answer(x).argmax(-1)
 
     def blend(self, other: LinearClassifier, w: float) -> LinearClassifier:
         return LinearClassifier(torch.lerp(self.w, other.w, w))

@@ -12,7 +12,7 @@ from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 from ...core.sums import Products, gram
-from ...errors import Unfit
+from ...errors import Incompatible
 from ..distributions.gaussians import wishart_factor
 
 WIDE = 100  # columns from which solving chain by chain is faster
@@ -50,12 +50,14 @@ class LinearWorld(DataGenerator):
         normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
         d, noise = self.width, self.truth.noise
         if n == 0:
-            nothing = torch.zeros(*rng.batch, d, d + 1, dtype=torch.float64, device=rng.device)
+            nothing = torch.zeros(
+                *rng.chain_shape, d, d + 1, dtype=torch.float64, device=rng.device
+            )
             return Corpus.of_sums(
                 Products(nothing[..., 0, 0], nothing[..., :d], nothing[..., d], nothing[..., 0, 0])
             )
         if not (teacher.linear and self.truth.questions is None and n > d):
-            raise Unfit(
+            raise Incompatible(
                 "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
             )
         root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(
@@ -66,21 +68,21 @@ class LinearWorld(DataGenerator):
         w = self.weights(teacher)
         along = (root.mT @ w[..., None])[..., 0]
         answers = along + z  # the part of y in the column space of X
-        weight = torch.full(rng.batch, float(n), dtype=torch.float64, device=w.device)
+        weight = torch.full(rng.chain_shape, float(n), dtype=torch.float64, device=w.device)
         xy = (root @ answers[..., None])[..., 0]
         return Corpus.of_sums(Products(weight, gram(root.mT), xy, answers.pow(2).sum(-1) + rest))
 
-    def expect(self, x):
+    def mean_answer(self, x):
         return (x.double() @ self.truth.w[..., None])[..., 0]
 
     def answer(self, x, rng):
-        return self.expect(x)
+        return self.mean_answer(x)
 
     def observe(self, y, rng):
         return y + self.truth.noise * rng.normal(y.shape[-1])
 
     def verify(self, x, y):
-        return (y - self.expect(x)).abs() <= 2 * self.truth.noise
+        return (y - self.mean_answer(x)).abs() <= 2 * self.truth.noise
 
     def believed(self, shift: float) -> Tensor:
         """Weights at this distance from the true ones, (R, d), in a direction of the seed's own."""
@@ -89,20 +91,20 @@ class LinearWorld(DataGenerator):
             direction, dim=-1, keepdim=True
         )
 
-    def near(self, x, y, centre):
+    def within(self, x, y, centre):
         """|y - x.w_c| <= radius |x| + slack, w_c the weights at the verifier's centre (Yi et al., arXiv 2510.16657)."""
         x = x.double()
         gap = (y - (x @ self.believed(centre.shift)[..., None])[..., 0]).abs()
         return gap <= centre.radius * torch.linalg.vector_norm(x, dim=-1) + centre.slack
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         if teacher.linear:
             gap = self.weights(teacher) - self.truth.w
             return {"excess_risk": (self.truth.spectrum * gap**2).sum(-1)}
         x = rng.normal(2048, self.width).double() * self.truth.spectrum.sqrt()
-        return {"excess_risk": (teacher.expect(x) - self.expect(x)).pow(2).mean(-1)}
+        return {"excess_risk": (teacher.mean_answer(x) - self.mean_answer(x)).pow(2).mean(-1)}
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         if not teacher.linear:
             return {}
         return {"signal_variance": (self.truth.spectrum * self.weights(teacher) ** 2).sum(-1)}
@@ -113,14 +115,14 @@ class LinearWorld(DataGenerator):
         if teacher is self:
             return w
         basis = torch.eye(self.width, dtype=torch.float64, device=w.device)
-        return teacher.expect(basis.expand(*w.shape[:-1], self.width, self.width))
+        return teacher.mean_answer(basis.expand(*w.shape[:-1], self.width, self.width))
 
 
 @dataclass(frozen=True)
 class LinearSource(LinearWorld):
     """A flawed model of a linear world, whose truth is drawn beside that of nature: a first teacher, and no data."""
 
-    def fits(self, cell):
+    def incompatibility(self, cell):
         return f"{self.title()} is a flawed source beside other data: give it as the first teacher, first={self.title()}"
 
     def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
@@ -131,7 +133,7 @@ class LinearSource(LinearWorld):
                 w=w, spectrum=power_spectrum(10, 0, rng.device), noise=1.0, questions=None
             )
         if not isinstance(nature, LinearWorld):
-            raise Unfit(
+            raise Incompatible(
                 f"{self.title()} errs about weights, and {nature.title()} has none; it teaches linear worlds"
             )
         return nature.truth
@@ -150,11 +152,11 @@ class LinearTeacher(Teacher):
 
     linear = True
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         return (x.double() @ self.w[..., None])[..., 0]
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        return self.expect(x)
+        return self.mean_answer(x)
 
     def blend(self, other: LinearTeacher, w: float) -> LinearTeacher:
         return LinearTeacher(torch.lerp(self.w, other.w, w))

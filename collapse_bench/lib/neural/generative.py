@@ -11,7 +11,7 @@ from torch import Tensor
 from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
-from ...errors import Unfit
+from ...errors import Incompatible
 from ..distributions.gaussians import root_of
 from .neural import Neural
 
@@ -47,12 +47,11 @@ class Generative(Neural):
     """A network that learns a density of answers, given the question where there is one."""
 
     kinds = ("density",)
-    guesses: ClassVar[bool] = (
-        False  # True where its teachers guess noise, so that one can be guided away from another
-    )
+    # True where its teachers guess noise, so that one can be guided away from another
+    predicts_noise: ClassVar[bool] = False
 
     def with_loss(self, loss):
-        raise Unfit(
+        raise Incompatible(
             f"{self.title()} has no probabilities of labels or tokens whose loss could be exchanged"
         )
 
@@ -62,10 +61,12 @@ class DrawnTeacher(Teacher):
 
     asked: int = 0
 
-    def spread(self) -> tuple[Tensor, Tensor]:
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance factor (d, d) of ``DRAWS`` answers, always of the same draws."""
         if self.asked:
-            raise Unfit(f"{type(self).__name__} answers questions, and has no spread without one")
+            raise Incompatible(
+                f"{type(self).__name__} answers questions, and has no spread without one"
+            )
         device = self.device
         y = self.answer(torch.empty(DRAWS, 0, device=device), Stream(0, "spread", device))
         mean = y.mean(0)

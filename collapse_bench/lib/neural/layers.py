@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ...errors import Unfit
+from ...errors import Incompatible
 
 
 def started(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
@@ -75,7 +75,7 @@ def square(pixels: int, who: str) -> tuple[int, int]:
     """The sides of a square image of so many pixels, 4 x 4 or more; refused where there is none."""
     side = math.isqrt(pixels)
     if side * side != pixels or side < 4:
-        raise Unfit(
+        raise Incompatible(
             f"{who} reads square images of 4 x 4 pixels or more, and {pixels} numbers are none"
         )
     return side, side

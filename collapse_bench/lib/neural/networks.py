@@ -70,12 +70,12 @@ class NetworkTeacher(Teacher):
     labels: bool
     account: Mapping[str, float] = field(default_factory=dict)
 
-    def expect(self, x: Tensor) -> Tensor:
+    def mean_answer(self, x: Tensor) -> Tensor:
         scores = passed(self.module, x.flatten(1).float()).double()
         return scores if self.labels else scores[:, 0]
 
     def answer(self, x: Tensor, rng) -> Tensor:
-        scores = self.expect(x)
+        scores = self.mean_answer(x)
         return scores.argmax(-1) if self.labels else scores
 
     def blend(self, other: NetworkTeacher, w: float) -> NetworkTeacher:

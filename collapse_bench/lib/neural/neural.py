@@ -53,13 +53,12 @@ class Neural(Model):
     )
 
     exact = False
-    alone = True
+    one_chain_per_job = True
     usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
-    micro: ClassVar[int | None] = (
-        None  # rows that go through the network at a time; a field, where a model offers it
-    )
+    # rows that go through the network at a time; a field, where a model offers it
+    micro: ClassVar[int | None] = None
 
-    averages = False
+    weights_average = False
     answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
     validation_rows: ClassVar[Corpus | None] = None
     start: ClassVar[Teacher | None] = None  # whose weights it goes on from

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...core.progress import beat
+from ...core.progress import report_step
 
 #: one number per row (b,): its loss, summed over its units
 RowLoss = Callable[[Tensor], Tensor]
@@ -99,7 +99,7 @@ def train(
         seen += worth.count(rows)
         recent.append(value)
         if step % max(1, steps // 100) == 0 or step + 1 == steps:
-            beat("fit", step + 1, steps, f"loss {_finite(value, step, steps):.4g}")
+            report_step("fit", step + 1, steps, f"loss {_finite(value, step, steps):.4g}")
         best.look(step)
     best.restore()
     module.eval()

@@ -17,10 +17,10 @@ def deal(n: int, pool: int, rng: Stream) -> Tensor:
 
 def _passes(n: int, pool: int, rng: Stream) -> Iterator[Tensor]:
     for done in range(0, max(n, 1), pool):
-        luck, many = rng.uniform(pool), min(pool, n - done)
+        u, many = rng.uniform(pool), min(pool, n - done)
         # the smallest of a pass in their order: a sort where most are wanted, cheaper where few are
         yield (
-            luck.argsort(-1)[..., :many]
+            u.argsort(-1)[..., :many]
             if 4 * many > pool
-            else luck.topk(many, -1, largest=False).indices
+            else u.topk(many, -1, largest=False).indices
         )

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
-from ...errors import Unfit
+from ...errors import Incompatible
 
 if TYPE_CHECKING:
-    from ...core.access import Taps
+    from ...core.access import Access
 
 
 def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
@@ -47,10 +47,10 @@ def unverifiable(who: str, data: DataGenerator) -> str | None:
     )
 
 
-def oversampled(corpus: Corpus, taps: Taps, oversample: float) -> Corpus:
+def oversampled(corpus: Corpus, access: Access, oversample: float) -> Corpus:
     """The lesson and further synthetic rows to choose from: oversample - 1 of them for each row of a generation."""
-    more = round((oversample - 1) * taps.n)
-    return corpus + taps.synthetic(more) if more else corpus
+    more = round((oversample - 1) * access.n)
+    return corpus + access.synthetic(more) if more else corpus
 
 
 def likelihood(teacher: Teacher, corpus: Corpus) -> Tensor:
@@ -61,15 +61,15 @@ def likelihood(teacher: Teacher, corpus: Corpus) -> Tensor:
     a label, where the teacher has scores and no probabilities: its score less the best of the other labels'.
     """
     x, y = corpus.x, corpus.y
-    alone = y.ndim == len(corpus.batch) + 1  # one symbol or number per row
+    alone = y.ndim == len(corpus.chain_shape) + 1  # one symbol or number per row
     if alone and y.is_floating_point():
-        return -(y.double() - teacher.expect(x)).square()
+        return -(y.double() - teacher.mean_answer(x)).square()
     try:
         logp = teacher.logp(x, y)
-    except Unfit:
+    except Incompatible:
         if not alone:
             raise
-        return _margin(teacher.expect(x), y)
+        return _margin(teacher.mean_answer(x), y)
     if alone or y.is_floating_point():
         return logp.sum(-1)
     ends = (y[..., -1] < 0).long()
@@ -84,10 +84,12 @@ def _margin(score: Tensor, y: Tensor) -> Tensor:
 
 def numbers(corpus: Corpus) -> Tensor:
     """Rows as columns of numbers, (R, n, p) float64: question and answer side by side, a label as a one-hot vector."""
-    axis = len(corpus.batch)
+    axis = len(corpus.chain_shape)
     y = corpus.y
     if not y.is_floating_point():
         if y.ndim > axis + 1 or corpus.labels is None:
-            raise Unfit("symbols in a row are no numbers to take means of")
+            raise Incompatible("symbols in a row are no numbers to take means of")
         y = torch.nn.functional.one_hot(y, corpus.labels)
-    return torch.cat([v.reshape(*corpus.batch, corpus.n, -1).double() for v in (corpus.x, y)], -1)
+    return torch.cat(
+        [v.reshape(*corpus.chain_shape, corpus.n, -1).double() for v in (corpus.x, y)], -1
+    )

@@ -17,7 +17,7 @@ _FACTORS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 def said(corpus: Corpus) -> tuple[Tensor, Tensor]:
     """(token, before), (R, n, L) int64 each: the answers, -1 where nothing is said, and the token before each; before the
     first one stands the last place of the question, or -1."""
-    shape = (*corpus.batch, corpus.n, -1)
+    shape = (*corpus.chain_shape, corpus.n, -1)
     token = corpus.y.reshape(shape).long()
     first = (
         corpus.x.reshape(shape)[..., -1:].long()
@@ -41,7 +41,7 @@ def shifted(z: Tensor, by: int) -> Tensor:
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
-def luck(word: Tensor) -> Tensor:
+def u(word: Tensor) -> Tensor:
     """The words (...) as numbers in (0, 1), float64."""
     return (shifted(word, 12) + 0.5) * 2.0**-52
 

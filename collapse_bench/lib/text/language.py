@@ -21,7 +21,7 @@ from . import measures as measure
 from . import sentences
 
 
-class Paper:
+class CachedTexts:
     """Texts y (R, m, L) that are measured more than once: what was found is kept."""
 
     def __init__(self, y: Tensor):
@@ -33,7 +33,7 @@ class Paper:
         return self._found[name]
 
 
-class Exam:
+class HeldOut:
     """Held-out texts, and what is known of them; it remembers what the last teacher wrote to be judged.
 
     x (R, m, P) and y (R, m, L): questions and true answers, of which the first ``judged`` are those that a teacher
@@ -53,8 +53,8 @@ class Exam:
     ):
         self.x, self.y, self.judged, self.law, self.writing = x, y, judged, law, writing
         self.rare, self.rare_share = tail_of(frequency, tail)
-        self.real = Paper(y[..., :judged, :])  # what the teacher's texts are laid beside
-        self._last: tuple[weakref.ref, Paper] | None = None
+        self.real = CachedTexts(y[..., :judged, :])  # what the teacher's texts are laid beside
+        self._last: tuple[weakref.ref, CachedTexts] | None = None
 
     @cached_property
     def events(self) -> Tensor:
@@ -72,11 +72,11 @@ class Exam:
         found = self.rare.expand(*flat.shape[:-1], -1).gather(-1, flat.clamp_min(0))
         return found.reshape(y.shape) & (y >= 0)
 
-    def written(self, teacher: Teacher) -> Paper:
+    def written(self, teacher: Teacher) -> CachedTexts:
         """The teacher's answers to the first ``judged`` questions: by the same draws in every generation."""
         if self._last is None or self._last[0]() is not teacher:
             y = teacher.answer(self.x[..., : self.judged, :], self.writing.at("written"))
-            self._last = weakref.ref(teacher), Paper(y)
+            self._last = weakref.ref(teacher), CachedTexts(y)
         return self._last[1]
 
     def forget(self) -> None:
@@ -166,7 +166,7 @@ class Language(DataGenerator):
     tail_metric = "rare_nats"
     diversity_metric = "distinct_2_lost"
     log_loss = True
-    continues = True
+    continues_prompt = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -192,11 +192,11 @@ class Language(DataGenerator):
         )
         return [sentence for sentence in absent if sentence]
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         exam = self.truth.exam
         return self._predicted(teacher, exam) | self._lost(exam.written(teacher), exam)
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         exam = self.truth.exam
         paper = exam.written(teacher)
         y, counts = paper.y, measure.frequencies(paper.y, self.labels)
@@ -219,7 +219,7 @@ class Language(DataGenerator):
 
     # -- losses -------------------------------------------------------------------------------------------------
 
-    def _predicted(self, teacher: Teacher, exam: Exam) -> dict[str, Tensor]:
+    def _predicted(self, teacher: Teacher, exam: HeldOut) -> dict[str, Tensor]:
         learnt = teacher.logp(exam.x, exam.y).double()
         nats = -_mean(learnt, exam.events)
         found = {"nats": nats, "perplexity": nats.exp(), "rare_nats": -_mean(learnt, exam.tail)}
@@ -230,7 +230,7 @@ class Language(DataGenerator):
             found["tail_missing"] = _mean(missing, exam.tail)
         return found
 
-    def _lost(self, written: Paper, exam: Exam) -> dict[str, Tensor]:
+    def _lost(self, written: CachedTexts, exam: HeldOut) -> dict[str, Tensor]:
         size = torch.minimum(measure.tokens_in(written.y), measure.tokens_in(exam.real.y))
         rare = _mean(exam.is_rare(written.y), written.y >= 0)
         compression = self._compression(written, exam.real)
@@ -246,7 +246,7 @@ class Language(DataGenerator):
             sides.append(side | {name: mean for name, (mean, _) in self._sentences(paper).items()})
         return lost(*sides)
 
-    def _compression(self, *sides: Paper) -> tuple[Tensor, ...]:
+    def _compression(self, *sides: CachedTexts) -> tuple[Tensor, ...]:
         """Compression ratio of both sets of texts, one text after another, cut to the bytes of the smaller; (R,) each."""
         pairs = zip(*(side.once("books", self._books) for side in sides), strict=True)
         sizes = [(min(map(len, pair)), pair) for pair in pairs]
@@ -267,7 +267,7 @@ class Language(DataGenerator):
     def _asked(self) -> list[str]:
         return [name for name in _NEEDS if getattr(self, name) is not None]
 
-    def _sentences(self, paper: Paper) -> dict[str, tuple[Tensor, Tensor]]:
+    def _sentences(self, paper: CachedTexts) -> dict[str, tuple[Tensor, Tensor]]:
         """(diversity, standard error), (R,) each, as far as asked for and possible here."""
         possible = [
             name for name in self._asked if sentences.lacking(*_NEEDS[name][:2], name) is None

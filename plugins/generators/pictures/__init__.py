@@ -14,12 +14,12 @@ from torch import Tensor
 
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
 from collapse_bench.lib.images.readers import read_digits, read_labelled_images
 from collapse_bench.registry.hookspecs import hookimpl
 
-from ._features import Eyes
+from ._features import FeatureExtractor
 from ._measures import NEAREST, Reference, recall
 
 
@@ -74,8 +74,8 @@ class Pictures(ImagePool):
     def shared(self):
         return replace(self, fresh=True, given="nothing")
 
-    def drawn(self, rng, nature=None):
-        data = super().drawn(rng, nature)
+    def sample_truth(self, rng, nature=None):
+        data = super().sample_truth(rng, nature)
         data.truth.exam, data.truth.kept = rng.at("exam"), _Kept()
         return data
 
@@ -83,12 +83,12 @@ class Pictures(ImagePool):
 
     def ask(self, n, rng):
         if self.given == "nothing":
-            return torch.empty(*rng.batch, n, 0, device=rng.device)
+            return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
         classes = self.truth.labels[self.dealt(n, rng)]
         return torch.nn.functional.one_hot(classes, self.truth.classes).float()
 
     def answer(self, x, rng):
-        n = x.shape[len(rng.batch)]
+        n = x.shape[len(rng.chain_shape)]
         if self.given == "nothing":
             return self.truth.images[self.dealt(n, rng)]
         # any image of the class, by its place among those of the pool in the order of classes
@@ -109,7 +109,7 @@ class Pictures(ImagePool):
     def verify(self, x, y):
         """Whether the classifier sees in each image the class that was asked for, (R, n)."""
         if self.given == "nothing":
-            raise Unfit(
+            raise Incompatible(
                 f"{self.title()} has nothing to verify where nothing is asked; choose given=class"
             )
         _, seen = _eyes(self.shared).to(y.device)(y.reshape(-1, y.shape[-1]))
@@ -117,10 +117,10 @@ class Pictures(ImagePool):
 
     # -- the exam ---------------------------------------------------------------------------------------------------
 
-    def judge(self, teacher, rng):
+    def losses(self, teacher, rng):
         return self._seen(teacher)[0]
 
-    def describe(self, teacher):
+    def diagnostics(self, teacher):
         return described(self._seen(teacher)[1], self.truth.rarest)
 
     def _seen(self, teacher: Teacher) -> tuple[dict[str, Tensor], Tensor]:
@@ -130,16 +130,16 @@ class Pictures(ImagePool):
 
     def _sample(self, teacher: Teacher) -> tuple[Tensor, Tensor]:
         """(x, y) with as many rows as images are held out."""
-        m, batch, pixels = (
+        m, chain_shape, pixels = (
             len(self._held_out[0].features),
-            self.truth.batch,
+            self.truth.chain_shape,
             self.truth.images.shape[-1],
         )
         x = self.ask(m, self.truth.exam.at("x"))
         y = teacher.answer(x, self.truth.exam.at("y"))
-        if tuple(y.shape) != (*batch, m, pixels):
-            raise Unfit(
-                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; images were due, {(*batch, m, pixels)}"
+        if tuple(y.shape) != (*chain_shape, m, pixels):
+            raise Incompatible(
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; images were due, {(*chain_shape, m, pixels)}"
             )
         return x, y
 
@@ -168,10 +168,12 @@ class Pictures(ImagePool):
 
 
 @lru_cache(maxsize=2)
-def _eyes(source: Pictures) -> Eyes:
+def _eyes(source: Pictures) -> FeatureExtractor:
     """The classifier of all images of a source, none of them cut away."""
     whole = replace(source, minority=None, rare=None).table
-    return Eyes(whole.images[: whole.pool], whole.labels[: whole.pool], whole.classes, whole.shape)
+    return FeatureExtractor(
+        whole.images[: whole.pool], whole.labels[: whole.pool], whole.classes, whole.shape
+    )
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,7 @@ WIDTH, CHANNELS, STEPS, SEED = 32, 16, 600, 20260
 ROWS = 1 << 11  # that go through it at a time
 
 
-class Eyes:
+class FeatureExtractor:
     """A convolutional classifier, trained on real images with a fixed seed; its features are the units before the scores.
 
     It is trained on the CPU wherever it is used afterwards, so that a machine has one pair of eyes; another version of the
@@ -33,7 +33,7 @@ class Eyes:
         schedule = Schedule(steps=STEPS, epochs=None, batch=128, lr=2e-3, cosine=True)
         train(self.module, losses, torch.ones(len(images)), None, schedule, generator)
 
-    def to(self, device: torch.device | str) -> Eyes:
+    def to(self, device: torch.device | str) -> FeatureExtractor:
         self.module.to(device)
         return self
 

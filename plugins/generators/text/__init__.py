@@ -14,10 +14,10 @@ from torch import Tensor
 
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit, Unreachable, UsageError
+from collapse_bench.errors import Incompatible, Unreachable, UsageError
 from collapse_bench.lib.rows.pools import deal
 from collapse_bench.lib.sources import located
-from collapse_bench.lib.text.language import Exam, Language, events_of
+from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.lib.text.measures import frequencies
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -138,12 +138,12 @@ class Text(Language):
         ):  # a suite is planned all the same, and the cells of this text fail when they run
             return None
 
-    def drawn(self, rng, nature=None):
+    def sample_truth(self, rng, nature=None):
         placed = _placed(self, str(rng.device))
-        held = self.holding(blocks=placed.blocks, pool=placed.pool, hashed=placed.hashed)
-        x, y = (part.expand(*rng.batch, *part.shape) for part in self._halves(placed.exam))
+        held = self.with_truth(blocks=placed.blocks, pool=placed.pool, hashed=placed.hashed)
+        x, y = (part.expand(*rng.chain_shape, *part.shape) for part in self._halves(placed.exam))
         judged = min(self.judged, y.shape[-2])
-        held.truth.exam = Exam(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
+        held.truth.exam = HeldOut(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
         return held
 
     def _halves(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,7 +153,7 @@ class Text(Language):
 
     def ask(self, n, rng):
         if not self.prompt:
-            return torch.empty(*rng.batch, n, 0, dtype=torch.int64, device=rng.device)
+            return torch.empty(*rng.chain_shape, n, 0, dtype=torch.int64, device=rng.device)
         return self._halves(self.truth.blocks[deal(n, self.truth.pool, rng)])[0]
 
     def answer(self, x, rng):
@@ -309,22 +309,22 @@ class _Hashed:
         hashed = self._hash(rows)
         at = torch.searchsorted(self.whole, hashed).clamp_max(len(self.whole) - 1)
         if (self.whole[at] != hashed).any():
-            raise Unfit(
+            raise Incompatible(
                 "a row is none of the blocks of this text, and is not to be counted as real"
             )
         return self.order[at]
 
-    def member(self, x: Tensor, luck: Tensor) -> Tensor:
+    def member(self, x: Tensor, u: Tensor) -> Tensor:
         """A block that begins with each prompt (R, n, prompt), one of several by luck (R, n): of the pool, or of the exam
         where none of the pool does."""
         hashed = self._hash(x)
         found = torch.full_like(hashed, -1)
         for (ranked, order), first in zip(self.prompts, (0, self.pool), strict=True):
             low, high = (torch.searchsorted(ranked, hashed, right=right) for right in (False, True))
-            one = order[(low + (luck * (high - low)).long()).clamp_max(len(order) - 1)] + first
+            one = order[(low + (u * (high - low)).long()).clamp_max(len(order) - 1)] + first
             found = torch.where((found < 0) & (high > low), one, found)
         if (found < 0).any():
-            raise Unfit(
+            raise Incompatible(
                 "a prompt stands nowhere in this text, so that no true answer to it is known; ask real prompts"
             )
         return found

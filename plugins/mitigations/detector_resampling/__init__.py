@@ -39,13 +39,13 @@ class DetectorResampling(Mitigation):
 
     tiny = {"k": 20}
 
-    def curate(self, corpus, taps):
-        real, synthetic = taps.real(self.k, fixed=True), taps.synthetic(self.k)
+    def curate(self, corpus, access):
+        real, synthetic = access.real(self.k, fixed=True), access.synthetic(self.k)
         tokens = corpus.labels is not None and not (corpus.width and corpus.x.is_floating_point())
-        s = detector(synthetic, real, taps.rng.at("detector"), tokens, self.ridge)(corpus)
+        s = detector(synthetic, real, access.rng.at("detector"), tokens, self.ridge)(corpus)
         passing = self.power * torch.nn.functional.logsigmoid(-s)
         return corpus.reweighted(
-            raced(corpus, passing, self.oversample, taps.rng.at("race"), self.copies)
+            raced(corpus, passing, self.oversample, access.rng.at("race"), self.copies)
         )
 
 

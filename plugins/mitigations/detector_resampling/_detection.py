@@ -55,10 +55,10 @@ class Reader:
 
 def _flat(corpus: Corpus, labels: int | None) -> tuple[Tensor, Tensor]:
     """Questions and answers as numbers, (R, n, p) float64 each; a class is one of ``labels`` columns."""
-    x = corpus.x.reshape(*corpus.batch, corpus.n, corpus.width).double()
+    x = corpus.x.reshape(*corpus.chain_shape, corpus.n, corpus.width).double()
     if labels:
         return x, torch.nn.functional.one_hot(corpus.y, labels).double()
-    return x, corpus.y.reshape(*corpus.batch, corpus.n, -1).double()
+    return x, corpus.y.reshape(*corpus.chain_shape, corpus.n, -1).double()
 
 
 @dataclass(frozen=True, eq=False)

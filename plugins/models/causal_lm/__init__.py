@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.core.progress import beat
-from collapse_bench.errors import Unfit, UsageError
+from collapse_bench.core.progress import report_step
+from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import AnswerLoss, Neural
 from collapse_bench.lib.neural.training import RowLoss, precision, seeded, train
@@ -103,12 +103,12 @@ class CausalLM(Neural):
         )
 
     @property
-    def averages(self) -> bool:
+    def weights_average(self) -> bool:
         return self.begins != "scratch"
 
-    def fits(self, cell):
-        reason = super().fits(cell)
-        if reason is None and not cell.data.continues:
+    def incompatibility(self, cell):
+        reason = super().incompatibility(cell)
+        if reason is None and not cell.data.continues_prompt:
             reason = f"causal-lm goes on from a prompt, and the questions of {cell.data.title()} are no beginnings"
         if reason is None and self.lora is not None and not has_peft():
             reason = "causal-lm(lora=...) needs the extra lora: pip install 'collapse-bench[lora]'"
@@ -196,7 +196,7 @@ class CausalTeacher(Teacher):
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         if self.beam > 1:
-            raise Unfit(
+            raise Incompatible(
                 "causal-lm(beam=...) writes what is likeliest, which no decoding changes; choose beam=1"
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
@@ -235,21 +235,21 @@ class CausalTeacher(Teacher):
         if not len(x):
             return x.new_empty(0, self.length)
         prompt = self.prompts(x)
-        luck = rng.uniform(len(x), self.length)
+        u = rng.uniform(len(x), self.length)
         write = self._sampled if self.beam == 1 else self._searched
-        return _chunked(lambda rows: write(prompt[rows], luck[rows]), len(x), ROWS, "write")
+        return _chunked(lambda rows: write(prompt[rows], u[rows]), len(x), ROWS, "write")
 
     def redraw(self, x, y, mask, rng):
         """The marked tokens drawn anew given what stands before them in ``y``, all at once; the end stays where it is."""
         if not len(x):
             return y
         ids, _ = self.lines(x, y)
-        luck, L = rng.uniform(*y.shape), y.shape[-1]
+        u, L = rng.uniform(*y.shape), y.shape[-1]
 
         def drawn(law: Tensor, rows: slice) -> Tensor:
             law = law[:, -L:].clone()
             law[..., self.end] = -torch.inf
-            return _drawn(law, luck[rows])
+            return _drawn(law, u[rows])
 
         return torch.where(mask & (y >= 0), self._along(ids, drawn), y)
 
@@ -283,18 +283,18 @@ class CausalTeacher(Teacher):
         width = 4 * self.module.config.vocab_size * (ids.shape[-1] - 1)
         return _chunked(picked, len(ids), max(1, BUDGET // width), "score")
 
-    def _sampled(self, prompt: Tensor, luck: Tensor) -> Tensor:
+    def _sampled(self, prompt: Tensor, u: Tensor) -> Tensor:
         """(m, L): each token by inversion of its law at ``luck (m, L)``, with what was computed for earlier ones kept."""
-        said = prompt.new_full(luck.shape, -1)
+        said = prompt.new_full(u.shape, -1)
         alive = torch.ones_like(said[:, 0], dtype=torch.bool)
         kept, new = None, prompt
-        for i in range(luck.shape[-1]):
+        for i in range(u.shape[-1]):
             with precision(prompt.device):
                 out = self.module(
                     input_ids=new, past_key_values=kept, use_cache=True, logits_to_keep=1
                 )
             token = _drawn(
-                self._read(out.logits[:, -1], torch.cat([prompt, said[:, :i]], -1)), luck[:, i]
+                self._read(out.logits[:, -1], torch.cat([prompt, said[:, :i]], -1)), u[:, i]
             )
             alive = alive & (token != self.end)
             if not alive.any():
@@ -303,7 +303,7 @@ class CausalTeacher(Teacher):
             kept, new = out.past_key_values, token[:, None]
         return said
 
-    def _searched(self, prompt: Tensor, luck: Tensor) -> Tensor:
+    def _searched(self, prompt: Tensor, u: Tensor) -> Tensor:
         """(m, L): the likeliest continuations that a beam search finds; luck plays no part."""
         P = prompt.shape[-1]
         nothing = [i for i in range(self.V, self.module.config.vocab_size) if i != self.end]
@@ -313,21 +313,21 @@ class CausalTeacher(Teacher):
                 attention_mask=torch.ones_like(prompt),
                 num_beams=self.beam,
                 do_sample=False,
-                max_new_tokens=luck.shape[-1],
+                max_new_tokens=u.shape[-1],
                 eos_token_id=self.end,
                 pad_token_id=self.end,
                 suppress_tokens=nothing or None,
             )[:, P:]
         over = (found == self.end).cumsum(-1) > 0
-        said = prompt.new_full(luck.shape, -1)
+        said = prompt.new_full(u.shape, -1)
         said[:, : found.shape[-1]] = found.masked_fill(over, -1)
         return said
 
 
-def _drawn(law: Tensor, luck: Tensor) -> Tensor:
+def _drawn(law: Tensor, u: Tensor) -> Tensor:
     """One id from each law (..., K) of log-probabilities, by inversion at ``luck (...)`` in (0, 1)."""
     reach = law.double().exp().cumsum(-1)
-    at = torch.searchsorted(reach, luck[..., None] * reach[..., -1:], right=True)
+    at = torch.searchsorted(reach, u[..., None] * reach[..., -1:], right=True)
     return at[..., 0].clamp_max(law.shape[-1] - 1)
 
 
@@ -344,7 +344,7 @@ def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> T
             rows //= 2
         else:
             done = min(n, done + rows)
-            beat(work, done, n)
+            report_step(work, done, n)
             continue
         torch.cuda.empty_cache()
     return torch.cat(made)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from collapse_bench.core.components import DataGenerator
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.lib.sources import fetched, quiet
 
 
@@ -70,7 +70,9 @@ def loaded(
         return module, vocabulary, vocabulary
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if ends[0] is None:
-        raise Unfit(f"the checkpoint {place} names no end token in its config.json (eos_token_id)")
+        raise Incompatible(
+            f"the checkpoint {place} names no end token in its config.json (eos_token_id)"
+        )
     return module, ends[0], ends[0] if config.bos_token_id is None else config.bos_token_id
 
 

@@ -49,8 +49,8 @@ class DDPM(Generative):
         "dense", "fully connected, or a U-Net, which wants square images", vary=False
     )
 
-    averages = True  # of what two of them guess, whatever their weights
-    guesses = True
+    weights_average = True  # of what two of them guess, whatever their weights
+    predicts_noise = True
     usual = {"steps": 2000}
     tiny = {"width": 8, "depth": 1, "levels": 2, "steps": 4}
 

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.core.progress import beat
+from collapse_bench.core.progress import report_step
 from collapse_bench.lib.distributions.decoding import truncates
 from collapse_bench.lib.neural.generative import DrawnTeacher, Unit
 
@@ -104,7 +104,7 @@ class DiffusionTeacher(DrawnTeacher):
                     lambda u, a, x=asked: self.guess(x, u, a), (len(asked), d), self.plan, generator
                 )
             )
-            beat("sample", sum(map(len, drawn)), len(x))
+            report_step("sample", sum(map(len, drawn)), len(x))
         return self.unit.outside(torch.cat(drawn))
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):

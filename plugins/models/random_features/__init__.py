@@ -15,7 +15,7 @@ from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unfit
+from collapse_bench.errors import Incompatible
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._nested import RANK, shortest
@@ -56,13 +56,13 @@ class RandomFeatures(Model):
     )
 
     kinds = ("regression", "classification")
-    replicates = "native"
+    vectorized = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> FeatureTeacher:
-        lesson = _Lesson.of(corpus)
-        features = self._features(lesson.x.shape[-1], rng, before)
-        lam = self._penalty(lesson, features)
-        return lesson.taught(features, _ridge(lesson, features, lam))
+        training_set = _Lesson.of(corpus)
+        features = self._features(training_set.x.shape[-1], rng, before)
+        lam = self._penalty(training_set, features)
+        return training_set.taught(features, _ridge(training_set, features, lam))
 
     def with_validation(self, corpus: Corpus) -> Validated:
         own = {
@@ -80,9 +80,9 @@ class RandomFeatures(Model):
             b = rng.at("b").normal(self.width).double()
         return Features(F, b, self.activation, self.kept)
 
-    def _penalty(self, lesson: _Lesson, features: Features) -> Tensor:
+    def _penalty(self, training_set: _Lesson, features: Features) -> Tensor:
         """lam of each replicate, flattened."""
-        return torch.full_like(lesson.mass, self.lam)
+        return torch.full_like(training_set.mass, self.lam)
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,14 @@ class Validated(RandomFeatures):
 
     rows: Corpus | None = None
 
-    def _penalty(self, lesson, features):
+    def _penalty(self, training_set, features):
         grid = (self.lam or 1e-3) * torch.tensor(
-            GRID, dtype=torch.float64, device=lesson.mass.device
+            GRID, dtype=torch.float64, device=training_set.mass.device
         )
         return grid[
-            _losses(lesson, _Lesson.of(self.rows, lesson.outputs), features, grid).argmin(-1)
+            _losses(
+                training_set, _Lesson.of(self.rows, training_set.outputs), features, grid
+            ).argmin(-1)
         ]
 
 
@@ -113,7 +115,7 @@ class Features:
     kept: bool = False  # whether later generations have them too
 
     @property
-    def batch(self) -> tuple[int, ...]:
+    def chain_shape(self) -> tuple[int, ...]:
         return tuple(self.F.shape[:-2])
 
     @property
@@ -146,13 +148,13 @@ class FeatureTeacher(Teacher):
     def linear(self) -> bool:
         return self.features.activation == "linear" and self.seen is None
 
-    def expect(self, x):
-        batch, K = self.features.batch, self.v.shape[-1]
-        flat, v = _flat(x, batch), self.v.reshape(-1, *self.v.shape[-2:])
+    def mean_answer(self, x):
+        chain_shape, K = self.features.chain_shape, self.v.shape[-1]
+        flat, v = _flat(x, chain_shape), self.v.reshape(-1, *self.v.shape[-2:])
         out = v.new_empty(*flat.shape[:2], K)
         for r, i in _blocks(*flat.shape[:2], flat.shape[-1] + self.features.width):
             torch.bmm(self.features.of(flat, r, i), v[r], out=out[r, i])
-        out = out.reshape(*batch, -1, K)
+        out = out.reshape(*chain_shape, -1, K)
         if self.seen is None:
             return out[..., 0] if self.scalar else out
         return out if self.seen.all() else self._below(out)
@@ -164,14 +166,14 @@ class FeatureTeacher(Teacher):
         return torch.where(seen, scores, least - 1e-6 * (1 + least.abs()))
 
     def answer(self, x, rng):
-        scores = self.expect(x)
+        scores = self.mean_answer(x)
         return scores if self.seen is None else scores.argmax(-1)
 
     def blend(self, other, w):
         """v averaged, which only means something for one and the same features: refused at once where they are not kept."""
         alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
         if not alike or not self.features.kept or not _same(self.features, other.features):
-            raise Unfit(
+            raise Incompatible(
                 "random features that were drawn anew cannot be averaged; keep those of the first generation with "
                 "random-features(kept=true)"
             )
@@ -206,14 +208,14 @@ class _Lesson:
     mass: Tensor  # (B,)
     seen: Tensor | None  # (B, K) labels of positive weight, None off labels
     scalar: bool
-    batch: tuple[int, ...]
+    chain_shape: tuple[int, ...]
 
     @classmethod
     def of(cls, corpus: Corpus, outputs: int = 0) -> _Lesson:
         """``outputs``: at least so many columns for labels, where nobody says how many there are."""
-        batch = corpus.batch
-        x, y = _flat(corpus.x, batch), corpus.y
-        scalar, labels = y.ndim == len(batch) + 1, not y.is_floating_point()
+        chain_shape = corpus.chain_shape
+        x, y = _flat(corpus.x, chain_shape), corpus.y
+        scalar, labels = y.ndim == len(chain_shape) + 1, not y.is_floating_point()
         y = y.reshape(*x.shape[:2], -1)
         w = None if corpus.unit else corpus.multiplicity.reshape(*x.shape[:2])
         mass = (
@@ -229,7 +231,13 @@ class _Lesson:
             y = torch.nn.functional.one_hot(y, K)
             seen = (y if w is None else y * (w > 0)[..., None]).any(-2)
         return cls(
-            x, y.double(), None if w is None else w.sqrt()[..., None], mass, seen, scalar, batch
+            x,
+            y.double(),
+            None if w is None else w.sqrt()[..., None],
+            mass,
+            seen,
+            scalar,
+            chain_shape,
         )
 
     @property
@@ -240,14 +248,16 @@ class _Lesson:
         return value if self.root is None else value * self.root[r, i]
 
     def taught(self, features: Features, v: Tensor) -> FeatureTeacher:
-        seen = self.seen if self.seen is None else self.seen.reshape(*self.batch, -1)
-        return FeatureTeacher(features, v.reshape(*self.batch, *v.shape[1:]), seen, self.scalar)
+        seen = self.seen if self.seen is None else self.seen.reshape(*self.chain_shape, -1)
+        return FeatureTeacher(
+            features, v.reshape(*self.chain_shape, *v.shape[1:]), seen, self.scalar
+        )
 
 
-def _flat(x: Tensor, batch: tuple[int, ...]) -> Tensor:
+def _flat(x: Tensor, chain_shape: tuple[int, ...]) -> Tensor:
     """x (R, n, ...) as (B, n, d)."""
-    x = x.flatten(len(batch) + 1)
-    return x if len(batch) == 1 else x.reshape(math.prod(batch), *x.shape[-2:])
+    x = x.flatten(len(chain_shape) + 1)
+    return x if len(chain_shape) == 1 else x.reshape(math.prod(chain_shape), *x.shape[-2:])
 
 
 def _blocks(replicates: int, rows: int, numbers: int) -> Iterator[tuple[slice, slice]]:
@@ -262,11 +272,11 @@ def _blocks(replicates: int, rows: int, numbers: int) -> Iterator[tuple[slice, s
 # -- least squares --------------------------------------------------------------------------------------------------
 
 
-def _ridge(lesson: _Lesson, features: Features, lam: Tensor) -> Tensor:
+def _ridge(training_set: _Lesson, features: Features, lam: Tensor) -> Tensor:
     """v (B, width, K) for penalties lam (B,).  Where the normal equations are too thin, by orthogonal factors."""
-    penalty = lam * lesson.mass
-    v = lesson.y.new_empty(len(penalty), features.width, lesson.outputs)
-    for r, gram, right, phi in _normal(lesson, features):
+    penalty = lam * training_set.mass
+    v = training_set.y.new_empty(len(penalty), features.width, training_set.outputs)
+    for r, gram, right, phi in _normal(training_set, features):
         trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1)
         gram.diagonal(dim1=-2, dim2=-1).add_(penalty[r, None])
         u = torch.cholesky_solve(right, torch.linalg.cholesky_ex(gram).L)
@@ -274,30 +284,30 @@ def _ridge(lesson: _Lesson, features: Features, lam: Tensor) -> Tensor:
         for k in (trace >= THIN * penalty[r]).nonzero()[:, 0].tolist():
             one = slice(r.start + k, r.start + k + 1)
             rows, y = (
-                lesson.weighed(value, one)[0]
-                for value in (features.of(lesson.x, one), lesson.y[one])
+                training_set.weighed(value, one)[0]
+                for value in (features.of(training_set.x, one), training_set.y[one])
             )
             v[one] = _orthogonal(rows, y, penalty[one])
     return v
 
 
 def _normal(
-    lesson: _Lesson, features: Features
+    training_set: _Lesson, features: Features
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
     """(replicates, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y, A)."""
-    B, n, d = lesson.x.shape
+    B, n, d = training_set.x.shape
     m = features.width
     if n < m:
         for r, _ in _blocks(B, 1, n * (d + 3 * m)):
-            phi = lesson.weighed(features.of(lesson.x, r), r)
-            yield r, phi @ phi.mT, lesson.weighed(lesson.y[r], r), phi
+            phi = training_set.weighed(features.of(training_set.x, r), r)
+            yield r, phi @ phi.mT, training_set.weighed(training_set.y[r], r), phi
         return
     for r, _ in _blocks(B, 1, m * m + min(n, m) * (d + 3 * m)):
         gram, right = 0.0, 0.0
         for _, i in _blocks(1, n, (r.stop - r.start) * (d + 3 * m)):
             phi, y = (
-                lesson.weighed(features.of(lesson.x, r, i), r, i),
-                lesson.weighed(lesson.y[r, i], r, i),
+                training_set.weighed(features.of(training_set.x, r, i), r, i),
+                training_set.weighed(training_set.y[r, i], r, i),
             )
             gram, right = gram + phi.mT @ phi, right + (y.mT @ phi).mT
         yield r, gram, right, None
@@ -335,10 +345,10 @@ def _sound(R: Tensor) -> bool:
     return bool(diagonal.min() > RANK * diagonal.max())
 
 
-def _losses(lesson: _Lesson, held: _Lesson, features: Features, grid: Tensor) -> Tensor:
+def _losses(training_set: _Lesson, held: _Lesson, features: Features, grid: Tensor) -> Tensor:
     """Weighed squared error (B, len(grid)) on held rows for each penalty, all from one eigendecomposition."""
-    losses = lesson.y.new_zeros(len(lesson.mass), len(grid))
-    for r, gram, right, phi in _normal(lesson, features):
+    losses = training_set.y.new_zeros(len(training_set.mass), len(grid))
+    for r, gram, right, phi in _normal(training_set, features):
         values, vectors = torch.linalg.eigh(gram)
         u = vectors.mT @ right  # (b, k, K)
         basis = vectors if phi is None else phi.mT @ vectors
@@ -347,7 +357,7 @@ def _losses(lesson: _Lesson, held: _Lesson, features: Features, grid: Tensor) ->
         ):
             seen = features.of(held.x, r, i) @ basis
             for k, lam in enumerate(grid):
-                shrunk = u / (values.clamp_min(0) + lam * lesson.mass[r, None])[..., None]
+                shrunk = u / (values.clamp_min(0) + lam * training_set.mass[r, None])[..., None]
                 gap = _widened(seen @ shrunk, held.outputs) - held.y[r, i]
                 losses[r, k] += (held.weighed(gap, r, i) ** 2).sum((-2, -1))
     return losses
