@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
 from ._law import LAWS, STATUS, Law, TheoryError, nearest
 
 __all__ = [

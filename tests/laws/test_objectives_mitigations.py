@@ -305,7 +305,7 @@ def test_an_anchor_in_parameters_is_an_average_and_one_in_laws_costs_the_noise_o
 
 
 @pytest.mark.parametrize(
-    "lesson", ["accumulate | distrust +", "accumulate | ", "replace | distrust +"]
+    "training_set", ["accumulate | distrust +", "accumulate | ", "replace | distrust +"]
 )
 def test_an_anchor_weighs_generation_0_beside_any_lesson(training_set):
     """A table read beside beta times its weight of generation 0: as far from it as an average would be, up to the noise of

@@ -28,7 +28,7 @@ class Constant(Teacher):
 
 @dataclass(frozen=True)
 class Slow(Model):
-    alone = True
+    one_chain_per_job = True
     def fit(self, corpus, rng, before=None):
         for step in (1, 2):
             time.sleep(0.4)

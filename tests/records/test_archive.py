@@ -428,7 +428,7 @@ def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
 
 def test_archives_are_found_beside_the_package(world):
     assert shipped("standard").samefile(
-        Path(__file__).parents[1] / "leaderboard" / "standard.parquet"
+        Path(__file__).parents[2] / "leaderboard" / "standard.parquet"
     )
     typed = load_suite("linear | ols @ n=20 T=2", registry.registry())
     with pytest.raises(UsageError, match="--published"):
