@@ -1,14 +1,14 @@
-"""The ways in which this suite says no.  Each carries one sentence: what, the allowed range, the remedy."""
+"""The errors of the suite.  Each message is one sentence: what is wrong, the allowed range, the remedy."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A request that cannot be served, told in one sentence."""
+    """A request that cannot be served; the message says why in one sentence."""
 
 
 class UsageError(UserError):
-    """The user's words are off: an unknown name, a parameter out of range, a file that is not there (exit code 2)."""
+    """Wrong input: an unknown name, a parameter out of range, a missing file (exit code 2)."""
 
 
 class PluginError(UserError):
@@ -16,20 +16,20 @@ class PluginError(UserError):
 
 
 class NothingMatched(UserError):
-    """Nothing is left to do or to show after selection (exit code 5)."""
+    """The selection leaves nothing to run or to show (exit code 5)."""
 
 
 class Incompatible(UserError):
-    """These parts do not go together: the cell is skipped, with this sentence as its reason."""
+    """The parts of a cell do not fit together: the cell is skipped, with the message as its reason."""
 
 
 class ContractError(Exception):
-    """A plugin broke a promise (a shape, a value, what it was only lent); the sentence names it: its chains fail."""
+    """A plugin broke its contract: a wrong shape or value, or a changed input.  Its chains fail."""
 
 
 class OverBudget(Exception):
-    """A method asked for more than its budget allows; the sentence says who, for what, and how much: it is not served."""
+    """A method asked for more than its budget allows.  The request is refused, and the chains end."""
 
 
 class Unreachable(UserError):
-    """Something on a hub that cannot be had now; the cells that want it fail, and no others do."""
+    """A file on a hub cannot be reached now; only the cells that need it fail."""

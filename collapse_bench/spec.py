@@ -1,7 +1,8 @@
 """The spec language: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | token-edit(p=0.99) + truncated-ce @ n=100 T=10`.
 
-Text to a syntax tree and back; it knows no plugin.  Bare words are `[A-Za-z_][\\w.-]*`; paths, hub ids and anything
-else stand in JSON quotes; values are numbers, true, false, null, words, strings, lists and nested specs.
+This module turns text into a syntax tree and back; it knows no plugin.  Bare words are
+`[A-Za-z_][\\w.-]*`; paths, hub ids and anything else go in JSON quotes.  Values are numbers, true,
+false, null, words, strings, lists and nested specs.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ _TOKEN = re.compile(
 )""",
     re.VERBOSE,
 )
-DEEPEST = 50  # brackets within brackets
+DEEPEST = 50  # levels of nested brackets; the reader is recursive
 _WORD = re.compile(r"[A-Za-z_][\w.-]*\Z", re.ASCII)
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 @dataclass(frozen=True)
 class Call:
-    """A word with parameters, `ridge(lam=0.1)`; a bare word has none."""
+    """A name with parameters, `ridge(lam=0.1)`; a bare word has no parameters."""
 
     name: str
     args: tuple[tuple[str, Value], ...] = ()
@@ -63,7 +64,7 @@ class CellSpec:
 
 
 def show(value: Value) -> str:
-    """A value as it is written."""
+    """A value as it is written in a spec."""
     if isinstance(value, Call):
         return str(value)
     if isinstance(value, (tuple, list)):
@@ -74,7 +75,7 @@ def show(value: Value) -> str:
 
 
 def is_word(text: str) -> bool:
-    """Whether a string may stand without quotes."""
+    """Whether a string can be written without quotes."""
     return bool(_WORD.match(text)) and text not in _CONSTANTS
 
 
@@ -85,20 +86,20 @@ class _Reader:
         while at < len(text):
             match = _TOKEN.match(text, at)
             if not match:
-                self._fail(at, "cannot be read here")
+                self._fail(at, "{near} cannot be read")
             self.tokens.append(
                 (match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup))
             )
             depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(self.tokens[-1][1], 0)
             if depth > DEEPEST:
-                self._fail(at, f"is nested more than {DEEPEST} deep")
+                self._fail(at, f"{{near}} is nested more than {DEEPEST} levels deep")
             at = match.end()
         self.i = 0
 
     def _fail(self, at: int, why: str, near: str = "") -> NoReturn:
-        near = near or self.text[at : at + 20].strip() or "the end"
+        near = near or self.text[at : at + 20].strip() or "the end of the spec"
         raise UsageError(
-            f"spec {self.text!r}: {near!r} {why} (position {at}); a spec reads "
+            f"spec {self.text!r}: {why.format(near=repr(near))} (position {at}); a spec reads "
             "'data | model | protocol | mitigation + mitigation @ n=100 T=10', and anything but words, numbers and "
             "lists goes in double quotes"
         )
@@ -125,11 +126,11 @@ class _Reader:
 
     def need(self, mark: str) -> None:
         if not self.take(mark):
-            self.fail(f"stands where {mark!r} was due")
+            self.fail(f"expected {mark!r} before {{near}}")
 
     def word(self) -> str:
         if self.done or self.tokens[self.i][0] != "word":
-            self.fail("stands where a name was due")
+            self.fail("expected a name before {near}")
         self.i += 1
         return self.tokens[self.i - 1][1]
 
@@ -137,7 +138,7 @@ class _Reader:
         name = self.word()
         if name in _CONSTANTS:
             self.i -= 1
-            self.fail("is a value, not a name")
+            self.fail("{near} is a value, not a name")
         args: list[tuple[str, Value]] = []
         if self.take("("):
             while not self.take(")"):
@@ -146,14 +147,14 @@ class _Reader:
                 key = self.word()
                 if key in dict(args):
                     self.i -= 1
-                    self.fail("is given twice", key)
+                    self.fail("{near} is given twice", key)
                 self.need("=")
                 args.append((key, self.value()))
         return Call(name, tuple(args))
 
     def value(self) -> Value:
         if self.done:
-            self.fail("stands where a value was due")
+            self.fail("expected a value before {near}")
         kind, text, _ = self.tokens[self.i]
         if kind == "number":
             self.i += 1
@@ -167,7 +168,7 @@ class _Reader:
                 return json.loads(text)
             except json.JSONDecodeError:
                 self.i -= 1
-                self.fail("is not a JSON string")
+                self.fail("{near} is not a JSON string")
         if kind == "word":
             if text in _CONSTANTS:
                 self.i += 1
@@ -180,7 +181,7 @@ class _Reader:
                     self.need(",")
                 items.append(self.value())
             return tuple(items)
-        return self.fail("stands where a value was due")
+        return self.fail("expected a value before {near}")
 
 
 def parse_call(text: str) -> Call:
@@ -188,7 +189,7 @@ def parse_call(text: str) -> Call:
     reader = _Reader(text)
     call = reader.call()
     if not reader.done:
-        reader.fail("is left over")
+        reader.fail("unexpected text {near} after the spec")
     return call
 
 
@@ -199,7 +200,7 @@ def parse_mitigations(text: str) -> tuple[Call, ...]:
     while reader.take("+"):
         calls.append(reader.call())
     if not reader.done:
-        reader.fail("is left over")
+        reader.fail("unexpected text {near} after the spec")
     return tuple(calls)
 
 
@@ -218,11 +219,11 @@ def parse_cell(text: str) -> CellSpec:
                 key = reader.word()
                 if key in dict(settings):
                     reader.i -= 1
-                    reader.fail("is given twice", key)
+                    reader.fail("{near} is given twice", key)
                 reader.need("=")
                 settings.append((key, reader.value()))
         else:
-            reader.fail("is out of place")
+            reader.fail("unexpected {near}")
     if not 2 <= len(sections) <= 4:
         raise UsageError(
             f"spec {text!r} has {len(sections)} section(s); a spec reads 'data | model | protocol | mitigations @ n=100 T=10' "

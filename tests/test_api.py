@@ -261,8 +261,8 @@ def test_settings_change_every_task(tmp_path):
         ({"n": True}, "got True"),
         ({"generations": -1}, "generations must be a whole number >= 0"),
         ({"N": 3}, "unknown setting 'N'"),
-        ({"protocols": "mix("}, "stands where a name was due"),
-        ({"mitigations": ["top-p +"]}, "stands where a name was due"),
+        ({"protocols": "mix("}, "expected a name before"),
+        ({"mitigations": ["top-p +"]}, "expected a name before"),
     ],
     ids=str,
 )

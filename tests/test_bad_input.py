@@ -152,9 +152,9 @@ WORDS = {
     "unknown setting": (["run", "linear | ols @ m=3"], ["unknown setting 'm'"]),
     "setting of range": (["run", "linear | ols @ n=0"], ["n must be a whole number >= 1"]),
     "setting of type": (["run", "linear | ols @ T=ten"], ["T must be a whole number, got ten"]),
-    "half a spec": (["run", "linear |"], ["stands where a name was due"]),
+    "half a spec": (["run", "linear |"], ["expected a name before"]),
     "one section": (["run", "linear | ols", "ols"], ["1 section(s)", "data | model | protocol"]),
-    "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read here"]),
+    "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read"]),
     "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
     "pair": (["run", "gaussian | ols"], ["ols fits regression data, and gaussian is density"]),
     "pair of method": (
@@ -750,7 +750,7 @@ def test_full_disk(workers, suite, tmp_path):
     full, freed = ended.out.split()
     one_sentence(
         Ended(int(full), "", (tmp_path / "seen" / "full").read_text()),
-        *(1, "No space left on device", "what was finished is kept"),
+        *(1, "No space left on device", "finished chains are kept"),
     )
     kept = records(tmp_path / "seen" / "records-full")  # all whole
     assert 0 < len(kept) < CELLS
@@ -799,7 +799,7 @@ def test_interrupt(workers, suite, tmp_path):
     assert (ended.code, ended.out) == (130, "")
     assert (
         ended.said
-        == "interrupted; what was finished is kept, and the same command goes on from there"
+        == "interrupted; finished chains are kept, and the same command continues from there"
     )
     assert "Traceback" not in ended.err
     kept = records(output)

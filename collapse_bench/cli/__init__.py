@@ -1,4 +1,4 @@
-"""The command line: thin, and quick to start.  Heavy modules are imported when a command runs, never before."""
+"""The command line.  Heavy modules are imported when a command runs, so that help is quick."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # the reader of a pipe has left, as `head` does
+        except BrokenPipeError:  # the reader of the pipe is gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
 
@@ -38,13 +38,13 @@ class _Commands(click.Group):
 @click.version_option(package_name="collapse-bench", prog_name="collapse-bench")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Measure how models collapse when they learn from what earlier models wrote, and which mitigations help."""
+    """Measure how models collapse when trained on the output of earlier models, and what helps."""
     if os.environ.get("NO_COLOR"):
         ctx.color = False
 
 
 def _by_environment(command: click.Command, prefix: str) -> None:
-    """Every option can be set by a variable that is called as it is: COLLAPSE_BENCH_RUN_SEEDS for run's --seeds."""
+    """Give every option an environment variable: COLLAPSE_BENCH_RUN_SEEDS for `run --seeds`."""
     for option in command.params:
         if isinstance(option, click.Option):
             flag = max(option.opts, key=len)
@@ -74,7 +74,7 @@ _by_environment(cli, "COLLAPSE_BENCH")
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with the documented code; a refusal is one sentence on stderr."""
+    """Run the command line and exit with the documented code; an error is one sentence on stderr."""
     try:
         code = cli.main(args, standalone_mode=False)
     except click.exceptions.Exit as leaving:
@@ -84,23 +84,23 @@ def main(args: list[str] | None = None) -> None:
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo(
-            "interrupted; what was finished is kept, and the same command goes on from there",
+            "interrupted; finished chains are kept, and the same command continues from there",
             err=True,
         )
         code = 130
     except Exception as problem:
-        code = _refused(problem)
+        code = _exit_code(problem)
     sys.exit(code or 0)
 
 
-def _refused(problem: Exception) -> int:
+def _exit_code(problem: Exception) -> int:
     from ..errors import NothingMatched, PluginError, UserError
 
     if isinstance(problem, OSError):
         where = f" ({problem.filename})" if problem.filename else ""
         click.echo(
-            f"Error: {problem.strerror or problem}{where}; what was finished is kept, and the same command goes on "
-            "from there once this is mended",
+            f"Error: {problem.strerror or problem}{where}; finished chains are kept, and the same command "
+            "continues from there once this is fixed",
             err=True,
         )
         return 1

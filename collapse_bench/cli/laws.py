@@ -14,7 +14,7 @@ from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def laws(as_json):
-    """List the closed forms: name, standing, and what each says.
+    """List the closed forms: name, status and statement.
 
     \b
     Example:
@@ -26,7 +26,7 @@ def laws(as_json):
 
     known = theory.laws()
     if as_json:
-        told = {
+        listed = {
             name: {
                 "status": law.status,
                 "summary": law.summary,
@@ -35,7 +35,7 @@ def laws(as_json):
             }
             for name, law in known.items()
         }
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(listed, indent=1))
         return
     width = 2 + max(map(len, known))
     for name, law in known.items():
@@ -69,7 +69,7 @@ def law(name, parameters):
 
 
 def _typed(pair: str) -> tuple[str, Any]:
-    """A parameter as it is typed: a number, true, false, none or a word."""
+    """A typed parameter: a number, true, false, none or a word."""
     key, equals, text = pair.partition("=")
     if not equals:
         raise click.BadParameter(f"{pair!r} is not key=value")
@@ -89,7 +89,7 @@ def _typed(pair: str) -> tuple[str, Any]:
 @PLUGIN
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def predict(spec, plugin_files, as_json):
-    """Print the expected primary loss of a cell by its law, generation by generation.
+    """Print the primary loss that a law predicts for a cell, by generation.
 
     \b
     Example:
@@ -105,10 +105,10 @@ def predict(spec, plugin_files, as_json):
     curve = api.predict(spec, plugins=plugin_files)
     cell = registry().cell(spec)
     if as_json:
-        told = [None if math.isnan(value) else value for value in curve]
+        predicted = [None if math.isnan(value) else value for value in curve]
         click.echo(
             json.dumps(
-                {"cell": cell.label, "metric": cell.data.primary, "predicted": told}, indent=1
+                {"cell": cell.label, "metric": cell.data.primary, "predicted": predicted}, indent=1
             )
         )
         return
@@ -129,13 +129,13 @@ def predict(spec, plugin_files, as_json):
     default="table",
     show_default=True,
     type=click.Choice(FORMATS),
-    help="How it is written.",
+    help="Output format.",
 )
 @PLUGIN
 def verify_laws(words, quick, n_jobs, form, plugin_files):
-    """Run the engine against the closed forms that must hold for it, or those whose name holds one of the words.
+    """Compare the engine with the closed forms; WORDS selects names that contain one of them.
 
-    Exit code 4 where one is violated.
+    Exit code 4 where a law is violated.
 
     \b
     Examples:
@@ -170,12 +170,12 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
     default="quick",
     show_default=True,
     type=click.Choice(["quick", "paper"]),
-    help="Minutes, or as published.",
+    help="quick takes minutes; paper uses the published sizes.",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=str),
-    help="Folder of real images (idx files), where a figure uses them.",
+    help="Folder of real images (idx files), for figures that use them.",
 )
 @click.option(
     "-o",
@@ -192,7 +192,7 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
 @PLUGIN
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, quiet):
-    """Redraw a figure of a paper: measured and, dashed, predicted; to PNG, SVG and CSV.
+    """Redraw a figure of a paper as PNG, SVG and CSV: measured, and predicted (dashed).
 
     \b
     Examples:
@@ -227,11 +227,12 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
             on_plan=reporter.planned,
             on_outcome=reporter.ended,
         )
-    told = numbers[numbers.z.notna()]
-    if len(told):
-        far = told.loc[told.z.abs().idxmax()]
+    known = numbers[numbers.z.notna()]
+    if len(known):
+        far = known.loc[known.z.abs().idxmax()]
         click.echo(
-            f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to {told.ratio.max():.3f}, "
+            f"{len(known)} points have a law; measured / predicted from {known.ratio.min():.3f} to "
+            f"{known.ratio.max():.3f}, "
             f"largest |z| {abs(far.z):.1f} ({far['panel']}, {far['curve']}, x = {far.x:g})"
         )
     for file in files:

@@ -24,7 +24,7 @@ class Bytes(click.ParamType):
 
 
 class Spec(click.types.StringParamType):
-    envvar_list_splitter = ";"  # a spec may hold spaces
+    envvar_list_splitter = ";"  # a spec may contain spaces
 
 
 class Duration(click.ParamType):
@@ -40,7 +40,7 @@ class Duration(click.ParamType):
 
 
 def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
-    """key=value pairs in the spec language: numbers, words, lists."""
+    """Settings from key=value pairs; values are written as in a spec."""
     out = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
@@ -66,7 +66,7 @@ PLUGIN = click.option(
     "plugin_files",
     multiple=True,
     type=click.Path(path_type=str),
-    help="Load one plugin file as well.",
+    help="Load this plugin file too (repeatable).",
 )
 
 
@@ -90,7 +90,7 @@ MITIGATION = click.option(
     "mitigations",
     multiple=True,
     type=Spec(),
-    help="A further entry; the first one is compared with all others.",
+    help="Add this entry to the suite (repeatable); the first one is compared with all others.",
 )
 
 
@@ -105,14 +105,14 @@ SET = click.option(
 
 BUDGET = click.option(
     "--budget",
-    help="What an entry may use per chain, e.g. real=0.1,verifier=1000; past it the cell is over-budget.",
+    help="Limits per chain, e.g. real=0.1,verifier=1000; a cell that exceeds one is over-budget.",
 )
 
 
 QUICK = click.option(
     "--quick",
     is_flag=True,
-    help="Run the --mitigation entries alone; take the others from published records.",
+    help="Run only the --mitigation entries; take the others from published records.",
 )
 
 
@@ -128,17 +128,20 @@ DEVICE = click.option(
 )
 
 
-SUITE = click.option("--suite", "suite_name", help="Which suite, where the folder holds several.")
+SUITE = click.option(
+    "--suite", "suite_name", help="The suite to show, if the folder contains several."
+)
 
 
 def warn_broken(reg) -> None:
-    """One line for plugins that would not load and were not asked for."""
+    """One warning line for plugins that could not be loaded and were not selected."""
     if reg.broken:
         names = ", ".join(plugin.module for plugin in reg.broken)
         click.echo(f"warning: could not load {names}; see 'collapse-bench plugins'", err=True)
 
 
 def terminal_width() -> int | None:
+    """Columns of the terminal; None where stdout is not a terminal."""
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None

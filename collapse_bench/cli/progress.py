@@ -13,17 +13,17 @@ import click
 from ..running.chains import ProgressEvent
 from ..running.jobs import Job, Outcome
 
-VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # on the cells of a plan
-LONG = 5.0  # seconds of a generation from which on its end is an event
-SILENCE = 60.0  # seconds of training after which a sign of life is due
+VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # of a plan, in the order shown
+LONG = 5.0  # a generation that takes more seconds than this gets a line
+SILENCE = 60.0  # seconds of training between two lines
 
 
 class Stopped(click.ClickException):
-    """The run was stopped at the first failure, as --fail-fast asks; exit code 1."""
+    """--fail-fast stopped the run at its first failure (exit code 1)."""
 
 
 def took(estimate: tuple[float, int], n_jobs: int) -> str:
-    """`, about 12 min` from CPU seconds and the chains of which nothing is known; '' where it is not worth a word."""
+    """`, about 12 min, ...` from (CPU seconds, chains without a timing); '' below 30 seconds."""
     seconds, unknown = estimate[0] / n_jobs, estimate[1]
     if seconds < 30:
         return ""
@@ -34,8 +34,8 @@ def took(estimate: tuple[float, int], n_jobs: int) -> str:
         if seconds < 7200
         else f"{seconds / 3600:.1f} h"
     )
-    rest = f" and what {unknown} chains take of which nothing is known" if unknown else ""
-    return f", about {about} by what was measured before{rest}"
+    rest = f" ({unknown} chains have no timing)" if unknown else ""
+    return f", about {about}, estimated from earlier runs{rest}"
 
 
 class Reporter:
@@ -45,14 +45,14 @@ class Reporter:
         from rich.console import Console
 
         self.quiet, self.fail_fast = quiet, fail_fast
-        self.skipped = skipped  # tasks of which no cell is made, and so no step of the plan
+        self.skipped = skipped  # tasks without a cell, which are not in the plan
         self.console = Console(stderr=True)
         self.live = (
             not quiet and sys.stderr.isatty()
-        )  # and not rich's idea of a terminal, which FORCE_COLOR sways
+        )  # rich's own test obeys FORCE_COLOR, which says nothing about a terminal
         self.bar = self.task = None
         self.total = self.done = 0
-        self.told: dict[str, float] = {}  # label -> when its run last gave a sign of life
+        self.last_line: dict[str, float] = {}  # label -> time of its last line
 
     def __enter__(self) -> Reporter:
         return self
@@ -69,9 +69,10 @@ class Reporter:
         self.total = len(jobs)
         if self.quiet:
             return
-        said = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+        counts = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
         click.echo(
-            f"plan: {said} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})", err=True
+            f"plan: {counts} ({chains} chains in {len(jobs)} jobs{took(estimate, n_jobs)})",
+            err=True,
         )
         if self.live and jobs:
             from rich.progress import (
@@ -93,55 +94,53 @@ class Reporter:
             self.task = self.bar.add_task("", total=len(jobs))
 
     def _end_of(self, label: str) -> str:
-        """As much of a label as has room beside the bar: its end, which is where the cells of a suite differ."""
+        """The end of a label that fits next to the bar; cells of a suite differ at the end."""
         room = max(20, self.console.width - 90)
         return label if len(label) <= room else f"\u2026{label[1 - room :]}"
 
-    def moved(self, moment: ProgressEvent) -> None:
-        """A step on the bar; elsewhere a line for each generation of a long run, and for a long training now and then."""
+    def moved(self, event: ProgressEvent) -> None:
+        """Update the bar; without one, print a line for a long generation or training."""
         if self.bar is not None:
-            self.bar.update(
-                self.task, description=f"{_where(moment)}  {self._end_of(moment.label)}"
-            )
+            self.bar.update(self.task, description=f"{_where(event)}  {self._end_of(event.label)}")
             return
         now = time.monotonic()
-        before = self.told.setdefault(moment.label, now)
-        if not self.quiet and now - before >= (LONG if moment.step is None else SILENCE):
-            self.told[moment.label] = now
-            print(f"{_where(moment)}  {moment.label}", file=sys.stderr)
+        before = self.last_line.setdefault(event.label, now)
+        if not self.quiet and now - before >= (LONG if event.step is None else SILENCE):
+            self.last_line[event.label] = now
+            print(f"{_where(event)}  {event.label}", file=sys.stderr)
 
     def ended(self, outcome: Outcome) -> None:
         self.done += 1
         label = outcome.job.cell.label
-        self.told.pop(label, None)
-        said = " ".join(f"{n} {status}" for status, n in outcome.statuses.items())
+        self.last_line.pop(label, None)
+        counts = " ".join(f"{n} {status}" for status, n in outcome.statuses.items())
         if self.bar is not None:
             self.bar.update(self.task, advance=1, description=label)
         if not self.quiet and not (self.live and outcome.good):
             why = f": {outcome.reason}" if outcome.reason else ""
             print(
-                f"[{self.done}/{self.total}] {said} in {outcome.seconds:.2f} s  {label}{why}",
+                f"[{self.done}/{self.total}] {counts} in {outcome.seconds:.2f} s  {label}{why}",
                 file=sys.stderr,
             )
         if self.fail_fast and not outcome.good:
             raise Stopped(f"stopped at {label}: {outcome.reason}")
 
 
-def _where(moment: ProgressEvent) -> str:
+def _where(event: ProgressEvent) -> str:
     """Generation, step, loss and time left of one run."""
-    said = f"generation {moment.done}/{moment.total}"
-    if moment.step is not None:
-        step = moment.step
-        said += f", {step.work} {step.done}/{step.total} {step.note}".rstrip()
-    if 0 < moment.share < 1 and moment.seconds > LONG:
-        left = round((1 - moment.share) / max(moment.share - moment.started, 1e-9) * moment.seconds)
-        said += f", {left // 60}:{left % 60:02d} left"
-    return said
+    text = f"generation {event.done}/{event.total}"
+    if event.step is not None:
+        step = event.step
+        text += f", {step.work} {step.done}/{step.total} {step.note}".rstrip()
+    if 0 < event.share < 1 and event.seconds > LONG:
+        left = round((1 - event.share) / max(event.share - event.started, 1e-9) * event.seconds)
+        text += f", {left // 60}:{left % 60:02d} left"
+    return text
 
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """``moved(more, total)`` moves a bar on a terminal, and writes a line now and then elsewhere."""
+    """Gives ``moved(more, total)``: it advances a bar, or prints ten lines where there is no terminal."""
     if not sys.stderr.isatty():
         done = 0
 

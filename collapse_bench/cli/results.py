@@ -18,7 +18,7 @@ from .options import FORMATS, SUITE, terminal_width
     default="table",
     show_default=True,
     type=click.Choice(FORMATS),
-    help="How it is written.",
+    help="Output format.",
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
@@ -51,7 +51,7 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
 
     for file, look in ((output, writable), (figure, picture)):
         if file:
-            look(file)  # better said now than after the table
+            look(file)  # fail before the work, not after it
     results = api.results(path, suite_name)
     table = results.board(focus)
     text = table.render(form, per_task=tasks, width=terminal_width(), across=across)
@@ -78,7 +78,7 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
 @click.option(
     "--force",
     is_flag=True,
-    help="In place of what is there; with changed settings, broken-off chains, rows of a quick run.",
+    help="Replace existing files; allow changed settings, interrupted chains and rows of a quick run.",
 )
 def publish(path, suite_name, output, force):
     """Publish a finished run: its records in one file, its board, and what the numbers say.

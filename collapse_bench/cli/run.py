@@ -1,4 +1,4 @@
-"""The commands.  Each reads its options, calls one function of the API and shows what came back."""
+"""Commands that run cells: run and plan."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from .options import (
     default="512M",
     show_default=True,
     type=Bytes(),
-    help="Memory for the rows of one chunk of chains.",
+    help="Memory for the rows of the chains that run at once.",
 )
 @click.option(
     "--timeout",
     type=Duration(),
-    help="Time limit per job, e.g. 10m; what exceeds it is recorded as timeout.",
+    help="Time limit per job, e.g. 10m; a longer job is recorded as timeout.",
 )
 @QUICK
 @PUBLISHED
-@click.option("--force", is_flag=True, help="Run again what is done.")
+@click.option("--force", is_flag=True, help="Run finished chains again.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
 def run(
@@ -75,7 +75,7 @@ def run(
 ):
     """Run a suite, or cells written as specs, and show the leaderboard.
 
-    Running is resuming: what is done is reused.
+    Finished chains are reused: the same command resumes an interrupted run.
 
     \b
     Examples:
@@ -127,12 +127,12 @@ def run(
         except api.NothingMatched as problem:
             click.echo(str(problem), err=True)
     command = shlex.join(["collapse-bench", *sys.argv[1:]])
-    click.echo(f"records: {Path(output).resolve()}\nto go on:  {command}", err=True)
+    click.echo(f"records:     {Path(output).resolve()}\nresume with: {command}", err=True)
     starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
     if starved:
         chains = sum(outcome.statuses["starved"] for outcome in starved)
         click.echo(
-            f"{chains} chain(s) starved, which counts as failing; the first: {starved[0].reason}",
+            f"{chains} chain(s) starved, which counts as failed; the first: {starved[0].reason}",
             err=True,
         )
     if results.failed:
@@ -155,7 +155,7 @@ def run(
 @click.option(
     "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, each skipped cell by itself.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with one row per skipped cell.")
 def plan(
     what,
     seeds,
@@ -169,7 +169,7 @@ def plan(
     n_jobs,
     as_json,
 ):
-    """Say for each cell what a run would do: reuse, run, stale or skip, and why; and how long it would take.
+    """Show what a run would do with each cell and why: reuse, run, stale or skip; and its time.
 
     \b
     Examples:
@@ -223,5 +223,5 @@ def plan(
     counts = {
         verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict != "left out"
     }
-    told = took(api.estimate_of(suite, steps, output), n_jobs)
-    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + told, err=True)
+    time_left = took(api.estimate_of(suite, steps, output), n_jobs)
+    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + time_left, err=True)

@@ -34,7 +34,7 @@ def suite():
 @PLUGIN
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def calibrate(name, output, n_jobs, plugin_files, quiet):
-    """Freeze floors and gaps in a suite file, from 256 chains per task that no board ranks.
+    """Measure floors and gaps on 256 reserved chains per task, and write them into a suite file.
 
     \b
     Example:

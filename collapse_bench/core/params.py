@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, get_type_hints
 
 
 def param(
@@ -22,11 +19,14 @@ def param(
     later=False,
     vary=True,
 ) -> Any:
-    """A field of a plugin: its default, one line of documentation, and the range that is checked at parse time.
+    """A parameter of a plugin: its default, one line of documentation, and its range.
 
-    ``later``: it was added when records of the plugin were already about, and its default leaves everything as it was;
-    at that default it is no part of a cell's id, so that those records stay good.  ``vary=False``: the conformance kit
-    leaves it as it is, since what it does is held to its word elsewhere.
+    The range is checked when a spec is parsed: ``ge <= value``, ``gt < value``, ``le >= value``,
+    ``lt > value``, or one of ``choices``.
+
+    later: the parameter was added after records of the plugin existed, and its default changes no
+        number.  At the default it is left out of a cell's id, so that those records stay valid.
+    vary: False where the conformance kit should not try other values, because other tests do.
     """
     limits = {"ge": ge, "gt": gt, "le": le, "lt": lt, "choices": choices}
     return dataclasses.field(
@@ -43,7 +43,7 @@ COMPARE = {
 
 
 def allowed(field: dataclasses.Field) -> str:
-    """The range of a parameter in words, '' where any value of its type will do."""
+    """The range of a parameter in words; '' where every value of its type is allowed."""
     if field.metadata.get("choices"):
         return "one of " + ", ".join(map(str, field.metadata["choices"]))
     return " and ".join(
@@ -55,4 +55,5 @@ def allowed(field: dataclasses.Field) -> str:
 
 @cache
 def type_hints(cls: type) -> dict[str, Any]:
+    """The resolved annotations of a class, cached."""
     return get_type_hints(cls)

@@ -1,7 +1,7 @@
-"""How far long work within a generation has come, told to whoever listens.
+"""Progress within a generation.
 
-Who works says ``beat("fit", 120, 400, "loss 3.21")`` now and then; the runner listens and knows the cell and the
-generation.  Where nobody listens, a beat costs next to nothing.
+Long work calls ``report_step("fit", 120, 400, "loss 3.21")`` from time to time.  The runner listens,
+and adds the cell and the generation.  Without a listener a call costs next to nothing.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """``done`` of ``total`` steps of some work."""
+    """One report: ``done`` of ``total`` steps of some work."""
 
     work: str  # fit, sample, judge, ...
     done: int
     total: int
-    note: str = ""  # what is worth seeing, e.g. the loss
+    note: str = ""  # e.g. the loss
 
 
 _LISTENER: ContextVar[Callable[[Step], None] | None] = ContextVar("listener", default=None)
 
 
 def report_step(work: str, done: int, total: int, note: str = "") -> None:
-    """Tell the listener, where there is one."""
+    """Report a step to the listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(Step(work, done, total, note))
@@ -34,7 +34,7 @@ def report_step(work: str, done: int, total: int, note: str = "") -> None:
 
 @contextmanager
 def listening(listener: Callable[[Step], None] | None) -> Iterator[None]:
-    """While this lasts, beats go to ``listener``."""
+    """Within this context, steps go to ``listener``; None silences them."""
     token = _LISTENER.set(listener)
     try:
         yield

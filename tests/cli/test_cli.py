@@ -285,14 +285,14 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
     assert all(
         re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
     )
-    assert lines[jobs + 1] == f"records: {house.output}"
-    assert lines[jobs + 2] == f"to go on:  collapse-bench run {house.suite} -o {house.output}"
+    assert lines[jobs + 1] == f"records:     {house.output}"
+    assert lines[jobs + 2] == f"resume with: collapse-bench run {house.suite} -o {house.output}"
     assert len(lines) == jobs + 3
 
 
 def test_run_again_reuses_everything(house):
     """The command that the first run printed."""
-    line = house.first.err.splitlines()[-1].removeprefix("to go on:  ").split()
+    line = house.first.err.splitlines()[-1].removeprefix("resume with: ").split()
     assert line[0] == "collapse-bench"
     again = call(*line[1:])
     assert again.code == 0
