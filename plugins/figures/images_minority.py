@@ -11,7 +11,7 @@ GENERATION = "generation"
 def images_minority(scale, data=None):
     """One class in fifty: the error of a network on it and on all, and the recall of an autoencoder, over generations.
 
-    ``data`` is a folder of idx files, e.g. MNIST; None: the digits that come with scikit-learn.
+    ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.
     """
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name

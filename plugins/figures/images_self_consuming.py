@@ -16,7 +16,7 @@ MEASURES = (
 def images_self_consuming(scale, data=None):
     """A variational autoencoder and a diffusion on their own pictures, replaced, or mixed with as many real ones.
 
-    ``data`` is a folder of idx files, e.g. MNIST; None: the digits that come with scikit-learn.  Paper scale is meant for
+    ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.  Paper scale is meant for
     a GPU.
     """
     quick, small = scale == "quick", data is None

@@ -11,7 +11,7 @@ ROWS = "images, n"
 def strong_collapse_images(scale, data=None):
     """Error on held-out images against rows and width, for shares of images whose labels a weaker model wrote.
 
-    ``data`` is a folder of idx files, e.g. MNIST; None: the digits that come with scikit-learn.
+    ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.
     """
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name

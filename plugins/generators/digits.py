@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: real images without a download."""
+"""Handwritten digits that come with the package: real images without a download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Digits(LabelledImages):
-    """1797 scans of 8 x 8 pixels by 43 writers (Alpaydin and Kaynak 1998, test part of the UCI set).
+    """1797 scans of 8 x 8 pixels by 13 writers (Alpaydin and Kaynak 1998, test part of the UCI set).
 
     Three of every ten images of each class, evenly spread over the file, are held out; the other 1255 are the pool.
     It is finite, so that it leaks realness by repetition: see LabelledImages, which also names the losses.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from collapse_bench.errors import UsageError
-from collapse_bench.lib.images.readers import read_idx, read_labelled_images
+from collapse_bench.lib.images.readers import read_digits, read_idx, read_labelled_images
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -125,3 +125,22 @@ def test_a_folder_that_lacks_a_file_is_told_which(folder):
         read_labelled_images(folder)
     with pytest.raises(UsageError, match="is not a folder"):
         read_labelled_images(folder / "none")
+
+
+def test_the_packaged_digits_are_those_of_scikit_learn():
+    """Pixels and labels, in order: the class-wise split is undone by counting in the same way."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    train_x, train_y, test_x, test_y = read_digits()
+    assert (train_x.dtype, train_y.dtype) == (np.float64, np.int64)
+    assert (len(train_y), len(test_y)) == (1255, 542)
+    for c in range(10):
+        due = images[labels == c].reshape(-1, 8, 8)
+        held_out = np.arange(len(due)) * 3 % 10 < 3
+        np.testing.assert_array_equal(test_x[test_y == c], due[held_out])
+        np.testing.assert_array_equal(train_x[train_y == c], due[~held_out])
+    order = np.arange(len(labels))
+    rank = np.array([(labels[:i] == labels[i]).sum() for i in order])
+    np.testing.assert_array_equal(test_y, labels[rank * 3 % 10 < 3])
+    np.testing.assert_array_equal(train_y, labels[rank * 3 % 10 >= 3])

@@ -1,4 +1,4 @@
-"""Labelled images: files in the idx format, in which MNIST and its descendants are handed round, and scikit-learn's digits.
+"""Labelled images: files in the idx format of MNIST, and the handwritten digits that come with the package.
 
 An idx file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian int32, then the
 values in C order; ``.gz`` files are told by their content.  A file that is not what its name says is refused with one
@@ -65,18 +65,15 @@ def read_labelled_images(
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(train_x, train_y, test_x, test_y) of the digits that come with scikit-learn: images (n, 8, 8), labels (n,) int64.
+    """(train_x, train_y, test_x, test_y) of the packaged digits: float64 images (n, 8, 8), int64 labels (n,).
 
     Three of every ten images of each class, evenly spread over the file, are held out.
     """
-    from sklearn.datasets import load_digits  # slow to import, and nobody else needs it
-
-    found = load_digits()
-    x, y = found.images, found.target.astype(np.int64)
+    x, y = _half(Path(__file__).parent / "optdigits", ("test",))
     rank = np.empty_like(y)
     for c in np.unique(y):
         rank[y == c] = np.arange((y == c).sum())
-    test = 3 * rank % 10 < 3
+    test, x = 3 * rank % 10 < 3, x.astype(np.float64)
     return x[~test], y[~test], x[test], y[test]
 
 

@@ -43,9 +43,7 @@ class Pictures(ImagePool):
     shown.  ``minority`` cuts the held-out images down alike (but for that recall).
     """
 
-    path: Path | None = param(
-        None, "folder with four idx files; null: the digits that come with scikit-learn"
-    )
+    path: Path | None = param(None, "folder with four idx files; null: the packaged digits")
     test: int = param(2000, "images held out to be judged on, all where there are fewer", ge=10)
     given: Literal["nothing", "class"] = param(
         "nothing", "what is asked: nothing, or for an image of a class"
