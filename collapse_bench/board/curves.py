@@ -7,12 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import NothingMatched, UsageError
+from ..extras import require
 from .axes import plain_ticks
 from .render import writable
 
 
 def picture(path: str | Path) -> Path:
-    """The path, where a picture of a kind that can be drawn can be written there."""
+    """The path, where a picture can be drawn and written there.
+
+    Raises UsageError for another ending than .png, .svg or .pdf, a folder that is not there, and without matplotlib.
+    """
+    require("plots", "a picture of curves")
     path = writable(path)
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UsageError(f"{path} must end in .png, .svg or .pdf")
@@ -30,12 +35,13 @@ def draw_curves(
 
     `none` lies above all others, thin, so that an entry that does nothing shows as a rim around it.
     """
+    path = picture(path)
+
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    path = picture(path)
     frame = frame[(frame.role != "curve") & (frame.metric == frame.task.map(primary))]
     if frame.empty:
         raise NothingMatched("there is nothing to draw: no chain has been run")

@@ -14,6 +14,7 @@ from ..core.cell import Cell
 from ..core.loop import generations, nature
 from ..core.rng import Stream
 from ..errors import UsageError
+from ..extras import require
 from ..records.record import BLOCK
 from ..records.store import Store
 from ..registry.discovery import Registry
@@ -39,8 +40,12 @@ def reproduce(
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """(numbers, files written).  data: folder of real images, for the figures that use them."""
+    """(numbers, files written).  data: folder of real images, for the figures that use them.
+
+    Raises UsageError without matplotlib, and where the figure has a cell that cannot be run.
+    """
     figure = registry.figure(name)(scale, data)
+    require("plots", f"figure {name}")
     store = Store(output.absolute() / "records").create()
     seeds = list(range(figure.chains))
     cells = {spec: registry.cell(spec, device=device) for spec in dict.fromkeys(_specs(figure))}

@@ -9,10 +9,9 @@ import pickle
 import pytest
 import torch
 
-from collapse_bench import generations
+from collapse_bench import extras, generations
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.rng import Stream
-from collapse_bench.lib.text import sentences
 from collapse_bench.lib.text.language import HeldOut, Language, events_of, lost, tail_of
 from collapse_bench.plugins.generators.grammar_stories import GrammarStories
 from collapse_bench.registry.discovery import registry
@@ -163,15 +162,15 @@ def test_described_are_the_measures(data):
 
 def test_an_absent_package_is_a_remark_of_the_record(monkeypatch, tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    monkeypatch.setattr(sentences, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
     cell = registry().cell(
         f'grammar-stories(words=30, block=12, test=4, judged=2, encoder="{tmp_path}") | ngram @ n=5 T=0'
     )
     record = run_chains(cell, [0])
     (remark,) = record.runs[-1]["remarks"]
     assert remark == (
-        "encoder of grammar-stories is left out: the package sentence_transformers is not installed; pip install "
-        "'collapse-bench[semantic]' brings it"
+        "encoder of grammar-stories is left out: it needs the package sentence_transformers, which is not installed; "
+        "pip install 'collapse-bench[semantic]' adds it"
     )
     assert not any("semantic" in name for name in record.metric)
     assert set(record.facts["status"]) == {"done"}
@@ -187,7 +186,7 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
         called.append(len(texts))
         return len(set(texts)) / len(texts), 0.125
 
-    monkeypatch.setattr(sentences, "find_spec", lambda package: object())
+    monkeypatch.setattr(extras, "find_spec", lambda package: object())
     monkeypatch.setattr("collapse_bench.lib.text.language._tool", lambda *_: (None, of))
     data = GrammarStories(**DATA, **{name: tmp_path}).sample_truth(Stream(range(3)))
     parrot = Parrot(data.truth.exam.y)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from collapse_bench.errors import Unreachable, UsageError
+from collapse_bench.extras import lacking
 from collapse_bench.lib.text import sentences as measure
 
 
@@ -65,7 +66,7 @@ def test_bootstrap_error_is_the_spread_over_samples():
 
 # -- structure ------------------------------------------------------------------------------------------------------
 
-spacy = pytest.importorskip("spacy") if measure.lacking("spacy", "syntax", "x") is None else None
+spacy = pytest.importorskip("spacy") if lacking("syntax", "x") is None else None
 needs_spacy = pytest.mark.skipif(spacy is None, reason="the extra syntax is not installed")
 
 
@@ -151,7 +152,7 @@ def test_a_pipeline_with_a_parser_is_read(tmp_path):
 # -- meaning --------------------------------------------------------------------------------------------------------
 
 needs_encoder = pytest.mark.skipif(
-    measure.lacking("sentence_transformers", "semantic", "x") is not None,
+    lacking("semantic", "x") is not None,
     reason="the extra semantic is not installed",
 )
 
@@ -222,12 +223,3 @@ def test_an_encoder_that_is_none_is_refused(tmp_path):
         measure.encoder_of(tmp_path, "text: encoder")
     with pytest.raises(Unreachable, match='an encoder "owner/name" is no path here'):
         measure.encoder_of("owner/name", "text: encoder")
-
-
-def test_what_is_not_installed_is_said():
-    assert measure.lacking("numpy", "semantic", "encoder of text") is None
-    said = measure.lacking("no_such_package", "semantic", "encoder of text")
-    assert said == (
-        "encoder of text is left out: the package no_such_package is not installed; pip install "
-        "'collapse-bench[semantic]' brings it"
-    )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from ...core.components import DataGenerator, Teacher
 from ...core.params import param
 from ...core.rng import Stream
 from ...errors import UsageError
+from ...extras import lacking
 from ..sources import located
 from . import measures as measure
 from . import sentences
@@ -176,7 +177,9 @@ class Language(DataGenerator):
             )
         for name in ("encoder", "parser"):
             value = located(
-                getattr(self, name), f"{self.title()}: {name}", f"a folder with {_NEEDS[name][3]}"
+                getattr(self, name),
+                f"{self.title()}: {name}",
+                f"a folder with {_NEEDS[name].content}",
             )
             object.__setattr__(self, name, value)
 
@@ -186,11 +189,10 @@ class Language(DataGenerator):
         return self.block + (self.prompt == 0)
 
     def remarks(self):
-        absent = (
-            sentences.lacking(*_NEEDS[name][:2], f"{name} of {self.title()}")
-            for name in self._asked
-        )
-        return [sentence for sentence in absent if sentence]
+        absent = ((name, lacking(_NEEDS[name].extra, "it")) for name in self._asked)
+        return [
+            f"{name} of {self.title()} is left out: {reason}" for name, reason in absent if reason
+        ]
 
     def losses(self, teacher, rng):
         exam = self.truth.exam
@@ -269,11 +271,9 @@ class Language(DataGenerator):
 
     def _sentences(self, paper: CachedTexts) -> dict[str, tuple[Tensor, Tensor]]:
         """(diversity, standard error), (R,) each, as far as asked for and possible here."""
-        possible = [
-            name for name in self._asked if sentences.lacking(*_NEEDS[name][:2], name) is None
-        ]
+        possible = [name for name in self._asked if lacking(_NEEDS[name].extra, name) is None]
         return {
-            _NEEDS[name][2]: paper.once(name, lambda y, name=name: self._diversity(name, y))
+            _NEEDS[name].kind: paper.once(name, lambda y, name=name: self._diversity(name, y))
             for name in possible
         }
 
@@ -287,10 +287,15 @@ class Language(DataGenerator):
         )
 
 
-#: parameter -> (package, extra that brings it, name of the measure, what lies there)
+class _Need(NamedTuple):
+    extra: str  # see extras.EXTRAS
+    kind: str  # of diversity that is measured
+    content: str  # of the folder that the parameter names
+
+
 _NEEDS = {
-    "encoder": ("sentence_transformers", "semantic", "semantic", "a sentence encoder"),
-    "parser": ("spacy", "syntax", "syntactic", "a spaCy pipeline"),
+    "encoder": _Need("semantic", "semantic", "a sentence encoder"),
+    "parser": _Need("syntax", "syntactic", "a spaCy pipeline"),
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
 MOST = 1000  # sentences that are compared, each with each
 RESAMPLES = 200  # of the bootstrap
 ITERATIONS = 2  # of the Weisfeiler-Lehman kernel
-
-
-def lacking(package: str, extra: str, what: str) -> str | None:
-    """The sentence that says why ``what`` is left out where its package is not installed, else None."""
-    if find_spec(package) is not None:
-        return None
-    return f"{what} is left out: the package {package} is not installed; pip install 'collapse-bench[{extra}]' brings it"
 
 
 def sentences(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:

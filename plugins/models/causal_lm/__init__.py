@@ -16,13 +16,14 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.progress import report_step
 from collapse_bench.errors import Incompatible, UsageError
+from collapse_bench.extras import lacking
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import AnswerLoss, Neural
 from collapse_bench.lib.neural.training import RowLoss, precision, seeded, train
 from collapse_bench.lib.sources import located
 from collapse_bench.registry.hookspecs import hookimpl
 
-from ._pretrained import has_peft, loaded, small_llama, unsound
+from ._pretrained import loaded, small_llama, unsound
 
 ROWS = 64  # sequences that are continued at a time
 BUDGET = 1 << 28  # bytes of log-probabilities that are held at a time where sequences are scored
@@ -110,8 +111,8 @@ class CausalLM(Neural):
         reason = super().incompatibility(cell)
         if reason is None and not cell.data.continues_prompt:
             reason = f"causal-lm goes on from a prompt, and the questions of {cell.data.title()} are no beginnings"
-        if reason is None and self.lora is not None and not has_peft():
-            reason = "causal-lm(lora=...) needs the extra lora: pip install 'collapse-bench[lora]'"
+        if reason is None and self.lora is not None:
+            reason = lacking("lora", f"causal-lm(lora={self.lora})")
         if reason is None and isinstance(self.checkpoint, Path):
             reason = unsound(self.checkpoint, cell.data, self.begins)
         return reason

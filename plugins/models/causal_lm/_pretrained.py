@@ -76,12 +76,6 @@ def loaded(
     return module, ends[0], ends[0] if config.bos_token_id is None else config.bos_token_id
 
 
-def has_peft() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("peft") is not None
-
-
 def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
     """None where a local checkpoint is whole and speaks the language of the data, else a sentence."""
     told = _config(place)
