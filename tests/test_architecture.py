@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from imports import MAY_IMPORT, ROOT, modules, outside, own, place
+from imports import MAY_IMPORT, REPOSITORY, ROOT, modules, outside, own, place
 
 from collapse_bench.extras import EXTRAS
 
@@ -103,6 +105,68 @@ def test_hookspecs_know_cells_as_a_word_only():
 def test_only_the_registry_knows_pluggy(module):
     if place(module) != "registry":
         assert "pluggy" not in outside(module)
+
+
+# -- the page and its picture ---------------------------------------------------------------------------------------
+
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """The script docs/draw_architecture.py as a module."""
+    path = REPOSITORY / "docs" / "draw_architecture.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_is_of_these_imports(drawing):
+    assert drawing.PICTURE.read_text(encoding="utf-8") == drawing.picture(), (
+        "the imports have changed; run: python docs/draw_architecture.py"
+    )
+
+
+def test_every_folder_is_in_the_picture_and_on_the_page(drawing):
+    folders = {name for name in drawing.BOXES if "." not in name} | set(drawing.GROUND)
+    assert folders | drawing.HIDDEN == set(MAY_IMPORT)
+    listed = PAGE.split("## The folders")[1].split("##")[0]
+    rows = {
+        name
+        for line in listed.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+    assert rows == {name for name in MAY_IMPORT if not name.startswith("__")}
+    for file in re.findall(r"`(\w+/\w+\.py)`", PAGE):
+        assert (REPOSITORY / file).exists() or (REPOSITORY / ROOT / file).exists(), file
+
+
+def test_the_picture_shows_every_import_and_no_other(drawing):
+    """What can be reached by arrows is what is imported, at once or through others; all arrows lead down."""
+
+    def reached(name):
+        found = {target for source, target in drawing.arrows() if source == name}
+        return found.union(*map(reached, found))
+
+    for name in drawing.BOXES:
+        assert reached(name) == drawing.below(name) >= drawing.graph()[name]
+    assert all(drawing.floor(upper) > drawing.floor(lower) for upper, lower in drawing.arrows())
+
+
+def test_no_arrow_runs_through_a_box_and_no_boxes_overlap(drawing):
+    assert drawing.hits() == []
+    for floor in set(map(drawing.floor, drawing.BOXES)):
+        row = sorted(
+            (drawing.BOXES[name].x - drawing.width(name) / 2, drawing.width(name))
+            for name in drawing.BOXES
+            if drawing.floor(name) == floor
+        )
+        ends = [left + wide for left, wide in row]
+        starts = [left for left, _ in row[1:]] + [drawing.WIDTH]
+        assert row[0][0] > 0
+        assert all(end < start for end, start in zip(ends, starts, strict=True))
 
 
 # -- what is heavy waits --------------------------------------------------------------------------------------------
