@@ -38,7 +38,7 @@ MAY_IMPORT = {
 
 @cache
 def modules() -> dict[str, Path]:
-    """Every module of the house by its dotted name."""
+    """Every module of the package by its dotted name."""
     found = {}
     for folder, prefix in (
         (REPOSITORY / ROOT, ROOT),
@@ -98,7 +98,7 @@ def imports(module: str) -> tuple[tuple[str, int, bool], ...]:
 
 
 def own(module: str) -> set[str]:
-    """Modules of the house that a module imports, anywhere in it."""
+    """Modules of the package that a module imports, anywhere in it."""
     return {target for target, _, _ in imports(module) if target.split(".")[0] == ROOT}
 
 

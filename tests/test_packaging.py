@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -122,12 +123,13 @@ def test_an_extra_that_is_installed_is_not_mentioned(monkeypatch):
 # -- the command, and names ---------------------------------------------------------------------------------------------
 
 
-def run(*command, **environment) -> subprocess.CompletedProcess:
+def run(*command, cwd=None, **environment) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, *command],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
+        cwd=cwd,
         check=False,
     )
 
@@ -180,10 +182,24 @@ def test_editors_see_the_names_that_are_imported_late():
 # -- the wheel --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def source(tmp_path):
+    """A copy of what a build reads, since builds write into their source."""
+    copy = tmp_path / "source"
+    copy.mkdir()
+    for pattern in ("*.md", "*.toml", "*.txt", "LICENSE", "MANIFEST.in"):
+        for path in REPOSITORY.glob(pattern):
+            shutil.copy(path, copy)
+    for name in (ROOT, "plugins", "leaderboard"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPOSITORY / name, copy / name, symlinks=True, ignore=unwanted)
+    return copy
+
+
 @pytest.mark.slow
-def test_the_wheel_holds_the_package_and_its_data(tmp_path):
+def test_the_wheel_holds_the_package_and_its_data(source, tmp_path):
     """Built by way of the source distribution, as an installer that finds no wheel does."""
-    done = run("-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(REPOSITORY))
+    done = run("-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(source))
     assert done.returncode == 0, done.stderr
     [wheel] = tmp_path.glob("*.whl")
     [_] = tmp_path.glob("*.tar.gz")
@@ -203,3 +219,18 @@ def test_the_wheel_holds_the_package_and_its_data(tmp_path):
         due |= {str(path.relative_to(REPOSITORY)) for path in found}
     assert due <= names, sorted(due - names)
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
+
+
+@pytest.mark.slow
+def test_an_editable_install_is_a_path(source, tmp_path):
+    """One line of a .pth file, which type checkers follow; not a module that hooks into the imports."""
+    script = (
+        "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
+    )
+    done = run("-c", script, str(tmp_path), cwd=source)
+    assert done.returncode == 0, done.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        [pth] = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert pth.endswith(".pth")
+        assert archive.read(pth).decode().strip() == str(source)

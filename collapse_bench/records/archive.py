@@ -187,7 +187,7 @@ class Archive:
 
 
 def shipped(suite: str) -> Path:
-    """Where the published records of a suite lie in a clone of the repository."""
+    """Where the published records of a suite are, in a clone and in an installed package; the file may be absent."""
     return Path(__file__).parents[1] / "leaderboard" / f"{suite}.parquet"
 
 
