@@ -190,7 +190,7 @@ def test_the_last_words_sum_up_the_law(drawn):
     numbers, said = pd.read_csv(drawn[0] / "two-panels.csv"), drawn[1].out.splitlines()[0]
     told = numbers[numbers.z.notna()]
     assert said.startswith(
-        f"{len(told)} points have a law; measured over predicted {told.ratio.min():.3f} to"
+        f"{len(told)} points have a law; measured / predicted from {told.ratio.min():.3f} to "
     )
     assert f"largest |z| {told.z.abs().max():.1f} (" in said
 
