@@ -68,7 +68,7 @@ def _same_lesson(model: Model, generator: DataGenerator, pair, sentence: str) ->
 
     ``pair(corpus)`` gives both.  A model that is exact shows the same numbers; another the same mean loss.
     """
-    exact = getattr(model, "exact", True)
+    exact = model.exact
     chain_shape = (3,) if exact else (24,)
     data, access = desk(generator, chain_shape)
     x, y, rng = probe_of(data, chain_shape)

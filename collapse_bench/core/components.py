@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -28,6 +28,7 @@ from .rng import Stream
 if TYPE_CHECKING:
     from .access import Access
     from .cell import Cell
+    from .recipe import Training
 
 Kind = Literal["density", "discrete", "regression", "classification", "sequence"]
 
@@ -276,8 +277,11 @@ class DataGenerator(Component, Teacher):
 class Model(Component):
     """Frozen hyperparameters and a way to learn.
 
-    ``vectorized = False``: written for one chain (no chain dimensions), sliced and stacked by the harness.
-    ``vectorized = True``: written for leading replicate dimensions.  The conformance kit holds both to the same answers.
+    ``fit`` is all that an author writes.  What mitigations ask of a fit they ask through the methods
+    below it.  The harness keeps that as a ``Recipe``, and applies it when the model is fitted: the
+    author's ``with_loss``, ``with_validation`` and ``with_start`` each return a changed copy, and are
+    called in this order, once for each chain where ``vectorized`` is False.  A method that is not
+    written is refused with a sentence, and the pair that needed it is skipped.
     """
 
     OLD_NAMES = {
@@ -285,30 +289,84 @@ class Model(Component):
         "averages": "weights_average",
         "replicates": "vectorized",
     }
+    # False: ``fit`` is written for one chain (no chain dimensions), and the harness slices corpora and
+    # stacks answers.  True: it is written for any leading chain dimensions, and fits each chain as if
+    # it were by itself.  ``collapse-bench check`` holds both to the same answers.
     vectorized: ClassVar[bool] = False
     # True where corpus.moments() or corpus.products() is all that fit needs
     reads_sums: ClassVar[bool] = False
-    # True where one chain is long work: each is a job and has a checkpoint of its own
+    # True where one chain takes long: each chain is a job of its own, with its own checkpoint
     one_chain_per_job: ClassVar[bool] = False
-    # False where every fit begins at random weights of its own, which have no average
+    # False where every fit begins at random weights, so that averages of two fits mean nothing
     weights_average: ClassVar[bool] = True
+    # False where weights of rows are obeyed in distribution only, as by a stochastic optimiser; True
+    # where a row of weight 2 gives the same numbers as the row written twice
+    exact: ClassVar[bool] = True
+    # True where ``blend`` averages the predicted noise of a diffusion, and not parameters
+    predicts_noise: ClassVar[bool] = False
+    # True where a fit is a training of many steps, which validation rows can stop early
+    trained_by_steps: ClassVar[bool] = False
+    # the estimator of ``theory`` that a fit computes, e.g. "ridge"; laws hold for the models that
+    # declare it, whatever their name.  None: no law speaks of this model
+    estimator: ClassVar[str | None] = None
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
         raise NotImplementedError
 
-    def with_loss(self, loss) -> Model:
+    def with_loss(self, loss: Any) -> Model:
         """The same model trained under ``loss(logp (N, K), y (N,)) -> (N,)``: one loss per answer, or token of one."""
         raise Incompatible(f"{self.title()} has no loss that can be exchanged")
 
     def with_validation(self, corpus: Corpus) -> Model:
-        """The same model with its regularisation chosen on these rows."""
+        """The same model with its regularisation, or the length of its training, chosen on these rows."""
         raise Incompatible(f"{self.title()} has nothing to tune on validation rows")
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Model:
-        """The same model going on from the weights of this teacher, for a ``share`` of the steps that it takes from a fresh
-        start.  One that solves for its minimum has neither, and stays as it is."""
+        """The same model continuing from the weights of this teacher, for ``share`` of the steps of a
+        fresh training.  A model that solves for its minimum has neither, and stays as it is."""
         return self
+
+    def with_parameters(self, **values: Any) -> Model:
+        """The same model with other parameters, by name."""
+        return dataclasses.replace(self, **values)
+
+    def with_after(self, change: Callable[[Teacher, Model, Corpus], Teacher]) -> Model:
+        """The same model, each of whose teachers is replaced by ``change(teacher, model, corpus)``.
+
+        ``model`` is the model that fitted the teacher, and ``corpus`` what it read.  The changed
+        teacher is judged and writes the next corpus.  Not for authors of models to write.
+        """
+        raise self._unlifted("with_after")
+
+    def with_training(self, training: Training) -> Model:
+        """The same model fitted by ``training(model, corpus, rng, before) -> Teacher``, which calls
+        ``model.fit`` as often as it likes.
+
+        For mitigations that train something around the model: several fits, fits to parts of the
+        corpus, fits to choose among.  ``model.recipe`` holds what was asked of the fit, before and
+        after this call; ``model.fit`` obeys it.  Not for authors of models to write.
+        """
+        raise self._unlifted("with_training")
+
+    def _unlifted(self, method: str) -> UsageError:
+        return UsageError(
+            f"{self.title()}.{method} works on the models that `adapt` receives; outside of a run, call "
+            "collapse_bench.core.replicates.lift(model) first"
+        )
+
+
+#: what a model says about itself, and a configured model repeats
+FACTS = (
+    "kinds",
+    "reads_sums",
+    "one_chain_per_job",
+    "weights_average",
+    "exact",
+    "predicts_noise",
+    "trained_by_steps",
+    "estimator",
+)
 
 
 # -- Mitigation -----------------------------------------------------------------------------------------------------

@@ -1,26 +1,101 @@
-"""Models written for one run, seen as models over replicates: slice, call, stack."""
+"""Models over chains: what mitigations ask of a fit, applied to every chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .components import Model, Teacher, has_method
+from ..errors import Incompatible
+from .components import FACTS, Model, Teacher, has_method
 from .corpus import Corpus
+from .recipe import Change, PostFit, Recipe, Training
 from .rng import Stream
 
 
-def lift(model: Model) -> Model:
-    """The model itself where it is native over replicates, else a loop around it."""
-    return model if model.vectorized else Looped(model)
+def lift(model: Model) -> Configured:
+    """The model over chain dimensions, with an empty recipe; itself where that was done before."""
+    return model if isinstance(model, Configured) else Configured(model)
+
+
+@dataclass(frozen=True, eq=False)
+class Configured(Model):
+    """A model as its author wrote it, and the recipe by which it is fitted.
+
+    ``fit`` takes any chain dimensions.  A model that is written for one chain is fitted to each
+    chain in turn, with that chain's rows, random numbers and part of the recipe.
+    """
+
+    model: Model
+    recipe: Recipe = field(default_factory=Recipe)
+
+    vectorized = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("title", "incompatibility", *FACTS):
+            object.__setattr__(self, name, getattr(self.model, name))
+
+    def __getattr__(self, name: str) -> Any:
+        """The model's own parameters, which a mitigation may read; not called for anything above."""
+        if name == "model" or name.startswith("__"):  # asked for while a copy is being built
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
+        if self.recipe.around:
+            *inner, outer = self.recipe.around
+            recipe = replace(self.recipe, around=tuple(inner))
+            return outer(Configured(self.model, recipe), corpus, rng, before)
+        if self.model.vectorized:
+            return self.recipe.applied_to(self.model).fit(corpus, rng, before)
+        fitted = []
+        for i, r in enumerate(product(*map(range, corpus.chain_shape))):
+            model = self.recipe.of_chain(i, r).applied_to(self.model)
+            past = before.teachers[i] if isinstance(before, LoopedTeacher) else None
+            fitted.append(model.fit(corpus[r], rng[r], past))
+        return LoopedTeacher(fitted, corpus.chain_shape)
+
+    # -- what mitigations ask for -----------------------------------------------------------------
+
+    def with_parameters(self, **values: Any) -> Configured:
+        return replace(self, model=self.model.with_parameters(**values))
+
+    def _asking(self, **more: Any) -> Configured:
+        return replace(self, recipe=self.recipe.asking(**more))
+
+    def with_loss(self, loss: Any) -> Configured:
+        self.model.with_loss(loss)  # a model that cannot says so now, before anything is fitted
+        return self._asking(loss=loss)
+
+    def with_validation(self, corpus: Corpus) -> Configured:
+        if not has_method(self.model, "with_validation"):
+            self.model.with_validation(corpus)  # raises the sentence of the base class
+        return self._asking(validation=corpus)
+
+    def with_start(self, teacher: Teacher, share: float = 1.0) -> Configured:
+        if has_method(self.model, "with_start"):
+            return self._asking(start=teacher, share=share)
+        if any(isinstance(value, Configured) for value in vars(self.model).values()):
+            raise Incompatible(
+                f"{self.title()} is built around another model and has no with_start to pass the "
+                "start on; return model.with_training(...) from adapt in place of such a class"
+            )
+        return self
+
+    def with_training(self, training: Training) -> Configured:
+        return self._asking(around=(training,))
+
+    def with_after(self, change: Change) -> Configured:
+        return self.with_training(PostFit(change))
 
 
 class LoopedTeacher(Teacher):
-    """One teacher per replicate, in the order of the flattened replicate shape ``chain_shape``."""
+    """One teacher per chain, in the order of the flattened ``chain_shape``."""
 
     def __init__(self, teachers: Sequence[Teacher], chain_shape: tuple[int, ...]):
         self.teachers, self.chain_shape = tuple(teachers), chain_shape
@@ -69,82 +144,9 @@ class LoopedTeacher(Teacher):
         )
 
 
-@dataclass(frozen=True)
-class Looped(Model):
-    """A model for one run, fitted to each replicate in turn; what one replicate learns depends on it alone."""
-
-    model: Model | None = None
-    vectorized = True
-
-    def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> LoopedTeacher:
-        def previous(i: int):
-            return before.teachers[i] if isinstance(before, LoopedTeacher) else None
-
-        indices = product(*map(range, corpus.chain_shape))
-        fitted = [self.one(r).fit(corpus[r], rng[r], previous(i)) for i, r in enumerate(indices)]
-        return LoopedTeacher(fitted, corpus.chain_shape)
-
-    def one(self, r: tuple[int, ...]) -> Model:
-        """The model of one run."""
-        return self.model
-
-    @property
-    def weights_average(self) -> bool:
-        return self.model.weights_average
-
-    def with_loss(self, loss):
-        return Looped(self.model.with_loss(loss))
-
-    def with_validation(self, corpus: Corpus):
-        return Validated(self.model, corpus)
-
-    def with_start(self, teacher: Teacher, share: float = 1.0):
-        return Started(self, teacher, share) if has_method(self.model, "with_start") else self
-
-
-@dataclass(frozen=True)
-class Validated(Looped):
-    """A looped model whose every run is tuned on its own validation rows."""
-
-    rows: Corpus | None = None
-
-    def __init__(self, model: Model, rows: Corpus):
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "rows", rows)
-
-    def one(self, r):
-        return self.model.with_validation(self.rows[r])
-
-    def with_loss(self, loss):
-        return Validated(self.model.with_loss(loss), self.rows)
-
-
-@dataclass(frozen=True, eq=False)
-class Started(Model):
-    """A looped model whose every run goes on from the weights of its own teacher."""
-
-    looped: Looped
-    teacher: LoopedTeacher
-    share: float
-
-    vectorized = True
-
-    def fit(self, corpus, rng, before=None):
-        begun, fitted = iter(self.teacher.teachers), []
-        for r in product(*map(range, corpus.chain_shape)):
-            one = self.looped.one(r).with_start(next(begun), self.share)
-            fitted.append(one.fit(corpus[r], rng[r]))
-        return LoopedTeacher(fitted, corpus.chain_shape)
-
-    def with_loss(self, loss):
-        return Started(self.looped.with_loss(loss), self.teacher, self.share)
-
-    def with_validation(self, corpus):
-        return Started(self.looped.with_validation(corpus), self.teacher, self.share)
-
-
 def merged(accounts: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Several accounts as one: what was done is added up, what was needed at a time is the most, rates are anew."""
+    """Several accounts as one: work is summed, peaks are maxima, losses are means, rates are computed
+    from the sums."""
     accounts = [account for account in accounts if account]
     if not accounts:
         return {}

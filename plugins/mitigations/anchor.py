@@ -7,7 +7,7 @@ from typing import Literal
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Interpolate, PostFit, no_average
+from collapse_bench.lib.rows.wrapping import Interpolate, no_average
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -48,7 +48,7 @@ class Anchor(Mitigation):
     def adapt(self, model, access):
         if self.kind == "kl" or access.first is None:
             return model
-        return PostFit(model, Interpolate(access.first, self.beta / (1 + self.beta)))
+        return model.with_after(Interpolate(access.first, self.beta / (1 + self.beta)))
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Extrapolate, PostFit
+from collapse_bench.lib.rows.wrapping import Extrapolate
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -33,14 +33,13 @@ class AutophagyPenalty(Mitigation):
     tiny = {"pupils": 2}
 
     def incompatibility(self, cell):
-        if getattr(cell.model, "predicts_noise", False):
+        if cell.model.predicts_noise:
             return f"autophagy-penalty moves parameters, and {cell.model.title()} blends what is guessed"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
-        return PostFit(
-            model, Extrapolate(access, self.mu / (1 + self.mu), access.n, self.tune, self.pupils)
-        )
+        w = self.mu / (1 + self.mu)
+        return model.with_after(Extrapolate(access, w, access.n, self.tune, self.pupils))
 
 
 @hookimpl

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
-from collapse_bench.lib.neural.neural import Neural
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -22,8 +21,7 @@ class EarlyStopping(Mitigation):
 
     def incompatibility(self, cell):
         model = cell.model
-        by_steps = isinstance(model, Neural) or getattr(model, "steps", None) is not None
-        if not by_steps or not has_method(model, "with_validation"):
+        if not model.trained_by_steps or not has_method(model, "with_validation"):
             return f"early-stopping ends a training of many steps, and {model.title()} has none to stop"
         return super().incompatibility(cell)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from collapse_bench.core.access import Access
-from collapse_bench.core.components import Mitigation, Model, Teacher
+from collapse_bench.core.components import Mitigation, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.core.replicates import merged
+from collapse_bench.core.replicates import Configured, merged
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import root_of
@@ -42,45 +41,40 @@ class Ecosystem(Mitigation):
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
-        return model if self.m == 1 else Sliced(model, self.m, access)
+        return model if self.m == 1 else model.with_training(Sliced(self.m, access))
 
 
-@dataclass(frozen=True)
-class Sliced(Model):
-    """m fits of one model, each to a slice."""
+@dataclass(frozen=True, eq=False)
+class Sliced:
+    """The training of m models, each on a slice of the corpus."""
 
-    model: Model
     m: int
     access: Access
 
-    vectorized = True
-
-    def fit(self, corpus, rng, before=None):
-        olds = (
-            before.members
-            if isinstance(before, Pool) and len(before.members) == self.m
-            else [before] * self.m
-        )
-        lessons = slices(corpus, self.m, rng.at("slices"))
-        own = [rng.at("member", i) for i in range(self.m)]
-        # the first takes the place of the generation's own fit, the others are charged
-        first = self.model.fit(lessons[0], own[0], olds[0])
-        others = zip(lessons[1:], olds[1:], own[1:], strict=True)
-        return Pool(
-            (
-                first,
-                *(
-                    self.access.fit(self.model, training_set, old, mine)
-                    for training_set, old, mine in others
-                ),
+    def __call__(self, model: Configured, corpus: Corpus, rng: Stream, before: Teacher | None):
+        start, share = model.recipe.start, model.recipe.share
+        models = [model if one is None else model.with_start(one, share) for one in self._of(start)]
+        fits = list(
+            zip(
+                models,
+                slices(corpus, self.m, rng.at("slices")),
+                self._of(before),
+                [rng.at("member", i) for i in range(self.m)],
+                strict=True,
             )
         )
+        # the first takes the place of the generation's own fit, the others are charged
+        one, rows, past, own = fits[0]
+        first = one.fit(rows, own, past)
+        return Pool(
+            (first, *(self.access.fit(one, rows, past, own) for one, rows, past, own in fits[1:]))
+        )
 
-    def with_loss(self, loss):
-        return dataclasses.replace(self, model=self.model.with_loss(loss))
-
-    def with_validation(self, corpus):
-        return dataclasses.replace(self, model=self.model.with_validation(corpus))
+    def _of(self, teacher: Teacher | None) -> Sequence[Teacher | None]:
+        """The teacher of each member: its own, where an ecosystem of this size came before."""
+        if isinstance(teacher, Pool) and len(teacher.members) == self.m:
+            return teacher.members
+        return [teacher] * self.m
 
 
 def slices(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Extrapolate, PostFit
+from collapse_bench.lib.rows.wrapping import Extrapolate
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -26,14 +26,13 @@ class NegativeGuidance(Mitigation):
     )
 
     def incompatibility(self, cell):
-        if not getattr(cell.model, "predicts_noise", False):
+        if not cell.model.predicts_noise:
             return f"negative-guidance opposes two scores, and {cell.model.title()} is no diffusion; neon is for the others"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
-        return PostFit(
-            model, Extrapolate(access, self.w, max(1, round(self.share * access.n)), self.tune)
-        )
+        rows = max(1, round(self.share * access.n))
+        return model.with_after(Extrapolate(access, self.w, rows, self.tune))
 
 
 @hookimpl

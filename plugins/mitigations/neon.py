@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Extrapolate, PostFit
+from collapse_bench.lib.rows.wrapping import Extrapolate
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -30,14 +30,13 @@ class Neon(Mitigation):
     )
 
     def incompatibility(self, cell):
-        if getattr(cell.model, "predicts_noise", False):
+        if cell.model.predicts_noise:
             return f"neon blends weights, and {cell.model.title()} blends what is guessed: that is negative-guidance"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
-        return PostFit(
-            model, Extrapolate(access, self.w, max(1, round(self.share * access.n)), self.tune)
-        )
+        rows = max(1, round(self.share * access.n))
+        return model.with_after(Extrapolate(access, self.w, rows, self.tune))
 
 
 @hookimpl

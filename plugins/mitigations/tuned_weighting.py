@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from collapse_bench.core.access import Access
 from collapse_bench.core.components import Mitigation, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.mixing import unmixed, weighed
 from collapse_bench.registry.hookspecs import hookimpl
@@ -43,39 +43,29 @@ class TunedWeighting(Mitigation):
         return unmixed(cell, self.title()) or super().incompatibility(cell)
 
     def adapt(self, model, access):
-        return Weighted(
-            model, access, access.real(max(1, round(self.share * access.n))), self.steps
-        )
+        rows = access.real(max(1, round(self.share * access.n)))
+        return model.with_training(Weighted(access, rows, self.steps))
 
 
-@dataclass(frozen=True)
-class Weighted(Model):
-    """The model fitted under the share of real weight that does best on ``rows``."""
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """The training under the share of real weight that does best on ``rows``."""
 
-    model: Model
     access: Access
     rows: Corpus
     steps: int
 
-    vectorized = True
+    def __call__(self, model: Model, corpus: Corpus, rng: Stream, before: Teacher | None):
+        real, own = self.access.provenance(corpus) == 0, rng.at("chosen")
 
-    def fit(self, corpus, rng, before=None):
-        real = self.access.provenance(corpus) == 0
+        def loss(w: float) -> Tensor:
+            teacher = self.access.fit(model, weighed(corpus, real, w), before, own)
+            return validated(teacher, self.rows)
+
         grid = [(i + 1) / (self.steps + 1) for i in range(self.steps)]
-        losses = torch.stack([self._loss(weighed(corpus, real, w), rng, before) for w in grid], -1)
+        losses = torch.stack([loss(w) for w in grid], -1)
         w = torch.tensor(grid, dtype=torch.float64, device=losses.device)[losses.argmin(-1)]
-        return self.model.fit(weighed(corpus, real, w[..., None]), rng.at("chosen"), before)
-
-    def _loss(self, training_set: Corpus, rng, before) -> Tensor:
-        return validated(
-            self.access.fit(self.model, training_set, before, rng.at("chosen")), self.rows
-        )
-
-    def with_loss(self, loss):
-        return dataclasses.replace(self, model=self.model.with_loss(loss))
-
-    def with_validation(self, corpus):
-        return dataclasses.replace(self, model=self.model.with_validation(corpus))
+        return model.fit(weighed(corpus, real, w[..., None]), own, before)
 
 
 def validated(teacher: Teacher, rows: Corpus) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Interpolate, PostFit, no_average
+from collapse_bench.lib.rows.wrapping import Interpolate, no_average
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -26,7 +26,9 @@ class WeightAveraging(Mitigation):
         return super().incompatibility(cell) or no_average(self.title(), cell.model)
 
     def adapt(self, model, access):
-        return model if access.first is None else PostFit(model, Interpolate(access.first, self.a))
+        if access.first is None:
+            return model
+        return model.with_after(Interpolate(access.first, self.a))
 
 
 @hookimpl

@@ -34,6 +34,7 @@ class Logistic(Model):
 
     kinds = ("classification",)
     vectorized = True
+    trained_by_steps = True
     answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
     validation_rows: ClassVar[Corpus | None] = None
 

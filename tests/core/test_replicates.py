@@ -13,7 +13,7 @@ from torch import Tensor
 from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import generations
-from collapse_bench.core.replicates import Looped, LoopedTeacher, lift
+from collapse_bench.core.replicates import Configured, LoopedTeacher, lift
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
@@ -65,12 +65,19 @@ def each(chain_shape):
     return list(np.ndindex(*chain_shape))
 
 
-def test_a_native_model_is_left_as_it_is():
-    model = GaussianFit()
-    assert lift(model) is model
-    looped = lift(OneRun())
-    assert isinstance(looped, Looped)
-    assert lift(looped) is looped
+@pytest.mark.parametrize("model", [GaussianFit(), OneRun()])
+def test_a_model_is_lifted_once(model):
+    lifted = lift(model)
+    assert isinstance(lifted, Configured)
+    assert lifted.model is model
+    assert lift(lifted) is lifted
+
+
+def test_a_vectorized_model_is_fitted_to_all_chains_at_once():
+    corpus, rng = world((2, 2))
+    lifted, own = (m.fit(corpus, rng) for m in (lift(GaussianFit()), GaussianFit()))
+    assert type(lifted) is type(own)
+    assert torch.equal(lifted.mean, own.mean)
 
 
 @pytest.mark.parametrize("chain_shape", SHAPES)
@@ -174,12 +181,16 @@ def test_loss_validation_and_past_go_together(order):
         assert torch.equal(taught.teachers[r].mean, alone.mean)
 
 
-def test_a_native_model_in_a_loop_is_itself():
-    """The loop is the slow, plain twin of every native model."""
+class ChainByChain(GaussianFit):
+    vectorized = False
+
+
+def test_a_vectorized_model_in_a_loop_is_itself():
+    """The loop is the slow, plain twin of every vectorized model."""
     corpus, rng = world((2, 2))
     native, looped = (
-        m.fit(corpus, rng.at("fit")).mean_and_factor()
-        for m in (GaussianFit(), Looped(GaussianFit()))
+        lift(m).fit(corpus, rng.at("fit")).mean_and_factor()
+        for m in (GaussianFit(), ChainByChain())
     )
     for mine, theirs in zip(native, looped, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=0)

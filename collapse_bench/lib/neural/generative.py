@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,8 +46,6 @@ class Generative(Neural):
     """A network that learns a density of answers, given the question where there is one."""
 
     kinds = ("density",)
-    # True where its teachers guess noise, so that one can be guided away from another
-    predicts_noise: ClassVar[bool] = False
 
     def with_loss(self, loss):
         raise Incompatible(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.components import Model, Teacher
 from ...core.corpus import Corpus
 from ...core.params import param
-from ...errors import UsageError
+from ...errors import Incompatible, UsageError
 from .training import Schedule
 
 #: (log-probabilities (N, K), answers (N,) int64) -> one loss per answer (N,)
@@ -53,6 +53,7 @@ class Neural(Model):
     )
 
     exact = False
+    trained_by_steps = True
     one_chain_per_job = True
     usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
     # rows that go through the network at a time; a field, where a model offers it
@@ -86,7 +87,14 @@ class Neural(Model):
         return self._with(validation_rows=corpus)
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Neural:
-        """Going on from the weights of this teacher of one run, for this share of the steps."""
+        """Continuing from the weights of this teacher of one chain, for this share of the steps.
+
+        Raises Incompatible for a teacher that is no one network, such as a blend of predictions.
+        """
+        if not isinstance(getattr(teacher, "module", None), nn.Module):
+            raise Incompatible(
+                f"{self.title()} continues from the weights of one network, and {type(teacher).__name__} has none"
+            )
         return self._with(start=teacher, share=share)
 
     def begun(self, build: Callable[[], nn.Module]) -> nn.Module:
