@@ -206,6 +206,9 @@ class DataGenerator(Component, Teacher):
     vocabulary: ClassVar[tuple[str, ...] | None] = None
     # True where, as a flawed first teacher, it asks and observes in a world of its own
     own_rows: ClassVar[bool] = False
+    # the distribution, or the flawed source, of ``theory`` that this is, e.g. "gaussian"; laws hold for
+    # the generators that declare it, whatever their name.  None: no law of another plugin asks for it
+    distribution: ClassVar[str | None] = None
     truth: ClassVar[Any] = None
 
     def with_truth(self, **truth: Any) -> DataGenerator:
@@ -398,13 +401,63 @@ class Mitigation(Component):
         """How many rows generation t reads."""
         return n
 
+    # -- facts that laws read -------------------------------------------------------------------------
+
+    @property
+    def row_weights(self) -> tuple[float, float] | None:
+        """(weight of a real row, of a synthetic row) of a method that sets these weights and does no
+        more; None for all others."""
+        return None
+
+    @property
+    def verifies(self) -> tuple[float, float] | None:
+        """(phi, psi) of a method that keeps right rows with probability phi, wrong ones with psi, and
+        does no more; None for all others."""
+        return None
+
 
 # -- Protocol -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
+class Composition:
+    """What a generation's corpus is made of: as many rows as the generation reads, written by the
+    last teacher, but for what is said here."""
+
+    real: float = 0.0  # the share of real rows in every corpus
+    fresh: bool = True  # whether these are new in every generation, or those of the first one
+    # of the rows that earlier generations wrote: none is read again, all are, or as many rows as the
+    # generation reads are drawn from all that were ever written
+    earlier: Literal["none", "all", "sample"] = "none"
+    verified: bool = False  # whether a verifier chooses the rows among more of them
+
+
+REPLACE, ACCUMULATE, VERIFIED = (
+    Composition(),
+    Composition(earlier="all"),
+    Composition(verified=True),
+)
+
+
+@dataclass(frozen=True)
 class Protocol(Component):
     """What the next generation reads, and what is remembered for the one after."""
+
+    @property
+    def composition(self) -> Composition | None:
+        """What a corpus is made of, for laws and mitigations to read; a protocol states it by a class
+        attribute or a property.  None: it is made in another way, of which no law speaks."""
+        return None
+
+    @property
+    def reads_real(self) -> bool:
+        """Whether corpora after generation 0 hold real rows, where generation 0 was taught by nature.
+
+        By its composition, and True for a protocol that states none.  Methods that weigh real rows
+        against synthetic ones refuse a cell where it is False.
+        """
+        made = self.composition
+        return made is None or made.real > 0 or made.earlier != "none"
 
     decode: Mitigation | None = param(
         None,

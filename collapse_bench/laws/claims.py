@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from .. import theory
-from ..core.components import DataGenerator, Teacher
+from ..core.components import Composition, DataGenerator, Teacher
 
 if TYPE_CHECKING:
     from ..core.cell import Cell
@@ -54,31 +54,30 @@ class Claim:
         return " ".join(f"{name}={value}" for name, value in self.given.items())
 
 
-def recursion(cell: Cell) -> tuple[str, str] | None:
-    """(model, protocol) by name where nothing bends the recursion: no mitigation, decoder or flawed first teacher.
+def recursion(cell: Cell) -> tuple[str | None, Composition | None] | None:
+    """(estimator, composition) where nothing bends the recursion: no mitigation, decoder or flawed first teacher.
 
     Under ``nature`` every generation is a first fit to real rows; see ``incompatibility``.
     """
     bent = cell.protocol.decode is not None or cell.first_teacher is not None
     if bent or (cell.mitigations and not cell.nature and cell.entry != "none"):
         return None
-    return cell.model.title(), cell.protocol.title()
+    return cell.model.estimator, cell.protocol.composition
 
 
 def natural(cell: Cell) -> list[int]:
     """Real rows that each generation reads under ``nature``, the first one in any case, as far as that is known.
 
-    It is under the standard protocols; where sizes grow and the real rows stay, at generation 0 alone.
+    It is under protocols that state their composition; where sizes grow and the real rows stay, at
+    generation 0 only.
     """
     sizes = [cell.size(t) for t in range(cell.generations + 1)]
-    match cell.protocol.title():
-        case "accumulate":
-            return list(accumulate(sizes))
-        case "replace" | "accumulate-subsample" | "verify-filter":
-            return sizes
-        case "mix" | "iterative-mix":
-            return sizes if cell.protocol.fresh or not cell.growth else sizes[:1]
-    return []
+    made = cell.protocol.composition
+    if made is None:
+        return []
+    if made.earlier == "all":
+        return list(accumulate(sizes))
+    return sizes if made.fresh or not cell.growth else sizes[:1]
 
 
 def fits(cell: Cell) -> list[list[int]]:

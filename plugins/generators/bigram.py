@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.components import ACCUMULATE, REPLACE, DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, recursion
 from collapse_bench.lib.distributions.tables import ContextTeacher, left, lost
@@ -108,13 +108,13 @@ def collapse_theory(cell):
         return None
     if (
         data.visits != "fixed"
-        or protocol not in ("replace", "accumulate")
+        or protocol not in (REPLACE, ACCUMULATE)
         or cell.growth
         or cell.n % data.K
     ):
         return None
     T = [
-        cell.n // data.K * (t + 1 if protocol == "accumulate" else 1)
+        cell.n // data.K * (t + 1 if protocol == ACCUMULATE else 1)
         for t in range(cell.generations + 1)
     ]
     if not cell.nature:

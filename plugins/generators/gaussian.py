@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.components import ACCUMULATE, REPLACE, DataGenerator
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
@@ -47,6 +47,7 @@ class Gaussian(DataGenerator):
 
     kind = "density"
     family = "gaussian"
+    distribution = "gaussian"
     primary = "w2"
     diversity_metric = "sd"
 
@@ -206,18 +207,13 @@ def collapse_theory(cell):
     Where the variance is known, what moves is the mean, by sigma^2 d / M_i at every fit.  Under accumulate to leading
     order on the line, within 2 % from 20 rows.
     """
-    data, ddof, (model, protocol) = (
-        cell.data,
-        getattr(cell.model, "ddof", None),
-        recursion(cell) or (None, None),
-    )
-    if (
-        not isinstance(data, Gaussian)
-        or model != "gaussian-fit"
-        or protocol not in ("replace", "accumulate")
-    ):
+    data, (model, made) = cell.data, recursion(cell) or (None, None)
+    if not isinstance(data, Gaussian) or model != "gaussian-fit":
         return None
-    if protocol == "accumulate" and not cell.nature:
+    if made not in (REPLACE, ACCUMULATE):
+        return None
+    ddof = cell.model.ddof
+    if made == ACCUMULATE and not cell.nature:
         return (
             None
             if cell.model.sigma or data.d > 1 or cell.growth or cell.n < 20

@@ -11,7 +11,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from collapse_bench.core.components import DataGenerator, Teacher
+from collapse_bench.core.components import REPLACE, VERIFIED, DataGenerator, Teacher
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
@@ -62,6 +62,7 @@ class HalfSpace(DataGenerator):
 
     kind = "classification"
     family = "verification"
+    distribution = "half-space"
     primary = "error_rate"
     resolution = 1e-3
     labels = 2
@@ -187,14 +188,13 @@ class _Reading:
         acts = [act for act in cell.mitigations if not act.control]
         if cell.growth or cell.protocol.decode is not None:
             return None
-        match cell.protocol.title(), [act.title() for act in acts]:
-            case "replace", []:
-                return cls(cell.n)
-            case "replace", ["oracle-verify" | "noisy-verify"]:
-                return cls(cell.n, acts[0].phi, acts[0].psi)
-            case "verify-filter", []:
-                rule = cell.protocol
-                return cls(round(rule.oversample * cell.n), rule.phi, rule.psi, cell.n)
+        rule, verifiers = cell.protocol, [act.verifies for act in acts]
+        if rule.composition == REPLACE and not acts:
+            return cls(cell.n)
+        if rule.composition == REPLACE and len(acts) == 1 and verifiers[0] is not None:
+            return cls(cell.n, *verifiers[0])
+        if rule.composition == VERIFIED and not acts:
+            return cls(round(rule.oversample * cell.n), rule.phi, rule.psi, cell.n)
         return None
 
     def candidates(self, kept: float) -> int:
@@ -213,14 +213,15 @@ def collapse_theory(cell):
         or data.d < max(20, 20 * apart * (1 + apart))
     ):
         return None
-    law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.title())
+    law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.estimator)
     if data.inputs == "isotropic":
         law = _bisecting if law is _averaging else None
     elif data.verifier is not None:
         return None
     flawed = None if cell.nature else cell.first_teacher
     if law is None or (
-        flawed is not None and flawed.title() != ("noisy-labels", "half-space")[law is _bisecting]
+        flawed is not None
+        and flawed.distribution != ("noisy-labels", "half-space")[law is _bisecting]
     ):
         return None
     if cell.nature:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from collapse_bench.core.components import ACCUMULATE, REPLACE
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, natural
 from collapse_bench.lib.linear.regression import LinearWorld, power_spectrum
@@ -78,9 +79,9 @@ def _flaw(cell) -> _Flaw | None:
     source, data = cell.first_teacher, cell.data
     if source is None or cell.nature:
         return _Flaw()
-    if source.title() == "linear-surrogate":
+    if source.distribution == "linear-surrogate":
         return _Flaw(source.c2, source.beta, source.noise)
-    if source.title() == "ols-chain" and source.rows > data.d + 1:
+    if source.distribution == "ols-chain" and source.rows > data.d + 1:
         within = data.noise if source.noise is None else source.noise
         return _Flaw(regression.ols_replace(data.d, source.rows, source.links, within))
     return None
@@ -88,27 +89,29 @@ def _flaw(cell) -> _Flaw | None:
 
 def _shrinkage(model) -> tuple[float, int | None] | None:
     """(lam, width of the projection) of a model that the laws know."""
-    if model.title() in ("ols", "ridge"):
-        return getattr(model, "lam", 0.0), None
-    if model.title() == "random-projection" or getattr(model, "activation", "") == "linear":
-        return model.lam, model.width
+    match model.estimator:
+        case "ols":
+            return 0.0, None
+        case "ridge":
+            return model.lam, None
+        case "random-projection":
+            return model.lam, model.width
     return None
 
 
 def _synthetic(protocol) -> float | None:
     """Share of rows that the teacher labels; None for protocols without a law."""
-    if protocol.title() in ("mix", "iterative-mix"):
-        return 1 - protocol.real
-    return 1.0 if protocol.title() in ("replace", "accumulate") else None
+    made = protocol.composition
+    if made is None or made.earlier == "sample" or made.verified:
+        return None
+    return 1 - made.real
 
 
 def _weights(cell, p2: float) -> tuple[float, float]:
     """Weights of a real and of a synthetic row, of mean one over the mixture: so ridge, whose loss is a mean over
     weights, has the penalty of the law."""
-    a1, a2 = next(
-        ((act.real, act.synthetic) for act in cell.mitigations if act.title() == "mix-weights"),
-        (1.0, 1.0),
-    )
+    given = (act.row_weights for act in cell.mitigations)
+    a1, a2 = next((weights for weights in given if weights is not None), (1.0, 1.0))
     mean = (1 - p2) * a1 + p2 * a2
     return (a1 / mean, a2 / mean) if mean else (math.nan, math.nan)
 
@@ -116,7 +119,7 @@ def _weights(cell, p2: float) -> tuple[float, float]:
 def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
     """Excess risk of one fit to n rows of which the share p2 is written by the flawed source; NaN beyond validity."""
     data, (lam, m), (a1, a2) = cell.data, _shrinkage(cell.model), _weights(cell, p2)
-    d, squares = data.d, cell.model.title() == "ols" and flaw.plain
+    d, squares = data.d, cell.model.estimator == "ols" and flaw.plain
     if math.isnan(a1):
         return math.nan
     if squares and p2 in (0, 1):
@@ -156,9 +159,9 @@ def _settled(d: int, n: int, pi: float, k: int, c2: float, noise: float) -> floa
 
 def _chain(cell, t: int, flaw: _Flaw) -> float:
     """Excess risk of generation t >= 1, each taught by the one before."""
-    data, protocol, k = cell.data, cell.protocol.title(), t + 1
-    d, n, ols = data.d, cell.n, cell.model.title() == "ols"
-    if ols and flaw.plain and protocol == "replace":
+    data, made, k = cell.data, cell.protocol.composition, t + 1
+    d, n, ols = data.d, cell.n, cell.model.estimator == "ols"
+    if ols and flaw.plain and made == REPLACE:
         sizes = [cell.size(i) for i in range(k)]
         enough = min(sizes) > d + 1
         return (
@@ -168,11 +171,11 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
         )
     if cell.growth:
         return math.nan
-    if ols and flaw.plain and protocol == "accumulate" and n > d + 1:
+    if ols and flaw.plain and made == ACCUMULATE and n > d + 1:
         return flaw.c2 + regression.ols_accumulate(d, n, k, data.noise, same_x=not data.fresh)
-    if ols and flaw.plain and protocol in ("mix", "iterative-mix") and data.fresh and d < SMALL * n:
-        pi = round(cell.protocol.real * n) / n
-        if cell.protocol.fresh:
+    if ols and flaw.plain and made.real and data.fresh and d < SMALL * n:
+        pi = round(made.real * n) / n
+        if made.fresh:
             first = (
                 (t, regression.ols_replace(d, n, 1, data.noise))
                 if cell.first_teacher is None
@@ -181,8 +184,8 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
             return _rounds(d, n, 1 - pi, *first, data.noise)
         return _settled(d, n, pi, k, flaw.c2, data.noise)
     plain = (
-        cell.model.title() == "ridge"
-        and protocol == "replace"
+        cell.model.estimator == "ridge"
+        and made == REPLACE
         and cell.first_teacher is None
         and data.fresh
     )
@@ -205,14 +208,14 @@ def collapse_theory(cell):
     ):
         return None
     flaw, share = _flaw(cell), _synthetic(cell.protocol)
-    acts = [act.title() for act in cell.mitigations if not act.control]
+    acts = [act.row_weights for act in cell.mitigations if not act.control]
     if (
         flaw is None
         or share is None
-        or (acts and (acts != ["mix-weights"] or cell.first_teacher is None))
+        or (acts and (len(acts) > 1 or acts[0] is None or cell.first_teacher is None))
     ):
         return None
-    growing = cell.protocol.title() == "accumulate"
+    growing = cell.protocol.composition == ACCUMULATE
     if not cell.data.fresh and (growing if cell.nature else 0 < share < 1):
         return None  # the same questions recur within one corpus
     read, risks = natural(cell), []

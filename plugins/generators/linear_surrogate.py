@@ -25,6 +25,7 @@ class LinearSurrogate(LinearSource):
     noise: float | None = param(None, "standard deviation of its label noise; None: nature's", ge=0)
 
     own_rows = True
+    distribution = "linear-surrogate"
 
     def sample_truth(self, rng, nature=None):
         real = self.beside(nature, rng)

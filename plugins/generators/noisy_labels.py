@@ -23,6 +23,7 @@ class NoisyLabels(DataGenerator):
     p: float = param(0.1, "probability that a label is wrong", ge=0, le=1)
 
     kind = "classification"
+    distribution = "noisy-labels"
 
     def incompatibility(self, cell):
         if cell.data is self:

@@ -25,6 +25,8 @@ class OLSChain(LinearSource):
         None, "standard deviation of the label noise within the chain; None: nature's", ge=0
     )
 
+    distribution = "ols-chain"
+
     def sample_truth(self, rng, nature=None):
         real = self.beside(nature, rng)
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise

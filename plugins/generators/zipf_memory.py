@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.components import REPLACE, VERIFIED, DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, natural, recursion
 from collapse_bench.lib.distributions.tables import RecallTeacher, TableTeacher
@@ -109,13 +109,9 @@ def collapse_theory(cell):
     if cell.nature:
         risks = [tails.hutter(data.beta, T, N=data.K) for T in read]
         return risks + [math.nan] * (cell.generations + 1 - len(risks))
-    law = {"replace": tails.gens_mislabel, "verify-filter": tails.gens_relabel}.get(protocol)
+    law = {REPLACE: tails.gens_mislabel, VERIFIED: tails.gens_relabel}.get(protocol)
     first = tails.hutter(data.beta, cell.n, N=data.K)
-    if (
-        law is None
-        or cell.growth
-        or (protocol == "verify-filter" and not _passes_enough(cell, law))
-    ):
+    if law is None or cell.growth or (protocol == VERIFIED and not _passes_enough(cell, law)):
         return [first] + [math.nan] * cell.generations
     return [first] + [law(data.beta, cell.n, t + 1, data.K) for t in range(1, cell.generations + 1)]
 

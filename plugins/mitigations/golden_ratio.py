@@ -25,8 +25,8 @@ class GoldenRatio(Mitigation):
     w: float = param(GOLDEN, "share of the weight that real rows get", gt=0, lt=1)
 
     def incompatibility(self, cell):
-        protocol = cell.protocol
-        if protocol.title() != "mix" or not protocol.fresh or not 0 < protocol.real < 1:
+        made = cell.protocol.composition
+        if made is None or not made.fresh or not 0 < made.real < 1:
             return "golden-ratio weighs fresh real rows against synthetic ones; it fits mix with 0 < real < 1, fresh=true"
         return super().incompatibility(cell)
 
@@ -48,7 +48,9 @@ def collapse_theory(cell):
         0
     ].incompatibility(cell) is not None:
         return None
-    if data.title() != "gaussian" or model.title() != "gaussian-fit" or model.sigma != data.sigma:
+    if (data.distribution, model.estimator) != ("gaussian", "gaussian-fit"):
+        return None
+    if model.sigma != data.sigma:
         return None
     if (data.d > 1 and data.beta) or protocol.decode is not None or cell.first_teacher is not None:
         return None

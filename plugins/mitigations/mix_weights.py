@@ -30,6 +30,10 @@ class MixWeights(Mitigation):
         if not self.real and not self.synthetic:
             raise UsageError("mix-weights: real or synthetic must be positive, else no row counts")
 
+    @property
+    def row_weights(self):
+        return self.real, self.synthetic
+
     def curate(self, corpus, access):
         return corpus.reweighted(
             torch.where(access.provenance(corpus) == 0, self.real, self.synthetic)

@@ -32,6 +32,10 @@ class NoisyVerify(Mitigation):
         """p*, the share of wrong labels up to which selection leads to the truth."""
         return self.phi / (self.phi + self.psi)
 
+    @property
+    def verifies(self):
+        return self.phi, self.psi
+
     def incompatibility(self, cell):
         return unverifiable("noisy-verify", cell.data) or super().incompatibility(cell)
 

@@ -20,6 +20,10 @@ class OracleVerify(Mitigation):
     phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
 
+    @property
+    def verifies(self):
+        return self.phi, self.psi
+
     def incompatibility(self, cell):
         return unverifiable("oracle-verify", cell.data) or super().incompatibility(cell)
 

@@ -39,7 +39,7 @@ class Watermark(Mitigation):
 
     def incompatibility(self, cell):
         protocol = cell.protocol
-        if protocol.title() in ("replace", "verify-filter") or not getattr(protocol, "real", 1):
+        if not protocol.reads_real:
             return f"watermark drops what the models wrote, and under {protocol.title()} there is nothing else to read"
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:

@@ -19,6 +19,7 @@ class Averaging(Model):
 
     kinds = ("classification",)
     vectorized = True
+    estimator = "averaging"
 
     def fit(self, corpus, rng, before=None):
         return LinearClassifier(class_sums(corpus) / corpus.mass.clamp_min(1e-300)[..., None, None])

@@ -31,6 +31,7 @@ class Counts(Model):
 
     kinds = ("discrete",)
     vectorized = True
+    estimator = "counts"
     # in the place of cross-entropy, whose law are the frequencies themselves
     objective: ClassVar[Objective | None] = None
 

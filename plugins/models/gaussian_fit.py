@@ -28,6 +28,7 @@ class GaussianFit(Model):
 
     kinds = ("density",)
     vectorized = True
+    estimator = "gaussian-fit"
     reads_sums = True
 
     def fit(self, corpus: Corpus, rng, before=None) -> GaussianTeacher:

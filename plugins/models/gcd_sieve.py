@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.components import ACCUMULATE, REPLACE, Model, Teacher
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, recursion
@@ -51,6 +51,7 @@ class GcdSieve(Model):
 
     kinds = ("sequence",)
     vectorized = True
+    estimator = "gcd-sieve"
     tiny = {"examples": 2.0, "grok": 1.0, "most": 9}
 
     def incompatibility(self, cell):
@@ -228,16 +229,16 @@ def collapse_theory(cell):
         or data.outcomes != "natural"
     ):
         return None
-    if protocol not in ("replace", "accumulate") and not cell.nature:
+    if protocol not in (REPLACE, ACCUMULATE) and not cell.nature:
         return None
     if data.max > theory.MOST:
         return None
     sizes = [cell.size(t) for t in range(cell.generations + 1)]
     curve = []
     for t in range(len(sizes)):
-        read = sizes[: t + 1] if protocol == "replace" and not cell.nature else sizes[:1]
+        read = sizes[: t + 1] if protocol == REPLACE and not cell.nature else sizes[:1]
         if cell.nature:  # every fit reads real rows alone, and pools of them where they are kept
-            read = [sum(sizes[: t + 1]) if protocol == "accumulate" else sizes[t]]
+            read = [sum(sizes[: t + 1]) if protocol == ACCUMULATE else sizes[t]]
         how = (data.base, data.max, model.examples, model.grok, model.most, data.operands)
         curve.append(1 - theory.accuracy_of(theory.heights_after(read, *how), data.max))
     return curve

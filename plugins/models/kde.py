@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from collapse_bench.core.components import Model, Teacher
+from collapse_bench.core.components import REPLACE, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
@@ -45,6 +45,7 @@ class KDE(Model):
 
     kinds = ("density",)
     vectorized = True
+    estimator = "kde"
 
     def fit(self, corpus: Corpus, rng, before=None) -> KDETeacher:
         rows = fitted(corpus)
@@ -167,7 +168,7 @@ def collapse_theory(cell):
     form; under nature every fit is a first one.
     """
     data, model = cell.data, cell.model
-    if recursion(cell) != ("kde", "replace") or data.title() != "gaussian" or data.d > 1:
+    if recursion(cell) != ("kde", REPLACE) or data.distribution != "gaussian" or data.d > 1:
         return None
     if model.h and model.rule not in ("scaled", "silverman"):
         return None

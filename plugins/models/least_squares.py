@@ -22,6 +22,7 @@ class LeastSquares(Model):
 
     kinds = ("classification",)
     vectorized = True
+    estimator = "least-squares"
 
     def fit(self, corpus, rng, before=None):
         return LinearClassifier(_solved(second_moments(corpus), class_sums(corpus).mT).mT)

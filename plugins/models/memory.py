@@ -20,6 +20,7 @@ class Memory(Model):
 
     kinds = ("discrete",)
     vectorized = True
+    estimator = "memory"
 
     def incompatibility(self, cell):
         if cell.data.contexts is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_bench.core.components import Model
+from collapse_bench.core.components import REPLACE, Model
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, fits, recursion
@@ -47,6 +47,7 @@ class MixtureFit(Model):
 
     kinds = ("density",)
     vectorized = True
+    estimator = "mixture-fit"
 
     def fit(self, corpus: Corpus, rng, before=None) -> MixtureTeacher | GaussianTeacher:
         overall = fitted(corpus)
@@ -164,7 +165,7 @@ def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
 def collapse_theory(cell):
     """One component on the line: the exact risk of the Gaussian of maximum likelihood, replaced."""
     data = cell.data
-    if recursion(cell) != ("mixture-fit", "replace") or data.title() != "gaussian":
+    if recursion(cell) != ("mixture-fit", REPLACE) or data.distribution != "gaussian":
         return None
     if cell.model.components > 1 or data.d > 1:
         return None

@@ -15,6 +15,7 @@ class OLS(Model):
 
     kinds = ("regression",)
     vectorized = True
+    estimator = "ols"
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):

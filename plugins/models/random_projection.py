@@ -27,6 +27,7 @@ class RandomProjection(Model):
 
     kinds = ("regression",)
     vectorized = True
+    estimator = "random-projection"
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):

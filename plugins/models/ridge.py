@@ -25,6 +25,7 @@ class Ridge(Model):
 
     kinds = ("regression",)
     vectorized = True
+    estimator = "ridge"
     reads_sums = True
 
     def fit(self, corpus, rng, before=None):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collapse_bench.core.components import Protocol
+from collapse_bench.core.components import (
+    ACCUMULATE,
+    REPLACE,
+    VERIFIED,
+    Composition,
+    Protocol,
+)
 from collapse_bench.core.params import param
 from collapse_bench.lib.rows.selection import unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
@@ -14,6 +20,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Replace(Protocol):
     """Every generation reads only what the previous one wrote (fully synthetic; Shumailov et al. 2024)."""
 
+    composition = REPLACE
+
     def compose(self, access, memory):
         return access.synthetic(access.n), None
 
@@ -21,6 +29,8 @@ class Replace(Protocol):
 @dataclass(frozen=True)
 class Accumulate(Protocol):
     """Nothing is thrown away: real rows and all synthetic ones are read (Gerstgrasser et al., arXiv 2404.01413)."""
+
+    composition = ACCUMULATE
 
     def compose(self, access, memory):
         fresh = access.synthetic(access.n)
@@ -31,6 +41,8 @@ class Accumulate(Protocol):
 @dataclass(frozen=True)
 class AccumulateSubsample(Protocol):
     """All is kept, and n rows of it are read, drawn without replacement (Kazdan et al., arXiv 2410.16713)."""
+
+    composition = Composition(earlier="sample")
 
     def compose(self, access, memory):
         fresh = access.synthetic(access.n)
@@ -46,6 +58,10 @@ class Mix(Protocol):
     fresh: bool = param(
         True, "new real rows in every generation; false: those of the first one for ever"
     )
+
+    @property
+    def composition(self):
+        return Composition(real=self.real, fresh=self.fresh)
 
     def compose(self, access, memory):
         m = round(self.real * access.n)
@@ -65,6 +81,10 @@ class IterativeMix(Protocol):
 
     real: float = param(0.5, "share of real rows", ge=0, le=1)
     fresh: bool = param(False, "new real rows and new questions in every round")
+
+    @property
+    def composition(self):
+        return Composition(real=self.real, fresh=self.fresh)
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and not self.fresh:
@@ -100,6 +120,8 @@ class VerifyFilter(Protocol):
     oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
     phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
     psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+
+    composition = VERIFIED
 
     def incompatibility(self, cell):
         return unverifiable(self.title(), cell.data) or super().incompatibility(cell)

@@ -26,8 +26,7 @@ def rows_in(corpus: Corpus) -> int:
 def unmixed(cell: Cell, who: str) -> str | None:
     """The sentence of a method that weighs real rows against synthetic ones, where its lessons hold no real ones."""
     protocol = cell.protocol
-    blank = protocol.title() in ("replace", "verify-filter") or getattr(protocol, "real", 1) == 0
-    if blank and len(cell.mitigations) == 1:
+    if not protocol.reads_real and len(cell.mitigations) == 1:
         return (
             f"{who} weighs real rows against synthetic ones, and {protocol.title()} gives synthetic ones alone; choose "
             f"mix or accumulate, or add real rows first, as in real-anchor + {who}"

@@ -58,6 +58,10 @@ class RandomFeatures(Model):
     kinds = ("regression", "classification")
     vectorized = True
 
+    @property
+    def estimator(self):
+        return "random-projection" if self.activation == "linear" else None
+
     def fit(self, corpus: Corpus, rng, before=None) -> FeatureTeacher:
         training_set = _Lesson.of(corpus)
         features = self._features(training_set.x.shape[-1], rng, before)
