@@ -263,3 +263,100 @@ def test_a_plugin_is_found_by_its_hook(module):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("collapse_")
     ]
     assert bool(hooks) != module.rpartition(".")[2].startswith("_")
+
+
+class Titles(ast.NodeVisitor):
+    """Lines on which what ``title()`` returns is compared with a string, or looked up among strings."""
+
+    def __init__(self, tree: ast.AST):
+        self.found: list[int] = []
+        self.names: set[str] = set()  # that hold a title, in the function that is being read
+        self.visit(tree)
+
+    def visit_FunctionDef(self, node):
+        outer, self.names = self.names, set()
+        self.generic_visit(node)
+        self.names = outer
+
+    def visit_Assign(self, node):
+        self.generic_visit(node)
+        pairs = [(target, node.value) for target in node.targets]
+        for target, value in pairs:
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs += zip(target.elts, value.elts, strict=False)
+            elif isinstance(target, ast.Name) and self.titled(value):
+                self.names.add(target.id)
+
+    def titled(self, node: ast.AST) -> bool:
+        """Whether a title is among the values of an expression; one within a sentence is not."""
+        if isinstance(node, ast.Call):
+            return isinstance(node.func, ast.Attribute) and node.func.attr == "title"
+        if isinstance(node, ast.JoinedStr):
+            return False
+        if isinstance(node, ast.Name) and node.id in self.names:
+            return True
+        return any(map(self.titled, ast.iter_child_nodes(node)))
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        sides = [node.left, *node.comparators]
+        if any(map(self.titled, sides)) and any(map(spelled, sides)):
+            self.found.append(node.lineno)
+
+    def visit_Match(self, node):
+        self.generic_visit(node)
+        if self.titled(node.subject) and any(spelled(case.pattern) for case in node.cases):
+            self.found.append(node.lineno)
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        looks_up = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+        if looks_up and isinstance(node.func.value, ast.Dict) and any(map(self.titled, node.args)):
+            self.found.append(node.lineno)
+
+    def visit_Subscript(self, node):
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Dict) and self.titled(node.slice):
+            self.found.append(node.lineno)
+
+
+def spelled(node: ast.AST) -> bool:
+    """Whether a string is written out in an expression."""
+    return any(
+        isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node)
+    )
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_compares_a_title_with_a_string(module):
+    lines = Titles(ast.parse(modules()[module].read_text())).found
+    assert not lines, (
+        f"{module}, line {lines[0]}: compares title() with a string; a plugin states what it is as a "
+        "fact, such as Protocol.reads_real or Model.estimator"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'protocol.title() == "mix"',
+        'cell.protocol.title() not in ("replace", "accumulate")',
+        '(model.title(), 1) == ("kde", 1)',
+        '{"ols": 1}.get(model.title())',
+        '{"ols": 1}[model.title()]',
+        'match model.title():\n    case "ols" | "ridge":\n        pass',
+        'def law(cell):\n    name = cell.model.title()\n    return name == "ols"',
+        'def law(cell):\n    data, name = cell.data, cell.model.title()\n    return name == "ols"',
+        'names = [act.title() for act in acts]\nnames != ["mix-weights"]',
+    ],
+)
+def test_a_title_that_is_compared_is_found(code):
+    assert Titles(ast.parse(code)).found
+
+
+@pytest.mark.parametrize(
+    "code",
+    ['f"{a.title()} is no b" == "x"', "a.title() == b.title()", 'name = a.title()\nother == "x"'],
+)
+def test_a_title_in_a_sentence_is_not_held_against_it(code):
+    assert not Titles(ast.parse(code)).found
