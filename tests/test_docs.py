@@ -68,6 +68,21 @@ def test_the_world_of_the_contributors_page_passes_the_kit_and_obeys_its_law(tmp
     assert abs(loss.mean() - law) < 4 * loss.std() / chains**0.5 < law / 2
 
 
+def test_the_training_of_the_contributors_page_passes_the_kit_and_keeps_a_loss(tmp_path):
+    path = tmp_path / "halves.py"
+    path.write_text(block(PAGES["CONTRIBUTING.md"], '"""Average two fits'))
+    reg = Registry.discover([path])
+    found = list(outcomes("mitigation", reg.classes["mitigation"]["halves"], reg))
+    assert [o for o in found if o.status == "failed"] == []
+    assert sum(o.status == "passed" for o in found) > 10
+    task = "zipf(K=20) | counts | replace |"
+    smooth, composed, mine = (
+        run_chains(reg.cell(f"{task} {acts} @ n=40 T=1"), [0]).value
+        for acts in ("label-smoothing", "halves + label-smoothing", "halves")
+    )
+    assert len({tuple(values) for values in (smooth, composed, mine)}) == 3
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_specs_on_the_pages_parse(page):
     for text in re.findall(r"[\"'`]([a-z][^\"'`\n]* \| [^\"'`\n]+@[^\"'`\n]+)[\"'`]", PAGES[page]):

@@ -1,10 +1,12 @@
-"""The five nouns of the suite, as their authors see them.
+"""The five roles of a plugin, as their authors see them.
 
-Shapes: ``R`` is the replicate dimensions in front (any number, also none), ``n`` rows.  A verb that a teacher or a
-model lacks is refused with a sentence, and the pair that needed it is skipped.
+Shapes: ``R`` is the leading chain dimensions (any number, also none), ``n`` the number of rows.  A
+method that a teacher or a model lacks is refused with a sentence, and the pair that needed it is
+skipped.
 
-Sequences are tokens 0 .. labels - 1, then -1 up to the common length: -1 stands where there is nothing.  No token says
-that a sequence ends: its first -1 is that event, and has a probability; one that fills the length has no such event.
+Sequences are tokens 0 .. labels - 1, padded with -1 up to the common length.  There is no end token:
+the first -1 of a sequence is the event that it ends, and has a probability.  A sequence that fills the
+length has no such event.
 """
 
 from __future__ import annotations
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     from .cell import Cell
     from .recipe import Training
 
+#: What kind of answer a world has, and so what a model learns; y (R, n, ...) are the answers of n rows.
+#:
+#: - density: points (R, n, d) float; there is no question (x has width 0).  A law of y is learnt.
+#: - discrete: one symbol (R, n) int64 in [0, labels); no question, or one symbol x (R, n, 1).
+#: - regression: one number (R, n) float for each question x (R, n, d).
+#: - classification: one label (R, n) int64 in [0, labels) for each question x (R, n, ...) float.
+#: - sequence: tokens (R, n, L) int64, padded with -1, for each question x (R, n, P) of tokens.
 Kind = Literal["density", "discrete", "regression", "classification", "sequence"]
 
 
@@ -45,7 +54,9 @@ class Component(HasOldNames):
     version: ClassVar[int] = 1
     # digest of its file, where it was loaded from one: an edited file makes records stale
     file_digest: ClassVar[str] = ""
-    kinds: ClassVar[tuple[Kind, ...] | None] = None  # kinds of data it fits; None: all
+    # The kinds of data that the plugin works on, e.g. ("density",); None: all of them.  The base class's
+    # ``incompatibility`` refuses the others with a sentence, so that suites skip those cells.
+    kinds: ClassVar[tuple[Kind, ...] | None] = None
     OLD_NAMES = {"fits": "incompatibility"}
 
     def __post_init__(self) -> None:
@@ -183,15 +194,21 @@ class DataGenerator(Component, Teacher):
         "near": "within",
         "continues": "continues_prompt",
     }
+    # Which of the five kinds of answers this world has: it says which models fit, and in which shape
+    # ``answer`` returns; see ``Kind``.
     kind: ClassVar[Kind] = "density"
     # tasks of a family are averaged first: gaussian, regression, tails, images, text
     family: ClassVar[str] = "other"
-    primary: ClassVar[str] = "loss"  # the judged loss that is scored
-    resolution: ClassVar[float] = 1e-12  # a difference of the primary loss below this means nothing
+    primary: ClassVar[str] = "loss"  # which of ``losses`` is scored
+    # The smallest difference of the primary loss that can be measured.  The score takes logarithms of
+    # loss + floor, and the floor is at least this, so that losses near 0 do not count as large ratios.
+    # Set it where rounding or a finite exam blurs the loss, e.g. to 1/rows for a share of errors.
+    resolution: ClassVar[float] = 1e-12
     # what is judged or described of the tail: shown beside the score
     tail_metric: ClassVar[str | None] = None
     diversity_metric: ClassVar[str | None] = None  # and of diversity
-    # True where the primary loss is already a logarithm (perplexity in nats)
+    # True where the primary loss is a logarithm already, such as a log-perplexity in nats: the score
+    # takes it as it is.  False: the score takes the logarithm of loss + floor.
     log_loss: ClassVar[bool] = False
     sampler: ClassVar[str] = "explicit"
     # how many different answers there are, for symbols and classes
@@ -204,7 +221,9 @@ class DataGenerator(Component, Teacher):
     span: ClassVar[int | None] = None  # the longest question and answer together, in tokens
     # how each token is spelled, which a checkpoint must agree with
     vocabulary: ClassVar[tuple[str, ...] | None] = None
-    # True where, as a flawed first teacher, it asks and observes in a world of its own
+    # For generators that serve as a flawed first teacher (``first=``).  False: it only answers, and
+    # questions and noise are those of the real world.  True: its rows are its own throughout, by its
+    # ``ask`` and ``observe``, e.g. with covariates or noise that differ from the real ones.
     own_rows: ClassVar[bool] = False
     # the distribution, or the flawed source, of ``theory`` that this is, e.g. "gaussian"; laws hold for
     # the generators that declare it, whatever their name.  None: no law of another plugin asks for it
@@ -258,7 +277,12 @@ class DataGenerator(Component, Teacher):
         raise Incompatible(f"{self.title()} has no true parameters for a verifier to stand beside")
 
     def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
-        """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: each draw is new."""
+        """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: every row
+        is a new draw.
+
+        To be written together with ``pool_size`` where real rows come from a data set, so that they
+        recur.  The ledger then counts different real rows: the same row twice is one.
+        """
         return None
 
     def spell(self, y: Tensor) -> list[str]:
@@ -269,7 +293,8 @@ class DataGenerator(Component, Teacher):
         """Sentences that belong into the record of every run: what could not be measured here, and why."""
         return []
 
-    # how many different real rows there are; None: without end
+    # How many different real rows there are, where they come from a data set; None: as many as are
+    # drawn.  A mitigation may not ask for more than this at once.
     pool_size: ClassVar[int | None] = None
 
 
@@ -347,8 +372,9 @@ class Model(Component):
         ``model.fit`` as often as it likes.
 
         For mitigations that train something around the model: several fits, fits to parts of the
-        corpus, fits to choose among.  ``model.recipe`` holds what was asked of the fit, before and
-        after this call; ``model.fit`` obeys it.  Not for authors of models to write.
+        corpus, fits to choose among.  ``model.fit`` obeys all that was asked of the
+        fit, also what is asked after this call; ``model.recipe`` holds it.  Not for authors of models
+        to write.
         """
         raise self._unlifted("with_training")
 
@@ -382,7 +408,10 @@ class Mitigation(Component):
     OLD_NAMES = {"remembers": "applies_to_memory"}
     control: ClassVar[bool] = False  # True for the harness's own controls, which hold no rank
     perfect_teacher: ClassVar[bool] = False  # True for `nature` alone: the flag of the ceiling
-    # True where curation must persist: it then acts on fresh rows, before the pool
+    # When ``curate`` acts.  False: on the whole corpus of a generation, just before the fit; the rows
+    # that the protocol keeps stay as they were written.  True: on fresh synthetic rows as they are
+    # written, so that what it does to them is also in the protocol's memory, and it sees each row once.
+    # Set it where a choice among fresh rows must last, as in best-of-k under accumulate.
     applies_to_memory: ClassVar[bool] = False
 
     def steer(self, teacher: Teacher, access: Access) -> Teacher:
