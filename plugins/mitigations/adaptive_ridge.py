@@ -1,4 +1,4 @@
-"""Choose the penalty anew in every generation, on real validation rows."""
+"""Choose the penalty again in every generation, on real validation rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from collapse_bench.registry.hookspecs import hookimpl
 class AdaptiveRidge(Mitigation):
     """Re-tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
 
-    Moment: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than on clean data.  Of a
-    model that is trained step by step it is the length of the training that is chosen, as ``early-stopping`` does.
+    Moment: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than on
+    clean data.  For a model that is trained step by step the length of the training is chosen, as
+    ``early-stopping`` does.
     """
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)

@@ -1,4 +1,4 @@
-"""Choose the model whose pupils would learn what the data say."""
+"""Choose the parameters whose own samples lead a refit to what the data say."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class AutophagyPenalty(Mitigation):
-    """Loss + mu |theta_hat - R(theta)|^2, R(theta) the mean refit on samples of theta: the statistics of its own output are to
-    be those of the data (Mayer et al., arXiv 2405.13977).
+    """Loss + mu |theta_hat - R(theta)|^2, where R(theta) is the mean refit to samples of theta: the
+    statistics of the model's own output should be those of the data (Mayer et al., arXiv 2405.13977).
 
-    Moment: adapt; track: blind, ``pupils`` more fits a generation.  Near theta_hat a refit differs from what it was told by a
-    bias alone, R(theta) = theta - b with b = theta_hat - R(theta_hat), and for loss |theta - theta_hat|^2 the minimiser is
-    theta_hat + mu / (1 + mu) b (derived here).  So a maximum-likelihood variance comes out as
-    (1 + mu / (1 + mu) / n) of itself, unbiased to first order as mu grows.  R is an average over ``pupils`` refits.
+    Moment: adapt; track: blind, ``pupils`` more fits per generation.  Near theta_hat a refit differs
+    from its source by a bias only, R(theta) = theta - b with b = theta_hat - R(theta_hat), and for the
+    loss |theta - theta_hat|^2 the minimiser is theta_hat + mu / (1 + mu) b (derived here).  So a
+    maximum-likelihood variance is multiplied by 1 + mu / (1 + mu) / n, which is unbiased to first order
+    as mu grows.  R is an average over ``pupils`` refits.
     """
 
     mu: float = param(1.0, "weight of the penalty beside a mean loss; 0: none", ge=0)
@@ -34,7 +35,7 @@ class AutophagyPenalty(Mitigation):
 
     def incompatibility(self, cell):
         if cell.model.predicts_noise:
-            return f"autophagy-penalty moves parameters, and {cell.model.title()} blends what is guessed"
+            return f"autophagy-penalty moves parameters, and {cell.model.title()} blends predicted noise"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

@@ -1,4 +1,4 @@
-"""Stop a training where fresh real rows are foretold best."""
+"""Stop a training where the loss on fresh real rows is lowest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class EarlyStopping(Mitigation):
     """Keep the weights at which the loss on real validation rows was lowest (Prechelt 1998).
 
-    Moment: adapt; track: real, metered row by row.  It fits models that are trained step by step; ``adaptive-ridge`` tunes the
-    penalty of the others.
+    Moment: adapt; track: real, metered row by row.  It fits models that are trained step by step;
+    ``adaptive-ridge`` tunes the penalty of the others.
     """
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)

@@ -1,4 +1,4 @@
-"""Teach several models on disjoint slices, and let each of them write a part of what comes next."""
+"""Train several models on disjoint slices; each writes a part of the next corpus."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Ecosystem(Mitigation):
-    """m models in the place of one, each fitted to a slice of the lesson; their outputs are pooled and shuffled, and split
-    anew in the next generation (Hodel and West, arXiv 2512.15011).
+    """m models instead of one, each fitted to a slice of the training set.  Their outputs are pooled and
+    shuffled, and the next generation splits them again (Hodel and West, arXiv 2512.15011).
 
-    Moment: adapt; track: blind, at the price of m fits on n/m rows each.  The pool is judged as one teacher: an answer comes
-    from one of its models at random, each answers equally many questions, its law is the mean of theirs, and so are its
-    mean answer and its scores of classes.  With m=1 nothing changes.
+    Moment: adapt; track: blind.  It costs m fits of n/m rows each.  The pool is judged as one teacher:
+    each answer comes from one of its models at random, and all answer equally many questions.  Its law
+    is the mean of theirs, and so are its mean answer and its scores of classes.  With m=1 nothing changes.
     """
 
-    m: int = param(4, "models, each with its own slice of the lesson", ge=1, le=1000)
+    m: int = param(4, "models, each with its own slice of the training set", ge=1, le=1000)
 
     tiny = {"m": 2}
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return "ecosystem slices the lesson, and sampler=exact-law draws sums alone; choose sampler=explicit"
+            return "ecosystem slices the training set, and sampler=exact-law draws only sums of it; choose sampler=explicit"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
@@ -78,13 +78,14 @@ class Sliced:
 
 
 def slices(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
-    """m disjoint parts of the rows that count, equal in size but for one row; where these are fewer than m, some share."""
+    """m disjoint parts of the rows of positive weight, whose sizes differ by at most one row.  Where there
+    are fewer than m rows, some parts share a row."""
     return _dealt(corpus, m, rng) if (corpus.count == 1).all() else _parted(corpus, m, rng)
 
 
 def _dealt(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
     there = corpus.multiplicity > 0
-    order = (rng.uniform(corpus.n) + ~there).argsort(-1)  # rows of weight 0 behind all others
+    order = (rng.uniform(corpus.n) + ~there).argsort(-1)  # rows of weight 0 come last
     place = torch.arange(max(m, corpus.n), device=order.device).expand(*corpus.chain_shape, -1)
     present = there.sum(-1, keepdim=True).clamp_min(1)
     wrapped = torch.where(place < m, place % present, place)[..., : max(m, corpus.n)]
@@ -101,7 +102,7 @@ def _parted(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
 
 
 def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
-    """What ``count (R, C)`` counts, dealt out at random in m equal parts (but for one), (R, C) each."""
+    """What ``count (R, C)`` counts, dealt at random into m parts (R, C) whose totals differ by at most one."""
     left, total, parts = count, count.sum(-1), []
     for i in range(m):
         parts.append(rng.hypergeometric(left, (total + m - 1 - i) // m))
@@ -111,7 +112,7 @@ def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Pool(Teacher):
-    """What several teachers say, each to its share of the questions."""
+    """Several teachers as one: each answers its share of the questions."""
 
     members: tuple[Teacher, ...]
 
@@ -155,7 +156,7 @@ class Pool(Teacher):
         return self._mean(lambda member: member.mean_answer(x))
 
     def logp(self, x, y):
-        """Of the mixture; of a token given those before it, the ratio of two mixtures."""
+        """Log-probabilities of the mixture; for a token given those before it, the ratio of two mixtures."""
         total = torch.stack([member.logp(x, y) for member in self.members]).cumsum(-1)
         pooled = total.logsumexp(0) - math.log(len(self.members))
         before = torch.nn.functional.pad(pooled[..., :-1], (1, 0))
@@ -182,7 +183,7 @@ class Pool(Teacher):
         )
 
     def mean_and_factor(self):
-        """Mean and covariance factor of the mixture: what models spread, and how far they stand from each other."""
+        """Mean and covariance factor of the mixture: the spread within the models and between them."""
         means, factors = zip(*(member.mean_and_factor() for member in self.members), strict=True)
         mean = sum(means) / len(means)
         apart = torch.stack(means, -2) - mean[..., None, :]
@@ -190,7 +191,7 @@ class Pool(Teacher):
         return mean, root_of(rows / math.sqrt(len(means)))
 
     def sample_sufficient(self, n, rng):
-        """Counts, of which each member contributes its share."""
+        """Counts, to which each member contributes its share."""
         m = len(self.members)
         shares = (
             [(n + m - 1 - i) // m for i in range(m)]

@@ -1,4 +1,4 @@
-"""Guide a diffusion away from what it would become if it read itself."""
+"""Guide a diffusion away from what it would become if it trained on its own samples."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NegativeGuidance(Mitigation):
-    """Score (1 + w) s_r - w s_s, s_s of an auxiliary that goes on from the model on its own samples (SIMS: Alemohammad et
-    al., arXiv 2408.16333).
+    """Score (1 + w) s_r - w s_s, where s_s is of an auxiliary model that continues from the model on its
+    own samples (SIMS: Alemohammad et al., arXiv 2408.16333).
 
-    Moment: adapt; track: blind, one more fit a generation.  The blend is of what is guessed at every level of noise, not of
-    weights.  Off diffusion, ``neon`` is its relative.
+    Moment: adapt; track: blind, one more fit per generation.  What is blended is the predicted noise at
+    every noise level, not the weights.  For other models than diffusions, ``neon`` does the same.
     """
 
     w: float = param(0.5, "strength of the guidance; 0: none", ge=0, le=10)

@@ -1,4 +1,4 @@
-"""Learn from oneself, and then go the other way."""
+"""Move away from what the model would become if it trained on its own samples."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Neon(Mitigation):
     """theta <- (1 + w) theta_r - w theta_s, theta_s a tune of theta_r on its own samples (Alemohammad et al., arXiv 2510.03597).
 
-    Moment: adapt; track: blind, one more fit a generation.  Where the world reads teachers out with a bias (the
-    protocol's ``decode``), so it does the samples: a sampler that shrinks a covariance to lambda of it then leaves (1 +
-    w (1 - lambda)) Sigma, and one without a bias nothing but the noise of the tune.  What is solved for is fitted anew;
-    a network goes on from its weights, where its teachers can be blended.
+    Moment: adapt; track: blind, one more fit per generation.  Samples are drawn through the protocol's
+    biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance Sigma to lambda
+    Sigma then leaves (1 + w (1 - lambda)) Sigma; an unbiased one leaves only the noise of the tune.  A
+    model that solves for its minimum is fitted again from scratch.  A network continues from its
+    weights, where its teachers can be blended.
     """
 
-    w: float = param(0.5, "how far it goes away from itself; 0: not at all", ge=0, le=10)
+    w: float = param(0.5, "how far it moves away from its own copy; 0: not at all", ge=0, le=10)
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
     tune: float = param(
         0.1,
@@ -31,7 +32,7 @@ class Neon(Mitigation):
 
     def incompatibility(self, cell):
         if cell.model.predicts_noise:
-            return f"neon blends weights, and {cell.model.title()} blends what is guessed: that is negative-guidance"
+            return f"neon blends weights, and {cell.model.title()} blends predicted noise; choose negative-guidance"
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

@@ -1,4 +1,4 @@
-"""Choose how much real rows weigh against synthetic ones, on real rows held back."""
+"""Choose the weight of real rows against synthetic ones, on held-out real rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from collapse_bench.errors import Incompatible
 from collapse_bench.lib.rows.mixing import unmixed, weighed
 from collapse_bench.registry.hookspecs import hookimpl
 
-WORST = 1000.0  # nats that an answer counts which a candidate never gives
+WORST = 1000.0  # nats; the loss of an answer to which a candidate gives probability 0
 
 
 @dataclass(frozen=True)
 class TunedWeighting(Mitigation):
-    """The share of the weight that real rows get is chosen per chain and generation among 1/(steps + 1) .. steps/(steps +
-    1), by the loss on fresh real rows (the real share that suits ridge is another than the golden one: Garg,
-    Bhattacharya and Sur, arXiv 2509.22341).
+    """The share of the weight that real rows get is chosen per chain and generation among
+    1/(steps + 1), ..., steps/(steps + 1), by the loss on fresh real rows (the best real share of ridge
+    is not the golden one: Garg, Bhattacharya and Sur, arXiv 2509.22341).
 
-    Moment: adapt; track: real and provenance.  Costs ``steps`` fits beside the last one.  The loss is -log p where the
-    model states one, else the squared error of its mean answer, or its share of wrong labels.
+    Moment: adapt; track: real and provenance.  It costs ``steps`` more fits.  The loss is -log p where
+    the model states one, otherwise the squared error of its mean answer, or its share of wrong labels.
     """
 
     share: float = param(

@@ -1,8 +1,8 @@
-"""Losses in place of cross-entropy: what each makes of a gradient, and of a table of relative frequencies.
+"""Losses in place of cross-entropy, each with the table of probabilities that training under it reaches.
 
-A loss here is -log p(y) with something taken from it, f(logp (N, K), y (N,)) -> (N,), as ``Model.with_loss`` wants it.
-Beside it stands its ``law(f (..., K))``: where training a table of probabilities under it comes to rest, from uniform and
-for shares f of each label, which a model that counts can take without a gradient.
+A loss is a function f(logp (N, K), y (N,)) -> (N,), as ``Model.with_loss`` takes it: -log p(y), changed.
+Its ``law(f (..., K))`` is where training a table of probabilities comes to rest, started at uniform and
+for relative frequencies f of each label.  A model that counts takes it without a gradient.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from torch import Tensor
 
 from ...core.components import Mitigation, has_method
 
-FLOOR = (
-    -1e4
-)  # a log-probability of -inf times its probability of 0 is to be 0, in value and in gradient
-STEPS, TOLERANCE = 100, 1e-12  # of Newton's method, and of the log-probabilities that it finds
+# least log-probability: with -inf, p log p would be NaN at p = 0, in value and in gradient
+FLOOR = -1e4
+STEPS, TOLERANCE = 100, 1e-12  # of Newton's method; the tolerance is in log-probability
 
 
 @runtime_checkable
 class Objective(Shape):
-    """A loss per answer, and the law that a table trained under it comes to."""
+    """A loss per answer, and the table that training under it reaches."""
 
     def __call__(self, logp: Tensor, y: Tensor) -> Tensor:
         """One loss per answer, (N,), of log-probabilities (N, K) and answers (N,)."""
@@ -41,7 +40,7 @@ def _own(logp: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Truncated:
-    """-log p(y) where p(y) <= p, and 0 where the model is surer than that."""
+    """-log p(y) where p(y) <= p, and 0 where the model is more certain than that."""
 
     p: float
 
@@ -50,8 +49,9 @@ class Truncated:
         return torch.where(own.exp() > self.p, 0.0, -own)
 
     def law(self, f):
-        """A label that is read more often than p is learnt up to p, the others share the rest as they are read (evenly,
-        where they never are): beyond p its own rows no longer pull, and theirs push it back.  For p >= 1/2."""
+        """A label with a frequency above p is learnt up to p, and the others share the rest in proportion to
+        their frequencies (equally, where these are 0): beyond p its own rows have no gradient, and the
+        others push it back.  For p >= 1/2."""
         K, top = f.shape[-1], f.amax(-1, keepdim=True)
         others = torch.where(top < 1, f / (1 - top).clamp_min(1e-300), 1 / max(1, K - 1))
         capped = torch.where(f == top, self.p, (1 - self.p) * others)
@@ -71,7 +71,7 @@ class Focal:
         return -((-torch.expm1(own)).clamp_min(1e-12) ** self.gamma) * own
 
     def law(self, f):
-        """Each label's f_j g(p_j) is the same, g(p) = (1 - p)^gamma / p - gamma (1 - p)^(gamma - 1) log p."""
+        """f_j g(p_j) is the same for all labels, g(p) = (1 - p)^gamma / p - gamma (1 - p)^(gamma - 1) log p."""
         if self.gamma == 0:
             return f
         read, c = f > 0, self.gamma
@@ -99,7 +99,7 @@ class Penalised:
         return -_own(logp, y) - self.beta * entropy
 
     def law(self, f):
-        """Each label's f_j / p_j - beta log p_j is the same."""
+        """f_j / p_j - beta log p_j is the same for all labels."""
         if self.beta == 0:
             return f
         b = self.beta
@@ -114,7 +114,7 @@ class Penalised:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """-log p of a label that is the answer with probability 1 - eps, and else any of the K alike."""
+    """-log p of a label that is the answer with probability 1 - eps, otherwise any of the K, uniformly."""
 
     eps: float
 
@@ -129,9 +129,10 @@ class Smoothed:
 
 
 def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive: Tensor) -> Tensor:
-    """p = e^x (..., K) with sum 1, for which pull(x) is the same for all alive labels; 0 for the others.
+    """p = e^x (..., K) with sum 1, for which pull(x) is the same for all labels that are ``alive``; 0 for
+    the others.
 
-    Newton's method, started at x; pull returns a value that falls in x, and its slope.
+    Newton's method, started at x.  pull returns a value that decreases in x, and its slope.
     """
     for _ in range(STEPS):
         value, slope = pull(x)
@@ -153,7 +154,7 @@ def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive:
 
 
 class ReplacesLoss(Mitigation):
-    """A mitigation that exchanges the loss under which labels and tokens are learnt: at most one in an entry."""
+    """A mitigation that exchanges the loss of labels and tokens; at most one in an entry."""
 
     kinds = ("discrete", "classification", "sequence")
 
@@ -173,7 +174,7 @@ class ReplacesLoss(Mitigation):
             if isinstance(act, ReplacesLoss) and act is not self
         ]
         if reason is None and others:
-            reason = f"{self.title()} and {others[0]} would each exchange the loss; an entry learns under one"
+            reason = f"{self.title()} and {others[0]} would each exchange the loss; an entry learns under one loss"
         return reason
 
     def adapt(self, model, access):
