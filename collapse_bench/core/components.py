@@ -89,11 +89,11 @@ class Component(HasOldNames):
         return f"{self.title()} fits {' and '.join(self.kinds)} data, and {cell.data.title()} is {cell.data.kind}"
 
 
-def has_method(noun: object, verb: str) -> bool:
-    """Whether a class answers a verb itself, rather than refusing it."""
-    own = getattr(type(noun), verb, None)
+def has_method(component: object, name: str) -> bool:
+    """Whether the component's class defines a method itself; the base classes only refuse it."""
+    own = getattr(type(component), name, None)
     return own is not None and not any(
-        own is getattr(base, verb, None) for base in (Teacher, DataGenerator, Model)
+        own is getattr(base, name, None) for base in (Teacher, DataGenerator, Model)
     )
 
 
@@ -101,21 +101,20 @@ def has_method(noun: object, verb: str) -> bool:
 
 
 class Teacher(HasOldNames):
-    """Anything that answers.  Only ``answer`` is a must; the rest is refused with a sentence until it is written."""
+    """Anything that answers.  Only ``answer`` is required; the base class refuses the rest with a sentence."""
 
     OLD_NAMES = {
         "expect": "mean_answer",
         "spread": "mean_and_factor",
         "sufficient": "sample_sufficient",
     }
-    # True promises that expect(x) is linear in x, so that risks have closed forms
+    # True promises that mean_answer(x) is linear in x, so that risks have closed forms
     linear: ClassVar[bool] = False
-    account: Mapping[str, float] = MappingProxyType(
-        {}
-    )  # what its training took, for the record: see training.train
+    # what its training took, for the record: see lib.neural.training.train
+    account: Mapping[str, float] = MappingProxyType({})
 
-    def _lacks(self, verb: str, what: str) -> Incompatible:
-        return Incompatible(f"{type(self).__name__} cannot {what} (no verb '{verb}')")
+    def _lacks(self, method: str, what: str) -> Incompatible:
+        return Incompatible(f"{type(self).__name__} cannot {what} (it has no method {method!r})")
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Answers to the questions ``x (R, n, ...)``: ``(R, n)`` or ``(R, n, d)``."""
@@ -126,28 +125,29 @@ class Teacher(HasOldNames):
         raise self._lacks("mean_answer", "state its mean answer")
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 off sequences.
+        """Log-probability of each answer as it would be decoded, nats, (R, n, L); L = 1 except for
+        sequences.
 
-        Of a sequence: that of each token after what stands before it, that of the end at the first -1, 0 beyond.
+        For a sequence: of each token given those before it, of the end at the first -1, 0 after that.
         """
         raise self._lacks("logp", "say how likely an answer is")
 
     def decoded(
         self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None
     ) -> Teacher:
-        """The same teacher read out otherwise; None leaves a setting as it is, the last setting wins.
+        """The same teacher with other decoding; None leaves a setting as it is, the last setting wins.
 
-        processor(logp (..., K), context (..., p) int64 or None) -> (..., K) changes log-probabilities before the rest;
-        the context is what stands before in a sequence, question first.
+        processor(logp (..., K), context (..., p) int64 or None) -> (..., K) changes log-probabilities
+        before the other settings; the context is the sequence so far, question first.
         """
-        raise self._lacks("decoded", "be decoded otherwise")
+        raise self._lacks("decoded", "be decoded in another way")
 
     def blend(self, other: Teacher, w: float) -> Teacher:
         """The teacher at (1 - w) times this one plus w times ``other``, in its own parameters."""
         raise self._lacks("blend", "be averaged with another teacher")
 
     def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
-        """``y`` with the marked entries answered anew given the rest."""
+        """``y`` with the marked entries drawn again given the rest."""
         raise self._lacks("redraw", "redraw a part of an answer")
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
@@ -157,7 +157,7 @@ class Teacher(HasOldNames):
     def sample_sufficient(self, n: int | Tensor, rng: Stream) -> Corpus:
         """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``).
 
-        Where questions are symbols, n (R, C) int64 says how often each is asked.
+        Where questions are symbols, n (R, C) int64 is how often each is asked.
         """
         raise self._lacks(
             "sample_sufficient", "be sampled by the exact law of its sums; choose sampler=explicit"
@@ -169,8 +169,8 @@ class Teacher(HasOldNames):
 
 @dataclass(frozen=True)
 class BiasedVerifier:
-    """What an imperfect verifier knows: a centre that stands ``shift`` from the true parameters, and how far from what
-    that centre would answer it lets an answer stand, ``radius`` for each unit of the question's norm plus ``slack``."""
+    """An imperfect verifier: its centre lies at the distance ``shift`` from the true parameters, and it
+    passes answers within ``radius`` times the question's norm plus ``slack`` of the centre's own."""
 
     shift: float
     radius: float
@@ -179,11 +179,12 @@ class BiasedVerifier:
 
 @dataclass(frozen=True)
 class DataGenerator(Component, Teacher):
-    """The true distribution: it asks the questions, is the first teacher, and judges every later one.
+    """The true distribution: it asks the questions, is the first teacher, and measures the losses of
+    every later one.
 
-    A plugin is written with its hyperparameters as fields; ``sample_truth`` returns a copy that holds the truth of each
-    replicate in ``self.truth``.  ``sampler`` says how answers are drawn: ``explicit`` rows, or the ``exact-law`` of
-    their sums or counts; a plugin that offers the second has a field of this name.
+    A plugin has its hyperparameters as fields; ``sample_truth`` returns a copy that holds the truth of
+    each chain in ``self.truth``.  ``sampler`` says how answers are drawn: ``explicit`` rows, or the
+    ``exact-law`` of their sums or counts; a plugin that offers the second has a field of this name.
     """
 
     OLD_NAMES = {
@@ -204,9 +205,9 @@ class DataGenerator(Component, Teacher):
     # loss + floor, and the floor is at least this, so that losses near 0 do not count as large ratios.
     # Set it where rounding or a finite exam blurs the loss, e.g. to 1/rows for a share of errors.
     resolution: ClassVar[float] = 1e-12
-    # what is judged or described of the tail: shown beside the score
+    # which of ``losses`` or ``diagnostics`` is about the tail: shown next to the score
     tail_metric: ClassVar[str | None] = None
-    diversity_metric: ClassVar[str | None] = None  # and of diversity
+    diversity_metric: ClassVar[str | None] = None  # likewise, about diversity
     # True where the primary loss is a logarithm already, such as a log-perplexity in nats: the score
     # takes it as it is.  False: the score takes the logarithm of loss + floor.
     log_loss: ClassVar[bool] = False
@@ -216,7 +217,7 @@ class DataGenerator(Component, Teacher):
     # how many different questions, where each is one symbol below ``labels``
     contexts: ClassVar[int | None] = None
     # of sequences:
-    # True where an answer goes on from its question, as a text from its prompt
+    # True where an answer continues its question, as a text its prompt
     continues_prompt: ClassVar[bool] = False
     span: ClassVar[int | None] = None  # the longest question and answer together, in tokens
     # how each token is spelled, which a checkpoint must agree with
@@ -237,9 +238,9 @@ class DataGenerator(Component, Teacher):
         return twin
 
     def sample_truth(self, rng: Stream, nature: DataGenerator | None = None) -> DataGenerator:
-        """A copy with the truth of each replicate of ``rng`` drawn.
+        """A copy with the truth of each chain of ``rng`` drawn.
 
-        ``nature`` is given where this generator serves as a flawed first teacher beside the real one.
+        ``nature`` is the real generator, where this one serves as a flawed first teacher.
         """
         return self.with_truth()
 
@@ -248,19 +249,21 @@ class DataGenerator(Component, Teacher):
         raise NotImplementedError
 
     def observe(self, y: Tensor, rng: Stream) -> Tensor:
-        """The world's noise on an answer, nature's or anyone's: what is written down; by default the answer itself."""
+        """The answer with the world's noise on it, whoever gave it: this is what corpora hold.  By default
+        the answer itself."""
         return y
 
     def summary(self, teacher: Teacher, n: int, rng: Stream) -> Corpus:
-        """What the world writes down of n answers at once, by the exact law of their sums (``sampler=exact-law``)."""
+        """n observed answers at once, by the exact law of their sums (``sampler=exact-law``)."""
         return teacher.sample_sufficient(n, rng)
 
     def losses(self, teacher: Teacher, rng: Stream) -> dict[str, Tensor]:
-        """Losses (R,), lower is better, ``primary`` among them, through the teacher's verbs alone."""
+        """Losses (R,), lower is better, ``primary`` among them, measured only by calling the teacher's
+        methods."""
         raise NotImplementedError
 
     def diagnostics(self, teacher: Teacher) -> dict[str, Tensor]:
-        """Signed quantities (R,) that laws speak of; shown, never scored."""
+        """Signed quantities (R,) that laws predict; shown, never scored."""
         return {}
 
     @property
@@ -273,8 +276,11 @@ class DataGenerator(Component, Teacher):
         raise Incompatible(f"{self.title()} has no way to verify an answer")
 
     def within(self, x: Tensor, y: Tensor, centre: BiasedVerifier) -> Tensor:
-        """Whether a verifier of this centre lets each answer pass, (R, n) bool: the same centre in every generation."""
-        raise Incompatible(f"{self.title()} has no true parameters for a verifier to stand beside")
+        """Whether a verifier with this centre passes each answer, (R, n) bool; the centre is the same in
+        every generation."""
+        raise Incompatible(
+            f"{self.title()} has no true parameters that a verifier could know in part"
+        )
 
     def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Which item of a finite pool each real row is, (R, n) int64 in [0, pool_size); None: every row
@@ -290,7 +296,7 @@ class DataGenerator(Component, Teacher):
         raise Incompatible(f"{self.title()} has no way to spell its sequences")
 
     def remarks(self) -> list[str]:
-        """Sentences that belong into the record of every run: what could not be measured here, and why."""
+        """Sentences for the record of every run: what could not be measured here, and why."""
         return []
 
     # How many different real rows there are, where they come from a data set; None: as many as are
@@ -403,11 +409,11 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Mitigation(Component):
-    """Maps a noun to the same noun, at one or more of four moments; each is the identity by default."""
+    """Changes what it is given, in one or more of four stages; each stage is the identity by default."""
 
     OLD_NAMES = {"remembers": "applies_to_memory"}
-    control: ClassVar[bool] = False  # True for the harness's own controls, which hold no rank
-    perfect_teacher: ClassVar[bool] = False  # True for `nature` alone: the flag of the ceiling
+    control: ClassVar[bool] = False  # True for controls, which are shown without a rank
+    perfect_teacher: ClassVar[bool] = False  # True only for `nature`, the ceiling of a task
     # When ``curate`` acts.  False: on the whole corpus of a generation, just before the fit; the rows
     # that the protocol keeps stay as they were written.  True: on fresh synthetic rows as they are
     # written, so that what it does to them is also in the protocol's memory, and it sees each row once.
@@ -415,15 +421,15 @@ class Mitigation(Component):
     applies_to_memory: ClassVar[bool] = False
 
     def steer(self, teacher: Teacher, access: Access) -> Teacher:
-        """How the teacher is read out when it writes the next corpus."""
+        """How the teacher is decoded when it writes the next corpus."""
         return teacher
 
     def curate(self, corpus: Corpus, access: Access) -> Corpus:
-        """What the pupil reads: weigh rows, edit them, or add some; nobody deletes rows."""
+        """What the student reads: weigh rows, edit them, or add some; weight 0 takes the place of deletion."""
         return corpus
 
     def adapt(self, model: Model, access: Access) -> Model:
-        """How the pupil learns."""
+        """How the student learns."""
         return model
 
     def size(self, n: int, t: int) -> int:

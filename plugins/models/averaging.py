@@ -1,4 +1,4 @@
-"""Classes by their averages: the classifier that adds up the questions of each label."""
+"""Classification by class averages: the questions of each label are summed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Averaging(Model):
     """Scores x.w_c with w_c the mean over all rows of x where y = c and of 0 elsewhere; the largest is the answer.
 
-    For two classes, +1 and -1, that is the sign of x.(sum of y x): ridge regression on labels as its penalty grows
+    For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as its penalty grows
     (Feng et al., arXiv 2406.07515).  Without intercept.
     """
 

@@ -1,4 +1,4 @@
-"""Relative frequencies: the model of a discrete law that remembers what it saw."""
+"""Relative frequencies of symbols."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Counts(Model):
     """Probability of a symbol: (weighted count + smoothing) / (total + K smoothing), for an alphabet of K.
 
-    Where the question is a symbol too, so for each question: a bigram table, uniform after what was never read.
+    Where the question is a symbol too, one such table for each question, uniform for questions that were
+    never read.
     """
 
     smoothing: float = param(0.0, "added to every count; 1 is Laplace's rule", ge=0)
@@ -32,7 +33,7 @@ class Counts(Model):
     kinds = ("discrete",)
     vectorized = True
     estimator = "counts"
-    # in the place of cross-entropy, whose law are the frequencies themselves
+    # None: cross-entropy, whose minimiser are the relative frequencies
     objective: ClassVar[Objective | None] = None
 
     def incompatibility(self, cell):
@@ -47,7 +48,7 @@ class Counts(Model):
         return TableTeacher(p) if contexts is None else ContextTeacher(p)
 
     def with_loss(self, loss):
-        """The table to which training under another loss leads, for one that is known in closed form."""
+        """The table that training under another loss reaches, for losses whose table is known."""
         return under(self, loss)
 
 

@@ -18,7 +18,7 @@ class GaussianFit(Model):
     """Mean and covariance of the rows; the sum of weights counts as the sample size.
 
     The covariance divides by (size - ddof): ddof=1 is unbiased (Bessel), ddof=0 is maximum likelihood.  Where ``sigma``
-    is given the mean alone is learnt, and the covariance is sigma^2 I for ever.
+    is given, only the mean is learnt, and the covariance is always sigma^2 I.
     """
 
     ddof: int = param(1, "subtracted from the sample size", ge=0, le=1)

@@ -1,4 +1,4 @@
-"""Kernel density estimation: what is learnt are the rows themselves, blurred."""
+"""Kernel density estimation."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _solid(kernel: Tensor) -> Tensor:
 
 
 def _whitened(rows: Tensor, kernel: Tensor) -> Tensor:
-    """Rows (R, n, d) in units of the kernel, replicates flattened, (B, n, d)."""
+    """Rows (R, n, d) in units of the kernel, chains flattened, (B, n, d)."""
     z = (
         rows / kernel
         if rows.shape[-1] == 1

@@ -16,8 +16,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class LeastSquares(Model):
     """min sum w_i |W x_i - e_(y_i)|^2 over W, e_c being a one-hot row; the largest score is the answer.
 
-    For two classes, +1 and -1, that is the sign of x.w with w from least squares on y.  Without intercept; the
-    solution of least norm where rows are too few.
+    For two classes, +1 and -1, this is the sign of x.w with w from least squares on y.  There is no
+    intercept.  With too few rows it is the solution of least norm.
     """
 
     kinds = ("classification",)

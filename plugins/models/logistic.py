@@ -1,4 +1,4 @@
-"""Logistic regression: classes by a softmax of linear scores, descended to step by step and over all chains at once."""
+"""Logistic regression by gradient steps, over all chains at once."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Logistic(Model):
-    """W from 0 towards the least (1/N) sum w_i -log softmax(W x_i)_(y_i) + lam |W|^2, N the sum of the weights; the largest
-    score is the answer, and there is no intercept.
+    """W from 0 towards the minimum of (1/N) sum w_i -log softmax(W x_i)_(y_i) + lam |W|^2, N the sum of
+    the weights; the largest score is the answer, and there is no intercept.
 
-    ``steps`` steps of Nesterov's accelerated gradient over all rows, each of 1 / L with L the largest curvature that
-    cross-entropy can have: few of them are a penalty of their own.  ``with_loss`` exchanges the loss of a label, and
-    ``with_validation`` keeps the step at which the loss on rows apart was lowest, chain by chain.
+    ``steps`` steps of Nesterov's accelerated gradient over all rows, of size 1 / L with L the largest
+    curvature that cross-entropy can have; few steps act as a penalty.  ``with_loss`` exchanges the loss
+    of a label, and ``with_validation`` keeps the step at which the loss on validation rows was lowest,
+    chain by chain.
     """
 
-    lam: float = param(1e-3, "penalty on |W|^2, beside a mean loss", ge=0)
+    lam: float = param(1e-3, "penalty on |W|^2, added to a mean loss", ge=0)
     steps: int = param(50, "steps of the descent", ge=1, le=100_000)
 
     kinds = ("classification",)

@@ -1,4 +1,4 @@
-"""A memoriser: right on what it has read, and on nothing else."""
+"""A memoriser: it answers what it has read, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Memory(Model):
-    """To each question the answer that it most often read; the last symbol where it read none (Hutter, arXiv 2102.04074).
+    """The answer that was read most often to a question; the last symbol where none was read (Hutter,
+    arXiv 2102.04074).
 
-    In `zipf-memory` the last symbol stands for not knowing.  Ties go to the smaller symbol.
+    In `zipf-memory` the last symbol means "unknown".  Ties go to the smaller symbol.
     """
 
     kinds = ("discrete",)

@@ -18,18 +18,18 @@ from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
 BUDGET = 1 << 22  # numbers of one kind in work at a time
-STEPS = 50  # most rounds of k-means, which usually stands still long before
+STEPS = 50  # most rounds of k-means, which usually converges long before
 
 
 @dataclass(frozen=True)
 class MixtureFit(Model):
     """Maximum likelihood of ``components`` Gaussians, by EM (Dempster, Laird and Rubin 1977) from a fixed start.
 
-    Centres are chosen one by one, each the row that is farthest from those before (the first from the mean), and
-    settled by k-means; nothing is drawn, so that one lesson has one answer.  No component gets thinner in any direction
-    than ``floor`` times the mean variance of the rows: without that a component on one row has an infinite likelihood.
-    The clipped covariance is the best one under this bound, hence no step lowers the likelihood.  A component without
-    rows keeps weight 0.
+    Centres are chosen one by one, each the row that is farthest from the earlier ones (the first: from
+    the mean), and refined by k-means.  Nothing is random, so that one training set gives one teacher.  The
+    variance of a component in any direction is at least ``floor`` times the mean variance of the rows:
+    otherwise a component on one row has an infinite likelihood.  The clipped covariance is the best one
+    under this bound, so that no step lowers the likelihood.  A component without rows keeps weight 0.
 
     One component is the Gaussian of maximum likelihood, gaussian-fit(ddof=0).
     """
@@ -68,11 +68,11 @@ class MixtureFit(Model):
         return MixtureTeacher(*(value.reshape(*chain_shape, *value.shape[1:]) for value in flat))
 
     def _side_by_side(self, rows: Tensor) -> int:
-        """How many replicates fit the budget."""
+        """How many chains fit the budget."""
         return max(1, BUDGET // (self.components * rows.shape[-2:].numel()))
 
     def _learnt(self, rows: Tensor, mass: Tensor, least: Tensor) -> MixtureTeacher:
-        """rows (B, n, d), mass (B, n), least (B,) variance of a component.  Each replicate ends at its own step."""
+        """rows (B, n, d), mass (B, n), least (B,) variance of a component.  Each chain ends at its own step."""
         now = _maximised(rows, _k_means(rows, mass, self.components), mass, least)
         todo, last = torch.arange(len(rows), device=rows.device), torch.full_like(least, -torch.inf)
         for _ in range(self.iterations):
@@ -98,7 +98,7 @@ def _tensors(teacher: MixtureTeacher) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _some(teacher: MixtureTeacher, which: Tensor) -> MixtureTeacher:
-    """The teachers of some replicates."""
+    """The teachers of some chains."""
     return MixtureTeacher(*(value[which] for value in _tensors(teacher)))
 
 

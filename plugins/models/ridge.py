@@ -1,4 +1,4 @@
-"""Ridge regression under the field's convention: the loss is a mean over rows, lam multiplies |w|^2 once."""
+"""Ridge regression on a mean loss: lam multiplies |w|^2, and does not grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Ridge(Model):
     """min (1/N) sum w_i (y_i - x_i.w)^2 + lam |w|^2, N the sum of the weights; no intercept.
 
-    In scikit-learn's words alpha = N lam.  Solved in float64 by the normal equations, or by the dual where there are
-    fewer rows than columns.
+    scikit-learn's alpha is N lam.  Solved in float64 by the normal equations, or by the dual where there
+    are fewer rows than columns.
     """
 
-    lam: float = param(0.1, "penalty on |w|^2, beside a mean loss", ge=0)
+    lam: float = param(0.1, "penalty on |w|^2, added to a mean loss", ge=0)
 
     kinds = ("regression",)
     vectorized = True
@@ -40,7 +40,7 @@ class Ridge(Model):
 
 @dataclass(frozen=True)
 class TunedRidge(Model):
-    """Ridge whose lam is chosen per chain on validation rows, among lam 10^-3 .. 10^3 in quarter decades."""
+    """Ridge whose lam is chosen per chain on validation rows, among lam times 10^-3 .. 10^3 in quarter decades."""
 
     lam: float
     rows: Corpus

@@ -31,17 +31,18 @@ class SoftmaxRegression(Model):
     """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, from W = 0 (the linear next-token model of Seddik et al.,
     arXiv 2404.05090).
 
-    Newton's method with backtracking, of which each context is a problem of its own: the Hessian of a softmax is
-    diagonal less a rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser is the table of
-    relative frequencies, which the probabilities reach to 1e-10; a token that was never read keeps about as much.  What
-    does not converge is refused.  Without questions it is one softmax over symbols.
+    Newton's method with backtracking, for each context separately: the Hessian of a softmax is diagonal
+    minus rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser is the table of
+    relative frequencies, which the probabilities reach to 1e-10; a token that was never read keeps about
+    that probability.  A fit that does not converge raises Incompatible.  Without questions it is one
+    softmax over symbols.
     """
 
-    lam: float = param(0.0, "L2 penalty on the weights, beside a mean loss", ge=0)
+    lam: float = param(0.0, "L2 penalty on the weights, added to a mean loss", ge=0)
 
     kinds = ("discrete",)
     vectorized = True
-    objective: ClassVar[Objective | None] = None  # in the place of cross-entropy
+    objective: ClassVar[Objective | None] = None  # None: cross-entropy
 
     def incompatibility(self, cell):
         return super().incompatibility(cell) or too_large(cell.data, self)
@@ -49,7 +50,7 @@ class SoftmaxRegression(Model):
     def fit(self, corpus, rng, before=None):
         contexts = contexts_of(corpus)
         count = corpus.tally(corpus.labels, contexts)
-        own = tuple(range(len(corpus.chain_shape), count.ndim))  # all but replicates
+        own = tuple(range(len(corpus.chain_shape), count.ndim))  # all but the chain dimensions
         share = count / count.sum(own, keepdim=True)
         p = minimiser(share, self.lam).softmax(-1)
         if self.objective is not None:
@@ -57,10 +58,10 @@ class SoftmaxRegression(Model):
         return TableTeacher(p) if contexts is None else ContextTeacher(p)
 
     def with_loss(self, loss):
-        """Without a penalty each context is a table of its own, trained to where the loss leads it."""
+        """Without a penalty each context is a table, trained to where the loss leads it."""
         if self.lam:
             raise Incompatible(
-                f"{self.title()} with a penalty is solved for cross-entropy alone; under another loss choose lam=0"
+                f"{self.title()} with a penalty is solved for cross-entropy only; under another loss choose lam=0"
             )
         return under(self, loss)
 

@@ -1,4 +1,4 @@
-"""What generative networks share: the unit in which they see their rows, and a spread that is known from draws."""
+"""What generative networks share: the unit of their rows, and a covariance estimated from draws."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ...errors import Incompatible
 from ..distributions.gaussians import root_of
 from .neural import Neural
 
-DRAWS = 4096  # that a spread is known from
+DRAWS = 4096  # answers that a covariance is estimated from
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """u = (y - mean) / scale: mean (d,) float64, one scale for all d numbers, so that a law is learnt alike wherever it
-    lies and however large it is."""
+    """u = (y - mean) / scale: mean (d,) float64, one scale for all d numbers, so that learning does not
+    depend on where a law lies and how large it is."""
 
     mean: Tensor
     scale: Tensor
@@ -33,11 +33,11 @@ class Unit:
         return cls(mean, (share @ (y - mean).square()).mean().sqrt())
 
     def inside(self, y: Tensor) -> Tensor:
-        """Rows (n, d) in this unit, float32; 0 where the rows it was taken from were all alike."""
+        """Rows (n, d) in this unit, float32; 0 where all rows it was computed from were equal."""
         return ((y.flatten(1).double() - self.mean) / self.scale.clamp_min(1e-150)).float()
 
     def outside(self, u: Tensor) -> Tensor:
-        """Rows (n, d) as they were, float64."""
+        """Rows (n, d) in their own unit, float64."""
         return self.mean + self.scale * u.double()
 
 
@@ -54,15 +54,16 @@ class Generative(Neural):
 
 
 class DrawnTeacher(Teacher):
-    """A teacher of densities whose spread is known from its draws alone; ``asked`` is the width of its questions."""
+    """A teacher of densities whose mean and covariance are estimated from draws; ``asked`` is the width of
+    its questions."""
 
     asked: int = 0
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        """Mean (d,) and covariance factor (d, d) of ``DRAWS`` answers, always of the same draws."""
+        """Mean (d,) and covariance factor (d, d) of ``DRAWS`` answers, with the same random numbers each time."""
         if self.asked:
             raise Incompatible(
-                f"{type(self).__name__} answers questions, and has no spread without one"
+                f"{type(self).__name__} answers questions, and has no covariance without one"
             )
         device = self.device
         y = self.answer(torch.empty(DRAWS, 0, device=device), Stream(0, "spread", device))

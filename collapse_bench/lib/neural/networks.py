@@ -1,4 +1,4 @@
-"""What networks share that answer by one pass: scores of classes, or one number."""
+"""Networks that answer in one pass: scores of classes, or one number."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .layers import started
 from .neural import Neural
 from .training import train
 
-ROWS = 1 << 12  # that go through a network at a time where nothing is learnt
+ROWS = 1 << 12  # rows that go through a network at a time, without a gradient
 
 
 @dataclass(frozen=True)
 class Network(Neural):
     """f(x) by a network that the subclass builds, from a new random start in every fit.
 
-    Labels are fitted by cross-entropy (or what ``with_loss`` puts in its place), and the largest score is the answer;
+    Labels are fitted by cross-entropy (or the loss of ``with_loss``), and the largest score is the answer;
     numbers by squared error.
     """
 

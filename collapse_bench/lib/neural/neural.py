@@ -1,4 +1,4 @@
-"""What neural models share: how long they train, under which loss, and when they stop."""
+"""What neural models share: the length of a training, its loss, and when it stops."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def log_loss(logp: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Neural(Model):
-    """A model that a stochastic optimiser fits (AdamW), from a fresh start in every generation unless it says otherwise.
+    """A model that a stochastic optimiser fits (AdamW), from new random weights in every generation unless
+    the subclass says otherwise.
 
-    Of ``steps`` and ``epochs`` at most one is given: with steps the work of a generation is held fixed, with epochs how
-    often each row is read; with neither it is what the subclass calls ``usual``.  A subclass writes ``fit``, in which
-    it calls ``training.train`` with ``self.schedule`` and trains under ``self.answer_loss``, which ``with_loss``
-    exchanges.
+    At most one of ``steps`` and ``epochs`` is given: steps fix the work of a generation, epochs how often
+    each row is read.  With neither, it is the subclass's ``usual``.  A subclass writes ``fit``, which
+    calls ``training.train`` with ``self.schedule`` and trains under ``self.answer_loss``, which
+    ``with_loss`` exchanges.
     """
 
     steps: int | None = param(
@@ -44,10 +45,10 @@ class Neural(Model):
     batch: int = param(64, "rows per step", ge=1, vary=False)
     lr: float = param(1e-3, "learning rate of AdamW", gt=0, vary=False)
     warmup: float = param(
-        0.0, "share of the steps in which the rate climbs from zero", ge=0, le=1, vary=False
+        0.0, "share of the steps in which the rate rises from zero", ge=0, le=1, vary=False
     )
     cosine: bool = param(False, "whether the rate falls to zero along half a cosine", vary=False)
-    decay: float = param(0.0, "weight decay, of matrices alone", ge=0, vary=False)
+    decay: float = param(0.0, "weight decay, of matrices only", ge=0, vary=False)
     clip: float | None = param(
         None, "largest norm of a gradient; none: it is not clipped", gt=0, vary=False
     )
@@ -62,8 +63,8 @@ class Neural(Model):
     weights_average = False
     answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
     validation_rows: ClassVar[Corpus | None] = None
-    start: ClassVar[Teacher | None] = None  # whose weights it goes on from
-    share: ClassVar[float] = 1.0  # of its steps that it takes
+    start: ClassVar[Teacher | None] = None  # it continues from the weights of this teacher
+    share: ClassVar[float] = 1.0  # of the usual number of steps
 
     def __post_init__(self):
         super().__post_init__()
@@ -98,7 +99,7 @@ class Neural(Model):
         return self._with(start=teacher, share=share)
 
     def begun(self, build: Callable[[], nn.Module]) -> nn.Module:
-        """The network to be trained: that of ``start``, copied, or else what ``build`` returns."""
+        """The network to train: a copy of that of ``start``, where there is one, otherwise ``build()``."""
         return (
             build() if self.start is None else copy.deepcopy(self.start.module).requires_grad_(True)
         )

@@ -1,8 +1,8 @@
 """The training loop of every neural model: weighted rows, a schedule, one optimiser.
 
 A step minimises sum_r w_r loss_r / sum_r w_r units_r over its batch, where loss_r is summed over the units of row r
-(tokens of a text, one for a label): each unit counts alike, and a row of weight 2 counts as the row written twice.
-The batch that this is the gradient of is the same however it is cut into micro-batches.
+(tokens of a text, one for a label): each unit counts the same, and a row of weight 2 counts as the row written twice.
+The gradient does not depend on how a batch is cut into micro-batches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...core.progress import report_step
 
 #: one number per row (b,): its loss, summed over its units
 RowLoss = Callable[[Tensor], Tensor]
-CHECKS = 20  # looks at the validation rows in one training
+CHECKS = 20  # evaluations on the validation rows in one training
 
 
 class Diverged(ArithmeticError):
@@ -36,9 +36,9 @@ class Schedule:
     epochs: float | None
     batch: int  # rows per step
     lr: float  # of AdamW
-    warmup: float = 0.0  # share of the steps in which the rate climbs linearly from zero
+    warmup: float = 0.0  # share of the steps in which the rate rises linearly from zero
     cosine: bool = False  # whether it falls to zero afterwards, along half a cosine
-    decay: float = 0.0  # decoupled weight decay, of matrices alone
+    decay: float = 0.0  # decoupled weight decay, of matrices only
     clip: float | None = None  # largest norm of a gradient
     micro: int | None = None  # rows that go through the network at a time; None: the whole batch
 
@@ -67,14 +67,14 @@ def train(
     generator: torch.Generator,
     validation: Callable[[], float] | None = None,
 ) -> dict[str, float]:
-    """Train the parameters of ``module`` that want a gradient, in place, and return the account of it.
+    """Train the parameters of ``module`` that require a gradient, in place, and return an account of it.
 
     loss(rows (b,) int64): summed losses (b,) of those rows.  weight (n,) >= 0: rows of weight 0 are never read.
-    units (n,): how many units each row has, 1 by default.  validation: a loss on rows apart; the parameters are left
-    where it was lowest among ``CHECKS`` looks.  Raises Diverged.
+    units (n,): how many units each row has, 1 by default.  validation: a loss on other rows; the
+    parameters are left where it was lowest among ``CHECKS`` evaluations.  Raises Diverged.
 
     Account: steps, units (read in all), seconds, units_per_second, loss (mean of the last tenth), micro_batch (rows),
-    peak_device_memory_mib (GPU alone), stopped_at (the step kept, with validation).
+    peak_device_memory_mib (GPU only), stopped_at (the step kept, with validation).
     """
     there = torch.nonzero(weight > 0)[:, 0]
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -119,7 +119,7 @@ def train(
 
 
 def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """``steps`` batches of at most ``size`` of the row numbers, in passes over all of them in a new order each."""
+    """``steps`` batches of at most ``size`` row numbers; each pass over all rows has a new order."""
     done = 0
     while done < steps:
         order = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
@@ -131,7 +131,8 @@ def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> 
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """While this lasts, torch's global generators (of starts and of dropout, in libraries) go by ``generator``."""
+    """Inside this context, torch's global generators (initial weights and dropout in libraries) are seeded
+    from ``generator``."""
     device = generator.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
@@ -147,7 +148,7 @@ def precision(device: torch.device):
 
 @dataclass(frozen=True)
 class _Worth:
-    """What rows count: weight (n,), None where all count alike, times units (n,), None where each is one."""
+    """How much rows count: weight (n,), None where all are equal, times units (n,), None where each is 1."""
 
     weight: Tensor | None
     units: Tensor | None
@@ -177,7 +178,7 @@ class _Worth:
 
 
 class _Stepper:
-    """Gradients of whole batches, in micro-batches that are halved where memory does not suffice."""
+    """Gradients of whole batches, in micro-batches that are halved when memory runs out."""
 
     def __init__(self, loss: RowLoss, worth: _Worth, parameters, micro: int, clip: float | None):
         self.loss, self.worth, self.parameters, self.micro, self.clip = (
@@ -200,7 +201,7 @@ class _Stepper:
                 self.micro = (self.micro + 1) // 2
                 for parameter in self.parameters:
                     parameter.grad = None
-            torch.cuda.empty_cache()  # after the except clause, which holds on to what did not fit
+            torch.cuda.empty_cache()  # only here: inside the except clause the exception still holds tensors
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         return value
@@ -246,7 +247,7 @@ class _Best:
 
 
 def _optimiser(parameters: Iterable[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW, which decays matrices alone: gains and offsets have no business at zero."""
+    """AdamW, which decays only matrices: gains and offsets are not to be pulled to zero."""
     parameters = list(parameters)
     groups = [
         {"params": parameters, "weight_decay": 0.0}

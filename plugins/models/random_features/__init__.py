@@ -42,14 +42,14 @@ class RandomFeatures(Model):
     With ``cos``, b is uniform on [0, 2 pi) and phi is scaled by sqrt 2, so that phi.phi / width tends to the Gaussian
     kernel exp(-|x - x'|^2 / 2d) (Rahimi and Recht 2007); ``linear`` has no b, and is the random projection of
     Dohmatob et al. (arXiv 2410.04840).  lam = 0 gives the shortest v of least error.  Labels are fitted as one-hot
-    rows, and the largest score is the answer; a label that the lesson lacks is never answered.
+    rows, and the largest score is the answer; a label that was not read is never answered.
 
-    Features are drawn anew in every fit; ``kept=true`` keeps those of the first generation, so that teachers of
+    New features are drawn in every fit; ``kept=true`` keeps those of the first generation, so that teachers of
     several generations can be blended.
     """
 
     width: int = param(200, "number of features", ge=1, le=100_000)
-    lam: float = param(1e-3, "ridge penalty beside a mean over rows", ge=0)
+    lam: float = param(1e-3, "ridge penalty, added to a mean over rows", ge=0)
     activation: Literal["relu", "tanh", "erf", "cos", "linear"] = param("relu", "act")
     kept: bool = param(
         False, "keep the features of the first generation; false: new ones in every fit"
@@ -85,13 +85,13 @@ class RandomFeatures(Model):
         return Features(F, b, self.activation, self.kept)
 
     def _penalty(self, training_set: _Lesson, features: Features) -> Tensor:
-        """lam of each replicate, flattened."""
+        """lam of each chain, flattened."""
         return torch.full_like(training_set.mass, self.lam)
 
 
 @dataclass(frozen=True)
 class Validated(RandomFeatures):
-    """Random features whose lam is chosen per replicate, from GRID times lam, by squared error on given rows."""
+    """Random features whose lam is chosen per chain, from GRID times lam, by squared error on given rows."""
 
     rows: Corpus | None = None
 
@@ -131,7 +131,7 @@ class Features:
         return (*self.F.shape[-2:], self.activation) == (d, model.width, model.activation)
 
     def of(self, x: Tensor, r: slice, i: slice = slice(None)) -> Tensor:
-        """phi of the rows i of the replicates r of x (B, n, d), flattened replicates in front."""
+        """phi of the rows i of the chains r of x (B, n, d), chains flattened."""
         F = self.F.reshape(-1, *self.F.shape[-2:])[r].double() / math.sqrt(self.F.shape[-2])
         z = x[r, i].double() @ F
         if self.b is not None:
@@ -141,7 +141,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class FeatureTeacher(Teacher):
-    """phi(x) v, with v (R, width, K) float64; ``seen`` (R, K) says which labels the lesson had, None off labels."""
+    """phi(x) v, with v (R, width, K) float64; ``seen`` (R, K) says which labels were read, None for numbers."""
 
     features: Features
     v: Tensor
@@ -178,7 +178,7 @@ class FeatureTeacher(Teacher):
         alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
         if not alike or not self.features.kept or not _same(self.features, other.features):
             raise Incompatible(
-                "random features that were drawn anew cannot be averaged; keep those of the first generation with "
+                "random features that were drawn again cannot be averaged; keep those of the first generation with "
                 "random-features(kept=true)"
             )
         K = max(self.v.shape[-1], other.v.shape[-1])
@@ -199,12 +199,12 @@ def _widened(value: Tensor, K: int) -> Tensor:
     return torch.cat([value, value.new_zeros(*value.shape[:-1], K - value.shape[-1])], -1)
 
 
-# -- the lesson -----------------------------------------------------------------------------------------------------
+# -- the training set -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class _Lesson:
-    """Rows as the solver wants them, replicates flattened to B."""
+    """Rows as the solver takes them, chains flattened to B."""
 
     x: Tensor  # (B, n, d)
     y: Tensor  # (B, n, K) float64; labels as one-hot rows
@@ -216,7 +216,7 @@ class _Lesson:
 
     @classmethod
     def of(cls, corpus: Corpus, outputs: int = 0) -> _Lesson:
-        """``outputs``: at least so many columns for labels, where nobody says how many there are."""
+        """``outputs``: least number of columns for labels, where their number is not known."""
         chain_shape = corpus.chain_shape
         x, y = _flat(corpus.x, chain_shape), corpus.y
         scalar, labels = y.ndim == len(chain_shape) + 1, not y.is_floating_point()
@@ -229,7 +229,7 @@ class _Lesson:
         )
         seen = None
         if labels:
-            # rows of weight 0 are absent, whatever label they bear
+            # rows of weight 0 are absent, whatever their label
             y = y[..., 0] if w is None else torch.where(w > 0, y[..., 0], 0)
             K = corpus.labels or max(outputs, int(y.max()) + 1)
             y = torch.nn.functional.one_hot(y, K)
@@ -265,7 +265,7 @@ def _flat(x: Tensor, chain_shape: tuple[int, ...]) -> Tensor:
 
 
 def _blocks(replicates: int, rows: int, numbers: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of replicates, and of rows within, whose ``numbers`` float64 per row fit the budget."""
+    """Slices of chains, and of rows within, whose ``numbers`` float64 per row fit the budget."""
     high = min(rows, max(1, BUDGET // (8 * numbers)))
     wide = max(1, BUDGET // (8 * numbers * max(high, 1)))
     for r in range(0, replicates, wide):
@@ -298,7 +298,7 @@ def _ridge(training_set: _Lesson, features: Features, lam: Tensor) -> Tensor:
 def _normal(
     training_set: _Lesson, features: Features
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
-    """(replicates, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y, A)."""
+    """(chains, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y, A)."""
     B, n, d = training_set.x.shape
     m = features.width
     if n < m:
@@ -318,13 +318,13 @@ def _normal(
 
 
 def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
-    """argmin |A v - y|^2 + penalty |v|^2 for one replicate: A (n, m), y (n, K); the shortest where it is open."""
+    """argmin |A v - y|^2 + penalty |v|^2 for one chain: A (n, m), y (n, K); the shortest where several are least."""
     n, m = A.shape
     if not penalty and A.device.type == "cpu":
         return torch.from_numpy(shortest(A.numpy(), y.numpy(), [m])[0])
     s = penalty.sqrt()
     if n >= m:
-        # a feature that is 0 throughout may be penalised at will: its entry of the shortest v is 0
+        # a feature that is always 0 may have any penalty: its entry of the shortest v is 0
         slack = torch.where((A == 0).all(-2), 1.0, s).diag()
         stacked = torch.cat(
             [torch.cat([A, y], -1), torch.nn.functional.pad(slack, (0, y.shape[-1]))]
