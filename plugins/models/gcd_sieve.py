@@ -1,4 +1,4 @@
-"""A symbolic learner of greatest common divisors: what it knows is a set of prime powers."""
+"""A symbolic learner of greatest common divisors, which knows a set of prime powers."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from collapse_bench.theory import gcd as theory
 class GcdSieve(Model):
     """The sieve rule (Charton, arXiv 2308.15594): the answer is the largest member of a learnt set D that divides both.
 
-    D is all products of known prime powers.  Each power q = p^k up to ``most`` has a chance r_q of being said where q
-    divides both numbers and p^(k-1) was said, independently of other primes: an answer is the product of what is said.  A fit
-    takes r_q = (1 - noise) times the share of such rows of the corpus that do say q, provided that their weight is at least
-    ``examples * grok^(j-1)``, and 0 otherwise.  Here j is how many last digits must be read to tell whether q divides: the
-    smallest j with q dividing base^j, and all digits where there is none.  So powers of primes of the base come first, and
-    then small primes.  Rows whose answer spells no number are not read.
+    D is all products of known prime powers.  An answer is a product of prime powers q = p^k up to
+    ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with probability r_q,
+    independently of other primes.  A fit takes r_q = (1 - noise) times the share of such rows of the
+    corpus whose answer has q, provided that their weight is at least ``examples * grok^(j-1)``, and 0
+    otherwise.  Here j is how many last digits decide whether q divides: the smallest j with q dividing
+    base^j, and all digits where there is none.  So powers of primes of the base are learnt first, then
+    small primes.  Rows whose answer is not a number are not read.
 
-    So each class has a noise of its own: a sampled answer to g is right with probability (1 - noise)^m, m prime powers
-    dividing g, where all of them are known.
+    A sampled answer to g is right with probability (1 - noise)^m, where m prime powers divide g and all
+    of them are known.
 
-    What follows over generations.  Without noise a label is f(g), the largest member of D that divides g: a pupil knows no
-    more than its teacher, and by ``replace`` loses every power that too few of its own rows show, for ever.  Real rows
-    bring a power back once they are enough, slowly: under ``mix(real=p)`` the chance that it is said climbs from p in
-    the first fit towards 1.  With noise and temperature 1 a chance drifts like a neutral gene, falling by 1 - noise a
-    generation; a temperature below 1, top-p and greedy reading push chances above one half to certainty and those
-    below to silence, each power being read as a choice of two.
+    Over generations: without noise a label is f(g), the largest member of D that divides g.  A student
+    knows no more than its teacher, and under ``replace`` loses for good every power that too few of its
+    own rows show.  Enough real rows bring a power back, slowly: under ``mix(real=p)`` r_q rises from p in
+    the first fit towards 1.  With noise and temperature 1, r_q drifts like a neutral gene and falls by
+    the factor 1 - noise per generation.  A temperature below 1, top-p and greedy decoding push r_q above
+    one half towards 1 and below it towards 0, since each power is decoded as a binary choice.
 
     The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and ``gcd.sieve_learned``.
     """
@@ -45,8 +46,10 @@ class GcdSieve(Model):
     examples: float = param(
         20.0, "weight of rows that must say a prime power for it to be learnt", gt=0, le=1e12
     )
-    grok: float = param(4.0, "times as many for each further digit to be read", ge=1, le=1e6)
-    noise: float = param(0.0, "chance that a prime power that is known goes unsaid", ge=0, le=1)
+    grok: float = param(4.0, "factor on examples for each further digit", ge=1, le=1e6)
+    noise: float = param(
+        0.0, "probability that a known prime power is left out of an answer", ge=0, le=1
+    )
     most: int = param(100, "largest prime power that can be known", ge=1, le=10_000)
 
     kinds = ("sequence",)
@@ -64,7 +67,7 @@ class GcdSieve(Model):
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         said = decode(corpus.y, base, 1)[..., 0]
-        said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label plays a part
+        said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label matters
         pairs, mass = _tally(g, said, corpus.multiplicity, corpus.chain_shape)
         g, said = pairs[:, :1], pairs[:, 1:]
         asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
@@ -80,7 +83,7 @@ class GcdSieve(Model):
 def _tally(
     g: Tensor, said: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each replicate."""
+    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each chain."""
     span = int(said.max()) + 1 if said.numel() else 1
     pairs, where = torch.unique(g * span + said, return_inverse=True)
     mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
@@ -112,7 +115,7 @@ class Units:
         return list(zip(primes.tolist(), (ends - sizes).tolist(), ends.tolist(), strict=True))
 
     def index(self, q: int) -> int:
-        """Where the prime power q stands."""
+        """The position of the prime power q."""
         return self.q.tolist().index(q)
 
 
@@ -183,7 +186,7 @@ class SieveTeacher(Teacher):
         return answers, chance
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        """Each prime power is a choice of two, to say it or not, and is read as such."""
+        """Each prime power is decoded as a binary choice, to be in the answer or not."""
         if processor not in (None, as_it_is):
             raise Incompatible(
                 "a sieve chooses between prime powers, and a processor of tokens has nothing to work on there"
@@ -220,7 +223,7 @@ def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
 
 @hookimpl
 def collapse_theory(cell):
-    """Expected error where labels are certain, operands come as they are, and nothing real is mixed in."""
+    """Expected error without label noise, for natural operands, and without real rows mixed in."""
     data, model, (name, protocol) = cell.data, cell.model, recursion(cell) or (None, None)
     if (
         name != "gcd-sieve"
@@ -237,7 +240,7 @@ def collapse_theory(cell):
     curve = []
     for t in range(len(sizes)):
         read = sizes[: t + 1] if protocol == REPLACE and not cell.nature else sizes[:1]
-        if cell.nature:  # every fit reads real rows alone, and pools of them where they are kept
+        if cell.nature:  # every fit reads real rows only, and all of them where they are kept
             read = [sum(sizes[: t + 1]) if protocol == ACCUMULATE else sizes[t]]
         how = (data.base, data.max, model.examples, model.grok, model.most, data.operands)
         curve.append(1 - theory.accuracy_of(theory.heights_after(read, *how), data.max))
@@ -260,7 +263,7 @@ def collapse_claims():
         return Claim(law, given, spec, f"{q} is {of}", t, chains, read=_reader(q, of == "known"))
 
     def fits(n, k, base, N, examples, grok, **more):
-        """What the laws of the whole learner are told."""
+        """The parameters of the laws of the whole learner."""
         return {"n": n, "k": k, "base": base, "N": N, "examples": examples, "grok": grok, **more}
 
     surely = "examples=1, grok=1000000.0"

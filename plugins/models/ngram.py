@@ -1,4 +1,4 @@
-"""n-grams: the next token goes by how often it stood after the last few ones, the cheap model of a language."""
+"""n-grams: the next token by its frequency after the last few; a cheap model of language."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ BUDGET = 1 << 22  # probabilities in work at a time, where whole rows of them ar
 @dataclass(frozen=True)
 class NGram(Model):
     """Interpolated n-grams: p(w | h) is a mixture of the relative frequency of w after the last order - 1 tokens and
-    p(w | h') for a context h' that is one token shorter; the shortest is empty, and below it all symbols are alike.
+    p(w | h') for a context h' that is one token shorter; the shortest is empty, and below it the law is
+    uniform.
 
     With N(h) the weighted number of tokens read after h, c(h, w) of those that were w, and T(h) how many different ones
     there were, ``witten-bell`` (Witten and Bell 1991; interpolated as in Chen and Goodman 1999) is
     p(w | h) = (c(h, w) + T(h) p(w | h')) / (N(h) + T(h)), and ``jelinek-mercer`` is
-    p(w | h) = lam c(h, w) / N(h) + (1 - lam) p(w | h').  With ``lam=1`` it is maximum likelihood, which backs off only
-    where a context was never read.  What was never read of a context leaves p(w | h').
+    p(w | h) = lam c(h, w) / N(h) + (1 - lam) p(w | h').  With ``lam=1`` it is maximum likelihood, which
+    backs off only where a context was never read: there p(w | h) = p(w | h').
 
-    The end of a text is a symbol like others; before its beginning stand empty places, which contexts see.  Tokens of
-    questions stand in contexts, and are not learnt themselves.  Counts are sparse: memory goes with what was read.
+    The end of a text is a symbol like any other; empty places precede its beginning, and are part of
+    contexts.  Tokens of questions are part of contexts, and are not learnt themselves.  Counts are
+    sparse: memory grows with what was read.
     """
 
     order: int = param(
@@ -53,7 +55,7 @@ class NGram(Model):
 
     def fit(self, corpus, rng, before=None):
         if corpus.labels is None:
-            raise Incompatible(f"{self.title()} wants data that state how many tokens there are")
+            raise Incompatible(f"{self.title()} needs data that state how many tokens there are")
         lam = None if self.smoothing == "witten-bell" else self.lam
         grams, count = _read(corpus.x, corpus.y, corpus.multiplicity, self.order, corpus.labels)
         grams, count = _summed(grams, count, corpus.labels + 1)
@@ -66,8 +68,8 @@ class NGram(Model):
 
 
 def _read(x: Tensor, y: Tensor, weight: Tensor, order: int, labels: int) -> tuple[Tensor, Tensor]:
-    """Every symbol of y after what stands before it, (E, order + 1): replicate, nearest symbol, ..., farthest, the symbol
-    itself; and the weight of each, (E,).  ``labels`` stands for the end and for empty places."""
+    """Every symbol of y with its context, (E, order + 1): chain, nearest symbol, ..., farthest, the symbol
+    itself; and the weight of each, (E,).  ``labels`` encodes the end and empty places."""
     windows = _padded(x, y, order, labels).unfold(
         -1, order, 1
     )  # (R, n, L, order), the predicted symbol last
@@ -114,13 +116,13 @@ def _changes(key: Tensor) -> Tensor:
 
 
 def _sums(value: Tensor, new: Tensor) -> Tensor:
-    """Sums of value (N,) over stretches, each of which begins where ``new`` is set."""
+    """Sums of value (N,) over runs, each of which begins where ``new`` is set."""
     return value.new_zeros(int(new.sum())).index_add(0, new.cumsum(0) - 1, value)
 
 
 class Trie:
-    """Contexts of all lengths as nodes: that of a replicate without context is its number, and a longer one hangs from
-    the one that lacks its farthest symbol.  After each node stand the symbols that were read there.
+    """Contexts of all lengths as nodes of a tree.  The root of a chain is the empty context, and its node
+    is the chain's number; the parent of a longer context lacks its farthest symbol.
 
     parent (N,) of each node, -1 of roots; key (N - roots,) = parent * symbols + farthest symbol, sorted; gram (G,) =
     node * symbols + symbol, sorted, with count (G,); total (N,) counts of a node; own (N,) its weight against its parent.
@@ -165,7 +167,7 @@ class Trie:
     def path(self, root: Tensor, before: Tensor) -> Tensor:
         """The nodes of all contexts that were read, (M, depth), shortest first, -1 where one was not.
 
-        root (M,): the replicate; before (M, depth - 1): the last symbols, nearest first.
+        root (M,): the chain; before (M, depth - 1): the last symbols, nearest first.
         """
         nodes = [root]
         for symbol in before.unbind(-1):
@@ -223,7 +225,7 @@ class Trie:
 
 
 def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """(where each key stands among sorted ``keys``, whether it does)."""
+    """(position of each key among sorted ``keys``, whether it is there)."""
     if not len(keys):
         return torch.zeros_like(key), torch.zeros_like(key, dtype=torch.bool)
     place = torch.searchsorted(keys, key).clamp_max(len(keys) - 1)
@@ -235,12 +237,12 @@ def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class NGramTeacher(Teacher):
-    """grams (U, order + 1) int64: replicate, context from its nearest symbol on, symbol; count (U,) their weights.
+    """grams (U, order + 1) int64: chain, context from its nearest symbol on, symbol; count (U,) their weights.
 
-    It writes ``length`` tokens at most.  ``blend`` joins counts, (1 - w) of its own and w of the other's: what would be
-    learnt from both corpora at these weights; with w < 0 the other's, brought to the same mass, are taken away, and what falls
-    below 0 was never read.  ``redraw`` goes from left to right, each marked token anew given what
-    stands before it, and leaves the length of a text as it is.
+    It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the other's:
+    what would be learnt from both corpora at these weights.  With w < 0 the other's counts, scaled to the
+    same mass, are subtracted, and counts below 0 are set to 0.  ``redraw`` goes from left to right, draws
+    each marked token given those before it, and leaves the length of a text as it is.
     """
 
     grams: Tensor
@@ -328,7 +330,7 @@ class NGramTeacher(Teacher):
         for i in range(L):
             rows = torch.nonzero(marked[:, i])[:, 0]
             for some, law, index in self._laws(said.path(rows, i), said.context(rows, i)):
-                tokens = law[:, : self.labels].clone()  # whatever it is, it does not end here
+                tokens = law[:, : self.labels].clone()  # a redrawn token is never the end
                 lost = (tokens.amax(-1) == -torch.inf)[index]
                 here = rows[some][~lost]
                 said.write(here, i, _drawn(tokens, index[~lost], u[here, i]))
@@ -345,7 +347,7 @@ class NGramTeacher(Teacher):
         processor, node = (
             self.decoding.processor,
             path.amax(-1),
-        )  # the longest context tells all others
+        )  # the longest context determines all shorter ones
         if processor is None or getattr(processor, "last_alone", False):
             if processor is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1
@@ -396,14 +398,14 @@ class _Said:
         return self.symbols[rows, self.order - 1 + i]
 
     def path(self, rows: Tensor, i: int | Tensor) -> Tensor:
-        """The nodes of what stands before place i of these texts."""
+        """The nodes of the contexts at place i of these texts."""
         before = [self.symbols[rows, self.order - 1 + i - back] for back in range(1, self.order)]
         return self.trie.path(
             self.root[rows], torch.stack(before, -1) if before else rows.new_empty(len(rows), 0)
         )
 
     def context(self, rows: Tensor, i: int) -> Tensor | None:
-        """Question and what was said before place i, (rows, P + i), where a processor wants to see it."""
+        """Question and answer before place i, (rows, P + i), where a processor reads it."""
         return torch.cat([self.x[rows], self.y[rows, :i]], -1) if self.asked else None
 
     def positions(self, events: Tensor, apart: bool) -> Iterator[tuple[Tensor, int | Tensor]]:

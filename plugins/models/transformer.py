@@ -26,14 +26,15 @@ ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
 class Transformer(Neural):
     """``layers`` encoder and as many decoder layers of width ``width`` (Vaswani et al. 2017), normalised before each part.
 
-    Positions are learnt, one embedding serves question, answer and output, and there is no dropout.  A question begins with
-    a symbol that is its own, so that an empty one can be attended to; the answer ends with another, which no corpus
-    holds.  Rows are cut to the longest of their batch, and what is missing of the others is masked.  Settings of the gcd
-    experiments (Charton, arXiv 2308.15594): ``transformer(layers=4, width=256, batch=32, lr=0.0001, clip=5)``.
+    Positions are learnt, question, answer and output share one embedding, and there is no dropout.  A
+    question begins with a start symbol, so that an empty one can be attended to; the answer ends with a
+    stop symbol.  Neither occurs in a corpus.  Rows are cut to the longest of their batch, and padding is
+    masked.  Settings of the gcd experiments (Charton, arXiv 2308.15594):
+    ``transformer(layers=4, width=256, batch=32, lr=0.0001, clip=5)``.
     """
 
     layers: int = param(2, "encoder layers, and decoder layers", gt=0, le=100)
-    width: int = param(128, "numbers that stand for a token between layers", ge=2, le=16_384)
+    width: int = param(128, "size of the hidden states", ge=2, le=16_384)
     heads: int = param(8, "heads of attention, which share the width", gt=0)
     ffn: int = param(
         4, "width of the hidden layer of each feed-forward part, in widths", gt=0, le=64
@@ -108,7 +109,7 @@ def _spoken(y: Tensor) -> Tensor:
 
 
 def _cut(tokens: Tensor, more: int = 0) -> Tensor:
-    """The columns up to the longest row, and ``more`` of those that follow."""
+    """The columns up to the longest row, and ``more`` columns after that."""
     longest = int(_length(tokens).max()) if tokens.numel() else 0
     return tokens[:, : longest + more]
 
@@ -236,7 +237,7 @@ class Network(nn.Module):
         return self.written(z) @ self.tokens.weight[: self.stop + 1].t()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given what stands before."""
+        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given those before it."""
         said = nn.functional.pad(y.clamp_min(0), (1, -1), value=self.begin)
         return self.continued(said, self.question(x))
 
@@ -277,9 +278,9 @@ class TransformerTeacher(Teacher):
         return self._by_length("write", x, lambda x, u: self._write(x, u), u)
 
     def redraw(self, x, y, mask, rng):
-        """Marked tokens anew from left to right, each given all that now stands before it.
+        """Marked tokens drawn again from left to right, each given all tokens before it.
 
-        The length stays: marks behind the end are not read, and the end is not among what is drawn.
+        The length stays: marks after the end are ignored, and the end is never drawn.
         """
         u = rng.uniform(len(x), self.net.longest)[:, : y.shape[1]]
         return self._by_length(
@@ -364,7 +365,7 @@ class TransformerTeacher(Teacher):
         net, cache = self.net, Cache()
         keys, seen = net.question(_cut(x))
         out = torch.full(u.shape, -1, dtype=torch.int64, device=x.device)
-        rows = torch.arange(len(x), device=x.device)  # those that go on
+        rows = torch.arange(len(x), device=x.device)  # rows that have not ended
         said = torch.full_like(rows, net.begin)
         for at in range(u.shape[1]):
             logits = net.continued(said[:, None], (keys, seen), at, cache)[:, 0]

@@ -32,10 +32,10 @@ class VAE(Generative):
 
     y = decoder(z) + s e with z of ``latent`` standard normal numbers, e standard normal and one learnt s for all numbers
     of an answer; encoder and decoder have ``depth`` hidden layers of ``width`` units.  Without hidden layers it is
-    probabilistic principal component analysis (Lucas et al., arXiv 1911.02469), whose spread is known exactly.  Rows are
-    seen in their own unit (mean 0, mean variance 1).  A question is told to both networks.
+    probabilistic principal component analysis (Lucas et al., arXiv 1911.02469), whose covariance is known
+    exactly.  Rows are scaled to mean 0 and mean variance 1.  Both networks read the question.
 
-    ``said``: the model's own law, or the decoder's mean alone, as pictures are usually shown, which has no density.
+    ``said``: a draw, or only the decoder's mean, as pictures are usually shown, which has no density.
     ``logp`` is a lower bound: the importance-weighted one of 64 draws (Burda et al., arXiv 1509.00519), always the same
     ones.  ``decoded(temperature=)`` scales the variance of z and e.
     """
@@ -69,7 +69,7 @@ class VAE(Generative):
     def _validation(
         self, module: Autoencoder, unit: Unit, device: torch.device
     ) -> Callable[[], float] | None:
-        """The loss on the rows apart, always under the same draws."""
+        """The loss on the validation rows, always under the same draws."""
         held = self.validation_rows
         if held is None:
             return None
@@ -166,7 +166,7 @@ class VAETeacher(DrawnTeacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """A lower bound on the log-density of each answer, nats, (n, 1)."""
         if not self.noisy:
-            raise Incompatible("a decoder's means alone have no density; choose said=draw")
+            raise Incompatible("a decoder's means without noise have no density; choose said=draw")
         u, x = self.unit.inside(y), x.flatten(1).float()
         e = Stream(0, "likelihood", self.device).normal(DRAWS, 1, self.latent)
         rows = max(1, BUDGET // (DRAWS * max(u.shape[1], self.latent)))
@@ -203,7 +203,7 @@ class VAETeacher(DrawnTeacher):
         if truncates(top_p, top_k, min_p, processor):
             raise self._lacks(
                 "decoded",
-                "be truncated: of the decoder's settings an autoencoder knows temperature alone",
+                "be truncated: of the decoder's settings an autoencoder knows only temperature",
             )
         return self if temperature is None else replace(self, temperature=temperature)
 

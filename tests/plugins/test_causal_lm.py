@@ -387,4 +387,4 @@ def test_questions_that_are_no_beginning_are_refused():
     class Sums(Walks):
         continues_prompt = False
 
-    assert "no beginnings" in model().incompatibility(Cell(Sums(), model(), Replace()))
+    assert "are not prompts" in model().incompatibility(Cell(Sums(), model(), Replace()))

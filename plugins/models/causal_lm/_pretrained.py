@@ -1,6 +1,6 @@
 """Networks of transformers: a small one of random weights, or a checkpoint that lies in a folder or on a hub.
 
-Weights are read from safetensors alone, and no code of a checkpoint is ever run.
+Weights are read only from safetensors, and no code of a checkpoint is ever run.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def loaded(
 
 
 def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
-    """None where a local checkpoint is whole and speaks the language of the data, else a sentence."""
+    """None where a local checkpoint is whole and has the vocabulary of the data, otherwise a sentence."""
     told = _config(place)
     if isinstance(told, str):
         return told
@@ -118,7 +118,7 @@ def _damage(place: Path) -> str | None:
 
     files = sorted(place.glob("*.safetensors"))
     if not files:
-        return f"{place} holds no *.safetensors, and no other weights are read; save it anew with save_pretrained"
+        return f"{place} holds no *.safetensors, and no other weights are read; save it again with save_pretrained"
     for file in files:
         try:
             with safe_open(file, "pt"):

@@ -1,4 +1,4 @@
-"""Denoising diffusion: a network that guesses the noise on an answer, and answers by taking it away."""
+"""Denoising diffusion: a network that predicts the noise on an answer, and answers by removing it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from ._diffusion import DiffusionTeacher, Plan, signal
 class DDPM(Generative):
     """Ho, Jain and Abbeel (arXiv 2006.11239), from a new random start in every fit; of vectors, or of images by a U-Net.
 
-    Rows are seen in their own unit (mean 0, mean variance 1), noised at one of ``levels`` drawn for each, and the network
-    is fitted by squared error.  It guesses v = sqrt(a) e - sqrt(1 - a) u, from which the noise e follows (Salimans and Ho,
-    arXiv 2202.00512), so that before any step the teacher is the Gaussian of that unit.  A question is told to the network
-    beside the level.  The teacher has ``eps`` and ``score`` at any level of noise, and ``blend`` mixes, or with w < 0
-    opposes, what two of them guess.  ``decoded(temperature=)`` scales the noise of sampling.
+    Rows are scaled to mean 0 and mean variance 1, noised at one of ``levels`` drawn for each, and the
+    network is fitted by squared error.  It predicts v = sqrt(a) e - sqrt(1 - a) u, from which the noise e
+    follows (Salimans and Ho, arXiv 2202.00512), so that before any step the teacher is a standard
+    Gaussian in this scale.  The network reads the level and the question.  The teacher has ``eps`` and
+    ``score`` at any level of noise, and ``blend`` averages, or with w < 0 extrapolates, the predictions of
+    two of them.  ``decoded(temperature=)`` scales the noise of sampling.
     """
 
     batch: int = param(128, "rows per step", ge=1, vary=False)
@@ -46,10 +47,10 @@ class DDPM(Generative):
         "upper", "what is drawn between two levels: beta or its lower bound", vary=False
     )
     net: Literal["dense", "unet"] = param(
-        "dense", "fully connected, or a U-Net, which wants square images", vary=False
+        "dense", "fully connected, or a U-Net, for square images", vary=False
     )
 
-    weights_average = True  # of what two of them guess, whatever their weights
+    weights_average = True  # ``blend`` averages predictions, whatever the weights
     predicts_noise = True
     usual = {"steps": 2000}
     tiny = {"width": 8, "depth": 1, "levels": 2, "steps": 4}
@@ -103,7 +104,7 @@ class DDPM(Generative):
         return losses
 
     def _validation(self, module: nn.Module, unit: Unit, a: Tensor) -> Callable[[], float] | None:
-        """The loss on the rows apart, always under the same draws."""
+        """The loss on the validation rows, always under the same draws."""
         held = self.validation_rows
         if held is None:
             return None
@@ -119,7 +120,7 @@ class DDPM(Generative):
 
 @dataclass(frozen=True, eq=False)
 class DDPMTeacher(DiffusionTeacher):
-    """``module`` guesses v in ``unit``, given a level and a question of ``asked`` numbers."""
+    """``module`` predicts v in ``unit``, given a level and a question of ``asked`` numbers."""
 
     module: nn.Module
     unit: Unit
@@ -135,7 +136,7 @@ class DDPMTeacher(DiffusionTeacher):
 
 
 def _beside(a: Tensor, x: Tensor) -> Tensor:
-    """What the network is told: the level (n,), as an angle whose cosine is sqrt(a), and the question (n, q)."""
+    """What the network reads besides the row: the level (n,), as an angle whose cosine is sqrt(a), and the question (n, q)."""
     level = torch.arccos(a.sqrt().clamp(0, 1)) * (2 / torch.pi)
     return torch.cat([told(level.float()), x], 1)
 

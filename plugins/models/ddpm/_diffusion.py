@@ -1,6 +1,6 @@
-"""Diffusion: an answer is noise from which a guess of the noise is taken away, level by level.
+"""Diffusion: an answer is noise from which predicted noise is removed, level by level.
 
-A level is told by the share ``a`` of signal in u_a = sqrt(a) u + sqrt(1 - a) e, where u is an answer in its own unit and
+A level is given by the share ``a`` of signal in u_a = sqrt(a) u + sqrt(1 - a) e, where u is an answer in its own unit and
 e is standard normal; 0 = level without noise, a[0] = 1.  Outside of that unit a level is a standard deviation: y + noise e.
 """
 
@@ -75,7 +75,7 @@ def ancestral(
 
 
 class DiffusionTeacher(DrawnTeacher):
-    """Answers by diffusion; a subclass says in ``guess`` what it takes for noise, and holds ``unit`` and ``plan``."""
+    """Answers by diffusion; a subclass predicts the noise in ``guess``, and holds ``unit`` and ``plan``."""
 
     unit: Unit
     plan: Plan
@@ -111,7 +111,7 @@ class DiffusionTeacher(DrawnTeacher):
         if truncates(top_p, top_k, min_p, processor):
             raise self._lacks(
                 "decoded",
-                "be truncated: of the decoder's settings diffusion knows temperature alone",
+                "be truncated: of the decoder's settings diffusion knows only temperature",
             )
         return (
             self
@@ -125,7 +125,7 @@ class DiffusionTeacher(DrawnTeacher):
         return twin
 
     def blend(self, other: DiffusionTeacher, w: float) -> BlendedDiffusion:
-        """The teacher whose guess is (1 - w) times this one's plus w times the other's at every level; below 0, w guides
+        """The teacher whose prediction is (1 - w) times this one's plus w times the other's at every level; below 0, w guides
         away from the other (Alemohammad et al., arXiv 2408.16333)."""
         return BlendedDiffusion(self, other, w, self.unit, self.plan)
 
