@@ -133,7 +133,12 @@ class Teacher(HasOldNames):
         raise self._lacks("logp", "say how likely an answer is")
 
     def decoded(
-        self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None
+        self,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        processor: Callable[[Tensor, Tensor | None], Tensor] | None = None,
     ) -> Teacher:
         """The same teacher with other decoding; None leaves a setting as it is, the last setting wins.
 

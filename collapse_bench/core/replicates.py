@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
@@ -97,71 +97,95 @@ class Configured(Model):
 class LoopedTeacher(Teacher):
     """One teacher per chain, in the order of the flattened ``chain_shape``."""
 
-    def __init__(self, teachers: Sequence[Teacher], chain_shape: tuple[int, ...]):
+    def __init__(self, teachers: Iterable[Teacher], chain_shape: tuple[int, ...]):
         self.teachers, self.chain_shape = tuple(teachers), chain_shape
 
     @property
-    def linear(self) -> bool:
+    def linear(self) -> bool:  # type: ignore[override]  # of these teachers, not of the class
         return all(teacher.linear for teacher in self.teachers)
 
     @property
-    def account(self) -> dict[str, float]:
+    def account(self) -> Mapping[str, float]:  # type: ignore[override]
         return merged(teacher.account for teacher in self.teachers)
 
-    def _indices(self):
-        return product(*map(range, self.chain_shape))
+    def _chains(self) -> Iterator[tuple[Teacher, tuple[int, ...]]]:
+        """Each teacher with its index in the chain dimensions."""
+        return zip(self.teachers, product(*map(range, self.chain_shape)), strict=True)
 
-    def _stacked(self, call) -> Tensor:
-        outs = [call(teacher, r) for teacher, r in zip(self.teachers, self._indices(), strict=True)]
+    def _stacked(self, outs: Iterable[Tensor]) -> Tensor:
+        """One tensor per chain, as one with chain dimensions."""
+        outs = list(outs)
         return torch.stack(outs).reshape(*self.chain_shape, *outs[0].shape)
 
-    def answer(self, x, rng):
-        return self._stacked(lambda teacher, r: teacher.answer(x[r], rng[r]))
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        return self._stacked(teacher.answer(x[r], rng[r]) for teacher, r in self._chains())
 
-    def mean_answer(self, x):
-        return self._stacked(lambda teacher, r: teacher.mean_answer(x[r]))
+    def mean_answer(self, x: Tensor) -> Tensor:
+        return self._stacked(teacher.mean_answer(x[r]) for teacher, r in self._chains())
 
-    def logp(self, x, y):
-        return self._stacked(lambda teacher, r: teacher.logp(x[r], y[r]))
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        return self._stacked(teacher.logp(x[r], y[r]) for teacher, r in self._chains())
 
-    def decoded(self, **settings):
-        return LoopedTeacher(
-            [teacher.decoded(**settings) for teacher in self.teachers], self.chain_shape
+    def decoded(
+        self,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        processor: Callable[[Tensor, Tensor | None], Tensor] | None = None,
+    ) -> LoopedTeacher:
+        decoded = (
+            teacher.decoded(
+                temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, processor=processor
+            )
+            for teacher in self.teachers
+        )
+        return LoopedTeacher(decoded, self.chain_shape)
+
+    def blend(self, other: Teacher, w: float) -> LoopedTeacher:
+        pairs = zip(self.teachers, self._teachers_of(other), strict=True)
+        return LoopedTeacher((mine.blend(theirs, w) for mine, theirs in pairs), self.chain_shape)
+
+    def _teachers_of(self, other: Teacher) -> tuple[Teacher, ...]:
+        if isinstance(other, LoopedTeacher) and other.chain_shape == self.chain_shape:
+            return other.teachers
+        raise Incompatible(
+            f"a {type(other).__name__} cannot be averaged with teachers that were fitted chain by chain"
         )
 
-    def blend(self, other, w):
-        pairs = zip(self.teachers, other.teachers, strict=True)
-        return LoopedTeacher([mine.blend(theirs, w) for mine, theirs in pairs], self.chain_shape)
-
-    def redraw(self, x, y, mask, rng):
-        return self._stacked(lambda teacher, r: teacher.redraw(x[r], y[r], mask[r], rng[r]))
-
-    def mean_and_factor(self):
-        pairs = [teacher.mean_and_factor() for teacher in self.teachers]
-        return tuple(
-            torch.stack(side).reshape(*self.chain_shape, *side[0].shape)
-            for side in zip(*pairs, strict=True)
+    def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
+        return self._stacked(
+            teacher.redraw(x[r], y[r], mask[r], rng[r]) for teacher, r in self._chains()
         )
 
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
+        means, factors = zip(*(teacher.mean_and_factor() for teacher in self.teachers), strict=True)
+        return self._stacked(means), self._stacked(factors)
 
-def merged(accounts: Iterable[dict[str, float]]) -> dict[str, float]:
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+#: how several values of an account become one; what is not named here is summed
+_MERGE: dict[str, Callable[[Sequence[float]], float]] = {
+    "loss": _mean,
+    "validation_loss": _mean,
+    "stopped_at": _mean,
+    "micro_batch": min,
+    "peak_device_memory_mib": max,
+    "units_per_second": max,
+}
+
+
+def merged(accounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """Several accounts as one: work is summed, peaks are maxima, losses are means, rates are computed
     from the sums."""
     accounts = [account for account in accounts if account]
     if not accounts:
         return {}
-    how = {
-        "loss": lambda v: sum(v) / len(v),
-        "validation_loss": lambda v: sum(v) / len(v),
-        "micro_batch": min,
-    }
-    how |= {
-        "peak_device_memory_mib": max,
-        "stopped_at": lambda v: sum(v) / len(v),
-        "units_per_second": max,
-    }
     names = dict.fromkeys(name for account in accounts for name in account)
-    out = {name: how.get(name, sum)([a[name] for a in accounts if name in a]) for name in names}
+    out = {name: _MERGE.get(name, sum)([a[name] for a in accounts if name in a]) for name in names}
     if "units" in out and out.get("seconds"):
         out["units_per_second"] = out["units"] / out["seconds"]
     return out

@@ -45,11 +45,13 @@ class Extrapolate:
         if not self.w:
             return teacher
         tuned, read = model.with_start(teacher, self.tune), self.access.read_out(teacher)
-        mean: Teacher | None = None
-        for i in range(self.pupils):
-            student = self.access.fit(tuned, self.access.synthetic(self.rows, of=read), teacher)
-            mean = student if mean is None else mean.blend(student, 1 / (i + 1))
+        mean = self._student(tuned, read, teacher)
+        for i in range(1, self.pupils):
+            mean = mean.blend(self._student(tuned, read, teacher), 1 / (i + 1))
         return teacher.blend(mean, -self.w)
+
+    def _student(self, tuned: Model, read: Teacher, teacher: Teacher) -> Teacher:
+        return self.access.fit(tuned, self.access.synthetic(self.rows, of=read), teacher)
 
 
 def no_average(who: str, model: Model) -> str | None:
