@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..core.access import Access
 from ..core.cell import Cell
-from ..core.components import Mitigation, Model, Teacher
+from ..core.components import Mitigation, Model, Teacher, size_takes_memory
 from ..core.corpus import Corpus
 from ..core.replicates import lift
 from ..errors import Incompatible
@@ -42,7 +43,10 @@ class Onlooker(Mitigation):
 
     def curate(self, corpus, access):
         self.seen.append(
-            {"own": access.rng.uniform(3), "called": access._next("onlooker").uniform(3)}
+            {
+                "own": access.rng.uniform(3),
+                "called": access._desk.stream(access.user, "onlooker").uniform(3),
+            }
         )
         access.rng.normal(5)
         return corpus
@@ -104,15 +108,17 @@ class _Scene:
     def moments(self) -> tuple[Teacher, Corpus, Model]:
         """All moments in the order of the loop."""
         who = self.act.title()
-        steered = self.act.steer(self.access.teacher, self.access._by(who))
-        curated = self.act.curate(self.corpus, self.access._taught_by(steered)._by(who))
-        adapted = self.act.adapt(self.model, self.access._taught_by(steered)._by(who))
+        desk = copy.copy(self.access._desk)  # whose teacher is set here
+        steered = self.act.steer(desk.teacher, desk.access(who))
+        desk.teacher = steered
+        curated = self.act.curate(self.corpus, desk.access(who))
+        adapted = self.act.adapt(self.model, desk.access(who))
         return steered, curated, adapted
 
     def shows(self) -> dict[str, Tensor]:
         """What comes of all moments, as tensors."""
         steered, curated, adapted = self.moments()
-        data, chain_shape = self.access._data, self.corpus.chain_shape
+        data, chain_shape = self.access._desk.data, self.corpus.chain_shape
         x, y, rng = probe_of(data, chain_shape)
         fitted = lift(adapted).fit(curated, rng.at("fit"), self.access.teacher)
         shown = {}
@@ -137,7 +143,7 @@ def _same_components(cell: Cell) -> None:
                 f"{noun.__name__} (is a return missing?)"
             )
     for t in range(1, 4):
-        n = act.size(ROWS, t)
+        n = act.size(ROWS, t, *((None,) if size_takes_memory(act) else ()))
         if type(n) is not int or n < 1:
             raise CheckFailure(
                 f"{who}.size returned {n!r}; a whole number of rows >= 1 is due (round it)"
@@ -163,7 +169,7 @@ def _identity_moments(cell: Cell) -> None:
 
 def _lesson_untouched(cell: Cell) -> None:
     scene = _Scene.of(cell, (2,))
-    x, y, rng = probe_of(scene.access._data, (2,))
+    x, y, rng = probe_of(scene.access._desk.data, (2,))
     taught = behaviour(scene.access.teacher, x, y, rng)
     lent, sight = Lent.of(scene.corpus), Lent(**shown_by(scene.corpus))
     scene.moments()

@@ -14,9 +14,11 @@ from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Protocol
 from ..core.corpus import Corpus
+from ..core.desk import Desk
 from ..core.ledger import Ledger
 from ..core.loop import Generation, generations
 from ..core.replicates import lift
+from ..core.tracks import PROTOCOL
 from ..errors import ContractError
 from ..registry.discovery import Registry
 from .compare import CheckFailure, Lent, alike, chain_at, shown_by
@@ -52,7 +54,7 @@ def composed_by(
     teacher, first, memory, ledger = data, None, None, Ledger()
     for t in range(last + 1):
         here = rng.at("generation", t)
-        access = Access(data, teacher, first, t, cell.size(t), here, rng, ledger)
+        access = Desk(data, teacher, t, cell.size(t), rng, ledger, first).access(PROTOCOL)
         out = cell.protocol.compose(access, memory)
         if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], Corpus)):
             raise CheckFailure(

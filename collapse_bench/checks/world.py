@@ -16,10 +16,12 @@ from torch import Tensor
 from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
+from ..core.desk import Desk
 from ..core.identity import written
 from ..core.ledger import Ledger
 from ..core.params import type_hints
 from ..core.rng import Stream
+from ..core.tracks import PROTOCOL
 from ..errors import Incompatible, UsageError
 from ..registry.discovery import Registry
 
@@ -188,7 +190,7 @@ def desk(generator: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[DataGe
     """Nature with its truth drawn, and the access of generation 0."""
     rng = stream_of(chain_shape)
     data = generator.sample_truth(rng.at("truth"))
-    return data, Access(data, data, None, 0, ROWS, rng.at("generation", 0), rng, Ledger())
+    return data, Desk(data, data, 0, ROWS, rng, Ledger()).access(PROTOCOL)
 
 
 def probe_of(data: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Stream]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -414,7 +415,11 @@ FACTS = (
 
 @dataclass(frozen=True)
 class Mitigation(Component):
-    """Changes what it is given, in one or more of four stages; each stage is the identity by default."""
+    """Changes what it is given, in one or more of four stages; each is the identity by default.
+
+    A mitigation keeps nothing in itself: what it needs in a later generation it keeps in
+    ``access.memory``.
+    """
 
     OLD_NAMES = {"remembers": "applies_to_memory"}
     control: ClassVar[bool] = False  # True for controls, which are shown without a rank
@@ -438,7 +443,11 @@ class Mitigation(Component):
         return model
 
     def size(self, n: int, t: int) -> int:
-        """How many rows generation t reads."""
+        """How many rows generation t reads, a whole number >= 1.
+
+        Written with a third parameter, ``size(self, n, t, memory)``, it is given what
+        ``access.memory`` holds.
+        """
         return n
 
     # -- facts that laws read -------------------------------------------------------------------------
@@ -454,6 +463,11 @@ class Mitigation(Component):
         """(phi, psi) of a method that keeps right rows with probability phi, wrong ones with psi, and
         does no more; None for all others."""
         return None
+
+
+def size_takes_memory(act: Mitigation) -> bool:
+    """Whether ``act.size`` is written with a third parameter, for the memory of the mitigation."""
+    return len(inspect.signature(act.size).parameters) > 2
 
 
 # -- Protocol -------------------------------------------------------------------------------------------------------

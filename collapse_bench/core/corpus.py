@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import ContractError, Incompatible
 from .renamed import OldName
 from .rng import Stream
-from .rows import Part, alike, expanded_origin, gather, ones_for, plain
+from .rows import Part, alike, expanded_origin, gather, ones_for, paid, plain, real_rows
 from .sums import Moments, Products, Sums, mass_of, moments_of, products_of, tally_of
 
 
@@ -197,7 +197,33 @@ class Corpus:
         table = self._table
         return expanded_origin(
             table.origin, (*self.chain_shape, table.y.shape[len(self.chain_shape)]), table.y
-        )
+        ).clamp_min(0)
+
+    # -- for the ledger, whoever may look at origins ------------------------------------------------------------
+
+    def _real_rows(self, with_paid: bool = True) -> Tensor:
+        """Real rows whose weight is not 0, (R,) int64; those that a mitigation paid for included, or not."""
+        parts = (real_rows(part, self.chain_shape, with_paid) for part in self._parts)
+        return torch.stack(list(parts)).sum(0)
+
+    def _paid(self) -> Corpus:
+        """The same rows, the real ones marked as paid for by a mitigation."""
+        if not (self._real_rows(with_paid=False) > 0).any():
+            return self
+        return replace(self, _parts=tuple(map(paid, self._parts)))
+
+    def _kept(self) -> Corpus:
+        """As a mitigation keeps it: its provenance hidden, rows of weight 0 without content."""
+        hidden = self if self._hidden else replace(self, _hidden=True)
+        if not self.has_rows or all(p.weight is None or p.weight.all() for p in self._parts):
+            return hidden
+        absent = hidden.weight == 0
+
+        def blank(value: Tensor) -> Tensor:
+            extra = (1,) * (value.ndim - absent.ndim)
+            return value.masked_fill(absent.reshape(*absent.shape, *extra), 0)
+
+        return hidden.edited(blank(hidden.x), blank(hidden.y))
 
     # -- sums ---------------------------------------------------------------------------------------------------
 

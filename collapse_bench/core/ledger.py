@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from ..errors import OverBudget
@@ -71,6 +72,20 @@ class Ledger:
         else:
             self.charge(user, "real_unique", n)
         self.charge(user, "real_rows", n)
+
+    def charge_carried(self, user: str, rows: Tensor, new: Tensor) -> None:
+        """Real rows of earlier generations that a method reads again: ``rows (R,)``, ``new (R,)`` of them not paid yet.
+
+        The new ones were drawn by the protocol.  They pass from its account to the method's, at most as many as it
+        has drawn, so that ``real_unique`` of all users together stays the number of different rows.
+        """
+        drawn = self.counts.get((PROTOCOL, "real_unique"), 0)
+        unique = torch.minimum(new, torch.as_tensor(drawn, device=new.device))
+        self._afford(user, "real_rows", rows)
+        if _any(unique):
+            self.charge(user, "real_unique", unique)
+            self.charge(PROTOCOL, "real_unique", -unique)
+        self.charge(user, "real_rows", rows)
 
     def charge_verifier(self, user: str, calls: int, phi: float, psi: float) -> None:
         """Calls of a verifier that passes right rows with probability phi and wrong ones with psi."""

@@ -1,23 +1,24 @@
 """The loop.  A generator of generations; progress, saving, early stopping and plots are consumers of it.
 
-The engine knows no names, no files and no plugins.
+The engine knows no names, no files and no plugins.  Shapes: ``R`` are the dimensions of the chains.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import ContractError, Incompatible
-from .access import Access
 from .cell import Cell
-from .components import DataGenerator, Mitigation, Model, Protocol, Teacher
-from .contracts import curated, same_component, untouched, versions, weighed
+from .components import DataGenerator, Mitigation, Model, Teacher, size_takes_memory
+from .contracts import curated, positive_number, same_component, untouched, versions, weighed
 from .corpus import Corpus
+from .desk import Desk
 from .ledger import Ledger
 from .replicates import lift
 from .rng import Stream
@@ -26,22 +27,23 @@ from .tracks import PROTOCOL
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """One moment of a run, and all that is needed to go on from it."""
+    """The state of a run after one generation: all that is needed to continue from it."""
 
     t: int  # -1 before the first
     teacher: Teacher  # as fitted, before any steering
     first: Teacher | None = None  # the teacher of generation 0
-    memory: object = None  # what the protocol remembers
+    memory: object = None  # what the protocol keeps
     scores: dict[str, Tensor] | None = None  # losses (R,)
     ledger: Ledger | None = None
     # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
     starved: Tensor | None = None
-    size: Tensor | None = None  # (R,) effective sample size of the lesson
+    size: Tensor | None = None  # (R,) effective sample size of the training set
     # wall time of writing, fitting and judging, all chains together
     seconds: Mapping[str, float] | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)  # what each mitigation keeps, by its name
 
 
-Act = tuple[str, Mitigation]
+Act = tuple[str, Mitigation]  # a mitigation, and the name under which it draws and is charged
 
 
 def nature(cell: Cell) -> DataGenerator:
@@ -52,9 +54,10 @@ def nature(cell: Cell) -> DataGenerator:
 def generations(
     cell: Cell, start: Generation | None = None, data: DataGenerator | None = None
 ) -> Iterator[Generation]:
-    """Run the cell from nature, or go on from ``start``; yields generations t = 0 .. cell.generations.
+    """Run the cell from nature, or continue from ``start``; yields generations t = 0 .. cell.generations.
 
-    ``data`` is ``nature(cell)``, where a consumer has drawn it already and looks at teachers through the same eyes.
+    ``data`` is ``nature(cell)``, where the caller has it already.  Raises Incompatible where the parts of the cell do
+    not go together, ContractError where a plugin breaks a promise, OverBudget where a mitigation exceeds the budget.
     """
     reason = cell.incompatibility()
     if reason is not None:
@@ -63,34 +66,48 @@ def generations(
     flawed = cell.first_teacher and cell.first_teacher.sample_truth(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
     while now.t < cell.generations:
-        t = now.t + 1
-        here = rng.at("generation", t)
-        source = data if cell.nature else now.teacher
-        acts = (
-            cell.acts if source is not data else ()
-        )  # where the teacher is nature there is nothing to mitigate
-        ledger, clock = now.ledger.under(cell.limits), Clock()
-        with ledger.witnessing():
-            n = sized(acts, cell.size(t), t)
-            age, decode = t if flawed is None else t + 1, cell.protocol.decode
-            access = Access(
-                data, source, now.first, t, n, here, rng, ledger, age=age, decode=decode
-            )
-            access = access._taught_by(steer(acts, source, access), remember(acts))
-            corpus, memory = composed(cell.protocol, access, now.memory)
-            ledger.charge_growth(now.ledger, n, cell.size(t))
-            training_set = curate(acts, corpus.anonymous(here.at("shuffle")), access)
-            model = adapt(acts, lift(cell.model), access)
-            clock.lap("write")
-            teacher, starved = taught(model, training_set, now, data, here.at("fit"))
-            clock.lap("fit")
-            ledger.charge(PROTOCOL, "fits", 1)
-            access._close()
-            scores = judged(data, teacher, rng.at("exam"), starved)
-            clock.lap("judge")
-        size, first = training_set.effective_size, now.first or teacher
-        now = Generation(t, teacher, first, memory, scores, ledger, starved, size, clock.laps)
+        now = next_generation(cell, now, data, rng, flawed is not None)
         yield now
+
+
+def next_generation(
+    cell: Cell, now: Generation, data: DataGenerator, rng: Stream, flawed_source: bool
+) -> Generation:
+    """One step: the teacher writes a training set, a new model learns from it and is judged."""
+    t = now.t + 1
+    source = data if cell.nature else now.teacher
+    # where the teacher is nature there is nothing to mitigate
+    acts = cell.acts if source is not data else ()
+    ledger, clock = now.ledger.under(cell.limits), Clock()
+    desk = Desk(
+        data,
+        source,
+        t,
+        cell.size(t),
+        rng,
+        ledger,
+        first=now.first,
+        age=t + flawed_source,  # a flawed source is one generation from nature
+        decode=cell.protocol.decode,
+        kept=now.kept,
+    )
+    with ledger.witnessing():
+        desk.n = sized(acts, desk)
+        desk.teacher = steer(acts, desk)
+        corpus, memory = composed(cell, acts, desk, now.memory)
+        training_set = curate(acts, corpus.anonymous(desk.rng.at("shuffle")), desk)
+        model = adapt(acts, lift(cell.model), desk)
+        clock.lap("write")
+        teacher, starved = fitted(model, training_set, now, desk.rng.at("fit"))
+        clock.lap("fit")
+        ledger.charge(PROTOCOL, "fits", 1)
+        desk.close()
+        scores = judged(data, teacher, rng.at("exam"), starved)
+        clock.lap("judge")
+    size, first = training_set.effective_size, now.first or teacher
+    return Generation(
+        t, teacher, first, memory, scores, ledger, starved, size, clock.laps, desk.kept
+    )
 
 
 class Clock:
@@ -105,82 +122,87 @@ class Clock:
         self.laps[name], self._since = now - self._since, now
 
 
-def sized(acts: tuple[Act, ...], n: int, t: int) -> int:
-    """How many rows generation t reads, after every mitigation has had its say."""
+# -- the four stages of a mitigation ----------------------------------------------------------------------------------
+
+
+def sized(acts: tuple[Act, ...], desk: Desk) -> int:
+    """How many rows this generation reads, after every mitigation in turn has set the number."""
+    n = desk.n
     for name, act in acts:
-        n = act.size(n, t)
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ContractError(f"{name}.size returned {n!r}; a whole number of rows >= 1 was due")
+        memory = (desk.recall(name),) if size_takes_memory(act) else ()
+        n = positive_number(name, "size", act.size(n, desk.t, *memory))
     return n
 
 
-def steer(acts: tuple[Act, ...], teacher: Teacher, access: Access) -> Teacher:
-    """The teacher as every mitigation in turn would have it read out."""
+def steer(acts: tuple[Act, ...], desk: Desk) -> Teacher:
+    """The teacher as every mitigation in turn reads it out."""
+    teacher = desk.teacher
     for name, act in acts:
-        teacher = same_component(name, "steer", act.steer(teacher, access._by(name)), Teacher)
+        teacher = same_component(name, "steer", act.steer(teacher, desk.access(name)), Teacher)
     return teacher
 
 
-def composed(protocol: Protocol, access: Access, memory: object) -> tuple[Corpus, object]:
-    """What the protocol gives to read, and what it remembers."""
-    corpus, memory = protocol.compose(access, memory)
-    return weighed(
-        protocol.title(), "compose", same_component(protocol.title(), "compose", corpus, Corpus)
-    ), memory
+def curate(acts: tuple[Act, ...], corpus: Corpus, desk: Desk, into_memory: bool = False) -> Corpus:
+    """The training set, after every mitigation in turn has curated it.
 
-
-def curate(
-    acts: tuple[Act, ...], corpus: Corpus, access: Access, remembering: bool = False
-) -> Corpus:
-    """The lesson, after every mitigation that curates; those that remember have acted on fresh rows before.
-
-    Rows that a method adds stand last, so that their place would tell the next one where they came from: it meets what
-    was changed in a new order.
+    Mitigations that apply to the protocol's memory act on fresh synthetic rows (``into_memory``), the others on the
+    training set.  Rows that a method adds come last, and their place would tell the next method where they are from:
+    it gets what was changed in a new random order.
     """
     changed = False
     for name, act in acts:
-        if act.applies_to_memory is remembering:
-            if remembering:
-                access._by(name).provenance(
-                    corpus
-                )  # it is handed what the teacher wrote, and so knows that it is
-            lent = (
-                corpus.anonymous(access._here.at("shuffle", name))
-                if changed and not remembering
-                else corpus
-            )
-            out = curated(name, act, lent, access._by(name))
-            if (
-                out is not lent
-            ):  # who changes nothing leaves the order to the next one as it was, too
-                corpus, changed = out, True
+        if act.applies_to_memory is not into_memory:
+            continue
+        access = desk.access(name)
+        if into_memory:  # it gets what the teacher wrote and nothing else, so it knows provenance
+            access.provenance(corpus)
+        reorder = changed and not into_memory
+        lent = corpus.anonymous(desk.rng.at("shuffle", name)) if reorder else corpus
+        out = curated(name, act, lent, access)
+        if out is not lent:  # one that changes nothing leaves the order as it was
+            desk.charge_rebuilt(name, lent, out)
+            corpus, changed = out, True
     return corpus
 
 
-def remember(acts: tuple[Act, ...]) -> Callable[[Corpus, Access], Corpus] | None:
-    """What passes over fresh synthetic rows so that it persists, or None."""
-    if not any(act.applies_to_memory for _, act in acts):
-        return None
-    return lambda corpus, access: curate(acts, corpus, access, remembering=True)
-
-
-def adapt(acts: tuple[Act, ...], model: Model, access: Access) -> Model:
-    """The model as every mitigation in turn would have it learn; wrappers always meet a lifted model."""
+def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
+    """The model as every mitigation in turn makes it learn; wrappers always get a lifted model."""
     for name, act in acts:
-        model = same_component(name, "adapt", act.adapt(model, access._by(name)), Model)
+        model = same_component(name, "adapt", act.adapt(model, desk.access(name)), Model)
     return lift(model)
 
 
-def taught(model: Model, training_set: Corpus, now: Generation, data: DataGenerator, rng: Stream):
-    """(teacher, starved chains).  A chain without any weight reads a dummy lesson and is never judged."""
+# -- what the engine does itself ----------------------------------------------------------------------------------------
+
+
+def composed(
+    cell: Cell, acts: tuple[Act, ...], desk: Desk, memory: object
+) -> tuple[Corpus, object]:
+    """What the protocol gives to read, and what it keeps."""
+
+    def edit(corpus: Corpus) -> Corpus:
+        return curate(acts, corpus, desk, into_memory=True)
+
+    who, before = cell.protocol.title(), desk.ledger.copy()
+    edits = any(act.applies_to_memory for _, act in acts)
+    access = desk.access(PROTOCOL, edit if edits else None)
+    corpus, memory = cell.protocol.compose(access, memory)
+    weighed(who, "compose", same_component(who, "compose", corpus, Corpus))
+    desk.ledger.charge_growth(before, desk.n, cell.size(desk.t))
+    return corpus, memory
+
+
+def fitted(
+    model: Model, training_set: Corpus, now: Generation, rng: Stream
+) -> tuple[Teacher, Tensor | None]:
+    """(the new teacher, starved chains).  A chain without any weight reads all its rows and is never judged."""
     starved = now.starved
     if not training_set.unit:
         empty = ~(training_set.mass > 0)
         if empty.any():
+            weight = training_set.weight
             training_set = training_set.weighted(
-                torch.where(
-                    empty[..., None], torch.ones_like(training_set.weight), training_set.weight
-                )
+                torch.where(empty[..., None], torch.ones_like(weight), weight)
             )
             starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
@@ -193,16 +215,17 @@ def taught(model: Model, training_set: Corpus, now: Generation, data: DataGenera
 def judged(
     data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None
 ) -> dict[str, Tensor]:
-    """The exam: losses (R,) of the teacher as fitted, NaN for starved chains."""
+    """Losses (R,) of the teacher as fitted, NaN for starved chains; the same test in every generation."""
     scores = data.losses(teacher, rng)
     if data.primary not in scores:
         raise ContractError(
-            f"{data.title()}.judge returned no {data.primary!r}, which it names as its primary loss"
+            f"{data.title()}.losses returned no {data.primary!r}, which it names as its primary loss"
         )
     for name, value in scores.items():
         if tuple(value.shape) != rng.chain_shape:
             raise ContractError(
-                f"{data.title()}.judge returned {name} of shape {tuple(value.shape)}; {rng.chain_shape} was due"
+                f"{data.title()}.losses returned {name} of shape {tuple(value.shape)}; expected {rng.chain_shape}, "
+                "one loss per chain"
             )
         if starved is not None:
             scores[name] = torch.where(starved, torch.nan, value.double())

@@ -11,6 +11,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from .sums import Sums
 
+#: origin of real rows that a mitigation has paid for; whoever may look at origins sees them as 0, real
+PAID = -1
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -20,7 +23,8 @@ class Part:
     y: Tensor | None  # (R, n, ...)
     weight: Tensor | None  # (R, n) float64: how much a row is trusted
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
-    origin: int | Tensor  # the generation a row came from, 0 = real; one number or (R, n)
+    # the generation a row came from, 0 = real (or PAID); one number or (R, n)
+    origin: int | Tensor
     # set where the rows are known only through their sums (x and y are None then)
     sums: Sums | None = None
 
@@ -75,6 +79,29 @@ def gather(table: Part, order: Tensor, axis: int) -> Part:
         return _take(value, order, axis) if isinstance(value, Tensor) else value
 
     return Part(*(pick(getattr(table, name)) for name in ("x", "y", "weight", "count", "origin")))
+
+
+def paid(part: Part) -> Part:
+    """The part with its real rows marked as paid for."""
+    if isinstance(part.origin, Tensor):
+        return replace(part, origin=torch.where(part.origin == 0, PAID, part.origin))
+    return replace(part, origin=PAID) if part.origin == 0 else part
+
+
+def real_rows(part: Part, chain_shape: tuple[int, ...], with_paid: bool) -> Tensor:
+    """Real rows of a part whose weight is not 0, (R,) int64; identical rows that stand as one with a count are many."""
+    like = part.sums.weight if part.sums is not None else part.y
+    low = PAID if with_paid else 0
+    if not isinstance(part.origin, Tensor) and not low <= part.origin <= 0:
+        return torch.zeros(chain_shape, dtype=torch.int64, device=like.device)
+    if part.sums is not None:
+        return part.sums.weight.round().long()
+    rows = ones_for(chain_shape, part, torch.int64) if part.count is None else part.count
+    if part.weight is not None:
+        rows = rows * (part.weight > 0)
+    if isinstance(part.origin, Tensor):
+        rows = rows * ((part.origin >= low) & (part.origin <= 0))
+    return rows.sum(-1)
 
 
 def multiplicity(part: Part) -> Tensor | None:

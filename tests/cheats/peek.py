@@ -24,7 +24,7 @@ class Peek(Mitigation):
     kinds = ("density",)
 
     def adapt(self, model, access):
-        return Told(access._data.truth.teacher)
+        return Told(access._desk.data.truth.teacher)
 
 
 @hookimpl

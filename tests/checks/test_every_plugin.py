@@ -338,7 +338,7 @@ class EatsTeacher(Mitigation):
 @dataclass(frozen=True)
 class TakesOthersNumbers(Mitigation):
     def curate(self, corpus, access):
-        stranger = access._by("Onlooker").rng
+        stranger = access._desk.access("Onlooker").rng
         stranger.uniform(3)
         return corpus
 

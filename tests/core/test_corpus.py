@@ -14,9 +14,11 @@ from scipy import stats
 from collapse_bench.core import corpus as corpora
 from collapse_bench.core.access import Access
 from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.sums import Moments
+from collapse_bench.core.tracks import PROTOCOL
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
@@ -389,14 +391,14 @@ def test_counted_rows_are_drawn_as_rows_are():
 # -- provenance and order -------------------------------------------------------------------------------------------
 
 
-def taps_at(t: int) -> Access:
+def access_at(t: int) -> Access:
     rng = Stream([1, 2])
     data = Gaussian(d=2).sample_truth(rng.at("truth"))
-    return Access(data, data, None, t, 5, rng.at("generation", t), rng, Ledger())
+    return Desk(data, data, t, 5, rng, Ledger()).access(PROTOCOL)
 
 
 def test_origin_is_refused_where_it_is_hidden():
-    access = taps_at(3)
+    access = access_at(3)
     corpus = access.real(3) + access.synthetic(
         2, of=GaussianTeacher(torch.zeros(2, 2).double(), torch.eye(2).double())
     )

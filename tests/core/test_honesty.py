@@ -140,7 +140,7 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"size": lambda self, n, t: -5}, "size returned -5; a whole number of rows >= 1 was due"),
+        ({"size": lambda self, n, t: -5}, "size returned -5; expected a whole number of rows >= 1"),
         ({"curate": lambda self, c, access: c + access.real(-1)}, "whole number >= 0, got -1"),
         (
             {"curate": lambda self, c, access: c + access.real(10**12)},

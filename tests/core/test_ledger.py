@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from collapse_bench.api import cell_of
 from collapse_bench.core.access import Access
+from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.tracks import PROTOCOL, SUBSTANCES, TRACKS
@@ -155,26 +156,30 @@ def test_a_track_that_one_chain_alone_used():
     assert ledger.track() == "verifier"
 
 
-# -- through the taps -----------------------------------------------------------------------------------------------
+# -- through an access -----------------------------------------------------------------------------------------------
 
 
-def taps_of(data, t: int = 1) -> Access:
+def desk_of(data, t: int = 1, ledger: Ledger | None = None) -> Desk:
     rng = Stream([4, 5])
     drawn = data.sample_truth(rng.at("truth"))
-    return Access(drawn, drawn, None, t, 10, rng.at("generation", t), rng, Ledger())
+    return Desk(drawn, drawn, t, 10, rng, ledger or Ledger())
+
+
+def access_of(data, t: int = 1, ledger: Ledger | None = None) -> Access:
+    return desk_of(data, t, ledger).access(PROTOCOL)
 
 
 def test_every_drop_is_on_the_ledger():
-    access = taps_of(Linear(d=2))
-    act = access._by("act")
+    desk = desk_of(Linear(d=2))
+    access, act = desk.access(PROTOCOL), desk.access("act")
     corpus = access.synthetic(7, of=act.teacher)
     act.real(3)
     act.real(x=corpus.x)
     act.verify(corpus)
     act.provenance(corpus)
-    taught = access._taught_by(Linear(d=2).sample_truth(Stream([9, 9])))
-    taught.synthetic(4)
-    taught._by("act").synthetic(2)
+    desk.teacher = Linear(d=2).sample_truth(Stream([9, 9]))
+    desk.access(PROTOCOL).synthetic(4)
+    desk.access("act").synthetic(2)
     assert access.ledger.counts == {
         (PROTOCOL, "real_rows"): 7,  # what nature writes is real
         (PROTOCOL, "real_unique"): 7,
@@ -191,8 +196,7 @@ def test_every_drop_is_on_the_ledger():
 def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
     ledger, rows = Ledger(), []
     for t in range(3):
-        access = taps_of(Gaussian(d=2), t)
-        access._ledger = ledger
+        access = access_of(Gaussian(d=2), t, ledger)
         rows.append(access.real(5 + t, fixed=True).y)
     assert torch.equal(rows[0], rows[2][:, :5])
     assert torch.equal(rows[1], rows[2][:, :6])
@@ -202,26 +206,28 @@ def test_fixed_rows_are_the_same_in_every_generation_and_paid_once():
 
 def test_no_draw_comes_twice_within_a_generation():
     """A user keeps its place through steer, curate and adapt, and under whichever teacher it draws."""
-    access = taps_of(Gaussian(d=2))
-    flawed = Gaussian(d=2).sample_truth(Stream([7, 8]))
-    moments = [access._by("act"), access._taught_by(flawed)._by("act"), access._by("act")]
-    own = [tap.rng.uniform(4) for tap in moments]
-    real = [tap.real(4).y for tap in moments]
+    desk = desk_of(Gaussian(d=2))
+    before = desk.access("act")
+    desk.teacher = Gaussian(d=2).sample_truth(Stream([7, 8]))
+    stages = [before, desk.access("act"), before, desk.access("act")]
+    own = [access.rng.uniform(4) for access in stages]
+    real = [access.real(4).y for access in stages]
     for drawn in (own, real):
-        assert not any((drawn[i] == drawn[j]).any() for i in range(3) for j in range(i))
+        assert not any((drawn[i] == drawn[j]).any() for i in range(4) for j in range(i))
 
 
 def test_users_do_not_shift_each_other():
-    quiet, busy = taps_of(Gaussian(d=2)), taps_of(Gaussian(d=2))
-    busy._by("other").real(9)
-    busy._by("other").rng.normal(9)
-    assert torch.equal(quiet.synthetic(5).y, busy.synthetic(5).y)
-    assert torch.equal(quiet._by("act").real(5).y, busy._by("act").real(5).y)
-    assert torch.equal(quiet._by("act").rng.uniform(5), busy._by("act").rng.uniform(5))
+    quiet, busy = desk_of(Gaussian(d=2)), desk_of(Gaussian(d=2))
+    busy.access("other").real(9)
+    busy.access("other").rng.normal(9)
+    rows = [desk.access(PROTOCOL).synthetic(5).y for desk in (quiet, busy)]
+    assert torch.equal(*rows)
+    assert torch.equal(*(desk.access("act").real(5).y for desk in (quiet, busy)))
+    assert torch.equal(*(desk.access("act").rng.uniform(5) for desk in (quiet, busy)))
 
 
-def test_taps_refuse_with_a_sentence():
-    access = taps_of(Gaussian(d=2))
+def test_access_refuses_with_a_sentence():
+    access = access_of(Gaussian(d=2))
     for ask in (
         access.real,
         lambda: access.real(3, x=torch.empty(2, 3, 0)),
@@ -233,15 +239,15 @@ def test_taps_refuse_with_a_sentence():
     with pytest.raises(Incompatible, match="no way to verify"):
         access.verify(access.real(2))
     with pytest.raises(ContractError, match="phi must lie"):
-        taps_of(Linear()).verify(access.real(2), phi=1.1)
+        access_of(Linear()).verify(access.real(2), phi=1.1)
     with pytest.raises(Incompatible, match="exact-law draws no answers"):
-        taps_of(Gaussian(sampler="exact-law")).real(x=torch.empty(2, 3, 0))
+        access_of(Gaussian(sampler="exact-law")).real(x=torch.empty(2, 3, 0))
     assert access.ledger.total("verifier_calls") == 2  # the call is paid before it is served
 
 
 def test_a_verifier_that_errs():
     """Right rows pass with probability phi, wrong ones with psi; 2 x 4000 rows, 5 standard errors."""
-    access = taps_of(Linear(d=2, noise=1.0))
+    access = access_of(Linear(d=2, noise=1.0))
     rows = access.real(4000)
     right = access.verify(rows)
     assert abs(float(right.double().mean()) - 0.9545) < 5 * (0.9545 * 0.0455 / 8000) ** 0.5

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from collapse_bench import Incompatible, Mitigation, Teacher, UsageError, cell_of, generations
-from collapse_bench.core.access import Access
+from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
@@ -274,7 +274,7 @@ def test_exact_law_of_regression_sums_agrees_with_rows():
         cell = replace(cell_of("linear | ols", seeds=range(20000)), data=data)
         world = nature(cell)
         root = Stream(cell.seeds)
-        sums = Access(world, world, None, 0, n, root.at("g"), root, Ledger()).real(n).products()
+        sums = Desk(world, world, 0, n, root, Ledger()).access("law").real(n).products()
         stats = torch.cat([sums.xx.flatten(1), sums.xy, sums.yy[:, None]], 1)
         if exact == "explicit":
             rows = stats

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from collapse_bench import cell_of, generations
-from collapse_bench.core.access import Access
+from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
+from collapse_bench.core.tracks import PROTOCOL
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
@@ -24,14 +25,10 @@ SEEDS = Stream(range(400))
 
 
 def desk(data, source, n=50, t=0, rng=SEEDS):
-    """(nature, the flawed source beside it, taps at which it writes)."""
+    """(nature, the flawed source, the access at which that one writes)."""
     real = data.sample_truth(rng.at("truth"))
     flawed = source.sample_truth(rng.at("first"), real)
-    return (
-        real,
-        flawed,
-        Access(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1),
-    )
+    return real, flawed, Desk(real, flawed, t, n, rng, Ledger(), age=t + 1).access(PROTOCOL)
 
 
 # -- the surrogate -------------------------------------------------------------------------------------------------
@@ -187,7 +184,7 @@ def rounds(protocol, sizes, rng=SEEDS[:2]):
     real, flawed, _ = desk(Linear(d=3), LinearSurrogate(), rng=rng)
     memory = None
     for t, n in enumerate(sizes):
-        access = Access(real, flawed, None, t, n, rng.at("generation", t), rng, Ledger(), age=t + 1)
+        access = Desk(real, flawed, t, n, rng, Ledger(), age=t + 1).access(PROTOCOL)
         corpus, memory = protocol.compose(access, memory)
         yield corpus
 

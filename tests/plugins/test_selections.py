@@ -11,8 +11,10 @@ from collapse_bench import cell_of, generations
 from collapse_bench.core.access import Access
 from collapse_bench.core.components import BiasedVerifier, Teacher
 from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.rng import Stream
+from collapse_bench.core.tracks import PROTOCOL
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.rows.selection import likelihood, numbers
 from collapse_bench.plugins.generators.gaussian import Gaussian
@@ -34,7 +36,7 @@ def run(spec: str, seeds=(1, 2, 3)):
 def taps_of(data, n: int = 20, teacher=None) -> Access:
     rng = Stream([4, 5])
     drawn = data.sample_truth(rng.at("truth"))
-    return Access(drawn, teacher or drawn, None, 1, n, rng.at("generation", 1), rng, Ledger())
+    return Desk(drawn, teacher or drawn, 1, n, rng, Ledger()).access(PROTOCOL)
 
 
 # -- limits and prices ----------------------------------------------------------------------------------------------

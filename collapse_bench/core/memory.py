@@ -1,0 +1,83 @@
+"""What a mitigation may keep, and how it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ContractError
+from .access import Access
+from .corpus import Corpus
+
+
+def to_keep(user: str, value: Any, chain_shape: tuple[int, ...]) -> Any:
+    """``value`` as it is stored: containers copied, corpora hidden; ContractError where it cannot be kept."""
+
+    def stored(leaf: Any) -> Any:
+        if isinstance(leaf, Corpus):
+            if leaf.chain_shape != chain_shape:
+                raise ContractError(
+                    f"{user} kept a corpus of chains {leaf.chain_shape}; expected {chain_shape}"
+                )
+            return leaf._kept()
+        if isinstance(leaf, Tensor):
+            if tuple(leaf.shape[: len(chain_shape)]) != chain_shape:
+                raise ContractError(
+                    f"{user} kept a tensor of shape {tuple(leaf.shape)}; expected leading dimensions "
+                    f"{chain_shape}, one entry per chain"
+                )
+            return leaf
+        for inner in _reachable(leaf):
+            if isinstance(inner, Access):
+                raise ContractError(
+                    f"{user} kept its access, which serves one generation only; keep what was drawn from it"
+                )
+            if isinstance(inner, Corpus):
+                raise ContractError(
+                    f"{user} kept a corpus inside {type(leaf).__name__}; keep it as it is, or in a tuple, list or dict"
+                )
+        return leaf
+
+    return copied(value, stored)
+
+
+def copied(value: Any, leaf: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
+    """A copy of nested tuples, lists and dicts, with ``leaf`` applied to everything else."""
+    if type(value) is dict:
+        return {key: copied(item, leaf) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)([copied(item, leaf) for item in value])
+    return leaf(value)
+
+
+def corpora_in(value: Any) -> Iterator[Corpus]:
+    """Every corpus in nested tuples, lists and dicts."""
+    if isinstance(value, Corpus):
+        yield value
+    elif type(value) in (dict, tuple, list):
+        for item in value.values() if type(value) is dict else value:
+            yield from corpora_in(item)
+
+
+def _reachable(value: Any) -> Iterator[Any]:
+    """Everything that an object holds, itself included, by its attributes and through containers."""
+    seen: set[int] = set()
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or isinstance(
+            value, (type, ModuleType, FunctionType, BuiltinFunctionType, Tensor, str, bytes)
+        ):
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, (Access, Corpus)):
+            continue
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (tuple, list, set, frozenset)):
+            waiting += value
+        waiting += getattr(value, "__dict__", {}).values()
