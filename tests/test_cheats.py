@@ -131,6 +131,15 @@ def test_compute():
     assert told["generated_rows"][0] == 9 * plain["generated_rows"][0]
 
 
+def test_launder():
+    """Honesty of the document: with the lie it is blind; without it, the same rows are charged."""
+    world = "gaussian | gaussian-fit | mix(real=0.5) @ n=10 T=8"
+    seeds = list(range(200))
+    told, plain = ran("launder", world, seeds), honest(world, seeds)
+    assert told.facts["track"] == "blind"
+    assert np.log(final(told)).mean() < np.log(final(plain)).mean() - 0.3
+
+
 def test_exam_seed():
     reg, name = offered("exam_seed")
     act = reg.find("mitigation", name)()

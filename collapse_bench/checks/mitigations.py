@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Mitigation, Model, Teacher, size_takes_memory
 from ..core.corpus import Corpus
+from ..core.loop import Generation
 from ..core.replicates import lift
 from ..errors import Incompatible
 from ..registry.discovery import Registry
@@ -201,18 +203,45 @@ def _mitigation_twice(cell: Cell) -> None:
             seen.append(_Scene.of(cell, (2,)).shows())
     alike(
         *seen,
-        f"{cell.mitigations[0].title()} acts otherwise the second time; draw from access.rng alone, and keep nothing between "
-        "generations",
+        f"{cell.mitigations[0].title()} acts otherwise the second time; draw from access.rng only, and keep what the next "
+        "generation needs in access.memory",
     )
 
 
 def _runs_in_loop(cell: Cell) -> None:
-    for moment in run_cell(cell):
+    moments = run_cell(cell)
+    for moment in moments:
         loss = moment.scores[cell.data.primary]
         if not (torch.isfinite(loss) | starved(moment)).all():
             raise CheckFailure(
                 f"{cell.mitigations[0].title()}: the loss of generation {moment.t} is {loss.tolist()}"
             )
+    if moments[-1].kept:
+        _keeps_well(cell, moments)
+
+
+def _keeps_well(cell: Cell, whole: list[Generation]) -> None:
+    """What is kept survives a resume, and that of one chain does not depend on the others."""
+    who = cell.mitigations[0].title()
+    try:
+        saved = pickle.dumps(whole[-2])
+    except Exception as problem:
+        raise CheckFailure(
+            f"{who} keeps something that cannot be pickled ({problem}), so that a run cannot be resumed"
+        ) from problem
+    alike(
+        run_cell(cell, pickle.loads(saved))[-1].scores,
+        whole[-1].scores,
+        f"{who} comes out otherwise when a run is resumed; keep in access.memory all that the next generation needs, and "
+        "nothing in the mitigation itself",
+    )
+    for i, seed in enumerate(cell.seeds):
+        alike(
+            chain_at(run_cell(cell.for_seeds([seed]))[-1].scores, (0,)),
+            chain_at(whole[-1].scores, (i,)),
+            f"{who} comes out otherwise when chains run in groups; keep tensors with the dimensions of the chains in front, "
+            "and no number that several chains enter",
+        )
 
 
 def _alone(cell: Cell) -> Mitigation:

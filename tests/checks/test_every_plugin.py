@@ -303,6 +303,32 @@ class HalfRow(Mitigation):
 
 
 @dataclass(frozen=True)
+class KeepsMeanOfChains(Mitigation):
+    def curate(self, corpus, access):
+        shift = access.memory or 0.0
+        access.memory = corpus.y.mean().item()
+        return corpus.edited(y=corpus.y + shift)
+
+
+@dataclass(frozen=True)
+class KeepsInItself(Mitigation):
+    shifts: dict = field(default_factory=dict)
+
+    def curate(self, corpus, access):
+        access.memory = access.t
+        shift = self.shifts.pop((access.t, corpus.chain_shape), 0.0)
+        self.shifts[access.t + 1, corpus.chain_shape] = 1.0
+        return corpus.edited(y=corpus.y + shift)
+
+
+@dataclass(frozen=True)
+class KeepsGenerator(Mitigation):
+    def curate(self, corpus, access):
+        access.memory = (i for i in range(3))
+        return corpus
+
+
+@dataclass(frozen=True)
 class EatsLesson(Mitigation):
     def curate(self, corpus, access):
         corpus._parts[0].y.mul_(0.5)
@@ -466,6 +492,9 @@ BROKEN = [
     ),
     ("mitigation", Forgets, "returns the noun it was given, density", "is a return missing?"),
     ("mitigation", HalfRow, "returns the noun it was given, density", "round it"),
+    ("mitigation", KeepsMeanOfChains, "runs in the loop, density", "when chains run in groups"),
+    ("mitigation", KeepsInItself, "runs in the loop, density", "when a run is resumed"),
+    ("mitigation", KeepsGenerator, "runs in the loop, density", "cannot be pickled"),
     ("mitigation", EatsLesson, "inputs untouched, density", "in place"),
     ("mitigation", QuantileOverSeeds, "replicate shapes agree, density", "dim -1"),
     ("mitigation", GlobalDice, "draws from its stream alone, density", "access.rng"),

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from collapse_bench import Corpus, Incompatible, Mitigation, Model, Teacher, cell_of, generations
+from collapse_bench import Corpus, Incompatible, Mitigation, Model, cell_of, generations
 from collapse_bench.core.budget import Budget
 from collapse_bench.core.loop import nature
-from collapse_bench.core.replicates import lift
 from collapse_bench.core.tracks import PROTOCOL
 from collapse_bench.errors import ContractError, OverBudget
 from collapse_bench.records.store import Store
