@@ -14,10 +14,12 @@ from collapse_bench import Mitigation, cell_of, generations
 from collapse_bench.checks import outcomes
 from collapse_bench.checks.world import MOMENTS
 from collapse_bench.cli import cli
+from collapse_bench.core.loop import nature
 from collapse_bench.registry.discovery import KINDS, Registry, registry
 from collapse_bench.running.chains import run_chains
 from collapse_bench.spec import parse_mitigations
 from collapse_bench.suite.model import find_suite, read_suite
+from collapse_bench.theory.gaussian import acc_e
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,12 +83,51 @@ def test_the_training_of_the_contributors_page_passes_the_kit_and_keeps_a_loss(t
         for acts in ("label-smoothing", "halves + label-smoothing", "halves")
     )
     assert len({tuple(values) for values in (smooth, composed, mine)}) == 3
+@pytest.fixture
+def with_buffer(tmp_path) -> Registry:
+    """The registry with the replay buffer of the contributors' page."""
+    path = tmp_path / "buffer.py"
+    path.write_text(block(PAGES["CONTRIBUTING.md"], '"""Read the training sets'))
+    return Registry.discover([path])
+
+
+def test_the_buffer_of_the_contributors_page_passes_the_kit(with_buffer):
+    found = list(outcomes("mitigation", with_buffer.classes["mitigation"]["buffer"], with_buffer))
+    assert [o for o in found if o.status == "failed"] == []
+    assert sum(o.status == "passed" for o in found) > 10
+
+
+def test_the_buffer_of_the_contributors_page_obeys_its_law(with_buffer):
+    n, k, chains = 10, 6, 2000
+    text = f"gaussian(sampler=exact-law) | gaussian-fit | {{}} @ n={n} T={k}"
+    cell = with_buffer.cell(text.format("replace | buffer"), seeds=tuple(range(chains)))
+    *_, last = generations(cell)
+    drift = nature(cell).diagnostics(last.teacher)["mean_drift"]
+    law = 1 / n + acc_e(n, k, ddof=1)
+    assert abs(drift.mean() - law) < 4 * drift.std() / chains**0.5 < law / 2
+    assert last.ledger.track() == "blind"
+
+
+def test_the_buffer_of_the_contributors_page_reads_what_accumulate_reads(with_buffer):
+    text = "gaussian(d=2) | gaussian-fit | {} @ n=10 T=4 first=gaussian(d=2, sigma=2)"
+    both = (with_buffer.cell(text.format(how)) for how in ("replace | buffer", "accumulate"))
+    for ours, pool in zip(*map(generations, both), strict=True):
+        assert ours.scores["w2"] == pytest.approx(pool.scores["w2"])
+
+
+@pytest.mark.parametrize(("protocol", "track"), [("replace", "blind"), ("mix", "real")])
+def test_the_buffer_of_the_contributors_page_is_on_its_track(with_buffer, protocol, track):
+    record = run_chains(
+        with_buffer.cell(f"gaussian | gaussian-fit | {protocol} | buffer @ n=20 T=3"), [0, 1]
+    )
+    assert record.facts["track"] == track
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_specs_on_the_pages_parse(page):
     for text in re.findall(r"[\"'`]([a-z][^\"'`\n]* \| [^\"'`\n]+@[^\"'`\n]+)[\"'`]", PAGES[page]):
-        if "path=" not in text and "waiting-times" not in text:  # that one has a test of its own
+        # what the page itself defines has tests of its own
+        if not any(word in text for word in ("path=", "waiting-times", "| buffer")):
             assert cell_of(text).label
 
 
