@@ -441,7 +441,7 @@ MISBEHAVING = {
     ),
     "too few weights": (
         "def curate(self, c, access):\n    return c.weighted(c.weight[..., :3])",
-        "weights have shape (1, 3); (1, 8) was due",
+        "weights have shape (1, 3); expected (1, 8)",
     ),
     "answers without a dimension": (
         "def curate(self, c, access):\n    return c.edited(y=c.y[..., 0])",

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..core.components import Teacher
 from ..core.corpus import Corpus
 from ..core.rng import Stream
+from ..core.sums import SumsPart
 from ..errors import Incompatible
 
 
@@ -99,15 +100,8 @@ class Lent:
     def of(cls, corpus: Corpus) -> Lent:
         held = {}
         for i, part in enumerate(corpus._parts):
-            held |= {
-                f"{name} of part {i}": getattr(part, name)
-                for name in ("x", "y", "weight", "count", "origin")
-            }
-            if part.sums is not None:
-                held |= {
-                    f"{name} of part {i}": getattr(part.sums, name)
-                    for name in ("mean", "scatter", "factor")
-                }
+            values = vars(part.sums if isinstance(part, SumsPart) else part)
+            held |= {f"{name} of part {i}": value for name, value in values.items()}
         return cls(**held)
 
     def untouched(self, who: str) -> None:

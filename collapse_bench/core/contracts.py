@@ -13,7 +13,8 @@ from ..errors import ContractError
 from .access import Access
 from .components import Mitigation
 from .corpus import Corpus
-from .rows import Part
+from .rows import RowsPart
+from .sums import Part
 
 T = TypeVar("T")
 
@@ -51,7 +52,8 @@ def weighed(name: str, method: str, corpus: Corpus) -> Corpus:
 
     NaN would pass for a chain that has nothing to read, and a negative weight means nothing.
     """
-    for value in (v for part in corpus._parts for v in (part.weight, part.count) if v is not None):
+    rows = (part for part in corpus._parts if isinstance(part, RowsPart))
+    for value in (v for part in rows for v in (part.weight, part.count) if v is not None):
         if not (value.isfinite() & (value >= 0)).all():
             worst = value.double().nan_to_num(-torch.inf, -torch.inf, -torch.inf).argmin()
             raise ContractError(
@@ -68,12 +70,7 @@ def versions(corpus: Corpus) -> tuple[list[int], list[int]]:
     """
 
     def counted(*parts: Part) -> list[int]:
-        return [
-            v._version
-            for part in parts
-            for v in (part.x, part.y, part.weight, part.count)
-            if v is not None
-        ]
+        return [value._version for part in parts for value in part.tensors()]
 
     shown = vars(corpus).get("_table") if corpus._order is not None else None
     return counted(*corpus._parts), [] if shown is None else counted(shown)

@@ -1,8 +1,8 @@
-"""What a pupil reads: rows in the dimension before the last named ones, replicates in front of them.
+"""What a student reads: questions and answers, one row each, with weights and where they come from.
 
-Shapes: ``R`` stands for the replicate dimensions (any number, also none), ``n`` for rows.  A corpus is a list of
-immutable parts.  ``+`` joins the lists and copies nothing; the sums that closed-form models need are folded part by
-part and remembered, so that a pool that grows by one part a generation costs one part a generation.
+Shapes: ``R`` are the dimensions of the chains in front (any number, also none), ``n`` rows.  A corpus is a list of
+immutable parts.  ``+`` joins the lists and copies nothing; the sums that closed-form models need are added up part by
+part and cached, so that a pool that grows by one part a generation costs one part a generation.
 """
 
 from __future__ import annotations
@@ -16,23 +16,34 @@ from torch import Tensor
 from ..errors import ContractError, Incompatible
 from .renamed import OldName
 from .rng import Stream
-from .rows import Part, alike, expanded_origin, gather, ones_for, paid, plain, real_rows
-from .sums import Moments, Products, Sums, mass_of, moments_of, products_of, tally_of
+from .rows import RowsPart, alike, expanded_origin, ones_for, weight_of
+from .sums import (
+    Moments,
+    Part,
+    Products,
+    Sums,
+    SumsPart,
+    mass_of,
+    moments_of,
+    products_of,
+    tally_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Rows to learn from: ``x, y, weight, count, origin``, each with replicates first.
+    """Rows to learn from: ``x, y, weight, count, origin``, each with the dimensions of the chains first.
 
-    Build one with ``Corpus.of``; never mutate its tensors.
+    Build one with ``Corpus.of``; never change its tensors in place.  A corpus that is known by its sums only
+    (``sampler=exact-law``) has no rows, and raises Incompatible where one asks for them.
     """
 
     _parts: tuple[Part, ...]
     chain_shape: tuple[int, ...]  # R
     batch = OldName("batch", "chain_shape")
-    # where set, rows are met in this random order; who knew it could undo it
+    # where set, rows come in this random order; who knew the stream could undo it
     _order: Stream | None = None
-    _hidden: bool = False  # where set, ``origin`` is not for reading
+    _hidden: bool = False  # where set, ``origin`` cannot be read
     # how many different answers there can be, for symbols and classes: known to everyone
     labels: int | None = None
     _folds: dict = field(default_factory=dict, repr=False)
@@ -48,7 +59,11 @@ class Corpus:
         origin: int | Tensor = 0,
         labels: int | None = None,
     ) -> Corpus:
-        """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n)."""
+        """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n).
+
+        ``origin`` is the generation that wrote the rows, 0 = real: one number, or (R, n) int64.  Raises ValueError
+        where leading dimensions differ.
+        """
         chain_shape = tuple(chain_shape)
         n = y.shape[len(chain_shape)]
         if x is None:
@@ -59,20 +74,20 @@ class Corpus:
                 n,
             ):
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}; a corpus of replicates {chain_shape} and {n} rows wants "
-                    f"{(*chain_shape, n)} in front"
+                    f"{name} has shape {tuple(value.shape)}; expected leading dimensions {(*chain_shape, n)}, "
+                    f"for chains {chain_shape} and {n} rows"
                 )
         weight = weight if weight is None else weight.double()
-        return cls((Part(x, y, weight, count, origin),), chain_shape, labels=labels)
+        return cls((RowsPart(x, y, weight, count, origin),), chain_shape, labels=labels)
 
     @classmethod
     def of_sums(cls, sums: Sums, origin: int = 0) -> Corpus:
-        """A sample known through its sums alone (drawn from their exact law): it has no rows to look at."""
-        return cls((Part(None, None, None, None, origin, sums),), tuple(sums.weight.shape))
+        """A sample known by its sums only, drawn from their exact law: it has no rows to look at."""
+        return cls((SumsPart(sums, origin),), tuple(sums.weight.shape))
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts in order of age, with their origin.  Refused where provenance is hidden."""
+        """The parts in order of age, with their origin.  Raises Incompatible where provenance is hidden."""
         if self._hidden:
             raise Incompatible(
                 "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
@@ -83,10 +98,11 @@ class Corpus:
 
     @property
     def has_rows(self) -> bool:
-        return all(part.sums is None for part in self._parts)
+        """False where the corpus, or a part of it, is known by its sums only."""
+        return all(isinstance(part, RowsPart) for part in self._parts)
 
     @cached_property
-    def _table(self) -> Part:
+    def _table(self) -> RowsPart:
         """All rows as one part, in the order in which this corpus shows them."""
         if not self.has_rows:
             raise Incompatible(
@@ -96,9 +112,9 @@ class Corpus:
         if self._order is None:
             return table
         axis = len(self.chain_shape)
-        return gather(table, self._order.at("order").permutation(table.y.shape[axis]), axis)
+        return table.at(self._order.at("order").permutation(table.y.shape[axis]), axis)
 
-    def _joined(self) -> Part:
+    def _joined(self) -> RowsPart:
         axis = len(self.chain_shape)
         rows = [part.y.shape[axis] for part in self._parts]
 
@@ -121,7 +137,7 @@ class Corpus:
             ],
             axis,
         )
-        return Part(
+        return RowsPart(
             torch.cat([p.x for p in self._parts], axis),
             y,
             join("weight", torch.ones((), dtype=torch.float64, device=y.device)),
@@ -132,11 +148,12 @@ class Corpus:
     @property
     def n(self) -> int:
         """Rows, those of weight 0 included."""
-        return sum(part.y.shape[len(self.chain_shape)] for part in self._parts if part.sums is None)
+        rows = (part for part in self._parts if isinstance(part, RowsPart))
+        return sum(part.y.shape[len(self.chain_shape)] for part in rows)
 
     @property
     def width(self) -> int:
-        """Numbers in one question; told without putting the rows in order."""
+        """Numbers in one question; cheap, since the rows need not be put in order."""
         return (
             0 if not self.has_rows else self._parts[0].x.shape[len(self.chain_shape) + 1 :].numel()
         )
@@ -180,13 +197,11 @@ class Corpus:
     @property
     def unit(self) -> bool:
         """True where there are rows (or their sums) and every one counts once: no weights, no counts."""
-        return all(p.weight is None and p.count is None for p in self._parts) and (
-            self.n > 0 or not self.has_rows
-        )
+        return all(part.unit for part in self._parts) and (self.n > 0 or not self.has_rows)
 
     @property
     def origin(self) -> Tensor:
-        """The generation each row came from, (R, n) int64, 0 = real.  Refused where provenance is hidden."""
+        """The generation each row came from, (R, n) int64, 0 = real.  Raises Incompatible where provenance is hidden."""
         if self._hidden:
             raise Incompatible(
                 "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
@@ -203,19 +218,21 @@ class Corpus:
 
     def _real_rows(self, with_paid: bool = True) -> Tensor:
         """Real rows whose weight is not 0, (R,) int64; those that a mitigation paid for included, or not."""
-        parts = (real_rows(part, self.chain_shape, with_paid) for part in self._parts)
-        return torch.stack(list(parts)).sum(0)
+        rows = [part.real_rows(self.chain_shape, with_paid) for part in self._parts]
+        return torch.stack(rows).sum(0)
 
     def _paid(self) -> Corpus:
         """The same rows, the real ones marked as paid for by a mitigation."""
         if not (self._real_rows(with_paid=False) > 0).any():
             return self
-        return replace(self, _parts=tuple(map(paid, self._parts)))
+        return replace(self, _parts=tuple(part.paid() for part in self._parts))
 
     def _kept(self) -> Corpus:
         """As a mitigation keeps it: its provenance hidden, rows of weight 0 without content."""
         hidden = self if self._hidden else replace(self, _hidden=True)
-        if not self.has_rows or all(p.weight is None or p.weight.all() for p in self._parts):
+        if not self.has_rows or all(
+            part.weight is None or part.weight.all() for part in self._parts
+        ):
             return hidden
         absent = hidden.weight == 0
 
@@ -236,11 +253,14 @@ class Corpus:
         return total
 
     def moments(self) -> Moments:
-        """Weighted sums over the rows z = [x, y]; remembered for parts seen before, so order and age play no role."""
+        """Weighted sums over the rows z = [x, y], cached per part.
+
+        Raises Incompatible where the corpus is known by other sums only.
+        """
         return self._fold("moments", lambda part: moments_of(part, self.chain_shape))
 
     def products(self) -> Products:
-        """Weighted sums of products of questions and scalar answers; remembered like ``moments``."""
+        """Weighted sums of products of questions and scalar answers; like ``moments``."""
         return self._fold("products", lambda part: products_of(part, self.chain_shape))
 
     def tally(self, K: int, contexts: int | None = None) -> Tensor:
@@ -266,7 +286,9 @@ class Corpus:
 
     def __add__(self, other: Corpus) -> Corpus:
         if self.chain_shape != other.chain_shape:
-            raise ValueError(f"cannot join replicates {self.chain_shape} with {other.chain_shape}")
+            raise ValueError(
+                f"cannot join chains of shape {self.chain_shape} with {other.chain_shape}"
+            )
         # rows keep the order in which each side shows them, and what was hidden stays hidden
         left, right = (
             (c._table,) if c._order is not None and c.has_rows else c._parts for c in (self, other)
@@ -281,22 +303,8 @@ class Corpus:
         )
 
     def __getitem__(self, r) -> Corpus:
-        """The corpus of some replicates; an index as deep as R gives that of one run."""
-
-        def pick(value):
-            return value[r] if isinstance(value, Tensor) else value
-
-        parts = tuple(
-            Part(
-                pick(p.x),
-                pick(p.y),
-                pick(p.weight),
-                pick(p.count),
-                pick(p.origin),
-                p.sums and type(p.sums)(*(pick(value) for value in vars(p.sums).values())),
-            )
-            for p in self._parts
-        )
+        """The corpus of some chains; an index as deep as R gives that of one chain."""
+        parts = tuple(part.picked(r) for part in self._parts)
         order = self._order and self._order[r]
         chain_shape = (
             order.chain_shape
@@ -306,10 +314,10 @@ class Corpus:
         return Corpus(parts, chain_shape, order, self._hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
-        """The same rows in a random order and without their origin: how the lesson reaches a method."""
+        """The same rows in a random order and with their origin hidden: how a training set reaches a method."""
         return Corpus(self._parts, self.chain_shape, order, True, self.labels, self._folds)
 
-    def _with(self, table: Part, order: Stream | None = None) -> Corpus:
+    def _with(self, table: RowsPart, order: Stream | None = None) -> Corpus:
         return Corpus((table,), self.chain_shape, order, self._hidden, self.labels)
 
     def edited(self, x: Tensor | None = None, y: Tensor | None = None) -> Corpus:
@@ -321,15 +329,15 @@ class Corpus:
 
     def dated(self, origin: int) -> Corpus:
         """The same rows, said to come from this generation."""
-        parts = tuple(replace(p, origin=origin) for p in self._parts)
+        parts = tuple(part.dated(origin) for part in self._parts)
         return Corpus(parts, self.chain_shape, self._order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
-        due = (*self.chain_shape, self.n)
-        if tuple(weight.shape) != due:
+        expected = (*self.chain_shape, self.n)
+        if tuple(weight.shape) != expected:
             raise ValueError(
-                f"weights have shape {tuple(weight.shape)}; {due} was due, one per chain and row"
+                f"weights have shape {tuple(weight.shape)}; expected {expected}, one per chain and row"
             )
         return self._with(replace(self._table, weight=weight.double()))
 
@@ -339,13 +347,14 @@ class Corpus:
 
     def at(self, rows: Tensor) -> Corpus:
         """The rows at these positions (R, m) int64, in this order."""
-        return self._with(gather(self._table, rows, len(self.chain_shape)))
+        return self._with(self._table.at(rows, len(self.chain_shape)))
 
     def reweighted(self, factor: Tensor) -> Corpus:
         """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
 
         A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays unbiased: with
         weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and 1 / sum v^2 is that size.
+        Raises ContractError where a factor is negative or not finite.
         """
         if not (factor.isfinite() & (factor >= 0)).all():
             raise ContractError(
@@ -366,11 +375,11 @@ class Corpus:
             return self._with(
                 replace(table, count=rng.hypergeometric(accepted, accepted.sum(-1).clamp_max(n)))
             )
-        keys = rng.uniform(self.n) + (~mask)  # refused rows behind all accepted ones
+        keys = rng.uniform(self.n) + (~mask)  # refused rows come after all accepted ones
         order = keys.topk(min(n, self.n), dim=-1, largest=False).indices
-        chosen = gather(table, order, axis)
+        chosen = table.at(order, axis)
         accepted = mask.gather(-1, order)
-        return self._with(replace(chosen, weight=plain(chosen, self.chain_shape) * accepted))
+        return self._with(replace(chosen, weight=weight_of(chosen, self.chain_shape) * accepted))
 
     def sample(self, n: int, rng: Stream) -> Corpus:
         """n rows drawn uniformly without replacement; all of them where there are no more.  Weight 0 is absent."""
@@ -385,9 +394,8 @@ class Corpus:
         keys = rng.uniform(self.n)
         if table.weight is not None:
             keys = keys * (table.weight > 0)
-        return self._with(gather(table, keys.topk(n, dim=-1).indices, axis))
+        return self._with(table.at(keys.topk(n, dim=-1).indices, axis))
 
     def __getstate__(self) -> dict:
-        return {
-            name: value for name, value in vars(self).items() if name != "_table"
-        }  # it can be put together again
+        # the table is put together again when it is needed
+        return {name: value for name, value in vars(self).items() if name != "_table"}

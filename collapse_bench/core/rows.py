@@ -1,66 +1,117 @@
-"""Parts of a corpus that hold rows."""
+"""Parts of a corpus that hold rows.
+
+Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from .sums import Sums
 
 #: origin of real rows that a mitigation has paid for; whoever may look at origins sees them as 0, real
 PAID = -1
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class RowsPart:
     """Rows that entered together.  ``weight`` and ``count`` are None where they are one throughout."""
 
-    x: Tensor | None  # (R, n, ...)
-    y: Tensor | None  # (R, n, ...)
+    x: Tensor  # (R, n, ...)
+    y: Tensor  # (R, n, ...)
     weight: Tensor | None  # (R, n) float64: how much a row is trusted
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
     # the generation a row came from, 0 = real (or PAID); one number or (R, n)
     origin: int | Tensor
-    # set where the rows are known only through their sums (x and y are None then)
-    sums: Sums | None = None
+
+    @property
+    def unit(self) -> bool:
+        """True where every row counts once."""
+        return self.weight is None and self.count is None
+
+    @property
+    def multiplicity(self) -> Tensor | None:
+        """weight * count, (R, n) float64; None where it is one throughout."""
+        if self.weight is None:
+            return None if self.count is None else self.count.double()
+        return self.weight if self.count is None else self.weight * self.count
+
+    def tensors(self) -> Iterator[Tensor]:
+        """What a plugin could change in place."""
+        for value in (self.x, self.y, self.weight, self.count):
+            if value is not None:
+                yield value
+
+    def picked(self, r) -> RowsPart:
+        """The part of some chains; ``r`` indexes their dimensions."""
+        return self._each(lambda value: value[r])
+
+    def at(self, order: Tensor, axis: int) -> RowsPart:
+        """The rows at the positions ``order (R, m)``; ``axis`` is the dimension of the rows."""
+        return self._each(lambda value: _take(value, order, axis))
+
+    def _each(self, change) -> RowsPart:
+        tensors = {k: change(v) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
+
+    def dated(self, origin: int) -> RowsPart:
+        return replace(self, origin=origin)
+
+    def paid(self) -> RowsPart:
+        """The part with its real rows marked as paid for."""
+        if isinstance(self.origin, Tensor):
+            return replace(self, origin=torch.where(self.origin == 0, PAID, self.origin))
+        return replace(self, origin=PAID) if self.origin == 0 else self
+
+    def real_rows(self, chain_shape: tuple[int, ...], with_paid: bool) -> Tensor:
+        """Real rows whose weight is not 0, (R,) int64; a row that stands for several counts as many."""
+        low = PAID if with_paid else 0
+        if not isinstance(self.origin, Tensor) and not low <= self.origin <= 0:
+            return torch.zeros(chain_shape, dtype=torch.int64, device=self.y.device)
+        rows = ones_for(chain_shape, self, torch.int64) if self.count is None else self.count
+        if self.weight is not None:
+            rows = rows * (self.weight > 0)
+        if isinstance(self.origin, Tensor):
+            rows = rows * ((self.origin >= low) & (self.origin <= 0))
+        return rows.sum(-1)
 
 
-def ones_for(chain_shape: tuple[int, ...], table: Part, dtype) -> Tensor:
+def ones_for(chain_shape: tuple[int, ...], table: RowsPart, dtype: torch.dtype) -> Tensor:
+    """A one for each row, (R, n)."""
     n = table.y.shape[len(chain_shape)]
     return torch.ones((), dtype=dtype, device=table.y.device).expand(*chain_shape, n)
 
 
-def plain(table: Part, chain_shape) -> Tensor:
+def weight_of(table: RowsPart, chain_shape: tuple[int, ...]) -> Tensor:
+    """The weight of each row, (R, n) float64."""
     return ones_for(chain_shape, table, torch.float64) if table.weight is None else table.weight
 
 
 def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """The origin of each row, (R, n) int64."""
     if isinstance(origin, Tensor):
         return origin
     return torch.full((), origin, dtype=torch.int64, device=like.device).expand(shape)
 
 
-def alike(parts: tuple[Part, ...]) -> tuple[Part, ...]:
-    """The parts with their numbers in one type, the narrowest among them: digits that only one side has tell where a row
-    comes from, and stay behind when both are stored in the wider type."""
+def alike(parts: tuple) -> tuple:
+    """The parts with their numbers in one type, the narrowest among them.
+
+    Digits that only one side has would show where a row comes from, also after both are stored in the wider type.
+    """
     for name in ("x", "y"):
-        types = {
-            v.dtype
-            for part in parts
-            if (v := getattr(part, name)) is not None and v.is_floating_point() and v.numel()
-        }
+        values = [getattr(part, name) for part in parts if isinstance(part, RowsPart)]
+        types = {v.dtype for v in values if v.is_floating_point() and v.numel()}
         if len(types) > 1:
             narrow = min(types, key=lambda dtype: torch.finfo(dtype).bits)
             parts = tuple(_stored(part, name, narrow) for part in parts)
     return parts
 
 
-def _stored(part: Part, name: str, dtype: torch.dtype) -> Part:
-    value = getattr(part, name)
+def _stored(part, name: str, dtype: torch.dtype):
+    value = getattr(part, name, None)
     other = value is not None and value.is_floating_point() and value.dtype != dtype
     return replace(part, **{name: value.to(dtype)}) if other else part
 
@@ -70,41 +121,3 @@ def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:
         *order.shape, *value.shape[axis + 1 :]
     )
     return value.gather(axis, index)
-
-
-def gather(table: Part, order: Tensor, axis: int) -> Part:
-    """The rows of ``table`` at the positions ``order (R, m)``."""
-
-    def pick(value):
-        return _take(value, order, axis) if isinstance(value, Tensor) else value
-
-    return Part(*(pick(getattr(table, name)) for name in ("x", "y", "weight", "count", "origin")))
-
-
-def paid(part: Part) -> Part:
-    """The part with its real rows marked as paid for."""
-    if isinstance(part.origin, Tensor):
-        return replace(part, origin=torch.where(part.origin == 0, PAID, part.origin))
-    return replace(part, origin=PAID) if part.origin == 0 else part
-
-
-def real_rows(part: Part, chain_shape: tuple[int, ...], with_paid: bool) -> Tensor:
-    """Real rows of a part whose weight is not 0, (R,) int64; identical rows that stand as one with a count are many."""
-    like = part.sums.weight if part.sums is not None else part.y
-    low = PAID if with_paid else 0
-    if not isinstance(part.origin, Tensor) and not low <= part.origin <= 0:
-        return torch.zeros(chain_shape, dtype=torch.int64, device=like.device)
-    if part.sums is not None:
-        return part.sums.weight.round().long()
-    rows = ones_for(chain_shape, part, torch.int64) if part.count is None else part.count
-    if part.weight is not None:
-        rows = rows * (part.weight > 0)
-    if isinstance(part.origin, Tensor):
-        rows = rows * ((part.origin >= low) & (part.origin <= 0))
-    return rows.sum(-1)
-
-
-def multiplicity(part: Part) -> Tensor | None:
-    if part.weight is None:
-        return None if part.count is None else part.count.double()
-    return part.weight if part.count is None else part.weight * part.count

@@ -1,15 +1,19 @@
-"""Parts of a corpus that hold sufficient sums, and how sums are taken of rows."""
+"""Parts of a corpus that hold sufficient sums, and how sums are taken of rows.
+
+Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import Incompatible
-from .rows import Part, multiplicity
+from .rows import PAID, RowsPart
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +22,7 @@ class Moments:
 
     weight: (R,) total weight; mean: (R, p); scatter: (R, p, p) sum of w (z - mean)(z - mean)^T;
     factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more exactly than scatter
-    can hold it (a covariance underflows and loses its thin directions long before its factor does).
+    can hold it (a covariance underflows and loses its narrow directions long before its factor does).
     """
 
     weight: Tensor
@@ -64,14 +68,49 @@ class Products:
 Sums = Moments | Products
 
 
+@dataclass(frozen=True, eq=False)
+class SumsPart:
+    """Rows that entered together and are known by their sums only, drawn by the exact law of these."""
+
+    sums: Sums
+    origin: int  # the generation the rows came from, 0 = real (or PAID)
+
+    unit = True  # every row counts once
+
+    def tensors(self) -> Iterator[Tensor]:
+        """What a plugin could change in place."""
+        yield from (value for value in vars(self.sums).values() if value is not None)
+
+    def picked(self, r) -> SumsPart:
+        """The part of some chains; ``r`` indexes their dimensions."""
+        values = {k: v if v is None else v[r] for k, v in vars(self.sums).items()}
+        return replace(self, sums=type(self.sums)(**values))
+
+    def dated(self, origin: int) -> SumsPart:
+        return replace(self, origin=origin)
+
+    def paid(self) -> SumsPart:
+        """The part marked as paid for, if it is real."""
+        return replace(self, origin=PAID) if self.origin == 0 else self
+
+    def real_rows(self, chain_shape: tuple[int, ...], with_paid: bool) -> Tensor:
+        """Real rows, (R,) int64."""
+        real = self.origin == 0 or (with_paid and self.origin == PAID)
+        return self.sums.weight.round().long() * real
+
+
+Part = RowsPart | SumsPart
+
+
 def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
-    if part.sums is not None:
+    """Sums over the rows of a part; Incompatible where only other sums are known."""
+    if isinstance(part, SumsPart):
         return _only(part.sums, Moments)
     n = part.y.shape[len(chain_shape)]
     widths = [(v, v.shape[len(chain_shape) + 1 :].numel()) for v in (part.x, part.y)]
     columns = [v.reshape(*chain_shape, n, width) for v, width in widths if width]
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
-    w = multiplicity(part)
+    w = part.multiplicity
     if w is None:
         mean = (
             z.mean(-2) if n else z.sum(-2)
@@ -85,9 +124,10 @@ def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
 
 
 def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
-    if part.sums is not None:
+    """Sums of products over the rows of a part; Incompatible where only other sums are known."""
+    if isinstance(part, SumsPart):
         return _only(part.sums, Products)
-    x, y, w = part.x.double(), part.y.double()[..., None], multiplicity(part)
+    x, y, w = part.x.double(), part.y.double()[..., None], part.multiplicity
     if w is None:
         return Products(
             _full(chain_shape, x.shape[-2], x), gram(x), (x.mT @ y)[..., 0], (y * y).sum((-2, -1))
@@ -111,8 +151,11 @@ def _full(chain_shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
 
 
 def gram(z: Tensor) -> Tensor:
-    """z^T z over rows, (R, n, p) -> (R, p, p).  Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one
-    triangle only; torch has no batched form of it, and takes twice as long at p = 300."""
+    """z^T z over rows, (R, n, p) -> (R, p, p).
+
+    Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one triangle only; torch has no
+    batched form of it, and takes twice as long at p = 300.
+    """
     if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
         return z.mT @ z
     flat, p = z.detach().reshape(-1, *z.shape[-2:]).numpy(), z.shape[-1]
@@ -123,11 +166,12 @@ def gram(z: Tensor) -> Tensor:
 
 
 def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
-    if part.sums is not None:
+    """Weighted count of each symbol, (R, K), or after each context, (R, contexts, K); Incompatible for sums."""
+    if isinstance(part, SumsPart):
         raise Incompatible(
             "this corpus is known only by its sums; a count of symbols needs sampler=explicit"
         )
-    w = multiplicity(part)
+    w = part.multiplicity
     if w is None:
         w = torch.ones((), dtype=torch.float64, device=part.y.device).expand(part.y.shape)
     cell = part.y.long() if contexts is None else part.x[..., 0].long() * K + part.y.long()
@@ -138,7 +182,8 @@ def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | N
 
 
 def mass_of(part: Part, chain_shape: tuple[int, ...], power: int) -> Tensor:
-    if part.sums is not None:
+    """Sum of count * weight^power, (R,)."""
+    if isinstance(part, SumsPart):
         return part.sums.weight
     if part.weight is None:
         if part.count is None:
