@@ -449,7 +449,7 @@ MISBEHAVING = {
     ),
     "one chain alone": (
         "def curate(self, c, access):\n    return c[0]",
-        "mine.curate returned replicates ()",
+        "mine.curate returned chains of shape (); expected (1,)",
     ),
     "touches its input": (
         "def curate(self, c, access):\n    c._parts[0].y.mul_(2)\n    return c",

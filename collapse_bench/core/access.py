@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 class Access:
     """What one user (the protocol, or one mitigation) may ask for during one generation.
 
-    Every user draws random numbers of its own, so that a method that draws more does not shift what others see.
-    After the generation all methods raise ContractError, since the ledger of that generation is closed; so does a
-    request for rows whose number is not a whole number >= 0.  OverBudget is raised where a mitigation would pass
-    the budget of the run.  Nothing is served then, and nothing is charged.
+    Every user draws random numbers of its own, so that a method that draws more does not shift what
+    others see.  After the generation all methods raise ContractError, since the ledger of that
+    generation is closed; so does a request for rows whose number is not a whole number >= 0.
+    OverBudget is raised where a mitigation would pass the budget of the run.  Nothing is served
+    then, and nothing is charged.
     """
 
     user: str  #: the name under which requests are charged
@@ -34,7 +35,7 @@ class Access:
     first: Teacher | None  #: the teacher of generation 0; None as long as there is none
     t: int  #: the generation
     n: int  #: rows that this generation reads
-    rng: Stream  #: random numbers of this user, (R,); a fork ``rng.at(name)`` depends on its name only
+    rng: Stream  #: random numbers of this user
 
     def __init__(
         self,
@@ -48,22 +49,23 @@ class Access:
         self.user, self.teacher, self.rng = user, teacher, rng
         self.first, self.t, self.n = desk.first, desk.t, desk.n
 
-    # -- data -----------------------------------------------------------------------------------------------------
+    # -- data --------------------------------------------------------------------------------------
 
     def real(self, n: int | None = None, *, x: Tensor | None = None, fixed: bool = False) -> Corpus:
-        """``n`` new real rows, or real answers to the questions ``x (R, n, ...)``; give one of the two.
+        """``n`` new real rows, or real answers to the questions ``x (R, n, ...)``.
 
-        With ``fixed`` the user gets the same rows in every generation, and a larger ``n`` begins with the rows of a
-        smaller one.  Charged as ``real_rows``, and as ``real_unique`` the first time.  Raises ContractError where a
-        mitigation asks for more rows than a finite pool has, or anyone for more than fit into memory; Incompatible
-        for questions under ``sampler=exact-law``.
+        With ``fixed`` the user gets the same rows in every generation, and a larger ``n`` begins
+        with the rows of a smaller one.  Charged as ``real_rows``, and as ``real_unique`` the first
+        time.  Raises ContractError where a mitigation asks for more rows than a finite pool has, or
+        anyone for more than fit into memory; Incompatible for questions under
+        ``sampler=exact-law``.
         """
         return self._desk.write(self, self._desk.data, n, x, fixed)
 
     def synthetic(
         self, n: int | None = None, *, x: Tensor | None = None, of: Teacher | None = None
     ) -> Corpus:
-        """``n`` rows written by the teacher (or by ``of``), or its answers to the questions ``x (R, n, ...)``.
+        """``n`` rows by the teacher (or by ``of``), or its answers to ``x (R, n, ...)``.
 
         Charged as ``generated_rows``.  Raises what ``real`` raises.
         """
@@ -75,7 +77,7 @@ class Access:
         """True where the teacher is nature: what it writes is real, and nothing needs filtering."""
         return self.teacher is self._desk.data
 
-    # -- knowledge ------------------------------------------------------------------------------------------------
+    # -- knowledge ---------------------------------------------------------------------------------
 
     def verify(
         self,
@@ -84,10 +86,11 @@ class Access:
         psi: float = 0.0,
         centre: BiasedVerifier | None = None,
     ) -> Tensor:
-        """Which rows a verifier lets pass, (R, n) bool: right rows with probability phi, wrong rows with psi.
+        """Which rows a verifier lets pass, (R, n) bool.
 
-        With a ``centre``, rows near it count as right, which need not be the truth.  Charged as ``verifier_calls``,
-        one per row.  Raises ContractError where phi or psi leaves [0, 1]; Incompatible where the data generator
+        Right rows pass with probability phi, wrong rows with psi.  With a ``centre``, rows near it
+        count as right, which need not be the truth.  Charged as ``verifier_calls``, one per row.
+        Raises ContractError where phi or psi leaves [0, 1]; Incompatible where the data generator
         has no way to verify.
         """
         for name, value in (("phi", phi), ("psi", psi)):
@@ -112,22 +115,24 @@ class Access:
         return corpus._origin()
 
     def external(self, what: str, calls: int = 1) -> None:
-        """Declare the use of a model or data set from outside, by its name: the entry is on the track `external`.
+        """Declare the use of a model or data set from outside, by its name.
 
-        Raises ContractError where ``calls`` is not a whole number >= 0.
+        It puts the entry on the track `external`.  Raises ContractError where ``calls`` is not a
+        whole number >= 0.
         """
         if isinstance(calls, bool) or not isinstance(calls, int) or calls < 0:
             raise ContractError(f"calls of {what} must be a whole number >= 0, got {calls!r}")
         self._desk.open_ledger(self.user).charge_external(self.user, str(what), calls)
 
-    # -- teachers -------------------------------------------------------------------------------------------------
+    # -- teachers ----------------------------------------------------------------------------------
 
     def fit(
         self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None
     ) -> Teacher:
         """What ``model`` learns from ``corpus``, besides the fit of the generation itself.
 
-        Charged as one of ``fits``.  Pass ``rng`` where several fits are compared with the same random numbers.
+        Charged as one of ``fits``.  Pass ``rng`` where several fits are compared with the same
+        random numbers.
         """
         self._desk.open_ledger(self.user).charge(self.user, "fits", 1)
         return model.fit(
@@ -135,33 +140,35 @@ class Access:
         )
 
     def read_out(self, teacher: Teacher) -> Teacher:
-        """``teacher`` as this protocol reads teachers out: through its decoder, where it has one."""
+        """``teacher`` through the decoder of the protocol, where it has one."""
         return self._desk.read_out(teacher, self.user)
 
-    # -- what a mitigation keeps ----------------------------------------------------------------------------------
+    # -- what a mitigation keeps -------------------------------------------------------------------
 
     @property
     def memory(self) -> Any:
         """What this mitigation keeps from one generation to the next; None at first.
 
-        Set it in any stage, also from a model that ``adapt`` returned while it fits.  Each mitigation of an entry has
-        a memory of its own.  It is part of a checkpoint, so a resumed run goes on from it; and chains may run in
-        several groups, so that what is kept must be kept per chain: tensors carry the dimensions R in front.
+        Set it in any stage, also from a model that ``adapt`` returned while it fits.  Each
+        mitigation of an entry has a memory of its own.  It is part of a checkpoint, so a resumed
+        run goes on from it; and chains may run in several groups, so that what is kept must be kept
+        per chain: tensors carry the dimensions R in front.
 
-        What may be kept: None, numbers, strings, tensors, corpora and teachers, also in tuples, lists and dicts, and
-        other objects that can be pickled and hold no corpus.  A corpus comes back with its provenance hidden and
-        without the content of rows of weight 0.  Reading returns a copy of tuples, lists and dicts: what was
-        changed is kept when it is set.
+        What may be kept: None, numbers, strings, tensors, corpora and teachers, also in tuples,
+        lists and dicts, and other objects that can be pickled and hold no corpus.  A corpus comes
+        back with its provenance hidden and without the content of rows of weight 0.  Reading
+        returns a copy of tuples, lists and dicts: what was changed is kept when it is set.
 
-        Real rows that are kept are real rows used.  The first read in a generation charges each real row that an
-        earlier generation left in this memory: as ``real_rows`` every time, and as ``real_unique`` the first time it
-        is read, unless this user or another mitigation paid for it when it was drawn.  So a buffer of synthetic rows
-        stays blind, and one that keeps the protocol's real rows is on the track `real`.  A mitigation with a memory
-        also pays for real rows that it adds to a training set from elsewhere, as from tensors that it kept: a corpus
+        Real rows that are kept are real rows used.  The first read in a generation charges each
+        real row that an earlier generation left in this memory: as ``real_rows`` every time, and as
+        ``real_unique`` the first time it is read, unless this user or another mitigation paid for
+        it when it was drawn.  So a buffer of synthetic rows stays blind, and one that keeps the
+        protocol's real rows is on the track `real`.  A mitigation with a memory also pays for real
+        rows that it adds to a training set from elsewhere, as from tensors that it kept: a corpus
         made by ``Corpus.of`` is real unless its ``origin`` says otherwise.
 
-        Raises ContractError for a value that cannot be kept, and for the protocol, which returns its memory from
-        ``compose``; OverBudget as any request.
+        Raises ContractError for a value that cannot be kept, and for the protocol, which returns
+        its memory from ``compose``; OverBudget as any request.
         """
         return self._desk.recall(self.user)
 

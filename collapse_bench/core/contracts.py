@@ -1,6 +1,7 @@
 """Contracts: what a plugin returned is what it promised, and what it was lent is unchanged.
 
-Every function raises ContractError, with a sentence that names the plugin, the method and what was expected.
+Every function raises ContractError, with a sentence that names the plugin, the method and what was
+expected.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def curated(name: str, act: Mitigation, corpus: Corpus, access: Access) -> Corpu
     untouched(name, "curate", corpus, lent)
     if out.chain_shape != corpus.chain_shape:
         raise ContractError(
-            f"{name}.curate returned chains of shape {out.chain_shape}; expected {corpus.chain_shape}"
+            f"{name}.curate returned chains of shape {out.chain_shape}; expected "
+            f"{corpus.chain_shape}"
         )
     return weighed(name, "curate", out)
 
@@ -57,7 +59,8 @@ def weighed(name: str, method: str, corpus: Corpus) -> Corpus:
         if not (value.isfinite() & (value >= 0)).all():
             worst = value.double().nan_to_num(-torch.inf, -torch.inf, -torch.inf).argmin()
             raise ContractError(
-                f"{name}.{method} gave a row the weight {value.reshape(-1)[worst]:g}; weights must be finite and >= 0, "
+                f"{name}.{method} gave a row the weight {value.reshape(-1)[worst]:g}; weights must "
+                "be finite and >= 0, "
                 "and 0 equals absent"
             )
     return corpus
@@ -66,7 +69,8 @@ def weighed(name: str, method: str, corpus: Corpus) -> Corpus:
 def versions(corpus: Corpus) -> tuple[list[int], list[int]]:
     """How often each tensor was changed in place, which torch counts, also through a view.
 
-    Of the parts, and of the rows in the order in which the corpus shows them, once someone has looked at those.
+    Of the parts, and of the rows in the order in which the corpus shows them, once someone has
+    looked at those.
     """
 
     def counted(*parts: Part) -> list[int]:
@@ -82,5 +86,6 @@ def untouched(name: str, method: str, corpus: Corpus, lent: tuple[list[int], lis
     # rows that nobody had looked at when they were lent have version 0 when they are first shown
     if parts != lent[0] or shown != (lent[1] or [0] * len(shown)):
         raise ContractError(
-            f"{name}.{method} changed its input in place; return a new corpus instead, e.g. corpus.edited(y=...)"
+            f"{name}.{method} changed its input in place; return a new corpus instead, e.g. "
+            "corpus.edited(y=...)"
         )

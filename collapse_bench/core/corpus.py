@@ -1,8 +1,9 @@
 """What a student reads: questions and answers, one row each, with weights and where they come from.
 
-Shapes: ``R`` are the dimensions of the chains in front (any number, also none), ``n`` rows.  A corpus is a list of
-immutable parts.  ``+`` joins the lists and copies nothing; the sums that closed-form models need are added up part by
-part and cached, so that a pool that grows by one part a generation costs one part a generation.
+Shapes: ``R`` are the dimensions of the chains in front (any number, also none), ``n`` rows.  A
+corpus is a list of immutable parts.  ``+`` joins the lists and copies nothing; the sums that
+closed-form models need are added up part by part and cached, so that a pool that grows by one part
+a generation costs one part a generation.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from .sums import (
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Rows to learn from: ``x, y, weight, count, origin``, each with the dimensions of the chains first.
+    """Rows to learn from: ``x, y, weight, count, origin``, chains first.
 
-    Build one with ``Corpus.of``; never change its tensors in place.  A corpus that is known by its sums only
-    (``sampler=exact-law``) has no rows, and raises Incompatible where one asks for them.
+    Build one with ``Corpus.of``; never change its tensors in place.  A corpus that is known by its
+    sums only (``sampler=exact-law``) has no rows, and raises Incompatible where one asks for them.
     """
 
     _parts: tuple[Part, ...]
@@ -59,10 +60,11 @@ class Corpus:
         origin: int | Tensor = 0,
         labels: int | None = None,
     ) -> Corpus:
-        """One part.  ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight, count (R, n).
+        """A corpus of one part.
 
-        ``origin`` is the generation that wrote the rows, 0 = real: one number, or (R, n) int64.  Raises ValueError
-        where leading dimensions differ.
+        ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight and count
+        (R, n).  ``origin`` is the generation that wrote the rows, 0 = real: one number, or (R, n)
+        int64. Raises ValueError where leading dimensions differ.
         """
         chain_shape = tuple(chain_shape)
         n = y.shape[len(chain_shape)]
@@ -74,7 +76,8 @@ class Corpus:
                 n,
             ):
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}; expected leading dimensions {(*chain_shape, n)}, "
+                    f"{name} has shape {tuple(value.shape)}; expected leading dimensions "
+                    f"{(*chain_shape, n)}, "
                     f"for chains {chain_shape} and {n} rows"
                 )
         weight = weight if weight is None else weight.double()
@@ -82,19 +85,19 @@ class Corpus:
 
     @classmethod
     def of_sums(cls, sums: Sums, origin: int = 0) -> Corpus:
-        """A sample known by its sums only, drawn from their exact law: it has no rows to look at."""
+        """A sample known by its sums only, drawn from their exact law; it has no rows."""
         return cls((SumsPart(sums, origin),), tuple(sums.weight.shape))
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts in order of age, with their origin.  Raises Incompatible where provenance is hidden."""
+        """The parts in order of age.  Raises Incompatible where provenance is hidden."""
         if self._hidden:
             raise Incompatible(
                 "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
             )
         return self._parts
 
-    # -- rows ---------------------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------------------
 
     @property
     def has_rows(self) -> bool:
@@ -106,7 +109,8 @@ class Corpus:
         """All rows as one part, in the order in which this corpus shows them."""
         if not self.has_rows:
             raise Incompatible(
-                "this corpus is drawn by the exact law of its sums and has no rows; choose sampler=explicit for methods that look at rows"
+                "this corpus is drawn by the exact law of its sums and has no rows; choose "
+                "sampler=explicit for methods that look at rows"
             )
         table = self._parts[0] if len(self._parts) == 1 else self._joined()
         if self._order is None:
@@ -165,7 +169,7 @@ class Corpus:
 
     @property
     def y(self) -> Tensor:
-        """Answers, (R, n) for labels and scalars, (R, n, d) for vectors, (R, n, L) for sequences."""
+        """Answers: (R, n) labels or scalars, (R, n, d) vectors, (R, n, L) sequences."""
         return self._table.y
 
     @property
@@ -196,12 +200,15 @@ class Corpus:
 
     @property
     def unit(self) -> bool:
-        """True where there are rows (or their sums) and every one counts once: no weights, no counts."""
+        """True where there are rows (or sums) and every row counts once."""
         return all(part.unit for part in self._parts) and (self.n > 0 or not self.has_rows)
 
     @property
     def origin(self) -> Tensor:
-        """The generation each row came from, (R, n) int64, 0 = real.  Raises Incompatible where provenance is hidden."""
+        """The generation each row came from, (R, n) int64, 0 = real.
+
+        Raises Incompatible where provenance is hidden.
+        """
         if self._hidden:
             raise Incompatible(
                 "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
@@ -214,10 +221,10 @@ class Corpus:
             table.origin, (*self.chain_shape, table.y.shape[len(self.chain_shape)]), table.y
         ).clamp_min(0)
 
-    # -- for the ledger, whoever may look at origins ------------------------------------------------------------
+    # -- for the ledger, whoever may look at origins -----------------------------------------------
 
     def _real_rows(self, with_paid: bool = True) -> Tensor:
-        """Real rows whose weight is not 0, (R,) int64; those that a mitigation paid for included, or not."""
+        """Real rows whose weight is not 0, (R,) int64; with or without those already paid for."""
         rows = [part.real_rows(self.chain_shape, with_paid) for part in self._parts]
         return torch.stack(rows).sum(0)
 
@@ -242,7 +249,7 @@ class Corpus:
 
         return hidden.edited(blank(hidden.x), blank(hidden.y))
 
-    # -- sums ---------------------------------------------------------------------------------------------------
+    # -- sums --------------------------------------------------------------------------------------
 
     def _fold(self, key, of_part):
         done, total = self._folds.get(key, (0, None))
@@ -264,7 +271,10 @@ class Corpus:
         return self._fold("products", lambda part: products_of(part, self.chain_shape))
 
     def tally(self, K: int, contexts: int | None = None) -> Tensor:
-        """Weighted count of each symbol of y, (R, K) float64; of each after each of the contexts x, (R, contexts, K)."""
+        """Weighted count of each symbol of y, (R, K) float64.
+
+        With ``contexts``, of each symbol after each context x, (R, contexts, K).
+        """
         return self._fold(
             ("tally", K, contexts), lambda part: tally_of(part, self.chain_shape, K, contexts)
         )
@@ -282,7 +292,7 @@ class Corpus:
         squares = self._fold("squares", lambda part: mass_of(part, self.chain_shape, 2))
         return torch.where(squares > 0, self.mass**2 / squares.clamp_min(1e-300), 0.0)
 
-    # -- new corpora from old -----------------------------------------------------------------------------------
+    # -- new corpora from old ----------------------------------------------------------------------
 
     def __add__(self, other: Corpus) -> Corpus:
         if self.chain_shape != other.chain_shape:
@@ -314,7 +324,7 @@ class Corpus:
         return Corpus(parts, chain_shape, order, self._hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
-        """The same rows in a random order and with their origin hidden: how a training set reaches a method."""
+        """The same rows in a random order, origin hidden: how a method gets a training set."""
         return Corpus(self._parts, self.chain_shape, order, True, self.labels, self._folds)
 
     def _with(self, table: RowsPart, order: Stream | None = None) -> Corpus:
@@ -333,11 +343,12 @@ class Corpus:
         return Corpus(parts, self.chain_shape, self._order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
-        """The same rows under these weights (R, n), taken as they are: 2 equals twice, 0 equals absent."""
+        """The same rows under these weights (R, n): 2 equals twice, 0 equals absent."""
         expected = (*self.chain_shape, self.n)
         if tuple(weight.shape) != expected:
             raise ValueError(
-                f"weights have shape {tuple(weight.shape)}; expected {expected}, one per chain and row"
+                f"weights have shape {tuple(weight.shape)}; expected {expected}, one per chain and "
+                "row"
             )
         return self._with(replace(self._table, weight=weight.double()))
 
@@ -352,9 +363,9 @@ class Corpus:
     def reweighted(self, factor: Tensor) -> Corpus:
         """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
 
-        A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays unbiased: with
-        weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and 1 / sum v^2 is that size.
-        Raises ContractError where a factor is negative or not finite.
+        A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays
+        unbiased: with weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and
+        1 / sum v^2 is that size. Raises ContractError where a factor is negative or not finite.
         """
         if not (factor.isfinite() & (factor >= 0)).all():
             raise ContractError(
@@ -368,7 +379,10 @@ class Corpus:
         )
 
     def keep(self, mask: Tensor, n: int, rng: Stream) -> Corpus:
-        """n of the rows that ``mask (R, N)`` accepts, at random; where fewer are accepted, padding of weight 0."""
+        """n of the rows that ``mask (R, N)`` accepts, at random.
+
+        Where fewer are accepted, the rest is padding of weight 0.
+        """
         table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
             accepted = table.count * mask
@@ -382,7 +396,10 @@ class Corpus:
         return self._with(replace(chosen, weight=weight_of(chosen, self.chain_shape) * accepted))
 
     def sample(self, n: int, rng: Stream) -> Corpus:
-        """n rows drawn uniformly without replacement; all of them where there are no more.  Weight 0 is absent."""
+        """n rows drawn uniformly without replacement; all of them where there are no more.
+
+        Rows of weight 0 are absent.
+        """
         table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
             there = table.count if table.weight is None else table.count * (table.weight > 0)

@@ -1,4 +1,4 @@
-"""What serves the users of one generation: it draws rows, charges them, and closes when the generation ends.
+"""What serves the users of one generation: it draws rows and charges them, until it is closed.
 
 A plugin meets it only through its ``Access``.
 """
@@ -31,7 +31,7 @@ SMALL_REQUEST = 2**17
 
 @dataclass(frozen=True)
 class _Streams:
-    """The random numbers of one user in one generation; it keeps them through all stages, so no draw comes twice."""
+    """The random numbers of one user, which it keeps through all stages: no draw comes twice."""
 
     requests: Stream  # for what it asks the desk for, one fork per request
     own: Stream  # for the user itself
@@ -41,8 +41,9 @@ class _Streams:
 class Desk:
     """One generation's data, teacher, streams of random numbers, ledger and memories.
 
-    ``age`` is the number of generations between nature and the rows that the teacher writes: t, or t + 1 where a
-    flawed source taught the first generation.  ``kept`` holds what each mitigation kept, by user.
+    ``age`` is the number of generations between nature and the rows that the teacher writes: t, or
+    t + 1 where a flawed source taught the first generation.  ``kept`` holds what each mitigation
+    kept, by user.
     """
 
     def __init__(
@@ -69,18 +70,19 @@ class Desk:
         self._before = dict(ledger.counts)  # what was used before this generation
 
     def access(self, user: str, edit: Callable[[Corpus], Corpus] | None = None) -> Access:
-        """What ``user`` may ask for under the present teacher; ``edit`` changes the synthetic rows that it gets."""
+        """The access of ``user`` under the present teacher; ``edit`` changes its synthetic rows."""
         return Access(self, user, self.teacher, self._of(user).own, edit)
 
     def close(self) -> None:
-        """End the generation: who kept an access can no longer draw past the ledger of the next one."""
+        """End the generation: nobody draws past the ledger of the next one."""
         self._closed = True
 
     def open_ledger(self, user: str) -> Ledger:
         """The ledger, while the generation lasts; ContractError afterwards."""
         if self._closed:
             raise ContractError(
-                f"{user} used the access of generation {self.t} after it had ended; use the one that each stage is given"
+                f"{user} used the access of generation {self.t} after it had ended; use the one "
+                "that each stage is given"
             )
         return self.ledger
 
@@ -99,7 +101,7 @@ class Desk:
             return teacher
         return self._decode.steer(teacher, self.access(f"decode for {user}"))
 
-    # -- rows -----------------------------------------------------------------------------------------------------
+    # -- rows --------------------------------------------------------------------------------------
 
     def write(
         self,
@@ -109,7 +111,7 @@ class Desk:
         x: Tensor | None,
         fixed: bool = False,
     ) -> Corpus:
-        """n rows of the teacher, or its answers to the questions x, charged to the user of the access."""
+        """n rows of the teacher, or its answers to x, charged to the user of the access."""
         self._check_request(access.user, teacher, n, x, fixed)
         real = teacher is self.data
         rng = (
@@ -121,7 +123,8 @@ class Desk:
         rows = int(n) if x is None else x.shape[len(chains)]
         # rows that a mitigation draws are charged to it here, and not again when it keeps them
         origin = self.age if not real else 0 if access.user == PROTOCOL else PAID
-        # questions and noise are nature's, whoever answers, except for a flawed source that writes whole rows
+        # questions and noise are nature's, whoever answers, except for a flawed source that writes
+        # whole rows
         world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self.data
         if self.data.sampler == "exact-law":
             self._charge(access.user, real, rows, None, fixed)
@@ -131,7 +134,8 @@ class Desk:
         y = teacher.answer(x, rng.at("y"))
         if tuple(y.shape[: len(chains) + 1]) != (*chains, rows):
             raise ContractError(
-                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; expected leading dimensions "
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; expected "
+                "leading dimensions "
                 f"{(*chains, rows)}"
             )
         self._charge(access.user, real, rows, (x, y), fixed)
@@ -158,11 +162,12 @@ class Desk:
             )
 
     def _check_number(self, user: str, real: bool, n: int) -> None:
-        """ContractError for more real rows than there are, or for more rows than fit into memory."""
+        """ContractError for more real rows than there are, or more rows than fit into memory."""
         pool = self.data.pool_size
         if real and user != PROTOCOL and pool is not None and n > pool:
             raise ContractError(
-                f"{user} asked for {n} real rows at once, and {self.data.title()} has {pool} different ones; ask for "
+                f"{user} asked for {n} real rows at once, and {self.data.title()} has {pool} "
+                "different ones; ask for "
                 "fewer, or more often"
             )
         chains = max(1, math.prod(self.rng.chain_shape))
@@ -173,7 +178,8 @@ class Desk:
         size = 8 * n * (x.numel() + y.numel())  # bytes; x and y hold one row of each chain
         if size > LARGEST_REQUEST:
             raise ContractError(
-                f"{user} asked for {n} rows in {chains} chain(s), which take {size / 2**30:.3g} GiB; at most "
+                f"{user} asked for {n} rows in {chains} chain(s), which take {size / 2**30:.3g} "
+                "GiB; at most "
                 f"{LARGEST_REQUEST / 2**30:.0f} GiB are drawn at once"
             )
 
@@ -195,10 +201,10 @@ class Desk:
                 ledger.charge(user, "prompt_tokens", prompt)
                 ledger.charge(user, "generated_tokens", answer)
 
-    # -- memories -------------------------------------------------------------------------------------------------
+    # -- memories ----------------------------------------------------------------------------------
 
     def recall(self, user: str) -> Any:
-        """What the user kept; real rows that an earlier generation left there are charged before it is handed over."""
+        """What the user kept; real rows of earlier generations are charged first."""
         self._check_memory(user)
         if user in self._unread:
             for corpus in corpora_in(self.kept[user]):
@@ -221,7 +227,8 @@ class Desk:
         self.open_ledger(user)
         if user == PROTOCOL:
             raise ContractError(
-                "a protocol keeps what its compose returns: (corpus, memory); access.memory serves mitigations"
+                "a protocol keeps what its compose returns: (corpus, memory); access.memory serves "
+                "mitigations"
             )
 
     def _charge_kept(self, user: str, corpus: Corpus) -> None:
@@ -236,7 +243,10 @@ class Desk:
             ledger.charge(user, "real_tokens", (tokens * corpus.count * present).sum(-1))
 
     def charge_rebuilt(self, user: str, lent: Corpus, returned: Corpus) -> None:
-        """Charge real rows that a mitigation with a memory added and was not served: rebuilt from tensors that it kept."""
+        """Charge real rows that a mitigation with a memory added without having been served them.
+
+        They were rebuilt from tensors that it kept.
+        """
         if user not in self._with_memory or returned is lent:
             return
         served = self.ledger.counts.get((user, "real_rows"), 0) - self._before.get(

@@ -1,7 +1,8 @@
-"""What an entry used: every drop drawn through the access, by user and by substance, per chain.
+"""What an entry used: everything drawn through an access, by user and by substance, per chain.
 
-The track of an entry is what its ledger shows, never what it declares.  What the protocol itself draws is common to
-all entries of a task and sets no track.
+The track of an entry is what its ledger shows, never what it declares.  What the protocol itself
+draws is common to all entries of a task and sets no track.  Shapes: ``R`` are the dimensions of the
+chains.
 """
 
 from __future__ import annotations
@@ -17,22 +18,21 @@ from .tracks import PROTOCOL, SUBSTANCES, TRACKS, WORDS
 
 
 class Ledger:
-    """Counts per (user, substance); an amount is a number common to all chains, or a tensor (R,)."""
+    """Counts per (user, substance); an amount is a number for all chains, or a tensor (R,)."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int | Tensor] = {}
-        self.fixed: dict[str, int] = {}  # user -> how many of its fixed real rows it has seen
+        self.fixed: dict[str, int] = {}  # user -> number of its fixed real rows that it has seen
         # (R, pool) which real rows of a finite pool were ever drawn
         self.seen: Tensor | None = None
         self.verifiers: dict[tuple[str, float, float], int] = {}  # (user, phi, psi) -> calls
-        self.external: dict[
-            tuple[str, str], int
-        ] = {}  # (user, name of what is from outside) -> calls
-        self.limits: Mapping[
-            str, int
-        ] = {}  # substance -> how much of it mitigations may use in all, per chain
+        # (user, name of a model or data set from outside) -> calls
+        self.external: dict[tuple[str, str], int] = {}
+        # substance -> the most that all mitigations together may use, per chain
+        self.limits: Mapping[str, int] = {}
 
     def copy(self) -> Ledger:
+        """A ledger with the same counts, to which more can be charged without changing this one."""
         twin = Ledger()
         twin.counts, twin.fixed, twin.seen = dict(self.counts), dict(self.fixed), self.seen
         twin.verifiers, twin.external, twin.limits = (
@@ -49,13 +49,17 @@ class Ledger:
         return twin
 
     def charge(self, user: str, substance: str, amount: int | Tensor) -> None:
+        """Add an amount, a number or (R,); OverBudget, and nothing added, beyond a limit."""
         self._afford(user, substance, amount)
         self.counts[user, substance] = self.counts.get((user, substance), 0) + amount
 
     def charge_real(
         self, user: str, n: int, which: Tensor | None, pool: int | None, fixed: bool
     ) -> None:
-        """n real rows, drawn before they are served; ``which (R, n)`` names them where the pool is finite."""
+        """n real rows; ``which (R, n)`` says which ones of a finite pool of this size they are.
+
+        ``fixed`` rows of a user are the same in every generation, and different rows only once.
+        """
         self._afford(user, "real_rows", n)
         if which is not None and pool is not None:
             seen = (
@@ -74,10 +78,12 @@ class Ledger:
         self.charge(user, "real_rows", n)
 
     def charge_carried(self, user: str, rows: Tensor, new: Tensor) -> None:
-        """Real rows of earlier generations that a method reads again: ``rows (R,)``, ``new (R,)`` of them not paid yet.
+        """Real rows of earlier generations that a method reads again: ``rows (R,)``, ``new (R,)``
+        of them not paid yet.
 
-        The new ones were drawn by the protocol.  They pass from its account to the method's, at most as many as it
-        has drawn, so that ``real_unique`` of all users together stays the number of different rows.
+        The new ones were drawn by the protocol.  They pass from its account to the method's, at
+        most as many as it has drawn, so that ``real_unique`` of all users together stays the number
+        of different rows.
         """
         drawn = self.counts.get((PROTOCOL, "real_unique"), 0)
         unique = torch.minimum(new, torch.as_tensor(drawn, device=new.device))
@@ -88,7 +94,7 @@ class Ledger:
         self.charge(user, "real_rows", rows)
 
     def charge_verifier(self, user: str, calls: int, phi: float, psi: float) -> None:
-        """Calls of a verifier that passes right rows with probability phi and wrong ones with psi."""
+        """Calls of a verifier that passes right rows with probability phi, wrong ones with psi."""
         self.charge(user, "verifier_calls", calls)
         self.verifiers[user, phi, psi] = self.verifiers.get((user, phi, psi), 0) + calls
 
@@ -98,7 +104,7 @@ class Ledger:
         self.external[user, what] = self.external.get((user, what), 0) + calls
 
     def _afford(self, user: str, substance: str, amount: int | Tensor) -> None:
-        """OverBudget where a mitigation asks for more than the limits allow; then nothing is written and nothing served."""
+        """OverBudget where a mitigation asks for more than the limits allow."""
         if substance not in SUBSTANCES:
             raise ValueError(f"the ledger knows {', '.join(SUBSTANCES)}, not {substance}")
         limit = self.limits.get(substance)
@@ -107,11 +113,15 @@ class Ledger:
         spent = self.by_methods(substance) + amount
         if _any(spent - limit):
             raise OverBudget(
-                f"{user} asked for {_most(amount)} {WORDS[substance]}, which makes {_most(spent)}, and the budget allows {limit}"
+                f"{user} asked for {_most(amount)} {WORDS[substance]}, which makes {_most(spent)}, "
+                f"and the budget allows {limit}"
             )
 
     def charge_growth(self, before: Ledger, n: int, usual: int) -> None:
-        """Charge to the methods what the protocol drew since ``before`` because they asked for n rows, not the usual."""
+        """Pass to the methods what the protocol drew since ``before`` beyond its usual rows.
+
+        They asked for a generation of n rows.
+        """
         if n <= usual:
             return
         for substance in TRACKS.keys() | {"real_unique"}:
@@ -125,7 +135,7 @@ class Ledger:
 
     @contextmanager
     def witnessing(self) -> Iterator[None]:
-        """What goes wrong here takes the ledger along, so that what a failed generation used is known."""
+        """Attach the ledger to any exception, so that what a failed generation used is known."""
         try:
             yield
         except Exception as problem:
@@ -137,14 +147,14 @@ class Ledger:
         return sum((amount for (_, what), amount in self.counts.items() if what == substance), 0)
 
     def by_methods(self, substance: str) -> int | Tensor:
-        """What mitigations used, the protocol's own use left out."""
+        """All mitigations together, without the protocol's own use."""
         mine = [
             a for (user, what), a in self.counts.items() if what == substance and user != PROTOCOL
         ]
         return sum(mine, 0)
 
     def track(self) -> str:
-        """blind, provenance, real, verifier, or several joined by '+': what the mitigations of this entry used."""
+        """The track: blind, provenance, real, verifier, external, or several joined by '+'."""
         used = [name for what, name in TRACKS.items() if _any(self.by_methods(what))]
         return "+".join(used) or "blind"
 

@@ -1,4 +1,4 @@
-"""The loop.  A generator of generations; progress, saving, early stopping and plots are consumers of it.
+"""The loop: a generator of generations.  Progress, saving and plots are consumers of it.
 
 The engine knows no names, no files and no plugins.  Shapes: ``R`` are the dimensions of the chains.
 """
@@ -54,10 +54,11 @@ def nature(cell: Cell) -> DataGenerator:
 def generations(
     cell: Cell, start: Generation | None = None, data: DataGenerator | None = None
 ) -> Iterator[Generation]:
-    """Run the cell from nature, or continue from ``start``; yields generations t = 0 .. cell.generations.
+    """Run the cell from nature, or continue from ``start``; yields every generation up to T.
 
-    ``data`` is ``nature(cell)``, where the caller has it already.  Raises Incompatible where the parts of the cell do
-    not go together, ContractError where a plugin breaks a promise, OverBudget where a mitigation exceeds the budget.
+    ``data`` is ``nature(cell)``, where the caller has it already.  Raises Incompatible where the
+    parts of the cell do not go together, ContractError where a plugin breaks a promise, OverBudget
+    where a mitigation exceeds the budget.
     """
     reason = cell.incompatibility()
     if reason is not None:
@@ -87,7 +88,7 @@ def next_generation(
         rng,
         ledger,
         first=now.first,
-        age=t + flawed_source,  # a flawed source is one generation from nature
+        age=t + flawed_source,  # rows of a flawed source are one generation from nature
         decode=cell.protocol.decode,
         kept=now.kept,
     )
@@ -122,7 +123,7 @@ class Clock:
         self.laps[name], self._since = now - self._since, now
 
 
-# -- the four stages of a mitigation ----------------------------------------------------------------------------------
+# -- the four stages of a mitigation ---------------------------------------------------------------
 
 
 def sized(acts: tuple[Act, ...], desk: Desk) -> int:
@@ -145,9 +146,9 @@ def steer(acts: tuple[Act, ...], desk: Desk) -> Teacher:
 def curate(acts: tuple[Act, ...], corpus: Corpus, desk: Desk, into_memory: bool = False) -> Corpus:
     """The training set, after every mitigation in turn has curated it.
 
-    Mitigations that apply to the protocol's memory act on fresh synthetic rows (``into_memory``), the others on the
-    training set.  Rows that a method adds come last, and their place would tell the next method where they are from:
-    it gets what was changed in a new random order.
+    Mitigations that apply to the protocol's memory act on fresh synthetic rows (``into_memory``),
+    the others on the training set.  Rows that a method adds come last, and their place would tell
+    the next method where they are from: it gets what was changed in a new random order.
     """
     changed = False
     for name, act in acts:
@@ -172,7 +173,7 @@ def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
     return lift(model)
 
 
-# -- what the engine does itself ----------------------------------------------------------------------------------------
+# -- what the engine does itself -------------------------------------------------------------------
 
 
 def composed(
@@ -195,7 +196,10 @@ def composed(
 def fitted(
     model: Model, training_set: Corpus, now: Generation, rng: Stream
 ) -> tuple[Teacher, Tensor | None]:
-    """(the new teacher, starved chains).  A chain without any weight reads all its rows and is never judged."""
+    """(the new teacher, starved chains).
+
+    A chain without any weight reads all its rows, so that others continue, and is never judged.
+    """
     starved = now.starved
     if not training_set.unit:
         empty = ~(training_set.mass > 0)
@@ -215,16 +219,18 @@ def fitted(
 def judged(
     data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None
 ) -> dict[str, Tensor]:
-    """Losses (R,) of the teacher as fitted, NaN for starved chains; the same test in every generation."""
+    """Losses (R,) of the teacher as fitted, by the same test each time; NaN for starved chains."""
     scores = data.losses(teacher, rng)
     if data.primary not in scores:
         raise ContractError(
-            f"{data.title()}.losses returned no {data.primary!r}, which it names as its primary loss"
+            f"{data.title()}.losses returned no {data.primary!r}, which it names as its primary "
+            "loss"
         )
     for name, value in scores.items():
         if tuple(value.shape) != rng.chain_shape:
             raise ContractError(
-                f"{data.title()}.losses returned {name} of shape {tuple(value.shape)}; expected {rng.chain_shape}, "
+                f"{data.title()}.losses returned {name} of shape {tuple(value.shape)}; expected "
+                f"{rng.chain_shape}, "
                 "one loss per chain"
             )
         if starved is not None:

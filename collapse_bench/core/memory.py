@@ -14,7 +14,7 @@ from .corpus import Corpus
 
 
 def to_keep(user: str, value: Any, chain_shape: tuple[int, ...]) -> Any:
-    """``value`` as it is stored: containers copied, corpora hidden; ContractError where it cannot be kept."""
+    """``value`` as it is stored; ContractError where it cannot be kept."""
 
     def stored(leaf: Any) -> Any:
         if isinstance(leaf, Corpus):
@@ -26,18 +26,21 @@ def to_keep(user: str, value: Any, chain_shape: tuple[int, ...]) -> Any:
         if isinstance(leaf, Tensor):
             if tuple(leaf.shape[: len(chain_shape)]) != chain_shape:
                 raise ContractError(
-                    f"{user} kept a tensor of shape {tuple(leaf.shape)}; expected leading dimensions "
+                    f"{user} kept a tensor of shape {tuple(leaf.shape)}; expected leading "
+                    "dimensions "
                     f"{chain_shape}, one entry per chain"
                 )
             return leaf
         for inner in _reachable(leaf):
             if isinstance(inner, Access):
                 raise ContractError(
-                    f"{user} kept its access, which serves one generation only; keep what was drawn from it"
+                    f"{user} kept its access, which serves one generation only; keep what was "
+                    "drawn from it"
                 )
             if isinstance(inner, Corpus):
                 raise ContractError(
-                    f"{user} kept a corpus inside {type(leaf).__name__}; keep it as it is, or in a tuple, list or dict"
+                    f"{user} kept a corpus inside {type(leaf).__name__}; keep it as it is, or in a "
+                    "tuple, list or dict"
                 )
         return leaf
 
@@ -63,7 +66,7 @@ def corpora_in(value: Any) -> Iterator[Corpus]:
 
 
 def _reachable(value: Any) -> Iterator[Any]:
-    """Everything that an object holds, itself included, by its attributes and through containers."""
+    """An object and everything that it holds, by its attributes and through containers."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:

@@ -1,14 +1,15 @@
-"""Random numbers, one key per replicate: a draw is a pure function of (seed, path of names, position).
+"""Random numbers, one key per chain: a draw is a pure function of (seed, path of names, position).
 
-A draw does not know which other replicates are drawn beside it, nor how many rows were asked for.  So replicate 5
-meets the same numbers alone, among hundreds, in another shard or after a resume, and the first k rows of a draw are
-the same for every n >= k.
+A draw does not depend on which other chains are drawn at the same time, nor on how many rows were
+asked for.  So chain 5 gets the same numbers by itself, among hundreds, in another shard or after a
+resume, and the first k rows of a draw are the same for every n >= k.
 
-Bits come from the SplitMix64 finaliser (Steele, Lea and Flood, OOPSLA 2014, with Stafford's variant 13 constants) over
-a counter, under a 128-bit key: one half sets the start of the counter, the other is injected between the two
-multiplications, so that two streams whose counters happen to overlap still differ.  Per 100 replicates of 100 normals
-this takes 45 us in numpy; a native generator whose state is set per replicate takes 350 us.  Where only a library has
-the law (multinomial, hypergeometric), each replicate gets numpy's Philox under the same key.
+Bits come from the SplitMix64 finaliser (Steele, Lea and Flood, OOPSLA 2014, with Stafford's variant
+13 constants) over a counter, under a 128-bit key: one half sets the start of the counter, the other
+is injected between the two multiplications, so that two streams whose counters happen to overlap
+still differ.  For 100 chains of 100 normals this takes 45 us in numpy; a native generator whose
+state is set per chain takes 350 us.  Where only a library has the law (multinomial,
+hypergeometric), each chain gets numpy's Philox under the same key.
 """
 
 from __future__ import annotations
@@ -51,17 +52,18 @@ def _seed_words(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Stream:
-    """A source of random numbers for replicates of shape ``R`` (any shape, also ``()``).
+    """A source of random numbers for chains of shape ``R`` (any shape, also ``()``).
 
-    Every draw has shape ``R + shape``: the author writes the shape of one run.  Two draws from one stream differ;
-    ``at(name)`` forks a stream whose numbers depend on the name alone and not on what was drawn before.
+    Every draw has shape ``R + shape``: the author writes the shape of one chain.  Two draws from
+    one stream differ; ``at(name)`` forks a stream whose numbers depend on the name and not on what
+    was drawn before.
     """
 
     batch = OldName("batch", "chain_shape")
     __slots__ = ("_calls", "_first", "_second", "chain_shape", "device", "path")
 
     def __init__(self, seeds, path: str = "", device: str | torch.device = "cpu"):
-        """``seeds``: integers in [0, 2^63), one per replicate, of any shape; an int gives replicate shape ()."""
+        """``seeds``: integers in [0, 2^63), one per chain, of any shape; an int gives shape ()."""
         seeds = np.asarray(seeds, dtype=np.int64)
         if seeds.size and seeds.min() < 0:
             raise ValueError(f"seeds must lie in [0, 2^63), got {int(seeds.min())}")
@@ -76,13 +78,13 @@ class Stream:
         return twin
 
     def at(self, *names: object) -> Stream:
-        """The stream under this one that goes by ``names``; always the same numbers."""
+        """The stream under this one with these ``names``; always the same numbers."""
         return self._sibling(
             self._first, self._second, self.chain_shape, "/".join((self.path, *map(str, names)))
         )
 
     def __getitem__(self, index) -> Stream:
-        """The stream of some replicates: what they draw is what they would have drawn among the others."""
+        """The stream of some chains: they draw what they would have drawn among the others."""
         pick = np.arange(self._first.size).reshape(self.chain_shape)[index]
         flat = np.asarray(pick).reshape(-1)
         twin = self._sibling(self._first[flat], self._second[flat], np.shape(pick), self.path)
@@ -96,7 +98,9 @@ class Stream:
         return self._first ^ words[0], self._second ^ words[1]
 
     def _words(self, n: int, kernel, out: np.ndarray) -> np.ndarray:
-        """Fill ``out (replicates, n, ...)`` with ``kernel`` of ``n`` random words per replicate, in cached blocks."""
+        """Fill ``out (chains, n, ...)`` with ``kernel`` of ``n`` random words each, in cached
+        blocks.
+        """
         first, second = self._key()
         step = max(1, min(n, _BLOCK))
         rows = max(1, _BLOCK // step)
@@ -127,14 +131,17 @@ class Stream:
         return self._tensor(self._uniform(math.prod(shape)), shape)
 
     def normal(self, *shape: int) -> torch.Tensor:
-        """Standard normal, ``R + shape``, float32 (Box-Muller on 32-bit uniforms; tails to 6.7 sigma).
+        """Standard normal, ``R + shape``, float32; tails to 6.7 sigma (Box-Muller on 32 bits).
 
-        Meant for bulk draws: scale them in float64, so that rows keep their precision when a spread has collapsed.
+        Meant for large draws: scale them in float64, so that rows keep their precision when a
+        variance has collapsed.
         """
         return self._tensor(np.ascontiguousarray(self._normal(math.prod(shape))), shape)
 
     def integers(self, high: int, *shape: int) -> torch.Tensor:
-        """Integers in [0, high), ``R + shape``, int64; ``high`` at most 2^31, so that no value is favoured visibly."""
+        """Integers in [0, high), ``R + shape``, int64; ``high`` at most 2^31 keeps bias below
+        2^-21.
+        """
         if not 1 <= high <= 2**31:
             raise ValueError(f"high must lie in [1, 2^31], got {high}")
         drawn = self._uniform(math.prod(shape))
@@ -142,7 +149,7 @@ class Stream:
         return self._tensor(drawn.astype(np.int64), shape)
 
     def permutation(self, n: int) -> torch.Tensor:
-        """A random order of ``n`` things, ``R + (n,)``, int64."""
+        """A random order of ``n`` items, ``R + (n,)``, int64."""
         return self._tensor(np.argsort(self._uniform(n), axis=-1), (n,))
 
     def gumbel(self, *shape: int) -> torch.Tensor:
@@ -150,16 +157,18 @@ class Stream:
         return self._tensor(-np.log(-np.log(self._uniform(math.prod(shape)))), shape)
 
     def chi2(self, df) -> torch.Tensor:
-        """Chi-squared variables, ``R + shape of df``, float64, for degrees of freedom ``df > 0`` shared by replicates.
+        """Chi-squared variables, ``R + shape of df``, float64, for degrees of freedom ``df > 0``
+        shared by chains.
 
-        Marsaglia and Tsang's rejection (ACM TOMS 2000), element by element: what is refused is drawn again under a
-        name of its own, so that an element's value does not depend on its neighbours.
+        Marsaglia and Tsang's rejection (ACM TOMS 2000), element by element: what is rejected is
+        drawn again under a name of its own, so that an element's value does not depend on its
+        neighbours.
         """
         shape = np.shape(df)
         df = np.asarray(df, dtype=np.float64).reshape(-1)
         if not (df > 0).all():
             raise ValueError(f"df must be positive, got {df.min()}")
-        boosted = np.where(df < 2, df / 2 + 1, df / 2)  # the method wants a shape of at least 1
+        boosted = np.where(df < 2, df / 2 + 1, df / 2)  # the method needs a shape of at least 1
         d = boosted - 1 / 3
         base = self.at("chi2", self._calls)
         self._calls += 1
@@ -178,28 +187,31 @@ class Stream:
         return self._tensor(2 * out, shape)
 
     def natives(self) -> list[np.random.Generator]:
-        """One numpy generator per replicate (flattened), for laws that only a library draws."""
+        """One numpy generator per chain (flattened), for laws that only a library draws."""
         first, second = self._key()
         keys = np.stack([first, second], -1)
         return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
 
     def multinomial(self, n: int, p: torch.Tensor) -> torch.Tensor:
-        """Counts of ``n`` draws from ``p (R, K)``, ``(R, K)`` int64: the law of the counts, at a cost free of ``n``."""
+        """Counts of ``n`` draws from ``p (R, K)``, ``(R, K)`` int64; the cost is free of ``n``."""
         flat = p.detach().cpu().double().numpy().reshape(self._first.size, -1)
         out = np.zeros(flat.shape, np.int64)
         for row, probs, native in zip(out, flat, self.natives(), strict=True):
-            alive = np.flatnonzero(
-                probs
-            )  # a collapsed law has few symbols left, and the cost falls with it
+            # a collapsed law has few symbols left, and the cost falls with it
+            alive = np.flatnonzero(probs)
             row[alive] = native.multinomial(n, probs[alive] / probs[alive].sum())
         return self._tensor(out, (flat.shape[-1],))
 
     def multinomials(self, n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-        """Counts of ``n (R, C)`` int64 draws from each row of ``p (R, C, K)``, ``(R, C, K)`` int64, at a cost free of n."""
+        """Counts (R, C, K) int64 of ``n (R, C)`` int64 draws from each row of ``p (R, C, K)``.
+
+        The cost does not depend on n.
+        """
         C, K = p.shape[-2:]
         probs = p.detach().cpu().double().numpy().reshape(self._first.size, C, K)
         many = n.cpu().numpy().reshape(self._first.size, C)
-        # what rounding leaves over goes to the last symbol, which is therefore to be the likeliest, and never a lost one
+        # numpy gives what rounding leaves to the last symbol; so the likeliest goes there, never a
+        # lost one
         likeliest = probs.argmax(-1)[..., None]
         ends = np.concatenate([likeliest, np.full_like(likeliest, K - 1)], -1)
         probs = _swapped(probs, ends)
@@ -213,12 +225,15 @@ class Stream:
         )
 
     def hypergeometric(self, counts: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
-        """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)`` int64."""
+        """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)``
+        int64.
+        """
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
         many = n.cpu().numpy().reshape(-1)
         if flat.sum(-1).max(initial=0) >= 10**9:
             raise Incompatible(
-                "fewer than 10^9 rows can be drawn from without replacement; choose a smaller n or T"
+                "drawing without replacement works from fewer than 10^9 rows; choose a smaller n "
+                "or T"
             )
         out = np.zeros(flat.shape, np.int64)
         for drawn, row, m, native in zip(out, flat, many, self.natives(), strict=True):
@@ -228,24 +243,25 @@ class Stream:
         return self._tensor(out, (flat.shape[-1],))
 
     def torch_generator(self) -> torch.Generator:
-        """A torch generator for one run (replicate shape ()), as neural training loops want it."""
+        """A torch generator for one chain, for neural training loops; ValueError for several."""
         if self.chain_shape:
             raise ValueError(
-                f"a torch generator serves one run; this stream carries replicates {self.chain_shape}"
+                f"a torch generator serves one chain; this stream has chains of shape "
+                f"{self.chain_shape}"
             )
         first, _ = self._key()
         return torch.Generator(device=self.device).manual_seed(int(first[0] >> np.uint64(1)))
 
 
 def _swapped(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """A copy of ``values (..., K)`` with the two entries at ``ends (..., 2)`` in each other's place."""
+    """A copy of ``values (..., K)`` with the entries at ``ends (..., 2)`` exchanged."""
     out = values.copy()
     np.put_along_axis(out, ends, np.take_along_axis(values, ends[..., ::-1], -1), -1)
     return out
 
 
 def _gamma(words: np.ndarray, d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A candidate of shape d + 1/3 from each pair of ``words (..., 2)``, and whether it is accepted."""
+    """A candidate of shape d + 1/3 from each pair of ``words (..., 2)``; whether it is accepted."""
     radius, angle = _polar(words[..., 0])
     x = (radius * np.cos(angle)).astype(np.float64)
     cubed = x / np.sqrt(9 * d)

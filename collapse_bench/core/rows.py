@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-#: origin of real rows that a mitigation has paid for; whoever may look at origins sees them as 0, real
+#: origin of real rows that a mitigation has paid for; who may read origins sees them as 0, real
 PAID = -1
 
 
 @dataclass(frozen=True, eq=False)
 class RowsPart:
-    """Rows that entered together.  ``weight`` and ``count`` are None where they are one throughout."""
+    """Rows that entered together.  ``weight`` and ``count`` are None where all are one."""
 
     x: Tensor  # (R, n, ...)
     y: Tensor  # (R, n, ...)
@@ -66,7 +66,7 @@ class RowsPart:
         return replace(self, origin=PAID) if self.origin == 0 else self
 
     def real_rows(self, chain_shape: tuple[int, ...], with_paid: bool) -> Tensor:
-        """Real rows whose weight is not 0, (R,) int64; a row that stands for several counts as many."""
+        """Real rows whose weight is not 0, (R,) int64, counts included."""
         low = PAID if with_paid else 0
         if not isinstance(self.origin, Tensor) and not low <= self.origin <= 0:
             return torch.zeros(chain_shape, dtype=torch.int64, device=self.y.device)
@@ -99,7 +99,8 @@ def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) 
 def alike(parts: tuple) -> tuple:
     """The parts with their numbers in one type, the narrowest among them.
 
-    Digits that only one side has would show where a row comes from, also after both are stored in the wider type.
+    Digits that only one side has would show where a row comes from, also after both are stored in
+    the wider type.
     """
     for name in ("x", "y"):
         values = [getattr(part, name) for part in parts if isinstance(part, RowsPart)]

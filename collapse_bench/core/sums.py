@@ -18,11 +18,13 @@ from .rows import PAID, RowsPart
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over rows ``z = [x, y]`` (trailing dimensions flattened, width p), in float64; ``+`` pools two of them.
+    """Sums over rows ``z = [x, y]`` (trailing dimensions flattened, width p), in float64; ``+``
+    pools two of them.
 
     weight: (R,) total weight; mean: (R, p); scatter: (R, p, p) sum of w (z - mean)(z - mean)^T;
-    factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more exactly than scatter
-    can hold it (a covariance underflows and loses its narrow directions long before its factor does).
+    factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more
+    exactly than scatter can hold it (a covariance underflows and loses its narrow directions long
+    before its factor does).
     """
 
     weight: Tensor
@@ -31,7 +33,7 @@ class Moments:
     factor: Tensor | None = None
 
     def __add__(self, other: Moments) -> Moments:
-        """Chan, Golub and LeVeque's update (1979): exact, and free of cancellation against the mean."""
+        """Chan, Golub and LeVeque's update (1979): exact, without cancellation against the mean."""
         weight = self.weight + other.weight
         share = torch.where(weight > 0, other.weight / weight, 0.0)
         gap = other.mean - self.mean
@@ -49,7 +51,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Products:
-    """Sums of products about zero, in float64, for regression without intercept; ``+`` pools two of them.
+    """Sums of products about zero, in float64, for regression without intercept; ``+`` pools two.
 
     weight (R,) = sum w, xx (R, d, d) = sum w x x^T, xy (R, d) = sum w x y, yy (R,) = sum w y^2.
     """
@@ -70,7 +72,7 @@ Sums = Moments | Products
 
 @dataclass(frozen=True, eq=False)
 class SumsPart:
-    """Rows that entered together and are known by their sums only, drawn by the exact law of these."""
+    """Rows that entered together and are known by their sums only."""
 
     sums: Sums
     origin: int  # the generation the rows came from, 0 = real (or PAID)
@@ -141,7 +143,8 @@ def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
 def _only(sums: Sums, kind: type) -> Sums:
     if not isinstance(sums, kind):
         raise Incompatible(
-            f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need sampler=explicit"
+            f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need "
+            "sampler=explicit"
         )
     return sums
 
@@ -153,8 +156,8 @@ def _full(chain_shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
 def gram(z: Tensor) -> Tensor:
     """z^T z over rows, (R, n, p) -> (R, p, p).
 
-    Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one triangle only; torch has no
-    batched form of it, and takes twice as long at p = 300.
+    Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one triangle
+    only; torch has no batched form of it, and takes twice as long at p = 300.
     """
     if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
         return z.mT @ z
@@ -166,7 +169,7 @@ def gram(z: Tensor) -> Tensor:
 
 
 def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
-    """Weighted count of each symbol, (R, K), or after each context, (R, contexts, K); Incompatible for sums."""
+    """Weighted count of each symbol, (R, K), or after each context, (R, contexts, K)."""
     if isinstance(part, SumsPart):
         raise Incompatible(
             "this corpus is known only by its sums; a count of symbols needs sampler=explicit"

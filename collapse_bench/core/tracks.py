@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-PROTOCOL = "protocol"
+PROTOCOL = "protocol"  #: the user name of the protocol in the ledger; all others are mitigations
 
 
-#: substance -> the track that its use by a mitigation puts an entry on, the costliest last
+#: substance -> the track of an entry whose mitigations use it, the costliest last
 TRACKS = {
     "provenance_lookups": "provenance",
     "real_rows": "real",
@@ -14,10 +14,11 @@ TRACKS = {
 }
 
 
-#: tokens are counted of sequences alone; those of a prompt are real, and the answer to it is generated
+#: counted for sequences only; the tokens of a prompt are real, those of the answer are generated
 TOKENS = ("real_tokens", "prompt_tokens", "generated_tokens")
 
 
+#: substance -> what it is called in messages
 WORDS = {
     "real_rows": "real rows",
     "real_unique": "unique real rows",

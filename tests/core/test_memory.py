@@ -1,4 +1,6 @@
-"""What a mitigation keeps: whose it is, what it costs, and that a run in pieces equals a run in one piece."""
+"""What a mitigation keeps: whose it is, what it costs, and that a run in pieces equals a run in one
+piece.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,7 @@ def used(now, what: str) -> list[int]:
     return torch.as_tensor(amount).expand(len(SEEDS)).tolist()
 
 
-# -- whose it is ----------------------------------------------------------------------------------------------------
+# -- whose it is -----------------------------------------------------------------------------------
 
 
 def test_it_is_none_at_first_and_then_what_was_set():
@@ -171,7 +173,7 @@ def test_setting_none_forgets():
     ]
 
 
-# -- what may be kept -----------------------------------------------------------------------------------------------
+# -- what may be kept ------------------------------------------------------------------------------
 
 
 class Box:
@@ -257,7 +259,7 @@ def test_rows_of_weight_zero_lose_their_content():
     assert last.ledger.track() == "provenance"
 
 
-# -- what it costs --------------------------------------------------------------------------------------------------
+# -- what it costs ---------------------------------------------------------------------------------
 
 
 def test_a_buffer_of_synthetic_rows_is_blind():
@@ -268,12 +270,15 @@ def test_a_buffer_of_synthetic_rows_is_blind():
 
 @pytest.mark.parametrize("data", ["gaussian", "gaussian(sampler=exact-law)"])
 def test_real_rows_of_earlier_generations_are_charged_when_they_are_read_again(data):
-    """Of n = 10 rows 4 are real.  Generation t reads the real rows of generations 1 .. t-1 again: 4 (t - 1)."""
+    """Of n = 10 rows 4 are real.  Generation t reads the real rows of generations 1 .. t-1 again: 4
+    (t - 1).
+    """
     last = run(f"{data} | gaussian-fit | mix(real=0.4) @ n=10 T=4", Buffer())[-1]
     assert last.ledger.track() == "real"
     assert used(last, "real_rows") == [4 * (1 + 2 + 3)] * 3
     assert used(last, "real_unique") == [4 * 3] * 3  # what generation 4 keeps was not read again
-    # all users together: as many different rows as the protocol drew, 10 in generation 0 and 4 in each of four
+    # all users together: as many different rows as the protocol drew, 10 in generation 0 and 4 in
+    # each of four
     assert torch.as_tensor(last.ledger.total("real_unique")).expand(3).tolist() == [10 + 16] * 3
     assert last.size.tolist() == [40] * 3
 
@@ -285,7 +290,9 @@ def test_counts_stand_for_as_many_rows():
 
 
 def test_rows_that_the_protocol_keeps_serving_are_not_counted_as_more_different_ones():
-    """Under accumulate every training set holds the same 10 real rows, and the buffer holds them several times."""
+    """Under accumulate every training set holds the same 10 real rows, and the buffer holds them
+    several times.
+    """
     last = run("gaussian | gaussian-fit | accumulate @ n=10 T=3", Buffer())[-1]
     assert used(last, "real_rows") == [10 * (1 + 2)] * 3
     assert used(last, "real_unique") == [10] * 3
@@ -380,7 +387,7 @@ def test_a_budget_covers_it():
     assert run(text, Buffer(), budget=Budget((("real", 12.0),)))[-1].t == 4
 
 
-# -- in pieces ------------------------------------------------------------------------------------------------------
+# -- in pieces -------------------------------------------------------------------------------------
 
 TASKS = [
     ("gaussian(d=2) | gaussian-fit | mix(real=0.3) @ n=8 T=5", (Buffer(),)),
@@ -425,7 +432,7 @@ def test_a_run_in_pieces_equals_a_run_in_one_piece(text, acts):
 
 
 def test_continuing_from_any_generation_gives_the_same_numbers():
-    """Also from one that was pickled late: what is kept later does not change what was kept before."""
+    """Also from one that was pickled late: what is kept later changes nothing kept before."""
     text, acts = TASKS[3]
     cell = replace(cell_of(text, seeds=SEEDS), mitigations=acts)
     whole = list(generations(cell))
@@ -434,7 +441,7 @@ def test_continuing_from_any_generation_gives_the_same_numbers():
         assert torch.equal(last.scores["excess_risk"], whole[-1].scores["excess_risk"])
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 def z(values, expected: float) -> float:
@@ -442,7 +449,9 @@ def z(values, expected: float) -> float:
 
 
 def test_a_buffer_of_everything_under_replace_is_accumulate():
-    """Where a flawed source writes generation 0, so that the buffer holds that one too: row by row the same."""
+    """Where a flawed source writes generation 0, so that the buffer holds that one too: row by row
+    the same.
+    """
     text = "gaussian(d=2) | gaussian-fit | {} @ n=10 T=4 first=gaussian(d=2, sigma=2)"
     ours, pool = run(text.format("replace"), Buffer()), run(text.format("accumulate"))
     for left, right in zip(ours, pool, strict=True):
@@ -451,8 +460,10 @@ def test_a_buffer_of_everything_under_replace_is_accumulate():
 
 
 def test_a_buffer_beside_nature_obeys_the_law_of_accumulate_from_the_first_teacher_on():
-    """Generation 0 reads real rows, which no method is given: its error stays, and then all k batches accumulate:
-    E (m - mu)^2 = sigma^2 / M + acc_e(M, k), with the unbiased variance of generation 0."""
+    """Generation 0 reads real rows, which no method is given: its error stays, and then all k
+    batches accumulate: E (m - mu)^2 = sigma^2 / M + acc_e(M, k), with the unbiased variance of
+    generation 0.
+    """
     M, k = 10, 6
     cell = cell_of(
         f"gaussian(d=1, sampler=exact-law) | gaussian-fit | replace @ n={M} T={k}",
@@ -468,8 +479,10 @@ def test_a_buffer_beside_nature_obeys_the_law_of_accumulate_from_the_first_teach
 
 
 def test_the_average_of_all_teachers_grows_like_pi_squared_over_six():
-    """Each new teacher errs by e_t about the average of those before, so that the average moves by e_t / (t + 1): after
-    k generations the risk is that of one fit times 1 + sum 1/i^2, i = 1 .. k, where `replace` has 1 + k."""
+    """Each new teacher errs by e_t about the average of those before, so that the average moves by
+    e_t / (t + 1): after k generations the risk is that of one fit times 1 + sum 1/i^2, i = 1 .. k,
+    where `replace` has 1 + k.
+    """
     d, n, k, noise = 3, 20, 6, 1.0
     cell = cell_of(f"linear(d={d}, noise={noise}) | ols | replace @ n={n} T={k}", seeds=range(4000))
     *_, last = generations(replace(cell, mitigations=(RunningAverage(),)))

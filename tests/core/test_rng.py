@@ -136,7 +136,7 @@ def test_torch_generator_is_of_one_run():
 
     assert torch.equal(draw(Stream(3).at("fit")), draw(Stream([2, 3]).at("fit")[1]))
     assert not torch.equal(draw(Stream(3).at("fit")), draw(Stream(4).at("fit")))
-    with pytest.raises(ValueError, match="serves one run"):
+    with pytest.raises(ValueError, match="serves one chain"):
         Stream([3]).torch_generator()
 
 
