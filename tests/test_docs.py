@@ -83,6 +83,8 @@ def test_the_training_of_the_contributors_page_passes_the_kit_and_keeps_a_loss(t
         for acts in ("label-smoothing", "halves + label-smoothing", "halves")
     )
     assert len({tuple(values) for values in (smooth, composed, mine)}) == 3
+
+
 @pytest.fixture
 def with_buffer(tmp_path) -> Registry:
     """The registry with the replay buffer of the contributors' page."""
