@@ -8,28 +8,31 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLLAPSE_BENCH_PLUGINS", None)
 
-import pytest
 import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
-settings.register_profile("house", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("house")
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
+settings.register_profile("slow", deadline=None, derandomize=True, max_examples=60)
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run tests marked slow too")
 
 
+def pytest_configure(config):
+    settings.load_profile("slow" if config.getoption("slow") else "quick")
+
+
 def pytest_runtest_setup(item):
-    torch.manual_seed(
-        0
-    )  # for tests whose numbers do not matter; the package itself draws from its streams alone
+    torch.manual_seed(0)  # for tests whose numbers do not matter; the package has its own streams
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--slow"):
+    """Without ``--slow``, the tests marked slow are deselected."""
+    if config.getoption("slow"):
         return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+    slow = [item for item in items if "slow" in item.keywords]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if "slow" not in item.keywords]
