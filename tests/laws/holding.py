@@ -12,6 +12,8 @@ import logging
 import math
 from zlib import crc32
 
+import pytest
+
 from collapse_bench import cell_of, generations
 from collapse_bench.core.loop import nature
 
@@ -19,6 +21,11 @@ LARGEST_Z = 4.0
 EQUIVALENT, LEADING = 0.03, 0.05
 
 log = logging.getLogger("laws")
+
+
+def slow(*values):
+    """A setting of a law that only ``--slow`` tests; by default, cheaper settings represent the law."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def follow(spec, chains, **changes):

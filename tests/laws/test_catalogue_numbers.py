@@ -11,7 +11,7 @@ import math
 
 import closed_forms as law
 import pytest
-from holding import EQUIVALENT, agrees, follow, gaussian, holds, log
+from holding import EQUIVALENT, agrees, follow, gaussian, holds, log, slow
 
 from collapse_bench.core.components import Protocol
 
@@ -67,7 +67,7 @@ def test_gaussian_accumulate():
     )
 
 
-@pytest.mark.parametrize("ddof", [0, 1])
+@pytest.mark.parametrize("ddof", [slow(0), 1])
 def test_gaussian_accumulate_subsample(ddof):
     spec = f"gaussian | gaussian-fit(ddof={ddof}) | accumulate-subsample @ n=100 T=99"
     *_, (t, teacher, scores, data) = follow(spec, 250)
@@ -103,7 +103,7 @@ def test_gaussian_risk_grows_by_three_halves_over_n():
 
 
 @pytest.mark.parametrize(
-    ("w", "published"), [(0.1, 4.316), (0.3, 1.137), (0.5, 0.667), (0.618, 0.618), (0.8, 0.708)]
+    ("w", "published"), [slow(0.1, 4.316), (0.3, 1.137), (0.5, 0.667), (0.618, 0.618), (0.8, 0.708)]
 )
 def test_weighted_mean_of_fresh_and_synthetic_rows(w, published):
     assert 100 * law.weighted_mean_limit(w, 100, 100) == pytest.approx(published, abs=5e-4)
@@ -156,7 +156,7 @@ def test_regression(protocol):
     ("p2", "published"),
     [
         (0, {200: 1.01, 1000: 0.107, 5000: 0.0198}),
-        (0.1, {200: 1.10, 1000: 0.131, 5000: 0.031}),
+        slow(0.1, {200: 1.10, 1000: 0.131, 5000: 0.031}),
         (0.5, {200: 1.63, 1000: 0.388, 5000: 0.278}),
     ],
 )
@@ -202,7 +202,14 @@ def zipf_tails(name, spec, supports, missing, **changes):
     )
 
 
-@pytest.mark.parametrize("protocol", TAILS)
+@pytest.mark.parametrize(
+    "protocol",
+    ["replace", "replace(decode=top-p(p=0.95))"]
+    + [
+        slow(protocol)
+        for protocol in ("accumulate", "mix(real=0.1)", "replace(decode=temperature(t=0.9))")
+    ],
+)
 def test_zipf(protocol):
     p = law.zipf(10000, 1.5)
     for k, support, missing in zipf_tails(protocol, protocol, *TAILS[protocol]):
@@ -256,10 +263,10 @@ class SmallSource(Protocol):
     ("beta", "T", "real", "synthetic"),
     [
         (1.5, 10**2, 0.202, 0.201),
-        (1.5, 10**4, 0.0430, 0.050),
-        (1.5, 10**6, 0.0087, 0.0422),
+        slow(1.5, 10**4, 0.0430, 0.050),
+        slow(1.5, 10**6, 0.0087, 0.0422),
         (2, 10**3, 0.0218, None),
-        (2, 10**6, 0.0007, 0.0069),
+        slow(2, 10**6, 0.0007, 0.0069),
     ],
 )
 def test_what_a_memoriser_misses(beta, T, real, synthetic):
@@ -279,7 +286,7 @@ def test_what_a_memoriser_misses(beta, T, real, synthetic):
         agrees(name, scores["missing_mass"], synthetic, 0.0005 if synthetic > 0.01 else 0.00005, 1)
 
 
-@pytest.mark.parametrize(("beta", "floor"), [(1.5, 0.0499), (2, 0.0486)])
+@pytest.mark.parametrize(("beta", "floor"), [slow(1.5, 0.0499), (2, 0.0486)])
 def test_what_a_memoriser_of_a_nucleus_misses(beta, floor):
     # 10^8 rows show nature almost as it is, and as many of its nucleus show the whole nucleus
     spec = f"zipf(K=1000000, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace | top-p(p=0.95) @ n=100000000 T=1"

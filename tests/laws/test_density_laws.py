@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from holding import follow, gaussian, holds
+from holding import follow, gaussian, holds, slow
 
 from collapse_bench import cell_of, generations, theory
 from collapse_bench.registry.discovery import registry
@@ -104,7 +104,7 @@ def test_shrinking_bandwidth_lets_an_accumulated_pool_settle():
 # -- mixtures -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", ["kde(rule=fixed, h=0.1)", "mixture-fit"])
+@pytest.mark.parametrize("model", ["kde(rule=fixed, h=0.1)", slow("mixture-fit")])
 def test_the_share_of_a_far_minority_is_a_martingale(model):
     spec = f"gaussian-mixture(minority=0.3, separation=20) | {model} | replace @ n=8 T=3"
     for k, teacher, _, data in follow(spec, 1500):

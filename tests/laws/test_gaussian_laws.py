@@ -9,7 +9,7 @@ import closed_forms as law
 import numpy as np
 import pytest
 import torch
-from holding import LEADING, follow, gaussian, holds, holds_variance, z_of
+from holding import LEADING, follow, gaussian, holds, holds_variance, slow, z_of
 
 from collapse_bench import cell_of, generations
 from collapse_bench.core.components import Protocol
@@ -267,7 +267,7 @@ def test_accumulate_subsample_tells_a_pool_from_a_memory_of_the_subsample(ddof):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("ddof", [0, 1])
-@pytest.mark.parametrize(("M", "pi"), [(20, 0.1), (10, 0.5)])
+@pytest.mark.parametrize(("M", "pi"), [slow(20, 0.1), (10, 0.5)])
 def test_fresh_mix_is_stationary(sampler, ddof, M, pi):
     spec = f"gaussian(sampler={sampler}) | gaussian-fit(ddof={ddof}) | mix(real={pi}) @ n={M} T=100"
     *_, (_, teacher, _, data) = follow(spec, 60000 if ddof else 20000)
@@ -300,7 +300,7 @@ def test_mix_forms_agree():
 
 @pytest.mark.parametrize(
     ("w", "n", "real"),
-    [(0.1, 40, 0.5), (0.3, 40, 0.5), (0.618, 40, 0.5), (0.8, 40, 0.5), (0.4, 30, 0.2)],
+    [slow(0.1, 40, 0.5), slow(0.3, 40, 0.5), (0.618, 40, 0.5), slow(0.8, 40, 0.5), (0.4, 30, 0.2)],
 )
 def test_golden_ratio_of_a_known_variance(w, n, real):
     spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | golden-ratio(w={w}) @ n={n} T=60"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import closed_forms as law
 import pytest
-from holding import EQUIVALENT, LEADING, follow, holds, z_of
+from holding import EQUIVALENT, LEADING, follow, holds, slow, z_of
 from scipy.stats import binom
 
 SAMPLERS = ("explicit", "exact-law")
@@ -54,7 +54,7 @@ def test_accumulate_tells_fresh_questions_from_the_same_ones():
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("d", "T", "pi"), [(2, 100, 0.1), (5, 200, 0.4)])
+@pytest.mark.parametrize(("d", "T", "pi"), [(2, 100, 0.1), slow(5, 200, 0.4)])
 def test_fresh_mix(sampler, d, T, pi):
     spec = f"linear(d={d}, sampler={sampler}) | ols | mix(real={pi}) @ n={T} T=40"
     *_, (_, _, scores, _) = follow(spec, 4000)
@@ -63,7 +63,7 @@ def test_fresh_mix(sampler, d, T, pi):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize(("d", "T", "pi"), [(2, 400, 0.25), (3, 300, 0.5)])
+@pytest.mark.parametrize(("d", "T", "pi"), [(2, 400, 0.25), slow(3, 300, 0.5)])
 def test_fixed_mix(sampler, d, T, pi):
     spec = f"linear(d={d}, sampler={sampler}) | ols | mix(real={pi}, fresh=false) @ n={T} T=25"
     *_, (_, _, scores, _) = follow(spec, 4000)
@@ -74,7 +74,9 @@ def test_fixed_mix(sampler, d, T, pi):
 # -- a flawed source -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("d", "n", "p2", "signal"), [(80, 400, 0.5, 0.5), (100, 1000, 0.2, 2.0)])
+@pytest.mark.parametrize(
+    ("d", "n", "p2", "signal"), [(80, 400, 0.5, 0.5), slow(100, 1000, 0.2, 2.0)]
+)
 def test_strong_collapse_with_a_flawed_first_teacher(d, n, p2, signal):
     # the flawed source draws weights of its own: c2 = E |w2 - w1|^2 = 2 signal
     data = f"linear(d={d}, signal={signal})"
@@ -134,7 +136,7 @@ def test_nature_stays_at_the_risk_of_one_fit(sampler):
             holds(name, scores["excess_risk"], law.ols_replace(3, [20]))
 
 
-@pytest.mark.parametrize(("phi", "oversample", "T"), [(1.0, 1, 24), (0.5, 4, 24), (0.5, 2, 40)])
+@pytest.mark.parametrize(("phi", "oversample", "T"), [(1.0, 1, 24), (0.5, 4, 24), slow(0.5, 2, 40)])
 def test_a_verifier_that_cannot_tell_keeps_the_law_of_replace(phi, oversample, T):
     d = 3
     written = round(oversample * T)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from holding import EQUIVALENT, follow, holds
+from holding import EQUIVALENT, follow, holds, slow
 
 from collapse_bench.api import predict
 from collapse_bench.errors import NothingMatched
@@ -29,7 +29,7 @@ def accuracies(spec, chains):
 )
 @pytest.mark.parametrize(
     ("p", "phi", "psi", "mu2", "d", "N"),
-    [(0.4, 0.8, 0.2, 1.0, 100, 500), (0.2, 1.0, 1.0, 0.5, 100, 600)],
+    [(0.4, 0.8, 0.2, 1.0, 100, 500), slow(0.2, 1.0, 1.0, 0.5, 100, 600)],
 )
 def test_what_was_selected_and_all_of_what_was_selected(model, law, p, phi, psi, mu2, d, N):
     """N candidates of which a random number passes, or so many more that as many are read as pass on average."""
