@@ -7,6 +7,7 @@ importing torch takes.  ``start`` returns at once, so that a test can send signa
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import queue
@@ -20,6 +21,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: what commands import when they run
+USED_BY_COMMANDS = tuple(
+    f"collapse_bench.{name}"
+    for name in ("cli.progress", "checks", "board.collect", "board.render", "laws.verify")
+)
 PATIENCE = 120.0  # seconds after which a call is taken to hang
 
 
@@ -158,17 +164,15 @@ def _answer(what: str, number: int, patience: float) -> int | None:
 
 def _serve() -> None:
     """Fork per order; say the child's process id, then, when it has ended, its exit code."""
-    import numpy
-    import pandas
     import torch
 
-    from collapse_bench import api
-    from collapse_bench.cli import progress  # also what commands import when they run
+    torch.set_num_threads(1)
+    for module in ("numpy", "pandas", "pyarrow.pandas_compat", *USED_BY_COMMANDS):
+        importlib.import_module(module)
+    from collapse_bench.api import load_suite
     from collapse_bench.registry.discovery import Registry
 
-    Registry.discover()  # imports the plugins
-    torch.set_num_threads(1)
-    assert {numpy, pandas, api, progress}
+    load_suite("smoke", Registry.discover())  # imports the plugins and reads their data
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)

@@ -231,12 +231,28 @@ def test_list_and_show_know_a_plugin_file(tmp_path):
     assert "strength = 2.0  [float, > 0]  how much of it" in ended.out
 
 
+SHOW_EACH = """if True:
+    import sys
+    from collapse_bench.cli import main
+
+    for name in sys.argv[1:]:
+        try:
+            main(["show", name, "--json"])
+        except SystemExit as left:
+            assert not left.code, name
+        print("===")
+"""
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_show_every_plugin(kind):
-    for name, cls in registry().classes[kind].items():
-        (told,) = [
-            item for item in json.loads(call("show", name, "--json").out) if item["kind"] == kind
-        ]
+    classes = registry().classes[kind]
+    shown = call(*classes, code=SHOW_EACH)
+    assert (shown.code, shown.err) == (0, "")
+    *texts, rest = shown.out.split("===\n")
+    assert (len(texts), rest) == (len(classes), "")
+    for (name, cls), text in zip(classes.items(), texts, strict=True):
+        (told,) = [item for item in json.loads(text) if item["kind"] == kind]
         assert told["version"] == cls.version
         assert [p["name"] for p in told["parameters"]] == [f.name for f in fields(cls)]
         assert all(p["doc"] for p in told["parameters"]), (

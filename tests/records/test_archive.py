@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -93,6 +94,7 @@ def test_the_board_of_what_is_published_is_that_of_the_run(world, tmp_path):
 def test_a_quick_run_runs_the_named_entry_alone_and_ranks_it_among_all(world, tmp_path):
     fast = quick(world, tmp_path / "quick")
     assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
+    shutil.copytree(world[0], tmp_path / "slow")
     slow = run(
         "smoke",
         seeds="0:10",
@@ -173,7 +175,7 @@ def test_what_was_run_before_of_fewer_chains_takes_no_published_row_away(world, 
 
 
 def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path):
-    run("smoke", seeds="0:10", settings=SETTINGS, output=tmp_path)
+    shutil.copytree(world[0], tmp_path, dirs_exist_ok=True)
     fast = quick(world, tmp_path)
     assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
     board = fast.board()
