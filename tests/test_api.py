@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 
 import collapse_bench as cb
 from collapse_bench import api
-from collapse_bench.board.axes import plain_ticks
 from collapse_bench.board.table import Board
 from collapse_bench.errors import NothingMatched, PluginError
 from collapse_bench.records.store import Store
@@ -111,7 +109,9 @@ def test_results_are_drawn(results, name, start):
 def test_what_does_nothing_hides_no_control(results, monkeypatch):
     """`none` is drawn above all others, and `frozen` is its first loss for ever."""
     drawn = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, *args, **more: drawn.append(figure))
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda figure, *args, **more: drawn.append(figure)
+    )
     results.draw("c.png")
     (axis,) = drawn[0].axes
     lines = {line.get_label(): line for line in axis.get_lines()}
@@ -133,6 +133,10 @@ def test_what_does_nothing_hides_no_control(results, monkeypatch):
     ],
 )
 def test_a_short_logarithmic_axis_has_plain_numbers(low, high, plain):
+    from matplotlib.figure import Figure
+
+    from collapse_bench.board.axes import plain_ticks
+
     axis = Figure().subplots()
     axis.set_yscale("log")
     axis.set_ylim(low, high)

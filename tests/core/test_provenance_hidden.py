@@ -11,11 +11,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from collapse_bench import Mitigation, cell_of, generations
 from collapse_bench.core.corpus import Corpus
@@ -138,6 +133,12 @@ def storage(value: torch.Tensor, chain_shape: tuple[int, ...]) -> list[np.ndarra
 
 def auroc(told: np.ndarray, real: np.ndarray) -> np.ndarray:
     """AUROC in each chain that neither of two classifiers has learnt from, of the better one on average, (chains,)."""
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     half = len(told) // 2
     best = np.full(half, 0.5)
     for learner in (

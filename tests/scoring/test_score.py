@@ -687,6 +687,7 @@ def test_95_percent_of_intervals_cover():
     assert 0.93 <= covered(scores, 0.3) <= 0.97
 
 
+@pytest.mark.slow  # by default, many boards at once stand for 400 calls
 def test_intervals_cover_where_none_varies_too():
     """Each board a call of its own, with noise of `none` that all its tasks share."""
     tasks, hits = suite("a", "b", block="all"), []
