@@ -317,13 +317,13 @@ def spelled(node: ast.AST) -> bool:
     )
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_compares_a_title_with_a_string(module):
-    lines = Titles(ast.parse(modules()[module].read_text())).found
-    assert not lines, (
-        f"{module}, line {lines[0]}: compares title() with a string; a plugin states what it is as a "
-        "fact, such as Protocol.reads_real or Model.estimator"
-    )
+def test_nothing_compares_a_title_with_a_string():
+    for module in MODULES:
+        lines = Titles(ast.parse(modules()[module].read_text())).found
+        assert not lines, (
+            f"{module}, line {lines[0]}: compares title() with a string; a plugin states what it is "
+            "as a fact, such as Protocol.reads_real or Model.estimator"
+        )
 
 
 @pytest.mark.parametrize(
