@@ -31,9 +31,9 @@ from .registry.discovery import Registry, registry
 from .running.chains import MEMORY, Progress
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, Options, Outcome
-from .scoring.rules import BROKEN_OFF
-from .scoring.task import calibrate as calibrated
+from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
+from .status import BROKEN_OFF
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand
 from .suite.manifest import changes_of, save_run, saved_run
@@ -494,7 +494,7 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
                 (frame.generation == entry.cell.generations) & (frame.metric == data.primary)
             ]
             losses[entry.name] = last.sort_values("seed").value.to_numpy()
-    floor, gap, gap_sd = calibrated(
+    floor, gap, gap_sd = floor_and_gap(
         losses["none"], losses["nature"], data.resolution, data.log_loss
     )
     return Calibration(task=task, floor=floor, gap=gap, gap_sd=gap_sd, chains=len(losses["none"]))

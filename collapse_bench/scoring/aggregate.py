@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
+from ..status import Status
 from .chains import Measured
-from .rules import FOR_INTERVAL, FOR_TIER, SAME, Array, Mask
+from .rules import FOR_INTERVAL, FOR_TIER, SAME, Array, Mask, ratio_where
 from .stats import tukey_p, welch
+
+Rows = Sequence[int] | NDArray[np.intp]  # places of rows
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ class Sums:
         variance, df = welch(pulls**2 @ self.group, self.df)
         return np.sqrt(variance), df
 
-    def difference(self, rows: Sequence[int], others: Sequence[int]) -> tuple[Array, Array, Array]:
+    def difference(self, rows: Rows, others: Rows) -> tuple[Array, Array, Array]:
         """Rows less others, pair by pair or one to many: difference, standard error, df (M,), chain by chain."""
         return self.mean[rows] - self.mean[others], *self.mean_and_factor(
             self.pulls[rows] - self.pulls[others]
         )
 
-    def p(self, these: Sequence[int], others: Sequence[int], rows: int = 2) -> Array:
+    def p(self, these: Rows, others: Rows, rows: int = 2) -> Array:
         """p (M,) of such pairs: picked from among ``rows`` rows (Tukey), or a pair by itself (Student) (rule 6)."""
         difference, se, df = self.difference(these, others)
         return tukey_p(t_statistic(difference, se), rows, df)
@@ -70,7 +73,7 @@ def sums_of(held: Measured, part: Sequence[int], weight: Array) -> Sums:
 
 def complete(held: Measured) -> Mask:
     """Which tasks of an entry may enter a mean (N, K): no silent averaging over what there happens to be."""
-    return np.isin(held.status, ("done", "skipped"))
+    return np.isin(held.status, (Status.DONE.value, Status.SKIPPED.value))
 
 
 def blocks(held: Measured, part: Sequence[int]) -> dict[str, list[int]]:
@@ -128,7 +131,7 @@ def risk_scores(held: Measured, ceiling: int | None) -> Array:
         return np.full(held.a.shape[:2], np.nan)
     level = logsumexp(np.where(held.live, held.a, -np.inf), axis=-1) - np.log(held.chains)  # (N, K)
     gap = level[held.none] - level[ceiling]
-    return np.divide(level[held.none] - level, gap, out=np.full(level.shape, np.nan), where=gap > 0)
+    return ratio_where(level[held.none] - level, gap, gap > 0)
 
 
 def t_statistic(difference: ArrayLike, se: ArrayLike) -> Array:

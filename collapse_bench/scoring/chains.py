@@ -11,19 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..errors import NothingMatched, UsageError
+from ..status import Status
 from .rules import (
-    ABSENT,
-    BROKEN,
     CALIBRATED,
     CODE,
     COLUMNS,
-    DONE,
-    FAILED,
-    OVER_BUDGET,
-    SKIPPED,
-    STATUSES,
     WORST,
     Array,
+    Code,
     Mask,
     mean_where,
 )
@@ -36,19 +31,20 @@ class _Grid:
 
     entries: tuple[str, ...]  # N
     tasks: tuple[str, ...]  # K
-    seeds: tuple  # C
+    seeds: tuple[int, ...]  # C
     loss: Array  # (N, K, C), NaN where there is none
     state: NDArray[np.int8]  # (N, K, C)
 
     @property
     def done(self) -> Mask:
         """Chains with a finite loss (N, K, C)."""
-        return (self.state == DONE) & np.isfinite(self.loss)
+        return np.asarray((self.state == Code.DONE) & np.isfinite(self.loss))
 
     @property
     def failed(self) -> Mask:
         """Chains that are -3: failed, starved, or finished without a finite loss (N, K, C)."""
-        return (self.state == FAILED) | ((self.state == DONE) & ~np.isfinite(self.loss))
+        endless = (self.state == Code.DONE) & ~np.isfinite(self.loss)
+        return np.asarray((self.state == Code.FAILED) | endless)
 
     def only(self, kept: Sequence[int]) -> _Grid:
         """These tasks."""
@@ -63,15 +59,15 @@ def checked(losses: pd.DataFrame) -> pd.DataFrame:
         )
     if losses.empty:
         raise NothingMatched("there are no losses to score")
-    if unknown := sorted(set(losses["status"].unique()) - set(STATUSES), key=str):
-        raise UsageError(f"no chain has the status {unknown[0]!r}; they are {', '.join(STATUSES)}")
+    if unknown := sorted(set(losses["status"].unique()) - set(Status), key=str):
+        raise UsageError(f"no chain has the status {unknown[0]!r}; they are {', '.join(Status)}")
     twice = losses.duplicated(["task", "entry", "seed"])
     if twice.any():
         first = losses[twice].iloc[0]
         raise UsageError(
             f"{first['entry']} has two rows for seed {first['seed']} of {first['task']}; keep the latest"
         )
-    if ((losses["status"] == "done") & losses["seed"].isna()).any():
+    if ((losses["status"] == Status.DONE) & losses["seed"].isna()).any():
         raise UsageError("a chain that is done names its seed")
     return losses
 
@@ -79,20 +75,22 @@ def checked(losses: pd.DataFrame) -> pd.DataFrame:
 def grid_of(losses: pd.DataFrame, tasks: Sequence[str]) -> _Grid:
     entry, entries = pd.factorize(losses["entry"], sort=True)
     seed, seeds = pd.factorize(losses["seed"], sort=True)  # -1 where a row names none
-    task = pd.Index(tasks).get_indexer(losses["task"])
+    task = pd.Index(tasks).get_indexer(pd.Index(losses["task"]))
     code = losses["status"].map(CODE).to_numpy(np.int8)
     value = pd.to_numeric(losses["loss"]).to_numpy(float, na_value=np.nan)
     shape = len(entries), len(tasks), max(len(seeds), 1)
-    loss, state = np.full(shape, np.nan), np.full(shape, ABSENT, np.int8)
+    loss, state = np.full(shape, np.nan), np.full(shape, Code.ABSENT, np.int8)
     one, whole = (seed >= 0) & (task >= 0), (seed < 0) & (task >= 0)
     loss[entry[one], task[one], seed[one]] = value[one]
     state[entry[one], task[one], seed[one]] = code[one]
     for n, k, c in zip(entry[whole], task[whole], code[whole], strict=True):
-        state[n, k, state[n, k] == ABSENT] = c
+        state[n, k, state[n, k] == Code.ABSENT] = c
     return _Grid(tuple(entries), tuple(tasks), tuple(seeds), loss, state)
 
 
-def taking_part(losses, grid: _Grid, tasks: Mapping[str, Task], none: int, planned: int | None):
+def taking_part(
+    losses: pd.DataFrame, grid: _Grid, tasks: Mapping[str, Task], none: int, planned: int | None
+) -> tuple[dict[str, str], list[str]]:
     """Why tasks take no part, task -> sentence, and notes on chains that do not (rule 2)."""
     excluded = {
         name: f"{name} has no calibration: `collapse-bench suite calibrate` measures its gap and its floor"
@@ -100,7 +98,7 @@ def taking_part(losses, grid: _Grid, tasks: Mapping[str, Task], none: int, plann
     }
     notes = []
     for k, name in enumerate(grid.tasks):
-        run = int((grid.state[:, k] != ABSENT).any(0).sum())
+        run = int((grid.state[:, k] != Code.ABSENT).any(0).sum())
         chains = int(grid.done[none, k].sum())
         if not run:
             excluded[name] = f"{name} has not been run"
@@ -122,20 +120,20 @@ class Measured:
     entries: tuple[str, ...]  # N
     tasks: tuple[Task, ...]  # K
     names: tuple[str, ...]  # K
-    seeds: tuple  # C
+    seeds: tuple[int, ...]  # C
     none: int  # which entry
     live: Mask  # (K, C) the chains that count
     failed: Mask  # (N, K, C)
     skipped: Mask  # (N, K)
     known: Mask  # (N, K, C) has a score
-    status: NDArray  # (N, K) done, skipped, over-budget, re-run, incomplete
+    status: NDArray[np.str_]  # (N, K) done, skipped, over-budget, re-run, incomplete
     a: Array  # (N, K, C) nats; of a failed chain the one that -3 stands for
     s: Array  # (N, K, C), NaN where not known
 
     @cached_property
     def chains(self) -> NDArray[np.int64]:
         """R_k (K,)."""
-        return self.live.sum(-1)
+        return np.asarray(self.live.sum(-1))
 
     @cached_property
     def counted(self) -> NDArray[np.int64]:
@@ -154,13 +152,17 @@ def measured_on(grid: _Grid, tasks: Sequence[Task], none: int) -> Measured:
     )
     live = grid.done[none]
     done, failed = grid.done & live, grid.failed & live
-    skips = grid.state == SKIPPED
-    skipped = skips.any(-1) & (skips | (grid.state == ABSENT)).all(-1)
+    skips = grid.state == Code.SKIPPED
+    skipped = skips.any(-1) & (skips | (grid.state == Code.ABSENT)).all(-1)
     known = done | failed | (skipped[..., None] & live)
-    over, broken = (((grid.state == code) & live).any(-1) for code in (OVER_BUDGET, BROKEN))
+    over, broken = (
+        ((grid.state == code) & live).any(-1) for code in (Code.OVER_BUDGET, Code.BROKEN)
+    )
     whole = (known | ~live).all(-1)
     status = np.select(
-        [skipped, whole, over, broken], ["skipped", "done", "over-budget", "re-run"], "incomplete"
+        [skipped, whole, over, broken],
+        [Status.SKIPPED.value, Status.DONE.value, Status.OVER_BUDGET.value, "re-run"],
+        "incomplete",
     )
 
     a = log_of_loss(np.where(done, grid.loss, np.nan), floor, log_loss)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..status import Status
 from .aggregate import Sums, blocks, complete, sums_of
 from .chains import Measured
-from .rules import ALPHA, FOR_INTERVAL, FOR_TIER, REAL_ONLY, SAME, Array, Mask
+from .rules import ALPHA, FOR_INTERVAL, FOR_TIER, REAL_ONLY, SAME, Array, Mask, ratio_where
 from .stats import holm, t_critical
 
 
-def entry_table(held, part, weight, sums, risk, track, controls, focus) -> pd.DataFrame:
+def entry_table(
+    held: Measured,
+    part: Sequence[int],
+    weight: Array,
+    sums: Sums,
+    risk: Array,
+    track: Sequence[str],
+    controls: Collection[str],
+    focus: str | None,
+) -> pd.DataFrame:
     entries = held.entries
     control = np.isin(entries, list(controls))
     names, chains = [held.names[k] for k in part], held.chains[part]
@@ -119,7 +129,7 @@ def _standard_error(held: Measured) -> Array:
     """Standard error (N, K) of S_k over the chains there are, NaN for fewer than two."""
     n = held.known.sum(-1)
     squares = np.where(held.known, (held.s - held.s_k[..., None]) ** 2, 0.0).sum(-1)
-    return np.sqrt(np.divide(squares, n * (n - 1), out=np.full(n.shape, np.nan), where=n > 1))
+    return np.sqrt(ratio_where(squares, n * (n - 1), n > 1))
 
 
 def _harmed(held: Measured) -> Mask:
@@ -128,7 +138,8 @@ def _harmed(held: Measured) -> Mask:
         held.chains >= FOR_INTERVAL, t_critical(np.maximum(held.chains - 1, 1)), np.nan
     )
     mean = held.s_k
-    return (held.status == "done") & (mean < -SAME) & (mean + reach * _standard_error(held) < 0)
+    harmed = (mean < -SAME) & (mean + reach * _standard_error(held) < 0)
+    return np.asarray((held.status == Status.DONE.value) & harmed)
 
 
 def _worst(held: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
@@ -143,10 +154,10 @@ def _worst(held: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
     }
 
 
-def _reason(control: bool, status: NDArray, names: Sequence[str], chains: int) -> str:
+def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chains: int) -> str:
     """Why an entry holds no rank, one sentence; empty where it does."""
     sentences = {
-        "over-budget": "over its budget on {}",
+        Status.OVER_BUDGET.value: "over its budget on {}",
         "re-run": "broken off on {}: run it again",
         "incomplete": "incomplete: chains are missing on {}",
     }
@@ -158,7 +169,7 @@ def _reason(control: bool, status: NDArray, names: Sequence[str], chains: int) -
                     ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
                 )
             )
-    if (status == "skipped").all():
+    if (status == Status.SKIPPED.value).all():
         parts.append("fits no task of this board")
     if not parts and chains < FOR_TIER:
         parts.append(f"{chains} chain(s), and a tier needs {FOR_TIER}")
@@ -176,7 +187,7 @@ def _tiers(
     tier, rank = (pd.Series(pd.NA, range(len(entries)), dtype="Int64") for _ in range(2))
     p_above = np.full(len(entries), np.nan)
     tracks: dict[str, list[int]] = {}
-    for n in sorted(np.flatnonzero(ranked), key=lambda n: (-sums.mean[n], entries[n])):
+    for n in sorted(np.flatnonzero(ranked).tolist(), key=lambda n: (-sums.mean[n], entries[n])):
         tracks.setdefault(track[n], []).append(n)
     for order in tracks.values():
         start, number = 0, 0
@@ -193,7 +204,7 @@ def _tiers(
 
 def _against(
     sums: Sums, entries: Sequence[str], none: int, focus: str | None, ranked: Mask
-) -> dict[str, Array | list]:
+) -> dict[str, Array | list[str]]:
     """Each row against doing nothing, against the focus row, against real-only (rules 6 and 8)."""
     everyone = np.arange(len(entries))
     p_none = np.where(everyone == none, np.nan, sums.p(everyone, [none]))

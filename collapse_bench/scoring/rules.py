@@ -5,9 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from ..status import BROKEN_OFF, FAILURES, Status
 
 WORST = -3.0  #: no chain counts less than this, and a failed one counts exactly this (rule 3)
 
@@ -39,28 +42,26 @@ CONTROLS = ("none", "nature", "frozen", "real-only")
 REAL_ONLY = "real-only"
 
 
-FAILURES = ("failed", "starved")  # the method's doing: -3
-
-
-BROKEN_OFF = ("oom", "timeout", "killed")  # the machine's doing: run again
-
-
-STATUSES = ("done", *FAILURES, *BROKEN_OFF, "over-budget", "skipped")
-
-
 COLUMNS = ("task", "entry", "seed", "loss", "status")
 
 
-# what became of one chain
-ABSENT, DONE, FAILED, BROKEN, OVER_BUDGET, SKIPPED = range(6)
+class Code(IntEnum):
+    """What became of one chain, as far as the score tells endings apart."""
+
+    ABSENT = 0
+    DONE = 1
+    FAILED = 2
+    BROKEN = 3
+    OVER_BUDGET = 4
+    SKIPPED = 5
 
 
-CODE = {
-    "done": DONE,
-    **dict.fromkeys(FAILURES, FAILED),
-    **dict.fromkeys(BROKEN_OFF, BROKEN),
-    "over-budget": OVER_BUDGET,
-    "skipped": SKIPPED,
+CODE: dict[str, Code] = {
+    Status.DONE: Code.DONE,
+    **dict.fromkeys(FAILURES, Code.FAILED),
+    **dict.fromkeys(BROKEN_OFF, Code.BROKEN),
+    Status.OVER_BUDGET: Code.OVER_BUDGET,
+    Status.SKIPPED: Code.SKIPPED,
 }
 
 
@@ -77,8 +78,17 @@ def mean_where(values: Array, where: Mask) -> Array:
     """Mean over the last dimension of what is there, NaN where nothing is (...)."""
     where = np.broadcast_to(where, values.shape)
     count = where.sum(-1)
-    total = np.where(where, values, 0.0).sum(-1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return ratio_where(np.where(where, values, 0.0).sum(-1), count, count > 0)
+
+
+def ratio_where(
+    above: ArrayLike, below: ArrayLike, where: ArrayLike, other: float = np.nan
+) -> Array:
+    """``above / below`` where ``where`` holds, ``other`` elsewhere (...); nothing else is divided."""
+    shape = np.broadcast_shapes(np.shape(above), np.shape(below), np.shape(where))
+    out: Array = np.full(shape, other)
+    np.divide(above, below, out=out, where=np.asarray(where))
+    return out
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

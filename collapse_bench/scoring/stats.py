@@ -16,12 +16,12 @@ Array = NDArray[np.float64]
 
 def t_critical(df: ArrayLike, level: float = 0.95) -> Array:
     """How many standard errors a two-sided interval reaches, at ``df`` degrees of freedom (...)."""
-    return stdtrit(np.asarray(df, float), 0.5 + level / 2)
+    return np.asarray(stdtrit(np.asarray(df, float), 0.5 + level / 2))
 
 
 def t_p(t: ArrayLike, df: ArrayLike) -> Array:
     """Two-sided p of Student's t (...)."""
-    return 2.0 * stdtr(np.asarray(df, float), -np.abs(np.asarray(t, float)))
+    return np.asarray(2.0 * stdtr(np.asarray(df, float), -np.abs(np.asarray(t, float))))
 
 
 def tukey_p(t: ArrayLike, rows: int, df: ArrayLike) -> Array:
@@ -40,7 +40,7 @@ def tukey_p(t: ArrayLike, rows: int, df: ArrayLike) -> Array:
     width = np.sqrt(2) * -ndtri(p / 2)  # inf where p is 0
     within = ndtr(x) - ndtr(x - width[..., None])
     inside = within ** (rows - 1) @ (rows * np.exp(-x * x / 2) / np.sqrt(2 * np.pi) * 18 * w)
-    return np.clip(1 - inside, 0.0, 1.0)
+    return np.asarray(np.clip(1 - inside, 0.0, 1.0))
 
 
 @lru_cache

@@ -25,7 +25,7 @@ class Task:
     log_loss: bool = False  # the primary loss is in nats already: a = E
     block: str = "all"  # tasks of one block share their seeds
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.log_loss and not self.floor > 0:
             raise UsageError(
                 f"task {self.name} has a floor of {self.floor}; a floor is above 0, so that a loss of 0 has a "
@@ -33,17 +33,17 @@ class Task:
             )
 
 
-class Calibration(NamedTuple):
-    """What the suite file freezes of a task: ``Task(name, family, *calibration)``."""
+class FloorAndGap(NamedTuple):
+    """What calibration measures of a task: ``Task(name, family, *floor_and_gap(...))``."""
 
     floor: float
     gap: float
     gap_sd: float
 
 
-def calibrate(
+def floor_and_gap(
     none: ArrayLike, nature: ArrayLike, resolution: float, log_loss: bool = False
-) -> Calibration:
+) -> FloorAndGap:
     """Floor, gap and its sd from paired primary losses (C,) of at least 256 chains (rules 1 and 2).
 
     The floor is the larger of the loss's resolution and a tenth of nature's mean loss; 0 for losses in nats.  Chains in
@@ -75,7 +75,7 @@ def calibrate(
     difference = log_of_loss(none[paired], floor, log_loss) - log_of_loss(
         nature[paired], floor, log_loss
     )
-    return Calibration(floor, float(difference.mean()), float(difference.std(ddof=1)))
+    return FloorAndGap(floor, float(difference.mean()), float(difference.std(ddof=1)))
 
 
 def nothing_to_avert(task: Task, chains: int) -> str | None:

@@ -15,10 +15,11 @@ from scipy.stats import norm, studentized_range
 from scipy.stats import t as student
 
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.scoring.rules import FAILURES, LEAST_GAP, SAME, STATUSES
+from collapse_bench.scoring.rules import LEAST_GAP, SAME
 from collapse_bench.scoring.score import compare, score
 from collapse_bench.scoring.stats import holm, t_critical, tukey_p, welch
-from collapse_bench.scoring.task import Calibration, Task, calibrate, nothing_to_avert
+from collapse_bench.scoring.task import FloorAndGap, Task, floor_and_gap, nothing_to_avert
+from collapse_bench.status import FAILURES, Status
 
 GAP, FLOOR = 2.0, 1e-3
 
@@ -87,7 +88,7 @@ def test_none_scores_0_and_what_is_planted_is_found():
 def test_calibrated_on_one_set_of_chains_nature_is_near_1_on_another():
     rng = np.random.default_rng(2)
     none, nature = (rng.gamma(5, size=(2, 512)) * scale for scale in (1.0, 0.05))
-    task = Task("t0", "gaussian", *calibrate(none[0], nature[0], 1e-6))
+    task = Task("t0", "gaussian", *floor_and_gap(none[0], nature[0], 1e-6))
     losses = frame({"nature": np.zeros((1, 512))}, {"t0": task}).assign(
         loss=np.r_[none[1], nature[1]]
     )
@@ -279,16 +280,18 @@ def test_nothing_to_avert_says_the_figures():
 def test_calibration_is_a_mean_of_paired_logarithms():
     rng = np.random.default_rng(3)
     none, nature = rng.gamma(3, size=300), rng.gamma(3, size=300) / 10
-    floor, gap, gap_sd = calibrate(none, nature, 1e-3)
+    floor, gap, gap_sd = floor_and_gap(none, nature, 1e-3)
     difference = np.log(none + floor) - np.log(nature + floor)
     assert floor == pytest.approx(nature.mean() / 10)
     assert (gap, gap_sd) == pytest.approx((difference.mean(), difference.std(ddof=1)))
-    assert calibrate(none, nature, 7.0).floor == 7.0
-    assert calibrate(none, nature, 7.0, log_loss=True)[:2] == pytest.approx(
+    assert floor_and_gap(none, nature, 7.0).floor == 7.0
+    assert floor_and_gap(none, nature, 7.0, log_loss=True)[:2] == pytest.approx(
         (0, (none - nature).mean())
     )
     starved = np.r_[none, np.nan]
-    assert calibrate(starved, np.r_[nature, 1.0], 9.0) == Calibration(*calibrate(none, nature, 9.0))
+    assert floor_and_gap(starved, np.r_[nature, 1.0], 9.0) == FloorAndGap(
+        *floor_and_gap(none, nature, 9.0)
+    )
     for wrong, says in [
         ((none[:200], nature[:200], 1e-3), "256"),
         ((none, np.zeros(300), 0.0), "resolution"),
@@ -296,7 +299,7 @@ def test_calibration_is_a_mean_of_paired_logarithms():
         ((nature, starved[1:], 1e-3), "nature has no finite loss in 1 of 300"),
     ]:
         with pytest.raises(UsageError, match=says):
-            calibrate(*wrong)
+            floor_and_gap(*wrong)
     with pytest.raises(UsageError, match="floor"):
         Task("t", "f", 0.0, 1.0, 1.0)
 
@@ -593,7 +596,7 @@ def test_any_mess_of_statuses_is_scored_without_a_warning(data):
     losses = frame(some("a", "b", "nature", chains=10), THREE)
     for entry in ("a", "b", "nature", "none"):
         for task in THREE:
-            status = data.draw(st.sampled_from(STATUSES))
+            status = data.draw(st.sampled_from(list(Status)))
             seeds = data.draw(st.sampled_from([[0], range(6), range(10)]))
             losses = mark(losses, status, entry, task, seeds) if status != "done" else losses
     with warnings.catch_warnings():
