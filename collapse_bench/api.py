@@ -25,7 +25,8 @@ from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
-from .records.record import blocks_of
+from .records.record import RecordReader, blocks_of
+from .records.settings import Calibration
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
 from .running.chains import MEMORY, Progress
@@ -36,10 +37,9 @@ from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand
-from .suite.manifest import changes_of, save_run, saved_run
+from .suite.manifest import changes_of, entry_of, save_run, saved_run
 from .suite.model import (
     CALIBRATION_SEEDS,
-    Calibration,
     find_suite,
     parse_seeds,
     read_suite,
@@ -74,7 +74,8 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """Every number: task, entry, role, seed, generation, metric, value, one row each."""
-        return frame_of(self.store, saved_run(self.output, self.suite))
+        manifest = saved_run(self.output, self.suite)
+        return frame_of(self.store, manifest.entries, manifest.seeds)
 
     def board(self, focus: str | None = None) -> Board:
         """The leaderboard of the run."""
@@ -84,9 +85,9 @@ class Results:
         """Loss against generation for every task and entry, dashed what a law predicts, to a PNG, SVG or PDF file."""
         from .board.curves import draw_curves
 
-        told = saved_run(self.output, self.suite)
-        primary = {task: about["primary"] for task, about in told["tasks"].items()}
-        return draw_curves(self.frame(), primary, path, laws_of(self.store, told))
+        manifest = saved_run(self.output, self.suite)
+        primary = {name: task.primary for name, task in manifest.tasks.items()}
+        return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
@@ -97,10 +98,10 @@ def results(
     output: str | Path, suite: str | None = None, published: str | Path | None = None
 ) -> Results:
     """Open the results of an earlier run; those of a quick one together with the published records behind it."""
-    told = saved_run(Path(output), suite)
-    file = published or told.get("published")
+    manifest = saved_run(Path(output), suite)
+    file = published or manifest.published
     return Results(
-        Path(output), told["suite"]["name"], archive=None if file is None else Archive(Path(file))
+        Path(output), manifest.suite.name, archive=None if file is None else Archive(Path(file))
     )
 
 
@@ -291,7 +292,7 @@ def run_suite(
             if step.verdict not in IDLE and not set(wanted) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, wanted)
-    save_run(suite, suite.seeds, store, archive and archive.path)
+    save_run(suite, suite.seeds, store, None if archive is None else archive.path)
     if on_plan is not None:
         on_plan(steps, jobs)
     options = Options(store.path, _absolute(plugins), memory, timeout, checkpoint_seconds)
@@ -330,7 +331,7 @@ def plan_run(
 
 def estimate_of(suite: Suite, steps: Sequence[CellPlan], output: str | Path) -> tuple[float, int]:
     """(CPU seconds that a plan will take, chains of which nothing is known), by records there and published ones."""
-    stores: list[Store] = [Store(output)]
+    stores: list[RecordReader] = [Store(output)]
     if shipped(suite.name).is_file():
         stores.append(Archive(shipped(suite.name)))
     return estimate(steps, stores)
@@ -381,14 +382,14 @@ def publish_run(
     from .board.words import report
 
     found = results(output, suite)
-    told, folder = saved_run(found.output, found.suite), Path(to)
+    manifest, folder = saved_run(found.output, found.suite), Path(to)
     files = [folder / f"{found.suite}.parquet", folder / f"{found.suite}.md"]
-    if told.get("published") and not force:
+    if manifest.published and not force:
         raise UsageError(
-            f"{output} holds a run beside the published records {told['published']}; run the suite without --quick, or publish "
+            f"{output} holds a run beside the published records {manifest.published}; run the suite without --quick, or publish "
             "both together by --force"
         )
-    changed = changes_of(told, registry())
+    changed = changes_of(manifest, registry())
     if changed and not force:
         raise UsageError(
             f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without "
@@ -399,9 +400,9 @@ def publish_run(
         raise UsageError(
             f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force"
         )
-    records = whole(found.store, told)
+    records = whole(found.store, manifest)
     broken = [
-        (status, f"{entry['name']} on {entry['task']}")
+        (status, f"{entry.name} on {entry.task}")
         for record, entry in records
         for status in record.status.values()
         if status in BROKEN_OFF
@@ -413,7 +414,7 @@ def publish_run(
         )
     text = report(found.board())
     folder.mkdir(parents=True, exist_ok=True)
-    publish(records, told, files[0])
+    publish(records, manifest, files[0])
     replace_file(files[1], f"{text}\n".encode())
     return files
 
@@ -488,8 +489,7 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
     for entry in entries:
         if entry.task == task:
             data = entry.cell.data
-            told = {"tasks": {}, "entries": [_told(entry)]}
-            frame = frame_of(store, told, CALIBRATION_SEEDS)
+            frame = frame_of(store, [entry_of(entry)], CALIBRATION_SEEDS)
             last = frame[
                 (frame.generation == entry.cell.generations) & (frame.metric == data.primary)
             ]
@@ -498,16 +498,6 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
         losses["none"], losses["nature"], data.resolution, data.log_loss
     )
     return Calibration(task=task, floor=floor, gap=gap, gap_sd=gap_sd, chains=len(losses["none"]))
-
-
-def _told(entry: Entry) -> dict[str, Any]:
-    return {
-        "task": entry.task,
-        "name": entry.name,
-        "role": entry.role,
-        "id": entry.cell.id,
-        "skip": None,
-    }
 
 
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
@@ -534,10 +524,10 @@ def verify_laws(
 
     ``on_verdicts`` is told of each group of verdicts as it comes, and of how many claims there are in all.
     """
-    words = _several(words)
+    parts = [words] if isinstance(words, str) else list(words)
     known = registry(_several(plugins)).claims()
     claimed = {claim.law for claim in known}
-    for word in words:
+    for word in parts:
         if not any(word in law for law in claimed):
             laws = [law for law in theory.laws() if word in law]
             raise NothingMatched(
@@ -545,7 +535,7 @@ def verify_laws(
                 if laws
                 else f"no claim is made of {word}{nearest(word, claimed)}"
             )
-    claims = [claim for claim in known if not words or any(word in claim.law for word in words)]
+    claims = [claim for claim in known if not parts or any(word in claim.law for word in parts)]
     if not claims:
         raise NothingMatched("no plugin claims a law")
     found: dict[int, Verdict] = {}

@@ -65,11 +65,11 @@ def records(output: Path) -> dict[str, Record]:
     """Whole records by label; a damaged one fails the test."""
     found = dict(Store(output).records())
     assert all(isinstance(record, Record) for record in found.values()), found
-    return {record.facts["label"]: record for record in found.values()}
+    return {record.facts.label: record for record in found.values()}
 
 
 def entry(output: Path, name: str) -> Record:
-    (found,) = (record for record in records(output).values() if record.facts["entry"] == name)
+    (found,) = (record for record in records(output).values() if record.facts.entry == name)
     return found
 
 
@@ -485,15 +485,15 @@ def test_misbehaving_mitigation(body, words, suite, tmp_path):
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output)
     assert "Traceback" not in ended.err
     mine = entry(output, "mine")
-    assert "done" not in mine.facts["status"]
-    assert words in str(mine.facts["reason"][0])
+    assert "done" not in mine.facts.status
+    assert words in str(mine.facts.reason[0])
     others = [record for label, record in records(output).items() if "mine" not in label]
     assert len(others) == CELLS
-    assert all(record.facts["status"] == ["done"] * 4 for record in others)
-    if "failed" in mine.facts["status"]:
+    assert all(record.facts.status == ("done",) * 4 for record in others)
+    if "failed" in mine.facts.status:
         assert ended.code == 1
         assert ended.said.startswith("1 job(s) failed, the first: ")
-        assert ended.said.endswith(mine.facts["reason"][0])
+        assert ended.said.endswith(mine.facts.reason[0])
         assert mine.runs[-1]["traceback"].startswith("Traceback (most recent call last)")
         frame = call("board", output, "--format", "json")
         row = next(row for row in json.loads(frame.out)["rows"] if row["entry"] == "mine")
@@ -522,8 +522,8 @@ def test_a_chain_that_fails_takes_none_of_its_neighbours_along(suite, tmp_path):
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output)
     assert ended.code == 1
     mine, calm = entry(output, "mine"), entry(tmp_path / "calm", "calm")
-    assert mine.facts["status"] == ["done", "done", "failed", "done"]
-    assert "the unlucky one" in mine.facts["reason"][2]
+    assert mine.facts.status == ("done", "done", "failed", "done")
+    assert "the unlucky one" in mine.facts.reason[2]
     left = [0, 1, 3]
     ours, theirs = mine.restricted(left), calm.restricted(left)
     assert ours.value == pytest.approx(theirs.value, rel=1e-9)
@@ -544,7 +544,7 @@ def test_failed_cells_are_run_again(suite, tmp_path):
     assert call("run", *command).code == 1
     switch.touch()
     assert call("run", *command).code == 0
-    assert entry(output, "mine").facts["status"] == ["done"] * 4
+    assert entry(output, "mine").facts.status == ("done",) * 4
     assert before == {
         label: record.runs for label, record in records(output).items() if "mine" not in label
     }
@@ -625,14 +625,14 @@ def test_misbehaving_plugin_of_another_kind(text, kind, spec, tmp_path):
     own = [record for label, record in found.items() if "own" in label and "T=2" in label]
     assert own
     assert all(
-        record.facts["status"] == ["done"] * 2
+        record.facts.status == ("done",) * 2
         for label, record in found.items()
         if "own" not in label
     )
     for record in own:
-        last = record.value[(record.metric == record.facts["primary"]) & (record.generation == 2)]
-        assert record.facts["status"] == ["failed"] * 2 or not (abs(last) < float("inf")).any()
-    assert ended.code == int(any("failed" in record.facts["status"] for record in own))
+        last = record.value[(record.metric == record.facts.primary) & (record.generation == 2)]
+        assert record.facts.status == ("failed",) * 2 or not (abs(last) < float("inf")).any()
+    assert ended.code == int(any("failed" in record.facts.status for record in own))
 
 
 # -- places ---------------------------------------------------------------------------------------------------------
@@ -700,7 +700,7 @@ def test_a_damaged_record_is_told_once(tmp_path):
     path.write_text(SUITE.replace("[[tasks]]", 'protocols = ["replace", "accumulate"]\n[[tasks]]'))
     assert call("run", path, "-o", output).code == 0
     shared = [record for label, record in records(output).items() if label.endswith("n=16 T=0")]
-    (damaged,) = (p for p in output.rglob("*.parquet") if p.parent.name == shared[0].facts["id"])
+    (damaged,) = (p for p in output.rglob("*.parquet") if p.parent.name == shared[0].facts.id)
     damaged.write_bytes(b"no longer")
     ended = call("board", output, "--format", "json")
     assert (ended.code, ended.err) == (0, "")
@@ -823,9 +823,9 @@ def test_time_limit(starts, suite, tmp_path):
     assert ended.code == 1, ended
     assert ended.said == "1 job(s) failed, the first: ran longer than the limit of 4 s"
     found = records(output)
-    assert entry(output, "mine").facts["status"] == ["timeout"] * 4
-    assert [record.facts["status"] for label, record in found.items() if "mine" not in label] == [
-        ["done"] * 4
+    assert entry(output, "mine").facts.status == ("timeout",) * 4
+    assert [record.facts.status for label, record in found.items() if "mine" not in label] == [
+        ("done",) * 4
     ] * CELLS
     plan = json.loads(call("plan", *command, "--json").out)
     assert [row["why"] for row in plan if row["verdict"] != "reuse"] == ["timeout last time"]
@@ -855,11 +855,11 @@ def test_a_worker_that_is_killed(suite, tmp_path):
     assert ended.said.startswith("1 job(s) failed, the first: the worker died (exit code -9)")
     assert "want of memory" in ended.said
     assert "Traceback" not in ended.err
-    assert entry(output, "mine").facts["status"] == ["killed"] * 4
+    assert entry(output, "mine").facts.status == ("killed",) * 4
     others = [
-        record.facts["status"] for label, record in records(output).items() if "mine" not in label
+        record.facts.status for label, record in records(output).items() if "mine" not in label
     ]
-    assert others == [["done"] * 4] * CELLS
+    assert others == [("done",) * 4] * CELLS
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def ran(cheat: str, world: str = WORLD, seeds=SEEDS, **parameters):
 
 def final(record) -> np.ndarray:
     """Primary loss of each chain after the last generation."""
-    last = record.generation == record.facts["generations"]
-    return record.value[last & (record.metric == record.facts["primary"])]
+    last = record.generation == record.facts.generations
+    return record.value[last & (record.metric == record.facts.primary)]
 
 
 def honest(world: str = WORLD, seeds=SEEDS):
@@ -66,8 +66,8 @@ def kit_failures(cheat: str) -> list[str]:
 
 def test_hoard():
     told = ran("hoard").facts
-    assert told["track"] == "real"
-    assert set(told["ledger"]["real_unique_by_methods"]) == {50}
+    assert told.track == "real"
+    assert set(told.ledger["real_unique_by_methods"]) == {50}
     assert kit_failures("hoard")  # what it keeps of one cell is of no use in another
 
 
@@ -79,8 +79,8 @@ def test_hard_code():
 
 def test_read_origin():
     told = ran("read_origin", WORLD.replace("replace", "mix")).facts
-    assert set(told["status"]) == {"skipped"}
-    assert "ask access.provenance" in told["reason"][0]
+    assert set(told.status) == {"skipped"}
+    assert "ask access.provenance" in told.reason[0]
 
 
 def test_stand_still(tmp_path):
@@ -115,19 +115,19 @@ def test_crash(tmp_path):
 
 def test_judge():
     told = ran("judge").facts
-    assert set(told["status"]) == {"failed"}
-    assert "judge" in told["reason"][0]
+    assert set(told.status) == {"failed"}
+    assert "judge" in told.reason[0]
 
 
 def test_peek():
     """Honesty of the document: this one is not caught."""
     told = ran("peek")
     assert final(told).max() < 1e-12
-    assert told.facts["track"] == "blind"
+    assert told.facts.track == "blind"
 
 
 def test_compute():
-    told, plain = ran("compute").facts["ledger"], honest().facts["ledger"]
+    told, plain = ran("compute").facts.ledger, honest().facts.ledger
     assert told["generated_rows"][0] == 9 * plain["generated_rows"][0]
 
 
@@ -167,8 +167,8 @@ def test_tune():
 
 def test_mutate():
     told = ran("mutate").facts
-    assert set(told["status"]) == {"failed"}
-    assert "changed its input in place" in told["reason"][0]
+    assert set(told.status) == {"failed"}
+    assert "changed its input in place" in told.reason[0]
 
 
 def test_global_rng():

@@ -47,7 +47,7 @@ def test_the_mitigation_of_the_readme_is_short_and_scores(tmp_path):
     plain = reg.cell("gaussian | gaussian-fit | replace @ n=50 T=5")
     assert cell.incompatibility() is None
     ours, none = (run_chains(c, list(range(32))) for c in (cell, plain))
-    assert set(ours.facts["status"]) == {"done"}
+    assert set(ours.facts.status) == {"done"}
 
     def risk(record):
         return record.value[(record.metric == "w2") & (record.generation == 5)].mean()

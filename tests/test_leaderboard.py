@@ -13,7 +13,7 @@ from collapse_bench.board.collect import board_of
 from collapse_bench.board.words import report
 from collapse_bench.records.archive import Archive, OverlayStore, shipped
 from collapse_bench.registry.discovery import registry
-from collapse_bench.suite.manifest import manifest
+from collapse_bench.suite.manifest import manifest_of
 from collapse_bench.suite.plan import plan
 
 LEADERBOARD = Path(__file__).parents[1] / "leaderboard"
@@ -43,15 +43,15 @@ def test_a_published_chain_comes_out_again(spec, archive, tmp_path):
     again = run(spec, seeds="0:32", output=tmp_path)
     entry = next(step.entry for step in again.steps if step.entry.role == "entry")
     there, now = archive.read(entry.cell.id, 0), again.store.read(entry.cell.id, 0)
-    primary = there.facts["primary"]
+    primary = there.facts.primary
     pick = [(r.metric == primary) for r in (there, now)]
     np.testing.assert_array_equal(there.seed[pick[0]], now.seed[pick[1]])
     np.testing.assert_allclose(now.value[pick[1]], there.value[pick[0]], rtol=1e-9)
-    assert there.facts["ledger"]["real_unique"] == now.facts["ledger"]["real_unique"]
+    assert there.facts.ledger["real_unique"] == now.facts.ledger["real_unique"]
 
 
 @pytest.mark.slow
 def test_the_published_board_is_made_from_the_published_records(archive, tmp_path):
     suite = load_suite("standard", registry())
-    board = board_of(OverlayStore(tmp_path, archive), manifest(suite, suite.seeds))
+    board = board_of(OverlayStore(tmp_path, archive), manifest_of(suite, suite.seeds))
     assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")

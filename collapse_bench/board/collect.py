@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import NothingMatched
+from ..records.facts import joined_tracks
+from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Damaged, Record, blocks_of
 from ..records.store import Store
 from ..scoring.rules import LEAST_GAP_ERRORS
 from ..scoring.score import score
 from ..scoring.task import Task
+from ..status import Status
 from .real_only import REAL_ONLY, real_only
-from .table import MOST_LOST, Board
+from .table import MOST_LOST, Board, LossBoard, ScoredBoard
 from .usage import usage_by_entry, usage_of
 
 
-def frame_of(
-    store: Store, told: Mapping[str, Any], seeds: Iterable[int] | None = None
-) -> pd.DataFrame:
-    """Every number of the entries of a manifest: task, entry, role, rows, seed, generation, metric, value."""
-    wanted = list(seeds if seeds is not None else told["seeds"])
+def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int]) -> pd.DataFrame:
+    """Every number of these entries of a run: task, entry, role, rows, seed, generation, metric, value."""
+    wanted = list(seeds)
     pieces = []
-    for entry in told["entries"]:
+    for entry in entries:
         for record in _records(store, entry, wanted, []):
             keep = np.isin(record.seed, wanted)
             piece = pd.DataFrame(
@@ -39,13 +39,9 @@ def frame_of(
                     "value": record.value[keep],
                 }
             )
-            head = {
-                "task": entry["task"],
-                "entry": entry["name"],
-                "role": entry["role"],
-                "rows": entry.get("rows", 0),
-            }
-            pieces.append(piece.assign(**head))
+            pieces.append(
+                piece.assign(task=entry.task, entry=entry.name, role=entry.role, rows=entry.rows)
+            )
     columns = ["task", "entry", "role", "rows", "seed", "generation", "metric", "value"]
     return (
         pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
@@ -53,14 +49,14 @@ def frame_of(
 
 
 def _records(
-    store: Store, entry: Mapping[str, Any], seeds: list[int], notes: list[str]
+    store: Store, entry: ManifestEntry, seeds: Iterable[int], notes: list[str]
 ) -> list[Record]:
     """The whole records of an entry; damaged ones are reported and left out."""
     found = []
-    if entry["skip"] is None:
+    if entry.skip is None:
         for block in blocks_of(seeds):
             try:
-                record = store.read(entry["id"], block)
+                record = store.read(entry.id, block)
             except Damaged as problem:
                 notes.append(f"{problem}; run again to compute it anew")
                 continue
@@ -69,22 +65,23 @@ def _records(
     return found
 
 
-def laws_of(store: Store, told: Mapping[str, Any]) -> dict[str, list[float]]:
+def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
     """task -> expected primary loss of `none` by generation, NaN where unknown; tasks without a law are left out."""
     found = {}
-    for entry in told["entries"]:
-        if entry["name"] == "none":
-            for record in _records(store, entry, told["seeds"], [])[:1]:
-                law = record.facts["theory"]["predicted"]
+    for entry in manifest.entries:
+        if entry.name == "none":
+            for record in _records(store, entry, manifest.seeds, [])[:1]:
+                law = record.facts.theory.predicted
                 if law is not None:
-                    found[entry["task"]] = [math.nan if value is None else value for value in law]
+                    found[entry.task] = [math.nan if value is None else value for value in law]
     return found
 
 
-def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) -> Board:
+def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Board:
     """The leaderboard of a run, from its manifest and its records; it needs no plugin."""
-    tasks, notes = told["tasks"], []
-    primary = {task: about["primary"] for task, about in tasks.items()}
+    tasks, notes = manifest.tasks, list[str]()
+    primary = {name: task.primary for name, task in tasks.items()}
+    suite = manifest.suite if not focus else manifest.suite.model_copy(update={"focus": focus})
     rows: list[dict[str, Any]] = []  # task, entry, seed, loss, status
     curves: dict[str, dict[int, dict[int, float]]] = defaultdict(
         lambda: defaultdict(dict)
@@ -92,22 +89,28 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     used: list[dict[str, Any]] = []
     beside: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
     tracks: dict[str, set[str]] = defaultdict(set)
-    for entry in told["entries"]:
-        task, name, seeds = entry["task"], entry["name"], told["seeds"]
-        if entry["skip"] is not None:
+    for entry in manifest.entries:
+        task, name, seeds = entry.task, entry.name, manifest.seeds
+        if entry.skip is not None:
             rows.append(
-                {"task": task, "entry": name, "seed": None, "loss": math.nan, "status": "skipped"}
+                {
+                    "task": task,
+                    "entry": name,
+                    "seed": None,
+                    "loss": math.nan,
+                    "status": Status.SKIPPED.value,
+                }
             )
             continue
         for record in _records(store, entry, seeds, notes):
-            final = _values(record, primary[task], entry["horizon"])
+            final = _values(record, primary[task], entry.horizon)
             status = {
                 **record.status,
-                **dict.fromkeys(record.beyond(entry.get("limits", {})), "over-budget"),
+                **dict.fromkeys(record.beyond(entry.limits), Status.OVER_BUDGET),
             }
-            if entry["role"] == "curve":
-                curves[task][entry["rows"]].update(
-                    {s: v for s, v in final.items() if status[s] == "done"}
+            if entry.role == "curve":
+                curves[task][entry.rows].update(
+                    {s: v for s, v in final.items() if status[s] is Status.DONE}
                 )
                 continue
             chains = [seed for seed in record.seeds if seed in set(seeds)]
@@ -117,7 +120,7 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
                     "entry": name,
                     "seed": s,
                     "loss": final.get(s, math.nan),
-                    "status": status[s],
+                    "status": status[s].value,
                 }
                 for s in chains
             ]
@@ -129,17 +132,17 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
                         "entry": "frozen",
                         "seed": s,
                         "loss": start.get(s, math.nan),
-                        "status": "done" if s in start else status[s],
+                        "status": (Status.DONE if s in start else status[s]).value,
                     }
                     for s in chains
                 ]
             beside += _beside(record, entry, tasks[task], chains)
-            tracks[name].add(record.facts["track"])
+            tracks[name].add(record.facts.track)
             notes += [said for run in record.runs for said in run.get("remarks", ())]
-            used += usage_of(record, entry, [s for s in chains if status[s] != "skipped"])
+            used += usage_of(record, entry, [s for s in chains if status[s] is not Status.SKIPPED])
     if not rows:
         raise NothingMatched(
-            f"{store.path} holds no record of suite {told['suite']['name']}; run it first"
+            f"{store.path} holds no record of suite {manifest.suite.name}; run it first"
         )
     losses = _without_excuses(pd.DataFrame(rows))
     usage = pd.DataFrame(used)
@@ -149,20 +152,19 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         f"{e}: more real rows than real-only was measured at, so the two are not compared"
         for e in sorted(beyond)
     ]
-    if gone := told.get("left_out"):
+    if gone := manifest.left_out:
         notes.append(
             f"left out of this quick run, since no whole record has their version, parameters and chains: {', '.join(gone)}"
         )
-    board = Board(
-        suite={**told["suite"], "focus": focus or told["suite"]["focus"]},
-        losses=losses,
-        usage=usage_by_entry(usage, losses, curves, tasks),
-        skipped_tasks=told["skipped_tasks"],
-        notes=tuple(dict.fromkeys(notes)),  # tasks share records
-    )
-    calibrated = _tasks(told)
+    calibrated = _tasks(manifest)
     if not calibrated:
-        return board
+        return LossBoard(
+            suite=suite,
+            losses=losses,
+            usage=usage_by_entry(usage, losses, curves, tasks),
+            skipped_tasks=manifest.skipped_tasks,
+            notes=tuple(dict.fromkeys(notes)),  # tasks share records
+        )
     controls = [
         *("none", "nature", "frozen"),
         *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY)),
@@ -170,11 +172,11 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     scores = score(
         losses,
         calibrated,
-        focus=focus or told["suite"]["focus"],
+        focus=suite.focus,
         controls=controls,
-        tracks={name: "+".join(_joined(found)) for name, found in tracks.items()},
-        planned=len(told["seeds"]),
-        shown=_for_some(told),
+        tracks={name: joined_tracks(found) for name, found in tracks.items()},
+        planned=len(manifest.seeds),
+        shown=_for_some(manifest),
     )
     scored = set(
         scores.per_task.task[scores.per_task.weight > 0]
@@ -182,7 +184,6 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
     usage = usage_by_entry(
         usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks
     )
-    lost = _lost(pd.DataFrame(beside), scored)
     untimed = [
         name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)
     ]
@@ -190,20 +191,28 @@ def board_of(store: Store, told: Mapping[str, Any], focus: str | None = None) ->
         notes.append(
             f"cost of {', '.join(untimed)} is not told: the seconds of none stand in records of another run"
         )
-    return replace(board, scores=scores, usage=usage, lost=lost, notes=tuple(dict.fromkeys(notes)))
+    return ScoredBoard(
+        suite=suite,
+        losses=losses,
+        usage=usage,
+        skipped_tasks=manifest.skipped_tasks,
+        notes=tuple(dict.fromkeys(notes)),
+        scores=scores,
+        lost=_lost(pd.DataFrame(beside), scored),
+    )
 
 
 def _beside(
-    record: Record, entry: Mapping[str, Any], about: Mapping[str, Any], chains: list[int]
-) -> list[dict]:
+    record: Record, entry: ManifestEntry, about: ManifestTask, chains: list[int]
+) -> list[dict[str, Any]]:
     """What the task tells of the tail and of diversity at the horizon, and at generation 0 for `frozen`."""
-    moments = {entry["name"]: entry["horizon"]} | ({"frozen": 0} if entry["name"] == "none" else {})
+    moments = {entry.name: entry.horizon} | ({"frozen": 0} if entry.name == "none" else {})
     return [
-        {"task": entry["task"], "entry": name, "seed": seed, "what": what, "value": value}
-        for what in ("tail", "diversity")
-        if about.get(what)
+        {"task": entry.task, "entry": name, "seed": seed, "what": what, "value": value}
+        for what, metric in (("tail", about.tail), ("diversity", about.diversity))
+        if metric
         for name, generation in moments.items()
-        for seed, value in _values(record, about[what], generation).items()
+        for seed, value in _values(record, metric, generation).items()
         if seed in set(chains)
     ]
 
@@ -213,7 +222,7 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
     is at least -3, and at least -4, since an excess without bound would drown the other tasks.  A chain that has no value,
     since it failed, counts 4.  Tasks in which the two do not differ by five standard errors are left out."""
     columns = ["task", "entry", "what", "lost"]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     if beside.empty:
         return pd.DataFrame(rows, columns=columns)
     for (task, what), piece in beside[beside.task.isin(scored)].groupby(["task", "what"]):
@@ -221,9 +230,10 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
         if not {"none", "nature"} <= set(table.columns):
             continue
         gap = (table["none"] - table["nature"]).dropna()
-        if len(gap) < 2 or not abs(gap.mean()) >= LEAST_GAP_ERRORS * gap.sem() > 0:
+        mean, error = (float(v) for v in gap.agg(["mean", "sem"]))
+        if len(gap) < 2 or not abs(mean) >= LEAST_GAP_ERRORS * error > 0:
             continue
-        place = (table.mean() - table["nature"].mean()) / gap.mean()
+        place = (table.mean() - table["nature"].mean()) / mean
         there = table.notna().mean()
         lost = there * place.fillna(MOST_LOST).clip(-MOST_LOST, MOST_LOST) + (1 - there) * MOST_LOST
         rows += [(task, entry, what, value) for entry, value in lost.items()]
@@ -232,15 +242,9 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
 
 def _without_excuses(losses: pd.DataFrame) -> pd.DataFrame:
     """A chain that was refused where others of its cell ran has failed: a method does not choose its chains."""
-    skipped = losses.status == "skipped"
+    skipped = losses.status == Status.SKIPPED.value
     partly = skipped & ~skipped.groupby([losses.task, losses.entry]).transform("all")
-    return losses.assign(status=losses.status.mask(partly, "failed"))
-
-
-def _joined(found: set[str]) -> list[str]:
-    """blind, unless something was used somewhere."""
-    used = sorted({piece for track in found for piece in track.split("+")} - {"blind"})
-    return used or ["blind"]
+    return losses.assign(status=losses.status.mask(partly, Status.FAILED.value))
 
 
 def _values(record: Record, metric: str, generation: int) -> dict[int, float]:
@@ -249,27 +253,28 @@ def _values(record: Record, metric: str, generation: int) -> dict[int, float]:
     return dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
 
 
-def _tasks(told: Mapping[str, Any]) -> dict[str, Task]:
-    frozen = {row["task"]: row for row in told["suite"]["calibration"]}
+def _tasks(manifest: Manifest) -> dict[str, Task]:
+    """The tasks that are calibrated, as the score wants them."""
+    frozen = {row.task: row for row in manifest.suite.calibration}
     return {
         name: Task(
             name,
-            about["family"],
-            frozen[name]["floor"],
-            frozen[name]["gap"],
-            frozen[name]["gap_sd"],
-            about["log_loss"],
+            task.family,
+            frozen[name].floor,
+            frozen[name].gap,
+            frozen[name].gap_sd,
+            task.log_loss,
         )
-        for name, about in told["tasks"].items()
+        for name, task in manifest.tasks.items()
         if name in frozen
     }
 
 
-def _for_some(told: Mapping[str, Any]) -> set[str]:
+def _for_some(manifest: Manifest) -> set[str]:
     """Tasks that the suite plans for some of its entries alone."""
-    methods: dict[str, set[str]] = {task: set() for task in told["tasks"]}
-    for entry in told["entries"]:
-        if entry["role"] == "entry":
-            methods[entry["task"]].add(entry["name"])
+    methods: dict[str, set[str]] = {task: set() for task in manifest.tasks}
+    for entry in manifest.entries:
+        if entry.role == "entry":
+            methods[entry.task].add(entry.name)
     everyone = set().union(*methods.values())
     return {task for task, names in methods.items() if names != everyone}

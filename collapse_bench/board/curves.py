@@ -90,7 +90,7 @@ def draw_curves(
                 alpha=0.15,
                 lw=0,
             )
-        if task in (laws or {}):
+        if laws is not None and task in laws:
             axis.plot(
                 range(len(laws[task])),
                 laws[task],
@@ -108,10 +108,10 @@ def draw_curves(
         axis.set_ylabel(primary[task].replace("_", " "))
     for axis in list(axes.flat)[len(tasks) :]:
         axis.remove()
-    handles = {line.get_label(): line for axis in fig.axes for line in axis.get_lines()}
+    handles = {str(line.get_label()): line for axis in fig.axes for line in axis.get_lines()}
     fig.legend(
-        handles.values(),
-        handles.keys(),
+        list(handles.values()),
+        list(handles),
         loc="outside lower center",
         ncols=min(5, len(handles)),
         fontsize=8,

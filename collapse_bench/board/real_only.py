@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
+from ..records.manifest import ManifestTask
+from ..status import Status
+from .render import named_rows
+
+#: task -> rows -> seed -> loss: the learning curve of real-only, chain by chain
+Curves = Mapping[str, Mapping[int, Mapping[int, float]]]
 REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
 
 
@@ -17,17 +24,24 @@ def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.nda
     return np.log(sizes), np.log([points[m][seed] for m in sizes])
 
 
-def real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
+def real_only(
+    losses: pd.DataFrame,
+    usage: pd.DataFrame,
+    curves: Curves,
+    tasks: Mapping[str, ManifestTask],
+    beyond: set[str],
+) -> pd.DataFrame:
     """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
-    for (task, entry, seed), m in spent.items():
+    for chain, m in spent.items():
+        task, entry, seed = cast(tuple[str, str, int], chain)
         if entry in ("none", "nature") or task not in curves:
             continue
         sizes, values = _curve(curves[task], seed)
         if len(sizes) < 2:
             continue
-        if tasks[task]["log_loss"]:
+        if tasks[task].log_loss:
             values = np.exp(values)  # nats are interpolated as they are
         if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
             beyond.add(
@@ -35,19 +49,25 @@ def real_only(losses, usage, curves, tasks, beyond: set[str]) -> pd.DataFrame:
             )  # a curve is read, never prolonged: without all its chains the control has no score
             continue
         at = float(np.interp(math.log(max(m, 1)), sizes, values))
-        loss = at if tasks[task]["log_loss"] else math.exp(at)
+        loss = at if tasks[task].log_loss else math.exp(at)
         rows.append(
-            {"task": task, "entry": REAL_ONLY + entry, "seed": seed, "loss": loss, "status": "done"}
+            {
+                "task": task,
+                "entry": REAL_ONLY + entry,
+                "seed": seed,
+                "loss": loss,
+                "status": Status.DONE.value,
+            }
         )
-    skipped = losses[losses.status == "skipped"]
-    for task, entry in skipped[["task", "entry"]].drop_duplicates().itertuples(index=False):
+    skipped = losses[losses.status == Status.SKIPPED.value]
+    for task, entry in named_rows(skipped[["task", "entry"]].drop_duplicates()):
         rows.append(
             {
                 "task": task,
                 "entry": REAL_ONLY + entry,
                 "seed": None,
                 "loss": math.nan,
-                "status": "skipped",
+                "status": Status.SKIPPED.value,
             }
         )
     return pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})

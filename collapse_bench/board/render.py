@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +24,11 @@ def writable(path: str | Path) -> Path:
             f"{path} cannot be written: there is no folder {path.parent}; make it first"
         )
     return path
+
+
+def named_rows(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table with its columns as attributes, whose types no stub can know."""
+    return iter(frame.itertuples(index=False))
 
 
 def needed(cells: pd.DataFrame) -> int:
@@ -87,9 +93,9 @@ def terminal(
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
 
 
-def number(value: object, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number as it is read: so many digits, and none behind the point from a hundred on."""
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or value != value:
         return ""
     if abs(value) < 1e-12:
         return "0"

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from ..errors import NothingMatched
+from ..records.settings import SuiteModel
 from ..scoring.rules import WORST
 from ..scoring.score import Scores, compare
-from .render import markdown, needed, number, terminal
+from ..status import Status
+from .render import markdown, named_rows, needed, number, terminal
 
 NEAREST = 5  # rows of a kind that the note on one's own row names
 MOST_LOST = 1 - WORST  # of tail or diversity, where none loses 1
+#: endings of all chains that need no count
+_PLAIN_ENDS = ({Status.DONE.value}, {Status.SKIPPED.value})
 COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
 HEADINGS = {
     "track": "track",
@@ -43,30 +48,142 @@ HEADINGS = {
 
 
 @dataclass(frozen=True)
-class Board:
-    """The leaderboard of one suite.
+class Board(ABC):
+    """The leaderboard of one suite: ``ScoredBoard`` where tasks are calibrated, else ``LossBoard``.
 
     losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: per entry what it used.
-    scores: None where no task is calibrated; the table then shows mean losses.  lost: of tail and diversity, between
-    `nature` (0) and `none` (1).
     """
 
-    suite: dict[str, Any]
+    suite: SuiteModel
     losses: pd.DataFrame = field(repr=False)
     usage: pd.DataFrame = field(repr=False)
-    skipped_tasks: dict[str, str] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
-    scores: Scores | None = field(default=None, repr=False)
-    lost: pd.DataFrame | None = field(
-        default=None, repr=False
-    )  # task, entry, what (tail or diversity), lost
+    skipped_tasks: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...]
+
+    @abstractmethod
+    def frame(self) -> pd.DataFrame:
+        """The board as numbers."""
+
+    @abstractmethod
+    def per_task(self) -> pd.DataFrame:
+        """One row per entry and task."""
+
+    @abstractmethod
+    def across(self) -> pd.DataFrame:
+        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned.
+
+        Raises NothingMatched where no task is calibrated.
+        """
+
+    @abstractmethod
+    def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What ``frame`` says, in words for a reader."""
+
+    @abstractmethod
+    def _own_notes(self) -> Iterator[str]:
+        """What a reader must know of this kind of board."""
+
+    def _notes(self) -> Iterator[str]:
+        yield from self._own_notes()
+        for task, reason in self.skipped_tasks.items():
+            yield f"skipped {task}: {reason}"
+        yield from self.notes
+
+    def render(
+        self,
+        form: str = "table",
+        per_task: bool = False,
+        width: int | None = None,
+        across: bool = False,
+    ) -> str:
+        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded.
+
+        per_task: one row per entry and task; across: one row per entry, one column per task.
+        """
+        frame = self.across() if across else self.per_task() if per_task else self.frame()
+        if form == "csv":
+            return frame.to_csv(index=False).rstrip("\n")
+        if form == "json":
+            return json.dumps(
+                {
+                    "suite": f"{self.suite.name} v{self.suite.version}",
+                    "notes": list(self._notes()),
+                    "rows": json.loads(frame.to_json(orient="records")),
+                },
+                indent=1,
+            )
+        short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
+        cells = (
+            _scores_across(frame, short)
+            if across
+            else _as_words(frame)
+            if per_task
+            else self._cells(frame)
+        )
+        title = f"{self.suite.name} v{self.suite.version}: {self.suite.title}"
+        notes = (
+            [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
+        )
+        if form == "markdown":
+            return markdown(title, cells, notes)
+        if width is not None and not across:
+            cells, gone = _narrowed(cells, width)
+            if gone:
+                notes.append(
+                    f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"
+                )
+        return terminal(
+            title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
+        )
+
+
+@dataclass(frozen=True)
+class LossBoard(Board):
+    """The board of a suite of which no task is calibrated: mean losses, and no score."""
+
+    def frame(self) -> pd.DataFrame:
+        """One row per task and entry, with the mean loss over chains that are done."""
+        shown = self.losses[~self.losses.entry.str.startswith("real-only @ ")]
+        rows = []
+        for (task, entry), piece in shown.groupby(["task", "entry"]):
+            done = piece.loss[piece.status == Status.DONE.value]
+            ends = piece.status.value_counts()
+            counts = ", ".join(f"{n} {status}" for status, n in ends.items())
+            said = str(ends.index[0]) if set(ends.index) in _PLAIN_ENDS else counts
+            rows.append([task, entry, done.mean(), done.sem(), len(done), said])
+        return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
+
+    def per_task(self) -> pd.DataFrame:
+        """The same: losses have no mean over tasks."""
+        return self.frame()
+
+    def across(self) -> pd.DataFrame:
+        raise NothingMatched("no task is calibrated, so that there is no score to show by task")
+
+    def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return _as_words(frame)
+
+    def _own_notes(self) -> Iterator[str]:
+        yield (
+            "no task is calibrated, so losses are shown and no score: 'collapse-bench suite calibrate' on the "
+            f"{self.suite.name}.suite.toml beside the records measures the gaps; or calibrate the suite and run it again"
+        )
+
+
+@dataclass(frozen=True)
+class ScoredBoard(Board):
+    """The board of a suite with calibrated tasks.
+
+    lost: of tail and diversity, between `nature` (0) and `none` (1): task, entry, what (tail or diversity), lost.
+    """
+
+    scores: Scores = field(repr=False)
+    lost: pd.DataFrame = field(repr=False)
 
     # -- frames -------------------------------------------------------------------------------------------------
 
     def frame(self) -> pd.DataFrame:
         """One row per entry, numbers as numbers; controls at the foot, without a tier."""
-        if self.scores is None:
-            return self._losses_frame()
         rows = self.scores.rows
         rows = rows[~rows.entry.str.startswith("real-only @ ")].copy()
         wanted = {
@@ -82,11 +199,7 @@ class Board:
         for source, name in wanted.items():
             rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
         for what in ("tail", "diversity"):
-            lost = (
-                self.lost[self.lost.what == what].groupby("entry").lost.mean()
-                if self.lost is not None
-                else {}
-            )
+            lost = self.lost[self.lost.what == what].groupby("entry").lost.mean()
             rows[f"{what}_lost"] = rows.entry.map(lost)
         known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
         rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
@@ -112,31 +225,18 @@ class Board:
         except Exception:  # a row that is not whole has nothing to be compared
             return ""
 
-    def _losses_frame(self) -> pd.DataFrame:
-        shown = self.losses[~self.losses.entry.str.startswith("real-only @ ")]
-        rows = []
-        for (task, entry), piece in shown.groupby(["task", "entry"]):
-            done = piece.loss[piece.status == "done"]
-            ends = piece.status.value_counts()
-            told = (
-                ", ".join(f"{n} {status}" for status, n in ends.items())
-                if set(ends.index) != {"done"}
-                else "done"
-            )
-            told = "skipped" if set(ends.index) == {"skipped"} else told
-            rows.append([task, entry, done.mean(), done.sem(), len(done), told])
-        return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
-
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task."""
-        if self.scores is None:
-            return self._losses_frame()
         frame = self.scores.per_task
         absent = (
             (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
         )  # never planned there
         frame = frame[~frame.entry.str.startswith("real-only @ ") & ~absent].reset_index(drop=True)
-        means = self.losses[self.losses.status == "done"].groupby(["task", "entry"]).loss.mean()
+        means = (
+            self.losses[self.losses.status == Status.DONE.value]
+            .groupby(["task", "entry"])
+            .loss.mean()
+        )
         frame["loss"] = [
             means.get((task, entry), math.nan)
             for task, entry in zip(frame.task, frame.entry, strict=True)
@@ -144,63 +244,20 @@ class Board:
         return frame
 
     def across(self) -> pd.DataFrame:
-        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned.
-
-        Raises NothingMatched where no task is calibrated.
-        """
-        if self.scores is None:
-            raise NothingMatched("no task is calibrated, so that there is no score to show by task")
+        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned."""
         frame = self.per_task()
-        told = frame[frame.status != "skipped"].pivot(index="entry", columns="task", values="S_k")
+        shares = frame[frame.status != Status.SKIPPED.value].pivot(
+            index="entry", columns="task", values="S_k"
+        )
         order = self.frame()[["track", "entry", "S"]]
-        return order.join(told[sorted(told.columns)], on="entry")
+        return order.join(shares[sorted(shares.columns)], on="entry")
 
     # -- rendering ----------------------------------------------------------------------------------------------
 
-    def render(
-        self,
-        form: str = "table",
-        per_task: bool = False,
-        width: int | None = None,
-        across: bool = False,
-    ) -> str:
-        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded.
-
-        per_task: one row per entry and task; across: one row per entry, one column per task.
-        """
-        frame = self.across() if across else self.per_task() if per_task else self.frame()
-        if form == "csv":
-            return frame.to_csv(index=False).rstrip("\n")
-        if form == "json":
-            told = {
-                "suite": f"{self.suite['name']} v{self.suite['version']}",
-                "notes": list(self._notes()),
-            }
-            return json.dumps(
-                {**told, "rows": json.loads(frame.to_json(orient="records"))}, indent=1
-            )
-        short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
-        cells = self._scores_across(frame, short) if across else self._cells(frame, per_task)
-        title = f"{self.suite['name']} v{self.suite['version']}: {self.suite['title']}"
-        notes = (
-            [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
-        )
-        if form == "markdown":
-            return markdown(title, cells, notes)
-        if width is not None and not across:
-            cells, gone = _narrowed(cells, width)
-            if gone:
-                notes.append(
-                    f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"
-                )
-        return terminal(
-            title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
-        )
-
     @property
     def _horizon(self) -> str:
-        own = [task["generations"] for task in self.suite["tasks"]]
-        ends = sorted({self.suite["generations"] if end is None else end for end in own})
+        own = [task.generations for task in self.suite.tasks]
+        ends = sorted({self.suite.generations if end is None else end for end in own})
         return (
             f"generation {ends[0]}"
             if len(ends) == 1
@@ -215,24 +272,15 @@ class Board:
             key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
         )
 
-    def _scores_across(self, frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
-        signed = {name: [_signed(value) for value in frame[name]] for name in ("S", *short)}
-        return frame.assign(**signed).rename(columns={**short, "S": HEADINGS["score"]})
-
-    def _cells(self, frame: pd.DataFrame, per_task: bool) -> pd.DataFrame:
-        if per_task or self.scores is None:
-            numeric = frame.select_dtypes("number").columns
-            return frame.assign(
-                **{name: [number(v) for v in frame[name]] for name in numeric}
-            ).astype(str)
+    def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
         out = []
-        for row in frame.itertuples(index=False):
+        for row in named_rows(frame):
             ranked = bool(row.ranked)
             out.append(
                 {
                     "track": row.track,
                     "tier": str(int(row.tier)) if ranked and not math.isnan(row.tier) else "-",
-                    "entry": row.entry + (" *" if row.entry == self.suite.get("focus") else ""),
+                    "entry": row.entry + (" *" if row.entry == self.suite.focus else ""),
                     "score": _signed(row.S),
                     "interval": f"{_signed(row.low)} {_signed(row.high)}"
                     if not math.isnan(row.low)
@@ -260,42 +308,34 @@ class Board:
             )
         return pd.DataFrame(out).rename(columns=HEADINGS)
 
-    def _notes(self):
-        if self.scores is None:
-            yield (
-                "no task is calibrated, so losses are shown and no score: 'collapse-bench suite calibrate' on the "
-                f"{self.suite['name']}.suite.toml beside the records measures the gaps; or calibrate the suite and run it again"
-            )
-        else:
-            chains = self.scores.rows.chains.max()
-            yield (
-                f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, "
-                f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
-            )
-            yield (
-                "a task that an entry does not fit counts 0, for worst family, harmed, risk score and S real-only too; what is "
-                "lost, used or failed is told of the tasks that it fits; "
-                "real rows (unique / drawn) and verifier calls: per chain, the protocol's own included; S real-only: a fit on "
-                "nothing but as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the "
-                f"last lesson; tail and diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation, within {MOST_LOST:g} "
-                "on either side; cost: seconds, as a multiple of none's"
-            )
-            unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
-            for row in unranked.itertuples(index=False):
-                yield f"{row.entry} has no rank: {row.reason}"
-            if self.suite.get("focus") in set(self.scores.rows.entry):
-                yield self._place(self.suite["focus"])
-            yield from self.scores.notes
-            for reason in self.scores.excluded.values():
-                yield reason
-        for task, reason in self.skipped_tasks.items():
-            yield f"skipped {task}: {reason}"
-        yield from self.notes
+    def _own_notes(self) -> Iterator[str]:
+        chains = self.scores.rows.chains.max()
+        yield (
+            f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, "
+            f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
+        )
+        yield (
+            "a task that an entry does not fit counts 0, for worst family, harmed, risk score and S real-only too; what is "
+            "lost, used or failed is told of the tasks that it fits; "
+            "real rows (unique / drawn) and verifier calls: per chain, the protocol's own included; S real-only: a fit on "
+            "nothing but as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the "
+            f"last lesson; tail and diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation, within {MOST_LOST:g} "
+            "on either side; cost: seconds, as a multiple of none's"
+        )
+        unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
+        for row in named_rows(unranked):
+            yield f"{row.entry} has no rank: {row.reason}"
+        focus = self.suite.focus
+        if focus is not None and focus in set(self.scores.rows.entry):
+            yield self._place(focus)
+        yield from self.scores.notes
+        yield from self.scores.excluded.values()
 
     def _place(self, name: str) -> str:
         """Where the row that was named beforehand stands, and of which others it can be told."""
         rows = self.scores.rows.set_index("entry")
-        own, others = rows.loc[name], rows[rows.p_focus.notna()].drop(name, errors="ignore")
+        own = next(named_rows(rows.loc[[name]]))
+        others = rows[rows.p_focus.notna()].drop(name, errors="ignore")
         said = f"* named beforehand: {name}, {_signed(own.S) or 'no score'}"
         said += "" if math.isnan(own.low) else f" [{_signed(own.low)}, {_signed(own.high)}]"
         if own.ranked and not math.isnan(own.tier):
@@ -316,6 +356,17 @@ class Board:
                 )
                 said += f"; {words} {len(some)} of {len(others)} rows{', nearest' * (len(some) > NEAREST)}: {near}"
         return f"{said} (Holm, 5 %)" if len(others) else said
+
+
+def _scores_across(frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
+    signed = {name: [_signed(value) for value in frame[name]] for name in ("S", *short)}
+    return frame.assign(**signed).rename(columns={**short, "S": HEADINGS["score"]})
+
+
+def _as_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as they are read."""
+    numeric = frame.select_dtypes("number").columns
+    return frame.assign(**{name: [number(v) for v in frame[name]] for name in numeric}).astype(str)
 
 
 def _signed(value: float) -> str:

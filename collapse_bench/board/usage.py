@@ -10,27 +10,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..records.manifest import ManifestEntry, ManifestTask
 from ..records.record import Record
+from ..status import Status
+from .real_only import Curves
 
 COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
 
 
-def usage_of(record: Record, entry: Mapping[str, Any], chains: list[int]) -> list[dict[str, Any]]:
+def usage_of(record: Record, entry: ManifestEntry, chains: list[int]) -> list[dict[str, Any]]:
     at = {seed: i for i, seed in enumerate(record.seeds)}
-    sizes = (record.metric == "effective_size") & (record.generation == entry["horizon"])
+    sizes = (record.metric == "effective_size") & (record.generation == entry.horizon)
     size = dict(zip(record.seed[sizes].tolist(), record.value[sizes].tolist(), strict=True))
     per_chain = sum(run.get("seconds", 0.0) for run in record.runs) / max(1, len(record.seeds))
     return [
         {
-            "task": entry["task"],
-            "entry": entry["name"],
+            "task": entry.task,
+            "entry": entry.name,
             "seed": seed,
-            "lesson": size.get(seed, math.nan) / entry["rows"],
+            "lesson": size.get(seed, math.nan) / entry.rows,
             "seconds": per_chain,
-            "machine": record.facts.get("published", "this one"),
-            **{what: record.facts["ledger"][what][at[seed]] for what in COST},
+            "machine": record.facts.published or "this one",
+            **{what: record.facts.ledger[what][at[seed]] for what in COST},
             **{
-                f"own_{what}": record.facts["ledger"].get(f"{what}_by_methods", [0] * len(at))[
+                f"own_{what}": record.facts.ledger.get(f"{what}_by_methods", [0] * len(at))[
                     at[seed]
                 ]
                 for what in COST
@@ -40,19 +43,21 @@ def usage_of(record: Record, entry: Mapping[str, Any], chains: list[int]) -> lis
     ]
 
 
-def _cost(usage: pd.DataFrame) -> pd.Series:
+def _cost(usage: pd.DataFrame) -> pd.Series[float]:
     """Seconds per chain as a multiple of those of `none`, geometric mean over tasks; NaN where the one ran here and the
     other stands in published records, since two machines are not compared."""
     by_task = usage.groupby(["entry", "task"]).agg({"seconds": "mean", "machine": "first"})
     seconds, machine = by_task.seconds.unstack("task"), by_task.machine.unstack("task")
     if "none" not in seconds.index:
         return pd.Series(dtype=float)
-    return np.exp(
-        np.log(seconds / seconds.loc["none"]).where(machine == machine.loc["none"]).mean(axis=1)
-    )
+    comparable = (seconds / seconds.loc["none"]).where(machine == machine.loc["none"])
+    logs: pd.DataFrame = np.log(comparable)
+    return pd.Series(np.exp(logs.mean(axis=1)))
 
 
-def usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
+def usage_by_entry(
+    usage: pd.DataFrame, losses: pd.DataFrame, curves: Curves, tasks: Mapping[str, ManifestTask]
+) -> pd.DataFrame:
     """Per entry the mean over chains and tasks of what it used; `effective_real` is n_e / n, geometric mean over tasks.
 
     n_e is the number of real rows at which the mean learning curve of real-only has the entry's mean log loss; beyond
@@ -63,23 +68,22 @@ def usage_by_entry(usage, losses, curves, tasks) -> pd.DataFrame:
     out = usage.drop(columns=["task", "seed", "machine"]).groupby("entry").mean()
     out["cost"] = _cost(usage)
     ratios: dict[str, list[float]] = defaultdict(list)
-    for (task, entry), piece in losses[losses.status != "skipped"].groupby(["task", "entry"]):
+    for names, piece in losses[losses.status != Status.SKIPPED.value].groupby(["task", "entry"]):
+        task, entry = map(str, names)
         curve = curves.get(task, {})
         sizes = [m for m in sorted(curve) if curve[m]]
         if len(sizes) < 2 or entry not in out.index:
             continue
 
-        def logs(values, nats=tasks[task]["log_loss"]):
+        def logs(values, nats=tasks[task].log_loss):
             return np.asarray(values, float) if nats else np.log(np.maximum(values, 1e-300))
 
         mean = np.minimum.accumulate([logs(list(curve[m].values())).mean() for m in sizes])
-        whole = (piece.status == "done").all() and np.isfinite(piece.loss).all()
+        whole = (piece.status == Status.DONE.value).all() and np.isfinite(piece.loss).all()
         reached = (
             logs(piece.loss).mean() if whole else math.inf
         )  # failed chains are worth no real row
-        ratios[entry].append(
-            np.interp(-reached, -mean, np.log(sizes)) - math.log(tasks[task]["rows"])
-        )
+        ratios[entry].append(np.interp(-reached, -mean, np.log(sizes)) - math.log(tasks[task].rows))
     out["effective_real"] = pd.Series(
         {entry: math.exp(np.mean(values)) for entry, values in ratios.items()}
     )

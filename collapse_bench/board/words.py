@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from .table import Board
+from .render import named_rows
+from .table import Board, ScoredBoard
 
 MOST = 8  # rows named in one sentence
 
@@ -14,14 +15,14 @@ MOST = 8  # rows named in one sentence
 def report(board: Board) -> str:
     """The board as markdown, what its numbers say, and the score of every entry on every task."""
     parts = [board.render("markdown"), *paragraphs(board)]
-    if board.scores is not None:
+    if isinstance(board, ScoredBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
     return "\n\n".join(parts)
 
 
 def paragraphs(board: Board) -> list[str]:
     """Markdown paragraphs under headings; nothing where no task is calibrated."""
-    if board.scores is None:
+    if not isinstance(board, ScoredBoard):
         return []
     rows = board.frame()
     rows = rows[~rows.control & rows.ranked]
@@ -41,13 +42,13 @@ def _named(rows: pd.DataFrame, column: str = "S") -> str:
     """`a` (+0.31, blind), `b` (...), the rows as they come."""
     told = [
         f"`{row.entry}` ({getattr(row, column):+.2f}, {row.track})"
-        for row in rows.head(MOST).itertuples()
+        for row in named_rows(rows.head(MOST))
     ]
     more = f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
     return ", ".join(told) + more
 
 
-def _helps(board: Board, rows: pd.DataFrame) -> str:
+def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
     """By family, the rows whose whole interval lies above nothing averted."""
     track = rows.set_index("entry").track
     lines = []
@@ -72,7 +73,7 @@ def _harms(rows: pd.DataFrame) -> str:
         return "**What harms**: no row as a whole."
     told = [
         f"`{row.entry}` ({row.S:+.2f}; worst {row.worst_family} {row.worst_score:+.2f}; {100 * row.harmed:.0f} % of its tasks)"
-        for row in bad.head(MOST).itertuples()
+        for row in named_rows(bad.head(MOST))
     ]
     more = f" and {len(bad) - MOST} more" if len(bad) > MOST else ""
     return f"**What harms** (the whole interval is below 0): {', '.join(told)}{more}."
@@ -85,7 +86,7 @@ def _tail(rows: pd.DataFrame) -> str:
         return ""
     told = ", ".join(
         f"`{row.entry}` ({row.tail_lost:.2f} times what `none` loses)"
-        for row in bad.head(MOST).itertuples()
+        for row in named_rows(bad.head(MOST))
     )
     return f"**What helps on average and costs the tail**: {told}."
 
@@ -106,7 +107,7 @@ def _bought(rows: pd.DataFrame) -> str:
         if len(some):
             told = ", ".join(
                 f"`{r.entry}` ({r.S:+.2f} against {r.S_real_only:+.2f})"
-                for r in some.head(MOST).itertuples()
+                for r in named_rows(some.head(MOST))
             )
             words.append(
                 f"- {text}: {told}{f' and {len(some) - MOST} more' if len(some) > MOST else ''}"
@@ -128,7 +129,7 @@ def _frozen(rows: pd.DataFrame) -> str:
     return f"**Better than stopping at generation 0** ({frozen:+.2f}): {found}."
 
 
-def _nothing(board: Board) -> str:
+def _nothing(board: ScoredBoard) -> str:
     gone = board.scores.excluded
     return (
         f"**Nothing to avert** in {len(gone)} task(s), listed above with their gap." if gone else ""

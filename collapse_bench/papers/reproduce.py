@@ -16,12 +16,12 @@ from ..core.rng import Stream
 from ..errors import UsageError
 from ..extras import require
 from ..records.record import BLOCK
+from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..registry.discovery import Registry
 from ..running.execute import execute, jobs_of
 from ..running.jobs import Job, Options, Outcome
 from ..suite.expand import Entry, Suite
-from ..suite.model import SuiteModel
 from ..suite.plan import CellPlan, plan
 from .draw import draw
 from .figure import Figure, Gallery, Point, Scale

@@ -11,21 +11,27 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
-from .record import BLOCK, KEPT, Damaged, Record, blocks_of
+from ..status import FINISHED
+from .facts import CellFacts, RunAccount
+from .manifest import Manifest, ManifestEntry, ManifestTask
+from .record import BLOCK, Damaged, Record, blocks_of
 from .store import Store, replace_file
 
 _META = b"collapse_bench_archive"
+_NO_TIME = {"seconds": 0.0, "cpu_seconds": 0.0}
 _KEPT = (
     "seconds",
     "cpu_seconds",
@@ -37,28 +43,26 @@ _KEPT = (
 )  # of the account of a run
 
 
-def whole(store: Store, told: Mapping[str, Any]) -> list[tuple[Record, Mapping[str, Any]]]:
-    """All records of a run (its manifest: ``told``), each with the entry that it belongs to.
+def whole(store: Store, manifest: Manifest) -> list[tuple[Record, ManifestEntry]]:
+    """All records of a run, each with the entry that it belongs to.
 
     Raises NothingMatched where a record is missing or damaged: what is published is whole.
     """
-    entries = {entry["id"]: entry for entry in told["entries"] if entry["skip"] is None}
+    entries = {entry.id: entry for entry in manifest.entries if entry.skip is None}
     return [
         (record, entry)
         for _, entry in sorted(entries.items())
-        for record in _whole(store, told, entry)
+        for record in _whole(store, manifest, entry)
     ]
 
 
-def publish(
-    found: Iterable[tuple[Record, Mapping[str, Any]]], told: Mapping[str, Any], path: Path
-) -> int:
+def publish(found: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, path: Path) -> int:
     """Write whole records of a run to one file; how many records it holds."""
-    records = [_cut(record, told, entry) for record, entry in found]
+    records = [_cut(record, manifest.tasks[entry.task], entry) for record, entry in found]
     names = sorted({name for record in records for name in record.metric})
     code = {name: i for i, name in enumerate(names)}
 
-    def column(pick, kind):
+    def column(pick: Callable[[int, Record], ArrayLike], kind: DTypeLike) -> NDArray[Any]:
         return np.concatenate(
             [np.asarray(pick(i, record)) for i, record in enumerate(records)]
         ).astype(kind)
@@ -75,7 +79,7 @@ def publish(
     about = {
         "schema": SCHEMA,
         "metrics": names,
-        "records": [{"facts": r.facts, "runs": r.runs} for r in records],
+        "records": [{"facts": r.facts.to_json(), "runs": r.runs} for r in records],
     }
     about["seal"] = _seal(table, about)
     sink = pa.BufferOutputStream()
@@ -86,33 +90,34 @@ def publish(
     return len(records)
 
 
-def _whole(store: Store, told: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterable[Record]:
-    for block, seeds in blocks_of(told["seeds"]).items():
+def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[Record]:
+    for block, seeds in blocks_of(manifest.seeds).items():
         try:
-            record = store.read(entry["id"], block)
+            record = store.read(entry.id, block)
         except Damaged as problem:
             raise NothingMatched(
                 f"{problem}; run the suite again before it is published"
             ) from problem
         if record is None or set(seeds) - set(record.seeds):
             raise NothingMatched(
-                f"{entry['name']} on {entry['task']} has chains that were not run; run the suite to its end first"
+                f"{entry.name} on {entry.task} has chains that were not run; run the suite to its end first"
             )
         yield record.restricted(seeds)
 
 
-def _cut(record: Record, told: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:
+def _cut(record: Record, task: ManifestTask, entry: ManifestEntry) -> Record:
     """What is published of a record."""
-    about = told["tasks"][entry["task"]]
-    final = [name for name in ("effective_size", about.get("tail"), about.get("diversity")) if name]
-    keep = record.metric == about["primary"]
-    keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry["horizon"])
-    if entry["name"] == "none":  # of which the control `frozen` is read off
+    final = [name for name in ("effective_size", task.tail, task.diversity) if name]
+    keep = record.metric == task.primary
+    keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry.horizon)
+    if entry.name == "none":  # of which the control `frozen` is read off
         keep |= np.isin(record.metric.astype(str), final) & (record.generation == 0)
-    facts = {name: value for name, value in record.facts.items() if name != "canonical"}
-    runs = [{name: run[name] for name in _KEPT if name in run} for run in record.runs]
-    columns = (record.seed, record.generation, record.metric, record.value)
-    return Record(*(column[keep] for column in columns), facts, runs)
+    return record.rows(keep, replace(record.facts, canonical=None), [*map(_kept, record.runs)])
+
+
+def _kept(run: RunAccount) -> RunAccount:
+    """What is published of the account of a run."""
+    return cast(RunAccount, {name: value for name, value in run.items() if name in _KEPT})
 
 
 def _packed(about: Mapping[str, Any]) -> bytes:
@@ -121,7 +126,8 @@ def _packed(about: Mapping[str, Any]) -> bytes:
 
 
 def _unpacked(text: bytes) -> dict[str, Any]:
-    return json.loads(zlib.decompress(base64.b64decode(text)))
+    about: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+    return about
 
 
 def _seal(table: pa.Table, about: Mapping[str, Any]) -> str:
@@ -160,18 +166,25 @@ class Archive:
                 "again by 'collapse-bench publish'"
             )
         names = np.asarray(about["metrics"], dtype=object)
-        columns = [table[name].to_numpy() for name in ("seed", "generation", "metric", "value")]
-        columns[2] = names[columns[2]]
+        seed, generation, metric, value = (
+            table[name].to_numpy() for name in ("seed", "generation", "metric", "value")
+        )
         ends = np.searchsorted(table["record"].to_numpy(), np.arange(len(about["records"]) + 1))
         found = {}
-        for i, told in enumerate(about["records"]):
+        for i, account in enumerate(about["records"]):
             rows = slice(ends[i], ends[i + 1])
-            facts = {
-                "published": about["seal"],
-                **told["facts"],
-            }  # so that times of two machines are told apart
-            record = Record(*(column[rows] for column in columns), facts, told["runs"])
-            found[told["facts"]["id"], next(iter(blocks_of(record.seeds)))] = record
+            facts = CellFacts.from_json(account["facts"])
+            record = Record(
+                seed[rows],
+                generation[rows],
+                names[metric[rows]],
+                value[rows],
+                replace(
+                    facts, published=facts.published or about["seal"]
+                ),  # so that times of two machines are told apart
+                account["runs"],
+            )
+            found[facts.id, next(iter(blocks_of(record.seeds)))] = record
         return found
 
     def read(self, cell_id: str, block: int) -> Record | None:
@@ -208,19 +221,17 @@ class OverlayStore(Store):
             return behind
         if record is None or behind is None:
             return record or behind
-        if record.facts.get("sources") != behind.facts.get("sources"):
+        if record.facts.sources != behind.facts.sources:
             return record
         own = {
             seed
             for seed, status in record.status.items()
-            if status in KEPT or seed not in behind.status
+            if status in FINISHED or seed not in behind.status
         }
         if own >= set(behind.seeds):
             return record
         both = behind.restricted(set(behind.seeds) - own).merged(record.restricted(own))
-        both.facts["published"] = behind.facts["published"]
         # two machines: the time that is told of all chains is that of the published ones
-        both.runs = behind.runs + [
-            {**run, "seconds": 0.0, "cpu_seconds": 0.0} for run in record.runs
-        ]
-        return both
+        untimed = [cast(RunAccount, {**run, **_NO_TIME}) for run in record.runs]
+        facts = replace(both.facts, published=behind.facts.published)
+        return replace(both, facts=facts, runs=behind.runs + untimed)

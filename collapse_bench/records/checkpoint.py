@@ -18,7 +18,7 @@ class _Packer(pickle.Pickler):
         self.weights: dict[str, Tensor] = {}
         self.held: list[nn.Parameter] = []  # an id is good only as long as its object lives
 
-    def persistent_id(self, thing: Any):
+    def persistent_id(self, thing: Any) -> tuple[str, str, bool] | None:
         if not isinstance(thing, nn.Parameter):
             return None
         if id(thing) not in self.names:
@@ -31,10 +31,11 @@ class _Packer(pickle.Pickler):
 class _Unpacker(pickle.Unpickler):
     def __init__(self, source: io.BytesIO, weights: dict[str, Tensor]):
         super().__init__(source)
-        self.weights, self.known = weights, {}
+        self.weights = weights
+        self.known: dict[str, nn.Parameter] = {}
 
-    def persistent_load(self, told):
-        name, device, wants_gradient = told
+    def persistent_load(self, place: tuple[str, str, bool]) -> nn.Parameter:
+        name, device, wants_gradient = place
         if name not in self.known:
             self.known[name] = nn.Parameter(self.weights[name].to(device), wants_gradient)
         return self.known[name]

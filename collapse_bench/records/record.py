@@ -7,20 +7,22 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from ..core.identity import SCHEMA
 from ..core.tracks import WORDS
+from ..status import FINISHED, Status
+from .facts import CellFacts, Prediction, RunAccount
 
 BLOCK = 32
 
 
-#: statuses of chains that need no further run: a pair that does not fit will not fit next time
-KEPT = ("done", "starved", "skipped")
+Rows = NDArray[np.bool_] | NDArray[np.intp]  # which rows of the columns
 
 
 _META = b"collapse_bench"
@@ -38,42 +40,42 @@ class Record:
     run that contributed which seeds, in which environment, how long.
     """
 
-    seed: np.ndarray  # int64
-    generation: np.ndarray  # int32
-    metric: np.ndarray  # str
-    value: np.ndarray  # float64
-    facts: dict[str, Any]
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    seed: NDArray[np.int64]
+    generation: NDArray[np.int32]
+    metric: NDArray[np.object_]  # str
+    value: NDArray[np.float64]
+    facts: CellFacts
+    runs: list[RunAccount] = field(default_factory=list)
 
     @property
     def seeds(self) -> list[int]:
-        return self.facts["seeds"]
+        return list(self.facts.seeds)
 
     @property
-    def status(self) -> dict[int, str]:
-        return dict(zip(self.facts["seeds"], self.facts["status"], strict=True))
+    def status(self) -> dict[int, Status]:
+        return dict(zip(self.facts.seeds, self.facts.status, strict=True))
 
     @property
     def finished(self) -> list[int]:
         """Seeds whose chains need no further run."""
-        return [seed for seed, status in self.status.items() if status in KEPT]
+        return [seed for seed, status in self.status.items() if status in FINISHED]
 
     @property
     def refusals(self) -> dict[int, str]:
         """Seeds that were skipped when they ran, each with the sentence that says why."""
-        told = zip(self.facts["seeds"], self.facts["status"], self.facts["reason"], strict=True)
-        return {seed: reason for seed, status, reason in told if status == "skipped"}
+        facts = self.facts
+        ended = zip(facts.seeds, facts.status, facts.reason, strict=True)
+        return {seed: reason or "" for seed, status, reason in ended if status is Status.SKIPPED}
 
     def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
         """Seeds whose mitigations used more than these limits allow, each with the sentence that says of what."""
         found = {}
         for what, limit in limits.items():
-            for seed, spent in zip(
-                self.seeds, self.facts["ledger"].get(f"{what}_by_methods", ()), strict=False
-            ):
+            spent_by = self.facts.ledger.get(f"{what}_by_methods", ())
+            for seed, spent in zip(self.facts.seeds, spent_by, strict=False):
                 if spent > limit:
                     found[seed] = (
-                        f"{self.facts['entry']} used {spent} {WORDS[what]}, and the budget allows {limit}"
+                        f"{self.facts.entry} used {spent} {WORDS[what]}, and the budget allows {limit}"
                     )
         return found
 
@@ -83,7 +85,7 @@ class Record:
         for column in (self.seed, self.generation, self.value):
             total.update(np.ascontiguousarray(column).tobytes())
         total.update("\0".join(self.metric.tolist()).encode())
-        total.update(json.dumps(self.facts, sort_keys=True).encode())
+        total.update(json.dumps(self.facts.to_json(), sort_keys=True).encode())
         return total.hexdigest()
 
     def _seal(self) -> str:
@@ -92,74 +94,57 @@ class Record:
             (self.digest() + json.dumps(self.runs, sort_keys=True)).encode()
         ).hexdigest()
 
+    def rows(self, which: Rows, facts: CellFacts, runs: list[RunAccount]) -> Record:
+        """Some rows of the columns, as a record with these facts."""
+        return Record(
+            self.seed[which],
+            self.generation[which],
+            self.metric[which],
+            self.value[which],
+            facts,
+            runs,
+        )
+
     def restricted(self, seeds: Iterable[int]) -> Record:
         """The chains of these seeds alone."""
         wanted = set(seeds)
-        rows = np.isin(self.seed, sorted(wanted))
-        picks = [i for i, seed in enumerate(self.seeds) if seed in wanted]
-
-        def pick(values):
-            return [values[i] for i in picks]
-
-        facts = {
-            **self.facts,
-            **{key: pick(self.facts[key]) for key in ("seeds", "status", "reason")},
-        }
-        facts["ledger"] = {what: pick(values) for what, values in self.facts["ledger"].items()}
-        columns = (self.seed, self.generation, self.metric, self.value)
-        return Record(*(column[rows] for column in columns), facts, self.runs)
+        return self.rows(np.isin(self.seed, sorted(wanted)), self.facts.only(wanted), self.runs)
 
     def merged(self, newer: Record) -> Record:
         """Both records' chains; where both hold one, the newer counts.  Chains come out in order of seed."""
         older = self.restricted(set(self.seeds) - set(newer.seeds))
-        seeds = older.seeds + newer.seeds
-        order = sorted(range(len(seeds)), key=seeds.__getitem__)
-
-        def both(key, mine, theirs):
-            values = mine[key] + theirs[key]
-            return [values[i] for i in order]
-
-        facts = {**newer.facts}
-        for key in ("seeds", "status", "reason"):
-            facts[key] = both(key, older.facts, newer.facts)
-        names = sorted({*older.facts["ledger"], *newer.facts["ledger"]})
-        padded = [
-            {name: rec.facts["ledger"].get(name, [0] * len(rec.seeds)) for name in names}
-            for rec in (older, newer)
-        ]
-        facts["ledger"] = {name: both(name, *padded) for name in names}
-        facts["track"] = joined_tracks(rec.facts["track"] for rec in (older, newer) if rec.seeds)
-        columns = [
-            np.concatenate([getattr(older, name), getattr(newer, name)])
-            for name in ("seed", "generation", "metric", "value")
-        ]
-        rows = np.argsort(columns[0], kind="stable")
-        return Record(*(column[rows] for column in columns), facts, self.runs + newer.runs)
+        both = Record(
+            np.concatenate([older.seed, newer.seed]),
+            np.concatenate([older.generation, newer.generation]),
+            np.concatenate([older.metric, newer.metric]),
+            np.concatenate([older.value, newer.value]),
+            older.facts.joined(newer.facts),
+            self.runs + newer.runs,
+        )
+        return both.rows(np.argsort(both.seed, kind="stable"), both.facts, both.runs)
 
     def compared(self) -> Record:
         """The record with its law beside what was measured: by generation the predicted primary loss, the mean over chains
         that are done, the ratio and the z-score; None where one is not known."""
-        told = self.facts["theory"]["predicted"]
-        if told is None:
+        predicted = self.facts.theory.predicted
+        if predicted is None:
             return self
-        done = [seed for seed, status in self.status.items() if status == "done"]
+        done = [seed for seed, status in self.status.items() if status is Status.DONE]
         mine = (
-            (self.metric == self.facts["primary"])
-            & np.isin(self.seed, done)
-            & np.isfinite(self.value)
+            (self.metric == self.facts.primary) & np.isin(self.seed, done) & np.isfinite(self.value)
         )
-        law = np.array([np.nan if value is None else value for value in told])
+        law = np.array([np.nan if value is None else value for value in predicted])
         with np.errstate(
             divide="ignore", invalid="ignore"
         ):  # no chain, one chain, a law of zero: not known
             mean, error = _over_chains(self.generation[mine], self.value[mine], len(law))
             mean = np.where(np.isnan(law), np.nan, mean)
             columns = {"measured": mean, "ratio": mean / law, "z": (mean - law) / error}
-        plain = {
-            name: [float(v) if np.isfinite(v) else None for v in column]
+        known = {
+            name: tuple(float(v) if np.isfinite(v) else None for v in column)
             for name, column in columns.items()
         }
-        return replace(self, facts={**self.facts, "theory": {"predicted": told, **plain}})
+        return replace(self, facts=replace(self.facts, theory=Prediction(predicted, **known)))
 
     def packed(self) -> bytes:
         """The record as a parquet file."""
@@ -172,7 +157,7 @@ class Record:
                 "value": self.value,
             }
         )
-        meta = json.dumps({"facts": self.facts, "runs": self.runs, "seal": self._seal()})
+        meta = json.dumps({"facts": self.facts.to_json(), "runs": self.runs, "seal": self._seal()})
         sink = pa.BufferOutputStream()
         # without what nobody reads and no checksum guards: statistics, and a second copy of the facts in pyarrow's schema
         how = {
@@ -184,7 +169,7 @@ class Record:
         with pq.ParquetWriter(sink, table.schema, **how) as writer:
             writer.write_table(table)
             writer.add_key_value_metadata({_META: meta})
-        return sink.getvalue().to_pybytes()
+        return bytes(sink.getvalue().to_pybytes())
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -192,16 +177,18 @@ class Record:
         try:
             file = pq.ParquetFile(path, page_checksum_verification=True)
             table, meta = file.read(), json.loads(file.metadata.metadata[_META])
+            if (schema := meta["facts"]["schema"]) != SCHEMA:
+                raise Damaged(f"{path} has schema {schema}, and this version reads schema {SCHEMA}")
             record = cls(
                 table["seed"].to_numpy(),
                 table["generation"].to_numpy(),
                 np.asarray(table["metric"].cast(pa.string()).to_pylist(), dtype=object),
                 table["value"].to_numpy(),
-                meta["facts"],
+                CellFacts.from_json(meta["facts"]),
                 meta["runs"],
             )
             whole = meta["seal"] == record._seal()
-        except FileNotFoundError:
+        except (FileNotFoundError, Damaged):
             raise
         except Exception as problem:
             raise Damaged(
@@ -209,11 +196,14 @@ class Record:
             ) from problem
         if not whole:
             raise Damaged(f"{path} is damaged (its seal does not match its content)")
-        if record.facts["schema"] != SCHEMA:
-            raise Damaged(
-                f"{path} has schema {record.facts['schema']}, and this version reads schema {SCHEMA}"
-            )
         return record
+
+
+class RecordReader(Protocol):
+    """What gives records by cell and seed: a store, or an archive of published ones."""
+
+    def read_or_none(self, cell_id: str, seed: int) -> Record | None:
+        """The record of the block that holds this seed, None where there is none."""
 
 
 class Damaged(Exception):
@@ -221,19 +211,13 @@ class Damaged(Exception):
 
 
 def _over_chains(
-    generation: np.ndarray, value: np.ndarray, length: int
-) -> tuple[np.ndarray, np.ndarray]:
+    generation: NDArray[np.int32], value: NDArray[np.float64], length: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard error over chains for each generation 0 .. length - 1."""
     chains = np.bincount(generation, minlength=length)
     mean = np.bincount(generation, value, length) / chains
     variance = np.bincount(generation, (value - mean[generation]) ** 2, length) / (chains - 1)
     return mean, np.sqrt(variance / chains)
-
-
-def joined_tracks(tracks: Iterable[str]) -> str:
-    """The track of chains that together used all this: blind where none used anything."""
-    used = sorted({piece for track in tracks for piece in track.split("+")} - {"blind"})
-    return "+".join(used) or "blind"
 
 
 def blocks_of(seeds: Iterable[int]) -> dict[int, list[int]]:

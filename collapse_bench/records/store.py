@@ -60,7 +60,7 @@ class Store:
             record = Record.read(self.block_path(cell_id, block))
         except FileNotFoundError:
             return None
-        if record.facts["id"] != cell_id:
+        if record.facts.id != cell_id:
             raise Damaged(f"{self.block_path(cell_id, block)} holds the record of another cell")
         if set(blocks_of(record.seeds)) != {block}:
             raise Damaged(f"{self.block_path(cell_id, block)} holds the chains of another block")
@@ -90,7 +90,7 @@ class Store:
     def _completed(self, record: Record, cell: Cell) -> Record:
         block = record.seeds[0] // BLOCK
         older = self.read_or_none(cell.id, record.seeds[0])
-        if older is not None and older.facts.get("sources") == record.facts.get("sources"):
+        if older is not None and older.facts.sources == record.facts.sources:
             record = older.merged(
                 record
             )  # chains of an edited plugin file are not put beside those of the old one

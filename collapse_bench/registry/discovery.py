@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 from uuid import uuid4
 
 import pluggy
@@ -40,7 +40,7 @@ from . import hookspecs
 
 GROUP = "collapse_bench"
 REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"  # modules or files, joined by commas
-KINDS: dict[str, tuple[str, type]] = {
+KINDS: dict[str, tuple[str, type[Component]]] = {
     "generator": ("collapse_generators", DataGenerator),
     "model": ("collapse_models", Model),
     "protocol": ("collapse_protocols", Protocol),
@@ -309,6 +309,17 @@ class Registry:
                 f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
             )
         raise UsageError(f"unknown {kind} {name!r}{near}{hint}")
+
+    @overload
+    def build(self, kind: Literal["generator"], call: Call | str) -> DataGenerator: ...
+    @overload
+    def build(self, kind: Literal["model"], call: Call | str) -> Model: ...
+    @overload
+    def build(self, kind: Literal["protocol"], call: Call | str) -> Protocol: ...
+    @overload
+    def build(self, kind: Literal["mitigation"], call: Call | str) -> Mitigation: ...
+    @overload
+    def build(self, kind: str, call: Call | str) -> Component: ...
 
     def build(self, kind: str, call: Call | str) -> Component:
         """A plugin object from its spec, every value coerced to its field's type and checked against its range."""

@@ -28,8 +28,10 @@ from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
 from ..errors import ContractError, Incompatible, OverBudget
+from ..records.facts import RunAccount
 from ..records.record import Record
 from ..records.store import Store
+from ..status import Status
 from .facts import Rows, environment, facts_of
 
 MEMORY = 512 * 2**20  # bytes that the rows of one chunk of chains may take
@@ -82,14 +84,16 @@ class _Work:
         """The same with the seconds of this run counted in, and without its remarks, which the next one makes again."""
         return dataclasses.replace(self, wall=self.wall + wall, cpu=self.cpu + cpu, remarks=[])
 
-    def told(self) -> dict[str, Any]:
+    def account(self) -> RunAccount:
         """For the account of a run: wall time by part, how training went, remarks; nothing where there is nothing to say."""
-        said = {
-            "seconds_by_part": self.seconds,
-            "training": merged(self.accounts),
-            "remarks": self.remarks,
-        }
-        return {name: value for name, value in said.items() if value}
+        account: RunAccount = {}
+        if self.seconds:
+            account["seconds_by_part"] = self.seconds
+        if training := merged(self.accounts):
+            account["training"] = training
+        if self.remarks:
+            account["remarks"] = self.remarks
+        return account
 
 
 class _GlobalDraws:
@@ -99,9 +103,14 @@ class _GlobalDraws:
         self._before = self._state()
 
     @staticmethod
-    def _state() -> tuple[bytes, bytes, int, tuple]:
-        _, words, place, *_ = np.random.get_state()
-        return torch.get_rng_state().numpy().tobytes(), words.tobytes(), place, random.getstate()
+    def _state() -> tuple[bytes, bytes, int, tuple[Any, ...]]:
+        _, words, place, *_ = np.random.get_state(legacy=True)
+        return (
+            torch.get_rng_state().numpy().tobytes(),
+            np.asarray(words).tobytes(),
+            int(place),
+            random.getstate(),
+        )
 
     def remark(self, entry: str) -> list[str]:
         if self._state() == self._before:
@@ -172,7 +181,8 @@ def run_chains(
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now, work = Rows(), None, None, _Work()
     told, shared = _Told(progress, cell, began), _GlobalDraws()
-    status, reason, resumed, trace, ledger = "done", None, None, None, None
+    status, reason = Status.DONE, None
+    resumed, trace, ledger = None, None, None
     try:
         reason = cell.incompatibility()
         if reason is not None:
@@ -203,15 +213,15 @@ def run_chains(
     except Incompatible as refusal:
         # a pair that does not fit says so when it first meets; a method that refuses later has failed
         early = now is None or (now.t == 0 and cell.first_teacher is None)
-        status, reason = "skipped" if early else "failed", str(refusal)
+        status, reason = Status.SKIPPED if early else Status.FAILED, str(refusal)
         ledger = getattr(refusal, "ledger", None)
     except OverBudget as problem:
-        status, reason = "over-budget", f"{problem}, in generation {told.done}"
+        status, reason = Status.OVER_BUDGET, f"{problem}, in generation {told.done}"
         ledger = getattr(problem, "ledger", None)
     except (torch.OutOfMemoryError, MemoryError) as problem:
-        status, reason = "oom", str(problem).split("\n")[0] or "out of memory"
+        status, reason = Status.OOM, str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
-        status = "oom" if "out of memory" in str(problem).lower() else "failed"
+        status = Status.OOM if "out of memory" in str(problem).lower() else Status.FAILED
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
         if not isinstance(problem, ContractError):  # whose sentence says what is to be mended
             reason += _place(problem, cell)
@@ -219,7 +229,7 @@ def run_chains(
         ledger = getattr(problem, "ledger", None)
     work.remarks += shared.remark(cell.entry)
     facts = facts_of(cell, seeds, status, reason, now, ledger)
-    run = {
+    run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": work.wall + time.perf_counter() - began,
@@ -228,11 +238,11 @@ def run_chains(
         "resumed_from": resumed,
         "device": cell.device,
         "environment": environment(),
-        **work.told(),
+        **work.account(),
     }
     if trace is not None:
         run["traceback"] = trace
-    return Record(*rows.columns(seeds), facts, [run])
+    return rows.record(seeds, facts, run)
 
 
 def _place(problem: BaseException, cell: Cell) -> str:
@@ -247,7 +257,9 @@ def _place(problem: BaseException, cell: Cell) -> str:
     )
 
 
-def _resumed(store: Store, cell: Cell, seeds: list[int], rows: Rows, work: _Work):
+def _resumed(
+    store: Store, cell: Cell, seeds: list[int], rows: Rows, work: _Work
+) -> tuple[Generation | None, Rows, int | None, _Work]:
     match store.load_checkpoint(cell.id, seeds):
         case Generation() as start, Rows() as saved, sources, _Work() as done if (
             sources == cell.sources

@@ -12,14 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..core.cell import Cell
 from ..core.identity import SCHEMA
 from ..core.ledger import Ledger
 from ..core.loop import Generation
 from ..core.tracks import SUBSTANCES
+from ..records.facts import CellFacts, Prediction, RunAccount
 from ..records.record import Record
 from ..registry.discovery import registry
+from ..status import Status
 
 
 @dataclasses.dataclass
@@ -28,7 +31,7 @@ class Rows:
 
     generation: list[int] = dataclasses.field(default_factory=list)
     metric: list[str] = dataclasses.field(default_factory=list)
-    value: list[np.ndarray] = dataclasses.field(default_factory=list)
+    value: list[NDArray[Any]] = dataclasses.field(default_factory=list)
 
     def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int) -> None:
         for name, value in metrics.items():
@@ -40,48 +43,53 @@ class Rows:
             self.generation.append(t)
             self.metric.append(name)
 
-    def columns(self, seeds: list[int]) -> tuple[np.ndarray, ...]:
-        """(seed, generation, metric, value), ordered by seed, then as collected."""
+    def record(self, seeds: list[int], facts: CellFacts, run: RunAccount) -> Record:
+        """The record of these seeds: its rows are ordered by seed, then as collected."""
         m, R = len(self.metric), len(seeds)
         values = (
             np.stack(self.value, 1).astype(np.float64, copy=False).reshape(-1) if m else np.empty(0)
         )
-        return (
+        return Record(
             np.repeat(np.asarray(seeds, np.int64), m),
             np.tile(np.asarray(self.generation, np.int32), R),
             np.tile(np.asarray(self.metric, dtype=object), R),
             values,
+            facts,
+            [run],
         )
 
 
-def refused(cell: Cell, seeds: list[int], status: str, reason: str) -> Record:
+def refused(cell: Cell, seeds: list[int], status: Status, reason: str) -> Record:
     """The record of chains that were not run to their end."""
     facts = facts_of(cell, seeds, status, reason, None, None)
-    run = {"seeds": [seeds[0], seeds[-1]], "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    return Record(*Rows().columns(seeds), facts, [run])
+    run: RunAccount = {
+        "seeds": [seeds[0], seeds[-1]],
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Rows().record(seeds, facts, run)
 
 
 def facts_of(
     cell: Cell,
     seeds: list[int],
-    status: str,
+    status: Status,
     reason: str | None,
     now: Generation | None,
     ledger: Ledger | None,  # of the generation that went wrong, where one did
-) -> dict[str, Any]:
+) -> CellFacts:
     statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
-    if status == "done" and now is not None:
+    if status is Status.DONE and now is not None:
         starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
         for i, undefined in enumerate(now.scores[cell.data.primary].isnan().tolist()):
             if starved[i]:
                 who = cell.entry if cell.mitigations else cell.protocol.title()
                 statuses[i], reasons[i] = (
-                    "starved",
+                    Status.STARVED,
                     f"{who} left no row any weight, so that there was nothing to read",
                 )
             elif undefined:
                 statuses[i], reasons[i] = (
-                    "failed",
+                    Status.FAILED,
                     f"{cell.data.primary} is NaN after generation {now.t}",
                 )
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()
@@ -89,32 +97,34 @@ def facts_of(
     amounts |= {
         f"{what}_by_methods": _per_chain(ledger.by_methods(what), len(seeds)) for what in SUBSTANCES
     }
-    return {
-        "schema": SCHEMA,
-        "id": cell.id,
-        "label": cell.label,
-        "task": cell.task,
-        "entry": cell.entry,
-        "canonical": cell.canonical,
-        "sources": cell.sources,
-        "family": cell.data.family,
-        "primary": cell.data.primary,
-        "generations": cell.generations,
-        "track": ledger.track(),
-        "seeds": list(seeds),
-        "status": statuses,
-        "reason": reasons,
-        "ledger": amounts,
-        "verifiers": [[*key, calls] for key, calls in sorted(ledger.verifiers.items())],
-        "external": [[*key, calls] for key, calls in sorted(ledger.external.items())],
-        "theory": {"predicted": predicted(cell)},
-    }
+    return CellFacts(
+        schema=SCHEMA,
+        id=cell.id,
+        label=cell.label,
+        task=cell.task,
+        entry=cell.entry,
+        canonical=cell.canonical,
+        sources=cell.sources,
+        family=cell.data.family,
+        primary=cell.data.primary,
+        generations=cell.generations,
+        track=ledger.track(),
+        seeds=tuple(seeds),
+        status=tuple(statuses),
+        reason=tuple(reasons),
+        ledger=amounts,
+        verifiers=tuple((*key, calls) for key, calls in sorted(ledger.verifiers.items())),
+        external=tuple((*key, calls) for key, calls in sorted(ledger.external.items())),
+        theory=Prediction(predicted(cell)),
+    )
 
 
-def predicted(cell: Cell) -> list[float | None] | None:
+def predicted(cell: Cell) -> tuple[float | None, ...] | None:
     """Expected primary loss by generation, None where it is not known; None where the cell has no law."""
     curve = _predicted(cell)
-    return curve and [None if math.isnan(value) else value for value in curve]
+    if not curve:
+        return None
+    return tuple(None if math.isnan(value) else value for value in curve)
 
 
 _LAWS: dict[str, tuple[float, ...] | None] = {}
@@ -131,9 +141,9 @@ def _predicted(cell: Cell) -> tuple[float, ...] | None:
     return _LAWS[cell.id]
 
 
-def _per_chain(amount: Any, chains: int) -> list[int]:
+def _per_chain(amount: Any, chains: int) -> tuple[int, ...]:
     values = amount.tolist() if isinstance(amount, torch.Tensor) else [amount] * chains
-    return [int(v) for v in values]
+    return tuple(int(v) for v in values)
 
 
 @cache

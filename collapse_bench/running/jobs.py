@@ -10,7 +10,11 @@ from pathlib import Path
 from ..core.cell import Cell
 from ..records.record import Record
 from ..records.store import Store
+from ..status import FINISHED, Status
 from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
+
+#: endings of a whole group that halves of it may not share
+_HALVED = tuple({s} for s in (Status.FAILED, Status.SKIPPED, Status.OOM, Status.OVER_BUDGET))
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,13 @@ class Outcome:
     """What came of a job: how many chains ended in which status, and the first reason where one went wrong."""
 
     job: Job
-    statuses: dict[str, int]
+    statuses: dict[Status, int]
     reason: str | None
     seconds: float
 
     @property
     def good(self) -> bool:
-        return not set(self.statuses) - {"done", "starved", "skipped"}
+        return not set(self.statuses) - set(FINISHED)
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,15 @@ def one_thread() -> Iterator[None]:
 def run_job(job: Job, options: Options, progress: Progress | None = None) -> Outcome:
     """Run a job chunk by chunk, each written to the store as it ends."""
     store = Store(options.output)
-    statuses: dict[str, int] = {}
+    statuses: dict[Status, int] = {}
     reason, seconds = None, 0.0
     for record in _records(job, store, options, progress):
         store.write(record, job.cell)
-        if "oom" not in record.facts["status"]:
+        if Status.OOM not in record.facts.status:
             store.drop_checkpoint(job.cell.id, record.seeds)
-        for status in record.facts["status"]:
+        for status in record.facts.status:
             statuses[status] = statuses.get(status, 0) + 1
-        reason = reason or next((r for r in record.facts["reason"] if r), None)
+        reason = reason or next((r for r in record.facts.reason if r), None)
         seconds += record.runs[-1]["seconds"]
     return Outcome(job, statuses, reason, seconds)
 
@@ -89,18 +93,14 @@ def _records(
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
-        if (
-            fits
-            and len(seeds) > 1
-            and set(record.facts["status"]) in ({"failed"}, {"skipped"}, {"oom"}, {"over-budget"})
-        ):
+        if fits and len(seeds) > 1 and set(record.facts.status) in _HALVED:
             half = len(seeds) // 2
             waiting = [seeds[:half], seeds[half:], *waiting]
         else:
             yield record
 
 
-def _chunks(job: Job, memory: int):
+def _chunks(job: Job, memory: int) -> list[list[int]]:
     try:
         return list(chunks(job.cell, list(job.seeds), memory))
     except Exception:  # a data generator that cannot even ask: running it records why

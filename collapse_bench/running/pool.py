@@ -25,6 +25,7 @@ from ..core.cell import Cell
 from ..core.components import Component
 from ..errors import UsageError, UserError
 from ..records.store import Store
+from ..status import Status
 from .chains import Progress, ProgressEvent
 from .facts import refused
 from .jobs import Job, Options, Outcome, one_thread, run_job
@@ -51,7 +52,8 @@ def _serve(pipe: Connection, options: Options) -> None:
 
 
 def _follow_parent() -> None:
-    wait([multiprocessing.parent_process().sentinel])
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait([parent.sentinel])
     os._exit(1)
 
 
@@ -127,13 +129,13 @@ def run(
     try:
         for worker in crew:
             worker.give(*waiting.popleft())
-        while busy := [worker for worker in crew if worker.job]:
+        while busy := [(w, w.job) for w in crew if w.job is not None]:
             wait(
-                [w.pipe for w in busy] + [w.process.sentinel for w in busy],
-                timeout=_patience(busy, options),
+                [w.pipe for w, _ in busy] + [w.process.sentinel for w, _ in busy],
+                timeout=_patience([w for w, _ in busy], options),
             )
-            for worker in busy:
-                outcome = _outcome(worker, options, progress)
+            for worker, job in busy:
+                outcome = _outcome(worker, job, options, progress)
                 if outcome is None:
                     continue
                 worker.job = None
@@ -175,6 +177,7 @@ def _marks(cell: Cell) -> dict[type[Component], tuple[str, str]]:
 
 
 def _unpacked(packed: bytes) -> Job:
+    job: Job
     job, marks = pickle.loads(packed)
     for cls, (name, source) in marks.items():
         cls.name, cls.file_digest = name, source
@@ -187,7 +190,9 @@ def _patience(busy: list[_Worker], options: Options) -> float | None:
     return max(0.0, options.timeout - max(w.spent() for w in busy)) + 0.01
 
 
-def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Outcome | None:
+def _outcome(
+    worker: _Worker, job: Job, options: Options, progress: Progress | None
+) -> Outcome | None:
     """What came of the worker's job, None while it is still at it."""
     late = options.timeout is not None and worker.spent() > options.timeout
     if worker.pipe.poll():
@@ -203,12 +208,12 @@ def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Ou
                 progress(said)
             return None
         if kind == "done":
-            return Outcome(worker.job, *said)
+            return Outcome(job, *said)
         if kind == "error":
             raise said
     elif worker.process.is_alive() and not late:
         return None
-    status = "timeout" if late else "killed"
+    status = Status.TIMEOUT if late else Status.KILLED
     worker.process.kill()
     worker.process.join()
     if not worker.ready:
@@ -221,8 +226,8 @@ def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Ou
         if late
         else f"the worker died (exit code {worker.process.exitcode}); {_cause(worker.process.exitcode)}"
     )
-    _record_loss(worker.job, options, status, reason)
-    return Outcome(worker.job, {status: len(worker.job.seeds)}, reason, worker.spent())
+    _record_loss(job, options, status, reason)
+    return Outcome(job, {status: len(job.seeds)}, reason, worker.spent())
 
 
 def _cause(exitcode: int) -> str:
@@ -235,7 +240,7 @@ def _cause(exitcode: int) -> str:
     return "what it ran ended the process, see what it said above"
 
 
-def _record_loss(job: Job, options: Options, status: str, reason: str) -> None:
+def _record_loss(job: Job, options: Options, status: Status, reason: str) -> None:
     """Say in the store what happened to the chains that the worker did not finish."""
     store = Store(options.output)
     block = store.read_or_none(job.cell.id, job.seeds[0])

@@ -13,9 +13,10 @@ from ..core.budget import Budget
 from ..core.cell import Cell
 from ..core.identity import is_none
 from ..errors import UsageError
+from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
 from ..spec import CellSpec, parse_call, parse_cell
-from .model import SuiteModel, TaskModel, parse_seeds
+from .model import parse_seeds
 
 DATA = "$COLLAPSE_BENCH_DATA"  # in a suite file: the folder of real data, which every user has elsewhere
 
@@ -100,7 +101,7 @@ def expand(
                 f'{who} names no protocol; write protocols = ["replace"], or leave the key out'
             )
         for protocol in protocols:
-            settings = [
+            settings: list[tuple[str, Any]] = [
                 ("n", task.n or model.n),
                 ("T", model.generations if task.generations is None else task.generations),
             ]
@@ -186,7 +187,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
         reason = cell.incompatibility()
         if reason is not None:
             raise UsageError(f"{cell.label}: {reason}")
-        before = tasks[cell.task].mitigations if cell.task in tasks else []
+        before = (tasks[cell.task].mitigations or []) if cell.task in tasks else []
         named = (
             bool(cell.mitigations)
             and not cell.nature

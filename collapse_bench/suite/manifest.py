@@ -6,61 +6,65 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
+from ..records.manifest import Manifest, ManifestEntry, ManifestTask
+from ..records.settings import Calibration, SuiteModel
 from ..records.store import Store, replace_file
 from ..registry.discovery import Registry
 from ..suggest import nearest
-from .expand import Suite
-from .model import Calibration, SuiteModel, fault_sentence, read_suite, to_toml
+from .expand import Entry, Suite
+from .model import read_suite, to_toml
 
 
-def manifest(suite: Suite, seeds: Sequence[int]) -> dict[str, Any]:
-    """What a board needs to know of a run, without any plugin: which cell plays which part."""
-    entries = [
-        {
-            "task": entry.task,
-            "name": entry.name,
-            "role": entry.role,
-            "id": entry.cell.id,
-            "rows": entry.cell.n,
-            "horizon": entry.cell.generations,
-            "skip": entry.skip,
-            "limits": dict(entry.cell.limits),
-        }
-        for entry in suite.entries
-    ]
-    tasks = {
-        entry.task: {
-            "family": entry.cell.data.family,
-            "primary": entry.cell.data.primary,
-            "tail": entry.cell.data.tail_metric,
-            "diversity": entry.cell.data.diversity_metric,
-            "log_loss": entry.cell.data.log_loss,
-            "resolution": entry.cell.data.resolution,
-            "rows": entry.cell.n,
-        }
-        for entry in suite.entries
-        if entry.name == "none"
-    }
-    return {
-        "schema": SCHEMA,
-        "suite": suite.model.model_dump(),
-        "seeds": list(seeds),
-        "tasks": tasks,
-        "skipped_tasks": suite.skipped_tasks,
-        "left_out": list(suite.left_out),
-        "entries": entries,
-    }
+def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = None) -> Manifest:
+    """The manifest of a run of these seeds.
+
+    ``published``: the file of records that stands behind the store, if one does.
+    """
+    return Manifest(
+        schema=SCHEMA,
+        suite=suite.model,
+        seeds=tuple(seeds),
+        tasks={entry.task: _task_of(entry) for entry in suite.entries if entry.name == "none"},
+        skipped_tasks=suite.skipped_tasks,
+        entries=tuple(map(entry_of, suite.entries)),
+        left_out=suite.left_out,
+        published=None if published is None else str(published.absolute()),
+    )
 
 
-def changes_of(told: dict[str, Any], registry: Registry) -> list[str]:
-    """Settings in which a run (its manifest: ``told``) differs from the suite of its name, further entries apart."""
-    known, run = {path.stem: path for path in registry.suites}, told["suite"]
+def entry_of(entry: Entry) -> ManifestEntry:
+    """An entry of a suite as the manifest keeps it."""
+    return ManifestEntry(
+        task=entry.task,
+        name=entry.name,
+        role=entry.role,
+        id=entry.cell.id,
+        rows=entry.cell.n,
+        horizon=entry.cell.generations,
+        skip=entry.skip,
+        limits=dict(entry.cell.limits),
+    )
+
+
+def _task_of(entry: Entry) -> ManifestTask:
+    data = entry.cell.data
+    return ManifestTask(
+        family=data.family,
+        primary=data.primary,
+        tail=data.tail_metric,
+        diversity=data.diversity_metric,
+        log_loss=data.log_loss,
+        resolution=data.resolution,
+        rows=entry.cell.n,
+    )
+
+
+def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
+    """Settings in which a run differs from the suite of its name, further entries apart."""
+    known, run = {path.stem: path for path in registry.suites}, manifest.suite.model_dump()
     if run["name"] not in known:
         return []
     ours = read_suite(known[run["name"]]).model_dump()
@@ -69,7 +73,7 @@ def changes_of(told: dict[str, Any], registry: Registry) -> list[str]:
     changed = [key for key in keys for mine, other in pairs if mine.get(key) != other.get(key)]
     if len(ours["tasks"]) != len(run["tasks"]):
         changed.append("tasks")
-    if any(entry["limits"] for entry in told["entries"]):
+    if any(entry.limits for entry in manifest.entries):
         changed.append("budget")
     return list(dict.fromkeys(changed))
 
@@ -87,10 +91,9 @@ def save_run(
     ]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
-    told = manifest(replace(suite, model=model), seeds)
-    if published is not None:
-        told["published"] = str(published.absolute())
-    text = json.dumps(told, indent=1)
+    text = json.dumps(
+        manifest_of(replace(suite, model=model), seeds, published).to_json(), indent=1
+    )
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
 
 
@@ -103,7 +106,7 @@ def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
     return there.calibration if there.version == suite.version else []
 
 
-def saved_run(output: Path, name: str | None) -> dict[str, Any]:
+def saved_run(output: Path, name: str | None) -> Manifest:
     """The manifest that a run left in its output folder."""
     ending = ".manifest.json"
     found = {path.name.removesuffix(ending): path for path in sorted(output.glob(f"*{ending}"))}
@@ -117,21 +120,11 @@ def saved_run(output: Path, name: str | None) -> dict[str, Any]:
         )
     path = found[name] if name is not None else next(iter(found.values()))
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        schema, suite = told["schema"], SuiteModel.model_validate(told["suite"])
-    except (OSError, ValueError, TypeError, KeyError) as problem:
-        why = (
-            fault_sentence(problem)
-            if isinstance(problem, ValidationError)
-            else f"{type(problem).__name__}: {problem}"
-        )
+        manifest = Manifest.from_text(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         raise UsageError(
-            f"{path} cannot be read ({why}); run the suite again, which reuses all records"
+            f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
         ) from problem
-    if schema != SCHEMA:
-        raise UsageError(
-            f"{path} has schema {schema}, and this version reads {SCHEMA}; run the suite again"
-        )
-    rows = {row.task: row.model_dump() for row in [*suite.calibration, *_calibrated(output, suite)]}
-    told["suite"]["calibration"] = list(rows.values())
-    return told
+    suite = manifest.suite
+    rows = {row.task: row for row in [*suite.calibration, *_calibrated(output, suite)]}
+    return replace(manifest, suite=suite.model_copy(update={"calibration": list(rows.values())}))

@@ -13,58 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
+from ..records.settings import Calibration, SuiteModel, TaskModel
 from ..registry.discovery import Registry
 from ..suggest import nearest
 
 CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # chains set apart: no suite ranks them
 MOST_CHAINS = 1_000_000
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskModel(_Strict):
-    """One [[tasks]] table: a data generator and a model, under several protocols."""
-
-    data: str
-    model: str
-    protocols: list[str] | None = None  # default: those of the suite
-    mitigations: list[str] | None = None  # likewise
-    n: int | None = Field(None, ge=1)
-    generations: int | None = Field(None, ge=0)
-    growth: float = Field(0.0, ge=0)
-    first: str | None = None
-
-
-class Calibration(_Strict):
-    """One [[calibration]] table: what `suite calibrate` froze for a task."""
-
-    task: str
-    floor: float  # r_k, in units of the loss
-    gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
-    gap_sd: float  # standard deviation of that difference over chains
-    chains: int
-
-
-class SuiteModel(_Strict):
-    """A suite file."""
-
-    name: str = Field(pattern=r"^[A-Za-z][\w.-]*$")
-    version: int = Field(1, ge=1)
-    title: str = ""
-    seeds: str = "0:32"
-    generations: int = Field(10, ge=0)
-    n: int = Field(100, ge=1)
-    protocols: list[str] = ["replace"]
-    mitigations: list[str] = []
-    focus: str | None = None  # the entry that is compared with all others, named before the run
-    tasks: list[TaskModel] = []
-    calibration: list[Calibration] = []
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -112,7 +70,7 @@ def fault_sentence(problem: ValidationError) -> str:
     *place, key = fault["loc"]
     within = ".".join(map(str, place))
     if fault["type"] == "extra_forbidden":
-        tables = {"tasks": TaskModel, "calibration": Calibration}
+        tables: dict[str, type[BaseModel]] = {"tasks": TaskModel, "calibration": Calibration}
         model = tables.get(str(place[0]), SuiteModel) if place else SuiteModel
         return f"unknown key {key!r}{f' in {within}' if within else ''}{nearest(str(key), model.model_fields)}"
     if fault["loc"] == ("seeds",):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..records.record import Damaged, blocks_of
+from ..records.record import Damaged, RecordReader, blocks_of
 from ..records.store import Store
 from .expand import Entry, Suite
 
@@ -61,7 +61,7 @@ def _step(
         if record is None:
             todo += wanted
             continue
-        was, is_now = record.facts.get("sources", {}), entry.cell.sources
+        was, is_now = record.facts.sources or {}, entry.cell.sources
         if was != is_now:
             edited += [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
             todo += wanted
@@ -100,7 +100,7 @@ def _step(
     return CellPlan(entry, "run", "; ".join(why) or "no record", tuple(todo))
 
 
-def estimate(steps: Sequence[CellPlan], stores: Sequence[Store]) -> tuple[float, int]:
+def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> tuple[float, int]:
     """(CPU seconds that the plan will take, chains of which nothing is known), going by records of the same cell, or else
     of the same task, in these stores."""
     spent: dict[str, list[float]] = {}  # cell id, and task -> seconds per chain
@@ -120,7 +120,7 @@ def estimate(steps: Sequence[CellPlan], stores: Sequence[Store]) -> tuple[float,
     return total, unknown
 
 
-def _seconds(store: Store, cell_id: str) -> list[float]:
+def _seconds(store: RecordReader, cell_id: str) -> list[float]:
     """CPU seconds per chain of what is recorded of a cell, in its first block."""
     record = store.read_or_none(cell_id, 0)
     if record is None or not set(record.finished) - set(record.refusals):

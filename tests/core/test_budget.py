@@ -35,19 +35,19 @@ def facts(budget: str, text="linear(d=3) | ridge | replace @ n=20 T=4"):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"fits", "real-tokens"}))
 def test_the_exact_amount_is_allowed_and_one_less_is_not(name):
-    used = facts("")["ledger"][f"{NAMES[name]}_by_methods"][0]
+    used = facts("").ledger[f"{NAMES[name]}_by_methods"][0]
     assert used > 0
-    assert set(facts(f"{name}={used}")["status"]) == {"done"}
+    assert set(facts(f"{name}={used}").status) == {"done"}
     short = facts(f"{name}={used - 1}")
-    assert set(short["status"]) == {"over-budget"}
-    assert short["reason"][0].endswith(f"the budget allows {used - 1}, in generation 4")
+    assert set(short.status) == {"over-budget"}
+    assert short.reason[0].endswith(f"the budget allows {used - 1}, in generation 4")
     assert (
-        max(short["ledger"][f"{NAMES[name]}_by_methods"]) <= used - 1
+        max(short.ledger[f"{NAMES[name]}_by_methods"]) <= used - 1
     )  # what was refused was not served
 
 
 def test_nothing_is_allowed_at_zero_and_it_says_so_at_once():
-    assert "in generation 1" in facts("real=0")["reason"][0]
+    assert "in generation 1" in facts("real=0").reason[0]
 
 
 def test_what_the_protocol_draws_is_no_part_of_it():
@@ -58,7 +58,7 @@ def test_what_the_protocol_draws_is_no_part_of_it():
         ),
         SEEDS,
     )
-    assert set(told.facts["status"]) == {"done"}
+    assert set(told.facts.status) == {"done"}
 
 
 @pytest.mark.parametrize("name", SHARES)

@@ -163,7 +163,7 @@ def test_what_cannot_run_says_why():
 
 def test_chains_run_to_their_end(label):
     record = together(label)
-    assert set(record.facts["status"]) <= {"done", "starved"}, record.facts["reason"]
+    assert set(record.facts.status) <= {"done", "starved"}, record.facts.reason
     assert set(record.generation) == set(range(T + 1))
     assert np.isfinite(record.value[record.metric == CELLS[label].data.primary]).any()
 
@@ -261,11 +261,9 @@ def test_a_mitigation_that_draws_and_does_nothing_scores_as_none(mitigable_label
     acts = (greedy, *cell.mitigations, greedy)
     drawn = run_chains(replace(cell, mitigations=acts), chains(cell)[:8])
     np.testing.assert_array_equal(drawn.value, plain.value)
-    assert drawn.facts["status"] == plain.facts["status"]
-    assert min(drawn.facts["ledger"]["generated_rows"]) > max(
-        plain.facts["ledger"]["generated_rows"]
-    )
-    assert "real" in drawn.facts["track"]
+    assert drawn.facts.status == plain.facts.status
+    assert min(drawn.facts.ledger["generated_rows"]) > max(plain.facts.ledger["generated_rows"])
+    assert "real" in drawn.facts.track
 
 
 # -- workers --------------------------------------------------------------------------------------------------------

@@ -38,11 +38,11 @@ def test_rows_drawn_because_a_method_asked_for_more_are_charged_to_it(
             return 2 * n
 
     told = facts(f"linear(d=3) | ridge | {protocol} @ n=30 T=4", More())
-    assert told["track"] == track
+    assert told.track == track
     for substance, amount in per_generation.items():
-        assert told["ledger"][f"{substance}_by_methods"] == [4 * amount] * len(SEEDS)
+        assert told.ledger[f"{substance}_by_methods"] == (4 * amount,) * len(SEEDS)
     plain = facts(f"linear(d=3) | ridge | {protocol} @ n=30 T=4", Mitigation())
-    assert plain["track"] == "blind"
+    assert plain.track == "blind"
 
 
 def test_provenance_is_hidden_on_the_parts_too():
@@ -71,7 +71,7 @@ def test_refusing_late_is_failing(at, status):
             return corpus
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Quit())
-    assert set(told["status"]) == {status}
+    assert set(told.status) == {status}
 
 
 def test_a_method_that_remembers_is_told_what_is_synthetic_and_pays_for_it():
@@ -84,9 +84,7 @@ def test_a_method_that_remembers_is_told_what_is_synthetic_and_pays_for_it():
         def curate(self, corpus, access):
             return corpus
 
-    assert (
-        facts("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=2", Keep())["track"] == "provenance"
-    )
+    assert facts("gaussian | gaussian-fit | mix(real=0.5) @ n=20 T=2", Keep()).track == "provenance"
 
 
 KEPT = {}
@@ -130,11 +128,11 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     KEPT.clear()
     told = facts("gaussian | gaussian-fit | accumulate @ n=20 T=3", act)
     if words is None:  # a copy was wiped
-        assert told["track"] == "real"
-        assert told["ledger"]["real_rows_by_methods"] == [15] * len(SEEDS)
+        assert told.track == "real"
+        assert told.ledger["real_rows_by_methods"] == (15,) * len(SEEDS)
     else:
-        assert set(told["status"]) == {"failed"}
-        assert words in told["reason"][0]
+        assert set(told.status) == {"failed"}
+        assert words in told.reason[0]
 
 
 @pytest.mark.parametrize(
@@ -176,8 +174,8 @@ def test_public_names_lead_to_no_data_past_the_ledger(act, words):
 def test_broken_promises_are_failures_and_no_refusals(body, words):
     act = dataclass(frozen=True)(type("Broken", (Mitigation,), body))()
     told = facts("gaussian | gaussian-fit @ n=20 T=4", act)
-    assert set(told["status"]) == {"failed"}
-    assert words in told["reason"][0]
+    assert set(told.status) == {"failed"}
+    assert words in told.reason[0]
 
 
 def test_an_error_names_the_line_of_the_method():
@@ -188,7 +186,7 @@ def test_an_error_names_the_line_of_the_method():
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Careless())
     line = Careless.curate.__code__.co_firstlineno + 1
-    assert told["reason"][0].endswith(f"(test_honesty.py, line {line})")
+    assert told.reason[0].endswith(f"(test_honesty.py, line {line})")
 
 
 def test_no_more_real_rows_than_there_are():
@@ -198,10 +196,10 @@ def test_no_more_real_rows_than_there_are():
             return corpus + access.real(10_000)
 
     told = facts("digits | averaging @ n=20 T=2", Greedy())
-    assert set(told["status"]) == {"failed"}
+    assert set(told.status) == {"failed"}
     assert (
         "Greedy asked for 10000 real rows at once, and digits has 1255 different ones"
-        in told["reason"][0]
+        in told.reason[0]
     )
 
 
@@ -212,8 +210,8 @@ def test_a_method_that_leaves_nothing_is_named():
             return corpus.weighted(0 * corpus.weight)
 
     told = facts("gaussian | gaussian-fit @ n=20 T=2", Zero())
-    assert set(told["status"]) == {"starved"}
-    assert "Zero left no row any weight" in told["reason"][0]
+    assert set(told.status) == {"starved"}
+    assert "Zero left no row any weight" in told.reason[0]
 
 
 def test_a_method_does_not_choose_its_chains(tmp_path, monkeypatch):
@@ -286,9 +284,9 @@ def test_a_generation_that_failed_is_charged():
             raise RuntimeError("on purpose")
 
     told = facts("gaussian | gaussian-fit @ n=20 T=4", Crash())
-    assert told["track"] == "real"
-    assert told["ledger"]["real_rows_by_methods"] == [1000] * len(SEEDS)
-    assert set(told["status"]) == {"failed"}
+    assert told.track == "real"
+    assert told.ledger["real_rows_by_methods"] == (1000,) * len(SEEDS)
+    assert set(told.status) == {"failed"}
 
 
 def test_fixed_rows_take_no_questions_of_the_callers():
@@ -297,7 +295,7 @@ def test_fixed_rows_take_no_questions_of_the_callers():
         def curate(self, corpus, access):
             return corpus + access.real(x=corpus.x, fixed=True)
 
-    assert "fixed" in facts("linear(d=3) | ols @ n=20 T=1", Ask())["reason"][0]
+    assert "fixed" in facts("linear(d=3) | ols @ n=20 T=1", Ask()).reason[0]
 
 
 def test_real_only_is_not_read_beyond_its_curve(tmp_path):

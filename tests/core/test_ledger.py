@@ -266,13 +266,13 @@ def test_further_fits_are_charged(method, fits):
     """In generations 1 and 2; generation 0 is one fit."""
     told = run_chains(
         cell_of(f"gaussian | gaussian-fit | replace | {method} @ n=20 T=2"), [0, 1]
-    ).facts["ledger"]
-    assert told["fits"] == [1 + 2 * fits] * 2
-    assert told["fits_by_methods"] == [2 * (fits - 1)] * 2
+    ).facts.ledger
+    assert told["fits"] == (1 + 2 * fits,) * 2
+    assert told["fits_by_methods"] == (2 * (fits - 1),) * 2
 
 
 def test_weights_that_are_tried_are_fits():
     told = run_chains(
         cell_of("gaussian | gaussian-fit | mix | tuned-weighting(steps=4) @ n=20 T=2"), [0]
-    ).facts["ledger"]
-    assert told["fits"] == [1 + 2 * 5]
+    ).facts.ledger
+    assert told["fits"] == (1 + 2 * 5,)

@@ -393,14 +393,14 @@ def test_a_record_keeps_its_law_beside_what_was_measured(tmp_path):
     for seeds in ([0, 1, 2], [3, 4, 5, 6]):  # a block that is completed is compared anew
         store.write(run_chains(cell, seeds), cell)
     record = store.read(cell.id, 0)
-    told = record.facts["theory"]
-    assert told["predicted"] == list(registry().predicted(cell))
-    for t, law in enumerate(told["predicted"]):
+    theory = record.facts.theory
+    assert theory.predicted == tuple(registry().predicted(cell))
+    for t, law in enumerate(theory.predicted):
         sample = record.value[(record.metric == "w2") & (record.generation == t)]
         assert len(sample) == 7
-        assert told["measured"][t] == pytest.approx(sample.mean())
-        assert told["ratio"][t] == pytest.approx(sample.mean() / law)
-        assert told["z"][t] == pytest.approx((sample.mean() - law) / (sample.std(ddof=1) / 7**0.5))
+        assert theory.measured[t] == pytest.approx(sample.mean())
+        assert theory.ratio[t] == pytest.approx(sample.mean() / law)
+        assert theory.z[t] == pytest.approx((sample.mean() - law) / (sample.std(ddof=1) / 7**0.5))
 
 
 def test_a_record_without_a_law_or_with_one_chain_keeps_what_is_known(tmp_path):
@@ -410,9 +410,9 @@ def test_a_record_without_a_law_or_with_one_chain_keeps_what_is_known(tmp_path):
         ("gaussian | gaussian-fit @ n=9 T=2", True),
     ):
         cell = cell_of(text)
-        told = store.write(run_chains(cell, [4]), cell).facts["theory"]
+        theory = store.write(run_chains(cell, [4]), cell).facts.theory
         if known:
-            assert all(told["measured"])
-            assert told["z"] == [None] * 3
+            assert all(theory.measured)
+            assert theory.z == (None,) * 3
         else:
-            assert told.get("z") is None or told["z"][1:] == [None, None]
+            assert theory.z is None or theory.z[1:] == (None, None)

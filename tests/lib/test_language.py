@@ -173,7 +173,7 @@ def test_an_absent_package_is_a_remark_of_the_record(monkeypatch, tmp_path):
         "pip install 'collapse-bench[semantic]' adds it"
     )
     assert not any("semantic" in name for name in record.metric)
-    assert set(record.facts["status"]) == {"done"}
+    assert set(record.facts.status) == {"done"}
 
 
 @pytest.mark.parametrize("name", ["encoder", "parser"])

@@ -109,8 +109,8 @@ def test_without_a_class_there_is_nothing_to_verify():
 
 def test_one_density_for_all_classes_is_refused_where_a_class_is_asked_for():
     record = run_chains(cell_of("pictures(given=class, test=50) | gaussian-fit @ n=50 T=1"), [0])
-    assert record.facts["status"] == ["skipped"]
-    assert "each of these answers a question of 10 numbers" in record.facts["reason"][0]
+    assert record.facts.status == ("skipped",)
+    assert "each of these answers a question of 10 numbers" in record.facts.reason[0]
 
 
 # -- what is seen ---------------------------------------------------------------------------------------------------
@@ -289,11 +289,11 @@ def test_densities_and_mitigations_bear_pixels_that_never_change(model, act):
     record = run_chains(
         cell_of(f"pictures(test=40) | {model} | replace | {act} @ n=80 T=2"), [0, 1]
     )
-    assert set(record.facts["status"]) <= {"done", "skipped"}, record.facts["reason"]
+    assert set(record.facts.status) <= {"done", "skipped"}, record.facts.reason
     assert (
-        set(record.facts["status"]) == {"done"}
-        or "cannot be decoded" in record.facts["reason"][0]
-        or "h > 0" in str(record.facts["reason"])
+        set(record.facts.status) == {"done"}
+        or "cannot be decoded" in record.facts.reason[0]
+        or "h > 0" in str(record.facts.reason)
     )
 
 
@@ -317,10 +317,10 @@ def test_generative_networks_bear_pixels(model, given):
 
 def test_a_u_net_wants_a_square():
     record = run_chains(cell_of("gaussian(d=8) | ddpm(net=unet) @ n=20 T=0"), [0])
-    assert record.facts["status"] == ["skipped"]
+    assert record.facts.status == ("skipped",)
     assert (
         "the U-Net of ddpm reads square images of 4 x 4 pixels or more, and 8 numbers are none"
-        in record.facts["reason"][0]
+        in record.facts.reason[0]
     )
 
 

@@ -103,8 +103,8 @@ def test_parameters_out_of_range(act, words):
 )
 def test_the_ledger_shows_what_a_method_knows(task, act, track, unique):
     told = run_chains(cell_of(f"{task} | mix(real=0.5) | {act} @ n=20 T=3"), [1, 2]).facts
-    assert told["track"] == track
-    assert told["ledger"]["real_unique_by_methods"] == [unique] * 2
+    assert told.track == track
+    assert told.ledger["real_unique_by_methods"] == (unique,) * 2
 
 
 def test_a_frozen_labeller_can_spare_real_rows():

@@ -182,9 +182,7 @@ def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path
     assert not board.usage.cost.isna().any()
     assert not any("is not told" in note for note in board.notes)
     for _, record in Store(tmp_path).records():
-        both = OverlayStore(tmp_path, Archive(world[1] / "smoke.parquet")).read(
-            record.facts["id"], 0
-        )
+        both = OverlayStore(tmp_path, Archive(world[1] / "smoke.parquet")).read(record.facts.id, 0)
         assert both.digest() == record.digest()
         assert both.runs == record.runs
 

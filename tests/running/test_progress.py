@@ -60,7 +60,7 @@ def test_steps_are_heard_from_here_and_from_workers(n_jobs, tmp_path, monkeypatc
     (record,) = [
         r
         for _, r in Store(tmp_path / "out").records()
-        if r.facts["entry"] == "none" and r.facts["generations"]
+        if r.facts.entry == "none" and r.facts.generations
     ]
     assert record.seeds == [0, 1]
     for run in record.runs:

@@ -23,7 +23,8 @@ from safetensors.torch import load_file
 from collapse_bench import api, cell_of
 from collapse_bench.core.loop import generations
 from collapse_bench.records.checkpoint import packed
-from collapse_bench.records.record import BLOCK, Damaged, Record, blocks_of, joined_tracks
+from collapse_bench.records.facts import joined_tracks
+from collapse_bench.records.record import BLOCK, Damaged, Record, blocks_of
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
 from collapse_bench.running.chains import _Work, run_chains
@@ -321,7 +322,7 @@ def test_checkpoint_that_cannot_be_used_is_ignored(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         record = run_chains(cell, seeds, store)
-        assert record.facts["status"] == ["done"] * 2, (name, record.facts["reason"])
+        assert record.facts.status == ("done",) * 2, (name, record.facts.reason)
         assert record.runs[-1]["resumed_from"] is None, name
         assert record.digest() == whole.digest(), name
 
@@ -450,10 +451,10 @@ def test_a_track_is_what_all_chains_used():
     cell = cell_of(SPEC)
     assert cell.entry == "real-anchor(k=2)"
     used, idle = run_chains(cell, [0, 1]), run_chains(replace(cell, generations=0), [2])
-    assert (used.facts["track"], idle.facts["track"]) == ("real", "blind")
-    assert used.merged(idle).facts["track"] == idle.merged(used).facts["track"] == "real"
+    assert (used.facts.track, idle.facts.track) == ("real", "blind")
+    assert used.merged(idle).facts.track == idle.merged(used).facts.track == "real"
     assert (
-        run_chains(cell, [2]).merged(idle).facts["track"] == "blind"
+        run_chains(cell, [2]).merged(idle).facts.track == "blind"
     )  # nothing is left of the older one
     assert joined_tracks(["verifier+real", "blind", "provenance"]) == "provenance+real+verifier"
 

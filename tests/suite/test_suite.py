@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from dataclasses import replace
 
@@ -13,15 +12,14 @@ from hypothesis import strategies as st
 from collapse_bench import cell_of
 from collapse_bench.api import load_suite
 from collapse_bench.errors import NothingMatched, UsageError
+from collapse_bench.records.settings import Calibration, SuiteModel
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.expand import adhoc, curve_sizes, expand
-from collapse_bench.suite.manifest import manifest, save_run, saved_run
+from collapse_bench.suite.manifest import manifest_of, save_run, saved_run
 from collapse_bench.suite.model import (
     MARK,
     MOST_CHAINS,
-    Calibration,
-    SuiteModel,
     TaskModel,
     find_suite,
     parse_seeds,
@@ -363,11 +361,11 @@ def test_a_further_entry_joins_every_typed_cell():
 def test_the_manifest_is_what_a_board_needs(tmp_path):
     suite = suite_of(mitigations=["distrust", "top-p"])
     save_run(suite, [0, 1], Store(tmp_path))
-    told = saved_run(tmp_path, None)
-    assert told == json.loads(json.dumps(manifest(suite, [0, 1])))
-    assert told["seeds"] == [0, 1]
-    assert {entry["id"] for entry in told["entries"]} == {entry.cell.id for entry in suite.entries}
-    assert told["tasks"][suite.tasks[0]]["primary"] == "w2"
+    manifest = saved_run(tmp_path, None)
+    assert manifest == manifest_of(suite, [0, 1])
+    assert manifest.seeds == (0, 1)
+    assert {entry.id for entry in manifest.entries} == {entry.cell.id for entry in suite.entries}
+    assert manifest.tasks[suite.tasks[0]].primary == "w2"
     assert read_suite(tmp_path / "own.suite.toml") == suite.model
 
 
@@ -378,13 +376,13 @@ def test_several_suites_in_one_folder(tmp_path):
         save_run(suite_of(name=name), [0], Store(tmp_path))
     with pytest.raises(UsageError, match=r"several suites \(one, other\)"):
         saved_run(tmp_path, None)
-    assert saved_run(tmp_path, "other")["suite"]["name"] == "other"
+    assert saved_run(tmp_path, "other").suite.name == "other"
 
 
 def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_version(tmp_path):
     suite, store = suite_of(), Store(tmp_path)
     save_run(suite, [0], store)
-    assert saved_run(tmp_path, None)["suite"]["calibration"] == []
+    assert saved_run(tmp_path, None).suite.calibration == []
     row = Calibration(task=suite.tasks[0], floor=0.1, gap=1.0, gap_sd=0.5, chains=256)
     path = tmp_path / "own.suite.toml"
     path.write_text(
@@ -392,7 +390,7 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     )
 
     def calibration():
-        return [row["task"] for row in saved_run(tmp_path, None)["suite"]["calibration"]]
+        return [row.task for row in saved_run(tmp_path, None).suite.calibration]
 
     assert suite.tasks[0] in calibration()
     save_run(suite, [0, 1], store)  # run again, with more seeds
@@ -401,9 +399,7 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     save_run(
         replace(suite, model=suite.model.model_copy(update={"calibration": [own]})), [0], store
     )
-    assert saved_run(tmp_path, None)["suite"]["calibration"] == [
-        own.model_dump()
-    ]  # the suite's own word counts
+    assert saved_run(tmp_path, None).suite.calibration == [own]  # the suite's own word counts
     save_run(suite_of(version=2), [0], store)
     assert calibration() == []
     path.write_text("no longer TOML =")

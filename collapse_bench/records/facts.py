@@ -1,0 +1,161 @@
+"""The facts of a record: what is said once of its cell, and the ending and account of each of its chains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict
+
+from ..status import Status
+
+#: facts that not every record has: a published one leaves out the canonical form of its cell
+_OPTIONAL = ("canonical", "sources", "published")
+
+
+class RunAccount(TypedDict, total=False):
+    """The account of one run that contributed chains: when, where and how long.  No number of a board depends on it."""
+
+    seeds: list[int]  # the first and the last
+    at: str  # ISO time, UTC
+    seconds: float
+    cpu_seconds: float
+    process_peak_memory_mib: float
+    resumed_from: int | None  # the generation of a checkpoint
+    device: str
+    environment: dict[str, str]
+    seconds_by_part: dict[str, float]
+    training: dict[str, float]
+    remarks: list[str]
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The law of a cell by generation, and what was measured against it; None where a number is not known.
+
+    ``predicted`` is None where the cell has no law; the other three until the record is compared with it.
+    """
+
+    predicted: tuple[float | None, ...] | None
+    measured: tuple[float | None, ...] | None = None
+    ratio: tuple[float | None, ...] | None = None
+    z: tuple[float | None, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; what was not compared is left out."""
+        plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return {k: v for k, v in plain.items() if k == "predicted" or v is not None}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Prediction:
+        """Raises KeyError where ``predicted`` is missing, TypeError for an unknown key."""
+        return cls(plain["predicted"] and tuple(plain["predicted"]), **_tuples(plain, "predicted"))
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What a record says of its cell and of each of its chains.
+
+    ``seeds``, ``status``, ``reason`` and every row of ``ledger`` have one entry per chain.  ``more`` holds facts that
+    this version does not know: they are kept, so that reading and writing changes no digest.
+    """
+
+    schema: int
+    id: str
+    label: str
+    task: str
+    entry: str
+    family: str
+    primary: str  # the metric that is scored
+    generations: int
+    track: str
+    seeds: tuple[int, ...]
+    status: tuple[Status, ...]
+    reason: tuple[str | None, ...]  # why a chain is not done
+    ledger: Mapping[str, tuple[int, ...]]  # substance -> amount per chain
+    verifiers: tuple[tuple[Any, ...], ...]  # (name, sensitivity, specificity, calls)
+    external: tuple[tuple[Any, ...], ...]  # (name, ..., calls)
+    theory: Prediction
+    canonical: Mapping[str, Any] | None = None
+    sources: Mapping[str, str] | None = None  # plugin file -> digest
+    published: str | None = None  # the seal of the archive that the record comes from
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as they are kept in the metadata of a record."""
+        plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        del plain["more"]
+        absent = {name for name in _OPTIONAL if plain[name] is None}
+        known = {name: value for name, value in plain.items() if name not in absent}
+        return {**known, "theory": self.theory.to_json(), **self.more}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> CellFacts:
+        """Raises KeyError, TypeError or ValueError where these are no facts of a record."""
+        names = {f.name for f in dataclasses.fields(cls)} - {"more"}
+        known = {name: value for name, value in plain.items() if name in names}
+        for name in ("seeds", "reason"):
+            known[name] = tuple(plain[name])
+        for name in ("verifiers", "external"):
+            known[name] = tuple(map(tuple, plain[name]))
+        known["status"] = tuple(map(Status, plain["status"]))
+        known["ledger"] = {what: tuple(amounts) for what, amounts in plain["ledger"].items()}
+        known["theory"] = Prediction.from_json(plain["theory"])
+        return cls(**known, more={k: v for k, v in plain.items() if k not in names})
+
+    def only(self, seeds: Iterable[int]) -> CellFacts:
+        """The facts of these chains."""
+        wanted = set(seeds)
+        return self._picked([i for i, seed in enumerate(self.seeds) if seed in wanted])
+
+    def _picked(self, places: list[int]) -> CellFacts:
+        return replace(
+            self,
+            seeds=tuple(self.seeds[i] for i in places),
+            status=tuple(self.status[i] for i in places),
+            reason=tuple(self.reason[i] for i in places),
+            ledger={
+                what: tuple(amounts[i] for i in places) for what, amounts in self.ledger.items()
+            },
+        )
+
+    def joined(self, newer: CellFacts) -> CellFacts:
+        """The chains of both in order of seed; what is said once is taken from ``newer``."""
+        rows = {
+            what: _amounts(self, what) + _amounts(newer, what)
+            for what in sorted({*self.ledger, *newer.ledger})
+        }
+        both = replace(
+            newer,
+            seeds=self.seeds + newer.seeds,
+            status=self.status + newer.status,
+            reason=self.reason + newer.reason,
+            ledger=rows,
+            track=joined_tracks(facts.track for facts in (self, newer) if facts.seeds),
+        )
+        return both._picked(sorted(range(len(both.seeds)), key=both.seeds.__getitem__))
+
+
+def joined_tracks(tracks: Iterable[str]) -> str:
+    """The track of chains that together used all this: blind where none used anything."""
+    used = sorted({piece for track in tracks for piece in track.split("+")} - {"blind"})
+    return "+".join(used) or "blind"
+
+
+def _amounts(facts: CellFacts, what: str) -> tuple[int, ...]:
+    """What each chain used, 0 of what an older version did not count."""
+    return tuple(facts.ledger.get(what, (0,) * len(facts.seeds)))
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, words for statuses: what reading the JSON gives back."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value.value if isinstance(value, Status) else value
+
+
+def _tuples(plain: Mapping[str, Any], apart: str) -> dict[str, tuple[float | None, ...]]:
+    return {name: tuple(values) for name, values in plain.items() if name != apart}

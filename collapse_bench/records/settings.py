@@ -1,0 +1,48 @@
+"""The settings of a suite: what its file says, and what the manifest of a run repeats."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskModel(_Strict):
+    """One [[tasks]] table: a data generator and a model, under several protocols."""
+
+    data: str
+    model: str
+    protocols: list[str] | None = None  # default: those of the suite
+    mitigations: list[str] | None = None  # likewise
+    n: int | None = Field(None, ge=1)
+    generations: int | None = Field(None, ge=0)
+    growth: float = Field(0.0, ge=0)
+    first: str | None = None
+
+
+class Calibration(_Strict):
+    """One [[calibration]] table: what `suite calibrate` froze for a task."""
+
+    task: str
+    floor: float  # r_k, in units of the loss
+    gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
+    gap_sd: float  # standard deviation of that difference over chains
+    chains: int
+
+
+class SuiteModel(_Strict):
+    """A suite file."""
+
+    name: str = Field(pattern=r"^[A-Za-z][\w.-]*$")
+    version: int = Field(1, ge=1)
+    title: str = ""
+    seeds: str = "0:32"
+    generations: int = Field(10, ge=0)
+    n: int = Field(100, ge=1)
+    protocols: list[str] = ["replace"]
+    mitigations: list[str] = []
+    focus: str | None = None  # the entry that is compared with all others, named before the run
+    tasks: list[TaskModel] = []
+    calibration: list[Calibration] = []
