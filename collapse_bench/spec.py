@@ -87,9 +87,8 @@ class _Reader:
             match = _TOKEN.match(text, at)
             if not match:
                 self._fail(at, "{near} cannot be read")
-            self.tokens.append(
-                (match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup))
-            )
+            kind = match.lastgroup or ""  # the pattern has no other part
+            self.tokens.append((kind, match.group(kind), match.start(kind)))
             depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(self.tokens[-1][1], 0)
             if depth > DEEPEST:
                 self._fail(at, f"{{near}} is nested more than {DEEPEST} levels deep")

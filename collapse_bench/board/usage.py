@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,8 @@ def _cost(usage: pd.DataFrame) -> pd.Series[float]:
     if "none" not in seconds.index:
         return pd.Series(dtype=float)
     comparable = (seconds / seconds.loc["none"]).where(machine == machine.loc["none"])
-    logs: pd.DataFrame = np.log(comparable)
-    return pd.Series(np.exp(logs.mean(axis=1)))
+    logs = cast(pd.DataFrame, np.log(comparable))  # the stubs call it an array
+    return cast("pd.Series[float]", np.exp(logs.mean(axis=1)))
 
 
 def usage_by_entry(

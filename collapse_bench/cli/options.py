@@ -41,7 +41,7 @@ class Duration(click.ParamType):
 
 def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
     """Settings from key=value pairs; values are written as in a spec."""
-    out = {}
+    out: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:

@@ -186,7 +186,7 @@ def _first_sentence(cls: type) -> str:
     import inspect
 
     paragraph = " ".join(inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].split())
-    return re.match(r".*?(?:[.?!](?=\s+[A-Z])|$)", paragraph)[0]
+    return re.split(r"(?<=[.?!])(?=\s+[A-Z])", paragraph, maxsplit=1)[0]
 
 
 def _title(path: Path) -> str:

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -50,7 +51,8 @@ class Reporter:
         self.live = (
             not quiet and sys.stderr.isatty()
         )  # rich's own test obeys FORCE_COLOR, which says nothing about a terminal
-        self.bar = self.task = None
+        self.bar: Any = None  # a rich.progress.Progress, which is imported when it is shown
+        self.task: Any = None
         self.total = self.done = 0
         self.last_line: dict[str, float] = {}  # label -> time of its last line
 

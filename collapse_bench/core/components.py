@@ -18,13 +18,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
 from ..errors import Incompatible, UsageError
 from .corpus import Corpus
-from .params import COMPARE, allowed, param
+from .params import COMPARE, allowed, fact, param
 from .renamed import HasOldNames
 from .rng import Stream
 
@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 #: - classification: one label (R, n) int64 in [0, labels) for each question x (R, n, ...) float.
 #: - sequence: tokens (R, n, L) int64, padded with -1, for each question x (R, n, P) of tokens.
 Kind = Literal["density", "discrete", "regression", "classification", "sequence"]
+
+#: (log-probabilities (N, K), answers (N,) int64) -> one loss per answer (N,)
+AnswerLoss = Callable[[Tensor, Tensor], Tensor]
+
+#: (log-probabilities (..., K), context (..., p) int64 or None) -> log-probabilities (..., K)
+Processor = Callable[[Tensor, Tensor | None], Tensor]
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------
@@ -109,8 +115,12 @@ class Teacher(HasOldNames):
         "spread": "mean_and_factor",
         "sufficient": "sample_sufficient",
     }
+
     # True promises that mean_answer(x) is linear in x, so that risks have closed forms
-    linear: ClassVar[bool] = False
+    @fact
+    def linear(self) -> bool:
+        return False
+
     # what its training took, for the record: see lib.neural.training.train
     account: Mapping[str, float] = MappingProxyType({})
 
@@ -148,7 +158,7 @@ class Teacher(HasOldNames):
         """
         raise self._lacks("decoded", "be decoded in another way")
 
-    def blend(self, other: Teacher, w: float) -> Teacher:
+    def blend(self, other: Self, w: float) -> Teacher:
         """The teacher at (1 - w) times this one plus w times ``other``, in its own parameters."""
         raise self._lacks("blend", "be averaged with another teacher")
 
@@ -160,7 +170,7 @@ class Teacher(HasOldNames):
         """Mean (R, d) and covariance factor (R, d, d) of the answers of a density."""
         raise self._lacks("mean_and_factor", "state its mean and covariance")
 
-    def sample_sufficient(self, n: int | Tensor, rng: Stream) -> Corpus:
+    def sample_sufficient(self, n: Any, rng: Stream) -> Corpus:
         """n answers at once, drawn by the exact law of their sums or counts (``sampler=exact-law``).
 
         Where questions are symbols, n (R, C) int64 is how often each is asked.
@@ -207,34 +217,54 @@ class DataGenerator(Component, Teacher):
     # tasks of a family are averaged first: gaussian, regression, tails, images, text
     family: ClassVar[str] = "other"
     primary: ClassVar[str] = "loss"  # which of ``losses`` is scored
+
     # The smallest difference of the primary loss that can be measured.  The score takes logarithms of
     # loss + floor, and the floor is at least this, so that losses near 0 do not count as large ratios.
     # Set it where rounding or a finite exam blurs the loss, e.g. to 1/rows for a share of errors.
-    resolution: ClassVar[float] = 1e-12
+    @fact
+    def resolution(self) -> float:
+        return 1e-12
+
     # which of ``losses`` or ``diagnostics`` is about the tail: shown next to the score
     tail_metric: ClassVar[str | None] = None
     diversity_metric: ClassVar[str | None] = None  # likewise, about diversity
     # True where the primary loss is a logarithm already, such as a log-perplexity in nats: the score
     # takes it as it is.  False: the score takes the logarithm of loss + floor.
     log_loss: ClassVar[bool] = False
-    sampler: ClassVar[str] = "explicit"
+
+    @fact
+    def sampler(self) -> str:
+        return "explicit"
+
     # how many different answers there are, for symbols and classes
-    labels: ClassVar[int | None] = None
+    @fact
+    def labels(self) -> int | None:
+        return None
+
     # how many different questions, where each is one symbol below ``labels``
     contexts: ClassVar[int | None] = None
     # of sequences:
     # True where an answer continues its question, as a text its prompt
     continues_prompt: ClassVar[bool] = False
-    span: ClassVar[int | None] = None  # the longest question and answer together, in tokens
+
+    # the longest question and answer together, in tokens
+    @fact
+    def span(self) -> int | None:
+        return None
+
     # how each token is spelled, which a checkpoint must agree with
     vocabulary: ClassVar[tuple[str, ...] | None] = None
     # For generators that serve as a flawed first teacher (``first=``).  False: it only answers, and
     # questions and noise are those of the real world.  True: its rows are its own throughout, by its
     # ``ask`` and ``observe``, e.g. with covariates or noise that differ from the real ones.
     own_rows: ClassVar[bool] = False
+
     # the distribution, or the flawed source, of ``theory`` that this is, e.g. "gaussian"; laws hold for
     # the generators that declare it, whatever their name.  None: no law of another plugin asks for it
-    distribution: ClassVar[str | None] = None
+    @fact
+    def distribution(self) -> str | None:
+        return None
+
     truth: ClassVar[Any] = None
 
     def with_truth(self, **truth: Any) -> DataGenerator:
@@ -307,7 +337,9 @@ class DataGenerator(Component, Teacher):
 
     # How many different real rows there are, where they come from a data set; None: as many as are
     # drawn.  A mitigation may not ask for more than this at once.
-    pool_size: ClassVar[int | None] = None
+    @fact
+    def pool_size(self) -> int | None:
+        return None
 
 
 # -- Model ----------------------------------------------------------------------------------------------------------
@@ -333,28 +365,49 @@ class Model(Component):
     # stacks answers.  True: it is written for any leading chain dimensions, and fits each chain as if
     # it were by itself.  ``collapse-bench check`` holds both to the same answers.
     vectorized: ClassVar[bool] = False
+
     # True where corpus.moments() or corpus.products() is all that fit needs
-    reads_sums: ClassVar[bool] = False
+    @fact
+    def reads_sums(self) -> bool:
+        return False
+
     # True where one chain takes long: each chain is a job of its own, with its own checkpoint
-    one_chain_per_job: ClassVar[bool] = False
+    @fact
+    def one_chain_per_job(self) -> bool:
+        return False
+
     # False where every fit begins at random weights, so that averages of two fits mean nothing
-    weights_average: ClassVar[bool] = True
+    @fact
+    def weights_average(self) -> bool:
+        return True
+
     # False where weights of rows are obeyed in distribution only, as by a stochastic optimiser; True
     # where a row of weight 2 gives the same numbers as the row written twice
-    exact: ClassVar[bool] = True
+    @fact
+    def exact(self) -> bool:
+        return True
+
     # True where ``blend`` averages the predicted noise of a diffusion, and not parameters
-    predicts_noise: ClassVar[bool] = False
+    @fact
+    def predicts_noise(self) -> bool:
+        return False
+
     # True where a fit is a training of many steps, which validation rows can stop early
-    trained_by_steps: ClassVar[bool] = False
+    @fact
+    def trained_by_steps(self) -> bool:
+        return False
+
     # the estimator of ``theory`` that a fit computes, e.g. "ridge"; laws hold for the models that
     # declare it, whatever their name.  None: no law speaks of this model
-    estimator: ClassVar[str | None] = None
+    @fact
+    def estimator(self) -> str | None:
+        return None
 
     def fit(self, corpus: Corpus, rng: Stream, before: Teacher | None = None) -> Teacher:
         """What is learnt from the corpus; ``before`` is the previous generation's teacher, None at the first."""
         raise NotImplementedError
 
-    def with_loss(self, loss: Any) -> Model:
+    def with_loss(self, loss: AnswerLoss) -> Model:
         """The same model trained under ``loss(logp (N, K), y (N,)) -> (N,)``: one loss per answer, or token of one."""
         raise Incompatible(f"{self.title()} has no loss that can be exchanged")
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Collection, Hashable
 from functools import cache
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_type_hints
 
 
 def param(
     default: Any,
     doc: str,
     *,
-    ge=None,
-    gt=None,
-    le=None,
-    lt=None,
-    choices=None,
-    later=False,
-    vary=True,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    choices: Collection[object] | None = None,
+    later: bool = False,
+    vary: bool = True,
 ) -> Any:
     """A parameter of a plugin: its default, one line of documentation, and its range.
 
@@ -34,7 +35,21 @@ def param(
     )
 
 
-COMPARE = {
+if TYPE_CHECKING:
+    fact = property
+else:
+
+    def fact(default):
+        """A fact that a plugin states about itself, by a class attribute, a field or a property.
+
+        It decorates the declaration in a base class, whose body returns the default.  At run time
+        the default is a plain class attribute; to a type checker it is a property, which all three
+        may override.
+        """
+        return default(None)
+
+
+COMPARE: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": (">=", lambda v, b: v >= b),
     "gt": (">", lambda v, b: v > b),
     "le": ("<=", lambda v, b: v <= b),
@@ -42,7 +57,7 @@ COMPARE = {
 }
 
 
-def allowed(field: dataclasses.Field) -> str:
+def allowed(field: dataclasses.Field[Any]) -> str:
     """The range of a parameter in words; '' where every value of its type is allowed."""
     if field.metadata.get("choices"):
         return "one of " + ", ".join(map(str, field.metadata["choices"]))
@@ -53,7 +68,11 @@ def allowed(field: dataclasses.Field) -> str:
     )
 
 
-@cache
 def type_hints(cls: type) -> dict[str, Any]:
     """The resolved annotations of a class, cached."""
+    return _type_hints(cast(Hashable, cls))
+
+
+@cache
+def _type_hints(cls: Any) -> dict[str, Any]:
     return get_type_hints(cls)

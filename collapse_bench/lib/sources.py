@@ -25,8 +25,12 @@ _FILES = (
     ".parquet",
     ".pt",
     ".pth",
+    ".safetensors",
+    ".tsv",
+    ".txt",
+    ".zip",
+    ".zst",
 )
-_FILES += (".safetensors", ".tsv", ".txt", ".zip", ".zst")
 
 
 def located(value: str | Path | None, whose: str, what: str = "data") -> Path | str | None:

@@ -36,7 +36,7 @@ def draw(
         )
         for axis, panel in zip(axes.flat, panels, strict=False):
             if isinstance(panel, Gallery):
-                _hang(axis, panel, pictures[panel.title])
+                _hang(axis, panel, (pictures or {})[panel.title])
             else:
                 _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:

@@ -115,7 +115,7 @@ class Registry:
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         name = f"collapse_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
         spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None:
+        if spec is None or spec.loader is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # so that checkpoints find the classes again
@@ -208,7 +208,7 @@ class Registry:
     def _offers(self, module: types.ModuleType) -> list[tuple[str, str, type[Component]]]:
         found = []
         for kind, (hook, _) in KINDS.items():
-            offered = getattr(module, hook, dict)()
+            offered: object = getattr(module, hook, dict)()
             if not isinstance(offered, dict):
                 raise PluginError(
                     f"{hook}() must return a dict of name to class, got {type(offered).__name__}"
@@ -232,7 +232,7 @@ class Registry:
             raise PluginError(
                 f"{name!r} must be a frozen dataclass: put @dataclass(frozen=True) above the class"
             )
-        if not cls.__dataclass_params__.frozen:
+        if not cls.__dict__["__dataclass_params__"].frozen:
             raise PluginError(f"{name!r} must be frozen: write @dataclass(frozen=True)")
         if self.owners.get((kind, name), said) != said:
             raise PluginError(
@@ -389,12 +389,12 @@ class Registry:
             return self._coerce(what, value, options[-1])
         origin = typing.get_origin(hint) or hint
         if origin is Literal:
-            options = typing.get_args(hint)
+            choices = typing.get_args(hint)
             plain = value.name if isinstance(value, Call) and not value.args else value
-            if plain in options:
+            if plain in choices:
                 return plain
             raise UsageError(
-                f"{what} must be one of {', '.join(map(str, options))}, got {_said(value)}"
+                f"{what} must be one of {', '.join(map(str, choices))}, got {_said(value)}"
             )
         if isinstance(origin, type) and issubclass(origin, Component):
             kind = next(kind for kind, (_, base) in KINDS.items() if issubclass(origin, base))
@@ -464,7 +464,7 @@ def _said(value: Any) -> str:
 def _written_in(cls: type) -> str:
     """Digest of the file in which a class stands; where there is none, as in a notebook, a mark that no other run bears."""
     try:
-        return sha256(Path(inspect.getsourcefile(cls)).read_bytes()).hexdigest()[:16]
+        return sha256(Path(inspect.getsourcefile(cls) or "").read_bytes()).hexdigest()[:16]
     except (TypeError, OSError):
         return uuid4().hex[:16]
 

@@ -14,21 +14,25 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def collapse_generators() -> dict[str, type]:
     """Data generators by name: subclasses of ``DataGenerator``."""
+    return {}
 
 
 @hookspec
 def collapse_models() -> dict[str, type]:
     """Models by name: subclasses of ``Model``."""
+    return {}
 
 
 @hookspec
 def collapse_protocols() -> dict[str, type]:
     """Protocols by name: subclasses of ``Protocol``."""
+    return {}
 
 
 @hookspec
 def collapse_mitigations() -> dict[str, type]:
     """Mitigations and controls by name: subclasses of ``Mitigation``."""
+    return {}
 
 
 @hookspec
@@ -39,13 +43,16 @@ def collapse_theory(cell: Any) -> Any:
 @hookspec
 def collapse_claims() -> list[Any]:
     """Laws that the engine must obey: a ``Claim`` each, which ``verify-laws`` checks."""
+    return []
 
 
 @hookspec
 def collapse_figures() -> dict[str, Any]:
     """Figures of papers by name: functions ``(scale, data) -> Figure``; data is a folder of real images, or None."""
+    return {}
 
 
 @hookspec
 def collapse_suites() -> list[Any]:
     """Paths of suite files (TOML)."""
+    return []

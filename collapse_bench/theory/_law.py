@@ -9,7 +9,7 @@ import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class Range:
                 raise TheoryError(f"{name} must be {self}, got {value!r}")
             return value
         if isinstance(value, numbers.Real) and not isinstance(value, bool) and self._holds(value):
-            return int(value) if self.whole else float(value)
+            return math.floor(value) if self.whole else float(value)
         raise TheoryError(f"{name} must be {self}, got {value!r}")
 
     def _holds(self, value) -> bool:
@@ -134,7 +134,7 @@ class Law:
     @property
     def summary(self) -> str:
         """The law in a line."""
-        return inspect.getdoc(self.formula).partition("\n")[0]
+        return (inspect.getdoc(self.formula) or "").partition("\n")[0]
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -180,13 +180,21 @@ class Law:
 LAWS: dict[str, Law] = {}
 
 
-def law(status: str, source: str, **ranges: Range) -> Callable[[Callable], Callable]:
+class Formula(Protocol):
+    """A public formula: called as it was written, with its declaration at hand."""
+
+    law: Law
+
+    def __call__(self, *args: Any, **kwargs: Any) -> float: ...
+
+
+def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., Any]], Formula]:
     """Make a formula public: check its parameters before each call, and say in its docstring what was declared here.
 
     The formula is registered as ``module.function``; its body sees admitted values alone.
     """
 
-    def public(formula: Callable) -> Callable:
+    def public(formula: Callable[..., Any]) -> Formula:
         name = f"{formula.__module__.rpartition('.')[2]}.{formula.__name__}"
         signature = inspect.signature(formula)
         assert set(ranges) == set(signature.parameters), f"{name}: declare each parameter once"
@@ -202,10 +210,11 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable], Calla
             return this._value(bound.arguments)
 
         told = [f"    {p}: {r.meaning}; {r}" for p, r in this.ranges.items()]
-        parts = [inspect.getdoc(formula), f"Status: {STATUS[status]}.", f"Source: {source}."]
+        parts = [inspect.getdoc(formula) or "", f"Status: {STATUS[status]}.", f"Source: {source}."]
         checked.__doc__ = "\n\n".join([*parts, "\n".join(["Parameters:", *told])])
-        checked.law = this
-        return checked
+        public_formula = cast(Formula, checked)
+        public_formula.law = this
+        return public_formula
 
     return public
 

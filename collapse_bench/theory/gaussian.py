@@ -377,7 +377,7 @@ def accsub_e(M, t, sigma=1.0, ddof=0) -> float:
 # -- real rows in every fit -----------------------------------------------------------------------------------------
 
 
-def _mix(M: int, pi: float, t: int, ddof: int) -> np.ndarray:
+def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
     """(E v, E e) after t fits for sigma = 1: an affine map of second moments, t times."""
     bessel = M / (M - ddof)
     e = np.array([(1 - pi) ** 2, (1 - pi) / M, pi / M])  # of the previous (e, v, 1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy
@@ -170,7 +171,7 @@ def learned_count(D, powers=True, limit=100) -> float:
 
 def divisible(q: int, N: int | None, operands: str = "uniform") -> float:
     """Probability that q divides both operands."""
-    if operands == "log-uniform":  # floor(N^u), u uniform on (0, 1)
+    if operands == "log-uniform" and N is not None:  # floor(N^u), u uniform on (0, 1)
         m = np.arange(q, N, q, dtype=float)
         return float(np.log1p(1 / m).sum() / math.log(N)) ** 2
     return q**-2.0 if N is None else (N // q / N) ** 2
@@ -188,7 +189,8 @@ def heights_after(
     sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str
 ):
     """Heights of the symbolic learner after fits to that many rows each, every fit to labels of the one before."""
-    sizes, digits, known = list(sizes), digits_of(N, base), {}
+    sizes, digits = list(sizes), digits_of(N, base)
+    known: dict[int, Any] = {}
     for p, k in prime_powers(min(most, N)):
         needed = examples * grok ** (digits_to_read(p, k, base, digits) - 1)
         chance = divisible(p**k, N, operands)

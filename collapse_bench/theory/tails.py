@@ -158,7 +158,7 @@ def gens_relabel(beta, T, g, N=200000) -> float:
     lost = np.zeros(N)  # 1 - s_i
     for _ in range(g):
         lost += (1 - lost) * np.exp(-T / (1 - p @ lost) * p)
-    return p @ lost
+    return float(p @ lost)
 
 
 @law(

@@ -118,7 +118,10 @@ def _weights(cell, p2: float) -> tuple[float, float]:
 
 def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
     """Excess risk of one fit to n rows of which the share p2 is written by the flawed source; NaN beyond validity."""
-    data, (lam, m), (a1, a2) = cell.data, _shrinkage(cell.model), _weights(cell, p2)
+    shrinkage = _shrinkage(cell.model)
+    if shrinkage is None:
+        return math.nan
+    data, (lam, m), (a1, a2) = cell.data, shrinkage, _weights(cell, p2)
     d, squares = data.d, cell.model.estimator == "ols" and flaw.plain
     if math.isnan(a1):
         return math.nan
@@ -176,7 +179,7 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     if ols and flaw.plain and made.real and data.fresh and d < SMALL * n:
         pi = round(made.real * n) / n
         if made.fresh:
-            first = (
+            first: tuple[int, float] = (
                 (t, regression.ols_replace(d, n, 1, data.noise))
                 if cell.first_teacher is None
                 else (k, flaw.c2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -138,7 +139,7 @@ class Pool(Teacher):
         return placed(torch.cat(said, axis), torch.cat(turns, axis).argsort(-1))
 
     def _mean(self, call: Callable[[Teacher], Tensor]) -> Tensor:
-        return sum(call(member) for member in self.members) / len(self.members)
+        return cast(Tensor, sum(call(member) for member in self.members)) / len(self.members)
 
     def answer(self, x, rng):
         n = x.shape[len(rng.chain_shape)]

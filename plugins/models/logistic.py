@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Model
 from collapse_bench.core.corpus import Corpus
-from collapse_bench.core.params import param
+from collapse_bench.core.params import fact, param
 from collapse_bench.lib.linear.classification import LinearClassifier, second_moments
 from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
 from collapse_bench.registry.hookspecs import hookimpl
@@ -36,7 +36,11 @@ class Logistic(Model):
     kinds = ("classification",)
     vectorized = True
     trained_by_steps = True
-    answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
+
+    @fact
+    def answer_loss(self) -> AnswerLoss:
+        return staticmethod(log_loss)
+
     validation_rows: ClassVar[Corpus | None] = None
 
     def _with(self, **values) -> Logistic:

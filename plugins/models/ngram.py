@@ -349,7 +349,7 @@ class NGramTeacher(Teacher):
             path.amax(-1),
         )  # the longest context determines all shorter ones
         if processor is None or getattr(processor, "last_alone", False):
-            if processor is not None and context.shape[-1]:
+            if processor is not None and context is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1
             node, which = torch.unique(node, return_inverse=True)
             row = torch.zeros_like(node).scatter_(
@@ -411,7 +411,8 @@ class _Said:
     def positions(self, events: Tensor, apart: bool) -> Iterator[tuple[Tensor, int | Tensor]]:
         """(texts, place in each) of all events (B n, L), at once or place by place."""
         if not apart:
-            yield torch.nonzero(events).unbind(-1)
+            at = torch.nonzero(events)
+            yield at[:, 0], at[:, 1]
             return
         for i in range(events.shape[-1]):
             yield torch.nonzero(events[:, i])[:, 0], i

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -145,7 +146,8 @@ class Attention(nn.Module):
 
     def keys(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of z (n, m, width), each (n, heads, m, width / heads)."""
-        return tuple(self._split(half) for half in self.pair(z).chunk(2, -1))
+        keys, values = (self._split(half) for half in self.pair(z).chunk(2, -1))
+        return keys, values
 
     def forward(
         self,
@@ -166,9 +168,8 @@ class Layer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, asks: bool):
         super().__init__()
         self.own, self.own_norm = Attention(width, heads), nn.LayerNorm(width)
-        self.asked, self.asked_norm = (
-            (Attention(width, heads), nn.LayerNorm(width)) if asks else (None, None)
-        )
+        if asks:
+            self.asked, self.asked_norm = Attention(width, heads), nn.LayerNorm(width)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(
             nn.Linear(width, ffn * width), nn.GELU(), nn.Linear(ffn * width, width)
@@ -226,7 +227,8 @@ class Network(nn.Module):
         for layer in self.encoder:
             z = layer(z, seen)
         z = self.read(z)
-        return [layer.asked.keys(z) for layer in self.decoder], seen
+        layers = cast(Iterable[Layer], self.decoder)
+        return [layer.asked.keys(z) for layer in layers], seen
 
     def continued(self, said: Tensor, question, at: int = 0, cache: Cache | None = None) -> Tensor:
         """Logits (n, m, labels + 1) of what follows each of the symbols said (n, m), of which the first stands at ``at``."""
@@ -250,12 +252,13 @@ class Cache:
 
     def extended(self, layer: Layer, keys: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         if layer in self.held:
-            keys = tuple(torch.cat(pair, 2) for pair in zip(self.held[layer], keys, strict=True))
+            before = self.held[layer]
+            keys = torch.cat([before[0], keys[0]], 2), torch.cat([before[1], keys[1]], 2)
         self.held[layer] = keys
         return keys
 
     def keep(self, rows: Tensor) -> None:
-        self.held = {layer: tuple(side[rows] for side in keys) for layer, keys in self.held.items()}
+        self.held = {layer: (keys[rows], said[rows]) for layer, (keys, said) in self.held.items()}
 
 
 # -- the teacher ----------------------------------------------------------------------------------------------------
@@ -378,7 +381,7 @@ class TransformerTeacher(Teacher):
             if y is not None:
                 law = log_softmax(law[:, : net.stop], -1)  # a redrawn token is never the end
             said = _drawn(law, u[rows, at])
-            if y is not None:
+            if y is not None and mask is not None:
                 said = torch.where(mask[rows, at] | (y[rows, at] < 0), said, y[rows, at])
                 said = torch.where(y[rows, at] < 0, net.stop, said)
             on = said != net.stop
@@ -388,7 +391,7 @@ class TransformerTeacher(Teacher):
                 if not len(rows):
                     break
                 cache.keep(on)
-                keys = [tuple(side[on] for side in pair) for pair in keys]
+                keys = [(names[on], values[on]) for names, values in keys]
                 seen = None if seen is None else seen[on]
         return out
 

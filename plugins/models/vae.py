@@ -87,6 +87,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, d: int, asked: int, latent: int, width: int, depth: int):
         super().__init__()
+        self.latent = latent
         self.encoder = dense(d + asked, width, depth, 2 * latent)
         self.decoder = dense(latent + asked, width, depth, d)
         self.log_s = nn.Parameter(torch.zeros(()))
@@ -123,7 +124,7 @@ def _losses(
 ) -> Callable[[Tensor], Tensor]:
     """Minus the bound, nats per number, of each of the rows (b,)."""
     u, x = unit.inside(corpus.y), corpus.x.flatten(1).float()
-    latent = module.decoder[0].in_features - x.shape[1]
+    latent = module.latent
 
     def losses(rows: Tensor) -> Tensor:
         e = torch.randn(len(rows), latent, generator=generator, device=generator.device)
@@ -149,7 +150,7 @@ class VAETeacher(DrawnTeacher):
 
     @property
     def latent(self) -> int:
-        return self.module.decoder[0].in_features - self.asked
+        return self.module.latent
 
     def answer(self, x: Tensor, rng) -> Tensor:
         generator, d, wide = rng.torch_generator(), self.unit.mean.shape[0], self.temperature**0.5
@@ -193,7 +194,9 @@ class VAETeacher(DrawnTeacher):
         """Mean (d,) and covariance factor (d, d): exact without hidden layers, else those of draws."""
         if len(self.module.decoder) > 1 or self.asked:
             return super().mean_and_factor()
-        last, s = self.module.decoder[0], self.module.log_s.exp().double() * self.noisy
+        last = self.module.decoder[0]
+        assert isinstance(last, nn.Linear)
+        s = self.module.log_s.exp().double() * self.noisy
         W = last.weight.detach().double()
         noise = s.detach() * torch.eye(len(W), dtype=torch.float64, device=self.device)
         factor = root_of(torch.cat([W.mT, noise])) * self.unit.scale * self.temperature**0.5

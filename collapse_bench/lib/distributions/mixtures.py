@@ -25,12 +25,14 @@ class MixtureTeacher(Teacher):
         """Rows (R, n, d) float64: a component by its weight, then mean + factor z."""
         n, d = x.shape[len(rng.chain_shape)], self.mean.shape[-1]
         which = drawn_by(self.weight, rng.at("component").uniform(n))[..., None]
-        z, rows = rng.at("z").normal(n, d).double().mT, None
-        for k in range(self.weight.shape[-1]):
-            here = (
-                (self.factor[..., k, :, :] @ z).add_(self.mean[..., k, :, None]).mT
-            )  # as columns: twice as fast
-            rows = here if rows is None else torch.where(which == k, here, rows)
+        z = rng.at("z").normal(n, d).double().mT
+
+        def component(k: int) -> Tensor:  # as columns: twice as fast
+            return (self.factor[..., k, :, :] @ z).add_(self.mean[..., k, :, None]).mT
+
+        rows = component(0)
+        for k in range(1, self.weight.shape[-1]):
+            rows = torch.where(which == k, component(k), rows)
         return rows
 
     def parts(self, y: Tensor) -> Tensor:

@@ -139,7 +139,8 @@ class ContextTeacher(TableTeacher):
         height = torch.minimum(context + u, torch.nextafter(context + 1, context))
         return torch.searchsorted(self._reach, height, right=True) - x[..., 0] * K
 
-    def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:
+    # a table per question: n says how often each is asked
+    def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:  # type: ignore[override]
         """Counts of the answers to n (R, C) questions by their multinomial laws: C K rows with a count each."""
         C, K = self.p.shape[-2:]
         pair = torch.arange(C * K, device=self.p.device).expand(*rng.chain_shape, C * K)

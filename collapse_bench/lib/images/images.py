@@ -199,7 +199,7 @@ def _table(data: ImagePool) -> SimpleNamespace:
         float(np.einsum("i,i->", values, values, dtype=np.float64, casting="unsafe")) / values.size
     )
     rare = _cut_down(data, train_y)
-    if rare is not None:
+    if rare is not None and data.minority is not None:
         there = thinned(train_y, rare, data.minority)
         train_x, train_y = train_x[there], train_y[there]
     pool, labels = (

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...core.components import Teacher
 from ...core.corpus import Corpus
+from ...core.params import fact
 from ...core.rng import Stream
 from ...errors import Incompatible
 from ..distributions.gaussians import root_of
@@ -57,7 +58,9 @@ class DrawnTeacher(Teacher):
     """A teacher of densities whose mean and covariance are estimated from draws; ``asked`` is the width of
     its questions."""
 
-    asked: int = 0
+    @fact
+    def asked(self) -> int:
+        return 0
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance factor (d, d) of ``DRAWS`` answers, with the same random numbers each time."""

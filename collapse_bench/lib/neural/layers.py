@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import Incompatible
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def started(build: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+
+def started(build: Callable[[], Module], generator: torch.Generator) -> Module:
     """The module that ``build`` returns, on the generator's device, with weights drawn from it.
 
     He's start where a ReLU or a relative of it follows; unit variance over the inputs for a layer marked ``last``;
@@ -50,8 +53,8 @@ def _fill(part: nn.Module, generator: torch.Generator) -> None:
     elif isinstance(part, nn.GroupNorm):
         part.weight.fill_(1)
         part.bias.zero_()
-    elif hasattr(part, "fill"):
-        part.fill(generator)
+    elif callable(fill := getattr(part, "fill", None)):
+        fill(generator)
 
 
 def _marked(layer: nn.Module, **marks: bool) -> nn.Module:

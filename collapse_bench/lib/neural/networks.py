@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ...core.components import Teacher
+from ...core.components import Kind, Teacher
 from ...core.corpus import Corpus
-from .layers import started
+from .layers import Module, started
 from .neural import Neural
 from .training import train
 
@@ -26,7 +27,7 @@ class Network(Neural):
     numbers by squared error.
     """
 
-    kinds = ("regression", "classification")
+    kinds: ClassVar[tuple[Kind, ...] | None] = ("regression", "classification")
 
     def built(self, inputs: int, outputs: int) -> nn.Module:
         """The network, rows (n, inputs) to (n, outputs)."""
@@ -89,7 +90,7 @@ def passed(module: nn.Module, x: Tensor) -> Tensor:
         return torch.cat([module(some) for some in x.split(ROWS)]) if len(x) else module(x)
 
 
-def blended(one: nn.Module, other: nn.Module, w: float) -> nn.Module:
+def blended(one: Module, other: Module, w: float) -> Module:
     """A module with every parameter at (1 - w) times that of one plus w times that of the other."""
     module = copy.deepcopy(one)
     with torch.no_grad():

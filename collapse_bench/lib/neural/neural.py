@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.components import Model, Teacher
 from ...core.corpus import Corpus
-from ...core.params import param
+from ...core.params import fact, param
 from ...errors import Incompatible, UsageError
+from .layers import Module
 from .training import Schedule
 
 #: (log-probabilities (N, K), answers (N,) int64) -> one loss per answer (N,)
@@ -57,13 +58,22 @@ class Neural(Model):
     trained_by_steps = True
     one_chain_per_job = True
     usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
-    # rows that go through the network at a time; a field, where a model offers it
-    micro: ClassVar[int | None] = None
 
-    weights_average = False
-    answer_loss: ClassVar[AnswerLoss] = staticmethod(log_loss)
+    # rows that go through the network at a time; a field, where a model offers it
+    @fact
+    def micro(self) -> int | None:
+        return None
+
+    @fact
+    def weights_average(self) -> bool:
+        return False
+
+    @fact
+    def answer_loss(self) -> AnswerLoss:
+        return staticmethod(log_loss)
+
     validation_rows: ClassVar[Corpus | None] = None
-    start: ClassVar[Teacher | None] = None  # it continues from the weights of this teacher
+    start: ClassVar[Any] = None  # it continues from the weights of this teacher
     share: ClassVar[float] = 1.0  # of the usual number of steps
 
     def __post_init__(self):
@@ -98,20 +108,27 @@ class Neural(Model):
             )
         return self._with(start=teacher, share=share)
 
-    def begun(self, build: Callable[[], nn.Module]) -> nn.Module:
+    def begun(self, build: Callable[[], Module]) -> Module:
         """The network to train: a copy of that of ``start``, where there is one, otherwise ``build()``."""
-        return (
-            build() if self.start is None else copy.deepcopy(self.start.module).requires_grad_(True)
-        )
+        if self.start is None:
+            return build()
+        module: Module = copy.deepcopy(self.start.module).requires_grad_(True)
+        return module
 
     @property
     def schedule(self) -> Schedule:
-        length = {"steps": self.steps, "epochs": self.epochs}
-        if length == {"steps": None, "epochs": None}:
-            length |= self.usual
-        if length["steps"] is not None:
-            length["steps"] = max(1, round(self.share * length["steps"]))
-        elif self.share != 1:
-            length["epochs"] *= self.share
-        how = ("batch", "lr", "warmup", "cosine", "decay", "clip", "micro")
-        return Schedule(**length, **{name: getattr(self, name) for name in how})
+        steps: float | None = self.steps
+        epochs = self.epochs
+        if steps is None and epochs is None:
+            steps, epochs = self.usual.get("steps"), self.usual.get("epochs")
+        return Schedule(
+            steps=None if steps is None else max(1, round(self.share * steps)),
+            epochs=None if epochs is None else self.share * epochs,
+            batch=self.batch,
+            lr=self.lr,
+            warmup=self.warmup,
+            cosine=self.cosine,
+            decay=self.decay,
+            clip=self.clip,
+            micro=self.micro,
+        )

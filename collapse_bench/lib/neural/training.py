@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,7 @@ class Schedule:
         """Steps in all, for a corpus of this many rows."""
         if self.steps is not None:
             return self.steps
+        assert self.epochs is not None  # one of the two is given
         return max(1, math.ceil(self.epochs * math.ceil(rows / self.batch) - 1e-9))
 
     def rate(self, step: int, steps: int) -> float:
@@ -88,7 +90,8 @@ def train(
     cuda = weight.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(weight.device)
-    began, seen, recent = time.perf_counter(), 0, []
+    began, recent = time.perf_counter(), []
+    seen: Tensor | int = 0
     module.train()
     for step, rows in enumerate(batches(there, size, steps, generator)):
         for group in optimiser.param_groups:
@@ -159,14 +162,10 @@ class _Worth:
 
     def mass(self, rows: Tensor) -> Tensor | int:
         """The sum over these rows of weight times units, up to a common factor."""
-        if self.weight is None and self.units is None:
+        sides = [side[rows] for side in (self.weight, self.units) if side is not None]
+        if not sides:
             return len(rows)
-        w = self.units[rows] if self.weight is None else self.weight[rows]
-        return (
-            (w if self.weight is None or self.units is None else w * self.units[rows])
-            .sum()
-            .clamp_min(1e-12)
-        )
+        return (sides[0] if len(sides) == 1 else sides[0] * sides[1]).sum().clamp_min(1e-12)
 
     def share(self, rows: Tensor, losses: Tensor, mass: Tensor | int) -> Tensor:
         """The sum of weight times loss, up to the same factor, over the mass of the batch."""
@@ -222,7 +221,9 @@ class _Best:
     def __init__(self, module: nn.Module, validation: Callable[[], float] | None, steps: int):
         self.module, self.validation, self.steps = module, validation, steps
         self.every = max(1, steps // CHECKS)
-        self.lowest, self.state, self.at = math.inf, None, None
+        self.lowest = math.inf
+        self.state: dict[str, Any] | None = None
+        self.at: int | None = None
 
     def look(self, step: int) -> None:
         if self.validation is None or ((step + 1) % self.every and step + 1 != self.steps):

@@ -32,12 +32,12 @@ def raced(corpus: Corpus, log_weight: Tensor, share: float, rng: Stream, copies:
         count == 0, -torch.inf
     )
     single = (count <= 1).all(-1, keepdim=True)
-    drawn = mean = None
-    if single.any():
-        drawn = _first(log_weight[..., None] + rng.gumbel(corpus.n, copies), quota)
-    if not single.all():
-        mean = copies * _arrived(log_weight, copies * count, quota)
-    return drawn if mean is None else mean if drawn is None else torch.where(single, drawn, mean)
+    if not single.any():
+        return copies * _arrived(log_weight, copies * count, quota)
+    drawn = _first(log_weight[..., None] + rng.gumbel(corpus.n, copies), quota)
+    if single.all():
+        return drawn
+    return torch.where(single, drawn, copies * _arrived(log_weight, copies * count, quota))
 
 
 def _first(speed: Tensor, quota: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
-from ...core.params import param
+from ...core.params import fact, param
 from ...core.rng import Stream
 from ...errors import UsageError
 from ...extras import lacking
@@ -26,7 +26,8 @@ class CachedTexts:
     """Texts y (R, m, L) that are measured more than once: what was found is kept."""
 
     def __init__(self, y: Tensor):
-        self.y, self._found = y, {}
+        self.y = y
+        self._found: dict[str, Any] = {}
 
     def once(self, name: str, measured: Callable[[Tensor], Any]) -> Any:
         if name not in self._found:
@@ -169,6 +170,14 @@ class Language(DataGenerator):
     log_loss = True
     continues_prompt = True
 
+    @fact
+    def block(self) -> int:
+        return 2
+
+    @fact
+    def prompt(self) -> int:
+        return 0
+
     def __post_init__(self):
         super().__post_init__()
         if self.judged > self.test:
@@ -237,6 +246,7 @@ class Language(DataGenerator):
         rare = _mean(exam.is_rare(written.y), written.y >= 0)
         compression = self._compression(written, exam.real)
         shares = (rare, exam.rare_share.expand_as(rare))
+        assert self.labels is not None  # tokens are symbols
         sides = []
         for paper, ratio, share in zip((written, exam.real), compression, shares, strict=True):
             side = by_token(measure.trimmed(paper.y, size), self.labels) | {
@@ -273,18 +283,14 @@ class Language(DataGenerator):
         """(diversity, standard error), (R,) each, as far as asked for and possible here."""
         possible = [name for name in self._asked if lacking(_NEEDS[name].extra, name) is None]
         return {
-            _NEEDS[name].kind: paper.once(name, lambda y, name=name: self._diversity(name, y))
-            for name in possible
+            _NEEDS[name].kind: paper.once(name, partial(self._diversity, name)) for name in possible
         }
 
     def _diversity(self, name: str, y: Tensor) -> tuple[Tensor, Tensor]:
         tool, of = _tool(name, getattr(self, name), f"{self.title()}: {name}", str(y.device))
         pairs = [of(self.spell(texts), tool) for texts in y.reshape(-1, *y.shape[-2:])]
-        return (
-            torch.tensor(pairs, dtype=torch.float64, device=y.device)
-            .reshape(*y.shape[:-2], 2)
-            .unbind(-1)
-        )
+        both = torch.tensor(pairs, dtype=torch.float64, device=y.device).reshape(*y.shape[:-2], 2)
+        return both[..., 0], both[..., 1]
 
 
 class _Need(NamedTuple):

@@ -97,12 +97,18 @@ class Text(Language):
             )
 
     @property
+    def place(self) -> Path | str:
+        """The source, which every text has."""
+        assert self.source is not None
+        return self.source
+
+    @property
     def _has_splits(self) -> bool:
-        return isinstance(self.source, str) or self.source.is_dir()
+        return not isinstance(self.source, Path) or self.source.is_dir()
 
     def _examined(self) -> Path | str:
         """The file of the exam as a Path, or the name of a split of the source."""
-        path = Path(self.exam).expanduser()
+        path = Path(str(self.exam)).expanduser()
         if path.is_file():
             return path
         if not self._has_splits:
@@ -215,8 +221,8 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
         tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
-    pool = _blocks(tokenizer.encode_all(learnt), data, data.source, "the part to learn from")
-    where = data.exam if isinstance(data.exam, Path) else data.source
+    pool = _blocks(tokenizer.encode_all(learnt), data, data.place, "the part to learn from")
+    where = data.exam if isinstance(data.exam, Path) else data.place
     others = _blocks(tokenizer.encode_all(exam), data, where, "the part held out for exams")
     chosen = np.linspace(0, len(others) - 1, min(data.test, len(others))).astype(np.int64)
     order = (
@@ -232,7 +238,7 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
 
 def _halves_of(data: Text) -> tuple[list[str], list[str]]:
     """(texts to learn from, texts for exams): one each where they are joined."""
-    place = Place(data.source, "text", data.field, data.config, data.split, data.revision)
+    place = Place(data.place, "text", data.field, data.config, data.split, data.revision)
     texts = _units(place, data)
     if data.exam is not None:
         other = (
@@ -272,9 +278,9 @@ def _blocks(texts: list[list[int]], data: Text, where: Path | str, part: str) ->
         for row, tokens in zip(blocks, texts, strict=True):
             row[: len(tokens)] = tokens
     else:
-        tokens = np.asarray(texts[0], np.int64)
-        n = len(tokens) // data.block
-        blocks = tokens[: n * data.block].reshape(n, data.block)
+        joined = np.asarray(texts[0], np.int64)
+        n = len(joined) // data.block
+        blocks = joined[: n * data.block].reshape(n, data.block)
     if len(blocks) < 2:
         size = (
             f"{len(texts)} rows of more than {data.prompt}"

@@ -78,7 +78,7 @@ class Place:
 
     def _decoded(self) -> str:
         try:
-            return self.source.read_bytes().decode("utf-8-sig")
+            return Path(self.source).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as problem:
             raise UsageError(
                 f"{self.whose}: {self.source} is not UTF-8 (byte {problem.start} is {problem.object[problem.start]:#04x}); "

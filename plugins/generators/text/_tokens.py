@@ -167,5 +167,5 @@ def tokenizer_of(kind: Path | str, texts: Sequence[str], size: int, whose: str) 
     if kind == "bytes":
         return Bytes()
     if kind in ("bpe", "words"):
-        return {"bpe": BytePairs, "words": Words}[kind].learnt(texts, size)
+        return BytePairs.learnt(texts, size) if kind == "bpe" else Words.learnt(texts, size)
     return Pretrained.at(kind, whose)

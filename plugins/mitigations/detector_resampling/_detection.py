@@ -84,12 +84,12 @@ class GramRatio:
     def fitted(
         cls, synthetic: Corpus, real: Corpus, masses: tuple[Tensor, Tensor], many: int, prior: float
     ):
-        tables = []
+        tables: list[Tensor] = []
         for ours, theirs in zip(buckets(synthetic, many), buckets(real, many), strict=True):
             a, b = tally(*ours, masses[0], many), tally(*theirs, masses[1], many)
             tables.append(((a + prior) / (a.sum(-1, keepdim=True) + prior * many)).log())
             tables[-1] = tables[-1] - ((b + prior) / (b.sum(-1, keepdim=True) + prior * many)).log()
-        return cls(tuple(tables))
+        return cls((tables[0], tables[1]))
 
     def __call__(self, corpus: Corpus) -> Tensor:
         many = self.tables[0].shape[-1]

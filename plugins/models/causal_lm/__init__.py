@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +140,8 @@ class CausalLM(Neural):
     def _begun(self, corpus: Corpus, before: CausalTeacher | None) -> CausalTeacher:
         """The model before this generation's training; the global generators give it its random weights."""
         V, length = corpus.labels, corpus.y.shape[-1]
-        known = self.start or (before if self.begins == "previous" else None)
+        assert V is not None  # sequences have labels
+        known: CausalTeacher | None = self.start or (before if self.begins == "previous" else None)
         if known is not None:
             return replace(
                 known, module=copy.deepcopy(known.module).requires_grad_(True), decoding=PLAIN
@@ -194,6 +195,15 @@ class CausalTeacher(Teacher):
     decoding: Decoding = PLAIN
     beam: int = 1
     account: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def _network(self) -> Any:
+        """The module with what transformers adds to one."""
+        return self.module
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self._network.config.vocab_size)
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         if self.beam > 1:
@@ -282,7 +292,7 @@ class CausalTeacher(Teacher):
                 torch.stack([self._read(logits[:, i], some[:, : i + 1]) for i in steps], 1), rows
             )
 
-        width = 4 * self.module.config.vocab_size * (ids.shape[-1] - 1)
+        width = 4 * self._vocabulary * (ids.shape[-1] - 1)
         return _chunked(picked, len(ids), max(1, BUDGET // width), "score")
 
     def _sampled(self, prompt: Tensor, u: Tensor) -> Tensor:
@@ -308,9 +318,9 @@ class CausalTeacher(Teacher):
     def _searched(self, prompt: Tensor, u: Tensor) -> Tensor:
         """(m, L): the likeliest continuations that a beam search finds; luck plays no part."""
         P = prompt.shape[-1]
-        nothing = [i for i in range(self.V, self.module.config.vocab_size) if i != self.end]
+        nothing = [i for i in range(self.V, self._vocabulary) if i != self.end]
         with precision(prompt.device):
-            found = self.module.generate(
+            found = self._network.generate(
                 prompt,
                 attention_mask=torch.ones_like(prompt),
                 num_beams=self.beam,

@@ -84,19 +84,19 @@ class DDPM(Generative):
         self, module: nn.Module, unit: Unit, corpus: Corpus, a: Tensor, generator: torch.Generator
     ) -> Callable[[Tensor], Tensor]:
         """Loss of each of the rows (b,), at a level and under a noise drawn for it."""
-        u, x, place = (
-            unit.inside(corpus.y),
-            corpus.x.flatten(1).float(),
-            {"generator": generator, "device": a.device},
-        )
+        u, x = unit.inside(corpus.y), corpus.x.flatten(1).float()
 
         def losses(rows: Tensor) -> Tensor:
             # levels are spread over the batch, which makes their mean loss less noisy than draws that know no other
-            spread = (torch.arange(len(rows), device=a.device) + torch.rand((), **place)) / len(
-                rows
-            )
+            spread = (
+                torch.arange(len(rows), device=a.device)
+                + torch.rand((), generator=generator, device=a.device)
+            ) / len(rows)
             share = a[1 + (spread * self.levels).long().clamp_max(self.levels - 1)]
-            clear, e = u[rows], torch.randn(len(rows), u.shape[1], **place)
+            clear, e = (
+                u[rows],
+                torch.randn(len(rows), u.shape[1], generator=generator, device=a.device),
+            )
             seen, hidden = share.sqrt().float()[:, None], (1 - share).sqrt().float()[:, None]
             guess = module(seen * clear + hidden * e, _beside(share, x[rows]))
             return (guess - (seen * e - hidden * clear)).square().mean(-1)

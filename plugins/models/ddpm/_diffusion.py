@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -100,9 +101,7 @@ class DiffusionTeacher(DrawnTeacher):
         drawn = []
         for asked in x.split(ROWS):
             drawn.append(
-                ancestral(
-                    lambda u, a, x=asked: self.guess(x, u, a), (len(asked), d), self.plan, generator
-                )
+                ancestral(partial(self.guess, asked), (len(asked), d), self.plan, generator)
             )
             report_step("sample", sum(map(len, drawn)), len(x))
         return self.unit.outside(torch.cat(drawn))

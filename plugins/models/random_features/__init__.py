@@ -161,13 +161,7 @@ class FeatureTeacher(Teacher):
         out = out.reshape(*chain_shape, -1, K)
         if self.seen is None:
             return out[..., 0] if self.scalar else out
-        return out if self.seen.all() else self._below(out)
-
-    def _below(self, scores: Tensor) -> Tensor:
-        """Scores (R, n, K) with those of labels never seen just below the least of the others, and below 0."""
-        seen = self.seen[..., None, :]
-        least = torch.where(seen, scores, torch.inf).amin(-1, keepdim=True).clamp_max(0)
-        return torch.where(seen, scores, least - 1e-6 * (1 + least.abs()))
+        return out if self.seen.all() else _below(out, self.seen)
 
     def answer(self, x, rng):
         scores = self.mean_answer(x)
@@ -187,11 +181,21 @@ class FeatureTeacher(Teacher):
         return FeatureTeacher(self.features, v, seen, self.scalar)
 
 
+def _below(scores: Tensor, seen: Tensor) -> Tensor:
+    """Scores (R, n, K) with those of labels never seen just below the least of the others, and below 0."""
+    seen = seen[..., None, :]
+    least = torch.where(seen, scores, torch.inf).amin(-1, keepdim=True).clamp_max(0)
+    return torch.where(seen, scores, least - 1e-6 * (1 + least.abs()))
+
+
 def _same(one: Features, other: Features) -> bool:
     return one is other or (
         one.activation == other.activation
         and torch.equal(one.F, other.F)
-        and (one.b is other.b or torch.equal(one.b, other.b))
+        and (
+            one.b is other.b
+            or (one.b is not None and other.b is not None and torch.equal(one.b, other.b))
+        )
     )
 
 
@@ -307,7 +311,7 @@ def _normal(
             yield r, phi @ phi.mT, training_set.weighed(training_set.y[r], r), phi
         return
     for r, _ in _blocks(B, 1, m * m + min(n, m) * (d + 3 * m)):
-        gram, right = 0.0, 0.0
+        gram, right = torch.zeros(()), torch.zeros(())
         for _, i in _blocks(1, n, (r.stop - r.start) * (d + 3 * m)):
             phi, y = (
                 training_set.weighed(features.of(training_set.x, r, i), r, i),

@@ -30,7 +30,7 @@ def shortest(A: np.ndarray, y: np.ndarray, widths: Sequence[int]) -> list[np.nda
     told = A.any(1)  # a row of zeros says nothing about v
     if not told.all():
         A, y = A[told], y[told]
-    live = A.any(0)  # a feature that is 0 throughout has the weight 0 in the shortest v
+    live = np.asarray(A.any(0))  # a feature that is 0 throughout has the weight 0 in the shortest v
     held = np.cumsum(live)  # live columns among the first m
     among = sorted({int(held[m - 1]) for m in widths} - {0})
     B, n = A if live.all() else A[:, live], len(A)
@@ -61,7 +61,8 @@ def _tall(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarr
 
 def _wide(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarray | None]:
     """Where columns are more: v = Q R^-T y with A[:, :m]^T = Q R, and each further block of rows updates Q and R."""
-    found, n, done = {}, len(A), 0
+    found: dict[int, np.ndarray | None] = {}
+    n, done = len(A), 0
     R, reflectors = np.zeros((n, n), order="F"), []
     for m in widths:
         if not done:
