@@ -31,7 +31,7 @@ from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
 from .running.chains import MEMORY, Progress
 from .running.execute import execute, jobs_of
-from .running.jobs import Job, Options, Outcome
+from .running.jobs import Job, JobOutcome, Options
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF
@@ -57,7 +57,7 @@ class Results:
 
     output: Path
     suite: str
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[JobOutcome, ...] = ()
     steps: tuple[CellPlan, ...] = field(default=(), repr=False)
     archive: Archive | None = field(
         default=None, repr=False
@@ -68,7 +68,7 @@ class Results:
         return _store(self.output, self.archive)
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[JobOutcome]:
         """Jobs of this run with chains that failed."""
         return [outcome for outcome in self.outcomes if not outcome.good]
 
@@ -208,7 +208,7 @@ def run(
     force: bool = False,
     checkpoint_seconds: float = 5.0,
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[JobOutcome], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
     """Run a suite (by name or path) or typed specs; what is done is reused, so running again is resuming.
@@ -269,7 +269,7 @@ def run_suite(
     force: bool = False,
     checkpoint_seconds: float = 5.0,
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[JobOutcome], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
     """Run a suite that is loaded already; see ``run``.
@@ -439,7 +439,7 @@ def calibrate(
     output: str | Path | None = None,
     n_jobs: int = 1,
     plugins: Some = (),
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[JobOutcome], None] | None = None,
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
 ) -> list[Calibration]:
     """Freeze floors and gaps of every task of a suite in its file, from 256 chains that no board ranks.
@@ -540,7 +540,7 @@ def verify_laws(
         raise NothingMatched("no plugin claims a law")
     found: dict[int, Verdict] = {}
     place = {id(claim): i for i, claim in enumerate(claims)}
-    for some in verify.run(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
+    for some in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
         found.update({place[id(verdict.claim)]: verdict for verdict in some})
         if on_verdicts is not None:
             on_verdicts(some, len(claims))
@@ -557,7 +557,7 @@ def reproduce(
     plugins: Some = (),
     device: str = "cpu",
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[JobOutcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
     """Redraw a figure of a paper: (its numbers, the files written).  What was run before is reused.
 

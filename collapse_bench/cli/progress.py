@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ..running.chains import ProgressEvent
-from ..running.jobs import Job, Outcome
+from ..running.jobs import Job, JobOutcome
 
 VERDICTS = ("reuse", "run", "stale", "skip", "left out")  # of a plan, in the order shown
 LONG = 5.0  # a generation that takes more seconds than this gets a line
@@ -111,7 +111,7 @@ class Reporter:
             self.last_line[event.label] = now
             print(f"{_where(event)}  {event.label}", file=sys.stderr)
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: JobOutcome) -> None:
         self.done += 1
         label = outcome.job.cell.label
         self.last_line.pop(label, None)

@@ -76,7 +76,7 @@ def _chains(wanted: int, quick: bool) -> int:
     return min(wanted, max(FEWEST, wanted // QUICK)) if quick else wanted
 
 
-def run(
+def checked(
     work: Sequence[tuple[str, int, list[Claim]]], n_jobs: int = 1, plugins: Sequence[str] = ()
 ) -> Iterator[list[Verdict]]:
     """The verdicts of each group as they come; ``plugins`` are files that workers load as well."""

@@ -20,7 +20,7 @@ from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..registry.discovery import Registry
 from ..running.execute import execute, jobs_of
-from ..running.jobs import Job, Options, Outcome
+from ..running.jobs import Job, JobOutcome, Options
 from ..suite.expand import Entry, Suite
 from ..suite.plan import CellPlan, plan
 from .draw import draw
@@ -38,7 +38,7 @@ def reproduce(
     plugins: Sequence[str] = (),
     device: str = "cpu",
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[Outcome], None] | None = None,
+    on_outcome: Callable[[JobOutcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
     """(numbers, files written).  data: folder of real images, for the figures that use them.
 

@@ -9,7 +9,7 @@ from ..records.record import blocks_of
 from ..suite.expand import Entry
 from . import inline, pool
 from .chains import Progress
-from .jobs import Job, Options, Outcome
+from .jobs import Job, JobOutcome, Options
 
 
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
@@ -21,10 +21,10 @@ def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
 
 def execute(
     jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[JobOutcome]:
     """Run jobs in this process, or in a pool where several are wanted or a time limit must be kept."""
     if n_jobs < 1:
         raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
     if jobs and (n_jobs > 1 or options.timeout is not None):
-        return pool.run(jobs, options, n_jobs, progress)
-    return inline.run(jobs, options, progress)
+        return pool.run_in_workers(jobs, options, n_jobs, progress)
+    return inline.run_here(jobs, options, progress)

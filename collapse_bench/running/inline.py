@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from .chains import Progress
-from .jobs import Job, Options, Outcome, one_thread, run_job
+from .jobs import Job, JobOutcome, Options, one_thread, run_job
 
 
-def run(
+def run_here(
     jobs: Iterable[Job], options: Options, progress: Progress | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[JobOutcome]:
     """Outcomes in order, on one thread."""
     with one_thread():
         for job in jobs:

@@ -26,7 +26,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What came of a job: how many chains ended in which status, and the first reason where one went wrong."""
 
     job: Job
@@ -65,7 +65,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def run_job(job: Job, options: Options, progress: Progress | None = None) -> Outcome:
+def run_job(job: Job, options: Options, progress: Progress | None = None) -> JobOutcome:
     """Run a job chunk by chunk, each written to the store as it ends."""
     store = Store(options.output)
     statuses: dict[Status, int] = {}
@@ -78,7 +78,7 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Out
             statuses[status] = statuses.get(status, 0) + 1
         reason = reason or next((r for r in record.facts.reason if r), None)
         seconds += record.runs[-1]["seconds"]
-    return Outcome(job, statuses, reason, seconds)
+    return JobOutcome(job, statuses, reason, seconds)
 
 
 def _records(

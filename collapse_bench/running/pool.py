@@ -28,7 +28,7 @@ from ..records.store import Store
 from ..status import Status
 from .chains import Progress, ProgressEvent
 from .facts import refused
-from .jobs import Job, Options, Outcome, one_thread, run_job
+from .jobs import Job, JobOutcome, Options, one_thread, run_job
 
 PULSE = 0.5  # seconds between two messages about one job
 
@@ -120,9 +120,9 @@ class _Worker:
         self.pipe.close()
 
 
-def run(
+def run_in_workers(
     jobs: Iterable[Job], options: Options, workers: int, progress: Progress | None = None
-) -> Iterator[Outcome]:
+) -> Iterator[JobOutcome]:
     """Outcomes as they come.  Raises OSError where a record could not be written; jobs not yet run stay undone."""
     waiting = deque((job, _packed(job)) for job in jobs)
     crew = [_Worker(options) for _ in range(max(1, min(workers, len(waiting))))]
@@ -192,7 +192,7 @@ def _patience(busy: list[_Worker], options: Options) -> float | None:
 
 def _outcome(
     worker: _Worker, job: Job, options: Options, progress: Progress | None
-) -> Outcome | None:
+) -> JobOutcome | None:
     """What came of the worker's job, None while it is still at it."""
     late = options.timeout is not None and worker.spent() > options.timeout
     if worker.pipe.poll():
@@ -208,7 +208,7 @@ def _outcome(
                 progress(said)
             return None
         if kind == "done":
-            return Outcome(job, *said)
+            return JobOutcome(job, *said)
         if kind == "error":
             raise said
     elif worker.process.is_alive() and not late:
@@ -227,7 +227,7 @@ def _outcome(
         else f"the worker died (exit code {worker.process.exitcode}); {_cause(worker.process.exitcode)}"
     )
     _record_loss(job, options, status, reason)
-    return Outcome(job, {status: len(job.seeds)}, reason, worker.spent())
+    return JobOutcome(job, {status: len(job.seeds)}, reason, worker.spent())
 
 
 def _cause(exitcode: int) -> str:

@@ -125,7 +125,7 @@ def _known() -> frozenset[str]:
     )
 
 
-class Law(NamedTuple):
+class TokenLaw(NamedTuple):
     """One law over words, the same curve for all replicates; which word has which rank is dealt per row of it."""
 
     words: tuple[int, ...]  # tokens; labels stands for the end
@@ -150,7 +150,7 @@ class Grammar:
         texts = [OPENING, *(sentence.text for sentence in SENTENCES)]
         items = [item for text in texts for item in text.split()]
         self.words = list(dict.fromkeys(item for item in items if item[0] not in "*="))
-        self.laws: list[Law] = []
+        self.laws: list[TokenLaw] = []
         self.lexicon: dict[str, int] = {}  # which law draws from it
         for name, (share, _, _) in LEXICONS.items():
             entries = lexicon(name, max(2, round(share * words)))
@@ -158,7 +158,7 @@ class Grammar:
             self.words += entries
             weight = np.arange(1, m + 1) ** -exponent
             rows = HABITS if name == "deed" else 1
-            law = Law(tuple(range(first, first + m)), tuple(weight / weight.sum()), rows)
+            law = TokenLaw(tuple(range(first, first + m)), tuple(weight / weight.sum()), rows)
             self.lexicon[name] = self._law(law)
         self.labels = len(self.words)
         self.token = {word: i for i, word in enumerate(self.words)}
@@ -170,7 +170,7 @@ class Grammar:
 
     def _build(self, stop: float) -> None:
         """Places of all sentences in every mode: what is held and who was met."""
-        self.end = self._place(Node(self._law(Law((self.labels,), (1.0,)))))
+        self.end = self._place(Node(self._law(TokenLaw((self.labels,), (1.0,)))))
         self.nodes[self.end] = self.nodes[self.end]._replace(next=self.end)
         modes = [frozenset(), THING, FRIEND, THING | FRIEND]
         choices = {mode: self._place(Node(0)) for mode in modes}
@@ -185,7 +185,7 @@ class Grammar:
                 options[word] = (1 - stop) * s.weight / total
                 leads[word] = self._sentence(rest, choices[(mode | self._gains(s)) - s.loses])
             self.nodes[place] = Node(
-                self._law(Law(tuple(options), tuple(options.values()))), next=leads
+                self._law(TokenLaw(tuple(options), tuple(options.values()))), next=leads
             )
 
     def _gains(self, sentence: Sentence) -> frozenset:
@@ -202,7 +202,7 @@ class Grammar:
         if item[0] == "=":
             return Node(-1, again=REGISTERS.index(item[1:]), next=then)
         if item[0] != "*":
-            return Node(self._law(Law((self.token[item],), (1.0,))), next=then)
+            return Node(self._law(TokenLaw((self.token[item],), (1.0,))), next=then)
         name, _, bind = item[1:].partition(":")
         name, _, by = name.partition("@")
         registers = {
@@ -210,7 +210,7 @@ class Grammar:
         }
         return Node(self.lexicon[name], next=then, **registers)
 
-    def _law(self, law: Law) -> int:
+    def _law(self, law: TokenLaw) -> int:
         self.laws.append(law)
         return len(self.laws) - 1
 

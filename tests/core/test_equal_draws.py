@@ -212,7 +212,7 @@ def test_chunks_change_no_number(quick_label, tmp_path):
     records = {}
     for memory in (2**40, 3 * 8 * (T + 1) * ROWS * 7, 1):  # all chains at once, some, one by one
         store = Store(tmp_path / str(memory))
-        (outcome,) = inline.run([Job(cell, tuple(seeds))], Options(store.path, memory=memory))
+        (outcome,) = inline.run_here([Job(cell, tuple(seeds))], Options(store.path, memory=memory))
         assert outcome.statuses.keys() <= {"done", "starved"}
         records[memory] = store.read(cell.id, 0)
     assert [len(list(chunks(cell, seeds, memory))) for memory in (2**40, 1)] == [1, len(seeds)]
@@ -282,8 +282,8 @@ def test_two_workers_give_the_same_records(labels, tmp_path):
     jobs += [Job(cell, tuple(range(40, 44))) for cell in list(CELLS.values())[:6]]
     kept = {}
     for name, run in (
-        ("here", inline.run),
-        ("there", lambda jobs, options: pool.run(jobs, options, 2)),
+        ("here", inline.run_here),
+        ("there", lambda jobs, options: pool.run_in_workers(jobs, options, 2)),
     ):
         options = Options(tmp_path / name, plugins=())
         outcomes = list(run(jobs, options))
