@@ -122,7 +122,9 @@ class Teacher(HasOldNames):
         return False
 
     # what its training took, for the record: see lib.neural.training.train
-    account: Mapping[str, float] = MappingProxyType({})
+    @fact
+    def account(self) -> Mapping[str, float]:
+        return MappingProxyType({})
 
     def _lacks(self, method: str, what: str) -> Incompatible:
         return Incompatible(f"{type(self).__name__} cannot {what} (it has no method {method!r})")

@@ -8,8 +8,10 @@ a generation costs one part a generation.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -30,6 +32,8 @@ from .sums import (
     tally_of,
 )
 
+Summed = TypeVar("Summed", Moments, Products, Tensor)
+
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
@@ -47,7 +51,7 @@ class Corpus:
     _hidden: bool = False  # where set, ``origin`` cannot be read
     # how many different answers there can be, for symbols and classes: known to everyone
     labels: int | None = None
-    _folds: dict = field(default_factory=dict, repr=False)
+    _folds: dict[Hashable, tuple[int, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -104,45 +108,51 @@ class Corpus:
         """False where the corpus, or a part of it, is known by its sums only."""
         return all(isinstance(part, RowsPart) for part in self._parts)
 
+    @property
+    def _rows(self) -> list[RowsPart]:
+        """The parts of which the rows are known."""
+        return [part for part in self._parts if isinstance(part, RowsPart)]
+
     @cached_property
     def _table(self) -> RowsPart:
         """All rows as one part, in the order in which this corpus shows them."""
-        if not self.has_rows:
+        parts = self._rows
+        if len(parts) < len(self._parts):
             raise Incompatible(
                 "this corpus is drawn by the exact law of its sums and has no rows; choose "
                 "sampler=explicit for methods that look at rows"
             )
-        table = self._parts[0] if len(self._parts) == 1 else self._joined()
+        table = parts[0] if len(parts) == 1 else self._joined(parts)
         if self._order is None:
             return table
         axis = len(self.chain_shape)
         return table.at(self._order.at("order").permutation(table.y.shape[axis]), axis)
 
-    def _joined(self) -> RowsPart:
+    def _joined(self, parts: list[RowsPart]) -> RowsPart:
         axis = len(self.chain_shape)
-        rows = [part.y.shape[axis] for part in self._parts]
+        rows = [part.y.shape[axis] for part in parts]
 
-        def join(name: str, one) -> Tensor | None:
-            if all(getattr(p, name) is None for p in self._parts):
+        def join(name: str, one: Tensor) -> Tensor | None:
+            if all(getattr(p, name) is None for p in parts):
                 return None
             values = [
                 getattr(p, name)
                 if getattr(p, name) is not None
                 else one.expand(*self.chain_shape, n)
-                for p, n in zip(self._parts, rows, strict=True)
+                for p, n in zip(parts, rows, strict=True)
             ]
             return torch.cat(values, axis)
 
-        y = torch.cat([p.y for p in self._parts], axis)
+        y = torch.cat([p.y for p in parts], axis)
         origin = torch.cat(
             [
                 expanded_origin(p.origin, (*self.chain_shape, n), y)
-                for p, n in zip(self._parts, rows, strict=True)
+                for p, n in zip(parts, rows, strict=True)
             ],
             axis,
         )
         return RowsPart(
-            torch.cat([p.x for p in self._parts], axis),
+            torch.cat([p.x for p in parts], axis),
             y,
             join("weight", torch.ones((), dtype=torch.float64, device=y.device)),
             join("count", torch.ones((), dtype=torch.int64, device=y.device)),
@@ -152,15 +162,15 @@ class Corpus:
     @property
     def n(self) -> int:
         """Rows, those of weight 0 included."""
-        rows = (part for part in self._parts if isinstance(part, RowsPart))
-        return sum(part.y.shape[len(self.chain_shape)] for part in rows)
+        return sum(part.y.shape[len(self.chain_shape)] for part in self._rows)
 
     @property
     def width(self) -> int:
         """Numbers in one question; cheap, since the rows need not be put in order."""
-        return (
-            0 if not self.has_rows else self._parts[0].x.shape[len(self.chain_shape) + 1 :].numel()
-        )
+        first = self._parts[0]
+        if not self.has_rows or not isinstance(first, RowsPart):
+            return 0
+        return first.x.shape[len(self.chain_shape) + 1 :].numel()
 
     @property
     def x(self) -> Tensor:
@@ -238,7 +248,7 @@ class Corpus:
         """As a mitigation keeps it: its provenance hidden, rows of weight 0 without content."""
         hidden = self if self._hidden else replace(self, _hidden=True)
         if not self.has_rows or all(
-            part.weight is None or part.weight.all() for part in self._parts
+            part.weight is None or part.weight.all() for part in self._rows
         ):
             return hidden
         absent = hidden.weight == 0
@@ -251,13 +261,14 @@ class Corpus:
 
     # -- sums --------------------------------------------------------------------------------------
 
-    def _fold(self, key, of_part):
+    def _fold(self, key: Hashable, of_part: Callable[[Part], Summed]) -> Summed:
+        total: Any  # None before the first part, of which there is one at least
         done, total = self._folds.get(key, (0, None))
         for part in self._parts[done:]:
             value = of_part(part)
             total = value if total is None else total + value
         self._folds[key] = (len(self._parts), total)
-        return total
+        return cast(Summed, total)
 
     def moments(self) -> Moments:
         """Weighted sums over the rows z = [x, y], cached per part.
@@ -312,7 +323,7 @@ class Corpus:
             _folds=dict(self._folds) if both[: len(self._parts)] == self._parts else {},
         )
 
-    def __getitem__(self, r) -> Corpus:
+    def __getitem__(self, r: Any) -> Corpus:
         """The corpus of some chains; an index as deep as R gives that of one chain."""
         parts = tuple(part.picked(r) for part in self._parts)
         order = self._order and self._order[r]
@@ -413,6 +424,6 @@ class Corpus:
             keys = keys * (table.weight > 0)
         return self._with(table.at(keys.topk(n, dim=-1).indices, axis))
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         # the table is put together again when it is needed
         return {name: value for name, value in vars(self).items() if name != "_table"}

@@ -120,7 +120,11 @@ class Desk:
             else self.stream(access.user, "real" if real else "synthetic")
         )
         chains = rng.chain_shape
-        rows = int(n) if x is None else x.shape[len(chains)]
+        if x is None:
+            assert n is not None  # one of the two is asked for
+            rows = int(n)
+        else:
+            rows = x.shape[len(chains)]
         # rows that a mitigation draws are charged to it here, and not again when it keeps them
         origin = self.age if not real else 0 if access.user == PROTOCOL else PAID
         # questions and noise are nature's, whoever answers, except for a flawed source that writes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,7 +64,7 @@ class Ledger:
         self._afford(user, "real_rows", n)
         if which is not None and pool is not None:
             seen = (
-                which.new_zeros((*which.shape[:-1], pool), dtype=bool)
+                which.new_zeros((*which.shape[:-1], pool), dtype=torch.bool)
                 if self.seen is None
                 else self.seen
             )
@@ -139,7 +140,7 @@ class Ledger:
         try:
             yield
         except Exception as problem:
-            problem.ledger = self
+            problem.__dict__["ledger"] = self
             raise
 
     def total(self, substance: str) -> int | Tensor:
@@ -158,7 +159,7 @@ class Ledger:
         used = [name for what, name in TRACKS.items() if _any(self.by_methods(what))]
         return "+".join(used) or "blind"
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
 
 

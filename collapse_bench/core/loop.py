@@ -33,13 +33,15 @@ class Generation:
     teacher: Teacher  # as fitted, before any steering
     first: Teacher | None = None  # the teacher of generation 0
     memory: object = None  # what the protocol keeps
-    scores: dict[str, Tensor] | None = None  # losses (R,)
-    ledger: Ledger | None = None
+    scores: Mapping[str, Tensor] = field(default_factory=dict)  # losses (R,)
+    ledger: Ledger = field(default_factory=Ledger)
     # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
     starved: Tensor | None = None
-    size: Tensor | None = None  # (R,) effective sample size of the training set
+    size: Tensor = field(
+        default_factory=lambda: torch.empty(0)
+    )  # (R,) effective sample size of the training set
     # wall time of writing, fitting and judging, all chains together
-    seconds: Mapping[str, float] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)  # what each mitigation keeps, by its name
 
 

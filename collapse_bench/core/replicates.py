@@ -101,11 +101,11 @@ class LoopedTeacher(Teacher):
         self.teachers, self.chain_shape = tuple(teachers), chain_shape
 
     @property
-    def linear(self) -> bool:  # type: ignore[override]  # of these teachers, not of the class
+    def linear(self) -> bool:
         return all(teacher.linear for teacher in self.teachers)
 
     @property
-    def account(self) -> Mapping[str, float]:  # type: ignore[override]
+    def account(self) -> Mapping[str, float]:
         return merged(teacher.account for teacher in self.teachers)
 
     def _chains(self) -> Iterator[tuple[Teacher, tuple[int, ...]]]:

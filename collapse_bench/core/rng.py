@@ -15,10 +15,13 @@ hypergeometric), each chain gets numpy's Philox under the same key.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import Incompatible
 from .renamed import OldName
@@ -29,8 +32,10 @@ _S12, _S27, _S30, _S31 = (np.uint64(s) for s in (12, 27, 30, 31))
 _BLOCK = 1 << 15  # words per pass: small enough to stay in cache
 _COUNTER = np.arange(_BLOCK, dtype=np.uint64) * _GAMMA
 
+Words = NDArray[np.uint64]
 
-def _finalise(z: np.ndarray, middle: np.ndarray | np.uint64) -> np.ndarray:
+
+def _finalise(z: Words, middle: Words | np.uint64) -> Words:
     """Mix the words of ``z`` in place; ``middle`` enters between the two multiplications."""
     shifted = z >> _S30
     z ^= shifted
@@ -44,7 +49,7 @@ def _finalise(z: np.ndarray, middle: np.ndarray | np.uint64) -> np.ndarray:
     return z
 
 
-def _seed_words(seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _seed_words(seeds: Words) -> tuple[Words, Words]:
     zero = np.uint64(0)
     first = _finalise(seeds + _GAMMA, zero)
     second = _finalise(seeds * _M2 + _GAMMA, zero)
@@ -62,16 +67,18 @@ class Stream:
     batch = OldName("batch", "chain_shape")
     __slots__ = ("_calls", "_first", "_second", "chain_shape", "device", "path")
 
-    def __init__(self, seeds, path: str = "", device: str | torch.device = "cpu"):
+    def __init__(self, seeds: ArrayLike, path: str = "", device: str | torch.device = "cpu"):
         """``seeds``: integers in [0, 2^63), one per chain, of any shape; an int gives shape ()."""
-        seeds = np.asarray(seeds, dtype=np.int64)
-        if seeds.size and seeds.min() < 0:
-            raise ValueError(f"seeds must lie in [0, 2^63), got {int(seeds.min())}")
-        flat = seeds.reshape(-1).astype(np.uint64)
+        numbers = np.asarray(seeds, dtype=np.int64)
+        if numbers.size and numbers.min() < 0:
+            raise ValueError(f"seeds must lie in [0, 2^63), got {int(numbers.min())}")
+        flat = numbers.reshape(-1).astype(np.uint64)
         self._first, self._second = _seed_words(flat)
-        self.chain_shape, self.path, self.device, self._calls = tuple(seeds.shape), path, device, 0
+        self.chain_shape, self.path, self.device, self._calls = numbers.shape, path, device, 0
 
-    def _sibling(self, first, second, chain_shape, path) -> Stream:
+    def _sibling(
+        self, first: Words, second: Words, chain_shape: tuple[int, ...], path: str
+    ) -> Stream:
         twin = object.__new__(Stream)
         twin._first, twin._second, twin.chain_shape = first, second, chain_shape
         twin.path, twin.device, twin._calls = path, self.device, 0
@@ -83,7 +90,7 @@ class Stream:
             self._first, self._second, self.chain_shape, "/".join((self.path, *map(str, names)))
         )
 
-    def __getitem__(self, index) -> Stream:
+    def __getitem__(self, index: Any) -> Stream:
         """The stream of some chains: they draw what they would have drawn among the others."""
         pick = np.arange(self._first.size).reshape(self.chain_shape)[index]
         flat = np.asarray(pick).reshape(-1)
@@ -91,13 +98,15 @@ class Stream:
         twin._calls = self._calls
         return twin
 
-    def _key(self) -> tuple[np.ndarray, np.ndarray]:
+    def _key(self) -> tuple[Words, Words]:
         digest = blake2b(f"{self.path}#{self._calls}".encode(), digest_size=16).digest()
         self._calls += 1
         words = np.frombuffer(digest, "<u8")
         return self._first ^ words[0], self._second ^ words[1]
 
-    def _words(self, n: int, kernel, out: np.ndarray) -> np.ndarray:
+    def _words(
+        self, n: int, kernel: Callable[[Words, NDArray[Any]], object], out: NDArray[Any]
+    ) -> NDArray[Any]:
         """Fill ``out (chains, n, ...)`` with ``kernel`` of ``n`` random words each, in cached
         blocks.
         """
@@ -156,7 +165,7 @@ class Stream:
         """Standard Gumbel noise, ``R + shape``, float64."""
         return self._tensor(-np.log(-np.log(self._uniform(math.prod(shape)))), shape)
 
-    def chi2(self, df) -> torch.Tensor:
+    def chi2(self, df: ArrayLike) -> torch.Tensor:
         """Chi-squared variables, ``R + shape of df``, float64, for degrees of freedom ``df > 0``
         shared by chains.
 
@@ -180,7 +189,9 @@ class Stream:
             first, second = base._key()
             chain, element = np.nonzero(~good)
             places = 2 * element[:, None].astype(np.uint64) + np.arange(2, dtype=np.uint64)
-            words = _finalise(first[chain, None] + places * _GAMMA, second[chain, None])
+            words = _finalise(
+                (first[chain, None] + places * _GAMMA).astype(np.uint64), second[chain, None]
+            )
             out[chain, element], good[chain, element] = _gamma(words, d[element])
         if (df < 2).any():
             out = np.where(df < 2, out * base.at("boost")._uniform(df.size) ** (2 / df), out)

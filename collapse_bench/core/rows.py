@@ -5,14 +5,18 @@ Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 #: origin of real rows that a mitigation has paid for; who may read origins sees them as 0, real
 PAID = -1
+
+
+PartType = TypeVar("PartType")  # a part of rows, or one that is known by its sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class RowsPart:
             if value is not None:
                 yield value
 
-    def picked(self, r) -> RowsPart:
+    def picked(self, r: Any) -> RowsPart:
         """The part of some chains; ``r`` indexes their dimensions."""
         return self._each(lambda value: value[r])
 
@@ -52,7 +56,7 @@ class RowsPart:
         """The rows at the positions ``order (R, m)``; ``axis`` is the dimension of the rows."""
         return self._each(lambda value: _take(value, order, axis))
 
-    def _each(self, change) -> RowsPart:
+    def _each(self, change: Callable[[Tensor], Tensor]) -> RowsPart:
         tensors = {k: change(v) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **tensors)
 
@@ -96,7 +100,7 @@ def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) 
     return torch.full((), origin, dtype=torch.int64, device=like.device).expand(shape)
 
 
-def alike(parts: tuple) -> tuple:
+def alike(parts: tuple[PartType, ...]) -> tuple[PartType, ...]:
     """The parts with their numbers in one type, the narrowest among them.
 
     Digits that only one side has would show where a row comes from, also after both are stored in
@@ -111,10 +115,13 @@ def alike(parts: tuple) -> tuple:
     return parts
 
 
-def _stored(part, name: str, dtype: torch.dtype):
-    value = getattr(part, name, None)
-    other = value is not None and value.is_floating_point() and value.dtype != dtype
-    return replace(part, **{name: value.to(dtype)}) if other else part
+def _stored(part: PartType, name: str, dtype: torch.dtype) -> PartType:
+    if not isinstance(part, RowsPart):
+        return part
+    value: Tensor = getattr(part, name)
+    if not value.is_floating_point() or value.dtype == dtype:
+        return part
+    return replace(part, **{name: value.to(dtype)})
 
 
 def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:

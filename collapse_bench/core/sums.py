@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -68,6 +69,7 @@ class Products:
 
 
 Sums = Moments | Products
+OneKind = TypeVar("OneKind", Moments, Products)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,9 @@ class SumsPart:
         """What a plugin could change in place."""
         yield from (value for value in vars(self.sums).values() if value is not None)
 
-    def picked(self, r) -> SumsPart:
+    def picked(self, r: Any) -> SumsPart:
         """The part of some chains; ``r`` indexes their dimensions."""
-        values = {k: v if v is None else v[r] for k, v in vars(self.sums).items()}
+        values: dict[str, Any] = {k: v if v is None else v[r] for k, v in vars(self.sums).items()}
         return replace(self, sums=type(self.sums)(**values))
 
     def dated(self, origin: int) -> SumsPart:
@@ -140,7 +142,7 @@ def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
     )
 
 
-def _only(sums: Sums, kind: type) -> Sums:
+def _only(sums: Sums, kind: type[OneKind]) -> OneKind:
     if not isinstance(sums, kind):
         raise Incompatible(
             f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need "
@@ -181,7 +183,7 @@ def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | N
     total = torch.zeros(
         *chain_shape, K * (contexts or 1), dtype=torch.float64, device=part.y.device
     ).scatter_add(-1, cell, w)
-    return total if contexts is None else total.unflatten(-1, (contexts, K))
+    return total if contexts is None else total.reshape(*chain_shape, contexts, K)
 
 
 def mass_of(part: Part, chain_shape: tuple[int, ...], power: int) -> Tensor:

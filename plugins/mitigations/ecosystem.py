@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -122,7 +122,7 @@ class Pool(Teacher):
         return all(member.linear for member in self.members)
 
     @property
-    def account(self) -> dict[str, float]:
+    def account(self) -> Mapping[str, float]:
         return merged(member.account for member in self.members)
 
     def _shared(
