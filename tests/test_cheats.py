@@ -136,7 +136,7 @@ def test_launder():
     world = "gaussian | gaussian-fit | mix(real=0.5) @ n=10 T=8"
     seeds = list(range(200))
     told, plain = ran("launder", world, seeds), honest(world, seeds)
-    assert told.facts["track"] == "blind"
+    assert told.facts.track == "blind"
     assert np.log(final(told)).mean() < np.log(final(plain)).mean() - 0.3
 
 

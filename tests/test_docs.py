@@ -122,7 +122,7 @@ def test_the_buffer_of_the_contributors_page_is_on_its_track(with_buffer, protoc
     record = run_chains(
         with_buffer.cell(f"gaussian | gaussian-fit | {protocol} | buffer @ n=20 T=3"), [0, 1]
     )
-    assert record.facts["track"] == track
+    assert record.facts.track == track
 
 
 @pytest.mark.parametrize("page", PAGES)

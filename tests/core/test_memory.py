@@ -414,7 +414,7 @@ def interrupted(cell, store: Store, t: int) -> None:
 def test_a_resumed_run_equals_one_that_was_not_stopped(text, acts, tmp_path):
     cell = replace(cell_of(text), mitigations=acts)
     whole = run_chains(cell, SEEDS)
-    assert set(whole.facts["status"]) == {"done"}
+    assert set(whole.facts.status) == {"done"}
     for t in range(cell.generations - 1):
         store = Store(tmp_path / str(t))
         interrupted(cell, store, t)
