@@ -1,12 +1,16 @@
-"""What recursion on one's own samples does in closed form: every law by its name, one float each.
+"""Closed-form laws of recursive training.  Each law has a name and returns one float.
 
-``theory.evaluate("gaussian.w2_mean", M=64, k=7, sigma=2.0)`` evaluates one, ``theory.laws()`` lists them all, and each
-is also a plain function, ``theory.gaussian.w2_mean(M=64, k=7)``.  Computed in float64; numpy and scipy alone.
+``theory.evaluate("gaussian.w2_mean", M=64, k=7, sigma=2.0)`` evaluates one law and
+``theory.laws()`` lists them all.  Each law is also a plain function:
+``theory.gaussian.w2_mean(M=64, k=7)``.  Everything is computed in float64 with numpy and scipy.
 
-Conventions: ``k`` (or ``t``) counts successive fits, of which the first reads real data, and 0 fits leave the truth;
-``M``, ``T`` and ``n`` are rows per fit; ``ddof`` is subtracted from the rows where a variance is formed; the error of
-a regression is its excess risk on real inputs, without the noise of a test label; ridge minimises the mean squared
-error plus ``lam`` times the squared norm.
+Conventions:
+
+- ``k`` (or ``t``) counts successive fits.  The first fit reads real data; 0 fits leave the truth.
+- ``M``, ``T`` and ``n`` are rows per fit.
+- A variance is a sum of squares divided by the number of rows minus ``ddof``.
+- The error of a regression is its excess risk on real inputs, without the noise of a test label.
+- Ridge minimises the mean squared error plus ``lam`` times the squared norm.
 """
 
 from __future__ import annotations
@@ -36,7 +40,10 @@ __all__ = [
 
 
 def laws() -> dict[str, Law]:
-    """Every law by its name, sorted: ``status``, ``source``, ``summary``, ``parameters`` and ``ranges`` stand on each."""
+    """All laws by name, sorted.
+
+    A law has the attributes ``status``, ``source``, ``summary``, ``parameters`` and ``ranges``.
+    """
     return dict(sorted(LAWS.items()))
 
 
@@ -52,11 +59,18 @@ def _law(name: str) -> Law:
 
 
 def documentation(name: str) -> str:
-    """Setting, units, validity, standing, source and parameters of the law of that name."""
+    """Setting, units, validity, status, source and parameters of the law called ``name``.
+
+    Raises :class:`TheoryError` if there is no such law.
+    """
     formula = _law(name).formula
     return getattr(sys.modules[formula.__module__], formula.__name__).__doc__
 
 
 def evaluate(name: str, /, **parameters: Any) -> float:
-    """The value of the law of that name; :class:`TheoryError`, a ValueError, where name or parameters are off."""
+    """The value of the law called ``name``.
+
+    Raises :class:`TheoryError`, a ValueError, if the name is unknown or a parameter is missing,
+    unknown or out of range.
+    """
     return _law(name)(**parameters)

@@ -1,4 +1,4 @@
-"""What a law is: a formula with a name, a standing, a source and a declared range for every parameter."""
+"""A law: a formula with a name, a status, a source and a declared range for every parameter."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ import numpy as np
 
 from ..errors import UsageError
 
-#: how far a formula may be trusted
+#: How far a formula can be trusted.
 STATUS = {
     "EXACT": "exact, an identity at finite size",
     "DE": "deterministic equivalent, rows and dimension large together, relative error O(1/n)",
     "LEAD": "leading order in one over the number of rows",
     "ASYM": "asymptotic or mean field",
-    "HEURISTIC": "heuristic, right within several per cent",
+    "HEURISTIC": "heuristic, accurate to several per cent",
     "REFUTED": "leading order as published, contradicted by simulation",
 }
 
-STEPS = 10**7  #: the most rounds over which a formula sums or iterates
+STEPS = 10**7  #: the largest number of rounds that a formula sums or iterates over
 
 
 class TheoryError(UsageError, ValueError):
-    """A law that nobody knows, or a parameter outside the range of its law."""
+    """The law does not exist, or a parameter is outside its range."""
 
 
-# -- ranges ---------------------------------------------------------------------------------------------------------
+# -- ranges ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Range:
-    """What a parameter means and which values it may take."""
+    """What a parameter means, and the values that it can take."""
 
     meaning: str
     low: float = -math.inf
     high: float = math.inf
-    brackets: str = "[]"  # a round one leaves its end out
+    brackets: str = "[]"  # a round bracket excludes its end
     whole: bool = False
     choices: tuple = ()
     optional: bool = False
 
     @property
     def or_none(self) -> Range:
-        """The same, and None besides."""
+        """The same range, with None allowed."""
         return replace(self, optional=True)
 
     @property
     def given(self) -> Range:
-        """The same, without None."""
+        """The same range, without None."""
         return replace(self, optional=False)
 
     def __str__(self) -> str:
-        return self._said() + (" or None" if self.optional else "")
+        return self._text() + (" or None" if self.optional else "")
 
-    def _said(self) -> str:
+    def _text(self) -> str:
         if self.choices:
             return "one of " + ", ".join(map(repr, self.choices))
         if self.whole:
@@ -72,7 +72,10 @@ class Range:
         return f"a number in {self.brackets[0]}{self.low:g}, {self.high:g}{self.brackets[1]}"
 
     def admit(self, name: str, value: Any) -> Any:
-        """``value`` as the formula wants it (int, float, bool, str or None), or a refusal."""
+        """``value`` in the type that the formula expects: int, float, bool, str or None.
+
+        Raises :class:`TheoryError` if it is outside the range.
+        """
         if value is None and self.optional:
             return None
         if self.choices:
@@ -89,41 +92,40 @@ class Range:
     def _holds(self, value) -> bool:
         above = value > self.low if self.brackets[0] == "(" else value >= self.low
         below = value < self.high if self.brackets[1] == ")" else value <= self.high
-        if not (
-            above and below and -math.inf < value < math.inf
-        ):  # also where value is not a number
+        # Every comparison with NaN is false, so this line also rejects NaN.
+        if not (above and below and -math.inf < value < math.inf):
             return False
         return not self.whole or value == math.floor(value)
 
 
 def whole(meaning: str, low: int, high: float = math.inf) -> Range:
-    """Counts, from ``low`` to ``high``."""
+    """The range of whole numbers from ``low`` to ``high``."""
     return Range(meaning, low, high, whole=True)
 
 
 def number(meaning: str, interval: str = "(-inf, inf)") -> Range:
-    """Finite numbers in an interval, written as in a paper: "[0, 1)"."""
+    """The range of finite numbers in an interval, written as in a paper: "[0, 1)"."""
     low, high = map(float, interval[1:-1].split(","))
     return Range(meaning, low, high, interval[0] + interval[-1])
 
 
 def one_of(meaning: str, *choices) -> Range:
-    """One of a few words, or of True and False."""
+    """A range of a few listed values: words, or True and False."""
     return Range(meaning, choices=choices)
 
 
 def require(holds: bool, name: str, given: Any, allowed: str) -> None:
-    """Refuse a parameter whose range depends on the others."""
+    """Raise TheoryError unless ``holds``: for ranges that depend on other parameters."""
     if not holds:
         raise TheoryError(f"{name} must be {allowed}, got {given!r}")
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Law:
-    """A formula and what is to be known before it is used; called with its parameters, it gives one float."""
+    """A formula with its status, source and ranges.  Calling it checks the parameters first."""
 
     name: str
     status: str  # a key of STATUS
@@ -138,7 +140,7 @@ class Law:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Name and default of each parameter; ``inspect.Parameter.empty`` where there is no default."""
+        """Name and default of each parameter; ``inspect.Parameter.empty`` if it has no default."""
         return {p.name: p.default for p in inspect.signature(self.formula).parameters.values()}
 
     def __call__(self, /, **given: Any) -> float:
@@ -157,7 +159,7 @@ class Law:
     def _value(self, given: dict[str, Any]) -> float:
         try:
             admitted = {name: self.ranges[name].admit(name, value) for name, value in given.items()}
-            with np.errstate(all="ignore"):  # beyond the floats is inf, below them 0
+            with np.errstate(all="ignore"):  # overflow gives inf and underflow 0, both as intended
                 value = float(self.formula(**admitted))
         except TheoryError as error:
             raise TheoryError(f"{self.name}: {error}") from None
@@ -172,7 +174,7 @@ class Law:
             raise TheoryError(f"{self.name}: {error}") from None
         if math.isnan(value):
             raise TheoryError(
-                f"{self.name}: the value, or what leads to it, is beyond the range of a float"
+                f"{self.name}: the value, or an intermediate result, is beyond the range of a float"
             )
         return value
 
@@ -191,7 +193,8 @@ class Formula(Protocol):
 def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., Any]], Formula]:
     """Make a formula public: check its parameters before each call, and say in its docstring what was declared here.
 
-    The formula is registered as ``module.function``; its body sees admitted values alone.
+    The decorated function checks its parameters before each call, so the formula's body only sees
+    values inside their ranges.  Status, source and ranges are added to its docstring.
     """
 
     def public(formula: Callable[..., Any]) -> Formula:
@@ -220,7 +223,7 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., An
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?', or the list of what is known."""
+    """'; did you mean X?' if a known name is close, else '; known: ' and all known names."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, 1, 0.5)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

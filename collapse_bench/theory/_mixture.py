@@ -1,15 +1,17 @@
-"""Ridge on rows of two kinds, as a deterministic equivalent: the resolvent, its fixed point and its linear response.
+"""Ridge on rows of two kinds, by a deterministic equivalent.
 
-Rows of kind k, a share p_k of n, have covariance S_k, weight a_k and labels with noise of variance noise_k; the weights
-behind the labels of the second kind are off by delta.  The objective is (1/n) sum a_i (x_i w - y_i)^2 + lam |w|^2, the
-test is on the first kind, and with random features w = F v, F of shape d x m with entries N(0, 1/d), the penalty is
-lam |v|^2.  The sample resolvent is as good as Q = (A + s)^-1 with
+Rows of kind k are a share p_k of all n rows.  They have covariance S_k, sample weight a_k and label
+noise of variance noise_k.  The true weights of the second kind differ from those of the first by
+delta.  The objective is (1/n) sum a_i (x_i w - y_i)^2 + lam |w|^2, and the test is on the first
+kind.  With random features, w = F v for F of shape d x m with entries N(0, 1/d), and the penalty is
+lam |v|^2.  The deterministic equivalent of the sample resolvent is Q = (A + s)^-1 with
 
     A = p_1 t_1 S_1 + p_2 t_2 S_2,   t_k = a_k/(1 + a_k e_k),   e_k = tr(S_k Q)/n,
     s = lam,  or with features  s theta = lam d/m,  theta = 1 - tr(A Q)/m.
 
-What the test asks for, E x'Q S_1 Q x and the like, is the derivative of these equations along A -> A + h S_1.
-Derived here; the setting of Dohmatob et al., arXiv 2410.04840.
+The excess risk needs terms such as E x'Q S_1 Q x.  They are derivatives of these equations along
+A -> A + h S_1, so one linear solve gives them all.  Derived here; the setting of Dohmatob et al.,
+arXiv 2410.04840.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import scipy
 
 @dataclass(frozen=True)
 class Algebra:
-    """How covariances are stored and multiplied."""
+    """The matrix operations for one way of storing covariances."""
 
     mul: Callable
     trace: Callable
@@ -35,15 +37,15 @@ class Algebra:
         return float(self.trace(self.mul(self.mul(X, Q), self.mul(Y, Q))))
 
 
-#: covariances that share their axes, as vectors of eigenvalues: linear in d
+#: Covariances that share their axes, stored as vectors of eigenvalues.  Cost is linear in d.
 DIAGONAL = Algebra(np.multiply, np.sum, np.reciprocal, np.ones_like)
-#: any covariances, as matrices
+#: Arbitrary covariances, stored as matrices.
 DENSE = Algebra(np.matmul, np.trace, np.linalg.inv, lambda S: np.eye(len(S)))
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Rows of two kinds and a ridge."""
+    """Rows of two kinds, and a ridge penalty."""
 
     S: tuple[np.ndarray, np.ndarray]
     rows: tuple[int, int]
@@ -67,10 +69,11 @@ class Mixture:
         return t, A, self.algebra.inverse(A + s * self.algebra.one(A))
 
     def settle(self, s: float, e: np.ndarray) -> np.ndarray:
-        """The fixed point e at given s, from a guess: Newton's method in ln e, shortened until it improves.
+        """The fixed point e (2,) at given s, starting from ``e``.  Damped Newton in ln e.
 
-        The map is monotone and grows slower than its argument: the fixed point is unique and the Jacobian never
-        singular, so that some step always improves.  Plain iteration creeps where n is near d and lam small.
+        The map is monotone and grows more slowly than its argument, so the fixed point is unique
+        and the Jacobian is never singular: some shorter step always improves.  Plain fixed-point
+        iteration converges very slowly when n is near d and lam is small.
         """
         off, slope = self._step(s, e)
         for _ in range(200):
@@ -85,15 +88,17 @@ class Mixture:
                 if np.abs(off).max() < worst:
                     break
                 newton = newton / 2
-            else:  # no digit is left to be gained
+            else:  # no step improves: the residual is at rounding level
                 break
             e = trial
         if worst > 1e-10:
-            raise ArithmeticError(f"the fixed point did not settle at s = {s}, off by {worst:.1e}")
+            raise ArithmeticError(
+                f"the fixed point did not converge at s = {s} (residual {worst:.1e})"
+            )
         return e
 
     def _step(self, s: float, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far ln e is from its image, (2,), and the slope of the image's logarithm in ln e, (2, 2)."""
+        """ln(image of e) - ln e, (2,), and the Jacobian of ln(image) in ln e, (2, 2)."""
         t, _, Q = self.at(e, s)
         image = np.array([self.algebra.trace(self.algebra.mul(S, Q)) for S in self.S]) / self.n
         return np.log(image / e), self._coupling(Q) * (self.p * t**2 * e) / (
@@ -114,16 +119,16 @@ class Mixture:
             return (*self.at(e, s), s)
         target = self.lam * d / self.m
 
-        def excess(
-            y,
-        ):  # s theta / target - 1; the trivial root s = infinity of a joint iteration is not met here
+        # Root of s theta / target - 1 in ln s.  Solving for s outside and for e inside avoids the
+        # trivial root s = infinity, which a joint iteration over (s, e) can run into.
+        def excess(y):
             nonlocal e
             s = np.exp(y)
             e = self.settle(s, e)
             _, A, Q = self.at(e, s)
             return s / target * (1 - g.trace(g.mul(A, Q)) / self.m) - 1
 
-        low = high = np.log(target)  # theta <= 1, hence s >= target
+        low = high = np.log(target)  # theta <= 1, so s >= target
         while excess(high) < 0:
             low, high = high, high + 3
         y = scipy.optimize.brentq(excess, low, high, xtol=1e-14, rtol=1e-14) if high > low else high
@@ -135,23 +140,23 @@ class Mixture:
         return sum(self.parts(Gamma, Delta, noise))
 
     def parts(self, Gamma, Delta, noise: tuple[float, float]) -> tuple[float, float, float]:
-        """Bias over the prior Gamma, variance, and what the wrong labels cost: the three terms of the excess risk."""
+        """The three terms of the excess risk: bias over the prior Gamma, variance, wrong labels."""
         g, p = self.algebra, self.p
         (S1, S2), (t, A, Q, s) = self.S, self.solve()
         one = g.one(A)
         dt, ds = self._response(t, A, Q, s)
-        push = S1 + p[0] * dt[0] * S1 + p[1] * dt[1] * S2  # d(Q^-1)/dh less ds
+        push = S1 + p[0] * dt[0] * S1 + p[1] * dt[1] * S2  # d(Q^-1)/dh - ds
         sQ, AQ = s * Q, g.mul(A, Q)  # sQ = 1 - AQ
         bias = g.trace(g.mul(Gamma, g.mul(g.mul(sQ, push), sQ) + ds * g.mul(AQ, g.mul(Q, A))))
         variance = p @ (np.array(noise) * dt)
-        x = p[1] * t[1] * g.mul(S2, Q)  # (d, d): how much of the second kind's weights is learned
+        x = p[1] * t[1] * g.mul(S2, Q)  # (d, d): the learned part of the second kind's weights
         xT = p[1] * t[1] * g.mul(Q, S2)
         spread = g.mul(g.mul(one - x, p[1] * dt[1] * S2), one - xT)
         learned = g.mul(g.mul(x, S1 + p[0] * dt[0] * S1 + ds * one), xT)
         return float(bias), float(variance), float(g.trace(g.mul(Delta, spread + learned)))
 
     def _response(self, t, A, Q, s) -> tuple[np.ndarray, float]:
-        """(dt_1, dt_2) and ds per unit of h."""
+        """The derivatives (dt_1, dt_2) and ds with respect to h."""
         g, one = self.algebra, self.algebra.one(A)
         pull = t**2 / self.n
         with_one = np.array([g.g(S, one, Q) for S in self.S])

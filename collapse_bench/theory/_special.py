@@ -1,4 +1,7 @@
-"""Special functions where the textbook expression would lose its digits at large arguments."""
+"""Special functions whose textbook expressions cancel at large arguments.
+
+For large x each one uses its asymptotic series, for small x the direct expression.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import scipy
 
 
 def log_half_ratio(x):
-    """ln[Gamma(x + 1/2) / (Gamma(x) sqrt x)], about -1/(8x): a difference of gammaln keeps no digit of it at x = 1e12."""
+    """ln[Gamma(x + 1/2) / (Gamma(x) sqrt x)], about -1/(8x).
+
+    A difference of two gammaln has no correct digit at x = 1e12.
+    """
     x = np.asarray(x, float)
     large = np.maximum(x, 20.0)
     y = 1 / large**2
@@ -18,13 +24,13 @@ def log_half_ratio(x):
 
 
 def expm1_half_ratio(x):
-    """Gamma(x + 1/2) / (Gamma(x) sqrt x) - 1, and what it exceeds -1/(8x) by, about 1/(128 x^2)."""
+    """g = Gamma(x + 1/2) / (Gamma(x) sqrt x) - 1, and g + 1/(8x), which is about 1/(128 x^2)."""
     log, value = log_half_ratio(x), np.expm1(log_half_ratio(x))
     large = np.maximum(x, 20.0)
     y = 1 / large**2
-    beyond = (
-        y / large * (1 / 192 - y * (1 / 640 - y * (17 / 14336 - y * 31 / 18432)))
-    )  # of the logarithm
+    # ln(1 + g) + 1/(8x) from the series, and exp(l) - 1 - l for l = ln(1 + g): their sum is
+    # g + 1/(8x) without subtracting two nearly equal numbers.
+    beyond = y / large * (1 / 192 - y * (1 / 640 - y * (17 / 14336 - y * 31 / 18432)))
     bent = (
         log**2 / 2 * (1 + log / 3 * (1 + log / 4 * (1 + log / 5 * (1 + log / 6 * (1 + log / 7)))))
     )
@@ -42,7 +48,7 @@ def digamma_minus_log(x):
 
 
 def stirling_error(n):
-    """ln n! less Stirling's ln[sqrt(2 pi n) (n/e)^n], n >= 1."""
+    """ln n! minus Stirling's ln[sqrt(2 pi n) (n/e)^n], for n >= 1."""
     n = np.asarray(n, float)
     large = np.maximum(n, 16.0)
     y = 1 / large**2
@@ -58,16 +64,18 @@ def stirling_error(n):
 
 
 def binomial(x, n, p):
-    """P(x of n) at probability p, elementwise, to nearly all digits at any n: Loader's saddle point (2000)."""
+    """Binomial probability of x successes in n at probability p, elementwise.
+
+    Loader's saddle-point expansion (2000), accurate to nearly all digits at any n.
+    """
     x, n, p = np.broadcast_arrays(*(np.asarray(a, float) for a in (x, n, p)))
     inside = (x > 0) & (x < n) & (p > 0) & (p < 1)
     xi, ni, pi = (np.where(inside, a, b) for a, b in ((x, 1.0), (n, 2.0), (p, 0.5)))
     log = stirling_error(ni) - stirling_error(xi) - stirling_error(ni - xi)
     log -= _deviance(xi, ni * pi) + _deviance(ni - xi, ni * (1 - pi))
     log += 0.5 * np.log(ni / (2 * np.pi * xi * (ni - xi)))
-    edge = scipy.special.xlogy(x, p) + scipy.special.xlog1py(
-        n - x, -p
-    )  # x = 0 or n: one term alone
+    # At x = 0 or x = n the expansion divides by zero; there the probability is (1-p)^n or p^n.
+    edge = scipy.special.xlogy(x, p) + scipy.special.xlog1py(n - x, -p)
     return np.exp(np.where(inside, log, edge))
 
 

@@ -1,4 +1,4 @@
-"""Zipf laws on finitely many symbols, and how long a rare symbol lives."""
+"""Zipf laws on finitely many symbols, and the survival probability of a rare symbol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ def zipf(K: int, beta: float) -> np.ndarray:
 
 
 def survival(k: int) -> float:
-    """1 - q_k: probability that a line of Poisson(1) copies is alive after k steps, q' = exp(q - 1); about 2/k."""
+    """1 - q_k, the probability that a Poisson(1) branching process survives k steps; about 2/k.
+
+    q_0 = 0 and q' = exp(q - 1).
+    """
     alive = 1.0
     for _ in range(k):
         alive = -math.expm1(-alive)

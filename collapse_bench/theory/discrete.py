@@ -1,7 +1,8 @@
-"""Laws on K symbols, resampled: the Wright-Fisher process of population genetics.
+"""Repeated resampling of a distribution on K symbols: the Wright-Fisher process.
 
-The truth is a Zipf law p_i proportional to i^-beta on K symbols; a fit to M draws is their empirical law.  H = 1 -
-sum p^2 (heterozygosity) stands where the variance stands for Gaussians.
+The truth is a Zipf law p_i proportional to i^-beta on K symbols; a fit to M draws is their
+empirical distribution.  The heterozygosity H = 1 - sum p^2 plays the role that the variance has for
+Gaussians.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from ._special import basel, binomial
 from ._zipf import survival, zipf
 
 SYMBOLS = whole("symbols", 1, STEPS)
-EXPONENT = number("exponent of the Zipf law; 0: all symbols alike", "[0, inf)")
+EXPONENT = number("exponent of the Zipf law; 0: all symbols equally likely", "[0, inf)")
 DRAWS = whole("draws per fit", 1)
 LONG = whole("successive fits, the first to real data; 0 leaves the truth", 0)
 FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0, STEPS)
-UNUSED_EXPONENT = number("exponent of the Zipf law; without effect at this order", "[0, inf)")
+UNUSED_EXPONENT = number("exponent of the Zipf law; has no effect at this order", "[0, inf)")
 
 WRIGHT_FISHER = "the Wright-Fisher model (Ewens, Mathematical Population Genetics, 2004)"
 SURESH = "Suresh et al., arXiv 2412.17646"
@@ -54,7 +55,7 @@ def l2_drift(K, beta, M, k) -> float:
 
 @law("EXACT", "derived here", K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def H_accumulate(K, beta, M, k) -> float:
-    """E H_k of the model fitted to all k batches of M draws, one real and each other from its model.
+    """E H_k of the model fitted to all k batches of M draws: one real, the others from the models.
 
     H_0 prod_j (1 - 1/(M j^2)).  A probability; valid at every M and k.
     """
@@ -71,20 +72,22 @@ def H_accumulate(K, beta, M, k) -> float:
     pi=number("share of fresh real draws", "[0, 1]"),
 )
 def l2_mix_limit(K, beta, M, pi) -> float:
-    """Stationary E |p_k - p|^2 when each fit reads pi M fresh real draws and (1 - pi) M of the model before.
+    """Stationary E |p_k - p|^2 when each fit reads pi M fresh real draws, the rest synthetic.
 
-    H_0/(1 - pi + M pi (2 - pi)).  In squared probability; valid where pi M is a whole number (others interpolate).
+    The other (1 - pi) M draws come from the model before.  H_0/(1 - pi + M pi (2 - pi)).  In
+    squared probability; valid where pi M is a whole number, and an interpolation elsewhere.
     """
     return _heterozygosity(K, beta) / (1 - pi + M * pi * (2 - pi))
 
 
-# -- the symbols that are left --------------------------------------------------------------------------------------
+# -- surviving symbols -----------------------------------------------------------------------------
 
 
 def _transition(p: np.ndarray, M: int, counts: int):
     """P(count c of M at probability p_i), c = 0 .. counts - 1, as a sparse (len(p), counts) matrix.
 
-    Left out is what lies 9 standard deviations and 45 beyond the mean: less than 1e-18 of a row.
+    Counts more than 9 standard deviations plus 45 from the mean are dropped, which loses less than
+    1e-18 of a row.
     """
     mean, reach = M * p, 9 * np.sqrt(M * p * (1 - p)) + 45
     low = np.clip(np.floor(mean - reach), 0, counts).astype(np.int64)
@@ -94,7 +97,8 @@ def _transition(p: np.ndarray, M: int, counts: int):
         width.sum() <= MOST,
         "M",
         M,
-        f"smaller, or k or K: the chain has {width.sum():.3g} entries, {MOST:.0e} fit",
+        f"smaller, or k or K smaller: the chain has {width.sum():.3g} entries, at most {MOST:.0e} "
+        "fit",
     )
     start = np.concatenate([[0], np.cumsum(width)])
     row = np.repeat(np.arange(len(p)), width)
@@ -103,11 +107,12 @@ def _transition(p: np.ndarray, M: int, counts: int):
 
 
 def _lost(p: np.ndarray, M: int, k: int) -> np.ndarray:
-    """Probability that each symbol is no longer said after k fits, by the exact binomial chain of its count.
+    """Probability that each symbol is extinct after k fits, (K,), by the exact chain of its count.
 
-    Read backwards: lost in the last fit, in one of the last two, and so on, as a vector over the count.  Counts that are
-    lost with a probability below 1e-18 within k fits are taken never to be: with Poisson instead of binomial draws c
-    copies are lost with probability q_k^c, and binomial draws lose less.
+    Computed backwards: extinct in the last fit, in one of the last two, and so on, as a vector over
+    the count.  Large counts that go extinct with a probability below 1e-18 within k fits are
+    treated as never extinct.  This is safe: with Poisson draws c copies die out with probability
+    q_k^c, and binomial draws die out less often.
     """
     if k == 0:
         return np.zeros(len(p))
@@ -124,19 +129,19 @@ def _lost(p: np.ndarray, M: int, k: int) -> np.ndarray:
 
 @law("EXACT", WRIGHT_FISHER, K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def support(K, beta, M, k) -> float:
-    """Expected number of symbols that model k still says, replace: the exact binomial chain of each symbol's count.
+    """Expected number of symbols that model k still generates, replace, by the exact chain.
 
-    In symbols; valid at every M and k.  M = 1000, k = 1000 takes about a second, M = 10^4, k = 500 several; cost and
-    memory grow with min(M, 21 k)^(3/2), and what does not fit is refused.
+    In symbols; valid at every M and k.  M = 1000, k = 1000 takes about a second, M = 10^4, k = 500
+    several.  Cost and memory grow with min(M, 21 k)^(3/2); sizes that do not fit are rejected.
     """
     return K - _lost(zipf(K, beta), M, k).sum()
 
 
 @law("EXACT", WRIGHT_FISHER, K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def missing_mass(K, beta, M, k) -> float:
-    """Expected true probability of the symbols that model k no longer says, replace: the exact binomial chain.
+    """Expected true mass of the symbols that model k has lost, replace, by the exact chain.
 
-    A probability; valid at every M and k, at the cost of ``support``.
+    A probability; valid at every M and k.  It costs as much as ``support``.
     """
     p = zipf(K, beta)
     return p @ _lost(p, M, k)
@@ -144,9 +149,10 @@ def missing_mass(K, beta, M, k) -> float:
 
 @law("ASYM", "derived here, a branching process", K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def support_branching(K, beta, M, k) -> float:
-    """Expected number of symbols that model k still says, each taken as rare: sum 1 - exp(-M p (1 - q_{k-1})).
+    """Expected number of surviving symbols if all are rare: sum 1 - exp(-M p (1 - q_{k-1})).
 
-    q_0 = 0, q' = exp(q - 1).  In symbols; valid for rare symbols and k << M (3% low where some are common).
+    q_0 = 0, q' = exp(q - 1).  In symbols; valid for rare symbols and k << M (3% low where some are
+    common).
     """
     if k == 0:
         return K
@@ -157,34 +163,35 @@ def support_branching(K, beta, M, k) -> float:
     "ASYM",
     "derived here; the bound 1 - exp(-c/k) in " + SURESH,
     c=number("expected copies of the symbol in the real sample", "[0, inf)"),
-    k=whole("further fits", 0, STEPS),
-    M=whole("draws per fit; without effect, since the value is the limit of large M", 1).or_none,
+    k=whole("fits after the first", 0, STEPS),
+    M=whole("draws per fit; has no effect, since the value is the limit of large M", 1).or_none,
 )
 def survive_count(c, k, M=None) -> float:
-    """Probability that a symbol with c expected copies in the real sample is still said after k further fits.
+    """Probability that a symbol with c expected copies in the real sample survives k more fits.
 
-    1 - exp(-c (1 - q_k)), q_0 = 0, q' = exp(q - 1); about 1 - exp(-2c/k).  A probability; valid for c, k << M.
+    1 - exp(-c (1 - q_k)), q_0 = 0, q' = exp(q - 1); about 1 - exp(-2c/k).  A probability; valid for
+    c, k << M.
     """
     return -math.expm1(-c * survival(k))
 
 
 @law("LEAD", WRIGHT_FISHER, p=number("probability of one of two symbols", "[0, 1]"), M=DRAWS)
 def fixation_time(p, M) -> float:
-    """Expected fits until one of two symbols is alone: -2M [p ln p + (1 - p) ln(1 - p)].
+    """Expected fits until one of two symbols is lost: -2M [p ln p + (1 - p) ln(1 - p)].
 
     In fits; valid for M >> 1 (2 to 4% high at M = 60).
     """
     return -2 * M * (scipy.special.xlogy(p, p) + scipy.special.xlog1py(1 - p, -p))
 
 
-# -- Kullback-Leibler -----------------------------------------------------------------------------------------------
+# -- Kullback-Leibler ------------------------------------------------------------------------------
 
 
 @law("LEAD", DEY, K=SYMBOLS, beta=UNUSED_EXPONENT, M=DRAWS, k=LONG)
 def kl_replace(K, beta, M, k) -> float:
     """E KL(p || p_k) of model k, replace: k (K - 1)/(2M).
 
-    In nats; valid while k << M min p: it is infinite once a symbol is lost.
+    In nats; valid while k << M min p.  The true value is infinite once a symbol is lost.
     """
     return k * (K - 1) / (2 * M)
 

@@ -1,6 +1,6 @@
 """Gaussians fitted to their own samples: replaced, accumulated, subsampled, mixed with real rows.
 
-What the last three groups use of the truth are its first two moments, so that their numbers hold for any generator
+The last three groups only use the first two moments of the truth, so they hold for any generator
 with that mean and variance.
 """
 
@@ -19,7 +19,7 @@ FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0, S
 LONG = whole("successive fits, the first to real data; 0 leaves the truth", 0)
 STD = number("true standard deviation, in units of the data", "(0, inf)")
 DDOF = whole(
-    "subtracted from the rows where the variance is formed: 1 unbiased, 0 maximum likelihood", 0, 1
+    "subtracted from the number of rows in a variance: 1 unbiased, 0 maximum likelihood", 0, 1
 )
 GROWTH = number(
     "exponent g of the sizes: fit i + 1 reads M_i = round(M (i+1)^g) rows, i = 0 .. k - 1"
@@ -30,7 +30,7 @@ SPECTRUM = number(
 )
 SHARE = number("share of real rows in each fit", "[0, 1]")
 REAL = number("share of real rows in each fit; pi M >= 1", "(0, 1]")
-IGNORED = whole("generations; without effect, since the value is the stationary one", 0)
+IGNORED = whole("generations; has no effect, since the value is the stationary one", 0)
 
 SHUMAILOV = "Shumailov et al., Nature 2024"
 GERSTGRASSER = "Gerstgrasser et al., arXiv 2404.01413"
@@ -46,16 +46,20 @@ def _sizes(M: int, k: int, growth: float) -> np.ndarray:
 
 
 def _log_rho(M, ddof: int):
-    """ln E r, where one refit to M rows multiplies the standard deviation by r, r^2 = chi2_{M-1}/(M - ddof)."""
+    """ln E r.  A refit to M rows multiplies the standard deviation by r, r^2 = chi2_{M-1}/(M -
+    ddof)."""
     return log_half_ratio((np.asarray(M, float) - 1) / 2) + (
         0 if ddof else 0.5 * np.log1p(-1 / np.asarray(M, float))
     )
 
 
 def _moments_of_refit(sizes: np.ndarray, ddof: int) -> tuple[np.ndarray, ...]:
-    """E (r - 1)^j of every fit, j = 1 .. 4, without cancellation."""
+    """E (r - 1)^j of every fit, j = 1 .. 4.
+
+    Built from E r - 1 and its remainder, since differences of moments of r cancel at large M.
+    """
     nu = sizes - 1
-    first, rest = expm1_half_ratio(nu / 2)  # of chi_nu/sqrt nu, and what it exceeds -1/(4 nu) by
+    first, rest = expm1_half_ratio(nu / 2)  # E chi_nu/sqrt nu - 1, and the same plus 1/(4 nu)
     moments = first, -2 * first, 4 * rest + first / nu, -8 * rest - 4 * first / nu
     if ddof:
         return moments
@@ -72,7 +76,7 @@ def _mean_log(M: int, ddof: int) -> float:
     return float(digamma_minus_log((M - 1) / 2) / 2) + (0 if ddof else 0.5 * math.log1p(-1 / M))
 
 
-# -- one dimension, replace -----------------------------------------------------------------------------------------
+# -- one dimension, replace ------------------------------------------------------------------------
 
 
 @law(
@@ -85,12 +89,13 @@ def _mean_log(M: int, ddof: int) -> float:
     ddof=DDOF,
 )
 def w2_mean(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
-    """E W2^2 between the truth N(mu, sigma^2) and model k, when each model is fitted to samples of the one before.
+    """E W2^2 between the truth N(mu, sigma^2) and model k of the replace recursion.
 
-    With ddof=1 sigma^2 [sum 1/M_i + 2 (1 - prod c4(M_i))], c4 = E r the factor by which a refit shrinks the mean
-    standard deviation.  The mean's part grows without bound unless sum 1/M_i converges, the other ends at 2 sigma^2.
-    With ddof=0 what the variance loses the mean has gained, and 2 sigma^2 (1 - prod E r) is left.  In units of sigma^2;
-    valid for all M and k.
+    Each model is fitted to samples of the model before.  With ddof=1 it is sigma^2 [sum 1/M_i + 2
+    (1 - prod c4(M_i))], where c4 = E r is the factor by which a refit shrinks the mean standard
+    deviation.  The first term, from the mean, grows without bound unless sum 1/M_i converges; the
+    second ends at 2 sigma^2.  With ddof=0 the loss of variance cancels the drift of the mean, and 2
+    sigma^2 (1 - prod E r) remains.  In units of sigma^2; valid for all M and k.
     """
     sizes = _sizes(M, k, growth)
     return sigma**2 * (ddof * (1 / sizes).sum() - 2 * math.expm1(_log_rho(sizes, ddof).sum()))
@@ -100,13 +105,14 @@ def w2_mean(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
 def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 between the truth N(mu, sigma^2) and model k, over runs of the replace recursion.
 
-    A linear recursion of the moments of D = (m - mu)/sigma and x = s/sigma - 1; W2^2 = sigma^2 (D^2 + x^2).  In units
-    of sigma^4; valid for all M and k, at a cost linear in k.
+    Computed by a linear recursion of the moments of D = (m - mu)/sigma and x = s/sigma - 1, since
+    W2^2 = sigma^2 (D^2 + x^2).  In units of sigma^4; valid for all M and k, at a cost linear in k.
 
-    The published leading order, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)), contradicts simulation: at
-    k = 1 the simulated variance is 1.65 to 1.70 times it, at k = 5 1.33 to 1.35 times, while this law agrees within
-    the error of simulation (ratios 0.98 to 1.04).  One fit shows why: W2^2 is about (sigma^2/M)(Z1^2 + Z2^2/2), whose
-    variance is (2 + 1/2) sigma^4/M^2 and not (3/2) sigma^4/M^2.
+    The published leading order, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)), contradicts
+    simulation: the simulated variance is 1.65 to 1.70 times as large at k = 1 and 1.33 to 1.35
+    times at k = 5, while this law agrees within the error of simulation (ratios 0.98 to 1.04).  One
+    fit shows why: W2^2 is about (sigma^2/M)(Z1^2 + Z2^2/2), and its variance is (2 + 1/2)
+    sigma^4/M^2, not (3/2) sigma^4/M^2.
     """
     sizes = _sizes(M, k, growth)
     first, e2, e3, e4 = _moments_of_refit(sizes, ddof)  # E (r - 1)^j of every fit
@@ -116,15 +122,17 @@ def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     for m, f1, f2, f3, f4 in zip(*(a.tolist() for a in (sizes, first, e2, e3, e4)), strict=True):
         s2, s4 = 1 + 2 * a1 + a2, 1 + 4 * a1 + 6 * a2 + 4 * a3 + a4  # E (1+x)^2, E (1+x)^4
         d4 += 6 * (b0 + 2 * b1 + b2) / m + 3 * s4 / m**2
+        # The mean D moves first and the spread x second: given the previous model, the sample mean
+        # and the sample variance are independent, so the two updates can be applied in turn.
         b0, b1, b2 = (
             b0 + s2 / m,
             b1 + (a1 + 2 * a2 + a3) / m,
             b2 + (a2 + 2 * a3 + a4) / m,
-        )  # D moves ...
+        )
         b1, b2 = (
             b1 + f1 * (b0 + b1),
             b2 + 2 * f1 * (b1 + b2) + f2 * (b0 + 2 * b1 + b2),
-        )  # ... then x
+        )
         a1, a2, a3, a4 = (
             a1 + f1 * (1 + a1),
             a2 + 2 * f1 * (a1 + a2) + f2 * s2,
@@ -140,9 +148,10 @@ def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
 
 @law("LEAD", SHUMAILOV, M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
 def w2_mean_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
-    """E W2^2 of the replace recursion to leading order, (3/2) sigma^2 sum 1/M_i: 1 from the mean, 1/2 from the spread.
+    """E W2^2 of the replace recursion to leading order, (3/2) sigma^2 sum 1/M_i.
 
-    In units of sigma^2; valid for k << M (3.7% high at M = k = 100), the same for both ddof at this order.
+    1 of the 3/2 comes from the mean and 1/2 from the standard deviation.  In units of sigma^2;
+    valid for k << M (3.7% high at M = k = 100), the same for both ddof at this order.
     """
     return 1.5 * sigma**2 * (1 / _sizes(M, k, growth)).sum()
 
@@ -166,11 +175,12 @@ def w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     ddof=DDOF,
 )
 def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
-    """Var W2^2 as published, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)): kept to show that it does not hold.
+    """Var W2^2 as published, (sigma^4/2)(3 sum M_i^-2 + 4 sum_{i != j} 1/(M_i M_j)): refuted.
 
-    Simulation contradicts it: the simulated variance is 1.65 to 1.70 times this value at k = 1 and 1.33 to 1.35 times
-    at k = 5, up to 20 standard errors away, where ``w2_var`` and ``w2_var_leading`` agree with the same simulation.
-    The ratio tends to 5/3 for one fit and to 5/4 for many.  In units of sigma^4.
+    Kept to show that it does not hold: simulation contradicts it.  The simulated variance is 1.65
+    to 1.70 times this value at k = 1 and 1.33 to 1.35 times at k = 5, up to 20 standard errors
+    away, while ``w2_var`` and ``w2_var_leading`` agree with the same simulation.  The ratio tends
+    to 5/3 for one fit and to 5/4 for many.  In units of sigma^4.
     """
     inverse = 1 / _sizes(M, k, growth)
     squares = (inverse**2).sum()
@@ -187,10 +197,10 @@ def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     ddof=DDOF,
 )
 def sample_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
-    """Variance of one draw from model k of the replace recursion: sigma^2 (1 + sum 1/M_i) with ddof=1.
+    """Variance of one draw from model k, replace: sigma^2 (1 + sum 1/M_i) with ddof=1.
 
-    With ddof=0 it is sigma^2 for ever: the spread loses what the mean's drift gains.  In units of sigma^2; valid for
-    all M and k.
+    With ddof=0 it stays sigma^2: the model loses as much variance as the drift of the mean adds.
+    In units of sigma^2; valid for all M and k.
     """
     return sigma**2 * (1 + ddof * (1 / _sizes(M, k, growth)).sum())
 
@@ -204,18 +214,20 @@ def sample_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     ddof=DDOF,
 )
 def sigma_mean(M, k, sigma=1.0, ddof=1) -> float:
-    """E s_k, mean standard deviation of model k of the replace recursion: sigma (E r)^k, about sigma exp(-k/(4M)).
+    """E s_k, mean standard deviation of model k, replace: sigma (E r)^k, about sigma exp(-k/(4M)).
 
-    It decays also where E s_k^2 does not (ddof=1).  In units of sigma; valid for all M and k.
+    It decays even with ddof=1, where E s_k^2 is constant.  In units of sigma; valid for all M and
+    k.
     """
     return sigma * math.exp(k * _log_rho(M, ddof))
 
 
 @law("EXACT", "derived here", M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
 def logsigma_mean(M, k, sigma=1.0, ddof=1) -> float:
-    """E ln s_k of the replace recursion: ln sigma + (k/2)[psi((M-1)/2) - ln((M-ddof)/2)], the typical fate.
+    """E ln s_k of the replace recursion: ln sigma + (k/2)[psi((M-1)/2) - ln((M-ddof)/2)].
 
-    About -k/(2M) with ddof=1 and -k/M with ddof=0, besides ln sigma; in nats.  Valid for all M and k.
+    This is the typical chain: about ln sigma - k/(2M) with ddof=1 and ln sigma - k/M with ddof=0.
+    In nats; valid for all M and k.
     """
     return math.log(sigma) + k * _mean_log(M, ddof)
 
@@ -229,15 +241,16 @@ def logsigma_var(M, k, sigma=1.0, ddof=1) -> float:
     return k / 4 * scipy.special.polygamma(1, (M - 1) / 2)
 
 
-# -- d dimensions, replace, ddof = 1 --------------------------------------------------------------------------------
+# -- d dimensions, replace, ddof = 1 ---------------------------------------------------------------
 
 
 @law("LEAD", "derived here", d=whole("dimension", 1, 10**5), M=ROWS, k=LONG, beta=SPECTRUM)
 def nd_frechet_leading(d, M, k, beta=0.0) -> float:
-    """E W2^2 (Frechet distance) in d dimensions to leading order, for a covariance with eigenvalues l_j = j^-beta.
+    """E W2^2 (Frechet distance) in d dimensions to leading order, for eigenvalues l_j = j^-beta.
 
-    (k/M)[tr S + sum_ij l_i l_j (1 + delta_ij)/(2 (l_i + l_j))]; (k/M)(d + d(d+1)/4) where isotropic.  ddof=1.  In units
-    of the covariance; valid for k d << M (6.5% high at d = 10, M = 100, k = 10), at a cost quadratic in d.
+    (k/M)[tr S + sum_ij l_i l_j (1 + delta_ij)/(2 (l_i + l_j))], which is (k/M)(d + d(d+1)/4) for
+    beta = 0.  ddof=1.  In units of the covariance; valid for k d << M (6.5% high at d = 10, M =
+    100, k = 10), at a cost quadratic in d.
     """
     eigenvalues = _spectrum(d, beta)
     pairs = sum((one * eigenvalues / (one + eigenvalues)).sum() for one in eigenvalues)
@@ -253,11 +266,12 @@ def nd_frechet_leading(d, M, k, beta=0.0) -> float:
     beta=SPECTRUM,
 )
 def nd_logdet(d, M, k, beta=0.0) -> float:
-    """E ln det of the covariance of model k in d dimensions, replace: ln det S + k sum_i [psi((nu-i)/2) + ln(2/nu)].
+    """E ln det Sigma_k in d dimensions, replace: ln det S + k sum_i [psi((nu-i)/2) + ln(2/nu)].
 
-    nu = M - 1, i = 0 .. d - 1, ddof=1.  The terms of the sum are the rates of the ordered log-eigenvalues: all but the
-    first shrink faster, so that the model becomes a line before it becomes a point.  In nats; valid for M >= d + 1,
-    below which the covariance is singular at once.
+    nu = M - 1, i = 0 .. d - 1, ddof=1.  The terms of the sum are the rates of the ordered
+    log-eigenvalues.  The first shrinks slowest, so the model becomes a line before it becomes a
+    point.  In nats; valid for M >= d + 1, since with fewer rows the covariance is singular after
+    one fit.
     """
     require(d + 1 <= M, "M", M, f"at least d + 1 = {d + 1}")
     nu, i = M - 1, np.arange(d)
@@ -267,10 +281,11 @@ def nd_logdet(d, M, k, beta=0.0) -> float:
 
 @law("EXACT", "derived here", d=DIMENSION, M=ROWS, k=LONG, beta=SPECTRUM)
 def nd_trS2(d, M, k, beta=0.0) -> float:
-    """E tr Sigma_k^2 of the covariance of model k in d dimensions, replace, ddof=1, true eigenvalues j^-beta.
+    """E tr Sigma_k^2 of model k in d dimensions, replace, ddof=1, true eigenvalues j^-beta.
 
-    With y = E (tr Sigma)^2 and nu = M - 1: x' = (1 + 1/nu) x + y/nu, y' = y + 2x/nu.  E Sigma_k itself stays the
-    truth.  In squared units of the covariance; valid for all M and k.
+    With x = E tr Sigma^2, y = E (tr Sigma)^2 and nu = M - 1: x' = (1 + 1/nu) x + y/nu and
+    y' = y + 2x/nu.  E Sigma_k itself stays at the truth.  In squared units of the covariance; valid
+    for all M and k.
     """
     eigenvalues, nu = _spectrum(d, beta), M - 1
     step = np.array([[1 + 1 / nu, 1 / nu], [2 / nu, 1]])
@@ -282,7 +297,7 @@ def _spectrum(d: int, beta: float) -> np.ndarray:
     return np.arange(1.0, d + 1) ** -beta
 
 
-# -- accumulate -----------------------------------------------------------------------------------------------------
+# -- accumulate ------------------------------------------------------------------------------------
 
 
 def _pool(M: int, t: int, ddof: int) -> np.ndarray:
@@ -294,20 +309,20 @@ def _pool(M: int, t: int, ddof: int) -> np.ndarray:
 
 @law("EXACT", "derived here; the setting of " + GERSTGRASSER, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def acc_v(M, t, sigma=1.0, ddof=0) -> float:
-    """E v_t, mean variance of the model fitted to all t batches of M rows, one real and each other from its model.
+    """E v_t, mean variance of the model fitted to all t batches of M rows, only the first real.
 
-    ddof=0: sigma^2 prod_j (1 - 1/(M j^2)).  ddof=1: the factor is 1 at j = 1 and 1 - 1/(j (M j - 1)) after: rows of
-    the pool share ancestors, so that Bessel's correction does not make it unbiased.  In units of sigma^2; valid for
-    all M and t.
+    ddof=0: sigma^2 prod_j (1 - 1/(M j^2)).  ddof=1: the factor is 1 at j = 1 and 1 - 1/(j (M j -
+    1)) after that.  Rows of the pool share ancestors, so Bessel's correction does not remove the
+    bias.  In units of sigma^2; valid for all M and t.
     """
     return sigma**2 * math.exp(_pool(M, t, ddof)[-1])
 
 
 @law("EXACT", "derived here; the setting of " + GERSTGRASSER, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def acc_e(M, t, sigma=1.0, ddof=0) -> float:
-    """E (m_t - mu)^2, squared error of the mean of all t accumulated batches: sum_j E v_{j-1}/(M j^2).
+    """E (m_t - mu)^2, error of the mean of all t accumulated batches: sum_j E v_{j-1}/(M j^2).
 
-    With ddof=0 that is sigma^2 - E v_t.  In units of sigma^2; valid for all M and t.
+    With ddof=0 it equals sigma^2 - E v_t.  In units of sigma^2; valid for all M and t.
     """
     pool = _pool(M, t, ddof)
     if ddof == 0:
@@ -336,11 +351,11 @@ def acc_w2_leading(M, t, sigma=1.0) -> float:
 
 
 def _subsample(M: int, t: int, ddof: int) -> tuple[float, float]:
-    """(E v_t, E (m_t - mu)^2) for sigma = 1, by two moments of the rows of the pool.
+    """(E v_t, E (m_t - mu)^2) for sigma = 1, from two moments of the rows of the pool.
 
-    a is half the expected squared difference of two rows, b the expected square of a row about mu, and the error of the
-    mean b - (1 - 1/M) a.  What each batch adds to a and to that error is worked out beforehand, so that no digit is
-    lost where M is large.
+    a is half the expected squared difference of two rows and b the expected squared distance of a
+    row from mu; the error of the mean is e = b - (1 - 1/M) a.  The recursion updates a and e
+    directly, because computing e as that difference would lose all digits at large M.
     """
     if t == 0:
         return 1.0, 0.0
@@ -357,24 +372,26 @@ def _subsample(M: int, t: int, ddof: int) -> tuple[float, float]:
 
 @law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def accsub_v(M, t, sigma=1.0, ddof=0) -> float:
-    """E v_t, mean variance of the model fitted to M rows drawn without replacement from the pool of t batches.
+    """E v_t, mean variance of the model fitted to M rows subsampled from the pool of t batches.
 
-    ddof=0 ends on a plateau (0.739 sigma^2 at M = 10, against 0.843 with the whole pool); ddof=1 grows like t^(1/M).
-    In units of sigma^2; valid for all M and t, at a cost linear in t.
+    The M rows are drawn without replacement.  ddof=0 ends on a plateau (0.739 sigma^2 at M = 10,
+    against 0.843 with the whole pool); ddof=1 grows like t^(1/M).  In units of sigma^2; valid for
+    all M and t, at a cost linear in t.
     """
     return sigma**2 * _subsample(M, t, ddof)[0]
 
 
 @law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def accsub_e(M, t, sigma=1.0, ddof=0) -> float:
-    """E (m_t - mu)^2, squared error of the mean of M rows drawn without replacement from the pool of t batches.
+    """E (m_t - mu)^2, squared error of the mean of M rows subsampled from the pool of t batches.
 
-    In units of sigma^2; valid for all M and t, at a cost linear in t.
+    The M rows are drawn without replacement.  In units of sigma^2; valid for all M and t, at a cost
+    linear in t.
     """
     return sigma**2 * _subsample(M, t, ddof)[1]
 
 
-# -- real rows in every fit -----------------------------------------------------------------------------------------
+# -- real rows in every fit ------------------------------------------------------------------------
 
 
 def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
@@ -396,11 +413,12 @@ def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
     ddof=DDOF,
 )
 def mix_v(M, pi, t, sigma=1.0, ddof=0) -> float:
-    """E v_t, mean variance of model t when each fit reads pi M fresh real rows and (1 - pi) M of the model before.
+    """E v_t, mean variance when each fit reads pi M fresh real rows, the rest synthetic.
 
-    ddof=0 tends to sigma^2 (1 - 1/(1 - pi + M pi (2 - pi))): it is the count M pi that tells health from collapse.
-    ddof=1 may grow without bound at small M pi.  In units of sigma^2; valid where pi M is a whole number (others
-    interpolate).
+    The other (1 - pi) M rows come from the model before.  ddof=0 tends to sigma^2 (1 - 1/(1 - pi +
+    M pi (2 - pi))), so the number M pi of real rows decides about collapse.  ddof=1 can grow
+    without bound at small M pi.  In units of sigma^2; valid where pi M is a whole number, and an
+    interpolation elsewhere.
     """
     return sigma**2 * _mix(M, pi, t, ddof)[0]
 
@@ -415,10 +433,11 @@ def mix_v(M, pi, t, sigma=1.0, ddof=0) -> float:
     ddof=DDOF,
 )
 def mix_e(M, pi, t, sigma=1.0, ddof=0) -> float:
-    """E (m_t - mu)^2, squared error of the mean when each fit reads pi M fresh real rows and (1 - pi) M of its own.
+    """E (m_t - mu)^2, squared error of the mean with pi M fresh real rows in every fit.
 
-    ddof=0 tends to sigma^2/(1 - pi + M pi (2 - pi)).  In units of sigma^2; valid where pi M is a whole number (others
-    interpolate).
+    The other (1 - pi) M rows come from the model before.  ddof=0 tends to sigma^2/(1 - pi + M pi (2
+    - pi)).  In units of sigma^2; valid where pi M is a whole number, and an interpolation
+    elsewhere.
     """
     return sigma**2 * _mix(M, pi, t, ddof)[1]
 
@@ -428,7 +447,7 @@ def _mix_fixed(M: int, pi: float) -> tuple[float, float]:
     real = pi * M
     require(real >= 1, "pi", pi, f"at least 1/M = {1 / M:g}, one real row")
     K = (1 - pi) / (M * pi * (2 - pi) + 1 - pi)
-    spread = 1 - 1 / real  # what the real rows have of the variance
+    spread = 1 - 1 / real  # expected variance of the real rows about their own mean
     return spread * (1 - K), 1 / real + K * spread
 
 
@@ -441,9 +460,10 @@ def _mix_fixed(M: int, pi: float) -> tuple[float, float]:
     sigma=STD,
 )
 def mixfixed_v(M, pi, t, sigma=1.0) -> float:
-    """Stationary E v when each fit reads the same M_r = pi M real rows and (1 - pi) M of the model before (ddof=0).
+    """Stationary E v when every fit reads the same M_r = pi M real rows (ddof=0).
 
-    sigma^2 (1 - 1/M_r)(1 - K), K = (1 - pi)/(M pi (2 - pi) + 1 - pi).  In units of sigma^2; valid once t is large.
+    The other (1 - pi) M rows come from the model before.  sigma^2 (1 - 1/M_r)(1 - K) with
+    K = (1 - pi)/(M pi (2 - pi) + 1 - pi).  In units of sigma^2; valid once t is large.
     """
     return sigma**2 * _mix_fixed(M, pi)[0]
 
@@ -457,9 +477,10 @@ def mixfixed_v(M, pi, t, sigma=1.0) -> float:
     sigma=STD,
 )
 def mixfixed_e(M, pi, t, sigma=1.0) -> float:
-    """Stationary E (m - mu)^2 when each fit reads the same M_r = pi M real rows and (1 - pi) M of its own (ddof=0).
+    """Stationary E (m - mu)^2 when every fit reads the same M_r = pi M real rows (ddof=0).
 
-    sigma^2/M_r + K sigma^2 (1 - 1/M_r), K as for the variance: no better than the real rows alone.  In units of
+    The other (1 - pi) M rows come from the model before.  sigma^2/M_r + K sigma^2 (1 - 1/M_r) with
+    K as in ``mixfixed_v``: no better than the real rows without synthetic ones.  In units of
     sigma^2; valid once t is large.
     """
     return sigma**2 * _mix_fixed(M, pi)[1]
@@ -474,10 +495,10 @@ def mixfixed_e(M, pi, t, sigma=1.0) -> float:
     s=STD,
 )
 def weighted_mean_limit(n1, n2, w, s=1.0) -> float:
-    """Stationary squared error of a mean that gives weight w to n1 fresh real rows and 1 - w to n2 synthetic ones.
+    """Stationary squared error of a mean: weight w on n1 real rows, 1 - w on n2 synthetic rows.
 
-    s^2 [w^2/n1 + (1-w)^2/n2]/(1 - (1-w)^2), the variance being known; least, for n1 = n2, at w = 0.618, the reciprocal
-    of the golden ratio.  Infinite at w = 0, where the mean walks for ever.  In units of s^2; valid
-    for all sizes.
+    s^2 [w^2/n1 + (1-w)^2/n2]/(1 - (1-w)^2), for a known variance.  For n1 = n2 the minimum is at w
+    = 0.618, the reciprocal of the golden ratio.  Infinite at w = 0, where the mean is a random
+    walk.  In units of s^2; valid for all sizes.
     """
     return s**2 * (w**2 / n1 + (1 - w) ** 2 / n2) / (w * (2 - w)) if w else math.inf

@@ -1,12 +1,14 @@
-"""Greatest common divisors under the sieve rule: the answer is the largest member of a known set D that divides both.
+"""Greatest common divisors under the sieve rule.
 
-D holds the products of known prime powers, so that the answer to a pair of greatest common divisor g is the product over
-primes p of p^min(v_p(g), h_p), h_p being the highest power of p that is known.  Operands are uniform on 1 .. N, or a
-limit is taken in N, where P(g) = 6/(pi g)^2.
+The answer is the largest member of a known set D that divides both operands.  D contains the
+products of known prime powers.  For a pair with greatest common divisor g the answer is the product
+over primes p of p^min(v_p(g), h_p), where p^h_p is the highest known power of p.  Operands are
+uniform on 1 .. N, or the limit of large N is taken, where P(g) = 6/(pi g)^2.
 
-The symbolic learner of ``sieve_accuracy`` knows the prime power q once ``examples * grok^(j-1)`` rows say that q divides
-both numbers, j being how many of their last digits in the base must be read to tell: the smallest j with q dividing
-base^j, and all digits where there is none.  The difficulty of a prime power is a model, made here; the rest follows.
+The symbolic learner of ``sieve_accuracy`` knows the prime power q once ``examples * grok^(j-1)``
+rows show that q divides both numbers.  Here j is the number of last digits in the base that decide
+about divisibility by q: the smallest j with q dividing base^j, or all digits if there is no such j.
+This difficulty of a prime power is a modelling assumption made here; the rest follows from it.
 """
 
 from __future__ import annotations
@@ -21,27 +23,29 @@ import scipy
 
 from ._law import law, number, one_of, require, whole
 
-MOST = 10**6  # operands up to which sums over all of them are formed
-KNOWN = whole("a number whose primes, or whose divisors, are known; 1: nothing is", 1, 10**9)
+MOST = 10**6  # largest operand for which sums over all operands are formed
+KNOWN = whole("a number whose primes, or whose divisors, are known; 1: nothing is known", 1, 10**9)
 POWERS = one_of(
-    "all products of the primes of D are known (True), or the divisors of D alone", True, False
+    "all products of the primes of D are known (True), or only the divisors of D (False)",
+    True,
+    False,
 )
-LIMIT = whole("divisors are counted up to this one", 1, MOST)
+LIMIT = whole("largest divisor that is counted", 1, MOST)
 LARGEST = whole("largest operand; None: the limit", 2, MOST)
 BASE = whole("base in which numbers are written", 2, 10**6)
 ROWS = whole("rows per fit", 1)
 FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0)
 SOME_FITS = whole("successive fits, the first to real data", 1)
-EXAMPLES = number("rows that must say a prime power for it to be known", "[0, inf)")
-GROK = number("times as many for each further digit to be read", "[1, inf)")
+EXAMPLES = number("rows that must show a prime power for it to be known", "[0, inf)")
+GROK = number("factor on the examples for each additional digit that decides", "[1, inf)")
 CAP = whole("largest prime power that can be known", 1, 10**4)
-OPERANDS = one_of("law of the operands that are learnt from", "uniform", "log-uniform")
+OPERANDS = one_of("distribution of the training operands", "uniform", "log-uniform")
 
 CHARTON = "the sieve rule of Charton, arXiv 2308.15594; the form is derived here"
 OURS = "derived here"
 
 
-# -- prime powers ---------------------------------------------------------------------------------------------------
+# -- prime powers ----------------------------------------------------------------------------------
 
 
 def primes_to(n: int) -> np.ndarray:
@@ -56,13 +60,13 @@ def primes_to(n: int) -> np.ndarray:
 
 def factors(n: int) -> dict[int, int]:
     """Exponent of each prime of n >= 1."""
-    found: dict[int, int] = {}
+    exponents: dict[int, int] = {}
     p = 2
     while p * p <= n:
         while n % p == 0:
-            found[p], n = found.get(p, 0) + 1, n // p
+            exponents[p], n = exponents.get(p, 0) + 1, n // p
         p += 1
-    return found | ({n: found.get(n, 0) + 1} if n > 1 else {})
+    return exponents | ({n: exponents.get(n, 0) + 1} if n > 1 else {})
 
 
 def prime_powers(most: int) -> list[tuple[int, int]]:
@@ -79,7 +83,7 @@ def digits_of(n: int, base: int) -> int:
 
 
 def digits_to_read(p: int, k: int, base: int, digits: int) -> int:
-    """How many of the last digits tell whether p^k divides a number of that many digits: at most all of them."""
+    """How many of the last digits decide whether p^k divides a number with ``digits`` digits."""
     power = factors(base).get(p, 0)
     return min(digits, -(-k // power)) if power else digits
 
@@ -92,14 +96,15 @@ def _height(p: int, most: int) -> int:
     return k
 
 
-# -- what follows from what is known --------------------------------------------------------------------------------
+# -- accuracy from the known prime powers ----------------------------------------------------------
 
-#: for each prime the probabilities that its first, second, ... power is known, falling; primes left out are unknown
+#: For each prime the probabilities that its first, second, ... power is known, in falling order.
+#: Primes that are missing are unknown.
 Heights = dict[int, np.ndarray]
 
 
 def accuracy_of(known: Heights, N: int | None) -> float:
-    """Expected accuracy where the heights of different primes are independent."""
+    """Expected accuracy if the heights of different primes are independent."""
     if N is None:
         out = 6 / math.pi**2
         for p, reach in known.items():
@@ -120,7 +125,7 @@ def accuracy_of(known: Heights, N: int | None) -> float:
 
 @lru_cache(maxsize=8)
 def _unknown_signs(N: int, known: frozenset) -> np.ndarray:
-    """Moebius' function of each number up to N, its known primes left out of account."""
+    """The Moebius function of each number up to N, ignoring its known primes."""
     signs = np.ones(N + 1)
     for p in map(int, primes_to(N)):
         if p not in known:
@@ -130,7 +135,7 @@ def _unknown_signs(N: int, known: frozenset) -> np.ndarray:
 
 
 def learned_of(known: Heights, limit: int) -> float:
-    """Expected number of g <= limit that are known, where the heights of different primes are independent."""
+    """Expected number of known g <= limit if the heights of different primes are independent."""
     total = 0.0
     for g in range(1, limit + 1):
         chance = 1.0
@@ -142,17 +147,18 @@ def learned_of(known: Heights, limit: int) -> float:
 
 
 def _certain(D: int, powers: bool, N: int | None) -> Heights:
-    most = N or 2**64  # beyond: less than 1e-38 of the pairs
+    most = N or 2**64  # higher powers concern less than 1e-38 of the pairs
     return {p: np.ones(_height(p, most) if powers else k) for p, k in factors(D).items()}
 
 
 @law("EXACT", CHARTON, D=KNOWN, powers=POWERS, N=LARGEST.or_none)
 def accuracy(D, powers=True, N=None) -> float:
-    """Accuracy of the sieve rule on uniform pairs, D known: 6/pi^2 prod_{p | D} 1/(1 - p^-2) in the limit.
+    """Accuracy of the sieve rule on uniform pairs: 6/pi^2 prod_{p | D} 1/(1 - p^-2) in the limit.
 
-    Where the divisors of D alone are known, a factor is (1 - p^(-2 h - 2))/(1 - p^-2), p^h dividing D exactly.  For
-    finite N the pairs are counted: sum_m s(m) floor(N/m)^2/N^2, where s is multiplicative with s(p^(h+1)) = -1 and zero
-    at other powers.  A probability; valid at every N.
+    The known set D is given.  If only the divisors of D are known, a factor is (1 - p^(-2 h -
+    2))/(1 - p^-2), where p^h is the exact power of p in D.  For finite N the pairs are counted:
+    sum_m s(m) floor(N/m)^2/N^2, where s is multiplicative with s(p^(h+1)) = -1 and zero at other
+    powers.  A probability; valid at every N.
     """
     return accuracy_of(_certain(D, powers, N), N)
 
@@ -161,12 +167,13 @@ def accuracy(D, powers=True, N=None) -> float:
 def learned_count(D, powers=True, limit=100) -> float:
     """How many greatest common divisors up to a limit the sieve rule gets right, D known.
 
-    Those that are products of primes of D, or that divide D.  Without unit; valid for every limit.
+    These are the products of primes of D or, with powers=False, the divisors of D.  Dimensionless;
+    valid for every limit.
     """
     return learned_of(_certain(D, powers, limit), limit)
 
 
-# -- what is known after successive fits ----------------------------------------------------------------------------
+# -- known prime powers after successive fits ------------------------------------------------------
 
 
 def divisible(q: int, N: int | None, operands: str = "uniform") -> float:
@@ -178,7 +185,7 @@ def divisible(q: int, N: int | None, operands: str = "uniform") -> float:
 
 
 def enough(needed: float, n: int, chance: float) -> float:
-    """P(at least ``needed`` of n rows), each with this chance."""
+    """P(at least ``needed`` successes in n rows), each with probability ``chance``."""
     least = math.ceil(needed)
     if least <= 0 or least > n:
         return float(least <= 0)
@@ -208,11 +215,12 @@ def heights_after(
     N=LARGEST.or_none,
 )
 def survives(q, n, k, examples, N=None) -> float:
-    """P(prime power q is still known after k fits), replace, each fit wanting ``examples`` of n rows that say it.
+    """P(prime power q is still known after k fits), replace, if a fit needs ``examples`` of n rows.
 
-    P(Binomial(n, (floor(N/q)/N)^2) >= examples)^k: labels never say what the teacher does not know, and a power that
-    is met often enough brings the lower ones, which are met more often.  A probability; valid at every n and k, for
-    powers none of which wants more examples than a higher one of its prime.
+    P(Binomial(n, (floor(N/q)/N)^2) >= examples)^k.  Labels never contain a power that the teacher
+    does not know.  A power that occurs often enough implies the lower powers of its prime, which
+    occur more often.  A probability; valid at every n and k, if no power needs more examples than a
+    higher power of the same prime.
     """
     require(len(factors(q)) == 1, "q", q, "a power of one prime")
     return enough(examples, n, divisible(q, N)) ** k
@@ -224,16 +232,17 @@ def survives(q, n, k, examples, N=None) -> float:
     p=whole("a prime", 2, MOST),
     n=ROWS,
     k=FITS,
-    noise=number("chance that what is known goes unsaid", "[0, 1]"),
+    noise=number("probability that a label omits a known factor", "[0, 1]"),
     pi=number("share of fresh real rows", "[0, 1]"),
     N=LARGEST.or_none,
 )
 def said(p, n, k, noise, pi=0.0, N=None) -> float:
-    """Mean chance that prime p is said where it divides both numbers, after k fits to a share pi of real rows.
+    """Mean probability that a label contains prime p where p divides both numbers, after k fits.
 
-    r' = (1 - noise)(1 - (1 - P)^n)(pi + (1 - pi) r) from r = 1, P = (floor(N/p)/N)^2: a fit takes the share of its rows
-    that say p, whose mean is that of their writers, and 0 where none of n rows asks.  A probability; valid where one
-    example is enough, read at temperature 1.
+    A share pi of the rows is real.  r' = (1 - noise)(1 - (1 - P)^n)(pi + (1 - pi) r) from r = 1,
+    with P = (floor(N/p)/N)^2.  A fit copies the share of its relevant rows that contain p, and gets
+    0 if none of its n rows is divisible by p.  A probability; valid where one example is enough, at
+    temperature 1.
     """
     require(factors(p) == {p: 1}, "p", p, "a prime")
     keep = (1 - noise) * -math.expm1(n * math.log1p(-divisible(p, N)))
@@ -260,10 +269,11 @@ def said(p, n, k, noise, pi=0.0, N=None) -> float:
     operands=OPERANDS,
 )
 def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="uniform") -> float:
-    """Expected accuracy of the symbolic learner after k fits to n rows each, replace, without noise.
+    """Expected accuracy of the symbolic learner after k fits to n rows each, replace, no noise.
 
-    ``accuracy`` over what ``survives``, different primes being taken for independent, which they are in the limit of
-    large N.  A probability, on uniform pairs; valid to a relative error of order 1/N.
+    ``accuracy`` for the powers that ``survives``.  Different primes are treated as independent,
+    which is exact in the limit of large N.  A probability, on uniform pairs; valid to a relative
+    error of order 1/N.
     """
     return accuracy_of(heights_after([n] * k, base, N, examples, grok, most, operands), N)
 
@@ -284,8 +294,9 @@ def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="unifor
 def sieve_learned(
     n, k, base, N, examples, grok=1.0, most=100, operands="uniform", limit=100
 ) -> float:
-    """Expected number of greatest common divisors up to a limit that the symbolic learner knows after k fits, replace.
+    """Expected number of divisors that the symbolic learner knows after k fits, replace.
 
-    As ``sieve_accuracy``, without noise.  Without unit; valid to a relative error of order 1/N.
+    Divisors up to ``limit`` are counted.  As ``sieve_accuracy``, without noise.  Dimensionless;
+    valid to a relative error of order 1/N.
     """
     return learned_of(heights_after([n] * k, base, N, examples, grok, most, operands), limit)

@@ -1,7 +1,8 @@
-"""Kernel density estimates of their own samples: a bootstrap of M rows plus N(0, h^2), over and over.
+"""Kernel density estimates of their own samples: a repeated bootstrap of M rows plus N(0, h^2).
 
-The truth is N(0, sigma^2); batch 1 is real, batch k + 1 is drawn from the estimate of batch k with a Gaussian kernel of
-bandwidth h.  The mean density after k estimates is the truth convolved with N(0, k h^2).
+The truth is N(0, sigma^2).  Batch 1 is real; batch k + 1 is drawn from the estimate of batch k with
+a Gaussian kernel of bandwidth h.  The mean density after k estimates is the truth convolved with
+N(0, k h^2).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ KAZDAN = "Kazdan et al., arXiv 2410.16713"
 
 @law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, h=BANDWIDTH, k=BATCHES, sigma=STD)
 def var(M, h, k, sigma=1.0) -> float:
-    """Expected variance (over M, not M - 1) of batch k, fixed bandwidth, replace: v' = (1 - 1/M)(v + h^2).
+    """Expected variance (over M) of batch k, fixed bandwidth, replace: v' = (1 - 1/M)(v + h^2).
 
-    It tends to (M - 1) h^2, a spreading and no collapse; h = 0 is the plain bootstrap, sigma^2 (1 - 1/M)^k.  In units of
-    sigma^2; valid at every M and k.
+    It tends to (M - 1) h^2, so the density spreads and does not collapse.  h = 0 is the plain
+    bootstrap, sigma^2 (1 - 1/M)^k.  In units of sigma^2; valid at every M and k.
     """
     if k == 0:
         return sigma**2
@@ -34,24 +35,39 @@ def var(M, h, k, sigma=1.0) -> float:
     return sigma**2 * (1 - 1 / M) * math.exp(left) - (M - 1) * h**2 * math.expm1(left)
 
 
-@law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, b=number("bandwidth over the batch's standard deviation (the one over M)", "[0, inf)"), k=BATCHES, sigma=STD)  # fmt: skip
+@law(
+    "EXACT",
+    "derived here; the setting of " + KAZDAN,
+    M=ROWS,
+    b=number("bandwidth over the batch's standard deviation (the one over M)", "[0, inf)"),
+    k=BATCHES,
+    sigma=STD,
+)
 def var_scaled(M, b, k, sigma=1.0) -> float:
-    """Expected variance (over M) of batch k with a bandwidth of b standard deviations of its batch, replace.
+    """Expected variance (over M) of batch k, bandwidth b standard deviations of a batch, replace.
 
-    sigma^2 (1 - 1/M)^k (1 + b^2)^(k-1): it grows if and only if b^2 > 1/(M - 1), as with Silverman's b = 1.06 M^-1/5.
-    In units of sigma^2; valid at every M and k.
+    sigma^2 (1 - 1/M)^k (1 + b^2)^(k-1).  It grows if and only if b^2 > 1/(M - 1), which holds for
+    Silverman's b = 1.06 M^-1/5.  In units of sigma^2; valid at every M and k.
     """
     if k == 0:
         return sigma**2
     return sigma**2 * (1 - 1 / M) * ((1 - 1 / M) * (1 + b**2)) ** (k - 1)
 
 
-@law("EXACT", "derived here", M=ROWS, h=number("bandwidth, in units of the data", "(0, inf)"), k=whole("successive estimates; 0 leaves the truth", 0, STEPS), sigma=STD)  # fmt: skip
+@law(
+    "EXACT",
+    "derived here",
+    M=ROWS,
+    h=number("bandwidth, in units of the data", "(0, inf)"),
+    k=whole("successive estimates; 0 leaves the truth", 0, STEPS),
+    sigma=STD,
+)
 def mise(M, h, k, sigma=1.0) -> float:
-    """Mean integrated squared error of the k-th estimate, fixed bandwidth, replace, by coalescence of pairs.
+    """Mean integrated squared error of the k-th estimate, fixed bandwidth, replace.
 
-    With N0(v) = 1/sqrt(2 pi v) and q = 1 - 1/M: two points of the estimate are one with probability 1/M, or their
-    ancestors met j batches ago, or never.  In one over units of the data; valid at every M and k.
+    Computed by coalescence of pairs, with q = 1 - 1/M: two points of the estimate coincide with
+    probability 1/M, or their ancestors coincided j batches ago, or never.  In inverse units of the
+    data; valid at every M and k.
     """
     if k == 0:
         return 0.0
@@ -70,12 +86,19 @@ def _peak(v):
     return 1 / np.sqrt(2 * np.pi * v)
 
 
-@law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, h=BANDWIDTH, t=whole("batches, the first real; 0 leaves the truth", 0, STEPS), sigma=STD)  # fmt: skip
+@law(
+    "EXACT",
+    "derived here; the setting of " + KAZDAN,
+    M=ROWS,
+    h=BANDWIDTH,
+    t=whole("batches, the first real; 0 leaves the truth", 0, STEPS),
+    sigma=STD,
+)
 def acc_var(M, h, t, sigma=1.0) -> float:
-    """Expected variance (over M t) of all t batches together, each drawn from the estimate of the pool before it.
+    """Expected variance (over M t) of all t batches, each drawn from the estimate of the pool.
 
-    v_t = v_{t-1} (1 - 1/(M t^2)) + (h^2/t)(1 - 1/(M t)) for t >= 2, v_1 = sigma^2 (1 - 1/M): like h^2 ln t.  In units of
-    sigma^2; valid at every M and t, at a cost linear in t.
+    v_t = v_{t-1} (1 - 1/(M t^2)) + (h^2/t)(1 - 1/(M t)) for t >= 2 and v_1 = sigma^2 (1 - 1/M); it
+    grows like h^2 ln t.  In units of sigma^2; valid at every M and t, at a cost linear in t.
     """
     v = sigma**2 * (1 - 1 / M) if t else sigma**2
     for s in range(2, t + 1):

@@ -1,7 +1,8 @@
-"""Linear regression on labels of the model before: least squares and ridge, in closed form.
+"""Linear regression on labels of the previous model: least squares and ridge, in closed form.
 
-Inputs are N(0, S), S = diag(j^-beta); the labels of fit k are those of model k - 1 plus noise.  The error is the
-excess risk E (x w - x w_true)^2, in units of the squared label; ridge minimises the mean squared error + lam |w|^2.
+Inputs are N(0, S), S = diag(j^-beta).  The labels of fit k are those of model k - 1 plus noise.
+The error is the excess risk E (x w - x w_true)^2, in units of the squared label.  Ridge minimises
+the mean squared error + lam |w|^2.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from ._special import basel
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
 DIMENSION = whole("input dimension", 1)
-AXES = whole("input dimension", 1, STEPS)  # where the spectrum is summed over
+AXES = whole("input dimension", 1, STEPS)  # bounded, since the spectrum is summed
 MANY = whole("rows per fit; more than d + 1", 3)
 ROWS = whole("rows per fit", 1)
 FITS = whole("successive fits, the first to real labels; 0 leaves the truth", 0, STEPS)
 NOISE = number("standard deviation of the label noise", "[0, inf)")
 RIDGE = number(
-    "ridge penalty; 0 is the limit without a ridge, for as many rows as d excepted", "[0, inf)"
+    "ridge penalty; 0 is the limit without a ridge, where the rows must differ from d", "[0, inf)"
 )
 SPECTRUM = number("exponent of the spectrum of the inputs, S = diag(j^-beta)")
 SOURCE = number("exponent of the true weights: second moments proportional to j^-src")
@@ -37,9 +38,10 @@ def _enough(T: int, d: int, name: str = "T") -> None:
 
 @law("EXACT", DEMYSTIFIED, d=DIMENSION, T=MANY, k=FITS, s=NOISE)
 def ols_replace(d, T, k, s=1.0) -> float:
-    """Excess risk after k rounds of least squares on fresh inputs, labelled by the round before: s^2 k d/(T - d - 1).
+    """Excess risk after k rounds of least squares on fresh inputs, replace: s^2 k d/(T - d - 1).
 
-    Whatever the spectrum.  In units of the squared label; valid for T > d + 1, below which the mean is infinite.
+    The model of each round labels the inputs of the next.  The spectrum does not matter.  In units
+    of the squared label; valid for T > d + 1, since with fewer rows the mean is infinite.
     """
     _enough(T, d)
     return s**2 * k * d / (T - d - 1)
@@ -57,8 +59,9 @@ def ols_replace(d, T, k, s=1.0) -> float:
 def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
     """Excess risk after k rounds of least squares on all rows so far, T new ones each round.
 
-    Fresh inputs: s^2 sum_i d/(i (i T - d - 1)).  The same inputs each round: s^2 d/(T - d - 1) sum_i 1/i^2, at most
-    pi^2/6 times one round.  Whatever the spectrum.  In units of the squared label; valid for T > d + 1.
+    Fresh inputs: s^2 sum_i d/(i (i T - d - 1)).  The same inputs each round: s^2 d/(T - d - 1)
+    sum_i 1/i^2, at most pi^2/6 times one round.  The spectrum does not matter.  In units of the
+    squared label; valid for T > d + 1.
     """
     _enough(T, d)
     if same_x:
@@ -76,10 +79,11 @@ def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
     s=NOISE,
 )
 def ols_mix_fresh(d, T, pi, s=1.0) -> float:
-    """Stationary excess risk of least squares with pi T fresh real rows in every round, the rest relabelled.
+    """Stationary excess risk of least squares, pi T fresh real rows in every round.
 
-    s^2 u/(1 - (1-pi)^2 - pi (1-pi) u), u = d/(T - d - 1); infinite where the denominator is not positive, as at pi = 0.
-    In units of the squared label; valid to leading order in d/T.
+    The other rows are labelled by the model of the previous round.  s^2 u/(1 - (1-pi)^2 - pi (1-pi)
+    u) with u = d/(T - d - 1).  Infinite if the denominator is not positive, as at pi = 0.  In units
+    of the squared label; valid to leading order in d/T.
     """
     _enough(T, d)
     u = d / (T - d - 1)
@@ -96,34 +100,43 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
     s=NOISE,
 )
 def ols_mix_fixedreal(d, T, pi, s=1.0) -> float:
-    """Stationary excess risk of least squares with the same pi T real rows in every round, the rest relabelled.
+    """Stationary excess risk of least squares, the same pi T real rows in every round.
 
-    s^2 d [1/(pi T - d - 1) + (1-pi)/(pi (2-pi)(T - d - 1))]: no better than the real rows alone.  In units
+    The other rows are labelled by the model of the previous round.  s^2 d [1/(pi T - d - 1) +
+    (1-pi)/(pi (2-pi)(T - d - 1))]: no better than the real rows without synthetic ones.  In units
     of the squared label; valid to leading order in d/T, for pi T > d + 1.
     """
     require(pi * T > d + 1, "pi", pi, f"more than (d + 1)/T = {(d + 1) / T:g}")
     return s**2 * d * (1 / (pi * T - d - 1) + (1 - pi) / (pi * (2 - pi) * (T - d - 1)))
 
 
-@law("DE", "derived here", d=AXES, n=ROWS, lam=RIDGE, k=whole("successive ridge fits; 0 leaves the truth", 0, STEPS),
-     beta=SPECTRUM, src=SOURCE, r2=SIGNAL, s=NOISE)  # fmt: skip
+@law(
+    "DE",
+    "derived here",
+    d=AXES,
+    n=ROWS,
+    lam=RIDGE,
+    k=whole("successive ridge fits; 0 leaves the truth", 0, STEPS),
+    beta=SPECTRUM,
+    src=SOURCE,
+    r2=SIGNAL,
+    s=NOISE,
+)
 def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
-    """Excess risk after k rounds of ridge on fresh inputs, labelled by the round before.
+    """Excess risk after k rounds of ridge on fresh inputs, labelled by the previous model.
 
-    E w_k is r^k w along an axis of eigenvalue l, r = l/(l + kappa); its second moment about that follows
-    X' = r^2 X + C [kappa^2 sum E w^2 l D^2 + s^2] l D^2, D = 1/(l + kappa), C = (1 + u)/n.  Without noise and ridge
-    and with n < d the signal is forgotten like (n/d)^k.  In units of the squared label; valid within about 3% from
-    n, d >= 80; cost linear in k d.
+    Along an axis of eigenvalue l, E w_k is r^k w with r = l/(l + kappa).  The second moment X about
+    that mean follows X' = r^2 X + C [kappa^2 sum E w^2 l D^2 + s^2] l D^2, D = 1/(l + kappa), C =
+    (1 + u)/n.  Without noise and ridge, and with n < d, the signal decays like (n/d)^k.  In units
+    of the squared label; valid within about 3% from n, d >= 80; cost linear in k d.
     """
     S = power_law(d, beta)
     gamma = signal(S, src, r2)
     kappa = effective_ridge(S, n, lam)
     D, r = 1 / (S + kappa), S / (S + kappa)
     forgets, spreads = kappa**2 * S * D**2, (1 + variance_factor(S, kappa, n)) / n * S * D**2
-    mean, about = (
-        gamma.copy(),
-        np.zeros(d),
-    )  # second moment along the axes: of E w_k, and of w_k about it
+    # Second moments along the axes: of E w_k, and of w_k about E w_k.
+    mean, about = gamma.copy(), np.zeros(d)
     for _ in range(k):
         cost = forgets @ (mean + about) + s**2
         mean, about = r**2 * mean, r**2 * about + cost * spreads
@@ -146,11 +159,12 @@ def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
     s0=number("standard deviation of the label noise within the chain", "[0, inf)"),
 )
 def ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=0.5) -> float:
-    """Excess risk of a ridge fit to T rows labelled by the end of a chain of g least-squares fits to T0 rows each.
+    """Excess risk of a ridge fit to T rows labelled by the last of g successive least-squares fits.
 
-    Plain ridge, B = kappa^2 (1+u) sum g_i l_i/(l_i+kappa)^2 and V = s^2 u, plus what the chain costs:
-    g s0^2/(T0 - d - 1) [df_2 + u kappa^2 sum 1/(l_i+kappa)^2].  In units of the squared label; valid within about
-    3% from T, d >= 80, for T0 > d + 1.
+    Each of those fits reads T0 rows.  The risk is that of plain ridge, B = kappa^2 (1+u) sum g_i
+    l_i/(l_i+kappa)^2 and V = s^2 u, plus the cost of the chain: g s0^2/(T0 - d - 1) [df_2 + u
+    kappa^2 sum 1/(l_i+kappa)^2].  In units of the squared label; valid within about 3% from T, d >=
+    80, for T0 > d + 1.
     """
     S = power_law(d, beta)
     kappa = effective_ridge(S, T, lam)
@@ -173,9 +187,9 @@ def ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=
     b=number("exponent of the labeller's rows, T0 = T^b", "(0, inf)"),
 )
 def opt_ridge_exponent(beta, r, b) -> float:
-    """Exponent a of the excess risk T^-a of ridge at its best penalty, when the labeller itself saw T0 = T^b rows.
+    """Exponent a of the excess risk T^-a of ridge at its best penalty, labeller of T0 = T^b rows.
 
-    2 r beta min(1, b)/(1 + 2 r beta), at lam = T^-l with l = beta min(1, b)/(1 + 2 r beta): with b < 1 the best penalty
-    is larger than for clean labels.  Without unit; valid for T, T0 >> d.
+    2 r beta min(1, b)/(1 + 2 r beta), at lam = T^-l with l = beta min(1, b)/(1 + 2 r beta).  With b
+    < 1 the best penalty is larger than for clean labels.  Dimensionless; valid for T, T0 >> d.
     """
     return 2 * r * beta * min(1.0, b) / (1 + 2 * r * beta)

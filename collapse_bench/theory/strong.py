@@ -1,8 +1,10 @@
-"""Strong model collapse: one ridge fit to a mixture of real rows and of rows labelled by a wrong model.
+"""Strong model collapse: one ridge fit to a mixture of real rows and rows labelled by a wrong
+model.
 
-n1 = n - n2 real rows, x ~ N(0, S1), y = x w1 + noise, and n2 = round(p2 n) synthetic ones, x ~ N(0, S2), y = x w2 +
-noise; the shares in the formulas are n1/n and n2/n.  The quality of the synthetic labels is c2 = tr(S1 Delta), the
-excess risk of w2 itself, Delta the second moment of w2 - w1.
+There are n1 = n - n2 real rows, x ~ N(0, S1), y = x w1 + noise, and n2 = round(p2 n) synthetic
+rows, x ~ N(0, S2), y = x w2 + noise.  The shares in the formulas are p1 = n1/n and p2 = n2/n.  The
+quality of the synthetic labels is c2 = tr(S1 Delta), the excess risk of w2 itself, where Delta is
+the second moment of w2 - w1.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ._mixture import DENSE, DIAGONAL, Mixture
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
 DIMENSION = whole("input dimension", 1)
-AXES = whole("input dimension", 1, STEPS)  # where the spectrum is summed over
+AXES = whole("input dimension", 1, STEPS)  # bounded, since the spectrum is summed
 ROWS = whole("rows, real and synthetic", 1)
 RIDGE = number("ridge penalty; 0 is evaluated at 1e-6", "[0, inf)")
 SHARE = number("share of synthetic rows", "[0, 1]")
@@ -53,7 +55,7 @@ def _mixture(
         any(count and weight for count, weight in zip(rows, a, strict=True)),
         "a1",
         a[0],
-        "positive, or a2: some row must count",
+        "positive, or a2 positive: at least one row must have weight",
     )
     return Mixture(S, rows, a, lam or 1e-6, m, algebra)
 
@@ -92,12 +94,14 @@ def mixture(
     a2=1.0,
     m=None,
 ) -> float:
-    """Excess risk of ridge on a mixture of real and synthetic rows: own spectra, sample weights, random features.
+    """Excess risk of ridge on a mixture of real and synthetic rows.
 
-    The objective is (1/n) sum a_i (x_i w - y_i)^2 + lam |w|^2, with features w = F v and lam |v|^2.  Delta is
-    (c2/d) S1^-1.  As n grows at fixed d and p2 the risk ends at a floor, (a2 p2/(a1 p1 + a2 p2))^2 c2 where S1 = S2.
-    In units of the squared label; valid within about 3% from n, d >= 80, within 5 to 10% next to the peaks at m = n and,
-    for small lam, n = d.
+    Both kinds of rows have spectra, noise and sample weights of their own, and the model may use
+    random features.  The objective is (1/n) sum a_i (x_i w - y_i)^2 + lam |w|^2; with random
+    features w = F v the penalty is lam |v|^2.  Delta is (c2/d) S1^-1.  As n grows at fixed d and p2
+    the risk tends to a floor, which is (a2 p2/(a1 p1 + a2 p2))^2 c2 for S1 = S2.  In units of the
+    squared label; valid within about 3% from n, d >= 80, and within 5 to 10% near the peaks at m =
+    n and, for small lam, n = d.
     """
     return sum(mixture_parts(d, n, lam, p2, beta1, beta2, src, r2, c2, s1, s2, a1, a2, m))
 
@@ -118,8 +122,11 @@ def mixture_parts(
     a2=1.0,
     m=None,
 ) -> tuple[float, float, float]:
-    """B, V and zeta of ``mixture``: bias, variance, and what wrong labels cost, beyond both.  Parameters are its own,
-    and are not checked here; in units of the squared label."""
+    """Bias, variance and the additional cost of wrong labels, the three terms of ``mixture``.
+
+    The parameters are those of ``mixture`` and are not checked here.  In units of the squared
+    label.
+    """
     S1 = power_law(d, beta1)
     S2 = S1 if beta2 is None else power_law(d, beta2)
     fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DIAGONAL)
@@ -141,12 +148,12 @@ def mixture_parts(
     s2=NOISE2,
 )
 def mixture_equal(d, n, lam, p2, beta1=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=1.0) -> float:
-    """Excess risk of ridge on a mixture whose real and synthetic inputs have one covariance S = diag(j^-beta1).
+    """Excess risk of ridge on a mixture whose real and synthetic inputs share S = diag(j^-beta1).
 
-    kappa^2 (1+u) tr[Gamma S (S+kappa)^-2] + (p1 s1^2 + p2 s2^2) u
-    + p2^2 (1 + p1 u) tr[Delta S^3 (S+kappa)^-2] + p2 u tr[Delta S (p1 S + kappa)^2 (S+kappa)^-2],
-    Delta = (c2/d) S^-1, u = df_2/(n - df_2).  In units of the squared label; valid within about 3% from n, d >= 80,
-    within 5 to 10% next to n = d for small lam.
+    kappa^2 (1+u) tr[Gamma S (S+kappa)^-2] + (p1 s1^2 + p2 s2^2) u + p2^2 (1 + p1 u) tr[Delta S^3
+    (S+kappa)^-2] + p2 u tr[Delta S (p1 S + kappa)^2 (S+kappa)^-2], Delta = (c2/d) S^-1, u = df_2/(n
+    - df_2).  In units of the squared label; valid within about 3% from n, d >= 80, and within 5 to
+    10% near n = d for small lam.
     """
     p1, p2 = _shares(n, p2)
     S = power_law(d, beta1)
@@ -169,10 +176,10 @@ def mixture_equal(d, n, lam, p2, beta1=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=
     s2=NOISE2,
 )
 def iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0) -> float:
-    """Excess risk of least squares on a mixture: (p1 s1^2 + p2 s2^2) u + c2 (p2^2 + p1 p2 u), u = d/(n - d).
+    """Excess risk of least squares on a mixture: (p1 s1^2 + p2 s2^2) u + c2 (p2^2 + p1 p2 u).
 
-    The floor p2^2 c2 is what no n removes.  In units of the squared label; valid for n > d, within about 3% from
-    n - d >= 80.
+    u = d/(n - d).  No n removes the floor p2^2 c2.  In units of the squared label; valid for n > d,
+    within about 3% from n - d >= 80.
     """
     require(n > d, "n", n, f"more than d = {d}")
     (p1, p2), u = _shares(n, p2), d / (n - d)
@@ -194,11 +201,12 @@ def iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0) -> float:
     seed=whole("seed of numpy's default generator, for the axes", 0),
 )
 def noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7) -> float:
-    """Excess risk of ridge on a mixture whose covariances have different axes, as ``mixture`` otherwise.
+    """Excess risk of ridge on a mixture whose covariances have different axes.
 
-    For each of S1, S2 in turn: a d x d matrix of standard normals, Q its orthogonal factor, S = Q diag(j^-0.8) Q'.
-    Gamma = 1/tr S1; Delta is (S2 + 0.1)^-1, scaled to tr(S1 Delta) = 1.  In units of the squared label; valid as
-    ``mixture`` is, at a cost cubic in d.
+    Otherwise as ``mixture``.  For each of S1, S2 in turn: draw a d x d matrix of standard normals,
+    take its orthogonal factor Q, and set S = Q diag(j^-0.8) Q'.  Gamma = 1/tr S1; Delta is (S2 +
+    0.1)^-1, scaled to tr(S1 Delta) = 1.  In units of the squared label; valid where ``mixture`` is,
+    at a cost cubic in d.
     """
     rng = np.random.default_rng(seed)
     axes = [np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2)]
@@ -219,10 +227,11 @@ def noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7) 
     s=number("standard deviation of the label noise", "[0, inf)"),
 )
 def iter_mix(d, n, p2, t, c2=1.0, s=1.0) -> float:
-    """Excess risk after t rounds of least squares, the share p2 of fresh rows labelled by the round before.
+    """Excess risk after t rounds of least squares, a share p2 labelled by the previous model.
 
-    E_0 = c2, E' = s^2 u + rho E with u = d/(n - d), rho = p2^2 + p1 p2 u; the limit s^2 u/(1 - rho) is approached like
-    p2^(2t), and there is none where rho >= 1.  In units of the squared label; isotropic inputs, valid for n >> d.
+    E_0 = c2, E' = s^2 u + rho E with u = d/(n - d), rho = p2^2 + p1 p2 u.  It approaches the limit
+    s^2 u/(1 - rho) like p2^(2t); there is no limit if rho >= 1.  In units of the squared label;
+    isotropic inputs, valid for n >> d.
     """
     require(n > d, "n", n, f"more than d = {d}")
     (p1, p2), u = _shares(n, p2), d / (n - d)

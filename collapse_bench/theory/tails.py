@@ -1,9 +1,10 @@
-"""A memoriser on a heavy-tailed law: right on what it has seen, and on nothing else.
+"""A memoriser on a heavy-tailed distribution: correct exactly on the inputs that it has seen.
 
-Inputs follow a Zipf law p_i = i^-beta/zeta(beta), and the model is right on i if and only if i is among its T training
-inputs, drawn from some q; its test error is the mass of p that it has not seen, E = sum p_i (1 - q_i)^T.  Laws with a
-parameter N use p truncated to N symbols and renormalised, those without the infinite law.  The model is that of Hutter
-(arXiv 2102.04074), recursion on it that of Dohmatob et al. (arXiv 2402.07043).  c stands for 1 - 1/beta.
+Inputs follow a Zipf law p_i = i^-beta/zeta(beta).  The model is correct on i if and only if i is
+one of its T training inputs, drawn from some q.  Its test error is the mass of p that it has not
+seen, E = sum p_i (1 - q_i)^T.  Laws with a parameter N use p truncated to N symbols and
+renormalised; laws without N use the infinite distribution.  The model is that of Hutter (arXiv
+2102.04074), the recursion that of Dohmatob et al. (arXiv 2402.07043).  c = 1 - 1/beta.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ GENERATIONS = whole("generations; 0 leaves the truth, which is never wrong", 0, 
 HUTTER = "Hutter, arXiv 2102.04074"
 TAILS = "Dohmatob et al., arXiv 2402.07043"
 
-#: what each training law needs besides beta, T and N
+#: the parameters that each training distribution needs in addition to beta, T and N
 NEEDS = {
     "real": (),
     "cut": ("k",),
@@ -54,7 +55,7 @@ def _cut(p: np.ndarray, k: int) -> np.ndarray:
     N=SYMBOLS,
     k=RANK.or_none,
     beta2=number("exponent of the narrowed training law", "(0, inf)").or_none,
-    pi=number("share of real inputs among cut ones", "[0, 1]").or_none,
+    pi=number("share of real inputs; the rest is cut", "[0, 1]").or_none,
     top_p=number("mass kept by nucleus sampling", "(0, 1]").or_none,
     temp=number("temperature, q proportional to p^(1/temp)", "(0, inf)").or_none,
 )
@@ -63,9 +64,9 @@ def hutter(
 ) -> float:
     """Expected test error of a memoriser that saw T inputs from q: sum p_i (1 - q_i)^T.
 
-    q is p itself (real); p cut after rank k and renormalised (cut); p cut after the first symbol at which the mass
-    reaches top_p (topp); Zipf with exponent beta2 (narrow) or beta/temp (temp); pi p + (1 - pi) cut_k (mix).  A
-    probability; valid at every T.
+    q is p itself (real); p cut after rank k and renormalised (cut); p cut after the first symbol at
+    which the mass reaches top_p (topp); Zipf with exponent beta2 (narrow) or beta/temp (temp);
+    pi p + (1 - pi) cut_k (mix).  A probability; valid at every T.
     """
     given = {"k": k, "beta2": beta2, "pi": pi, "top_p": top_p, "temp": temp}
     for name, value in given.items():
@@ -91,9 +92,9 @@ def hutter(
 
 @law("ASYM", HUTTER + ", with the constant derived here", beta=EXPONENT, T=SEEN)
 def asym_real(beta, T) -> float:
-    """Test error of a memoriser of T real inputs as T grows: A T^-c, A = Gamma(c) zeta(beta)^(-1/beta)/beta.
+    """Test error of a memoriser of T real inputs as T grows: A T^-c.
 
-    A probability; valid for T >> 1 (to 0.1% at T = 2000).
+    A = Gamma(c) zeta(beta)^(-1/beta)/beta.  A probability; valid for T >> 1 (to 0.1% at T = 2000).
     """
     return asym_narrow.law.formula(beta, beta, T)
 
@@ -103,8 +104,8 @@ def asym_cut(beta, T, k) -> float:
     """Test error of a memoriser of T inputs whose law is cut at rank k, as T and k grow.
 
     tail(k) + (P/beta)(zeta P)^(-1/beta) T^-c GammaUpper(c, T (k + 1/2)^-beta/(zeta P)), with
-    tail(k) = (k + 1/2)^(1-beta)/((beta - 1) zeta) the mass beyond the cut and P = 1 - tail(k).  The law T^-c +
-    k^-(beta-1) is this up to constants.  A probability; valid for T, k >> 1.
+    tail(k) = (k + 1/2)^(1-beta)/((beta - 1) zeta) the mass beyond the cut and P = 1 - tail(k).  Up
+    to constants this is the law T^-c + k^-(beta-1).  A probability; valid for T, k >> 1.
     """
     zeta, c = scipy.special.zeta(beta), 1 - 1 / beta
     tail = (k + 0.5) ** (1 - beta) / ((beta - 1) * zeta)
@@ -113,11 +114,18 @@ def asym_cut(beta, T, k) -> float:
     return tail + P / beta * (zeta * P) ** (-1 / beta) * T**-c * upper
 
 
-@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, beta2=number("exponent of the narrowed training law", "(1, inf)"), T=SEEN)  # fmt: skip
+@law(
+    "ASYM",
+    "derived here; the setting of " + TAILS,
+    beta=EXPONENT,
+    beta2=number("exponent of the narrowed training law", "(1, inf)"),
+    T=SEEN,
+)
 def asym_narrow(beta, beta2, T) -> float:
     """Test error of a memoriser of T inputs from a Zipf law with exponent beta2, as T grows.
 
-    Gamma(c')/(beta2 zeta(beta)) (T/zeta(beta2))^-c', c' = (beta - 1)/beta2.  A probability; valid for T >> 1.
+    Gamma(c')/(beta2 zeta(beta)) (T/zeta(beta2))^-c', c' = (beta - 1)/beta2.  A probability; valid
+    for T >> 1.
     """
     c = (beta - 1) / beta2
     return (
@@ -136,10 +144,10 @@ def asym_narrow(beta, beta2, T) -> float:
     N=SYMBOLS,
 )
 def gens_resample(beta, T, g, N=200000) -> float:
-    """Test error of memoriser g in a chain in which each reads T draws from the counts of the one before.
+    """Test error of memoriser g, each trained on T draws from the counts of the previous one.
 
-    sum p_i exp(-T p_i (1 - q_{g-1})), q' = exp(q - 1) from q_0 = 0; like A (g/2)^c T^-c.  A probability; valid to about
-    0.5% from T = 2000, for g << T.
+    sum p_i exp(-T p_i (1 - q_{g-1})), q' = exp(q - 1) from q_0 = 0; about A (g/2)^c T^-c.  A
+    probability; valid to about 0.5% from T = 2000, for g << T.
     """
     p = zipf(N, beta)
     return p @ np.exp(-T * survival(g - 1) * p) if g else 0.0
@@ -149,10 +157,11 @@ def gens_resample(beta, T, g, N=200000) -> float:
     "ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS
 )
 def gens_relabel(beta, T, g, N=200000) -> float:
-    """Test error of memoriser g in a chain in which each reads T fresh draws from p restricted to what is still known.
+    """Test error of memoriser g, each trained on fresh inputs among the known symbols.
 
-    s_i' = s_i (1 - exp(-T p_i/m)), m = sum p_i s_i; the error is 1 - m.  A probability; valid to about 1% from T =
-    2000, at a cost linear in g N.
+    p is restricted to the symbols that the previous memoriser still knows and renormalised: s_i' =
+    s_i (1 - exp(-T p_i/m)), m = sum p_i s_i.  The error is 1 - m.  A probability; valid to about 1%
+    from T = 2000, at a cost linear in g N.
     """
     p = zipf(N, beta)
     lost = np.zeros(N)  # 1 - s_i
@@ -170,10 +179,11 @@ def gens_relabel(beta, T, g, N=200000) -> float:
     N=SYMBOLS,
 )
 def gens_mislabel(beta, T, g, N=200000) -> float:
-    """Test error of memoriser g in a chain in which each reads T fresh draws from p, with the labels of the one before.
+    """Test error of memoriser g, each trained on fresh inputs with labels of the previous one.
 
-    1 - sum p_i (1 - (1 - p_i)^T)^g: a pupil is wrong where it has not read, and where its teacher was wrong.  A
-    probability; valid at every T.
+    Each memoriser reads T fresh draws from p, labelled by the previous memoriser.  1 - sum p_i (1 -
+    (1 - p_i)^T)^g: a student is wrong on inputs that it has not seen, and on inputs that its
+    teacher got wrong.  A probability; valid at every T.
     """
     p = zipf(N, beta)
     known = -np.expm1(scipy.special.xlog1py(T, -np.minimum(p, 1.0)))
@@ -188,10 +198,10 @@ def gens_mislabel(beta, T, g, N=200000) -> float:
     N=SYMBOLS,
 )
 def bigram_tv(beta, T, N=200000) -> float:
-    """Expected total variation between a Zipf law of next tokens and its estimate from T visits of the row.
+    """Expected total variation of a Zipf law of next tokens and its estimate from T visits.
 
-    (1/2) sum_j E|count_j/T - p_j| = sum_j p_j (1 - p_j) P(floor(T p_j) of T - 1).  A probability; like T^-min(c, 1/2).
-    Valid at every T.
+    (1/2) sum_j E|count_j/T - p_j| = sum_j p_j (1 - p_j) P(floor(T p_j) of T - 1), which decays like
+    T^-min(c, 1/2).  A probability; valid at every T.
     """
     p = zipf(N, beta)
     return (p * (1 - p)) @ binomial(np.minimum(np.floor(T * p), T - 1), T - 1, p)
@@ -206,11 +216,13 @@ def bigram_tv(beta, T, N=200000) -> float:
     rho=number("exponent of the stored strengths, q proportional to p^rho", "[0, inf)"),
 )
 def memory_error(beta, d, N, rho=1.0) -> float:
-    """Error of an associative memory W = sum_x q(x) e_x u_x' with random unit vectors in R^d, read out by argmax.
+    """Error of an associative memory with random unit embeddings in R^d, read out by argmax.
 
-    sum_x p_x [1 - prod_{y != x} Phi(q_x/sqrt(q_y^2/d + 2 |q|^2/d^2))].  A probability, on the high side since
-    competitors share the noise of the right score: by 4 to 8% at d = 256 .. 512 (beta = 1.5, N = 500 .. 1000), by 12 to
-    30% at d = 40 .. 128.  Do not read an exponent off it: its slope in d is not yet the ultimate one there.  Cost N^2.
+    The memory is W = sum_x q(x) e_x u_x'.  sum_x p_x [1 - prod_{y != x} Phi(q_x/sqrt(q_y^2/d + 2
+    |q|^2/d^2))].  A probability.  It is too high, since competitors share the noise of the correct
+    score: by 4 to 8% at d = 256 .. 512 (beta = 1.5, N = 500 .. 1000), by 12 to 30% at d = 40 ..
+    128.  Do not fit an exponent to it: at these sizes the slope in d has not yet reached its limit.
+    Cost N^2.
     """
     p = zipf(N, beta)
     q = np.arange(1.0, N + 1) ** (-rho * beta)

@@ -1,8 +1,9 @@
-"""Synthetic labels that pass a verifier: when selection makes a classifier better than its labeller.
+"""Synthetic labels that pass a verifier: when a classifier becomes better than its labeller.
 
-Inputs are x = y mu + z, z ~ N(0, 1) in d dimensions, y = +-1, |mu|^2 = mu2.  A label is wrong with probability p; a
-right one is kept with probability phi, a wrong one with probability psi.  b = (1-p) phi + p psi is the share kept, m =
-((1-p) phi - p psi)/b the mean agreement of what is kept, f = d/(b N).
+Inputs are x = y mu + z, z ~ N(0, 1) in d dimensions, y = +-1, |mu|^2 = mu2.  A label is wrong with
+probability p.  A right label is kept with probability phi, a wrong one with probability psi.  The
+share kept is b = (1-p) phi + p psi.  The mean agreement of kept labels with the truth is
+m = ((1-p) phi - p psi)/b, and f = d/(b N).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FENG = "Feng et al., arXiv 2406.07515"
 def _selected(q: float, phi: float, psi: float) -> tuple[float, float]:
     """(m, b) of labels that are right with probability q."""
     right, wrong = q * phi, (1 - q) * psi
-    require(right + wrong > 0, "phi", phi, "positive, or psi: nothing is kept")
+    require(right + wrong > 0, "phi", phi, "positive, or psi positive: otherwise nothing is kept")
     return (right - wrong) / (right + wrong), right + wrong
 
 
@@ -39,12 +40,12 @@ def _kept(p: float, phi: float, psi: float, d: int, N: int) -> tuple[float, floa
 
 @law("EXACT", FENG, phi=RIGHT_KEPT, psi=WRONG_KEPT)
 def threshold(phi, psi) -> float:
-    """Share of wrong labels below which selection leads to the perfect classifier as rows grow: phi/(phi + psi).
+    """Largest share of wrong labels with a perfect classifier after selection: phi/(phi + psi).
 
-    Above it the classifier ends inverted, worse than chance; without selection (phi = psi) it is 1/2.  A probability;
-    valid for infinitely many rows.
+    Above it the classifier ends inverted, worse than chance.  Without selection (phi = psi) it is
+    1/2.  A probability; valid for infinitely many rows.
     """
-    require(phi + psi > 0, "phi", phi, "positive, or psi: nothing is kept")
+    require(phi + psi > 0, "phi", phi, "positive, or psi positive: otherwise nothing is kept")
     return phi / (phi + psi)
 
 
@@ -59,11 +60,12 @@ def threshold(phi, psi) -> float:
     N=CANDIDATES,
 )
 def acc_average(p, phi, psi, mu2, d, N) -> float:
-    """Accuracy on true labels of the averaging classifier sum y_i x_i (ridge of infinite penalty) on what is kept.
+    """Accuracy on true labels of the averaging classifier sum y_i x_i over the kept rows.
 
-    Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most Phi(|mu|); valid within about 2% where d >= 80 exceeds
-    50 mu2 (1 + mu2).  With fewer dimensions the step at the threshold is softer than this, as the classifier's own noise
-    has a share mu2 (1 + mu2)/d along mu that the equivalent leaves out.
+    Averaging is ridge with infinite penalty.  Phi(m mu2/sqrt(m^2 mu2 + f)).  A probability, at most
+    Phi(|mu|); valid within about 2% for d >= 80 and d > 50 mu2 (1 + mu2).  With fewer dimensions
+    the step at the threshold is softer than this, since the equivalent omits the share mu2 (1 +
+    mu2)/d of the classifier's own noise that lies along mu.
     """
     m, f = _kept(p, phi, psi, d, N)
     return scipy.special.ndtr(m * mu2 / math.sqrt(m**2 * mu2 + f))
@@ -76,19 +78,24 @@ def acc_average(p, phi, psi, mu2, d, N) -> float:
     mu2=SIGNAL,
     d=DIMENSION,
     N=CANDIDATES,
-    p=number("probability that a label of generation 0 is wrong; None: it reads true labels, unselected", "[0, 1]").or_none,
+    p=number(
+        "probability that a label of generation 0 is wrong; None: it reads true labels, unselected",
+        "[0, 1]",
+    ).or_none,
     phi=RIGHT_KEPT,
     psi=WRONG_KEPT,
-    most=whole("rows read of those kept, at most; None: all of them", 1).or_none,
-)  # fmt: skip
+    most=whole("the most kept rows that are read; None: all of them", 1).or_none,
+)
 def acc_average_iterated(t, mu2, d, N, p=None, phi=1.0, psi=1.0, most=None) -> float:
-    """Accuracy on true labels of averaging classifiers, each taught by the selected labels of the one before.
+    """Accuracy of averaging classifiers, each trained on selected labels of the previous one.
 
-    Where a teacher stands at cosine r to mu and c = |mu| r, its labels are right with q = Phi(c), and E y x over kept
-    rows is (phi q - psi (1-q))/b along mu and (phi + psi) Phi'(c)/b along the teacher, b = phi q + psi (1-q); the next
-    cosine is that of this sum plus noise of squared norm d/rows.  phi = psi is no selection.  A probability, at most
-    Phi(|mu|); valid within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).  It speaks of the typical chain: where labels
-    are near the threshold, some chains are righted and others inverted.
+    The accuracy is measured on true labels.  Let r be the cosine between a teacher and mu, and c =
+    |mu| r.  Its labels are right with probability q = Phi(c), and E y x over kept rows is (phi q -
+    psi (1-q))/b along mu and (phi + psi) Phi'(c)/b along the teacher, with b = phi q + psi (1-q).
+    The next cosine is that of this sum plus noise of squared norm d/rows.  phi = psi means no
+    selection.  A probability, at most Phi(|mu|); valid within about 2% for d >= 80 and d > 50 mu2
+    (1 + mu2).  It describes the typical chain: near the threshold some chains become perfect and
+    others inverted.
     """
     m, kept = (1.0, 1.0) if p is None else _selected(1 - p, phi, psi)
     cosine = m * math.sqrt(mu2) / math.sqrt(m**2 * mu2 + d / min(kept * N, most or math.inf))
@@ -98,8 +105,10 @@ def acc_average_iterated(t, mu2, d, N, p=None, phi=1.0, psi=1.0, most=None) -> f
 
 
 def taught_cosine(cosine, mu2, d, N, phi=1.0, psi=1.0, most=None) -> float:
-    """Cosine to the truth of an averaging classifier whose teacher stands at this cosine: a step of the law above.
-    Parameters are not checked here."""
+    """Cosine to the truth of an averaging classifier whose teacher has the cosine ``cosine``.
+
+    One step of ``acc_average_iterated``.  Parameters are not checked here.
+    """
     c = math.sqrt(mu2) * cosine
     m, kept = _selected(scipy.special.ndtr(c), phi, psi)
     own = (phi + psi) * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / kept
@@ -109,13 +118,22 @@ def taught_cosine(cosine, mu2, d, N, phi=1.0, psi=1.0, most=None) -> float:
     )
 
 
-@law("DE", "derived here; the setting of " + FENG, p=WRONG, phi=RIGHT_KEPT, psi=WRONG_KEPT, mu2=SIGNAL, d=DIMENSION,
-     N=whole("labelled rows before selection; more than d/b", 1))  # fmt: skip
+@law(
+    "DE",
+    "derived here; the setting of " + FENG,
+    p=WRONG,
+    phi=RIGHT_KEPT,
+    psi=WRONG_KEPT,
+    mu2=SIGNAL,
+    d=DIMENSION,
+    N=whole("labelled rows before selection; more than d/b", 1),
+)
 def acc_ols(p, phi, psi, mu2, d, N) -> float:
-    """Accuracy on true labels of least squares on what is kept.
+    """Accuracy on true labels of least squares on the kept rows.
 
-    Phi([m mu2/((1-f) G)]/sqrt(m^2 (mu2+f)/((1-f)^3 G^2) + (1-m^2) f/(1-f))), G = 1 + (mu2+f)/(1-f).  A probability, at
-    most Phi(|mu|); valid for f < 1, within about 2% where d >= 80 exceeds 50 mu2 (1 + mu2).
+    Phi([m mu2/((1-f) G)]/sqrt(m^2 (mu2+f)/((1-f)^3 G^2) + (1-m^2) f/(1-f))), G = 1 + (mu2+f)/(1-f).
+    A probability, at most Phi(|mu|); valid for f < 1, within about 2% for d >= 80 and d > 50 mu2
+    (1 + mu2).
     """
     m, f = _kept(p, phi, psi, d, N)
     require(f < 1, "N", N, f"more than d/b = {f * N:g}")
@@ -133,18 +151,20 @@ def acc_ols(p, phi, psi, mu2, d, N) -> float:
     d=whole("input dimension; None: infinitely many rows per dimension", 1).or_none,
 )
 def halfspace(tg, tv, N=None, d=None) -> float:
-    """Accuracy of averaging on the labels of a linear generator that a linear verifier agrees with, x ~ N(0, 1).
+    """Accuracy of averaging on the labels of a linear generator that a linear verifier agrees with.
 
-    Their errors are independent, cos(generator, verifier) = cos tg cos tv =: r.  Averaging learns the bisector of
-    the two, at cos = (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and the accuracy is 1 - angle/pi.  A verifier
-    somewhat worse than the generator helps too, since its errors are its own.  Exact for infinitely many rows; with N and d given the
-    cosine shrinks by 1/sqrt(1 + d/(n |v|^2)), n = N (1 - arccos(r)/pi) rows kept and |v|^2 = (1 + r)/(pi (n/N)^2)
-    that of their mean, a deterministic equivalent.  A probability.
+    x ~ N(0, 1).  The errors of the two are independent: cos(generator, verifier) = cos tg cos tv =:
+    r.  Averaging learns their bisector, at cosine (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and
+    the accuracy is 1 - angle/pi.  A verifier somewhat worse than the generator still helps, since
+    its errors are independent.  Exact for infinitely many rows.  With N and d given it is a
+    deterministic equivalent: the cosine shrinks by 1/sqrt(1 + d/(n |v|^2)), where n = N (1 -
+    arccos(r)/pi) rows are kept and |v|^2 = (1 + r)/(pi (n/N)^2) is the squared norm of their mean.
+    A probability.
     """
     require((N is None) == (d is None), "d", d, "given together with N")
     r = math.cos(tg) * math.cos(tv)
     kept = 1 - math.acos(r) / math.pi
-    require(kept > 1e-12, "tv", tv, "other than pi - tg there: generator and verifier never agree")
+    require(kept > 1e-12, "tv", tv, "other than pi - tg, where generator and verifier never agree")
     cosine = (math.cos(tg) + math.cos(tv)) / math.sqrt(2 + 2 * r)
     if N is not None:
         cosine /= math.sqrt(1 + d * math.pi * kept / (N * (1 + r)))
