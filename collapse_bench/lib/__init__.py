@@ -1,1 +1,1 @@
-"""What plugins share.  The harness never imports from here."""
+"""Code that several plugins share.  The harness never imports from here."""

@@ -1,4 +1,4 @@
-"""Where texts and weights come from: a path on this machine, or the id of something on a hub."""
+"""Sources of texts and weights: a local path, or an id on a hub."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import Unreachable, UsageError
 Found = TypeVar("Found")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-#: what ends like this is a file, and no id
+#: A value with one of these endings is a file name, not a hub id.
 _FILES = (
     ".arrow",
     ".bin",
@@ -34,11 +34,12 @@ _FILES = (
 
 
 def located(value: str | Path | None, whose: str, what: str = "data") -> Path | str | None:
-    """The Path where ``value`` is a file or folder that is here, else the hub id as text; None stays None.
+    """A Path if ``value`` is an existing file or folder, else the hub id as text; None stays None.
 
-    For ``__post_init__`` of a plugin whose field is ``Path | str | None``: a Path is hashed by its content, a hub id by
-    its letters.  ``whose`` is the plugin and parameter that is spoken of, ``what`` the thing that lies there.  Raises
-    UsageError where the value is no path that exists and cannot be a hub id.
+    Use it in ``__post_init__`` of a plugin whose field is ``Path | str | None``.  A cell's id
+    hashes a Path by its content and a hub id by its text.  ``whose`` names the plugin and parameter
+    and ``what`` the expected content, for messages.  Raises UsageError if the path does not exist
+    and the value cannot be a hub id.
     """
     if value is None:
         return None
@@ -48,8 +49,9 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     if _HUB_ID.fullmatch(str(value)) and not str(value).lower().endswith(_FILES):
         return str(value)
     raise UsageError(
-        f"{whose}: there is no {str(value)!r}; give the path of {what} on this machine in double quotes, or a hub id such as "
-        '"owner/name"'
+        f"{whose}: {str(value)!r} does not exist; give the local path of {what} in double quotes, "
+        "or a "
+        'hub id such as "owner/name"'
     )
 
 
@@ -60,24 +62,27 @@ def fetched(
     what: str = "data",
     revision: str | None = None,
 ) -> Found:
-    """``load()``, the hub's own words about what it lacks put into one sentence (Unreachable).
+    """``load()``; a failure of the hub raises Unreachable with one sentence.
 
-    ``value`` is the hub id and ``revision`` its branch, tag or commit.  Covers what the hub's libraries raise offline
-    and for unknown ids, revisions and configurations: OSError (ConnectionError among them) and ValueError.
+    ``value`` is the hub id and ``revision`` its branch, tag or commit.  The hub's libraries raise
+    OSError (including ConnectionError) or ValueError when offline and for unknown ids, revisions
+    and configurations; both are converted.
     """
     try:
         return load()
     except (OSError, ValueError) as problem:
         at = f" at revision {revision}" if revision else ""
-        said = " ".join(str(problem).split()).rstrip(". ") or type(problem).__name__
+        reason = " ".join(str(problem).split()).rstrip(". ") or type(problem).__name__
         raise Unreachable(
-            f'{whose}: {what} "{value}"{at} is no path here and could not be had from the hub ({said}); give the path of '
-            "a local copy in double quotes, or connect to the hub and run again"
+            f'{whose}: {what} "{value}"{at} is not a local path and could not be loaded from the hub '
+            f"({reason}); give the path of a local copy in double quotes, or connect to the hub "
+            "and "
+            "run again"
         ) from problem
 
 
 def quiet() -> None:
-    """No bars and no advice of transformers on stderr, which belongs to the command line."""
+    """Silence progress bars and advice of transformers: stderr belongs to the command line."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

@@ -68,7 +68,7 @@ class Gaussian(DataGenerator):
                 )  # makes the rotation uniform (Haar)
         factor = axes * scale
         return self.with_truth(
-            teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, aside=rng.at("aside")
+            teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, verifier_rng=rng.at("aside")
         )
 
     def ask(self, n, rng):
@@ -86,16 +86,16 @@ class Gaussian(DataGenerator):
     def mean_and_factor(self):
         return self.truth.teacher.mean_and_factor()
 
-    def believed(self, shift: float) -> torch.Tensor:
+    def verifier_center(self, shift: float) -> torch.Tensor:
         """A mean at this distance from the true one, (R, d), in a direction of the seed's own."""
-        direction = self.truth.aside.at("direction").normal(self.d).double()
+        direction = self.truth.verifier_rng.at("direction").normal(self.d).double()
         return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True
         )
 
     def within(self, x, y, centre):
         """|y - c| <= sqrt(d) (radius + slack), c the mean at the verifier's centre: regression on the question 1."""
-        gap = torch.linalg.vector_norm(y - self.believed(centre.shift)[..., None, :], dim=-1)
+        gap = torch.linalg.vector_norm(y - self.verifier_center(centre.shift)[..., None, :], dim=-1)
         return gap <= self.d**0.5 * (centre.radius + centre.slack)
 
     def losses(self, teacher, rng):

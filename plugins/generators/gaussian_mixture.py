@@ -73,7 +73,7 @@ class GaussianMixture(DataGenerator):
         axes = self.sigma * torch.eye(self.d, dtype=torch.float64, device=rng.device)
         factor = axes.expand(*centres.shape, self.d)
         teacher = MixtureTeacher(weight.expand(centres.shape[:-1]), centres, factor)
-        return self.with_truth(teacher=teacher, exam=rng.at("exam"))
+        return self.with_truth(teacher=teacher, test_rng=rng.at("exam"))
 
     def ask(self, n, rng):
         return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
@@ -124,7 +124,7 @@ class GaussianMixture(DataGenerator):
 
     def _shares(self, teacher):
         """Share of the teacher's answers that are nearest to each centre, (R, K)."""
-        centres, rng = self.truth.teacher.mean, self.truth.exam.at("answers")
+        centres, rng = self.truth.teacher.mean, self.truth.test_rng.at("answers")
         answers = teacher.answer(self.ask(ANSWERS, rng), rng)
         nearest = torch.cdist(answers.double(), centres).argmin(-1)
         counts = torch.zeros(centres.shape[:-1], dtype=torch.float64, device=centres.device)

@@ -390,7 +390,7 @@ class GrammarStories(Language):
             )
         said = nature.truth.said if same else self._dealt(rng.at("ranks"))
         held = self.with_truth(said=said, rank=tables.ranks(said), chain_shape=rng.chain_shape)
-        held.truth.exam = held._exam(rng.at("exam"))
+        held.truth.held_out = held._exam(rng.at("exam"))
         return held
 
     def _dealt(self, rng: Stream) -> Tensor:
@@ -447,7 +447,7 @@ class GrammarStories(Language):
         return (self.logp(x, y) > -torch.inf).all(-1)
 
     def losses(self, teacher, rng):
-        exam = self.truth.exam
+        exam = self.truth.held_out
         right = self.verify(exam.x[..., : self.judged, :], exam.written(teacher).y)
         return super().losses(teacher, rng) | {"ungrammatical": 1 - right.double().mean(-1)}
 

@@ -51,7 +51,7 @@ class Linear(LinearWorld):
             else torch.ones(*rng.chain_shape, self.d).double()
         )
         questions = None if self.fresh else rng.at("questions")
-        own = {"noise": self.noise, "questions": questions, "aside": rng.at("aside")}
+        own = {"noise": self.noise, "questions": questions, "verifier_rng": rng.at("aside")}
         return self.with_truth(w=z.to(rng.device) * size, spectrum=spectrum, **own)
 
 

@@ -82,11 +82,11 @@ class ZipfMemory(DataGenerator):
         return self.truth.teacher.logp(x, y)
 
     def verify(self, x, y):
-        return self.truth.teacher.said.gather(-1, x[..., 0]) == y
+        return self.truth.teacher.answers.gather(-1, x[..., 0]) == y
 
     def _right(self, teacher):
         """Probability of the right answer to each question, (R, K)."""
-        answers = self.truth.teacher.said[..., : self.K]
+        answers = self.truth.teacher.answers[..., : self.K]
         questions = torch.arange(self.K, device=answers.device).expand(answers.shape)[..., None]
         return teacher.logp(questions, answers)[..., 0].exp()
 

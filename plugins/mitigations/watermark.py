@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.text.grams import hashed, said, shifted, u
+from collapse_bench.lib.text.grams import hashed, shifted, token_pairs, u
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -50,7 +50,7 @@ class Watermark(Mitigation):
         return teacher.decoded(processor=Favour(self.key, self.gamma, self.delta))
 
     def curate(self, corpus, access):
-        return corpus.reweighted((score(*said(corpus), self.key, self.gamma) <= self.z).double())
+        return corpus.reweighted((score(*token_pairs(corpus), self.key, self.gamma) <= self.z).double())
 
 
 @dataclass(frozen=True)

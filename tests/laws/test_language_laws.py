@@ -49,7 +49,7 @@ def test_nature_writes_words_as_often_as_its_law_says():
     )  # words of the first sentence that no other has: exactly one in every story
     assert torch.allclose(counts[:, constant], data.frequency[:, constant])
     assert float(z[~constant].abs().max()) < 4.5  # of some 80 words
-    share = data.truth.exam.rare_share
+    share = data.truth.held_out.rare_share
     assert ((share > 0) & (share <= 0.05)).all()
 
 

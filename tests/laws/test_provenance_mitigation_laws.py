@@ -19,7 +19,7 @@ from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
 from collapse_bench.lib.distributions.tables import ContextTeacher, TableTeacher
 from collapse_bench.lib.rows.resampling import raced
-from collapse_bench.lib.text.grams import said
+from collapse_bench.lib.text.grams import token_pairs
 from collapse_bench.plugins.mitigations.detector_resampling._detection import detector, logistic
 from collapse_bench.plugins.mitigations.watermark import Favour, green, score
 
@@ -79,7 +79,9 @@ def stories():
 
 @pytest.mark.parametrize("gamma", [0.25, 0.5])
 def test_the_watermark_score_of_real_text_has_mean_0_and_variance_1_over_keys(stories, gamma):
-    z = torch.stack([score(*said(stories), key, gamma)[0] for key in range(300)])  # (keys, texts)
+    z = torch.stack(
+        [score(*token_pairs(stories), key, gamma)[0] for key in range(300)]
+    )  # (keys, texts)
     assert (z.std(0) > 0).all()
     each = (
         z.mean(-1),
@@ -93,7 +95,7 @@ def test_the_watermark_score_of_real_text_has_mean_0_and_variance_1_over_keys(st
 
 def test_real_text_is_rarely_taken_for_marked(stories):
     gamma, threshold = 0.25, 2.0
-    token, before = said(stories)
+    token, before = token_pairs(stories)
     z = torch.stack([score(token, before, key, gamma)[0] for key in range(300)])
     T = torch.tensor(
         [

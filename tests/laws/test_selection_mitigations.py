@@ -229,7 +229,7 @@ def test_verified_retraining_converges_to_the_verifiers_centre(shift, radius, sl
     gap = shift
     runs = list(follow(f"linear(d={d}) | ols | replace | {how} @ n=4000 T=8", 100))
     for k, teacher, _, data in runs:
-        centre, truth = data.believed(shift), data.believed(0.0)
+        centre, truth = data.verifier_center(shift), data.verifier_center(0.0)
         off = ((teacher.w - centre) * (truth - centre)).sum(-1) / shift
         if k > 1:
             gap = drawn_to_the_centre(gap, d, radius, slack)
@@ -247,8 +247,8 @@ def test_a_mean_converges_to_the_verifiers_centre():
     for k, teacher, _, data in follow(
         f"gaussian | gaussian-fit(sigma=1) | replace | {how} @ n=2000 T=10", 100
     ):
-        away = data.believed(shift) - data.believed(0.0)
-        off = ((data.believed(shift) - teacher.mean) * away)[..., 0] / shift
+        away = data.verifier_center(shift) - data.verifier_center(0.0)
+        off = ((data.verifier_center(shift) - teacher.mean) * away)[..., 0] / shift
         if k > 1:
             gap = float(stats.truncnorm.mean(-reach - gap, reach - gap)) + gap
         if gap > 0.1:

@@ -67,7 +67,7 @@ def test_what_is_lost():
 
 
 def test_one_text_for_ever_has_lost_its_diversity(data):
-    parrot = Parrot(data.truth.exam.y)
+    parrot = Parrot(data.truth.held_out.y)
     scores = data.losses(parrot, Stream(range(3)))
     assert scores["nats"].tolist() == pytest.approx([2, 2, 2])
     assert scores["perplexity"].tolist() == pytest.approx([math.exp(2)] * 3)
@@ -76,10 +76,10 @@ def test_one_text_for_ever_has_lost_its_diversity(data):
         assert (scores[f"{name}_lost"] > 0.3).all(), name
     assert torch.allclose(scores["self_bleu_lost"], torch.ones(3).double())
     assert (scores["ungrammatical"] == 0).all()  # it is a true story
-    law = data.truth.exam.law
+    law = data.truth.held_out.law
     assert torch.allclose(
         scores["excess_nats"],
-        scores["nats"] + law.sum((-2, -1)) / data.truth.exam.events.sum((-2, -1)),
+        scores["nats"] + law.sum((-2, -1)) / data.truth.held_out.events.sum((-2, -1)),
     )
 
 
@@ -107,14 +107,14 @@ def test_total_variation_is_that_of_the_laws(data):
         def logp(self, x, y):
             return data.logp(x, y) + torch.where(events_of(y), math.log(0.5), 0.0)
 
-    scores = data.losses(Halved(data.truth.exam.y), Stream(range(3)))
+    scores = data.losses(Halved(data.truth.held_out.y), Stream(range(3)))
     for name in ("total_variation", "tail_missing"):
         assert scores[name].tolist() == pytest.approx([0.5] * 3)
     assert scores["excess_nats"].tolist() == pytest.approx([math.log(2)] * 3)
 
 
 def test_a_teacher_writes_once_for_judge_and_description(data):
-    parrot, other = Parrot(data.truth.exam.y), Parrot(data.truth.exam.y)
+    parrot, other = Parrot(data.truth.held_out.y), Parrot(data.truth.held_out.y)
     data.losses(parrot, Stream(range(3)))
     described = data.diagnostics(parrot)
     assert parrot.asked == 1
@@ -129,28 +129,31 @@ def test_what_is_remembered_does_not_keep_a_teacher_alive(data):
     import gc
     import weakref
 
-    parrot = Parrot(data.truth.exam.y)
+    parrot = Parrot(data.truth.held_out.y)
     gone = weakref.ref(parrot)
     data.losses(parrot, Stream(range(3)))
     del parrot
     gc.collect()
     assert gone() is None
-    fresh = Parrot(data.truth.exam.y)
+    fresh = Parrot(data.truth.held_out.y)
     data.diagnostics(fresh)
     assert fresh.asked == 1
 
 
 def test_an_exam_can_be_copied_and_stored(data):
-    data.losses(Parrot(data.truth.exam.y), Stream(range(3)))
-    for twin in (copy.deepcopy(data.truth.exam), pickle.loads(pickle.dumps(data.truth.exam))):
+    data.losses(Parrot(data.truth.held_out.y), Stream(range(3)))
+    for twin in (
+        copy.deepcopy(data.truth.held_out),
+        pickle.loads(pickle.dumps(data.truth.held_out)),
+    ):
         assert isinstance(twin, HeldOut)
-        assert torch.equal(twin.y, data.truth.exam.y)
+        assert torch.equal(twin.y, data.truth.held_out.y)
 
 
 def test_described_are_the_measures(data):
-    found = data.diagnostics(Parrot(data.truth.exam.y))
+    found = data.diagnostics(Parrot(data.truth.held_out.y))
     assert found["self_bleu"].tolist() == pytest.approx([1, 1, 1])
-    story = data.truth.exam.y[:, 0]
+    story = data.truth.held_out.y[:, 0]
     words = torch.tensor([len(set(row) - {-1}) for row in story.tolist()]).double()
     assert torch.equal(found["vocabulary"], words)
     assert torch.equal(found["length"], (story >= 0).sum(-1).double())
@@ -189,9 +192,9 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
     monkeypatch.setattr(extras, "find_spec", lambda package: object())
     monkeypatch.setattr("collapse_bench.lib.text.language._tool", lambda *_: (None, of))
     data = GrammarStories(**DATA, **{name: tmp_path}).sample_truth(Stream(range(3)))
-    parrot = Parrot(data.truth.exam.y)
+    parrot = Parrot(data.truth.held_out.y)
     scores, described = data.losses(parrot, Stream(range(3))), data.diagnostics(parrot)
-    real = torch.tensor([len(set(data.spell(texts))) / 20 for texts in data.truth.exam.real.y])
+    real = torch.tensor([len(set(data.spell(texts))) / 20 for texts in data.truth.held_out.real.y])
     assert torch.allclose(scores[f"{measure}_lost"], 1 - (1 / 20) / real.double())
     assert described[f"{measure}_diversity"].tolist() == pytest.approx([1 / 20] * 3)
     assert described[f"{measure}_error"].tolist() == [0.125] * 3

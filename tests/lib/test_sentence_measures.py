@@ -126,7 +126,7 @@ def test_syntactic_diversity_of_one_structure_is_nought():
 @needs_spacy
 def test_a_parser_that_is_none_is_refused(tmp_path):
     spacy.blank("en").to_disk(tmp_path)
-    with pytest.raises(UsageError, match="parses no dependencies"):
+    with pytest.raises(UsageError, match="has no dependency parser"):
         measure.parser_of(tmp_path, "text: parser")
     with pytest.raises(UsageError, match=r"spaCy cannot load 'nothing_here'"):
         measure.parser_of("nothing_here", "text: parser")
@@ -219,7 +219,7 @@ def test_semantic_diversity_with_a_real_encoder(tiny_bert):
 @needs_encoder
 def test_an_encoder_that_is_none_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UsageError, match="holds no sentence encoder that can be read"):
+    with pytest.raises(UsageError, match="does not contain a readable sentence encoder"):
         measure.encoder_of(tmp_path, "text: encoder")
-    with pytest.raises(Unreachable, match='an encoder "owner/name" is no path here'):
+    with pytest.raises(Unreachable, match='an encoder "owner/name" is not a local path'):
         measure.encoder_of("owner/name", "text: encoder")

@@ -43,7 +43,7 @@ def test_what_is_not_here_may_be_a_hub_id(value, tmp_path, monkeypatch):
 def test_what_is_neither_is_refused(value, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        UsageError, match=r"^text: source: there is no .*; give the path of a text"
+        UsageError, match=r"^text: source: .* does not exist; give the local path of a text"
     ) as refusal:
         located(value, "text: source", "a text")
     assert "\n" not in str(refusal.value)
@@ -60,7 +60,7 @@ def test_what_a_hub_says_becomes_one_sentence(problem):
         fetched("owner/name", "text: source", load, "text", revision="v1")
     said = str(refusal.value)
     assert "\n" not in said
-    assert said.startswith('text: source: text "owner/name" at revision v1 is no path here')
+    assert said.startswith('text: source: text "owner/name" at revision v1 is not a local path')
     assert "path of a local copy" in said
     assert refusal.value.__cause__ is problem
 

@@ -365,7 +365,7 @@ def test_a_hub_id_without_network_is_one_sentence():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"checkpoint": "no/such/place"}, "there is no 'no/such/place'"),
+        ({"checkpoint": "no/such/place"}, "'no/such/place' does not exist"),
         ({"checkpoint": "/"}, "holds no config.json"),
         ({"init": "pretrained"}, "needs a checkpoint"),
         ({"width": 10, "heads": 4}, "choose width=8"),

@@ -186,7 +186,7 @@ def test_a_story_is_cut_or_ends(block):
         ("judged=300", "judged must be at most test, got judged=300, test=200"),
         (
             'encoder="nowhere/at/all"',
-            "grammar-stories: encoder: there is no 'nowhere/at/all'; give the path of a folder",
+            "grammar-stories: encoder: 'nowhere/at/all' does not exist; give the local path of a folder",
         ),
     ],
 )

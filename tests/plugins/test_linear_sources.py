@@ -93,7 +93,7 @@ def test_no_real_row_is_a_corpus_of_its_own_under_the_exact_law():
 
 @pytest.mark.parametrize("source", [LinearSurrogate(), OLSChain()])
 def test_a_source_errs_about_weights_and_refuses_a_world_without(source):
-    with pytest.raises(Incompatible, match="errs about weights, and gaussian has none"):
+    with pytest.raises(Incompatible, match="perturbs linear weights, and gaussian has none"):
         source.sample_truth(SEEDS, Gaussian().sample_truth(SEEDS))
 
 

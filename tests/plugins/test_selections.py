@@ -322,7 +322,7 @@ def test_moments_of_many_columns_are_refused():
 def test_numbers_are_questions_and_answers_side_by_side():
     corpus = Corpus.of(torch.tensor([[[3.0], [4.0]]]), torch.tensor([[1, 0]]), (1,), labels=2)
     assert numbers(corpus).tolist() == [[[3, 0, 1], [4, 1, 0]]]
-    with pytest.raises(Incompatible, match="no numbers"):
+    with pytest.raises(Incompatible, match="have no means"):
         numbers(Corpus.of(None, torch.zeros(1, 2, 5).long(), (1,), labels=9))
 
 
@@ -359,9 +359,9 @@ def test_a_right_answer_among_k_is_taken():
 def test_the_centre_stays_where_it_is():
     for data, width in ((Linear(d=3), 3), (Gaussian(d=4), 4)):
         here, there = (data.sample_truth(Stream(range(5)).at("truth")) for _ in range(2))
-        assert torch.equal(here.believed(0.5), here.believed(0.5))
-        assert torch.equal(here.believed(0.5), there.believed(0.5))
-        gap = here.believed(0.5) - here.believed(0.0)
+        assert torch.equal(here.verifier_center(0.5), here.verifier_center(0.5))
+        assert torch.equal(here.verifier_center(0.5), there.verifier_center(0.5))
+        gap = here.verifier_center(0.5) - here.verifier_center(0.0)
         assert gap.shape == (5, width)
         assert torch.allclose(gap.norm(dim=-1), torch.tensor(0.5).double())
         assert not torch.allclose(gap[0], gap[1])
@@ -371,7 +371,7 @@ def test_taps_verify_around_a_centre_and_charge_it():
     access = taps_of(Linear(d=3))
     rows = access.real(400)
     around = access.verify(rows, centre=BiasedVerifier(2.0, 0.0, 1.0))
-    off = (rows.y - (rows.x @ access.teacher.believed(2.0)[..., None])[..., 0]).abs()
+    off = (rows.y - (rows.x @ access.teacher.verifier_center(2.0)[..., None])[..., 0]).abs()
     assert torch.equal(around, off <= 1)
     passed = access.verify(rows, phi=1.0, psi=1.0, centre=BiasedVerifier(2.0, 0.0, 1.0))
     assert passed.all()

@@ -87,7 +87,7 @@ def test_blocks_are_the_text_one_after_another(book, tokenizer):
 
 def test_what_is_held_out_is_never_dealt(book):
     data = drawn(book, 1, held_out=0.3)
-    pool, exam = data.pool_size, data.truth.exam
+    pool, exam = data.pool_size, data.truth.held_out
     x, y = rows(data, 3 * pool, chains=1)
     which = data.identity(x, y)
     assert int(which.max()) < pool
@@ -218,7 +218,7 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
     spec = f'text(source="{source}", exam="{exam}", unit=row, tokenizer=bytes, block=12, prompt=1, test=50, judged=4)'
     data = registry().build("generator", spec).sample_truth(Stream([0]))
     assert data.pool_size == 20
-    assert data.truth.exam.y.shape[-2] == 30
+    assert data.truth.held_out.y.shape[-2] == 30
     exam.write_text("  \n")
     with pytest.raises(UsageError, match=r"lines\.txt is empty"):
         registry().build("generator", spec.replace("block=12", "block=13")).sample_truth(
@@ -234,7 +234,7 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
     [
         (
             'source="nowhere/at/all.txt"',
-            "text: source: there is no 'nowhere/at/all.txt'; give the path of a text",
+            "text: source: 'nowhere/at/all.txt' does not exist; give the local path of a text",
         ),
         ("", "text needs its source"),
         (
@@ -247,7 +247,7 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
         ),
         (
             "source={book}, tokenizer=wrods/x/y",
-            "text: tokenizer (bpe, bytes or words): there is no 'wrods/x/y'",
+            "text: tokenizer (bpe, bytes or words): 'wrods/x/y' does not exist",
         ),
         ("source={book}, exam=nothing.txt", "text: there is no file 'nothing.txt' for the exam"),
         ("source={book}, exam=validation", "there is no file 'validation' for the exam"),
@@ -294,7 +294,10 @@ def test_a_hub_out_of_reach_fails_its_cells_alone(tmp_path, capsys):
         main(["run", *specs, "--seeds", "0:2", "-o", str(tmp_path)])
     said = capsys.readouterr()
     assert end.value.code == 1
-    assert 'the data set "owner/name" is no path here and could not be had from the hub' in said.err
+    assert (
+        'the data set "owner/name" is not a local path and could not be loaded from the hub'
+        in said.err
+    )
     assert "2 done" in said.err
     assert "Traceback" not in said.err
 

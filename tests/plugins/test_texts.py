@@ -138,5 +138,5 @@ def test_the_tokenizer_of_a_checkpoint(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(UsageError, match="holds no tokenizer that can be read"):
         tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer")
-    with pytest.raises(Unreachable, match='the tokenizer "owner/name" is no path here'):
+    with pytest.raises(Unreachable, match='the tokenizer "owner/name" is not a local path'):
         tokenizer_of("owner/name", [], 0, "text: tokenizer")

@@ -1,6 +1,7 @@
-"""How a probability row is read out: temperature, top-k, top-p, min-p, applied in this order.
+"""Decoding of a probability row: temperature, top-k, top-p and min-p, applied in this order.
 
-The settings are those of text generation and mean the same for a table of symbol counts and for a language model.
+The settings are those of text generation.  They mean the same for a table of symbol counts and for
+a language model.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ from torch import Tensor
 
 
 def as_it_is(logp: Tensor, context: Tensor | None) -> Tensor:
-    """The processor that changes nothing: set as the last one, it takes the place of any other."""
+    """The processor that changes nothing.  Setting it last replaces any processor set before."""
     return logp
 
 
 def truncates(top_p=None, top_k=None, min_p=None, processor=None) -> bool:
-    """Whether a setting besides the temperature changes a law: None leaves it as it is, and 1, 0, 0 undo it."""
+    """Whether a setting other than the temperature changes the distribution.
+
+    None leaves a setting as it is; top_p=1, top_k=0 and min_p=0 switch it off.
+    """
     return not (top_p in (None, 1) and not top_k and not min_p and processor in (None, as_it_is))
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """Settings of a decoder; the defaults leave the law as it is."""
+    """Settings of a decoder; the defaults do not change the distribution."""
 
     temperature: float = 1.0  # > 0: probabilities to the power 1 / temperature, renormalised
-    top_k: int = 0  # keep the k likeliest symbols; 0 keeps all
-    top_p: float = 1.0  # keep the smallest set of likeliest symbols whose mass reaches this
-    min_p: float = 0.0  # drop symbols less likely than this share of the likeliest one
-    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), before the rest; with an attribute
-    #: ``last_alone = True`` it promises to look at the last place of the context alone, which saves work
+    top_k: int = 0  # keep the k most likely symbols; 0 keeps all
+    top_p: float = 1.0  # keep the smallest set of most likely symbols whose mass reaches this
+    min_p: float = 0.0  # drop symbols less likely than this share of the most likely one
+    #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), applied before the other
+    #: settings.  An attribute ``last_alone = True`` promises that only the last position of the
+    #: context is read, which lets teachers compute one row per symbol instead of one per text.
     processor: Callable[[Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -45,7 +50,7 @@ class Decoding:
             raise ValueError(f"top_k must be >= 0, got {self.top_k}")
 
     def then(self, **settings) -> Decoding:
-        """These settings with the given ones in their place: the last setting wins; None leaves one as it is."""
+        """These settings, updated with the given ones.  None leaves a setting as it is."""
         given = {name: value for name, value in settings.items() if value is not None}
         if given.get("processor") is as_it_is:
             given["processor"] = None
@@ -56,9 +61,10 @@ class Decoding:
         return self == PLAIN
 
     def apply(self, logp: Tensor, context: Tensor | None = None) -> Tensor:
-        """Log-probabilities ``(..., K)`` as this decoder reads them, normalised, in the precision in which they come.
+        """Normalised log-probabilities ``(..., K)`` after decoding, in the precision of the input.
 
-        ``context (..., p)`` int64: what stands before, for a processor that looks at it; -1 where nothing does.
+        ``context (..., p)`` int64: the symbols before this one, for a processor; -1 marks positions
+        without a symbol.
         """
         if self.processor is not None:
             logp = self.processor(logp, context)
@@ -70,7 +76,7 @@ class Decoding:
             keep &= logp >= kth
         if self.top_p < 1:
             ranked, order = logp.sort(-1, descending=True)
-            before = ranked.exp().cumsum(-1) - ranked.exp()  # mass of the likelier symbols
+            before = ranked.exp().cumsum(-1) - ranked.exp()  # mass of the more likely symbols
             keep &= torch.zeros_like(keep).scatter(-1, order, before < self.top_p)
         if self.min_p:
             keep &= logp >= logp.amax(-1, keepdim=True) + torch.tensor(self.min_p).double().log()

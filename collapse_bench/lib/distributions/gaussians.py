@@ -1,4 +1,7 @@
-"""A teacher that is a Gaussian, kept as mean and factor: a covariance underflows long before its factor does."""
+"""A Gaussian teacher, stored as mean and factor.
+
+A collapsing covariance underflows long before its factor does.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from .decoding import truncates
 
 @dataclass(frozen=True, eq=False)
 class GaussianTeacher(Teacher):
-    """mean (R, d), factor (R, d, d) with factor factor^T the covariance; both float64.
+    """mean (R, d) and factor (R, d, d), where factor factor^T is the covariance; both float64.
 
-    ``temperature`` widens the covariance: the density to the power 1 / temperature is again Gaussian.
+    ``temperature`` scales the covariance: the density to the power 1 / temperature is Gaussian too.
     """
 
     mean: Tensor
@@ -32,20 +35,26 @@ class GaussianTeacher(Teacher):
         return self.factor if self.temperature == 1 else self.factor * math.sqrt(self.temperature)
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        """Rows mean + factor z, (R, n, d) float64; only the standardised z is drawn in float32."""
+        """Rows mean + factor z, (R, n, d) float64.
+
+        Only the standardised z is drawn in float32.  Rounding it costs a relative error of 1e-7,
+        while float32 rows would lose a thin direction about a large mean.
+        """
         n, d = x.shape[len(rng.chain_shape)], self.mean.shape[-1]
         z = rng.normal(n, d)
         if d == 1:
             return torch.addcmul(self.mean[..., None, :], z, self._read_factor)
-        columns = (
-            self._read_factor @ z.double().mT
-        )  # (R, d, n): in this order torch multiplies twice as fast
+        # (R, d, n): torch multiplies twice as fast in this order.
+        columns = self._read_factor @ z.double().mT
         return columns.add_(self.mean[..., None]).mT
 
     def sample_sufficient(self, n: int, rng: Stream) -> Corpus:
-        """n rows as their mean and scatter: mean + factor z / sqrt n, and a Wishart scatter by Bartlett's factor."""
+        """n rows as their mean and scatter, drawn from their exact distributions.
+
+        The mean is mean + factor z / sqrt n; the scatter is Wishart, drawn by Bartlett's factor.
+        """
         d, factor = self.mean.shape[-1], self._read_factor
-        times = torch.mul if d == 1 else torch.matmul  # a product of numbers needs no call of BLAS
+        times = torch.mul if d == 1 else torch.matmul  # avoids a BLAS call for scalars
         weight = torch.full(rng.chain_shape, float(n), dtype=torch.float64, device=self.mean.device)
         gap = rng.at("mean").normal(d).double()
         root = times(factor, wishart_factor(d, n - 1, rng.at("scatter")))
@@ -53,7 +62,7 @@ class GaussianTeacher(Teacher):
         return Corpus.of_sums(Moments(weight, mean, root * root if d == 1 else gram(root.mT), root))
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-density of each row, nats, (R, n, 1); -inf where the model has lost a dimension and gives no density."""
+        """Log-density of each row in nats, (R, n, 1); -inf where the covariance is singular."""
         d, factor = self.mean.shape[-1], self._read_factor
         z, info = torch.linalg.solve_ex(factor, (y - self.mean[..., None, :]).mT)
         log_det = torch.linalg.slogdet(factor).logabsdet[..., None]
@@ -70,15 +79,18 @@ class GaussianTeacher(Teacher):
         if truncates(top_p, top_k, min_p, processor):
             raise self._lacks(
                 "decoded",
-                "be truncated: of the decoder's settings a Gaussian knows temperature alone",
+                "be truncated: a Gaussian supports temperature only",
             )
         return self if temperature is None else replace(self, temperature=temperature)
 
     def blend(self, other: GaussianTeacher, w: float) -> GaussianTeacher:
-        """Mean and covariance averaged; outside of [0, 1], where the covariance would be negative along an axis, it is 0.
+        """(1 - w) of this Gaussian and w of the other, in mean and covariance.
 
-        With factors A, B and [A B] = R^T [P Q] of orthonormal rows, it is R^T ((1 - w) P P^T + w Q Q^T) R, which is never
-        formed: only the matrix within is, whose eigenvalues are of order one however thin the Gaussians are.
+        For w outside [0, 1] the covariance can become negative along an axis; it is then 0 there.
+
+        With factors A and B and the QR decomposition [A B] = R^T [P Q], where [P Q] has orthonormal
+        rows, the covariance is R^T ((1 - w) P P^T + w Q Q^T) R.  Only the inner matrix is formed.
+        Its eigenvalues are of order one however small the Gaussians are, so nothing underflows.
         """
         d = self.mean.shape[-1]
         Q, R = torch.linalg.qr(torch.cat([self.factor.mT, other.factor.mT], -2))
@@ -89,7 +101,10 @@ class GaussianTeacher(Teacher):
 
 
 def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
-    """Mean and covariance of the rows, the sum of weights counting as the sample size; divided by (size - ddof)."""
+    """Mean and covariance of the rows.  The sum of weights is the sample size; ddof is subtracted.
+
+    Raises Incompatible if the rows answer questions.
+    """
     answers_alone(corpus)
     sums = corpus.moments()
     size = (sums.weight - ddof).clamp_min(1e-300)[..., None, None]
@@ -97,24 +112,26 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
         root = sums.factor
     else:
         root = sums.scatter.sqrt() if sums.mean.shape[-1] == 1 else _factor(sums, corpus)
-    # one row alone shows no spread, whatever is divided by
+    # A single row has no spread, so the factor is 0 there instead of 0/0.
     return GaussianTeacher(
         sums.mean, torch.where(sums.weight[..., None, None] > ddof, root / size.sqrt(), 0.0)
     )
 
 
 def answers_alone(corpus: Corpus) -> None:
-    """Refuse rows that answer a question: what is fitted here is one law of answers."""
+    """Raise Incompatible for rows that answer questions: one density is fitted to all answers."""
     if corpus.width:
         raise Incompatible(
-            f"one density is fitted to all answers, and each of these answers a question of {corpus.width} numbers"
+            "one density is fitted to all answers, but each of these answers a question of "
+            f"{corpus.width} numbers"
         )
 
 
 def _factor(sums: Moments, corpus: Corpus) -> Tensor:
-    """A lower factor of the scatter (R, p, p).  Where it is nearly singular, from the rows themselves by QR.
+    """A lower factor of the scatter, (R, p, p); by QR of the rows where it is nearly singular.
 
-    Cholesky squares the condition: after some generations the thin directions would be rounding noise.
+    The scatter has the squared condition number of the rows, so its Cholesky factor is rounding
+    noise in directions that have become thin after some generations.
     """
     factor, info = torch.linalg.cholesky_ex(sums.scatter)
     diagonal = factor.diagonal(dim1=-2, dim2=-1).abs()
@@ -135,7 +152,10 @@ def _factor(sums: Moments, corpus: Corpus) -> Tensor:
 
 
 def root_of(rows: Tensor) -> Tensor:
-    """A lower factor (R, d, d) of rows^T rows, for rows (R, m, d), without forming that product."""
+    """A lower factor (R, d, d) of rows^T rows, for rows (R, m, d).
+
+    By QR, since forming the product would square the condition number.
+    """
     d = rows.shape[-1]
     if d == 1:
         return torch.linalg.vector_norm(rows, dim=-2, keepdim=True)
@@ -146,7 +166,10 @@ def root_of(rows: Tensor) -> Tensor:
 
 
 def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:
-    """Bartlett's lower triangular A with A A^T ~ Wishart(I, df), (R, d, d) float64; of rank df where df < d."""
+    """Bartlett's lower triangular A with A A^T ~ Wishart(I, df), (R, d, d) float64.
+
+    The rank is df if df < d.
+    """
     rows = max(0, min(d, df))
     scale = (
         rng.at("diagonal").chi2([df - j for j in range(rows)]).sqrt()

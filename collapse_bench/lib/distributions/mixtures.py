@@ -1,4 +1,4 @@
-"""A teacher that is a mixture of Gaussians, each kept as weight, mean and factor."""
+"""A teacher that is a mixture of Gaussians, each stored as weight, mean and factor."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .gaussians import root_of
 
 @dataclass(frozen=True, eq=False)
 class MixtureTeacher(Teacher):
-    """weight (R, K) summing to one, mean (R, K, d), factor (R, K, d, d) of each covariance; all float64."""
+    """weight (R, K) summing to one, mean (R, K, d), factor (R, K, d, d); all float64."""
 
     weight: Tensor
     mean: Tensor
     factor: Tensor
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        """Rows (R, n, d) float64: a component by its weight, then mean + factor z."""
+        """Rows (R, n, d) float64: draw a component by its weight, then mean + factor z."""
         n, d = x.shape[len(rng.chain_shape)], self.mean.shape[-1]
         which = drawn_by(self.weight, rng.at("component").uniform(n))[..., None]
         z = rng.at("z").normal(n, d).double().mT
@@ -36,7 +36,7 @@ class MixtureTeacher(Teacher):
         return rows
 
     def parts(self, y: Tensor) -> Tensor:
-        """Log of weight times density of each component at the rows y (R, n, d), nats, (R, K, n)."""
+        """Log of weight times density of each component at rows y (R, n, d), in nats, (R, K, n)."""
         gap = y[..., None, :, :] - self.mean[..., None, :]  # (R, K, n, d)
         d = self.mean.shape[-1]
         if d == 1:
@@ -52,7 +52,7 @@ class MixtureTeacher(Teacher):
         ] - 0.5 * z**2
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log-density of each row, nats, (R, n, 1)."""
+        """Log-density of each row in nats, (R, n, 1)."""
         return self.parts(y.double()).logsumexp(-2)[..., None]
 
     def mean_answer(self, x: Tensor) -> Tensor:
@@ -67,9 +67,12 @@ class MixtureTeacher(Teacher):
 
 
 def drawn_by(weight: Tensor, u: Tensor) -> Tensor:
-    """Places (R, n) int64 drawn by ``weight (R, K) >= 0`` with uniform numbers u (R, n); never one of weight 0."""
+    """Indices (R, n) int64 drawn by ``weight (R, K) >= 0`` with uniform numbers u (R, n).
+
+    An index of weight 0 is never drawn.
+    """
     reach = weight.cumsum(-1)
-    # the draw is scaled to the last value, which rounding leaves off one
+    # Rounding can leave the last value slightly off one, so the draw is scaled to it.
     return torch.searchsorted(reach, u * reach[..., -1:], right=True).clamp_max(
         weight.shape[-1] - 1
     )

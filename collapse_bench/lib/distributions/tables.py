@@ -1,7 +1,8 @@
-"""Teachers that are tables over symbols: of probabilities, or of the one answer to each question.
+"""Teachers that are tables over symbols: tables of probabilities, or of one answer per question.
 
-Where a question is a symbol too (x of shape (R, n, 1)), the table has a row for each: contexts of next tokens, items to
-be named.  Questions and answers come from one alphabet, of ``corpus.labels`` symbols.
+If questions are symbols too (x of shape (R, n, 1)), the table has one row per question: contexts of
+next tokens, or items to be named.  Questions and answers share one alphabet of ``corpus.labels``
+symbols.
 """
 
 from __future__ import annotations
@@ -24,30 +25,41 @@ MOST = 10**7  # entries of a table of questions by answers, per chain
 
 
 def contexts_of(corpus: Corpus) -> int | None:
-    """How many symbols a question can be, None where there is nothing to ask."""
+    """The number of possible questions, or None if there are no questions.
+
+    Raises Incompatible unless questions are at most one symbol and the number of symbols is known.
+    """
     if corpus.labels is None or corpus.width > 1:
         raise Incompatible(
-            "a table wants questions of one symbol or of none, and data that state how many symbols there are"
+            "a table needs questions of at most one symbol, and data that declare their number of "
+            "symbols"
         )
     return corpus.labels if corpus.width else None
 
 
 def too_large(data: DataGenerator, model: Model) -> str | None:
-    """The sentence that refuses a table of all questions by all answers where it would not fit a memory."""
+    """Why a table of all questions by all answers is too large, or None if it fits."""
     size = (data.contexts or 0) * (data.labels or 0)
     return (
-        f"{model.title()} keeps a table, and that of {data.title()} has {size:.1e} entries"
+        f"{model.title()} keeps a table; for {data.title()} it would have {size:.1e} entries, at "
+        "most "
+        f"{MOST:.0e} are allowed"
         if size > MOST
         else None
     )
 
 
 def under(model: Model, loss: object) -> Model:
-    """A model that counts, with ``objective`` set: its relative frequencies become what training under the loss makes of
-    them.  It takes no gradients, so that a loss must know its own law."""
+    """A counting model with ``objective`` set to ``loss``.
+
+    A counting model takes no gradients.  Its relative frequencies are therefore mapped to the
+    probabilities that minimise the loss, and the loss must be an Objective that knows this map.
+    Raises Incompatible for any other loss.
+    """
     if not isinstance(loss, Objective):
         raise Incompatible(
-            f"{model.title()} takes no gradients, and of this loss nobody has said to what law of labels it leads"
+            f"{model.title()} takes no gradients, and this loss does not define its minimising "
+            "probabilities"
         )
     twin = copy.copy(model)
     object.__setattr__(twin, "objective", loss)
@@ -56,14 +68,14 @@ def under(model: Model, loss: object) -> Model:
 
 @dataclass(frozen=True, eq=False)
 class TableTeacher(Teacher):
-    """p (R, K) float64, rows sum to one; ``decoding`` is how it is read out."""
+    """p (R, K) float64, each row summing to one; ``decoding`` is applied when it answers."""
 
     p: Tensor
     decoding: Decoding = PLAIN
 
     @cached_property
     def read(self) -> Tensor:
-        """Probabilities as they are read out, (R, K)."""
+        """Probabilities after decoding, (R, K)."""
         return (
             self.p
             if self.decoding.plain
@@ -72,20 +84,21 @@ class TableTeacher(Teacher):
 
     @property
     def _context(self) -> Tensor | None:
-        """What a processor sees to stand before each row of the table; None: nothing does."""
+        """The context of each row of the table for a processor; None if there is none."""
         return None
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Symbols (R, n) int64, by inversion of the distribution function."""
         u = rng.uniform(x.shape[len(rng.chain_shape)])
         reach = self.read.cumsum(-1)
-        # rounding may leave the last value just below one: the draw is scaled to it, so no lost symbol is drawn
+        # Rounding can leave the last value just below one.  The draw is scaled to it, so that a
+        # symbol of probability 0 is never drawn.
         return torch.searchsorted(reach, u * reach[..., -1:], right=True).clamp_max(
             self.p.shape[-1] - 1
         )
 
     def sample_sufficient(self, n: int, rng: Stream) -> Corpus:
-        """Counts of n draws by their multinomial law: K rows with a count each, at a cost free of n."""
+        """Multinomial counts of n draws: K rows with a count each, at a cost independent of n."""
         K = self.p.shape[-1]
         symbols = torch.arange(K, device=self.p.device).expand(*rng.chain_shape, K)
         return Corpus.of(
@@ -104,7 +117,10 @@ class TableTeacher(Teacher):
         )
 
     def blend(self, other: TableTeacher, w: float) -> TableTeacher:
-        """Probabilities averaged; outside of [0, 1], what falls below 0 is 0 and the rest is scaled to 1."""
+        """(1 - w) of these probabilities and w of the other ones.
+
+        For w outside [0, 1] negative values become 0 and the rest is rescaled to sum to one.
+        """
         p = torch.lerp(self.p, other.p, w)
         if not 0 <= w <= 1:
             p = p.clamp_min(0)
@@ -117,7 +133,7 @@ class TableTeacher(Teacher):
 
 @dataclass(frozen=True, eq=False)
 class ContextTeacher(TableTeacher):
-    """p (R, C, K) float64: a law of the answer y (R, n) for each question x (R, n, 1) int64 below C."""
+    """p (R, C, K) float64: a distribution of y (R, n) per question x (R, n, 1) int64 below C."""
 
     @property
     def _context(self) -> Tensor:
@@ -126,7 +142,10 @@ class ContextTeacher(TableTeacher):
 
     @cached_property
     def _reach(self) -> Tensor:
-        """Distribution functions one above the other, (R, C K): that of context c climbs from c to c + 1."""
+        """Stacked distribution functions, (R, C K): that of context c rises from c to c + 1.
+
+        One search over this vector draws for all contexts at once.
+        """
         reach = self.read.cumsum(-1)
         return (
             reach / reach[..., -1:] + torch.arange(reach.shape[-2], device=reach.device)[:, None]
@@ -135,7 +154,7 @@ class ContextTeacher(TableTeacher):
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         context, K = x[..., 0].double(), self.p.shape[-1]
         u = rng.uniform(x.shape[len(rng.chain_shape)])
-        # the sum may round to the foot of the next row
+        # context + u can round up to context + 1, which would draw from the next context.
         height = torch.minimum(context + u, torch.nextafter(context + 1, context))
         return torch.searchsorted(self._reach, height, right=True) - x[..., 0] * K
 
@@ -153,22 +172,25 @@ class ContextTeacher(TableTeacher):
 
 @dataclass(frozen=True, eq=False)
 class RecallTeacher(Teacher):
-    """said (R, C) int64: one answer to each question x (R, n, 1), without doubt, however it is decoded."""
+    """answers (R, C) int64: one deterministic answer to each question x (R, n, 1).
 
-    said: Tensor
+    Decoding has no effect.
+    """
+
+    answers: Tensor
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        return self.said.gather(-1, x[..., 0])
+        return self.answers.gather(-1, x[..., 0])
 
     def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:
-        """What is said to n (R, C) questions: C rows with a count each."""
+        """The answers to n (R, C) questions: C rows with a count each."""
+        C = self.answers.shape[-1]
         questions = torch.arange(n.shape[-1], device=n.device).expand(n.shape)[..., None]
-        return Corpus.of(questions, self.said, rng.chain_shape, count=n, labels=self.said.shape[-1])
+        return Corpus.of(questions, self.answers, rng.chain_shape, count=n, labels=C)
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        return torch.where(self.said.gather(-1, x[..., 0]) == y, 0.0, -torch.inf).double()[
-            ..., None
-        ]
+        right = self.answers.gather(-1, x[..., 0]) == y
+        return torch.where(right, 0.0, -torch.inf).double()[..., None]
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         return self
@@ -178,32 +200,35 @@ class RecallTeacher(Teacher):
 
 
 def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
-    """(said, mass), (R, C) each: the answer most often read to each question, ties to the smaller, and the weight of all
-    that was read of it.  A question that was never read has mass 0."""
+    """(answers, mass), (R, C): the most frequent answer to each question, and its total weight.
+
+    Ties go to the smaller symbol.  A question that never occurs has mass 0.  Raises Incompatible if
+    the rows have no questions.
+    """
     C = contexts_of(corpus)
     if C is None:
-        raise Incompatible("there is nothing to recall where there is nothing to ask")
+        raise Incompatible("recall needs rows with questions, and these have none")
     x, y, w = corpus.x[..., 0], corpus.y, corpus.multiplicity
     pair, order = (x * C + y).sort(-1)
     first = torch.ones_like(pair, dtype=torch.bool)
     first[..., 1:] = pair[..., 1:] != pair[..., :-1]
-    run = first.cumsum(-1) - 1  # which distinct pair each row is
+    run = first.cumsum(-1) - 1  # index of the distinct (question, answer) pair of each row
     total = torch.zeros_like(w).scatter_add(-1, run, w.gather(-1, order)).gather(-1, run)
     question = pair // C
     empty = w.new_zeros(*corpus.chain_shape, C)
     most = empty.scatter_reduce(-1, question, total, "amax")
     candidate = torch.where(total == most.gather(-1, question), pair % C, C)
-    said = torch.full_like(empty, C, dtype=torch.int64).scatter_reduce(
+    answers = torch.full_like(empty, C, dtype=torch.int64).scatter_reduce(
         -1, question, candidate, "amin"
     )
-    return said.clamp_max(C - 1), empty.scatter_add(-1, x, w)
+    return answers.clamp_max(C - 1), empty.scatter_add(-1, x, w)
 
 
-# -- what is judged and described of a law p (..., K) and the one learnt from it ------------------------------------
+# -- losses and diagnostics of a learnt distribution against the true one, p (..., K) --------------
 
 
 def lost(p: Tensor, learnt: Tensor) -> dict[str, Tensor]:
-    """Losses (...): total variation, true probability of symbols never said, share of the K symbols never said."""
+    """Losses (...): total variation, true mass of the lost symbols, share of the K symbols lost."""
     never = learnt == 0
     return {
         "total_variation": 0.5 * (p - learnt).abs().sum(-1),
@@ -213,7 +238,7 @@ def lost(p: Tensor, learnt: Tensor) -> dict[str, Tensor]:
 
 
 def left(p: Tensor, learnt: Tensor) -> dict[str, Tensor]:
-    """Quantities (...): surviving support, entropy in nats, heterozygosity 1 - sum p^2, squared drift."""
+    """Diagnostics (...): support, entropy in nats, heterozygosity 1 - sum p^2, squared drift."""
     return {
         "support": (learnt > 0).double().sum(-1),
         "entropy": torch.special.entr(learnt).sum(-1),

@@ -1,1 +1,1 @@
-"""Reading images, and data generators made of them."""
+"""Readers of image files, and data generators built on images."""

@@ -1,4 +1,4 @@
-"""Real images with labels as data generators: a finite pool to draw from, and held-out images to be judged on."""
+"""Real labelled images as data generators: a finite training pool and held-out images."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from ...core.rng import Stream
 from ...errors import Incompatible, UsageError
 from ..rows.pools import deal
 
-BUDGET = 1 << 25  # bytes of pixels that are handled at a time
+BUDGET = 1 << 25  # bytes of pixels that are processed at a time
 
 
 @dataclass(frozen=True)
 class ImagePool(DataGenerator):
-    """Real images with true labels; a subclass says in ``images`` where they come from, and what is asked and answered.
+    """Real images with true labels.
 
-    Images are drawn from the training pool without replacement within one draw (beyond its end it is gone through again
-    in another order).  Pixels are scaled by two numbers common to all, so that over the pool they have mean 0 and standard
-    deviation 1.  With ``fresh=false`` every draw meets the same images in the same order, in every generation.
+    A subclass defines ``images`` (their source), questions and answers.
 
-    ``minority`` makes one class rare: of its images in the pool so many are kept, evenly spread over the file, that they
-    make up this share.  The scale of the pixels stays that of the whole pool.
+    Images are drawn from the training pool without replacement within one draw; a draw larger than
+    the pool starts a new pass in another order.  Pixels are shifted and scaled by two numbers so
+    that over the pool they have mean 0 and standard deviation 1.  With ``fresh=false`` every draw
+    returns the same images in the same order, in every generation.
 
-    The pool is finite, and images repeat: after some generations a method has met every one of them.  The ledger counts
-    unique real rows as different images.
+    ``minority`` makes one class rare: its images in the pool are thinned, evenly over the file,
+    until they make up this share.  The scale of the pixels stays that of the whole pool.
+
+    The pool is finite and images repeat: after some generations a method has seen all of them.  The
+    ledger counts unique real rows as different images.
     """
 
     fresh: bool = param(
@@ -39,13 +42,13 @@ class ImagePool(DataGenerator):
     )
     minority: float | None = param(
         None,
-        "share of the pool that one class is cut down to; null: as it is",
+        "share of the pool that one class is reduced to; null: unchanged",
         gt=0,
         lt=1,
         later=True,
     )
     rare: int | None = param(
-        None, "which class minority cuts down; null: that with the fewest images", ge=0, later=True
+        None, "class that minority reduces; null: the one with the fewest images", ge=0, later=True
     )
 
     family = "images"
@@ -54,22 +57,25 @@ class ImagePool(DataGenerator):
         super().__post_init__()
         if self.rare is not None and self.minority is None:
             raise UsageError(
-                f"{self.title()}: rare={self.rare} names the class that minority makes rare; give its share too, e.g. "
-                f"{self.title()}(minority=0.02, rare={self.rare})"
+                f"{self.title()}: rare={self.rare} names the class that minority reduces; "
+                f"give its share too, e.g. {self.title()}(minority=0.02, rare={self.rare})"
             )
 
     def images(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(train_x, train_y, test_x, test_y): images (n, rows, columns) of any number type, labels (n,) of whole numbers."""
+        """(train_x, train_y, test_x, test_y): images (n, rows, columns), integer labels (n,)."""
         raise NotImplementedError
 
     @property
     def shared(self) -> ImagePool:
-        """The generator of the same pool that all share whose fields differ in nothing that shapes it."""
+        """The canonical generator of this pool: the key under which the images are cached.
+
+        Fields that do not change the pool, such as ``fresh``, are set to their defaults.
+        """
         return replace(self, fresh=True)
 
     @property
     def table(self) -> SimpleNamespace:
-        """All images and what is needed to find them again, on the CPU: see ``_table``."""
+        """All images and their lookup table, on the CPU; see ``_table``."""
         return _table(self.shared)
 
     @property
@@ -84,37 +90,43 @@ class ImagePool(DataGenerator):
         return self.with_truth(**table, chain_shape=rng.chain_shape, questions=rng.at("questions"))
 
     def dealt(self, n: int, rng: Stream) -> Tensor:
-        """Which images of the pool a draw meets, (R, n) int64."""
+        """Indices into the pool for a draw of n images, (R, n) int64."""
         return deal(n, self.truth.pool, rng if self.fresh else self.truth.questions.at("x"))
 
     def number(self, images: Tensor) -> Tensor:
-        """Which image each is, (R, n) int64 for (R, n, pixels): training images from 0, held-out ones from ``pool_size``.
+        """The index of each image, (R, n) int64 for images (R, n, pixels).
 
-        Equal images go by one number, the lowest.  Found by a 64-bit hash of the content; an image that is neither in
-        the pool nor held out has no true label here and is refused.
+        Training images count from 0, held-out images from ``pool_size``.  Identical images share
+        the lowest index.  Images are looked up by a 64-bit hash of their content.  Raises
+        Incompatible for an image that is neither in the pool nor held out, since its true label is
+        unknown.
         """
         hashes = _hashes(images.reshape(-1, images.shape[-1]), self.truth.keys)
         place = torch.searchsorted(self.truth.hashes, hashes).clamp_max(len(self.truth.hashes) - 1)
         strange = (self.truth.hashes[place] != hashes).sum()
         if strange:
             raise Incompatible(
-                f"{int(strange)} questions are none of the images of {self.title()}, so that their true label is not "
-                "known; ask about its images as they are"
+                f"{int(strange)} questions are not images of {self.title()}, so their true labels "
+                "are unknown; ask only about its images, unchanged"
             )
         return self.truth.ids[place].reshape(images.shape[:-1])
 
 
 @dataclass(frozen=True)
 class LabelledImages(ImagePool):
-    """Questions are images x (R, n, pixels) of a pool (see ImagePool); answers are labels (R, n) int64 without noise.
+    """Questions are images x (R, n, pixels), answers are their labels (R, n) int64 without noise.
 
-    A question is itself a real image, whoever answers it, so that the pool leaks realness by repetition; with
-    ``fresh=false`` only answers are inherited.
+    The images come from a pool, see ImagePool.
 
-    Losses, all on held-out images, none of which ``minority`` takes away: ``error_rate``; ``error_rarest_class``, that of
-    the class with the fewest images in the pool; ``error_worst_class``, that of the class on which the teacher does worst.
-    They are read from ``teacher.expect`` alone; classes whose column is missing, because a pupil never saw them, count
-    as -inf.  Described: the entropy of the labels given (nats), the share of the rarest class and of classes ever given.
+    Every question is a real image, whichever teacher answers it, so a method gains real images
+    through the questions.  With ``fresh=false`` the images are the same in every generation and
+    only the labels are inherited.
+
+    Losses, all on the held-out images, which ``minority`` does not reduce: ``error_rate``;
+    ``error_rarest_class``, on the class with the fewest images in the pool; ``error_worst_class``,
+    on the class where the teacher is worst.  Losses use only ``teacher.mean_answer``; a class
+    without a column, because the student never saw it, counts as -inf.  Diagnostics: the entropy of
+    the answered labels (nats), the share of the rarest class, and the share of classes that occur.
     """
 
     kind = "classification"
@@ -133,7 +145,7 @@ class LabelledImages(ImagePool):
         return self.truth.images[self.dealt(n, rng)]
 
     def identity(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Which image each question is, (R, n) int64."""
+        """The index of each question's image, (R, n) int64."""
         return self.number(x)
 
     def answer(self, x, rng):
@@ -147,7 +159,7 @@ class LabelledImages(ImagePool):
 
     def losses(self, teacher, rng):
         wrong = (self._given(teacher) != self.truth.test_labels).double()
-        by_class = wrong @ self.truth.per_class  # (R, C), of classes that are held out at all
+        by_class = wrong @ self.truth.per_class  # (R, C); 0 for classes without held-out images
         return {
             "error_rate": wrong.mean(-1),
             "error_rarest_class": by_class[..., self.truth.rarest],
@@ -171,17 +183,16 @@ class LabelledImages(ImagePool):
             scores = teacher.mean_answer(x.expand(*chain_shape, *x.shape))  # (R, rows, C)
             if tuple(scores.shape[:-1]) != (*chain_shape, len(x)):
                 raise Incompatible(
-                    f"{type(teacher).__name__}.expect returned shape {tuple(scores.shape)}; scores of classes were "
-                    f"due, {(*chain_shape, len(x), self.truth.classes)}"
+                    f"{type(teacher).__name__}.mean_answer returned shape {tuple(scores.shape)}; "
+                    f"expected class scores of shape {(*chain_shape, len(x), self.truth.classes)}"
                 )
-            labels.append(
-                scores.argmax(-1)
-            )  # a missing column is never the largest, as if it were -inf
+            # A class without a column is never the largest, as if its score were -inf.
+            labels.append(scores.argmax(-1))
         return torch.cat(labels, -1)
 
 
 def described(share: Tensor, rarest: int) -> dict[str, Tensor]:
-    """Quantities (R,) of shares of classes (R, C): their entropy in nats, that of the rarest, and how many there are."""
+    """Diagnostics (R,) of class shares (R, C): entropy, rarest class, classes present."""
     return {
         "label_entropy": torch.special.entr(share).sum(-1),
         "rarest_class_share": share[..., rarest],
@@ -191,7 +202,7 @@ def described(share: Tensor, rarest: int) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=2)
 def _table(data: ImagePool) -> SimpleNamespace:
-    """All images of a generator, training ones first, with what is needed to find them again; read once."""
+    """All images of a generator, training images first, with their lookup table; read once."""
     train_x, train_y, test_x, test_y = data.images()
     values = train_x.reshape(-1)
     mean = float(values.mean(dtype=np.float64))
@@ -213,9 +224,9 @@ def _table(data: ImagePool) -> SimpleNamespace:
 
     keys = _keys(images.shape[-1])
     hashes, order = _hashes(images, keys).sort(stable=True)
-    first = torch.searchsorted(
-        hashes, hashes
-    )  # equal images stand side by side, the lowest number in front
+    # The stable sort puts identical images next to each other with the lowest index first; a left
+    # search then maps each of them to that index.
+    first = torch.searchsorted(hashes, hashes)
     test_labels, classes = labels[pool:], int(labels.max()) + 1
     counts = torch.bincount(labels[:pool], minlength=classes)
     held_out = torch.bincount(test_labels, minlength=classes)
@@ -226,7 +237,7 @@ def _table(data: ImagePool) -> SimpleNamespace:
         test_labels=test_labels,  # (m,)
         classes=classes,
         shape=train_x.shape[1:],
-        share=counts.double() / pool,  # (C,) of each class in the pool
+        share=counts.double() / pool,  # (C,), share of each class in the pool
         rarest=int(torch.where(held_out > 0, counts, pool + 1).argmin()) if rare is None else rare,
         per_class=torch.nn.functional.one_hot(test_labels, classes).double()
         / held_out.clamp_min(1),  # (m, C)
@@ -237,7 +248,10 @@ def _table(data: ImagePool) -> SimpleNamespace:
 
 
 def _cut_down(data: ImagePool, labels: np.ndarray) -> int | None:
-    """The class that ``minority`` cuts down, None where it is not given; refused where there is not so much of it."""
+    """The class that ``minority`` reduces, or None if it is not set.
+
+    Raises UsageError if the class does not exist or is already rarer than ``minority``.
+    """
     if data.minority is None:
         return None
     counts = np.bincount(labels)
@@ -247,19 +261,22 @@ def _cut_down(data: ImagePool, labels: np.ndarray) -> int | None:
     have = counts[rare] if rare < len(counts) else 0
     if not have:
         raise UsageError(
-            f"{data.title()} has the classes 0 to {len(counts) - 1}, and rare={rare} is none of them"
+            f"{data.title()} has the classes 0 to {len(counts) - 1}, and rare={rare} is not one of "
+            "them"
         )
     if data.minority > have / len(labels):
         raise UsageError(
-            f"class {rare} makes up {have / len(labels):.4g} of the images of {data.title()} as they are, and minority "
-            f"must be less, got {data.minority:g}"
+            f"class {rare} makes up {have / len(labels):.4g} of the images of {data.title()}; "
+            f"minority must be less than that, got {data.minority:g}"
         )
     return rare
 
 
 def thinned(labels: np.ndarray, rare: int, share: float) -> np.ndarray:
-    """Places of the rows that are left where so many of one class go that it makes up ``share``: at least one stays, and
-    those that stay are evenly spread."""
+    """Indices of the rows that remain when class ``rare`` is thinned to ``share`` of all rows.
+
+    At least one row of the class remains; the remaining ones are spread evenly.
+    """
     own = labels == rare
     wanted = max(1, round(share / (1 - share) * float((~own).sum())))
     kept = np.flatnonzero(own)
@@ -267,7 +284,7 @@ def thinned(labels: np.ndarray, rare: int, share: float) -> np.ndarray:
 
 
 def evenly(n: int, most: int) -> np.ndarray:
-    """At most so many of the places 0 .. n - 1, evenly spread."""
+    """At most ``most`` of the indices 0 .. n - 1, evenly spread."""
     return np.linspace(0, n - 1, min(most, n)).astype(np.int64)
 
 
@@ -278,7 +295,7 @@ def _keys(pixels: int) -> Tensor:
 
 
 def _hashes(x: Tensor, keys: Tensor) -> Tensor:
-    """A 64-bit hash of each row of ``x (N, pixels)``: its float32 bits times the keys, summed modulo 2^64."""
+    """A 64-bit hash of each row of ``x (N, pixels)``: the float32 bits times the keys, summed."""
     words = x.float().contiguous().view(torch.int32)
     rows = max(1, BUDGET // (8 * x.shape[-1]))
     return (

@@ -1,8 +1,8 @@
 """Labelled images: files in the idx format of MNIST, and the handwritten digits that come with the package.
 
-An idx file is two zero bytes, a type code, the number of dimensions, each dimension as a big-endian int32, then the
-values in C order; ``.gz`` files are told by their content.  A file that is not what its name says is refused with one
-sentence.
+An idx file consists of two zero bytes, a type code, the number of dimensions, each dimension as a
+big-endian int32, and the values in C order.  Gzip files are recognised by their content.  A
+malformed file raises UsageError.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def read_idx(path: str | Path) -> np.ndarray:
     raw = _content(Path(path))
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _TYPES or not raw[3]:
         raise UsageError(
-            f"{path} is not an idx file: it begins with {raw[:4].hex(' ') or 'nothing'}, and 00 00, a type code and a "
-            "number of dimensions were due; fetch the file anew or name another"
+            f"{path} is not an idx file: it begins with {raw[:4].hex(' ') or 'nothing'}, expected "
+            "00 00, "
+            "a type code and a number of dimensions; download the file again or name another"
         )
     dtype, header = np.dtype(_TYPES[raw[2]]), 4 + 4 * raw[3]
     shape = (
@@ -34,32 +35,39 @@ def read_idx(path: str | Path) -> np.ndarray:
         if len(raw) >= header
         else ()
     )
-    due = header + dtype.itemsize * math.prod(shape)
-    if len(shape) < raw[3] or min(shape) < 0 or len(raw) != due:
-        state = "cut short" if len(raw) < due or len(shape) < raw[3] else "not what its header says"
-        said = f" instead of {due} for shape {shape}" if len(shape) == raw[3] else ""
-        raise UsageError(f"{path} is {state}: it holds {len(raw)} bytes{said}; fetch the file anew")
+    size = header + dtype.itemsize * math.prod(shape)
+    if len(shape) < raw[3] or min(shape) < 0 or len(raw) != size:
+        short = len(raw) < size or len(shape) < raw[3]
+        state = "is truncated" if short else "does not match its header"
+        expected = f" instead of {size} for shape {shape}" if len(shape) == raw[3] else ""
+        raise UsageError(
+            f"{path} {state}: it has {len(raw)} bytes{expected}; download the file again"
+        )
     return np.frombuffer(raw, dtype, offset=header).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def read_labelled_images(
     folder: str | Path,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(train_x, train_y, test_x, test_y) of a folder: images (n, rows, columns) as stored, labels (n,) int64.
+    """(train_x, train_y, test_x, test_y) of a folder: images (n, rows, columns), labels (n,) int64.
 
-    Names are those of MNIST: ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same two with ``t10k``
-    or ``test``; a dot may stand before ``idx``, and ``.gz`` behind.
+    Images keep their stored type.  File names are those of MNIST: ``train-images-idx3-ubyte``,
+    ``train-labels-idx1-ubyte``, and the same two with ``t10k`` or ``test`` for ``train``.  A dot
+    can replace the hyphen before ``idx``, and ``.gz`` can follow.  Raises UsageError if a file is
+    missing or malformed, or if files do not match.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(
-            f"{folder} is not a folder; give the path of one that holds the four idx files of a data set"
+            f"{folder} is not a folder; give the path of a folder with the four idx files of a "
+            "data set"
         )
     train_x, train_y = _half(folder, ("train",))
     test_x, test_y = _half(folder, ("t10k", "test"))
     if train_x.shape[1:] != test_x.shape[1:]:
         raise UsageError(
-            f"{folder}: training images are {_by(train_x)} and test images {_by(test_x)}; give both in one size"
+            f"{folder}: training images are {_by(train_x)} and test images {_by(test_x)}; "
+            "both must have one size"
         )
     return train_x, train_y, test_x, test_y
 
@@ -67,7 +75,7 @@ def read_labelled_images(
 def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(train_x, train_y, test_x, test_y) of the packaged digits: float64 images (n, 8, 8), int64 labels (n,).
 
-    Three of every ten images of each class, evenly spread over the file, are held out.
+    Three of every ten images of each class, spread evenly over the file, are held out.
     """
     x, y = _half(Path(__file__).parent / "optdigits", ("test",))
     rank = np.empty_like(y)
@@ -89,11 +97,13 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as problem:
-        raise UsageError(f"{path} does not unpack ({problem}); fetch the file anew") from problem
+        raise UsageError(
+            f"{path} cannot be decompressed ({problem}); download the file again"
+        ) from problem
 
 
 def _half(folder: Path, prefixes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of one half of a data set, held against each other."""
+    """Images and labels of one half of a data set, checked against each other."""
     images_at, labels_at = (
         _named(folder, prefixes, "images", 3),
         _named(folder, prefixes, "labels", 1),
@@ -101,18 +111,21 @@ def _half(folder: Path, prefixes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
     images, labels = read_idx(images_at), read_idx(labels_at)
     if images.ndim != 3:
         raise UsageError(
-            f"{images_at} has {images.ndim} dimensions; images want 3 (number, rows, columns): name an idx3 file"
+            f"{images_at} has {images.ndim} dimensions; images need 3 (number, rows, columns): "
+            "give an idx3 file"
         )
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
         raise UsageError(
-            f"{labels_at} holds no labels: whole numbers >= 0 in 1 dimension were due; name an idx1 file"
+            f"{labels_at} does not contain labels: expected integers >= 0 in 1 dimension; "
+            "give an idx1 file"
         )
     if len(images) != len(labels):
         raise UsageError(
-            f"{images_at} holds {len(images)} images and {labels_at} {len(labels)} labels; give a pair that belongs together"
+            f"{images_at} has {len(images)} images and {labels_at} {len(labels)} labels; "
+            "give two files of one data set"
         )
     if not images.size:
-        raise UsageError(f"{images_at} holds no image; give a file with some")
+        raise UsageError(f"{images_at} contains no images; give a file with at least one")
     return images, labels.astype(np.int64)
 
 
@@ -127,7 +140,8 @@ def _named(folder: Path, prefixes: tuple[str, ...], what: str, dims: int) -> Pat
         if (folder / name).is_file():
             return folder / name
     raise UsageError(
-        f"{folder} lacks {names[0]} (also {', '.join(names[1:])}); put it there or give another folder"
+        f"{folder} lacks {names[0]} (other accepted names: {', '.join(names[1:])}); "
+        "add it or give another folder"
     )
 
 

@@ -1,4 +1,4 @@
-"""Linear classification in closed form, shared by the models that solve it: a teacher of linear scores, sums by class."""
+"""Linear classification in closed form: a teacher with linear scores, and sums by class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...core.sums import gram
 
 @dataclass(frozen=True, eq=False)
 class LinearClassifier(Teacher):
-    """w (R, C, d) float64; the score of a class is x.w_c, without intercept, and the largest is the answer."""
+    """w (R, C, d) float64.  The answer is the class with the largest score x.w_c (no intercept)."""
 
     w: Tensor
 
@@ -32,7 +32,7 @@ class LinearClassifier(Teacher):
 
 
 def class_sums(corpus: Corpus) -> Tensor:
-    """Weighted sum of the questions that are labelled c, (R, C, d) float64."""
+    """Weighted sum of the questions of each class, (R, C, d) float64."""
     classes = corpus.labels or int(corpus.y.max()) + 1
     labels = (
         torch.nn.functional.one_hot(corpus.y, classes).double() * corpus.multiplicity[..., None]

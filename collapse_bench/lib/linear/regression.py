@@ -1,4 +1,4 @@
-"""Linear regression in closed form: a world with Gaussian questions, a linear teacher, and the normal equations."""
+"""Linear regression in closed form: data generator, linear teacher, normal equations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from ...core.sums import Products, gram
 from ...errors import Incompatible
 from ..distributions.gaussians import wishart_factor
 
-WIDE = 100  # columns from which solving chain by chain is faster
+WIDE = 100  # from this many columns on, solving chain by chain is faster
 
 
 @dataclass(frozen=True)
 class LinearWorld(DataGenerator):
-    """y = x.w + noise z, x ~ N(0, diag(spectrum)); x (R, n, d), y (R, n).  A subclass draws the truth:
+    """y = x.w + noise z with x ~ N(0, diag(spectrum)); x (R, n, d), y (R, n).
 
-    w (R, d) and spectrum (d,) float64, noise (standard deviation), and questions: the stream of those that never change,
-    or None where every draw asks new ones.  Where it is data, and no flawed source, also aside: the stream of the
-    direction in which the centre of an imperfect verifier stands from w.
+    A subclass draws the truth:
 
-    Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the law of x, without label noise, in units of y^2.  Exact for a linear
-    teacher; for any other over 2048 questions that stay the same.  A label is verified right where |y - x.w| <= 2 noise.
+    - w (R, d) and spectrum (d,), float64, and noise, a standard deviation;
+    - questions: the stream of questions that never change, or None if every draw asks new ones;
+    - verifier_rng, unless it is a flawed source: the stream of the direction from w to the center
+      of an imperfect verifier.
+
+    Loss ``excess_risk``: E (x.w_hat - x.w)^2 over the distribution of x, without label noise, in
+    units of y^2.  Exact for a linear teacher; for any other teacher a mean over 2048 fixed
+    questions.  The verifier accepts a label if |y - x.w| <= 2 noise.
     """
 
     kind = "regression"
@@ -46,8 +50,12 @@ class LinearWorld(DataGenerator):
         return x if (self.truth.spectrum == 1).all() else x.mul_(self.truth.spectrum.sqrt())
 
     def summary(self, teacher, n, rng):
-        """Sums over n rows labelled by a linear teacher, without the rows: X^T X is Wishart, and given it X^T noise is
-        normal with that covariance; what is left of the noise's square is chi-squared with n - d degrees of freedom."""
+        """Sums over n rows labelled by a linear teacher, drawn without drawing the rows.
+
+        X^T X is Wishart.  Given X^T X, X^T noise is normal with that covariance, and the part of
+        the squared noise outside the column space of X is chi-squared with n - d degrees of
+        freedom.  Raises Incompatible unless the teacher is linear, questions are fresh and n > d.
+        """
         d, noise = self.width, self.truth.noise
         if n == 0:
             nothing = torch.zeros(
@@ -58,11 +66,11 @@ class LinearWorld(DataGenerator):
             )
         if not (teacher.linear and self.truth.questions is None and n > d):
             raise Incompatible(
-                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use sampler=explicit"
+                "sampler=exact-law of linear needs a linear teacher, fresh=true and n > d; use "
+                "sampler=explicit"
             )
-        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(
-            d, n, rng.at("x")
-        )  # X^T X = root root^T
+        # X^T X = root root^T
+        root = self.truth.spectrum.sqrt()[:, None] * wishart_factor(d, n, rng.at("x"))
         z = noise * rng.at("noise").normal(d).double()
         rest = noise**2 * rng.at("rest").chi2(n - d)
         w = self.weights(teacher)
@@ -84,17 +92,20 @@ class LinearWorld(DataGenerator):
     def verify(self, x, y):
         return (y - self.mean_answer(x)).abs() <= 2 * self.truth.noise
 
-    def believed(self, shift: float) -> Tensor:
-        """Weights at this distance from the true ones, (R, d), in a direction of the seed's own."""
-        direction = self.truth.aside.at("direction").normal(self.width).double()
+    def verifier_center(self, shift: float) -> Tensor:
+        """Weights (R, d) at distance ``shift`` from the true ones, in a direction drawn per seed."""
+        direction = self.truth.verifier_rng.at("direction").normal(self.width).double()
         return self.truth.w + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True
         )
 
     def within(self, x, y, centre):
-        """|y - x.w_c| <= radius |x| + slack, w_c the weights at the verifier's centre (Yi et al., arXiv 2510.16657)."""
+        """|y - x.w_c| <= radius |x| + slack, with w_c the verifier's center.
+
+        Yi et al., arXiv 2510.16657.
+        """
         x = x.double()
-        gap = (y - (x @ self.believed(centre.shift)[..., None])[..., 0]).abs()
+        gap = (y - (x @ self.verifier_center(centre.shift)[..., None])[..., 0]).abs()
         return gap <= centre.radius * torch.linalg.vector_norm(x, dim=-1) + centre.slack
 
     def losses(self, teacher, rng):
@@ -110,7 +121,7 @@ class LinearWorld(DataGenerator):
         return {"signal_variance": (self.truth.spectrum * self.weights(teacher) ** 2).sum(-1)}
 
     def weights(self, teacher: Teacher) -> Tensor:
-        """The weights of a linear teacher, (R, d): its answers at the unit vectors."""
+        """The weights of a linear teacher, (R, d), read from its answers at the unit vectors."""
         w = self.truth.w
         if teacher is self:
             return w
@@ -120,13 +131,16 @@ class LinearWorld(DataGenerator):
 
 @dataclass(frozen=True)
 class LinearSource(LinearWorld):
-    """A flawed model of a linear world, whose truth is drawn beside that of nature: a first teacher, and no data."""
+    """A flawed model of linear data, for use as the first teacher; it cannot be the data itself."""
 
     def incompatibility(self, cell):
-        return f"{self.title()} is a flawed source beside other data: give it as the first teacher, first={self.title()}"
+        return (
+            f"{self.title()} is a flawed source for other data: "
+            f"give it as the first teacher, first={self.title()}"
+        )
 
     def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
-        """Nature's truth; with no nature, that of a world of 10 covariates of variance 1, signal 1 and noise 1."""
+        """The truth of the data; without data 10 covariates of variance 1, signal 1 and noise 1."""
         if nature is None:
             w = rng.at("w").normal(10).double() / 10**0.5
             return SimpleNamespace(
@@ -134,7 +148,8 @@ class LinearSource(LinearWorld):
             )
         if not isinstance(nature, LinearWorld):
             raise Incompatible(
-                f"{self.title()} errs about weights, and {nature.title()} has none; it teaches linear worlds"
+                f"{self.title()} perturbs linear weights, and {nature.title()} has none; "
+                "use it with linear data"
             )
         return nature.truth
 
@@ -146,7 +161,7 @@ def power_spectrum(d: int, exponent: float, device="cpu") -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class LinearTeacher(Teacher):
-    """w (R, d) float64; the mean answer is x.w, and the world adds its noise."""
+    """w (R, d) float64.  The mean answer is x.w; the data generator adds the label noise."""
 
     w: Tensor
 
@@ -173,7 +188,7 @@ def mean_loss(sums: Products, w: Tensor) -> Tensor:
 def solve(sums: Products, penalty: Tensor | float = 0.0) -> Tensor:
     """argmin of the sum of squares plus ``penalty`` (R,) |w|^2, (R, d), by the normal equations.
 
-    Where the matrix is singular to working precision: the solution of least norm.
+    If the matrix is singular to working precision, the solution of least norm.
     """
     matrix = sums.xx.clone()
     matrix.diagonal(dim1=-2, dim2=-1).add_(
@@ -193,14 +208,17 @@ def solve(sums: Products, penalty: Tensor | float = 0.0) -> Tensor:
 
 
 def _solved_together(matrix: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """The solution, and the diagonal of the Cholesky factor, zero where there is none."""
+    """The solution, and the diagonal of the Cholesky factor (zero if the factorisation fails)."""
     factor, info = torch.linalg.cholesky_ex(matrix)
     w = torch.cholesky_solve(xy[..., None], factor)[..., 0]
     return w, factor.diagonal(dim1=-2, dim2=-1).where((info == 0)[..., None], 0.0)
 
 
 def _solved_one_by_one(matrix: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by LAPACK's posv: for a wide system torch takes half as long again, most of it to substitute."""
+    """The same by LAPACK's posv, chain by chain.
+
+    For wide systems torch takes 1.5 times as long, mostly in the triangular substitutions.
+    """
     from scipy.linalg.lapack import dposv
 
     d = matrix.shape[-1]
@@ -213,16 +231,18 @@ def _solved_one_by_one(matrix: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
         strict=True,
     )
     for one, right, solved, pivots in flat:
-        factor, x, info = dposv(
-            one.numpy().T, right.numpy()
-        )  # symmetric: seen transposed it is in LAPACK's order
+        # The matrix is symmetric, so its transpose is a free view in LAPACK's column order.
+        factor, x, info = dposv(one.numpy().T, right.numpy())
         solved.copy_(torch.from_numpy(x.reshape(-1)))
         pivots.copy_(torch.from_numpy(factor.diagonal().copy())) if info == 0 else pivots.zero_()
     return w, diagonal
 
 
 def solve_dual(corpus: Corpus, lam: float) -> Tensor:
-    """Ridge by its dual, (R, d): an n x n system, for fewer rows than columns; ``lam > 0`` times the mean loss."""
+    """Ridge weights (R, d) by the dual n x n system, for fewer rows than columns.
+
+    ``lam > 0`` is the penalty relative to the mean loss.
+    """
     weight = corpus.multiplicity
     root = weight.sqrt()[..., None]
     rows, answers = corpus.x.double() * root, corpus.y.double()[..., None] * root

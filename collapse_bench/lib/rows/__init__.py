@@ -1,1 +1,1 @@
-"""Methods on rows: selection, mixing, resampling, and models changed after the fit."""
+"""Operations on rows: selection, mixing, resampling; and models that are changed after the fit."""

@@ -1,6 +1,6 @@
-"""Real and synthetic rows in one lesson: what the methods share that weigh or exchange them.
+"""Real and synthetic rows in one training set: helpers for methods that reweight or exchange them.
 
-Shapes: ``R`` replicates in front, ``n`` rows.
+Shapes: ``R`` chains as leading dimension, ``n`` rows.
 """
 
 from __future__ import annotations
@@ -19,24 +19,28 @@ if TYPE_CHECKING:
 
 
 def rows_in(corpus: Corpus) -> int:
-    """How many rows a lesson has, identical ones that stand as one counted apart."""
+    """The number of rows of a training set; a row with a count stands for that many rows."""
     return int(corpus.count.sum(-1).amax())
 
 
 def unmixed(cell: Cell, who: str) -> str | None:
-    """The sentence of a method that weighs real rows against synthetic ones, where its lessons hold no real ones."""
+    """Why there are no real rows that method ``who`` could weigh, or None if there are."""
     protocol = cell.protocol
     if not protocol.reads_real and len(cell.mitigations) == 1:
         return (
-            f"{who} weighs real rows against synthetic ones, and {protocol.title()} gives synthetic ones alone; choose "
-            f"mix or accumulate, or add real rows first, as in real-anchor + {who}"
+            f"{who} weighs real rows against synthetic ones, and {protocol.title()} provides only "
+            "synthetic ones; choose mix or accumulate, or add real rows first, as in "
+            f"real-anchor + {who}"
         )
     return None
 
 
 def weighed(corpus: Corpus, real: Tensor, w: Tensor | float) -> Corpus:
-    """The corpus with the share w (a number or (R, 1)) of its weight on the rows where ``real (R, n)``, 1 - w on the
-    others, rescaled to the effective sample size; as it is in chains that hold rows of one sort alone."""
+    """The corpus with a share w of its weight on the rows where ``real (R, n)``, 1 - w elsewhere.
+
+    w is a number or (R, 1).  The weights are rescaled to the effective sample size.  Chains whose
+    rows are all real or all synthetic stay unchanged.
+    """
     real = real.double()
     mass = corpus.multiplicity
     share = (mass * real).sum(-1, keepdim=True) / mass.sum(-1, keepdim=True)
@@ -46,12 +50,15 @@ def weighed(corpus: Corpus, real: Tensor, w: Tensor | float) -> Corpus:
 
 
 def exchanged(corpus: Corpus, new: Corpus, rng: Stream) -> Corpus:
-    """The lesson with as many of its rows as ``new`` has, drawn at random, given up for these."""
+    """The training set with rows replaced by ``new``: as many randomly chosen rows are dropped."""
     return corpus.sample(rows_in(corpus) - rows_in(new), rng) + new
 
 
 def surprisal(teacher: Teacher, corpus: Corpus) -> Tensor:
-    """-log p of each row's answer given its question, (R, n) nats; of a sequence per token, its end being one."""
+    """-log p of each row's answer given its question in nats, (R, n).
+
+    For sequences it is the mean per token; the end of a sequence counts as a token.
+    """
     logp = teacher.logp(corpus.x, corpus.y)
     if logp.shape[-1] == 1:
         return -logp[..., 0]
@@ -60,7 +67,7 @@ def surprisal(teacher: Teacher, corpus: Corpus) -> Tensor:
 
 
 def placed(value: Tensor, order: Tensor) -> Tensor:
-    """The rows of ``value (R, n, ...)`` at the positions ``order (R, m)``."""
+    """The rows of ``value (R, n, ...)`` at the positions ``order (R, m)``: (R, m, ...)."""
     axis = order.ndim - 1
     index = order.reshape(order.shape + (1,) * (value.ndim - order.ndim)).expand(
         *order.shape, *value.shape[axis + 1 :]

@@ -1,4 +1,4 @@
-"""A finite pool of real things, dealt out without repetition."""
+"""Draws from a finite pool without repetition."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from ...core.rng import Stream
 
 
 def deal(n: int, pool: int, rng: Stream) -> Tensor:
-    """``n`` numbers below ``pool``, (R, n) int64, in passes without repetition; the first k do not depend on n."""
+    """``n`` indices below ``pool``, (R, n) int64, in passes without repetition.
+
+    The first k indices do not depend on n.
+    """
     return torch.cat(list(_passes(n, pool, rng)), -1)
 
 
 def _passes(n: int, pool: int, rng: Stream) -> Iterator[Tensor]:
     for done in range(0, max(n, 1), pool):
         u, many = rng.uniform(pool), min(pool, n - done)
-        # the smallest of a pass in their order: a sort where most are wanted, cheaper where few are
+        # The indices of the smallest uniform numbers, in order.  A full sort is faster when most of
+        # the pool is needed, topk when only a few are.
         yield (
             u.argsort(-1)[..., :many]
             if 4 * many > pool

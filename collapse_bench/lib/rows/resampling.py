@@ -1,8 +1,10 @@
-"""Draw rows anew by weight, without replacement, as a number of copies of each.
+"""Weighted resampling of rows without replacement, as a number of copies of each row.
 
-Every copy runs a race: it arrives after an exponential time whose rate is its weight, and the first to arrive are taken
-(Efraimidis and Spirakis 2006; the same as the largest log weights with Gumbel noise).
-Shapes: ``R`` replicates in front, ``n`` rows.
+Every copy gets an exponential arrival time whose rate is its weight, and the first arrivals are
+taken (Efraimidis and Spirakis 2006).  This equals taking the largest log weights after adding
+Gumbel noise.
+
+Shapes: ``R`` chains as leading dimension, ``n`` rows.
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ from torch import Tensor
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 
-HALVINGS = 45  # of a range of 860 in the logarithm of time
+HALVINGS = 45  # bisection steps over a range of 860 in log time: an error below 3e-11
 
 
 def raced(corpus: Corpus, log_weight: Tensor, share: float, rng: Stream, copies: int = 1) -> Tensor:
-    """How many of the ``copies`` of each row are taken, (R, n) float64, when ``share`` times as many as there are rows win.
+    """How many of the ``copies`` of each row are taken, (R, n) float64.
 
-    Rows of weight 0 are absent, and never taken.  Of rows that stand for many identical ones, each runs for itself; what is
-    told then is the mean number that arrive in time, per row.
+    In total ``share`` times the number of rows are taken.  Rows of weight 0 are never taken.  A row
+    with a count stands for that many independent rows; for such corpora the result is the mean
+    number of copies taken per row.
     """
     count = corpus.count * (corpus.weight > 0)
     quota = (
@@ -48,7 +51,10 @@ def _first(speed: Tensor, quota: Tensor) -> Tensor:
 
 
 def _arrived(log_weight: Tensor, many: Tensor, quota: Tensor) -> Tensor:
-    """Share of each row's ``many (R, n)`` runners that has arrived when ``quota`` have: 1 - exp(-time weight)."""
+    """Share of each row's ``many (R, n)`` copies that has arrived once ``quota`` copies have.
+
+    The share is 1 - exp(-time weight); the time is found by bisection in log time.
+    """
     low, high = (
         torch.full_like(quota, -60.0, dtype=torch.float64),
         torch.full_like(quota, 800.0, dtype=torch.float64),

@@ -1,6 +1,6 @@
-"""Keep the best part of the rows, by weight: nobody deletes rows.
+"""Selection of rows by score.  Rejected rows get weight 0; rows are never deleted.
 
-Shapes: ``R`` replicates in front, ``n`` rows.
+Shapes: ``R`` chains as leading dimension, ``n`` rows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
-    """The share of each row (R, n), in [0, 1], that is kept when rows of the highest ``score (R, n)`` fill the quota.
+    """The kept share (R, n) of each row when the rows of highest ``score (R, n)`` fill the quota.
 
-    ``quota``: how much multiplicity is kept, a number or (R, 1).  Rows arrive in random order and the sort is stable,
-    so ties fall at random; of identical rows that stand as one with a count, the part that just fills the quota is kept.
+    ``quota`` is the multiplicity to keep, a number or (R, 1).  Rows arrive in random order and the
+    sort is stable, so ties are broken at random.  Of a row with a count, only the part that fills
+    the quota is kept.
     """
     mass = corpus.multiplicity
     order = score.sort(dim=-1, descending=True, stable=True).indices
@@ -33,13 +34,13 @@ def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
 
 
 def keep_best(corpus: Corpus, score: Tensor, share: float) -> Corpus:
-    """The corpus with the highest-scoring ``share`` of its rows left, by weight."""
+    """The corpus with only the highest-scoring ``share`` of its rows, the others at weight 0."""
     quota = (share * corpus.multiplicity.sum(-1, keepdim=True)).round()
     return corpus.weighted(corpus.weight * best(corpus, score, quota))
 
 
 def unverifiable(who: str, data: DataGenerator) -> str | None:
-    """The sentence that refuses data whose answers cannot be checked."""
+    """Why method ``who`` cannot verify answers of ``data``, or None if it can."""
     return (
         None
         if data.verifiable
@@ -48,47 +49,55 @@ def unverifiable(who: str, data: DataGenerator) -> str | None:
 
 
 def oversampled(corpus: Corpus, access: Access, oversample: float) -> Corpus:
-    """The lesson and further synthetic rows to choose from: oversample - 1 of them for each row of a generation."""
+    """The training set with (oversample - 1) n additional synthetic rows to choose from."""
     more = round((oversample - 1) * access.n)
     return corpus + access.synthetic(more) if more else corpus
 
 
 def likelihood(teacher: Teacher, corpus: Corpus) -> Tensor:
-    """How likely each row is to the teacher, (R, n), to be compared among rows of one corpus: higher is likelier.
+    """A score of how likely each row is under the teacher, (R, n); higher means more likely.
 
-    The log-probability of its answer in nats, of a sequence per token (its end counts as one).  Of a number that
-    answers a question: minus the squared residual, which orders rows like any normal noise about the teacher's mean.  Of
-    a label, where the teacher has scores and no probabilities: its score less the best of the other labels'.
+    Scores are comparable within one corpus.  The score is
+
+    - the log-probability of the answer in nats, for sequences per token (the end counts as a
+      token);
+    - for a number that answers a question: minus the squared residual, which ranks rows as any
+      normal noise about the teacher's mean does;
+    - for a label of a teacher with scores but no probabilities: its score minus the best other
+      score.
     """
     x, y = corpus.x, corpus.y
-    alone = y.ndim == len(corpus.chain_shape) + 1  # one symbol or number per row
-    if alone and y.is_floating_point():
+    scalar = y.ndim == len(corpus.chain_shape) + 1  # one symbol or number per row
+    if scalar and y.is_floating_point():
         return -(y.double() - teacher.mean_answer(x)).square()
     try:
         logp = teacher.logp(x, y)
     except Incompatible:
-        if not alone:
+        if not scalar:
             raise
         return _margin(teacher.mean_answer(x), y)
-    if alone or y.is_floating_point():
+    if scalar or y.is_floating_point():
         return logp.sum(-1)
     ends = (y[..., -1] < 0).long()
     return logp.sum(-1) / ((y >= 0).sum(-1) + ends).clamp_min(1)
 
 
 def _margin(score: Tensor, y: Tensor) -> Tensor:
-    """Score (R, n, C) of each label (R, n) less the largest of the others."""
+    """The score of each label (R, n) minus the largest other one, for scores (R, n, C); (R, n)."""
     own = score.gather(-1, y[..., None])
     return own[..., 0] - score.scatter(-1, y[..., None], -torch.inf).amax(-1)
 
 
 def numbers(corpus: Corpus) -> Tensor:
-    """Rows as columns of numbers, (R, n, p) float64: question and answer side by side, a label as a one-hot vector."""
+    """Rows as vectors of numbers, (R, n, p) float64: question, then answer; labels are one-hot.
+
+    Raises Incompatible for sequences of symbols, whose means are meaningless.
+    """
     axis = len(corpus.chain_shape)
     y = corpus.y
     if not y.is_floating_point():
         if y.ndim > axis + 1 or corpus.labels is None:
-            raise Incompatible("symbols in a row are no numbers to take means of")
+            raise Incompatible("answers that are sequences of symbols have no means")
         y = torch.nn.functional.one_hot(y, corpus.labels)
     return torch.cat(
         [v.reshape(*corpus.chain_shape, corpus.n, -1).double() for v in (corpus.x, y)], -1

@@ -1,1 +1,1 @@
-"""Text, tokens and arithmetic as sequences, and how they are measured."""
+"""Text, tokens and arithmetic as sequences, and measures of texts."""

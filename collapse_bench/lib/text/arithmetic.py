@@ -1,6 +1,7 @@
-"""Whole numbers as tokens: a sign and the digits in some base, most significant first, one number after another.
+"""Positive integers as tokens: a sign and the digits in some base, most significant digit first.
 
-Token d < base is the digit d and token ``base`` the sign +; -1 stands after the end.  Numbers are positive.
+Token d < base is the digit d, token ``base`` is the sign +, and -1 fills the row after the end.
+Several numbers follow one another without separator.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ from torch import Tensor
 
 from ...theory.gcd import digits_of
 
-ROWS = 1 << 14  # rows at a time: what is worked on stays in cache
+ROWS = 1 << 14  # rows per chunk, so that intermediate tensors stay in cache
 
 
 def encode(values: Tensor, base: int, digits: int) -> Tensor:
-    """values (..., k) int64 in [1, base^digits), below 2^52 -> tokens (..., k (1 + digits)) int64."""
+    """values (..., k) int64 in [1, base^digits), below 2^52 -> tokens (..., k (1 + digits))."""
     return _by_rows(lambda rows: _encode(rows, base, digits), values)
 
 
 def decode(tokens: Tensor, base: int, k: int) -> Tensor:
-    """tokens (..., P) -> the k numbers that they spell, (..., k) int64; 0 for all k where they do not spell k numbers."""
+    """tokens (..., P) -> the k numbers that they encode, (..., k) int64.
+
+    All k are 0 if the tokens do not encode exactly k numbers.
+    """
     return _by_rows(lambda rows: _decode(rows, base, k), tokens)
 
 
@@ -31,16 +35,13 @@ def _by_rows(of: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def _encode(values: Tensor, base: int, digits: int) -> Tensor:
-    place = float(base) ** torch.arange(
-        digits, dtype=torch.float64, device=values.device
-    )  # 1, base, base^2, ...
-    length = (values[..., None] >= place).sum(-1)  # (m, k) digits of each number
-    shifted = (
-        values.double() * place[digits - length]
-    )  # every number has its first digit at the first place
-    heads = torch.floor(
-        shifted[..., None] / place.flip(0)
-    )  # exact: a quotient of whole numbers below 2^52
+    # 1, base, base^2, ...
+    place = float(base) ** torch.arange(digits, dtype=torch.float64, device=values.device)
+    length = (values[..., None] >= place).sum(-1)  # (m, k), number of digits
+    # Shift every number so that its first digit is at the first place.
+    shifted = values.double() * place[digits - length]
+    # The floor is exact: both sides are whole numbers below 2^52.
+    heads = torch.floor(shifted[..., None] / place.flip(0))
     figures = heads.clone()
     figures[..., 1:] -= base * heads[..., :-1]
     at = torch.arange(digits, device=values.device)
@@ -60,8 +61,8 @@ def _decode(tokens: Tensor, base: int, k: int) -> Tensor:
     columns = tokens.t().contiguous()
     value = torch.zeros_like(columns[0])
     values = [torch.zeros_like(value) for _ in range(k)]
-    begun = torch.zeros_like(value)  # numbers whose sign has been read
-    fresh = torch.zeros_like(value, dtype=torch.bool)  # the sign was just read
+    begun = torch.zeros_like(value)  # how many signs have been read
+    fresh = torch.zeros_like(value, dtype=torch.bool)  # whether the previous token was a sign
     ended, wrong = fresh, fresh
     for token in columns:
         sign, digit = token == base, (token >= 0) & (token < base)

@@ -1,6 +1,7 @@
-"""Tokens with the ones before them, hashed: what methods look at that tell one text from another by its n-grams.
+"""Hashed unigrams and bigrams, for methods that distinguish texts by their n-grams.
 
-Shapes: ``R`` replicates in front, ``n`` rows, ``L`` tokens of an answer; a symbol is an answer of one token.
+Shapes: ``R`` chains as leading dimension, ``n`` rows, ``L`` tokens of an answer.  A symbol is an
+answer of one token.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from torch import Tensor
 
 from ...core.corpus import Corpus
 
-# the multipliers of SplitMix64, as signed numbers
+# The multipliers of SplitMix64, as signed numbers, since torch has no unsigned 64-bit arithmetic.
 _FACTORS = (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15)
 
 
-def said(corpus: Corpus) -> tuple[Tensor, Tensor]:
-    """(token, before), (R, n, L) int64 each: the answers, -1 where nothing is said, and the token before each; before the
-    first one stands the last place of the question, or -1."""
+def token_pairs(corpus: Corpus) -> tuple[Tensor, Tensor]:
+    """(token, before), (R, n, L) int64 each: the tokens of the answers, and the ones before them.
+
+    -1 marks positions after the end.  Before the first token comes the last position of the
+    question, or -1 without a question.
+    """
     shape = (*corpus.chain_shape, corpus.n, -1)
     token = corpus.y.reshape(shape).long()
     first = (
@@ -28,7 +32,7 @@ def said(corpus: Corpus) -> tuple[Tensor, Tensor]:
 
 
 def hashed(before: Tensor, token: Tensor, key: int = 0) -> Tensor:
-    """A word (...) int64 for each pair of tokens under a key, as good as random (the finaliser of SplitMix64)."""
+    """A pseudo-random int64 (...) per pair of tokens under a key: the finaliser of SplitMix64."""
     salt = (key * 0x1B873593CC9E2D51 + 1) & ((1 << 63) - 1)
     z = (before.long() * 0x2545F4914F6CDD1D) ^ (token.long() * 0x369DEA0F31A53F85 + salt)
     for shift, factor in zip((30, 27), _FACTORS, strict=True):
@@ -37,32 +41,33 @@ def hashed(before: Tensor, token: Tensor, key: int = 0) -> Tensor:
 
 
 def shifted(z: Tensor, by: int) -> Tensor:
-    """Shift to the right that brings in zeros, on int64."""
+    """Logical shift to the right of int64: the high bits become 0, whatever the sign."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
 def u(word: Tensor) -> Tensor:
-    """The words (...) as numbers in (0, 1), float64."""
+    """Hashes (...) int64 as numbers in (0, 1), float64."""
     return (shifted(word, 12) + 0.5) * 2.0**-52
 
 
 def buckets(corpus: Corpus, many: int) -> list[tuple[Tensor, Tensor]]:
-    """Of the tokens alone, and of pairs with the one before: (bucket (R, n, L) int64 below ``many``, whether there is one).
+    """Hash buckets of unigrams and of bigrams: two pairs (bucket, there).
 
-    Where nothing stands before a token it has no pair.
+    bucket (R, n, L) is int64 below ``many``; there (R, n, L) marks positions that have an n-gram.
+    A token without a token before it has no bigram.
     """
-    token, before = said(corpus)
+    token, before = token_pairs(corpus)
     there = token >= 0
-    alone, pair = hashed(torch.full_like(token, -1), token), hashed(before, token)
-    return [(shifted(alone, 1) % many, there), (shifted(pair, 1) % many, there & (before >= 0))]
+    single, pair = hashed(torch.full_like(token, -1), token), hashed(before, token)
+    return [(shifted(single, 1) % many, there), (shifted(pair, 1) % many, there & (before >= 0))]
 
 
 def tally(bucket: Tensor, there: Tensor, mass: Tensor, many: int) -> Tensor:
-    """Weighted count of each bucket, (R, many) float64, for rows of ``mass (R, n)``."""
+    """Weighted count of each bucket, (R, many) float64, for rows of weight ``mass (R, n)``."""
     w = (there * mass[..., None]).flatten(-2)
     return w.new_zeros(*w.shape[:-1], many).scatter_add(-1, bucket.flatten(-2), w)
 
 
 def look_up(table: Tensor, bucket: Tensor, there: Tensor) -> Tensor:
-    """Sum over the tokens of each row of what a table (R, many) holds in their buckets, (R, n)."""
+    """Sum of the entries of ``table (R, many)`` over the buckets of each row, (R, n)."""
     return (table.gather(-1, bucket.flatten(-2)).reshape(bucket.shape) * there).sum(-1)

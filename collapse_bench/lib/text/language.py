@@ -1,4 +1,4 @@
-"""Languages as data generators: one judge for texts of a grammar and for texts of people."""
+"""Languages as data generators: the same losses for texts of a grammar and for texts of people."""
 
 from __future__ import annotations
 
@@ -23,24 +23,26 @@ from . import sentences
 
 
 class CachedTexts:
-    """Texts y (R, m, L) that are measured more than once: what was found is kept."""
+    """Texts y (R, m, L) with a cache of their measures, since losses and diagnostics share some."""
 
     def __init__(self, y: Tensor):
         self.y = y
         self._found: dict[str, Any] = {}
 
-    def once(self, name: str, measured: Callable[[Tensor], Any]) -> Any:
-        if name not in self._found:
-            self._found[name] = measured(self.y)
-        return self._found[name]
+    def once(self, name: str, measure: Callable[[Tensor], Any]) -> Any:
+        """``measure(y)``, computed at the first call under this name."""
+        if name not in self._values:
+            self._values[name] = measure(self.y)
+        return self._values[name]
 
 
 class HeldOut:
-    """Held-out texts, and what is known of them; it remembers what the last teacher wrote to be judged.
+    """Held-out texts and their properties.  It caches the texts of the last teacher.
 
-    x (R, m, P) and y (R, m, L): questions and true answers, of which the first ``judged`` are those that a teacher
-    answers to be judged.  rare (R, labels) or (labels,): the tokens of the tail; rare_share: their share of true tokens.
-    law (R, m, L): true log-probabilities of y, None where nobody knows them.
+    - x (R, m, P) and y (R, m, L): questions and true answers.  A teacher answers the first
+      ``judged``.
+    - rare (R, labels) or (labels,): which tokens belong to the tail; rare_share: their true share.
+    - law (R, m, L): true log-probabilities of y, or None if they are unknown.
     """
 
     def __init__(
@@ -55,34 +57,39 @@ class HeldOut:
     ):
         self.x, self.y, self.judged, self.law, self.writing = x, y, judged, law, writing
         self.rare, self.rare_share = tail_of(frequency, tail)
-        self.real = CachedTexts(y[..., :judged, :])  # what the teacher's texts are laid beside
+        self.real = CachedTexts(y[..., :judged, :])  # the teacher's texts are compared with these
         self._last: tuple[weakref.ref, CachedTexts] | None = None
 
     @cached_property
     def events(self) -> Tensor:
-        """What is predicted: every token, and the end where there is one, (R, m, L) bool."""
+        """The predicted positions: every token, and the end if there is one, (R, m, L) bool."""
         return events_of(self.y)
 
     @cached_property
     def tail(self) -> Tensor:
-        """Which of the tokens to be predicted are rare, (R, m, L) bool."""
+        """Which predicted tokens are rare, (R, m, L) bool."""
         return self.is_rare(self.y)
 
     def is_rare(self, y: Tensor) -> Tensor:
-        """Which tokens of y (R, n, L) are rare, bool."""
+        """Which tokens of y (R, n, L) are rare, (R, n, L) bool."""
         flat = y.flatten(-2)
-        found = self.rare.expand(*flat.shape[:-1], -1).gather(-1, flat.clamp_min(0))
-        return found.reshape(y.shape) & (y >= 0)
+        rare = self.rare.expand(*flat.shape[:-1], -1).gather(-1, flat.clamp_min(0))
+        return rare.reshape(y.shape) & (y >= 0)
 
     def written(self, teacher: Teacher) -> CachedTexts:
-        """The teacher's answers to the first ``judged`` questions: by the same draws in every generation."""
+        """The teacher's answers to the first ``judged`` questions.
+
+        The random draws are the same in every generation, so that differences come from the
+        teacher.
+        """
+        # A weak reference: the cache must not keep the previous teacher in memory.
         if self._last is None or self._last[0]() is not teacher:
             y = teacher.answer(self.x[..., : self.judged, :], self.writing.at("written"))
             self._last = weakref.ref(teacher), CachedTexts(y)
         return self._last[1]
 
     def forget(self) -> None:
-        """Let go of what was written last."""
+        """Drop the cached texts."""
         self._last = None
 
     def __getstate__(self):
@@ -90,7 +97,7 @@ class HeldOut:
 
 
 def events_of(y: Tensor) -> Tensor:
-    """What has a probability in sequences y (..., L): every token, and the first -1; bool (..., L)."""
+    """Which positions of sequences y (..., L) have a probability: every token and the first -1."""
     there = y >= 0
     before = torch.ones_like(there)
     before[..., 1:] = there[..., :-1]
@@ -98,8 +105,11 @@ def events_of(y: Tensor) -> Tensor:
 
 
 def tail_of(frequency: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """(which tokens are rare, their share of all tokens): the rarest types that hold at most ``share`` of the mass
-    together, those that never occur among them.  frequency (..., labels); bool (..., labels), (...)."""
+    """(which tokens are rare, their share of all tokens): bool (..., labels) and (...).
+
+    The rare types are the rarest ones that together have at most ``share`` of the mass of
+    ``frequency (..., labels)``, including types that never occur.
+    """
     p = frequency / frequency.sum(-1, keepdim=True)
     ranked, order = p.sort(dim=-1, stable=True)
     rare = torch.zeros_like(p, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) <= share)
@@ -107,17 +117,21 @@ def tail_of(frequency: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def by_token(y: Tensor, labels: int) -> dict[str, Tensor]:
-    """Diversities of a running text, larger is more diverse, of a number of tokens that is the same for all."""
-    found = {f"distinct_{n}": measure.distinct(y, n) for n in measure.ORDERS}
-    found["entropy"] = measure.entropy(measure.frequencies(y, labels))
-    found["type_token_ratio"] = measure.type_token_ratio(y)
-    return found
+    """Diversities of a running text; larger is more diverse.
+
+    They depend on the number of tokens, so compare texts of equal size.
+    """
+    values = {f"distinct_{n}": measure.distinct(y, n) for n in measure.ORDERS}
+    values["entropy"] = measure.entropy(measure.frequencies(y, labels))
+    values["type_token_ratio"] = measure.type_token_ratio(y)
+    return values
 
 
 def lost(written: dict[str, Tensor], real: dict[str, Tensor]) -> dict[str, Tensor]:
-    """max(0, 1 - d(written)/d(real)) of each diversity; 0 where the real text has none to lose.
+    """max(0, 1 - d(written)/d(real)) of each diversity d; 0 where d(real) is 0.
 
-    More diverse than the truth is no merit and no fault here: what is written at random shows in the perplexity.
+    More diversity than in real text is neither rewarded nor penalised: random text shows in the
+    perplexity.
     """
     return {
         f"{name}_lost": torch.where(real[name] > 0, 1 - written[name] / real[name], 0.0).clamp_min(
@@ -129,32 +143,37 @@ def lost(written: dict[str, Tensor], real: dict[str, Tensor]) -> dict[str, Tenso
 
 @dataclass(frozen=True)
 class Language(DataGenerator):
-    """What a language is judged by; a subclass draws ``truth.exam`` and spells.
+    """The losses of a language.  A subclass draws ``truth.held_out`` and defines ``spell``.
 
-    Losses on held-out texts: ``nats`` per token (primary; the end of a text counts as one) and ``perplexity``, its
-    exponential; ``rare_nats`` per rare token, those types being rare that hold together at most the share ``tail`` of
-    true tokens.  Where the true law is known: ``excess_nats``, the mean of log p - log q over held-out tokens, which is
-    the Kullback-Leibler divergence per token; ``total_variation``, the mean of (1 - q/p)+, which is that between true and
-    learnt law of the next token; ``tail_missing``, the same over rare tokens alone.
+    Losses on held-out texts: ``nats`` per token (primary; the end of a text counts as a token);
+    ``perplexity``, its exponential; ``rare_nats``, per rare token.  The rare types together have at
+    most the share ``tail`` of true tokens.  If the true distribution p is known: ``excess_nats``,
+    the mean of log p - log q over held-out tokens, which estimates the Kullback-Leibler divergence
+    per token; ``total_variation``, the mean of (1 - q/p)+, which estimates that of the next token;
+    ``tail_missing``, the same over rare tokens only.
 
-    Losses of ``judged`` texts that the teacher writes, each beside a real text to the same question: d being a
-    diversity, what is lost of it is max(0, 1 - d(written)/d(real)).  ``distinct_1_lost`` to ``distinct_4_lost``,
-    ``entropy_lost`` (of words), ``type_token_ratio_lost`` (on stretches of 100 tokens), ``compression_lost``, each after
-    the longer of both sets was cut to the size of the other, in tokens or bytes; ``self_bleu_lost`` (of 1 - self-BLEU-4),
-    ``repetition_lost`` (of the product over n = 2, 3, 4 of 1 - rep-n); ``rare_lost`` (of the share of rare tokens).
-    Even nature loses a little, since two samples differ by chance.  With an ``encoder`` or a ``parser`` also
-    ``semantic_lost`` and ``syntactic_lost``.  Described: the measures themselves, vocabulary, Zipf's exponent, mean
-    length, the share of texts that end.
+    Losses of ``judged`` texts that the teacher generates, each compared with a real text for the
+    same question.  For a diversity d the loss is max(0, 1 - d(written)/d(real)).
+    ``distinct_1_lost`` to ``distinct_4_lost``, ``entropy_lost`` (of words),
+    ``type_token_ratio_lost`` (on segments of 100 tokens) and ``compression_lost`` are computed
+    after the longer set is cut to the size of the other, in tokens or bytes.  ``self_bleu_lost``
+    uses 1 - self-BLEU-4, ``repetition_lost`` the product over n = 2, 3, 4 of 1 - rep-n,
+    ``rare_lost`` the share of rare tokens.  Even the oracle teacher ``nature`` loses a little,
+    since two samples differ by chance.  An ``encoder`` or a ``parser`` adds ``semantic_lost`` or
+    ``syntactic_lost``.
+
+    Diagnostics: the measures themselves, vocabulary, Zipf's exponent, mean length, the share of
+    texts that end.
     """
 
-    test: int = param(200, "held-out texts that perplexity is measured on", ge=2, le=100_000)
+    test: int = param(200, "held-out texts for the perplexity", ge=2, le=100_000)
     judged: int = param(
         64,
-        "texts that a teacher writes to be judged, answering the first of those",
+        "texts that a teacher generates for the diversity losses, for the first held-out questions",
         ge=2,
         le=10_000,
     )
-    tail: float = param(0.05, "share of true tokens that the rare types hold", gt=0, lt=1)
+    tail: float = param(0.05, "largest share of true tokens that are of rare types", gt=0, lt=1)
     encoder: Path | str | None = param(
         None, "sentence encoder for semantic diversity: a path or a hub id"
     )
@@ -182,7 +201,8 @@ class Language(DataGenerator):
         super().__post_init__()
         if self.judged > self.test:
             raise UsageError(
-                f"{self.title()}: judged must be at most test, got judged={self.judged}, test={self.test}"
+                f"{self.title()}: judged must be at most test, got judged={self.judged}, "
+                f"test={self.test}"
             )
         for name in ("encoder", "parser"):
             value = located(
@@ -194,7 +214,7 @@ class Language(DataGenerator):
 
     @property
     def span(self) -> int:
-        """Tokens of a row, ``prompt`` and answer, or of an answer and what stands before it."""
+        """Tokens per row: ``prompt`` and answer; without a prompt, a start token and the answer."""
         return self.block + (self.prompt == 0)
 
     def remarks(self):
@@ -204,42 +224,39 @@ class Language(DataGenerator):
         ]
 
     def losses(self, teacher, rng):
-        exam = self.truth.exam
-        return self._predicted(teacher, exam) | self._lost(exam.written(teacher), exam)
+        held_out = self.truth.held_out
+        return self._predicted(teacher, held_out) | self._lost(held_out.written(teacher), held_out)
 
     def diagnostics(self, teacher):
-        exam = self.truth.exam
-        paper = exam.written(teacher)
-        y, counts = paper.y, measure.frequencies(paper.y, self.labels)
-        found = by_token(y, self.labels) | {f"rep_{n}": measure.repetition(y, n) for n in (2, 3, 4)}
-        found |= {
-            "self_bleu": paper.once("self_bleu", measure.self_bleu),
+        held_out = self.truth.held_out
+        texts = held_out.written(teacher)
+        y, counts = texts.y, measure.frequencies(texts.y, self.labels)
+        values = by_token(y, self.labels)
+        values |= {f"rep_{n}": measure.repetition(y, n) for n in (2, 3, 4)}
+        values |= {
+            "self_bleu": texts.once("self_bleu", measure.self_bleu),
             "vocabulary": measure.vocabulary(counts),
-        }
-        found |= {
             "zipf_slope": measure.zipf_slope(counts),
             "length": measure.tokens_in(y) / y.shape[-2],
-        }
-        found |= {
             "ended": (y[..., -1] < 0).double().mean(-1),
-            "rare_share": _mean(exam.is_rare(y), y >= 0),
+            "rare_share": _mean(held_out.is_rare(y), y >= 0),
         }
-        for name, (mean, error) in self._sentences(paper).items():
-            found |= {f"{name}_diversity": mean, f"{name}_error": error}
-        return found
+        for name, (mean, error) in self._sentences(texts).items():
+            values |= {f"{name}_diversity": mean, f"{name}_error": error}
+        return values
 
-    # -- losses -------------------------------------------------------------------------------------------------
+    # -- losses ------------------------------------------------------------------------------------
 
-    def _predicted(self, teacher: Teacher, exam: HeldOut) -> dict[str, Tensor]:
-        learnt = teacher.logp(exam.x, exam.y).double()
-        nats = -_mean(learnt, exam.events)
-        found = {"nats": nats, "perplexity": nats.exp(), "rare_nats": -_mean(learnt, exam.tail)}
-        if exam.law is not None:
-            missing = -torch.expm1((learnt - exam.law).clamp_max(0))
-            found["excess_nats"] = _mean(exam.law - learnt, exam.events)
-            found["total_variation"] = _mean(missing, exam.events)
-            found["tail_missing"] = _mean(missing, exam.tail)
-        return found
+    def _predicted(self, teacher: Teacher, held_out: HeldOut) -> dict[str, Tensor]:
+        learnt = teacher.logp(held_out.x, held_out.y).double()
+        nats, rare_nats = -_mean(learnt, held_out.events), -_mean(learnt, held_out.tail)
+        values = {"nats": nats, "perplexity": nats.exp(), "rare_nats": rare_nats}
+        if held_out.law is not None:
+            missing = -torch.expm1((learnt - held_out.law).clamp_max(0))
+            values["excess_nats"] = _mean(held_out.law - learnt, held_out.events)
+            values["total_variation"] = _mean(missing, held_out.events)
+            values["tail_missing"] = _mean(missing, held_out.tail)
+        return values
 
     def _lost(self, written: CachedTexts, exam: HeldOut) -> dict[str, Tensor]:
         size = torch.minimum(measure.tokens_in(written.y), measure.tokens_in(exam.real.y))
@@ -248,32 +265,32 @@ class Language(DataGenerator):
         shares = (rare, exam.rare_share.expand_as(rare))
         assert self.labels is not None  # tokens are symbols
         sides = []
-        for paper, ratio, share in zip((written, exam.real), compression, shares, strict=True):
-            side = by_token(measure.trimmed(paper.y, size), self.labels) | {
+        for texts, ratio, share in zip((written, real), compression, shares, strict=True):
+            side = by_token(measure.trimmed(texts.y, size), self.labels) | {
                 "compression": ratio,
                 "rare": share,
             }
-            side["self_bleu"] = 1 - paper.once("self_bleu", measure.self_bleu)
-            side["repetition"] = paper.once("diversity", measure.diversity)
-            sides.append(side | {name: mean for name, (mean, _) in self._sentences(paper).items()})
+            side["self_bleu"] = 1 - texts.once("self_bleu", measure.self_bleu)
+            side["repetition"] = texts.once("diversity", measure.diversity)
+            sides.append(side | {name: mean for name, (mean, _) in self._sentences(texts).items()})
         return lost(*sides)
 
     def _compression(self, *sides: CachedTexts) -> tuple[Tensor, ...]:
-        """Compression ratio of both sets of texts, one text after another, cut to the bytes of the smaller; (R,) each."""
+        """Compression ratio (R,) of both sets, concatenated and cut to one size in bytes."""
         pairs = zip(*(side.once("books", self._books) for side in sides), strict=True)
         sizes = [(min(map(len, pair)), pair) for pair in pairs]
         ratios = [[measure.compression_ratio(book[:size]) for book in pair] for size, pair in sizes]
         y = sides[0].y
-        found = torch.tensor(ratios, dtype=torch.float64, device=y.device).reshape(*y.shape[:-2], 2)
-        return found.unbind(-1)
+        values = torch.tensor(ratios, dtype=torch.float64, device=y.device)
+        return values.reshape(*y.shape[:-2], 2).unbind(-1)
 
     def _books(self, y: Tensor) -> list[bytes]:
-        """The texts of each replicate as they are spelled, one to a line."""
+        """The texts of each chain as written, one per line."""
         return [
             ("\n".join(self.spell(texts)) + "\n").encode() for texts in y.reshape(-1, *y.shape[-2:])
         ]
 
-    # -- sentences ----------------------------------------------------------------------------------------------
+    # -- sentences ---------------------------------------------------------------------------------
 
     @property
     def _asked(self) -> list[str]:
@@ -307,13 +324,13 @@ _NEEDS = {
 
 @lru_cache(maxsize=2)
 def _tool(name: str, source: Path | str, whose: str, device: str):
-    """An encoder or parser, loaded once, and the measure that reads it."""
+    """An encoder or parser, loaded once, and the measure that uses it."""
     if name == "encoder":
         return sentences.encoder_of(source, whose, device), sentences.semantic_diversity
     return sentences.parser_of(source, whose).pipe, sentences.syntactic_diversity
 
 
 def _mean(value: Tensor, there: Tensor) -> Tensor:
-    """Mean over the marked entries of all texts, (...); 0 where none is."""
+    """Mean over the marked entries of all texts, (...); 0 if no entry is marked."""
     total = torch.where(there, value, torch.zeros_like(value)).double().sum((-2, -1))
     return total / there.sum((-2, -1)).clamp_min(1)

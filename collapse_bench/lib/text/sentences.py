@@ -1,7 +1,7 @@
-"""Diversity of meaning and of structure: mean distances between sentences, as an encoder and as a parser see them.
+"""Semantic and syntactic diversity: mean distances between sentences by an encoder and by a parser.
 
-Both need a package that is not installed by default (extras ``semantic`` and ``syntax``) and a model, by path or by its
-name; neither is ever asked to run code that comes with a model.
+Both need a package that is not installed by default (extras ``semantic`` and ``syntax``) and a
+model, by path or by name.  Code that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Span
 
-MOST = 1000  # sentences that are compared, each with each
-RESAMPLES = 200  # of the bootstrap
-ITERATIONS = 2  # of the Weisfeiler-Lehman kernel
+MOST = 1000  # most sentences that are compared pairwise
+RESAMPLES = 200  # bootstrap resamples
+ITERATIONS = 2  # rounds of the Weisfeiler-Lehman kernel
 
 
 def sentences(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The sentences of all texts, at most ``MOST``, and the number of the text that each comes from, (m,).
+    """The sentences of all texts, at most ``MOST``, and the index of the text of each, (m,).
 
-    The first and the last sentence of a text are dropped, since a block is cut out of running text, unless nothing would
-    be left of it.
+    The first and the last sentence of a text are dropped, since blocks are cut from running text
+    and these sentences are usually incomplete.  A text of at most two sentences is kept whole.
     """
-    found, source = [], []
+    parts_of_all, source = [], []
     for i, text in enumerate(texts):
         parts = [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
         parts = parts[1:-1] or parts
-        found += parts
+        parts_of_all += parts
         source += [i] * len(parts)
-    return found[:MOST], np.asarray(source[:MOST], np.int64)
+    return parts_of_all[:MOST], np.asarray(source[:MOST], np.int64)
 
 
-# -- mean distance over pairs ---------------------------------------------------------------------------------------
+# -- mean distance over pairs ----------------------------------------------------------------------
 
 
 def mean_distance(distance: np.ndarray, source: np.ndarray, seed: int) -> tuple[float, float]:
-    """(mean over pairs of different sentences, its standard error) of distances (m, m) between sentences.
+    """(mean over pairs of different sentences, its standard error) of distances (m, m).
 
-    The error is that of a bootstrap over texts, which ``source (m,)`` names: pairs that share a sentence, and sentences
-    that share a text, are not independent.  A sentence is never paired with its own copy.  (0, NaN) of fewer than two.
+    The error comes from a bootstrap over texts (``source (m,)`` is the text of each sentence),
+    because pairs that share a sentence and sentences that share a text are not independent.  A
+    sentence is never paired with its own bootstrap copy.  (0, NaN) for fewer than two sentences.
     """
     if len(distance) < 2:
         return 0.0, np.nan
@@ -71,16 +72,16 @@ def mean_distance(distance: np.ndarray, source: np.ndarray, seed: int) -> tuple[
 
 
 def cosine_distance(vectors: np.ndarray) -> np.ndarray:
-    """(1 - cosine) / 2 between rows of ``vectors (m, d)``, (m, m) in [0, 1]; a row of zeros is at 1/2 from all others."""
+    """(1 - cosine) / 2 of rows of ``vectors (m, d)``, (m, m) in [0, 1]; 1/2 for zero vectors."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-300)
     return (1 - unit @ unit.T) / 2
 
 
-# -- meaning --------------------------------------------------------------------------------------------------------
+# -- semantic diversity ----------------------------------------------------------------------------
 
 
 def encoder_of(source: Path | str, whose: str, device: str = "cpu"):
-    """The sentence encoder at a path or of a hub id; a plain transformer is read out by the mean over its tokens."""
+    """The sentence encoder at a path or hub id; plain transformers get mean pooling over tokens."""
     from sentence_transformers import SentenceTransformer
 
     quiet()
@@ -92,55 +93,67 @@ def encoder_of(source: Path | str, whose: str, device: str = "cpu"):
         return fetched(source, whose, load, "an encoder")
     try:
         return load()
-    except Exception as problem:  # whatever a library finds in a folder that it did not write
+    except Exception as problem:  # the library raises many types for a folder it did not write
         raise UsageError(
-            f"{whose}: {source} holds no sentence encoder that can be read ({_first(problem)}); give the folder of one"
+            f"{whose}: {source} does not contain a readable sentence encoder ({_first(problem)}); "
+            "give the folder of one"
         ) from problem
 
 
 def semantic_diversity(texts: Sequence[str], encoder, seed: int = 0) -> tuple[float, float]:
-    """Mean of (1 - cos)/2 over pairs of sentences (Guo et al. 2024, arXiv 2311.09807), and its standard error."""
-    found, source = sentences(texts)
-    if len(found) < 2:
+    """Mean of (1 - cos)/2 over pairs of sentences, and its standard error.
+
+    Guo et al. 2024, arXiv 2311.09807.
+    """
+    parts, source = sentences(texts)
+    if len(parts) < 2:
         return 0.0, np.nan
-    vectors = encoder.encode(found, show_progress_bar=False, convert_to_numpy=True)
+    vectors = encoder.encode(parts, show_progress_bar=False, convert_to_numpy=True)
     return mean_distance(cosine_distance(np.asarray(vectors, np.float64)), source, seed)
 
 
-# -- structure ------------------------------------------------------------------------------------------------------
+# -- syntactic diversity ---------------------------------------------------------------------------
 
 
 def parser_of(source: Path | str, whose: str) -> Language:
-    """The spaCy pipeline at a path, or installed as a package of this name; it must parse dependencies."""
+    """The spaCy pipeline at a path or installed as a package of this name.
+
+    Raises UsageError if it cannot be loaded or has no dependency parser.
+    """
     import spacy
 
     try:
         parser = spacy.load(source)
     except (OSError, ValueError, ImportError) as problem:
         raise UsageError(
-            f"{whose}: spaCy cannot load {str(source)!r} ({_first(problem)}); install the pipeline as a package, or give "
-            "the folder that nlp.to_disk wrote"
+            f"{whose}: spaCy cannot load {str(source)!r} ({_first(problem)}); install the pipeline "
+            "as "
+            "a package, or give the folder that nlp.to_disk wrote"
         ) from problem
     if "parser" not in parser.pipe_names:
         raise UsageError(
-            f"{whose}: {str(source)!r} parses no dependencies; name a pipeline that has a parser"
+            f"{whose}: {str(source)!r} has no dependency parser; give a pipeline that has one"
         )
     return parser
 
 
 def syntactic_diversity(texts: Sequence[str], parser, seed: int = 0) -> tuple[float, float]:
-    """Mean over pairs of sentences of 1 - normalised Weisfeiler-Lehman kernel of their dependency trees (Guo et al. 2024,
-    arXiv 2311.09807), and its standard error.  ``parser`` maps texts to documents as ``Language.pipe`` does."""
-    found, source = sentences(texts)
-    trees = [next(iter(doc.sents), doc[:]) if len(doc) else doc[:] for doc in parser(found)]
+    """Mean over pairs of sentences of 1 - kernel of their dependency trees, and its standard error.
+
+    The kernel is the normalised Weisfeiler-Lehman kernel (Guo et al. 2024, arXiv 2311.09807).
+    ``parser`` maps texts to documents, as spaCy's ``Language.pipe`` does.
+    """
+    parts, source = sentences(texts)
+    trees = [next(iter(doc.sents), doc[:]) if len(doc) else doc[:] for doc in parser(parts)]
     return mean_distance(1 - kernel([features(tree) for tree in trees]), source, seed)
 
 
 def features(tree: Span) -> Counter:
-    """How often each label stands in a dependency tree, of words (part of speech) and of their neighbourhoods.
+    """Counts of the labels of a dependency tree: of words (part of speech) and of neighbourhoods.
 
-    Two rounds of relabelling after Weisfeiler and Lehman (Shervashidze et al. 2011): a word's new label is its old one with
-    those of its neighbours, head and dependants alike.
+    Two rounds of Weisfeiler-Lehman relabelling (Shervashidze et al. 2011): the new label of a word
+    is its old label with the sorted labels of its neighbours, which are its head and its
+    dependants.
     """
     near: dict[int, list[int]] = {token.i: [] for token in tree}
     for token in tree:
@@ -156,7 +169,7 @@ def features(tree: Span) -> Counter:
 
 
 def kernel(trees: Sequence[Counter]) -> np.ndarray:
-    """Products of counts, each tree's with itself being 1, (m, m)."""
+    """Normalised inner products of label counts, (m, m); 1 on the diagonal."""
     index = {name: k for k, name in enumerate(sorted(set().union(*trees)))}
     counts = np.zeros((len(trees), max(1, len(index))))
     for row, tree in zip(counts, trees, strict=True):

@@ -74,7 +74,7 @@ class Pictures(ImagePool):
 
     def sample_truth(self, rng, nature=None):
         data = super().sample_truth(rng, nature)
-        data.truth.exam, data.truth.kept = rng.at("exam"), _Kept()
+        data.truth.test_rng, data.truth.kept = rng.at("exam"), _Kept()
         return data
 
     # -- nature -----------------------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ class Pictures(ImagePool):
             self.truth.chain_shape,
             self.truth.images.shape[-1],
         )
-        x = self.ask(m, self.truth.exam.at("x"))
-        y = teacher.answer(x, self.truth.exam.at("y"))
+        x = self.ask(m, self.truth.test_rng.at("x"))
+        y = teacher.answer(x, self.truth.test_rng.at("y"))
         if tuple(y.shape) != (*chain_shape, m, pixels):
             raise Incompatible(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; images were due, {(*chain_shape, m, pixels)}"

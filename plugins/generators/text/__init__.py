@@ -149,7 +149,7 @@ class Text(Language):
         held = self.with_truth(blocks=placed.blocks, pool=placed.pool, hashed=placed.hashed)
         x, y = (part.expand(*rng.chain_shape, *part.shape) for part in self._halves(placed.exam))
         judged = min(self.judged, y.shape[-2])
-        held.truth.exam = HeldOut(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
+        held.truth.held_out = HeldOut(x, y, judged, placed.frequency, self.tail, rng.at("exam"))
         return held
 
     def _halves(self, blocks: Tensor) -> tuple[Tensor, Tensor]:

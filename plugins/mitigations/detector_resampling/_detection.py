@@ -14,7 +14,7 @@ from torch import Tensor
 
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
-from collapse_bench.lib.text.grams import buckets, look_up, said, tally
+from collapse_bench.lib.text.grams import buckets, look_up, tally, token_pairs
 
 STEPS, HALVINGS = 50, 30
 TOLERANCE = 1e-9  # of a gradient entry, as a share of all weight
@@ -96,7 +96,7 @@ class GramRatio:
         seen = [
             look_up(t, *gram) for t, gram in zip(self.tables, buckets(corpus, many), strict=True)
         ]
-        length = (said(corpus)[0] >= 0).sum(-1).double()
+        length = (token_pairs(corpus)[0] >= 0).sum(-1).double()
         return torch.stack([*seen, length], -1)
 
 
