@@ -74,10 +74,9 @@ def fetched(
         at = f" at revision {revision}" if revision else ""
         reason = " ".join(str(problem).split()).rstrip(". ") or type(problem).__name__
         raise Unreachable(
-            f'{whose}: {what} "{value}"{at} is not a local path and could not be loaded from the hub '
-            f"({reason}); give the path of a local copy in double quotes, or connect to the hub "
-            "and "
-            "run again"
+            f'{whose}: {what} "{value}"{at} is not a local path and could not be loaded from '
+            f"the hub ({reason}); give the path of a local copy in double quotes, or connect to the "
+            "hub and run again"
         ) from problem
 
 

@@ -1,1 +1,1 @@
-"""Shelf of controls: each module in it is one plugin."""
+"""The controls: one module per plugin."""

@@ -1,4 +1,4 @@
-"""The ceiling: the same protocol with a perfect teacher."""
+"""The upper control: the same protocol with an oracle teacher."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Nature(Mitigation):
-    """Every generation is taught by nature itself: real rows wherever the protocol reads synthetic ones.
+    """The oracle teacher: real rows wherever the protocol would read synthetic ones.
 
-    Score 1 by definition.  It is a flag of the cell, acts at no moment of its own, and takes no mitigation beside it.
+    Score 1 by definition.  It is a flag of the cell, acts at no stage, and cannot be combined with
+    a mitigation.
     """
 
     control = True

@@ -1,4 +1,4 @@
-"""The control that does nothing: what happens to whoever takes no care."""
+"""The lower control: no mitigation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Nothing(Mitigation):
-    """No mitigation at all: it acts at no moment and uses nothing.  Score 0 by definition."""
+    """No mitigation: it acts at no stage and uses no resources.  Score 0 by definition."""
 
     control = True
 

@@ -1,1 +1,1 @@
-"""Shelf of figures of papers: each module in it is one plugin."""
+"""Figures of papers: one module per plugin."""

@@ -1,4 +1,4 @@
-"""How long a symbol lives when a law is resampled from itself."""
+"""How long a symbol survives when a distribution is resampled from itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collapse_bench.theory import discrete
 
 
 def discrete_survival(scale, data=None):
-    """Symbols left under five protocols, and the chance that a rare one is left (Suresh et al. 2024)."""
+    """Surviving symbols under five protocols, and survival of a rare one (Suresh et al. 2024)."""
     K, M, beta, T, chains = (
         (1000, 1000, 1.0, 20, 32) if scale == "quick" else (10_000, 10_000, 1.5, 100, 64)
     )
@@ -20,13 +20,15 @@ def discrete_survival(scale, data=None):
         return over_time(spec, "support", T, law)
 
     def alive(copies, many=500):
-        spec = f"zipf(K={many}, beta=0, sampler=exact-law) | counts | replace @ n={copies * many} T={T}"
+        spec = (
+            f"zipf(K={many}, beta=0, sampler=exact-law) | counts | replace @ n={copies * many} "
+            f"T={T}"
+        )
         law = [None] + [discrete.survive_count(copies, k) for k in range(1, T + 1)]
         return [Point(k, spec, "support", k, law[k], times=1 / many) for k in range(1, T + 1)]
 
-    bound = [
-        Point(k, None, predicted=1 - math.exp(-5 / (k + 1))) for k in range(1, T + 1)
-    ]  # k + 1 fits in all
+    # k counts fits after the first, so there are k + 1 fits in total.
+    bound = [Point(k, None, predicted=1 - math.exp(-5 / (k + 1))) for k in range(1, T + 1)]
     return Figure(
         "Resampling loses symbols; more real data, or all data, keep them",
         "Suresh et al. 2024 (arXiv 2412.17646); Wright and Fisher's model",
@@ -47,9 +49,9 @@ def discrete_survival(scale, data=None):
                 "y",
             ),
             Panel(
-                "a symbol of c copies in the real sample",
-                "further fits k",
-                "probability that it is still said",
+                "a symbol with c copies in the real sample",
+                "fits after the first, k",
+                "survival probability",
                 [
                     *(Curve(f"c = {copies}", alive(copies)) for copies in (20, 5, 1)),
                     Curve("published bound, c = 5", bound),

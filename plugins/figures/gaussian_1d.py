@@ -1,4 +1,4 @@
-"""One Gaussian refitted to its own samples: how fast the risk grows, and three rates at which the spread dies."""
+"""One Gaussian refitted to its own samples: growth of the risk, decay of the spread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ M, FEW = 100, 50  # rows per generation
 
 
 def gaussian_1d(scale, data=None):
-    """Risk under constant, linearly and quadratically growing samples; mean square, mean, median and log of s."""
+    """Risk under three sample-size schedules; mean square, mean, median and log of s."""
     T, late, chains = (40, 80, 800) if scale == "quick" else (100, 100, 8000)
 
     def risk(growth, label):
@@ -37,7 +37,7 @@ def gaussian_1d(scale, data=None):
         )
 
     return Figure(
-        "A Gaussian fitted to its own samples: the risk grows, the spread dies",
+        "A Gaussian fitted to its own samples: the risk grows, the spread vanishes",
         "Shumailov et al. 2024 (Nature 631); Suresh et al. 2024 (arXiv 2412.17646)",
         [
             Panel(

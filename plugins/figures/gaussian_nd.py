@@ -1,4 +1,4 @@
-"""A Gaussian in several dimensions refitted to its own samples: risk by dimension and size, and the volume that is lost."""
+"""A Gaussian in d dimensions refitted to its own samples: risk and lost volume."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ M, FEW = 1000, 50  # rows per generation
 
 
 def gaussian_nd(scale, data=None):
-    """Risk in 2, 4 and 8 dimensions; risk under growing samples in 4; mean log-eigenvalue in 2, 4 and 8."""
+    """Risk in 2, 4 and 8 dimensions; risk under growing samples; mean log-eigenvalue."""
     T, chains = (10, 200) if scale == "quick" else (20, 2000)
 
     def cell(d, rows, growth=0):
-        return f"gaussian(d={d}, sampler=exact-law) | gaussian-fit | replace @ n={rows} T={T} growth={growth}"
+        return (
+            f"gaussian(d={d}, sampler=exact-law) | gaussian-fit | replace @ n={rows} T={T} "
+            f"growth={growth}"
+        )
 
     def risk(d):
         return Curve(
@@ -23,9 +26,8 @@ def gaussian_nd(scale, data=None):
         )
 
     def grown(growth, label):
-        first = gaussian.nd_frechet_leading(
-            4, M, 1
-        )  # to leading order a fit to M_i rows adds M/M_i of it
+        # To leading order a fit to M_i rows adds M/M_i times the risk of a fit to M rows.
+        first = gaussian.nd_frechet_leading(4, M, 1)
 
         def law(k):
             return first * sum((i + 1.0) ** -growth for i in range(k))

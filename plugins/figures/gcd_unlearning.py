@@ -1,4 +1,4 @@
-"""Students of students unlearn greatest common divisors one by one: skills are lost in steps."""
+"""Students of students unlearn greatest common divisors one by one: accuracy is lost in steps."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ READINGS = {
 
 
 def gcd_unlearning(scale, data=None):
-    """Transformers trained on labels that the last one sampled, at several temperatures and top-p (Dohmatob et al. 2024).
+    """Transformers trained on sampled labels of the previous one (Dohmatob et al. 2024).
 
-    Learned greatest common divisors up to 100 (>= 95 % right) and the error on uniform pairs, by replace and with half of
-    the rows real.  Dashed beside nature: the sieve rule, all divisors of the base being known.
+    Shown are the learned greatest common divisors up to 100 (>= 95 % right) and the error on
+    uniform pairs, at several temperatures and top-p, for replace and with half of the rows real.
+    Dashed, with nature: the sieve rule with all divisors of the base known.
     """
     if scale == "quick":
         base, N, T, chains = 60, 10_000, 4, 2
@@ -34,18 +35,19 @@ def gcd_unlearning(scale, data=None):
         rows, mixed = 3_000_000, tuple(READINGS)
 
     def curves(protocol, readings, metric, law, **more):
-        """One curve for each reading, and nature's beside them."""
+        """One curve for each decoding, and one for nature."""
         inside, sizes = protocol.partition("(")[2].rstrip(")"), f"@ n={rows} T={T}"
-        told = {}
+        measured = {}
         for label in readings:
             decode = READINGS[label] and f"decode={READINGS[label]}"
             parameters = ", ".join(filter(None, (inside, decode)))
             name = protocol.partition("(")[0] + (f"({parameters})" if parameters else "")
-            told[label] = over_time(f"{world} | {model} | {name} {sizes}", metric, T, **more)
+            measured[label] = over_time(f"{world} | {model} | {name} {sizes}", metric, T, **more)
         perfect = over_time(
             f"{world} | {model} | replace | nature {sizes}", metric, T, lambda k: law, **more
         )
-        return [*(Curve(label, points) for label, points in told.items()), Curve("nature", perfect)]
+        lines = [Curve(label, points) for label, points in measured.items()]
+        return [*lines, Curve("nature", perfect)]
 
     learned = gcd.learned_count(D=base, powers=False)
     error = 1 - gcd.accuracy(D=base, powers=False, N=N)
@@ -66,7 +68,8 @@ def gcd_unlearning(scale, data=None):
             )
         )
     return Figure(
-        f"Transformers unlearn greatest common divisors (base {base}, operands to {N}, {rows} rows a generation)",
+        f"Transformers unlearn greatest common divisors (base {base}, operands to {N}, {rows} rows "
+        "a generation)",
         "after Dohmatob et al. 2024 (arXiv 2402.07043), section 6",
         panels,
         chains,

@@ -1,4 +1,4 @@
-"""Real rows weighed against synthetic ones: the best share is the reciprocal of the golden ratio."""
+"""Weights of real and synthetic rows: the best weight is the reciprocal of the golden ratio."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ WEIGHTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def golden_ratio(scale, data=None):
-    """n times the squared error of a mean of known variance, against the weight of the real rows and over time."""
+    """Squared error of a mean of known variance, against the weight of real rows and over time."""
     chains, T = (400 if scale == "quick" else 4000), 40
 
     def cell(w):
-        return f"gaussian | gaussian-fit(sigma=1.0) | mix(real=0.5) | golden-ratio(w={w}) @ n={2 * N} T={T}"
+        return (
+            f"gaussian | gaussian-fit(sigma=1.0) | mix(real=0.5) | golden-ratio(w={w}) @ n={2 * N} "
+            f"T={T}"
+        )
 
     def law(w):
         return N * gaussian.weighted_mean_limit(N, N, w)
@@ -38,18 +41,18 @@ def golden_ratio(scale, data=None):
         return Curve(f"w = {w:g}", over_time(cell(w), "w2", T, step, times=N))
 
     return Figure(
-        "Real rows should weigh 0.618 beside as many synthetic ones",
+        "With equally many synthetic rows, real rows should have weight 0.618",
         "He, Xu and Cheng 2025 (arXiv 2502.18049)",
         [
             Panel(
                 f"generation {T}, n = {N} fresh real rows",
                 "weight w of the real rows",
                 "n \u00d7 squared error of the mean (\u03c3\u00b2)",
-                [Curve("stationary; least at w = 0.618", [*measured, *between])],
+                [Curve("stationary; minimum at w = 0.618", [*measured, *between])],
                 "y",
             ),
             Panel(
-                "on the way there",
+                "approach to the stationary value",
                 "generation",
                 "n \u00d7 squared error of the mean (\u03c3\u00b2)",
                 [settles(w) for w in (0.1, round(GOLDEN, 4), 0.9)],

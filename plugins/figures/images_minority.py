@@ -1,4 +1,4 @@
-"""Early collapse: what is rare is lost first, of labels and of pictures."""
+"""Early collapse: a rare class is lost first, in labels and in images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GENERATION = "generation"
 
 
 def images_minority(scale, data=None):
-    """One class in fifty: the error of a network on it and on all, and the recall of an autoencoder, over generations.
+    """One rare class: error of a network and recall of an autoencoder over generations.
 
     ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.
     """
@@ -40,7 +40,7 @@ def images_minority(scale, data=None):
         return Panel(title, GENERATION, y, curves)
 
     return Figure(
-        f"What is rare is lost first: {named}, one class cut down to 2 %",
+        f"A rare class is lost first: {named}, one class reduced to 2 %",
         "early collapse after Shumailov et al. 2024 (doi 10.1038/s41586-024-07566-y)",
         [
             panel(

@@ -1,4 +1,4 @@
-"""Generative networks that read their own pictures: distance, precision and recall over generations, and the pictures."""
+"""Generative networks trained on their own images: distance, precision, recall, and samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MEASURES = (
 
 
 def images_self_consuming(scale, data=None):
-    """A variational autoencoder and a diffusion on their own pictures, replaced, or mixed with as many real ones.
+    """A VAE and a diffusion model trained on their own images, replaced or half real.
 
     ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.  Paper scale is meant for
     a GPU.
@@ -54,7 +54,8 @@ def images_self_consuming(scale, data=None):
         Gallery("vae, replaced", spec(vae, "replace"), shown),
     ]
     return Figure(
-        f"Networks that read their own pictures keep their precision and lose their recall: {named}, {n} a generation",
+        f"Networks trained on their own images keep precision and lose recall: {named}, {n} per "
+        "generation",
         "the question of Alemohammad et al. 2024 (arXiv 2307.01850)",
         [*(panel(*measure) for measure in MEASURES), *galleries],
         chains,

@@ -1,4 +1,4 @@
-"""Resampled kernel density estimates spread or collapse, as their bandwidth has it."""
+"""Resampled kernel density estimates spread or collapse, depending on their bandwidth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ M = 50  # rows per generation
 
 
 def kde_bandwidth(scale, data=None):
-    """Variance and integrated squared error against the generation: fixed, scaled, Silverman's and no bandwidth."""
+    """Variance and squared error over generations: fixed, scaled, Silverman's and no bandwidth."""
     T, chains = (20, 200) if scale == "quick" else (50, 1000)
     silverman, scaled = (4 / (3 * M)) ** 0.2, 0.1  # in standard deviations
 
@@ -24,7 +24,7 @@ def kde_bandwidth(scale, data=None):
         return Curve(label, over_time(cell(rule, h), "ise", last, law))
 
     def fixed(h):
-        """The law speaks of the rows; an estimate is wider by its kernel."""
+        """The law is for the variance of the rows; the estimate adds the variance of its kernel."""
         return wide(f"h = {h} \u03c3", "fixed", h, lambda k: kde.var(M, h, k) + h**2)
 
     def multiple(label, rule, h, b):
@@ -52,13 +52,12 @@ def kde_bandwidth(scale, data=None):
                 "generation",
                 "integrated squared error (1/\u03c3)",
                 [
-                    square(
-                        "Silverman", "silverman", 1.0, last=min(T, 35)
-                    ),  # beyond it is too wide to measure
+                    # Beyond generation 35 the density is too wide for the integration grid.
+                    square("Silverman", "silverman", 1.0, last=min(T, 35)),
                     square("h = 0.6 \u03c3", "fixed", 0.6, lambda k: kde.mise(M, 0.6, k)),
                     square("h = 0.3 \u03c3", "fixed", 0.3, lambda k: kde.mise(M, 0.3, k)),
                     square(f"h = {scaled} s", "scaled", scaled),
-                    Curve("h = 0", []),  # it has no density
+                    Curve("h = 0", []),  # a bootstrap has no density
                 ],
                 "y",
             ),

@@ -1,4 +1,4 @@
-"""Accumulating data keeps the risk bounded: pi^2/6 times that of one fit, where replacing lets it grow without end."""
+"""Accumulating data bounds the risk by pi^2/6 times that of one fit; replacing does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collapse_bench.theory import gaussian, regression
 
 
 def pi_squared_over_six(scale, data=None):
-    """Replace against accumulate: a Gaussian and least squares, fresh and reused questions (Gerstgrasser et al. 2024)."""
+    """Replace against accumulate: a Gaussian and least squares (Gerstgrasser et al. 2024)."""
     T, chains = (20, 200) if scale == "quick" else (50, 1000)
     d, rows, M = 10, 111, 100
 

@@ -1,4 +1,4 @@
-"""Regression on the labels of one's own predecessor: least squares degrades by a constant a round, ridge also forgets."""
+"""Regression on labels of the previous model: each round adds a constant; ridge also forgets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collapse_bench.theory import regression, strong
 
 
 def regression_generations(scale, data=None):
-    """Excess risk against generation, least squares under four protocols and ridge at four penalties."""
+    """Excess risk over generations: least squares under four protocols, ridge at four penalties."""
     T, chains, d, n = (12, 100, 100, 200) if scale == "quick" else (30, 500, 200, 400)
     rows, columns, mixed, s = 20, 400, 0.5, 0.5
 
@@ -26,7 +26,7 @@ def regression_generations(scale, data=None):
         )
 
     def real(T, k):
-        """The share of real rows that is always the same, once the start is forgotten."""
+        """The stationary risk with fixed real rows, drawn once the start is forgotten."""
         return regression.ols_mix_fixedreal(rows, T, mixed) if k > 6 else None
 
     least = [
@@ -59,7 +59,7 @@ def regression_generations(scale, data=None):
         )
     ]
     return Figure(
-        "Regression on labels of the generation before",
+        "Regression on labels of the previous generation",
         "Dohmatob et al. (arXiv 2402.07712); accumulate: Gerstgrasser et al. (2404.01413)",
         [
             Panel(

@@ -1,4 +1,4 @@
-"""Strong model collapse: a small share of synthetic rows sets a floor that no number of rows goes below."""
+"""Strong model collapse: a small share of synthetic rows sets a floor for the risk at any size."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ WIDTH = "random features, m"
 
 
 def mixed(x, d, n, p2, lam, c2, s, m=None, weight=None):
-    """One ridge fit to a mixture, and what its deterministic equivalent says; ``weight``: of a synthetic row."""
+    """One ridge fit to a mixture, and its deterministic equivalent.
+
+    ``weight`` is the weight of a synthetic row; a real row has weight 1.
+    """
     large = (
         all(rows == 0 or rows > d for rows in (n - round(p2 * n), round(p2 * n))) and weight is None
     )
-    world = f"linear(d={d}, noise={s}, sampler={'exact-law' if large and (m or 0) <= n else 'explicit'})"
+    world = (
+        f"linear(d={d}, noise={s}, "
+        f"sampler={'exact-law' if large and (m or 0) <= n else 'explicit'})"
+    )
     model = f"ridge(lam={lam})" if m is None else f"random-projection(width={m}, lam={lam})"
     act = "" if weight is None else f" | mix-weights(real=1, synthetic={weight})"
     real = round(1 - p2, 9)
@@ -31,17 +37,17 @@ def mixed(x, d, n, p2, lam, c2, s, m=None, weight=None):
     return Point(x, spec, "excess_risk", 0, law)
 
 
-# -- more rows ------------------------------------------------------------------------------------------------------
+# -- more rows -------------------------------------------------------------------------------------
 
 
 def strong_collapse_ridge(scale, data=None):
-    """Excess risk against the number of rows for several shares and qualities of synthetic rows (the paper's scaling)."""
+    """Excess risk against the number of rows, for shares and qualities of synthetic rows."""
     d, lam, s, chains = 100, 1e-4, 0.1, 30 if scale == "quick" else 100
     sizes = [50, 70, 140, 200, 400, 800, 1600, 3200, 6400, 12800]
     sizes += [25600, 51200] if scale == "paper" else []
     panels = [
         Panel(
-            f"labels off by c\u00b2 = {c2:g}",
+            f"labels with error c\u00b2 = {c2:g}",
             ROWS,
             RISK,
             [
@@ -53,15 +59,15 @@ def strong_collapse_ridge(scale, data=None):
         for c2 in (1.0, 0.1)
     ]
     return Figure(
-        "A share of synthetic rows sets a floor to the risk of ridge", SOURCE, panels, chains
+        "A share of synthetic rows sets a floor for the risk of ridge", SOURCE, panels, chains
     )
 
 
-# -- more features --------------------------------------------------------------------------------------------------
+# -- more features ---------------------------------------------------------------------------------
 
 
 def strong_collapse_width(scale, data=None):
-    """Excess risk against the number of random features, through double descent, and the terms that it consists of."""
+    """Excess risk and its terms against the number of random features, through double descent."""
     lam, c2, s, chains = 1e-3, 1.0, 0.5, 40 if scale == "quick" else 400
     shares = (0, 0.1, 0.3, 1)
 
@@ -79,28 +85,28 @@ def strong_collapse_width(scale, data=None):
         m: strong.mixture_parts(d, n, lam, p2, c2=c2, s1=s, s2=s, m=m)
         for m in range(10, widths[-1] + 1, 5)
     }
-    terms = [
-        Curve(name, [Point(m, None, predicted=told[i]) for m, told in parts.items()])
+    curves = [
+        Curve(name, [Point(m, None, predicted=terms[i]) for m, terms in parts.items()])
         for i, name in enumerate(("bias B", "variance V", "wrong labels \u03b6"))
     ]
     fewer = [10, 20, 40, 60, 80, 100, 130, 170, 220, 290, 310, 400, 600, 1000]
     return Figure(
-        "No width brings the risk down to that of real rows",
+        "No width reduces the risk to that of real rows",
         SOURCE,
         [
             panel(d, n, widths),
-            Panel(f"its terms at p\u2082 = {p2:g}", WIDTH, RISK, terms, "xy"),
+            Panel(f"terms of the risk at p\u2082 = {p2:g}", WIDTH, RISK, curves, "xy"),
             panel(100, 300, fewer, "x"),
         ],
         chains,
     )
 
 
-# -- better labels --------------------------------------------------------------------------------------------------
+# -- better labels ---------------------------------------------------------------------------------
 
 
 def strong_collapse_pareto(scale, data=None):
-    """What quality buys: the risk against share and error of the labels, and large models against small ones."""
+    """Risk against share and error of the synthetic labels, and large models against small ones."""
     d, lam, s, chains = 100, 1e-3, 0.3, 40 if scale == "quick" else 200
     shares = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     errors = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -115,7 +121,7 @@ def strong_collapse_pareto(scale, data=None):
     deep, rows, noise = 200, 100, 0.2
 
     def traded(c2):
-        """Each width at (its risk on real rows, its risk on synthetic ones)."""
+        """One point per width: (its risk on real rows, its risk on synthetic rows)."""
         return [
             mixed(
                 strong.mixture(deep, rows, 1e-3, 0, s1=noise, m=m),
@@ -132,7 +138,7 @@ def strong_collapse_pareto(scale, data=None):
 
     sizes = [Curve(f"c\u00b2 = {c2:g}", traded(c2)) for c2 in (0.0, 0.3, 1.0, 3.0)]
     return Figure(
-        "What the quality of synthetic rows buys",
+        "Risk by share and quality of the synthetic rows",
         SOURCE,
         [
             Panel(f"by share, d = {d}, c\u00b2 = 1", SHARE, RISK, by_share, "y"),
@@ -155,11 +161,11 @@ def strong_collapse_pareto(scale, data=None):
     )
 
 
-# -- mixing ---------------------------------------------------------------------------------------------------------
+# -- mixing ----------------------------------------------------------------------------------------
 
 
 def strong_collapse_mixing(scale, data=None):
-    """Two ways to mix: weigh synthetic rows down once, or have them labelled again round by round."""
+    """Two ways to mix: downweight synthetic rows once, or relabel them in every round."""
     chains = 60 if scale == "quick" else 400
     d, half, c2, s = 50, 0.5, 1.0, 0.3
     weights = (0, 0.03, 0.1, 0.2, 0.35, 0.5, 0.75, 1)
@@ -171,11 +177,14 @@ def strong_collapse_mixing(scale, data=None):
     few, noise, rounds = 20, 1.0, 8
     first = f"first=linear-surrogate(c2={c2})"
 
-    def alone(n):
+    def real_half(n):
         return regression.ols_replace(few, round(half * n), 1, noise)
 
     def chain(protocol, n, sampler):
-        return f"linear(d={few}, noise={noise}, sampler={sampler}) | ols | {protocol} @ n={n} T={rounds - 1} {first}"
+        return (
+            f"linear(d={few}, noise={noise}, sampler={sampler}) | ols | {protocol} @ n={n} "
+            f"T={rounds - 1} {first}"
+        )
 
     fresh, same = f"mix(real={half})", f"iterative-mix(real={half})"
     many = 800
@@ -191,7 +200,7 @@ def strong_collapse_mixing(scale, data=None):
         ),
         Curve("the same rows", over_time(chain(same, many, "explicit"), "excess_risk", rounds - 1)),
         Curve(
-            "the real half alone", [Point(t, None, predicted=alone(many)) for t in range(rounds)]
+            "only the real half", [Point(t, None, predicted=real_half(many)) for t in range(rounds)]
         ),
     ]
     again = [Curve(c.label, [replace(p, x=p.x + 1) for p in c.points]) for c in again]
@@ -212,10 +221,10 @@ def strong_collapse_mixing(scale, data=None):
 
     scaling = [Curve(f"{t} round{'s' if t > 1 else ''}", after(t)) for t in (1, 2, 4, 8)]
     scaling.append(
-        Curve("the real half alone", [Point(n, None, predicted=alone(n)) for n in sizes])
+        Curve("only the real half", [Point(n, None, predicted=real_half(n)) for n in sizes])
     )
     return Figure(
-        "Mixing once by weight, and in rounds by new labels",
+        "Mixing once by weight, and in rounds by relabelling",
         SOURCE,
         [
             Panel(

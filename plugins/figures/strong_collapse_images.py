@@ -1,4 +1,4 @@
-"""Strong model collapse on real images: labels of a weak model mixed into true ones, random features and a network."""
+"""Strong model collapse on real images: labels of a weak model mixed into true labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROWS = "images, n"
 
 
 def strong_collapse_images(scale, data=None):
-    """Error on held-out images against rows and width, for shares of images whose labels a weaker model wrote.
+    """Error on held-out images against rows and width, for shares of images with weak labels.
 
     ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.
     """
@@ -57,7 +57,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             [
                 Curve(
-                    f"labeller saw {rows} images",
+                    f"labeller trained on {rows} images",
                     [point(size, features(wide), size, 0.5, rows) for size in sizes],
                 )
                 for rows in (weak // 2, weak, 5 * weak, 25 * weak)
@@ -80,7 +80,7 @@ def strong_collapse_images(scale, data=None):
         ),
     ]
     return Figure(
-        f"Labels of a weak model among true ones: {named}, labeller of {weak} images",
+        f"Labels of a weak model mixed with true labels: {named}, labeller of {weak} images",
         "the question of Dohmatob et al. (arXiv 2410.04840)",
         panels,
         chains,

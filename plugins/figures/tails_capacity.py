@@ -1,4 +1,4 @@
-"""A memory of limited capacity: what is rare drowns, however often it is read."""
+"""A memory of limited capacity loses rare items, however often it reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collapse_bench.theory import tails
 
 
 def tails_capacity(scale, data=None):
-    """Error of an associative memory against its dimension, and against what it read (Cabannes et al. 2023)."""
+    """Error of an associative memory against dimension and training set (Cabannes et al. 2023)."""
     beta, enough = 1.5, 10**9
     K, dimensions, chains = (
         (300, (32, 64, 128, 256), 16) if scale == "quick" else (2000, (32, 64, 128, 256, 512), 32)
@@ -35,8 +35,8 @@ def tails_capacity(scale, data=None):
         return [point for point in points if point.predicted is None or point.predicted > 1e-3]
 
     return Figure(
-        "Capacity: a floor that no amount of data breaks",
-        "Cabannes et al. 2023 (arXiv 2310.02984); the law on the left is heuristic, and high at small d",
+        "Limited capacity sets a floor at any amount of data",
+        "Cabannes et al. 2023 (arXiv 2310.02984); the left law is heuristic, too high at small d",
         [
             Panel(
                 f"{K} items, exponent {beta}, all read",

@@ -1,4 +1,4 @@
-"""Each generation of memorisers costs a factor: three ways to pass on what is known."""
+"""Each generation of memorisers costs a factor: three ways to pass knowledge on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collapse_bench.theory import tails
 
 
 def tails_generations(scale, data=None):
-    """Error of a chain of memorisers against generation, and against T at several generations (Dohmatob et al. 2024)."""
+    """Error of a chain of memorisers against generation and T (Dohmatob et al. 2024)."""
     beta, n = 1.5, 3000
     K, generations, chains = (20_000, 10, 16) if scale == "quick" else (200_000, 50, 64)
 

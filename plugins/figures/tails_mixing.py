@@ -1,4 +1,4 @@
-"""A few real inputs among cut ones: a plateau, and its late release."""
+"""A few real inputs in a training set with a cut tail: a plateau that ends late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collapse_bench.theory import tails
 
 
 def tails_mixing(scale, data=None):
-    """Error of a memoriser that reads a share pi of real inputs among cut ones (Dohmatob et al. 2024, "grokking")."""
+    """Error of a memoriser with a share pi of real inputs, the rest cut (Dohmatob et al. 2024)."""
     beta, k = 1.5, 100
     K, last, chains = (200_000, 15, 8) if scale == "quick" else (1_000_000, 17, 16)
     world = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler=exact-law) | counts | replace"
@@ -24,7 +24,7 @@ def tails_mixing(scale, data=None):
 
     curves = [Curve(f"\u03c0 = {pi:g}", share(pi)) for pi in (0.0, 0.001, 0.01, 0.1, 1.0)]
     return Figure(
-        "Real inputs among cut ones end the plateau at T \u2248 k\u1d5d/\u03c0",
+        "A share \u03c0 of real inputs ends the plateau at T \u2248 k\u1d5d/\u03c0",
         "Dohmatob et al. 2024 (arXiv 2402.07043)",
         [
             Panel(

@@ -1,4 +1,4 @@
-"""Test error against training inputs: a cut tail ends the scaling law, a narrowed one slows it down."""
+"""Test error against training inputs: a cut tail ends the scaling law, a narrowed one slows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def tails_scaling(scale, data=None):
         return [
             Point(
                 T,
-                f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={T} T=0{source}",
+                f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler=exact-law) | counts | replace @ "
+                f"n={T} T=0{source}",
                 "missing_mass",
                 predicted=tails.hutter(beta, T, N=K, **given),
             )
@@ -49,7 +50,7 @@ def tails_scaling(scale, data=None):
                 [
                     Curve("real data", memoriser()),
                     Curve(
-                        "without end of symbols",
+                        "infinitely many symbols",
                         [Point(T, None, predicted=tails.asym_real(beta, T)) for T in sizes],
                     ),
                     Curve(

@@ -1,4 +1,4 @@
-"""Selected labels teach a perfect classifier or an inverted one; a verifier moves the step between the two."""
+"""Selected labels lead to a perfect or an inverted classifier; a verifier shifts the threshold."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collapse_bench.theory import verification
 
 
 def verification_threshold(scale, data=None):
-    """Accuracy against label error for several verifiers, sizes and generations (Feng et al. 2024)."""
+    """Accuracy against label error for verifiers, sizes and generations (Feng et al. 2024)."""
     rows, d, chains, steps = (4000, 100, 24, 20) if scale == "quick" else (10_000, 200, 50, 25)
     mu2, T = 2.0, 10
     errors = [round(i / steps, 4) for i in range(steps + 1)]
 
     def against_error(label, phi, psi, N):
-        rule = f"half-space(d={d}, mu2={mu2}) | averaging | verify-filter(oversample=1, phi={phi}, psi={psi})"
+        rule = (
+            f"half-space(d={d}, mu2={mu2}) | averaging | verify-filter(oversample=1, phi={phi}, "
+            f"psi={psi})"
+        )
         return Curve(
             label,
             [
@@ -30,7 +33,10 @@ def verification_threshold(scale, data=None):
 
     def in_time(label, phi, psi):
         p, faint, N = 0.55, 1.0, 4 * d
-        rule = f"half-space(d={d}, mu2={faint}) | averaging | verify-filter(oversample=1, phi={phi}, psi={psi})"
+        rule = (
+            f"half-space(d={d}, mu2={faint}) | averaging | verify-filter(oversample=1, phi={phi}, "
+            f"psi={psi})"
+        )
 
         def law(k):
             return verification.acc_average_iterated(k - 1, faint, d, N, p, phi, psi)
@@ -50,7 +56,7 @@ def verification_threshold(scale, data=None):
     named = ["no verifier", *(f"φ = {phi:g}, ψ = {psi:g}" for phi, psi in verifiers[1:])]
     panels = [
         Panel(
-            f"A step at p* = φ/(φ + ψ); {rows} labels",
+            f"Threshold at p* = φ/(φ + ψ); {rows} labels",
             "share p of wrong labels",
             "accuracy",
             [
@@ -65,7 +71,7 @@ def verification_threshold(scale, data=None):
             [against_error(f"{N} labels", 0.9, 0.3, N) for N in (100, 300, 900)],
         ),
         Panel(
-            f"Pupils of pupils, from p = 0.55; |μ| = 1, {4 * d} labels",
+            f"Students of students, from p = 0.55; |μ| = 1, {4 * d} labels",
             "generation",
             "accuracy, median",
             [in_time(label, *rule) for label, rule in zip(named, verifiers, strict=True)],

@@ -68,7 +68,10 @@ class Gaussian(DataGenerator):
                 )  # makes the rotation uniform (Haar)
         factor = axes * scale
         return self.with_truth(
-            teacher=GaussianTeacher(mean, factor), scale=scale, axes=axes, verifier_rng=rng.at("aside")
+            teacher=GaussianTeacher(mean, factor),
+            scale=scale,
+            axes=axes,
+            verifier_rng=rng.at("aside"),
         )
 
     def ask(self, n, rng):

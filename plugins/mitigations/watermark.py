@@ -50,7 +50,9 @@ class Watermark(Mitigation):
         return teacher.decoded(processor=Favour(self.key, self.gamma, self.delta))
 
     def curate(self, corpus, access):
-        return corpus.reweighted((score(*token_pairs(corpus), self.key, self.gamma) <= self.z).double())
+        return corpus.reweighted(
+            (score(*token_pairs(corpus), self.key, self.gamma) <= self.z).double()
+        )
 
 
 @dataclass(frozen=True)

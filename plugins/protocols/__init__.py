@@ -1,1 +1,1 @@
-"""Protocols, a file each or a few that belong together."""
+"""The protocols: one module for each group of related protocols."""

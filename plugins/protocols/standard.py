@@ -1,4 +1,4 @@
-"""The standard protocols.  Each is a sentence; all enter by the same door as a stranger's."""
+"""The standard protocols.  They are loaded like the protocols of any other package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Replace(Protocol):
-    """Every generation reads only what the previous one wrote (fully synthetic; Shumailov et al. 2024)."""
+    """Every generation reads only synthetic rows of the previous one (Shumailov et al. 2024)."""
 
     composition = REPLACE
 
@@ -28,7 +28,10 @@ class Replace(Protocol):
 
 @dataclass(frozen=True)
 class Accumulate(Protocol):
-    """Nothing is thrown away: real rows and all synthetic ones are read (Gerstgrasser et al., arXiv 2404.01413)."""
+    """Every generation reads the real rows and all synthetic rows so far.
+
+    Gerstgrasser et al., arXiv 2404.01413.
+    """
 
     composition = ACCUMULATE
 
@@ -40,7 +43,10 @@ class Accumulate(Protocol):
 
 @dataclass(frozen=True)
 class AccumulateSubsample(Protocol):
-    """All is kept, and n rows of it are read, drawn without replacement (Kazdan et al., arXiv 2410.16713)."""
+    """All rows are kept; every generation reads n of them, drawn without replacement.
+
+    Kazdan et al., arXiv 2410.16713.
+    """
 
     composition = Composition(earlier="sample")
 
@@ -52,12 +58,10 @@ class AccumulateSubsample(Protocol):
 
 @dataclass(frozen=True)
 class Mix(Protocol):
-    """A share of real rows in every generation: fresh ones each time, or the same ones (Bertrand et al. 2023)."""
+    """A share of real rows in every generation, new or always the same (Bertrand et al. 2023)."""
 
     real: float = param(0.5, "share of real rows", ge=0, le=1)
-    fresh: bool = param(
-        True, "new real rows in every generation; false: those of the first one for ever"
-    )
+    fresh: bool = param(True, "new real rows in every generation; false: always those of the first")
 
     @property
     def composition(self):
@@ -73,10 +77,11 @@ class Mix(Protocol):
 
 @dataclass(frozen=True)
 class IterativeMix(Protocol):
-    """A fixed set of rows whose synthetic share is labelled again, in every round, by the model of the round before.
+    """A fixed set of rows whose synthetic share is relabelled in every round by the previous model.
 
-    Dohmatob et al., arXiv 2410.04840; begin with a flawed source by ``first=``.  The real rows and the questions that
-    are asked again are those of the first round; with ``fresh`` both are new in every round, which is ``mix``.
+    Dohmatob et al., arXiv 2410.04840; choose a flawed first teacher with ``first=``.  The real rows
+    and the relabelled questions are those of the first round.  With ``fresh`` both are new in every
+    round, which equals ``mix``.
     """
 
     real: float = param(0.5, "share of real rows", ge=0, le=1)
@@ -88,7 +93,10 @@ class IterativeMix(Protocol):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and not self.fresh:
-            return f"{self.title()} asks the same questions again, and sampler=exact-law has none; choose fresh=true"
+            return (
+                f"{self.title()} asks the same questions again, and sampler=exact-law draws no "
+                "questions; choose fresh=true"
+            )
         return super().incompatibility(cell)
 
     def compose(self, access, memory):
@@ -103,7 +111,7 @@ class IterativeMix(Protocol):
         return real + synthetic, (real, synthetic.x)
 
     def _relabelled(self, access, questions, n):
-        """Answers to the first n questions, and to new ones where these are fewer."""
+        """Answers to the first n questions; new questions fill up if there are fewer than n."""
         axis = len(access.rng.chain_shape)
         known = min(n, questions.shape[axis])
         again = access.synthetic(x=questions.narrow(axis, 0, known))
@@ -112,14 +120,16 @@ class IterativeMix(Protocol):
 
 @dataclass(frozen=True)
 class VerifyFilter(Protocol):
-    """A verifier passes right rows with probability phi and wrong ones with psi; n are read of those that pass.
+    """A verifier accepts right rows with probability phi and wrong rows with probability psi.
 
-    Feng et al., arXiv 2406.07515.  What nature writes is not filtered.
+    Every generation reads n accepted rows.
+
+    Feng et al., arXiv 2406.07515.  Rows of the oracle teacher are not filtered.
     """
 
-    oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
-    phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
-    psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+    oversample: float = param(2.0, "rows generated per row read", ge=1, le=1000)
+    phi: float = param(1.0, "probability that a right row is accepted", ge=0, le=1)
+    psi: float = param(0.0, "probability that a wrong row is accepted", ge=0, le=1)
 
     composition = VERIFIED
 

@@ -115,7 +115,7 @@ def test_files_that_do_not_belong_together_are_refused(folder, name, values, why
 def test_a_half_without_images_is_refused(folder):
     (folder / "t10k-images-idx3-ubyte.gz").write_bytes(idx(u1(0, 4, 3)))
     (folder / "t10k-labels-idx1-ubyte").write_bytes(idx(u1(0)))
-    with pytest.raises(UsageError, match="holds no image"):
+    with pytest.raises(UsageError, match="contains no images"):
         read_labelled_images(folder)
 
 
