@@ -257,10 +257,10 @@ def moments_in(text: str) -> set[str]:
 
 
 def told_by(cls) -> tuple[str, set[str], set[str]]:
-    """(what stands before it, moments, tracks) by the words ``Moment: ...; track: ...`` of a docstring."""
+    """(what stands before it, moments, tracks) by the words ``Stage: ...; track: ...`` of a docstring."""
     text = " ".join((cls.__doc__ or "").split())
-    found = re.search(r"Moment: ([^;]+); track: (\w+(?: and \w+)*)", text)
-    assert found, f"{cls.title()} does not say `Moment: ...; track: ...`"
+    found = re.search(r"Stage: ([^;]+); track: (\w+(?: and \w+)*)", text)
+    assert found, f"{cls.title()} does not say `Stage: ...; track: ...`"
     return text[: found.start()], moments_in(found[1]), set(re.findall(r"\w+", found[2])) & TRACKS
 
 

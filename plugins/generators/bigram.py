@@ -1,4 +1,4 @@
-"""Next tokens after a context: a Zipf law per row, the smallest language with a tail to lose."""
+"""Next tokens after a context, a Zipf law per context: the simplest language with a tail."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ from collapse_bench.theory import tails
 
 @dataclass(frozen=True)
 class Bigram(DataGenerator):
-    """The next token after each of K contexts: p_i proportional to i^-beta, i = 1..K, in an order of its own per context.
+    """The next token after each of K contexts: p_i proportional to i^-beta for ranks i = 1..K.
 
-    x (R, n, 1) and y (R, n) int64, both of one alphabet.  ``visits=fixed`` asks each context n/K times (the first ones
-    once more where that is no whole number), as the laws per context want; ``sample_truth`` asks them uniformly at random.  Per
-    seed the ranks are dealt to the tokens for each context; ``truth_is=fixed`` gives token i rank i + 1 after any context.
-    ``sampler=exact-law`` draws the K^2 counts by their multinomial laws: rows with ``count``, at a cost free of n.
+    x (R, n, 1) and y (R, n) int64 share one alphabet.  ``visits=fixed`` asks each context n/K times
+    (if n/K is not whole, the first ones once more), as the laws per context assume;
+    ``visits=drawn`` asks contexts uniformly at random.  For each seed and context the ranks are
+    assigned to the tokens at random; ``truth_is=fixed`` gives token i rank i + 1 after every
+    context.  ``sampler=exact-law`` draws the K^2 counts from their multinomial distributions: rows
+    with ``count``, at a cost independent of n.
 
-    Losses, on average over contexts: ``total_variation`` (primary, in [0, 1]), ``missing_mass`` (true probability of next
-    tokens that are never said), ``support_lost``.  Described, likewise: surviving support per context, entropy in nats,
-    heterozygosity 1 - sum p^2 and squared drift of the Wright-Fisher laws.
+    Losses, averaged over contexts: ``total_variation`` (primary, in [0, 1]), ``missing_mass`` (true
+    probability of lost next tokens), ``support_lost``.  Diagnostics, averaged likewise: surviving
+    support per context, entropy in nats, heterozygosity 1 - sum p^2, and squared drift.
     """
 
-    beta: float = param(1.5, "exponent of the law of next tokens", gt=0, le=8)
+    beta: float = param(1.5, "exponent of the Zipf distribution of next tokens", gt=0, le=8)
     K: int = param(50, "number of tokens", ge=2, le=3000)
     visits: Literal["fixed", "drawn"] = param(
         "fixed", "each context n/K times, or contexts at random"
     )
     truth_is: Literal["drawn", "fixed"] = param(
-        "drawn", "ranks dealt per seed and context, or in order"
+        "drawn", "ranks random per seed and context, or in order"
     )
     sampler: Literal["explicit", "exact-law"] = param(
-        "explicit", "one pair per row, or the law of the counts"
+        "explicit", "one pair per row, or counts from their exact distribution"
     )
 
     kind = "discrete"
@@ -97,12 +99,12 @@ class Bigram(DataGenerator):
         return {name: value.mean(-1) for name, value in left(*self._table(teacher)).items()}
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """Total variation of one fit to real rows where each context is read equally often: exact."""
+    """Total variation of one fit to real rows if all contexts are read equally often: exact."""
     data, (model, protocol) = cell.data, recursion(cell) or (None, None)
     if not isinstance(data, Bigram) or model != "counts" or cell.model.smoothing or data.beta <= 1:
         return None
@@ -140,7 +142,10 @@ def collapse_claims():
         model="counts",
     ):
         """M draws per context."""
-        spec = f"bigram(K={K}, beta={beta}, sampler={sampler}) | {model} | {protocol} @ n={K * M} T={t}"
+        spec = (
+            f"bigram(K={K}, beta={beta}, sampler={sampler}) | {model} | {protocol} @ n={K * M} "
+            f"T={t}"
+        )
         return Claim(law, {"beta": beta, **given}, spec, metric, t, chains)
 
     def per_context(law, k, metric, K, beta, M, **more):

@@ -1,4 +1,4 @@
-"""Gaussian density in d dimensions: the task whose collapse is known in closed form."""
+"""Gaussian density in d dimensions: its collapse is known in closed form."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ from collapse_bench.theory import gaussian
 
 @dataclass(frozen=True)
 class Gaussian(DataGenerator):
-    """Normal law with covariance eigenvalues sigma^2 j^-beta, j = 1..d; answers (R, n, d), questions of width 0.
+    """Normal distribution with covariance eigenvalues sigma^2 j^-beta, j = 1..d; answers (R, n, d).
 
-    Per seed the mean is drawn from N(0, sigma^2 I) and the axes are a random rotation, so that neither can be known
-    beforehand; ``truth=fixed`` puts the mean at 0 and the axes at the coordinate axes.
+    Questions have width 0.  For each seed the mean is drawn from N(0, sigma^2 I) and the axes are a
+    random rotation, so that a method cannot know them in advance; ``truth_is=fixed`` puts the mean
+    at 0 and uses the coordinate axes.
 
-    Loss ``w2``: squared 2-Wasserstein distance between the teacher's Gaussian and the true one, in units of y^2
-    (the task of Shumailov et al. 2024; for any teacher the distance of Gaussians with its mean and
-    covariance, i.e. the Frechet distance).  Described: log-variance (mean log-eigenvalue), variance (mean eigenvalue),
-    standard deviation along the true axes (on average over axes), squared drift of the mean, and the mass that a
-    Gaussian of the teacher's mean and covariance puts beyond 2 and 3 true sigma along the true axes, on average over
-    axes (0.0455 and 0.0027 in truth).  On the line, for a teacher with a density, also its integrated squared error
-    ``ise``, in units of 1/y; NaN where its kernels are 500 times narrower than the density, the density 200 times wider
-    than the truth, or both so narrow that double precision no longer resolves them beside the mean.
+    Loss ``w2``: squared 2-Wasserstein distance between the teacher's Gaussian and the true one, in
+    units of y^2 (the task of Shumailov et al. 2024).  For any other teacher it is the Frechet
+    distance, that of the Gaussian with its mean and covariance.
+
+    Diagnostics: log-variance (mean log-eigenvalue); variance (mean eigenvalue); standard deviation
+    along the true axes, averaged; squared drift of the mean; the mass beyond 2 and 3 true sigma
+    along the true axes, averaged, for the Gaussian of the teacher's mean and covariance (0.0455 and
+    0.0027 in truth).  For d = 1 and a teacher with a density also its integrated squared error
+    ``ise``, in units of 1/y.  It is NaN if the kernels are 500 times narrower than the density, if
+    the density is 200 times wider than the truth, or if both are too narrow for double precision at
+    this mean.
     """
 
     d: int = param(1, "dimension", ge=1, le=4096)
@@ -40,9 +44,11 @@ class Gaussian(DataGenerator):
     beta: float = param(
         0.0, "exponent of the spectrum: eigenvalue j is sigma^2 j^-beta", ge=0, le=8
     )
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "mean and axes per seed, or at the origin")
+    truth_is: Literal["drawn", "fixed"] = param(
+        "drawn", "mean and axes random per seed, or at the origin"
+    )
     sampler: Literal["explicit", "exact-law"] = param(
-        "explicit", "draw rows, or their mean and scatter by their exact law"
+        "explicit", "draw rows, or their mean and scatter from the exact distribution"
     )
 
     kind = "density"
@@ -63,9 +69,9 @@ class Gaussian(DataGenerator):
             mean = self.sigma * rng.at("mean").normal(self.d).double()
             if self.d > 1:
                 axes, r = torch.linalg.qr(rng.at("axes").normal(self.d, self.d).double())
-                axes = (
-                    axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
-                )  # makes the rotation uniform (Haar)
+                # QR alone is not Haar distributed; fixing the signs of the diagonal makes it
+                # uniform.
+                axes = axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
         factor = axes * scale
         return self.with_truth(
             teacher=GaussianTeacher(mean, factor),
@@ -90,14 +96,17 @@ class Gaussian(DataGenerator):
         return self.truth.teacher.mean_and_factor()
 
     def verifier_center(self, shift: float) -> torch.Tensor:
-        """A mean at this distance from the true one, (R, d), in a direction of the seed's own."""
+        """A mean (R, d) at distance ``shift`` from the true one, in a direction drawn per seed."""
         direction = self.truth.verifier_rng.at("direction").normal(self.d).double()
         return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True
         )
 
     def within(self, x, y, centre):
-        """|y - c| <= sqrt(d) (radius + slack), c the mean at the verifier's centre: regression on the question 1."""
+        """|y - c| <= sqrt(d) (radius + slack), with c the verifier's center.
+
+        This is the rule for regression, with the constant 1 as the only covariate.
+        """
         gap = torch.linalg.vector_norm(y - self.verifier_center(centre.shift)[..., None, :], dim=-1)
         return gap <= self.d**0.5 * (centre.radius + centre.slack)
 
@@ -107,7 +116,8 @@ class Gaussian(DataGenerator):
         drift = ((mean - true_mean) ** 2).sum(-1)
         if self.d == 1:
             return {"w2": drift + (factor[..., 0, 0].abs() - self.sigma) ** 2}
-        # tr S + tr S0 - 2 tr (S0^1/2 S S0^1/2)^1/2, the last being the nuclear norm of factor0^T factor
+        # tr S + tr S0 - 2 tr (S0^1/2 S S0^1/2)^1/2, the last being the nuclear norm of factor0^T
+        # factor
         traces = (factor**2).sum((-2, -1)) + (true_factor**2).sum((-2, -1))
         return {"w2": drift + (traces - 2 * _nuclear_norm(true_factor.mT @ factor)).clamp_min(0)}
 
@@ -134,9 +144,9 @@ class Gaussian(DataGenerator):
         }
 
     def _ise(self, teacher):
-        """Integrated squared error of a teacher's density on the line; empty where there is none to look at.
+        """Integrated squared error of a teacher's density for d = 1; empty without a density.
 
-        Of a Gaussian, mean and variance already say it all.
+        Also empty for a Gaussian, which its mean and variance describe completely.
         """
         if self.d > 1 or isinstance(teacher, GaussianTeacher):
             return {}
@@ -152,23 +162,25 @@ class Gaussian(DataGenerator):
         return {"ise": (square - 2 * across + _bump(0.0, 2**0.5 * self.sigma)).clamp_min(0)}
 
 
-NODES = 1 << 13  # most intervals of the rule below
-RESOLVED = 1e-5  # two steps that agree to this: the error of the finer one is of the order of its fourth power
+NODES = 1 << 13  # largest number of intervals of the rule below
+# if two step sizes agree to this, the finer one has about the fourth power as error
+RESOLVED = 1e-5
 
 
 def _bump(gap, sd: float):
-    """Density of N(0, sd^2) at the gap."""
+    """Density of N(0, sd^2) at ``gap``."""
     return torch.as_tensor(gap / sd, dtype=torch.float64).square().mul(-0.5).exp() / (
         sd * (2 * math.pi) ** 0.5
     )
 
 
 def _overlaps(teacher, mean, sd, gap, sigma):
-    """Integrals of q^2 and of q p, (R,) each: q the teacher's density of this mean and sd, p the true normal density.
+    """Integrals of q^2 and of q p, (R,) each, for the teacher's density q and the true density p.
 
-    The trapezoidal rule on q's own scale.  For a density made of Gaussians of width h its error falls like
-    exp(-(pi h / step)^2), so that halving the step raises it to the fourth power.  Steps are halved until two agree,
-    and the range is doubled until q has its whole mass in it, chain by chain; NaN where that takes too many steps.
+    The trapezoidal rule on the scale of q (its mean and sd).  For a density made of Gaussians of
+    width h the error falls like exp(-(pi h / step)^2), so halving the step raises the error to the
+    fourth power.  For each chain the step is halved until two step sizes agree, and the range is
+    doubled until it contains the whole mass of q; NaN if that takes too many intervals.
     """
     square, across = torch.full_like(mean, torch.nan), torch.full_like(mean, torch.nan)
     reach, intervals, own = 9 * sd, 256, _bump(0.0, 2**0.5 * sigma)
@@ -190,8 +202,12 @@ def _overlaps(teacher, mean, sd, gap, sigma):
 
 
 def _nuclear_norm(matrix: torch.Tensor) -> torch.Tensor:
-    """Sum of singular values, (R,).  As roots of the eigenvalues of the square, which takes two thirds of the time of
-    a decomposition, where these span less than six decades and thus lose nothing that a distance could show."""
+    """Sum of singular values, (R,).
+
+    The roots of the eigenvalues of the square take two thirds of the time of a singular value
+    decomposition.  They are used if the eigenvalues span less than six decades, where the lost
+    digits do not change the distance.
+    """
     squares = torch.linalg.eigvalsh(matrix.mT @ matrix)  # ascending
     thin = ~(squares[..., 0] > 1e-6 * squares[..., -1])
     norm = squares.clamp_min(0).sqrt().sum(-1)
@@ -200,15 +216,15 @@ def _nuclear_norm(matrix: torch.Tensor) -> torch.Tensor:
     return norm
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """W2^2 under replace: exact in one dimension; in more to leading order, where d k / M is small enough for that.
+    """W2^2 under replace: exact for d = 1, and to leading order for larger d if d k / M is small.
 
-    Where the variance is known, what moves is the mean, by sigma^2 d / M_i at every fit.  Under accumulate to leading
-    order on the line, within 2 % from 20 rows.
+    With known variance only the mean moves, by sigma^2 d / M_i at every fit.  Under accumulate to
+    leading order for d = 1, within 2 % from 20 rows on.
     """
     data, (model, made) = cell.data, recursion(cell) or (None, None)
     if not isinstance(data, Gaussian) or model != "gaussian-fit":
@@ -260,8 +276,8 @@ def _accumulated(cell):
 
 def _drawn(teacher, data):
     """Variance about the true mean of one draw from the model, averaged over axes."""
-    told = data.diagnostics(teacher)
-    return told["variance"] + told["mean_drift"] / data.d
+    values = data.diagnostics(teacher)
+    return values["variance"] + values["mean_drift"] / data.d
 
 
 def _square(teacher, data):
@@ -282,7 +298,10 @@ def collapse_claims():
             "ddof": ddof,
             **({"growth": growth} if growth or "w2" in law else {}),
         }
-        spec = f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ n={M} growth={growth}"
+        spec = (
+            f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | replace @ "
+            f"n={M} growth={growth}"
+        )
         return Claim(f"gaussian.{law}", given, f"{spec} T={k - 1}", metric, k - 1, chains, **more)
 
     def pool(law, t, chains, metric, protocol, M, ddof=0, sigma=1.0, pi=None, sampler="exact-law"):
@@ -291,7 +310,10 @@ def collapse_claims():
             given["t"] = t
         if not any(word in law for word in ("fixed", "leading", "limit")):
             given["ddof"] = ddof
-        spec = f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | {protocol} @ n={M} T={t - 1}"
+        spec = (
+            f"gaussian(sigma={sigma}, sampler={sampler}) | gaussian-fit(ddof={ddof}) | {protocol} "
+            f"@ n={M} T={t - 1}"
+        )
         return Claim(f"gaussian.{law}", given, spec, metric, t - 1, chains)
 
     def many(law, d, M, k, chains, metric, beta, **more):
@@ -333,9 +355,8 @@ def collapse_claims():
         pool("acc_v", 6, 8000, "variance", "accumulate", 8, ddof=1, sigma=3.0),
         pool("acc_e", 6, 8000, "mean_drift", "accumulate", 8, ddof=1, sigma=3.0),
         pool("acc_w2_leading", 10, 8000, "w2", "accumulate", 100),
-        pool(
-            "acc_limit_v", 200, 8000, "variance", "accumulate", 10
-        ),  # what is missing of the limit is 5e-4 of it
+        # After 200 batches the variance is within 5e-4 of its limit.
+        pool("acc_limit_v", 200, 8000, "variance", "accumulate", 10),
         *(
             pool(law, 8, 8000, metric, "accumulate-subsample", 10, ddof=ddof, sampler="explicit")
             for ddof in (0, 1)

@@ -1,4 +1,4 @@
-"""A majority and a minority: the density whose smallest part is the first to be forgotten."""
+"""A Gaussian mixture with a minority component, the first to be lost."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.distributions.mixtures import MixtureTeacher
 from collapse_bench.registry.hookspecs import hookimpl
 
-EXAM = 256  # rows of each component that a density is judged on
-ANSWERS = 1000  # answers by which a teacher's shares of the components are estimated
+EXAM = 256  # test rows per component for the losses of a density
+ANSWERS = 1000  # answers for estimating a teacher's component shares
 
 
 @dataclass(frozen=True)
 class GaussianMixture(DataGenerator):
-    """Normal components N(c_j, sigma^2 I) in a row, ``separation`` sigma between neighbours; answers (R, n, d).
+    """Normal components N(c_j, sigma^2 I) on a line, ``separation`` sigma apart; answers (R, n, d).
 
-    The last one is the minority, of weight ``minority``; the others share the rest.  Per seed the row has a random
-    direction, and its middle a random place N(0, sigma^2 I); ``truth_is=fixed`` puts it on the first axis, around 0.
+    The last component is the minority with weight ``minority``; the others share the rest equally.
+    For each seed the line has a random direction and a random middle from N(0, sigma^2 I);
+    ``truth_is=fixed`` uses the first axis, centred at 0.
 
-    With q the teacher's density and p the true one, E_j max(0, 1 - q/p) is the share of component j that the teacher
-    fails to give, in [0, 1]: weighed by the components' weights it adds up to the total variation.  Losses, from 256
-    fixed rows per component: ``balanced_error`` (primary), where all components weigh alike, so that a lost minority
-    costs as much as a lost majority; ``total_variation``, ``minority_error``, ``majority_error`` (of the other
-    components).  From 1000 answers, each counted for the nearest centre: ``minority_lost``, the share of the minority's
-    mass that is gone.
+    With q the teacher's density and p the true one, E_j max(0, 1 - q/p) is the share of component j
+    that the teacher misses, in [0, 1]; its mean over component weights is the total variation.
+    Losses, from 256 fixed rows per component: ``balanced_error`` (primary), where all components
+    have equal weight, so that a lost minority costs as much as a lost majority;
+    ``total_variation``; ``minority_error``; ``majority_error`` (of the other components).  From
+    1000 answers, each assigned to the nearest center:  ``minority_lost``, the lost share of the
+    minority's mass.
 
-    Described, from those answers: ``minority_share``, ``components_left``, ``heterozygosity`` 1 - sum of squared shares
-    and ``missing_mass``, the true weight of components that are no longer answered.  Where components are far apart
-    these follow the Wright-Fisher laws of symbols; the answers are one more draw, so that the heterozygosity shows
-    1 - 1/1000 of the teacher's own.
+    Diagnostics, from the same answers: ``minority_share``; ``components_left``; ``heterozygosity``,
+    1 - sum of squared shares; ``missing_mass``, the true weight of lost components.  If components
+    are far apart, these follow the Wright-Fisher laws of symbols.  The answers are one more draw,
+    so the heterozygosity is 1 - 1/1000 times that of the teacher.
     """
 
     components: int = param(2, "number of components", ge=2, le=1000)
     minority: float = param(0.1, "weight of the last component", gt=0, le=0.5)
-    separation: float = param(6.0, "distance of neighbouring centres, in sigma", ge=0)
+    separation: float = param(6.0, "distance between neighbouring centers, in sigma", ge=0)
     d: int = param(2, "dimension", ge=1, le=4096)
     sigma: float = param(1.0, "standard deviation of each component along every axis", gt=0)
-    truth_is: Literal["drawn", "fixed"] = param(
-        "drawn", "direction and place per seed, or on the first axis around 0"
-    )
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "line random per seed, or the first axis")
 
     kind = "density"
     family = "gaussian"
@@ -123,7 +123,7 @@ class GaussianMixture(DataGenerator):
         return (1 - ratio).clamp_min(0).reshape(*centres.shape[:-1], EXAM).mean(-1)
 
     def _shares(self, teacher):
-        """Share of the teacher's answers that are nearest to each centre, (R, K)."""
+        """Share of the teacher's answers whose nearest center is that of each component, (R, K)."""
         centres, rng = self.truth.teacher.mean, self.truth.test_rng.at("answers")
         answers = teacher.answer(self.ask(ANSWERS, rng), rng)
         nearest = torch.cdist(answers.double(), centres).argmin(-1)
@@ -134,7 +134,7 @@ class GaussianMixture(DataGenerator):
         )
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
@@ -151,16 +151,16 @@ def collapse_claims():
         chains=2000,
         **more,
     ):
-        """Far apart, components are symbols: a Zipf law of exponent 2 where the minority weighs a fifth of two."""
+        """Components far apart act as symbols; a minority of 0.2 is a Zipf law of exponent 2."""
         beta = {(2, 0.2): 2.0, (4, 0.25): 0.0}[components, minority]
         spec = (
-            f"gaussian-mixture(components={components}, minority={minority}, separation=20) | {model} | {protocol} "
-            f"@ n={M} T={k - 1}"
+            f"gaussian-mixture(components={components}, minority={minority}, separation=20) | "
+            f"{model} | {protocol} @ n={M} T={k - 1}"
         )
         given = {"K": components, "beta": beta, "M": M, "k": k}
         return Claim(f"discrete.{law}", given, spec, metric, k - 1, chains, **more)
 
-    seen = 1 - 1 / ANSWERS  # the heterozygosity that is left in as many answers
+    seen = 1 - 1 / ANSWERS  # the answers are one more draw, which loses this factor
     return [
         split(law, metric, model, times=times)
         for model in ("kde(rule=fixed, h=0.2)", "mixture-fit")

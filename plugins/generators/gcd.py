@@ -1,4 +1,4 @@
-"""The greatest common divisor of two numbers, read and written digit by digit: skills that are had or not."""
+"""The greatest common divisor of two numbers as digits: skills that are learned or not."""
 
 from __future__ import annotations
 
@@ -16,48 +16,54 @@ from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory.gcd import digits_of
 
-CLASSES = 100  # greatest common divisors whose skills are counted
-LEARNED = 0.95  # share of right answers from which one counts as learned
+CLASSES = 100  # greatest common divisors that count as skills
+LEARNED = 0.95  # share of right answers from which a skill counts as learned
 DRIVES = {"uniform": 0.0, "inverse": 1.0, "inverse-sqrt": 0.5}  # P(g) proportional to g^-exponent
 
 
 @dataclass(frozen=True)
 class Gcd(DataGenerator):
-    """Pairs of numbers up to ``max`` and their greatest common divisor g (Charton, arXiv 2308.15594).
+    """Pairs of numbers up to ``max`` and their greatest common divisor g.
 
-    Each number is a sign token + and its digits in the base, most significant first: x (R, n, 2 (1 + D)) and y (R, n, 1 + D)
-    int64, D being the digits of ``max``; token ``base`` is the sign, and -1 stands after the end.  Nature is certain, so
-    that ``verify`` is exact and every seed has one truth.
+    Charton, arXiv 2308.15594.
 
-    ``operands`` is the law of both numbers: uniform on 1 .. max, or floor(max^u).  ``outcomes`` is the law of g: that of the
-    operands, where P(g) is about 6/(pi g)^2, or P(g) proportional to 1, 1/g or 1/sqrt(g) on g = 1 .. 100; then coprime
-    operands up to max/g are drawn by their law, by rejection, and multiplied by g.  ``share`` mixes both.
+    Each number is a sign token + and its digits in the base, most significant first: x (R, n, 2 (1
+    + D)) and y (R, n, 1 + D) int64, where D is the number of digits of ``max``.  Token ``base`` is
+    the sign, and -1 fills the row after the end.  The true answer is deterministic, so ``verify``
+    is exact and all seeds share one truth.
 
-    Every exam is on fresh pairs, uniform operands and greedy reading: ``test`` pairs as they come, and ``each`` coprime
-    pairs times g for every g up to 100.  An answer is right if it is the number, token for token.  Losses: ``error`` (primary, 1
-    - accuracy on pairs as they come), ``unlearned`` (how many g up to 100 have less than 95 % right answers), and
-    ``wrong_gcd_7`` and its like, the share of wrong answers at each g.
+    ``operands`` is the distribution of both numbers: uniform on 1 .. max, or floor(max^u).
+    ``outcomes`` is the distribution of g: that of the operands, where P(g) is about 6/(pi g)^2, or
+    P(g) proportional to 1, 1/g or 1/sqrt(g) on g = 1 .. 100.  In the latter case coprime operands
+    up to max/g are drawn from their distribution by rejection and multiplied by g.  ``share`` mixes
+    both.
 
-    The sampler that was published with the paper departs from its description in two places, which are not followed
-    here: the option of an exponent 3/2 for the outcomes evaluates to -1/2 by a slip of precedence, and is ignored when
-    pairs are drawn; and the flag that is to make the test set uniform in g is stored and never read, a set being
-    stratified whenever it is named test.
+    Every test uses fresh pairs, uniform operands and greedy decoding: ``test`` random pairs, and
+    ``each`` coprime pairs times g for every g up to 100.  An answer is right if it equals the
+    number token by token.  Losses: ``error`` (primary, 1 - accuracy on random pairs), ``unlearned``
+    (how many g up to 100 have less than 95 % right answers), and ``wrong_gcd_7`` and so on, the
+    share of wrong answers for each g.
+
+    The published sampler differs from the description in the paper in two places, which are not
+    followed here.  The option of an exponent 3/2 for the outcomes evaluates to -1/2 by operator
+    precedence and is ignored when pairs are drawn.  The flag that should make the test set uniform
+    in g is stored and never read; a set is stratified whenever it is named test.
     """
 
     base: int = param(10, "base in which numbers are written", ge=2, le=10_000)
     max: int = param(10**6, "largest operand", ge=2, le=10**9)
     operands: Literal["uniform", "log-uniform"] = param(
-        "uniform", "law of the operands that are learnt from"
+        "uniform", "distribution of the training operands"
     )
     outcomes: Literal["natural", "uniform", "inverse", "inverse-sqrt"] = param(
         "natural",
-        "law of g: as the operands give it, or proportional to 1, 1/g, 1/sqrt(g) up to 100",
+        "distribution of g: from the operands, or proportional to 1, 1/g, 1/sqrt(g) up to 100",
     )
     share: float = param(
-        1.0, "share of the pairs whose g is so chosen; the others come as they are", ge=0, le=1
+        1.0, "share of pairs whose g is drawn by outcomes; the others are natural", ge=0, le=1
     )
-    test: int = param(10_000, "pairs of the exam that come as they are", ge=1, le=10**6)
-    each: int = param(100, "pairs of the exam for every g up to 100", ge=1, le=10**4)
+    test: int = param(10_000, "random test pairs", ge=1, le=10**6)
+    each: int = param(100, "test pairs for every g up to 100", ge=1, le=10**4)
 
     kind = "sequence"
     family = "arithmetic"
@@ -70,8 +76,8 @@ class Gcd(DataGenerator):
         super().__post_init__()
         if self.share < 1 and self.outcomes == "natural":
             raise UsageError(
-                f"{self.title()}: share={self.share:g} speaks of chosen outcomes, and these are natural; choose outcomes="
-                "uniform, inverse or inverse-sqrt, or leave share out"
+                f"{self.title()}: share={self.share:g} needs chosen outcomes, and these are "
+                "natural; choose outcomes=uniform, inverse or inverse-sqrt, or leave share out"
             )
 
     @property
@@ -89,10 +95,10 @@ class Gcd(DataGenerator):
 
     @property
     def classes(self) -> int:
-        """The g that are examined are 1 .. classes."""
+        """The tested g are 1 .. classes."""
         return min(CLASSES, self.max)
 
-    # -- questions and answers ----------------------------------------------------------------------------------
+    # -- questions and answers ---------------------------------------------------------------------
 
     def _operands(self, high: int | Tensor, u: Tensor, operands: str) -> Tensor:
         """Numbers of 1 .. high from uniform u."""
@@ -101,7 +107,7 @@ class Gcd(DataGenerator):
         return torch.exp(u * math.log(high) if isinstance(high, int) else u * high.log()).long()
 
     def _coprime(self, high: Tensor, rng, operands: str) -> Tensor:
-        """Pairs (R, n, 2) of coprime numbers up to ``high (R, n)`` float64: refused ones are drawn again."""
+        """Pairs (R, n, 2) of coprime numbers up to ``high (R, n)`` float64, by rejection."""
 
         def drawn(attempt: int) -> Tensor:
             u = rng.at("attempt", attempt).uniform(high.shape[-1], 2)
@@ -114,7 +120,7 @@ class Gcd(DataGenerator):
         return pairs
 
     def _chosen(self, n: int, rng) -> Tensor:
-        """Pairs (R, n, 2) whose g is drawn by its own law."""
+        """Pairs (R, n, 2) whose g is drawn by ``outcomes``."""
         law = (
             torch.arange(1, self.classes + 1, dtype=torch.float64, device=rng.device)
             ** -DRIVES[self.outcomes]
@@ -143,19 +149,18 @@ class Gcd(DataGenerator):
         return torch.where(self.answer(x) == y, 0.0, -torch.inf).double()
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
-        return self  # who is certain says the same however it is read
+        return self  # decoding does not change a deterministic answer
 
     def verify(self, x, y):
         return (self.answer(x) == y).all(-1)
 
     def spell(self, y):
-        said = (
+        return [
             " ".join("+" if token == self.base else str(token) for token in row if token >= 0)
             for row in y.tolist()
-        )
-        return list(said)
+        ]
 
-    # -- the exam -----------------------------------------------------------------------------------------------
+    # -- losses -----------------------------------------------------------------------------------
 
     def natural_exam(self, rng) -> Tensor:
         """Questions (R, test, P) on uniform pairs."""

@@ -1,4 +1,4 @@
-"""Tiny stories from a probabilistic grammar with a Zipf-tailed lexicon: unlimited text whose law is known exactly."""
+"""Tiny stories from a probabilistic grammar with a Zipf lexicon: all probabilities are known."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
-# -- the grammar ----------------------------------------------------------------------------------------------------
-# A bare word is said as it is.  *thing draws a word from the lexicon of things; *thing:it binds it as well, and =it says
-# it again.  *deed@kind draws by the habits of the kind that is bound.  No two sentences begin alike, so that what was
-# said tells which sentence it is, and the probability of every next word is known.
+# -- the grammar -----------------------------------------------------------------------------------
+# A plain word stands for itself.  *thing draws a word from the lexicon of things; *thing:it also
+# stores it in register "it", and =it repeats that word.  *deed@kind draws a deed from the
+# distribution of the stored kind.  No two sentences begin with the same word, so the words so far
+# identify the sentence, and the probability of every next word is known.
 
 OPENING = "once there was a *mood *kind:kind named *name:hero ."
 
 
 class Sentence(NamedTuple):
-    """A sentence that may follow: how often, when, and what it changes.  ``needs`` and ``lacks``: thing, friend."""
+    """A sentence with its weight, its conditions and its effects.
+
+    ``needs`` and ``lacks`` are registers (thing, friend) that must be set or unset; ``loses``
+    unsets them.
+    """
 
     weight: float
     text: str
@@ -46,57 +51,62 @@ SENTENCES = (
     Sentence(2, "so =hero gave the =thing to =friend .", needs=THING | FRIEND, loses=THING),
 )
 REGISTERS = ("hero", "kind", "thing", "friend", "other")
-HABITS = 16  # kinds share this many laws of what they do
+HABITS = 16  # number of distributions of deeds, which kinds share
 
-#: lexicon -> (its share of all words, the ending of invented ones, words that are there already)
+#: lexicon -> (its share of all words, ending of invented words, its real words)
 LEXICONS = {
     "name": (
         0.2,
         "o",
-        "Ada Amos Anna Ben Bess Bruno Carl Cleo Clara Dan Dora Dot Ed Ella Emil Eva Finn Flora Fritz Gus Greta Hal Hans Hugo "
-        "Ida Ines Ivo Jack Jill Jon Josie Kai Kate Kurt Leo Lily Lotte Max Mia Milo Nell Nora Olaf Olga Otto Paul Pia Pip "
-        "Rosa Ruth Sam Sara Sven Theo Tilda Tom Ursa Uwe Vera Zoe",
+        "Ada Amos Anna Ben Bess Bruno Carl Cleo Clara Dan Dora Dot Ed Ella Emil Eva Finn Flora "
+        "Fritz Gus Greta Hal Hans Hugo Ida Ines Ivo Jack Jill Jon Josie Kai Kate Kurt Leo Lily "
+        "Lotte Max Mia Milo Nell Nora Olaf Olga Otto Paul Pia Pip Rosa Ruth Sam Sara Sven Theo "
+        "Tilda Tom Ursa Uwe Vera Zoe",
     ),
     "kind": (
         0.14,
         "ling",
-        "ant badger bat bear bee bird boy calf cat chick cow crab crow deer dog donkey duck fish fly fox frog girl goat goose "
-        "hare hen horse lamb lion mole mouse newt owl pig pony rabbit rat seal sheep snail swan toad",
+        "ant badger bat bear bee bird boy calf cat chick cow crab crow deer dog donkey duck fish "
+        "fly fox frog girl goat goose hare hen horse lamb lion mole mouse newt owl pig pony rabbit "
+        "rat seal sheep snail swan toad",
     ),
     "mood": (
         0.16,
         "y",
-        "bold brave bright calm clever cold dizzy fair fine funny gentle glad good grand happy hungry jolly kind "
-        "lazy little lonely loud lucky merry mighty new nice pale plain poor pretty proud quick quiet rich sad shy "
-        "silly sleepy small soft strong tidy tiny tired warm weird wise",
+        "bold brave bright calm clever cold dizzy fair fine funny gentle glad good grand happy "
+        "hungry jolly kind lazy little lonely loud lucky merry mighty new nice pale plain poor "
+        "pretty proud quick quiet rich sad shy silly sleepy small soft strong tidy tiny tired warm "
+        "weird wise",
     ),
     "thing": (
         0.2,
         "et",
-        "apple bag ball basket bell boat book boot bottle bowl box bread brush bucket button cake candle cap card chair clock "
-        "coat coin cookie crown cup doll drum egg feather flag flower flute gem hammer hat jar kettle key kite ladder lamp "
-        "leaf letter map mask nut pan pearl pebble pen pie pot ring rope shell shoe spoon stone wheel",
+        "apple bag ball basket bell boat book boot bottle bowl box bread brush bucket button cake "
+        "candle cap card chair clock coat coin cookie crown cup doll drum egg feather flag flower "
+        "flute gem hammer hat jar kettle key kite ladder lamp leaf letter map mask nut pan pearl "
+        "pebble pen pie pot ring rope shell shoe spoon stone wheel",
     ),
     "place": (
         0.14,
         "field",
-        "attic bank barn bay beach bridge brook castle cave cellar church cliff corner court dock farm fence field forest "
-        "garden gate grove harbour hill house hut inn island lake market meadow mill park path pond river road school shore "
-        "street tower well",
+        "attic bank barn bay beach bridge brook castle cave cellar church cliff corner court dock "
+        "farm fence field forest garden gate grove harbour hill house hut inn island lake market "
+        "meadow mill park path pond river road school shore street tower well",
     ),
     "deed": (
         0.16,
         "ed",
-        "baked blinked bowed called clapped climbed coughed cried danced dozed dug fell flew frowned giggled grinned hid "
-        "hopped hummed hurried jumped knocked laughed listened marched napped nodded painted played prayed ran rested rolled "
-        "rowed sang sat shouted sighed skipped slept smiled sneezed spun stood swam waited whistled wept",
+        "baked blinked bowed called clapped climbed coughed cried danced dozed dug fell flew "
+        "frowned giggled grinned hid hopped hummed hurried jumped knocked laughed listened marched "
+        "napped nodded painted played prayed ran rested rolled rowed sang sat shouted sighed "
+        "skipped slept smiled sneezed spun stood swam waited whistled wept",
     ),
 }
 _ONSETS, _VOWELS, _CODAS = "bdfgklmnprstvz", "aeiou", ("", *"lmnrs")
 
 
 def lexicon(name: str, size: int) -> list[str]:
-    """``size`` different words: those that are there already, then invented ones, which no lexicon or sentence has."""
+    """``size`` different words: real ones first, then invented ones that occur nowhere else."""
     _, ending, known = LEXICONS[name]
     words, k = known.split()[:size], 0
     while len(words) < size:
@@ -108,7 +118,7 @@ def lexicon(name: str, size: int) -> list[str]:
 
 
 def _invented(k: int) -> str:
-    """Number k in syllables: consonant, vowel, perhaps another consonant."""
+    """The number k as syllables of consonant, vowel and optional consonant."""
     coda, vowel, onset = k // len(_ONSETS) // len(_VOWELS), k // len(_ONSETS), k
     more, coda = divmod(coda, len(_CODAS))
     syllable = _ONSETS[onset % len(_ONSETS)] + _VOWELS[vowel % len(_VOWELS)] + _CODAS[coda]
@@ -130,21 +140,21 @@ class TokenLaw(NamedTuple):
 
     words: tuple[int, ...]  # tokens; labels stands for the end
     p: tuple[float, ...]  # by rank
-    rows: int = 1  # laws of this curve, one per habit
+    rows: int = 1  # number of rank assignments, one per habit
 
 
 class Node(NamedTuple):
-    """A place in a story: what is said there, and what it changes."""
+    """A position in a story: what is generated there, and its effect."""
 
-    law: int  # index of the law, -1 where a bound word is said again
-    again: int = -1  # register that is said again
+    law: int  # index of the law, -1 if a stored word is repeated
+    again: int = -1  # register that is repeated
     by: int = -1  # register whose habit chooses the row of the law
-    bind: int = -1  # register that keeps what is said
-    next: dict[int, int] | int = -1  # the place after it, by what is said where that matters
+    bind: int = -1  # register that stores the generated word
+    next: dict[int, int] | int = -1  # the next position, by word if it depends on the word
 
 
 class Grammar:
-    """The grammar at one size, as tables: laws, places, and where each word leads from each place."""
+    """The grammar at one size, as tables: laws, positions, and transitions by word."""
 
     def __init__(self, words: int, exponent: float, sentences: float):
         texts = [OPENING, *(sentence.text for sentence in SENTENCES)]
@@ -193,7 +203,7 @@ class Grammar:
         return frozenset(bound & (THING | FRIEND))
 
     def _sentence(self, text: str, then: int) -> int:
-        """The first place of a sentence that leads to ``then``."""
+        """The first position of a sentence that continues at position ``then``."""
         for item in reversed(text.split()):
             then = self._place(self._item(item, then))
         return then
@@ -220,28 +230,28 @@ class Grammar:
 
     @property
     def first_kind(self) -> int:
-        """The first token among kinds, from which habits are counted."""
+        """The first token of the kinds; the habit of a kind is its offset modulo HABITS."""
         return self.laws[self.lexicon["kind"]].words[0]
 
-    # -- tables -------------------------------------------------------------------------------------------------
+    # -- tables ------------------------------------------------------------------------------------
 
     def column(self, name: str) -> Tensor:
-        """One field of all places, (places,) int64."""
+        """One field of all positions, (places,) int64."""
         return torch.tensor([getattr(node, name) for node in self.nodes])
 
     @cached_property
     def starts(self) -> Tensor:
-        """Where the ranks of each law begin among those of all, (laws + 1,)."""
+        """Offset of each law in the concatenated ranks of all laws, (laws + 1,)."""
         return torch.tensor([0, *np.cumsum([len(law.p) for law in self.laws])])
 
     @cached_property
     def slots(self) -> Tensor:
-        """Where the first row of each law begins among the words of all rows, (laws + 1,)."""
+        """Offset of each law in the concatenated words of all rows, (laws + 1,)."""
         return torch.tensor([0, *np.cumsum([len(law.p) * law.rows for law in self.laws])])
 
     @cached_property
     def reach(self) -> Tensor:
-        """Distribution functions one above the other: that of law i climbs from i to i + 1, (ranks,) float64."""
+        """Stacked distribution functions, (ranks,) float64: that of law i rises from i to i + 1."""
         climbs = [np.cumsum(law.p) for law in self.laws]
         return torch.from_numpy(
             np.concatenate([climb / climb[-1] + i for i, climb in enumerate(climbs)])
@@ -249,14 +259,14 @@ class Grammar:
 
     @cached_property
     def log_p(self) -> Tensor:
-        """Log-probability of each rank of each law, nats, (ranks,)."""
+        """Log-probability of each rank of each law in nats, (ranks,)."""
         return torch.from_numpy(
             np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws])
         )
 
     @cached_property
     def place_of(self) -> Tensor:
-        """Which of the words of a law a word is, -1 where it is none, (laws, labels + 1)."""
+        """Index of each word in each law, -1 if the law does not contain it, (laws, labels + 1)."""
         table = torch.full((len(self.laws), self.labels + 1), -1)
         for i, law in enumerate(self.laws):
             table[i, list(law.words)] = torch.arange(len(law.words))
@@ -264,7 +274,7 @@ class Grammar:
 
     @cached_property
     def leads(self) -> Tensor:
-        """The place after each place, by what is said, (places, labels + 1)."""
+        """The next position for each position and word, (places, labels + 1)."""
         table = torch.full((len(self.nodes), self.labels + 1), self.end)
         for i, node in enumerate(self.nodes):
             if isinstance(node.next, dict):
@@ -275,38 +285,41 @@ class Grammar:
 
     @cached_property
     def in_order(self) -> Tensor:
-        """The words of all rows of all laws in the order of the lexicon, (slots,)."""
+        """The words of all rows of all laws, in the order of the lexicons, (slots,)."""
         return torch.tensor(
             [word for law in self.laws for _ in range(law.rows) for word in law.words]
         )
 
-    def ranks(self, said: Tensor) -> Tensor:
-        """The rank of each word of each row of each law, where ``said (R, slots)`` has the word at each rank."""
-        rank = torch.zeros_like(said)
+    def ranks(self, ranked: Tensor) -> Tensor:
+        """The rank of each word per row of a law; ``ranked (R, slots)`` is the word per rank."""
+        rank = torch.zeros_like(ranked)
         for i, law in enumerate(self.laws):
             if len(law.words) > 1:
                 slots = slice(int(self.slots[i]), int(self.slots[i + 1]))
-                place = self.place_of[i].to(said.device)[
-                    said[..., slots].unflatten(-1, (law.rows, -1))
+                place = self.place_of[i].to(ranked.device)[
+                    ranked[..., slots].unflatten(-1, (law.rows, -1))
                 ]
                 rank[..., slots] = place.argsort(-1).flatten(-2)
         return rank
 
-    # -- exact expectations -------------------------------------------------------------------------------------
+    # -- exact expectations ------------------------------------------------------------------------
 
     def often(self, begin: int, stop: int) -> np.ndarray:
-        """Expected number of words by each law at positions begin .. stop - 1; what is said again is laid to the law that
-        it was drawn from, which it follows too, (laws,)."""
-        found = np.zeros(len(self.laws))
+        """Expected number of words of each law at tokens begin .. stop - 1, (laws,).
+
+        A repeated word counts for the law that it was drawn from, since it has the same
+        distribution.
+        """
+        expected = np.zeros(len(self.laws))
         for node, many in zip(self.nodes, self.visits(begin, stop).sum(0), strict=True):
             law = (
                 node.law if node.law >= 0 else self.lexicon[self.drawn_from[REGISTERS[node.again]]]
             )
-            found[law] += many
-        return found
+            expected[law] += many
+        return expected
 
     def visits(self, begin: int, stop: int) -> np.ndarray:
-        """Probability of standing at each place, at positions begin .. stop - 1 of a story, (stop - begin, places)."""
+        """Probability of each position at tokens begin .. stop - 1, (stop - begin, places)."""
         step = np.zeros((len(self.nodes),) * 2)
         for i, node in enumerate(self.nodes):
             if isinstance(node.next, dict):
@@ -315,15 +328,18 @@ class Grammar:
                     step[i, node.next[word]] += p
             else:
                 step[i, node.next] = 1
-        at, found = np.eye(len(self.nodes))[self.start], []
+        at, visits = np.eye(len(self.nodes))[self.start], []
         for _ in range(stop):
-            found.append(at)
+            visits.append(at)
             at = at @ step
-        return np.array(found[begin:])
+        return np.array(visits[begin:])
 
     @cached_property
     def surprise(self) -> np.ndarray:
-        """Entropy of what is said at each place, nats, (places,): whatever is bound, it chooses among laws of one curve."""
+        """Entropy of the next word at each position in nats, (places,).
+
+        It does not depend on the registers, since they only choose among rank assignments.
+        """
         entropy = [-math.fsum(p * math.log(p) for p in law.p) for law in self.laws]
         return np.array([entropy[node.law] if node.law >= 0 else 0.0 for node in self.nodes])
 
@@ -333,36 +349,37 @@ def grammar(words: int, exponent: float, sentences: float) -> Grammar:
     return Grammar(words, exponent, sentences)
 
 
-# -- the data generator ---------------------------------------------------------------------------------------------
+# -- the data generator ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class GrammarStories(Language):
-    """Stories of a grammar whose every probability is known, words as tokens.
+    """Stories from a grammar with exactly known probabilities; tokens are words.
 
     E.g. "Once there was a shy owl named Mia. One day Mia found a red kite. Then Mia sang."
 
-    x (R, n, prompt) and y (R, n, block - prompt) int64: a story of more than ``block`` tokens is cut, a shorter one ends.
-    Names, kinds, things, places, moods and deeds follow Zipf laws, p proportional to rank^-exponent; who and what was
-    named is named again, up to the end of the story, and what somebody does goes by their kind, so that near words do not
-    tell all.  Per seed the ranks are dealt to the words at random; ``truth_is=fixed`` keeps the order of the lexicon.
-    As a flawed first teacher, ``first=grammar-stories(exponent=2)``, it keeps nature's ranks.
+    x (R, n, prompt) and y (R, n, block - prompt) int64: stories of more than ``block`` tokens are
+    cut, shorter ones have an end.  Names, kinds, things, places, moods and deeds follow Zipf laws,
+    p proportional to rank^-exponent.  Names and things are repeated until the end of the story, and
+    deeds depend on the kind of the one who acts, so a good model needs long-range context.  For
+    each seed the ranks are assigned to the words at random; ``truth_is=fixed`` keeps the order of
+    the lexicon.  As a flawed first teacher, ``first=grammar-stories(exponent=2)``, it keeps the
+    ranks of the data.
 
-    Every word's probability is known (``logp``), so is the expected entropy per token (``entropy_rate``), and ``verify``
-    tells whether a story is one that the grammar can write.  Losses: see Language; beside them ``ungrammatical``, the
-    share of written stories that nature would never write.
+    The probability of every word (``logp``) and the expected entropy per token (``entropy_rate``)
+    are known, and ``verify`` checks whether the grammar can generate a story.  Losses: see
+    Language, and ``ungrammatical``, the share of generated stories that the grammar cannot
+    generate.
     """
 
     words: int = param(300, "words in the lexicon", ge=20, le=100_000)
-    exponent: float = param(1.0, "exponent of Zipf's law; 0: all words of a kind alike", ge=0, le=8)
+    exponent: float = param(1.0, "exponent of the Zipf laws; 0: uniform", ge=0, le=8)
     sentences: float = param(3.0, "mean number of sentences after the first", gt=0, le=1000)
     block: int = param(
-        48, "tokens of a story, prompt included; longer stories are cut", ge=10, le=100_000
+        48, "tokens of a story, including the prompt; longer stories are cut", ge=10, le=100_000
     )
-    prompt: int = param(
-        0, "tokens that are given, as question; the first sentence has 9", ge=0, le=9
-    )
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
+    prompt: int = param(0, "tokens given as the question; the first sentence has 9", ge=0, le=9)
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks random per seed, or in order")
 
     tiny = {"words": 20, "block": 14, "prompt": 7, "test": 6, "judged": 4, "sentences": 1}
 
@@ -386,69 +403,72 @@ class GrammarStories(Language):
         tables, same = self._grammar, isinstance(nature, GrammarStories)
         if same and nature.words != self.words:
             raise Incompatible(
-                f"{self.title()} as a first teacher keeps nature's ranks, and so its words: leave words={nature.words}"
+                f"{self.title()} as a first teacher keeps the ranks of the data and so needs as "
+                f"many words: set words={nature.words}"
             )
-        said = nature.truth.said if same else self._dealt(rng.at("ranks"))
-        held = self.with_truth(said=said, rank=tables.ranks(said), chain_shape=rng.chain_shape)
-        held.truth.held_out = held._exam(rng.at("exam"))
-        return held
+        ranked = nature.truth.ranked if same else self._dealt(rng.at("ranks"))
+        data = self.with_truth(
+            ranked=ranked, rank=tables.ranks(ranked), chain_shape=rng.chain_shape
+        )
+        data.truth.held_out = data._held_out(rng.at("exam"))
+        return data
 
     def _dealt(self, rng: Stream) -> Tensor:
         """The word at each rank of each row of each law, (R, slots) int64."""
         tables = self._grammar
-        said = (
+        ranked = (
             tables.in_order.to(rng.device).repeat(*rng.chain_shape, 1).reshape(*rng.chain_shape, -1)
         )
         for name, law in tables.lexicon.items():
-            rows = said[..., tables.slots[law] : tables.slots[law + 1]].unflatten(
+            rows = ranked[..., tables.slots[law] : tables.slots[law + 1]].unflatten(
                 -1, (tables.laws[law].rows, -1)
             )
             if self.truth_is == "drawn":
                 order = rng.at(name).uniform(*rows.shape[-2:]).argsort(-1)
-            else:  # each row begins elsewhere
+            else:  # rows are rotated, so that habits differ
                 h, m = rows.shape[-2:]
                 order = (
                     torch.arange(m, device=rng.device)
                     + torch.arange(h, device=rng.device)[:, None] * m // h
                 ) % m
             rows.copy_(rows.gather(-1, order.expand(rows.shape)))
-        return said
+        return ranked
 
-    def _exam(self, rng: Stream) -> HeldOut:
+    def _held_out(self, rng: Stream) -> HeldOut:
         x = self.ask(self.test, rng.at("x"))
         y = self.answer(x, rng.at("y"))
         return HeldOut(x, y, self.judged, self.frequency, self.tail, rng, self.logp(x, y))
 
     def ask(self, n, rng):
-        return self._told(_Story(self, n), self.prompt, rng)
+        return self._continued(_Story(self, n), self.prompt, rng)
 
     def answer(self, x, rng):
-        return self._told(self._after(x)[0], self.block - self.prompt, rng)
+        return self._continued(self._after(x)[0], self.block - self.prompt, rng)
 
-    def _told(self, story: _Story, length: int, rng: Stream) -> Tensor:
+    def _continued(self, story: _Story, length: int, rng: Stream) -> Tensor:
         u = rng.uniform(story.n, length)
         if not length:
             return u.long()
-        y = torch.stack([story.said(u[..., i]) for i in range(length)], -1)
+        y = torch.stack([story.generate(u[..., i]) for i in range(length)], -1)
         return torch.where(y < self.labels, y, -1)
 
     def _after(self, tokens: Tensor) -> tuple[_Story, Tensor]:
         """(the story after these tokens (R, n, L), the log-probability of each)."""
         story = _Story(self, tokens.shape[-2])
         words = torch.where(tokens < 0, self.labels, tokens)
-        heard = [story.heard(words[..., i]) for i in range(tokens.shape[-1])]
-        return story, torch.stack(heard, -1) if heard else tokens.double()
+        logp = [story.read(words[..., i]) for i in range(tokens.shape[-1])]
+        return story, torch.stack(logp, -1) if logp else tokens.double()
 
     def logp(self, x, y):
-        _, heard = self._after(torch.cat([x, y], -1))
-        return torch.where(events_of(y), heard[..., x.shape[-1] :], 0.0)
+        _, logp = self._after(torch.cat([x, y], -1))
+        return torch.where(events_of(y), logp[..., x.shape[-1] :], 0.0)
 
     def verify(self, x, y):
         return (self.logp(x, y) > -torch.inf).all(-1)
 
     def losses(self, teacher, rng):
-        exam = self.truth.held_out
-        right = self.verify(exam.x[..., : self.judged, :], exam.written(teacher).y)
+        held_out = self.truth.held_out
+        right = self.verify(held_out.x[..., : self.judged, :], held_out.written(teacher).y)
         return super().losses(teacher, rng) | {"ungrammatical": 1 - right.double().mean(-1)}
 
     def spell(self, y):
@@ -459,36 +479,39 @@ class GrammarStories(Language):
             for story in stories
         ]
 
-    # -- exact expectations -------------------------------------------------------------------------------------
+    # -- exact expectations ------------------------------------------------------------------------
 
     @property
     def entropy_rate(self) -> float:
-        """Expected nats of a story over its expected number of tokens (the end counted as one), both after the prompt."""
+        """Expected nats of a story over its expected number of tokens, both after the prompt.
+
+        The end counts as a token.
+        """
         tables = self._grammar
         visits = tables.visits(self.prompt, self.block)
         return float((visits @ tables.surprise).sum() / (1 - visits[:, tables.end]).sum())
 
     @property
     def frequency(self) -> Tensor:
-        """Expected number of times that each word is said in a story after the prompt, (R, labels) float64."""
-        tables, said = self._grammar, self.truth.said
-        weight = torch.zeros(said.shape, dtype=torch.float64, device=said.device)
+        """Expected count of each word in a story after the prompt, (R, labels) float64."""
+        tables, ranked = self._grammar, self.truth.ranked
+        weight = torch.zeros(ranked.shape, dtype=torch.float64, device=ranked.device)
         for law, many in enumerate(tables.often(self.prompt, self.block)):
             weight[..., tables.slots[law] : tables.slots[law + 1]] = self._shares(law) * many
         often = torch.zeros(
-            *self.truth.chain_shape, tables.labels + 1, dtype=torch.float64, device=said.device
+            *self.truth.chain_shape, tables.labels + 1, dtype=torch.float64, device=ranked.device
         )
-        return often.scatter_add(-1, said, weight)[..., :-1]
+        return often.scatter_add(-1, ranked, weight)[..., :-1]
 
     def _shares(self, law: int) -> Tensor:
-        """Probability of each word of each row of a law, whoever does it being drawn at random, (R, rows * words)."""
+        """Probability of each word of each row of a law, averaged over kinds, (R, rows * words)."""
         tables = self._grammar
-        p = torch.tensor(tables.laws[law].p, dtype=torch.float64, device=self.truth.said.device)
+        p = torch.tensor(tables.laws[law].p, dtype=torch.float64, device=self.truth.ranked.device)
         if tables.laws[law].rows == 1:
             return p
         kind = tables.lexicon["kind"]
         habit = (
-            self.truth.said[..., tables.slots[kind] : tables.slots[kind + 1]] - tables.first_kind
+            self.truth.ranked[..., tables.slots[kind] : tables.slots[kind + 1]] - tables.first_kind
         ) % HABITS
         share = self._shares(kind).expand(habit.shape)
         row = torch.zeros(
@@ -498,15 +521,16 @@ class GrammarStories(Language):
 
 
 class _Story:
-    """n stories as far as they are told: the place where each stands and what is bound, (R, n, ...)."""
+    """The state of n unfinished stories: the position and the registers of each, (R, n, ...)."""
 
     def __init__(self, data: GrammarStories, n: int):
         truth, tables = data.truth, data._grammar
-        device, self.n, self.labels = truth.said.device, n, tables.labels
+        device, self.n, self.labels = truth.ranked.device, n, tables.labels
         self.truth, shape = truth, (*truth.chain_shape, n)
         self.place = torch.full(shape, tables.start, device=device)
         self.bound = torch.zeros(*shape, len(REGISTERS), dtype=torch.int64, device=device)
-        self.lost = torch.zeros(shape, dtype=torch.bool, device=device)  # has left the language
+        # Whether a story has left the grammar; it then has probability 0 for good.
+        self.lost = torch.zeros(shape, dtype=torch.bool, device=device)
         self.law, self.again, self.by, self.bind = (
             tables.column(name).to(device) for name in ("law", "again", "by", "bind")
         )
@@ -519,17 +543,18 @@ class _Story:
         self.sizes = torch.tensor([len(law.p) for law in tables.laws], device=device)
         self.first_kind = tables.first_kind
 
-    def said(self, u: Tensor) -> Tensor:
-        """The next word of each story, ``labels`` for the end, by ``luck (R, n)`` in (0, 1)."""
-        law, row = self._here()
+    def generate(self, u: Tensor) -> Tensor:
+        """Append the next word of each story, by uniform ``u (R, n)``; ``labels`` is the end."""
+        law, row = self._current()
+        # law + u can round up to law + 1, which would draw from the next law.
         height = torch.minimum(law + u, torch.nextafter(law + 1.0, law.double()))
         rank = torch.searchsorted(self.reach, height, right=True) - self.starts[law]
-        word = self.truth.said.gather(-1, row + rank)
+        word = self.truth.ranked.gather(-1, row + rank)
         return self._on(torch.where(self.again[self.place] >= 0, self._bound(self.again), word))
 
-    def heard(self, word: Tensor) -> Tensor:
-        """Log-probability of these words (R, n) as the next ones of each story, which goes on with them."""
-        law, row = self._here()
+    def read(self, word: Tensor) -> Tensor:
+        """Append the words (R, n) to the stories, and return their log-probabilities."""
+        law, row = self._current()
         place = self.place_of[law, word]
         rank = self.truth.rank.gather(-1, row + place.clamp_min(0))
         drawn = torch.where(place >= 0, self.log_p[self.starts[law] + rank], -torch.inf)
@@ -539,8 +564,8 @@ class _Story:
         self._on(word)
         return torch.where(self.lost, -torch.inf, logp)
 
-    def _here(self) -> tuple[Tensor, Tensor]:
-        """(law, where its row begins among the words of all rows) at the place of each story."""
+    def _current(self) -> tuple[Tensor, Tensor]:
+        """(law, offset of its row in the words of all rows) at the position of each story."""
         law = self.law[self.place].clamp_min(0)
         habit = (self._bound(self.by) - self.first_kind) % HABITS
         return law, self.slots[law] + torch.where(

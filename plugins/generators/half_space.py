@@ -1,4 +1,4 @@
-"""Two classes and a hidden direction: the task whose gain from verified labels is known in closed form."""
+"""Two classes and a hidden direction: the gain from verified labels is known in closed form."""
 
 from __future__ import annotations
 
@@ -18,44 +18,47 @@ from collapse_bench.laws.claims import Claim
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
 
-EXAM = 2048  # questions on which a teacher that is not linear is judged
-WORDS = 4  # coordinates of a question from which its luck is hashed
+EXAM = 2048  # test questions for a teacher that is not linear
+WORDS = 4  # coordinates of a question that are hashed to a uniform number
 
 
 @dataclass(frozen=True)
 class HalfSpace(DataGenerator):
-    """Questions x (R, n, d) float32 in two classes, labels (R, n) 0 or 1; per seed a random direction tells the truth.
+    """Questions x (R, n, d) float32 with labels (R, n) 0 or 1, split along a random direction.
 
-    ``inputs=clusters``: x = +-mu + z with z ~ N(0, I) and |mu|^2 = mu2, and the true label of a row is the sign in
-    front of its mu (the setting of Feng et al., arXiv 2406.07515).  It is drawn with the question and not determined by
-    it: the best anyone can do is the side of the hyperplane, which errs at rate Phi(-|mu|).  So that a question has one
-    true label, whoever asks and whenever, its luck is a hash of the question under a key drawn per seed: given x the
-    label is 1 with probability 1/(1 + e^(-2 mu.x)), the law above, and without the key nobody can tell more.
-    ``inputs=isotropic``: x ~ N(0, I), and the true label is the side on which x lies; the best error is 0.
+    ``inputs=clusters``: x = +-mu + z with z ~ N(0, I) and |mu|^2 = mu2; the true label of a row is
+    the sign of its mu (the setting of Feng et al., arXiv 2406.07515).  The question does not
+    determine the label:  the best classifier is the side of the hyperplane, with error rate
+    Phi(-|mu|).  A question still has one true label: it is 1 with probability 1/(1 + e^(-2 mu.x)),
+    decided by a hash of the question under a key drawn per seed.  Without the key a method cannot
+    know more than this probability.  ``inputs=isotropic``: x ~ N(0, I), the true label is the side
+    of x, and the best error is 0.
 
-    A label is verified right where it is the true one; with ``verifier`` set, where a linear verifier agrees, whose
-    direction stands at that angle to the truth.  With ``tilt`` set this is a flawed source, ``first=half-space(tilt=0.5)``:
-    it takes everything else from the world that it stands beside, and labels by the side of a direction at that angle
-    to the truth.  The errors of source and verifier are orthogonal, so that they are independent in any dimension.
+    The verifier accepts true labels.  With ``verifier`` set it is linear instead, with a direction
+    at that angle to the truth.  With ``tilt`` set this is a flawed first teacher,
+    ``first=half-space(tilt=0.5)``:  it labels by the side of a direction at that angle to the truth
+    and takes everything else from the data.  The errors of source and verifier are orthogonal, so
+    they are independent in any dimension.
 
-    Loss ``error_rate``: probability of a wrong label on a new question.  Exact for a linear teacher; for any other the
-    mean over 2048 questions that stay the same.  Described, of a linear teacher: accuracy, and cosine to the truth.
+    Loss ``error_rate``: probability of a wrong label on a new question.  Exact for a linear
+    teacher; for any other teacher a mean over 2048 fixed questions.  Diagnostics of a linear
+    teacher: accuracy, and cosine to the truth.
     """
 
     d: int = param(50, "dimension of a question", ge=3, le=100_000)
     inputs: Literal["clusters", "isotropic"] = param(
-        "clusters", "two clusters, or one with a wall through it"
+        "clusters", "two clusters, or one cluster divided by the hyperplane"
     )
-    mu2: float = param(1.0, "squared distance of a cluster's centre from the origin", ge=0, le=1000)
+    mu2: float = param(1.0, "squared distance of a cluster's center from the origin", ge=0, le=1000)
     verifier: float | None = param(
         None,
-        "angle between a linear verifier and the truth, radians; none: the true label is known",
+        "angle in radians between a linear verifier and the truth; none: a perfect verifier",
         ge=0,
         le=math.pi,
     )
     tilt: float | None = param(
         None,
-        "of a flawed source: angle between its direction and the truth, radians",
+        "makes it a flawed source: angle in radians between its direction and the truth",
         ge=0,
         le=math.pi,
     )
@@ -71,7 +74,8 @@ class HalfSpace(DataGenerator):
     def incompatibility(self, cell):
         if self.tilt is not None and cell.data is self:
             return (
-                "half-space with a tilt is a flawed source and no world: first=half-space(tilt=0.5)"
+                "half-space with a tilt is a flawed source: "
+                "give it as the first teacher, first=half-space(tilt=0.5)"
             )
         return super().incompatibility(cell)
 
@@ -79,10 +83,11 @@ class HalfSpace(DataGenerator):
         if self.tilt is not None and nature is not None:
             if not isinstance(nature, HalfSpace):
                 raise Incompatible(
-                    f"half-space(tilt=...) stands beside a half-space, and {nature.title()} is none"
+                    "half-space(tilt=...) is a first teacher for half-space, and the data are "
+                    f"{nature.title()}"
                 )
             return dataclasses.replace(nature, tilt=self.tilt).with_truth(**vars(nature.truth))
-        # orthonormal: the truth, the error of a verifier, the error of a source
+        # Three orthonormal directions: the truth, the error of a verifier, the error of a source.
         axes = torch.linalg.qr(rng.at("axes").normal(self.d, 3).double())[0].mT.contiguous()
         keys = rng.at("keys").integers(2**31, 1 + min(self.d, WORDS), 2)
         return self.with_truth(axes=axes, keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1)
@@ -110,8 +115,8 @@ class HalfSpace(DataGenerator):
         if teacher.linear:
             return {"error_rate": self._error(self._cosine(teacher))}
         x = self.ask(EXAM, rng)
-        said, chance = teacher.mean_answer(x).argmax(-1), self._chance(x)
-        return {"error_rate": torch.where(said == 1, 1 - chance, chance).mean(-1)}
+        labels, chance = teacher.mean_answer(x).argmax(-1), self._chance(x)
+        return {"error_rate": torch.where(labels == 1, 1 - chance, chance).mean(-1)}
 
     def diagnostics(self, teacher):
         if not teacher.linear:
@@ -120,7 +125,10 @@ class HalfSpace(DataGenerator):
         return {"cosine": cosine, "accuracy": 1 - self._error(cosine)}
 
     def _side(self, x: Tensor, angle: float, error: int) -> Tensor:
-        """Distance (R, n) from the hyperplane whose normal stands at this angle to the truth, turned towards an axis."""
+        """Signed distance (R, n) from a hyperplane; its normal is the truth turned by ``angle``.
+
+        It is turned towards axis ``error``.
+        """
         normal = (
             math.cos(angle) * self.truth.axes[..., 0, :]
             + math.sin(angle) * self.truth.axes[..., error, :]
@@ -128,7 +136,7 @@ class HalfSpace(DataGenerator):
         return (x.double() @ normal[..., None])[..., 0]
 
     def _chance(self, x: Tensor) -> Tensor:
-        """Probability (R, n) that the true label of a question is 1, for all that can be known without the key."""
+        """Probability (R, n) that the true label of a question is 1, without the key."""
         side = self._side(x, 0.0, 0)
         return (
             (side > 0).double()
@@ -137,14 +145,13 @@ class HalfSpace(DataGenerator):
         )
 
     def _label(self, x: Tensor) -> Tensor:
-        return (_luck(x, self.truth.keys) < self._chance(x)).long()
+        return (_uniform(x, self.truth.keys) < self._chance(x)).long()
 
     def _cosine(self, teacher: Teacher) -> Tensor:
-        """Cosine between the truth and the direction of a linear teacher, (R,); 0 where it has none."""
+        """Cosine (R,) between the truth and the direction of a linear teacher; 0 without one."""
         basis = torch.eye(self.d, dtype=torch.float64, device=self.truth.axes.device)
-        scores = teacher.mean_answer(
-            basis.expand(*self.truth.axes.shape[:-2], self.d, self.d)
-        )  # (R, d, 2)
+        # (R, d, 2)
+        scores = teacher.mean_answer(basis.expand(*self.truth.axes.shape[:-2], self.d, self.d))
         w = scores[..., 1] - scores[..., 0]
         return (w * self.truth.axes[..., 0, :]).sum(-1) / w.norm(dim=-1).clamp_min(1e-300)
 
@@ -154,9 +161,12 @@ class HalfSpace(DataGenerator):
         return torch.special.ndtr(-math.sqrt(self.mu2) * cosine)
 
 
-def _luck(x: Tensor, keys: Tensor) -> Tensor:
-    """A number in (0, 1) for each question x (R, n, d): its first float32 words under odd 64-bit keys (R, 1 + words),
-    summed and finalised as in SplitMix64."""
+def _uniform(x: Tensor, keys: Tensor) -> Tensor:
+    """A uniform number in (0, 1) for each question x (R, n, d), by hashing.
+
+    Its first float32 words are multiplied by odd 64-bit keys (R, 1 + words), summed, and finalised
+    as in SplitMix64.
+    """
     words = x[..., : keys.shape[-1] - 1].float().contiguous().view(torch.int32).long()
     z = keys[..., :1] + (words * keys[..., None, 1:]).sum(-1)
     for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15)):
@@ -165,17 +175,20 @@ def _luck(x: Tensor, keys: Tensor) -> Tensor:
 
 
 def _shifted(z: Tensor, by: int) -> Tensor:
-    """Shift to the right that brings in zeros, on int64."""
+    """Logical shift to the right of int64: the high bits become 0, whatever the sign."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """What a generation reads: of N labelled rows, right ones with probability phi, wrong ones with psi, at most
-    ``most`` of those kept."""
+    """What a generation reads of N labelled rows.
+
+    Right rows are kept with probability phi, wrong ones with psi, and at most ``most`` of them are
+    read.
+    """
 
     N: int
     phi: float = 1.0
@@ -184,7 +197,7 @@ class _Reading:
 
     @classmethod
     def of(cls, cell):
-        """None where the cell is read otherwise."""
+        """The reading of a cell, or None for protocols and mitigations without a law."""
         acts = [act for act in cell.mitigations if not act.control]
         if cell.growth or cell.protocol.decode is not None:
             return None
@@ -198,13 +211,16 @@ class _Reading:
         return None
 
     def candidates(self, kept: float) -> int:
-        """Rows before selection, a share of which is kept, that leave as many as are read."""
+        """Rows before selection that leave as many as are read, if a share ``kept`` is kept."""
         return self.N if self.most is None else min(self.N, round(self.most / kept))
 
 
 @hookimpl
 def collapse_theory(cell):
-    """Averaging at every generation, least squares at the first: equivalents for d well above 20 and mu2 (1 + mu2)."""
+    """Averaging in every generation, least squares in the first: deterministic equivalents.
+
+    They hold for d well above 20 and above 20 mu2 (1 + mu2).
+    """
     data, reading = cell.data, _Reading.of(cell)
     apart = data.mu2 if isinstance(data, HalfSpace) and data.inputs == "clusters" else 1.0
     if (
@@ -230,11 +246,12 @@ def collapse_theory(cell):
 
 
 def _averaging(data, reading, flawed, last):
-    """Accuracy at each generation, as long as the typical chain speaks for their mean.
+    """Accuracy in each generation, while the typical chain represents the mean over chains.
 
-    Cosines differ from chain to chain by (1 - cosine^2)^(3/2)/sqrt d, and what teachers differ by their pupils inherit.
-    Near the threshold of a selection some are righted and others inverted: no more is told once their curve bends so
-    much over that spread that the mean error is off by 1 %.
+    Cosines vary between chains with standard deviation (1 - cosine^2)^(3/2)/sqrt d, and students
+    inherit the deviation of their teacher.  Near the threshold of a selection some chains become
+    perfect and others inverted.  Once the curvature over that spread shifts the mean error by 1 %,
+    the prediction ends (NaN).
     """
     p, size = None if flawed is None else flawed.p, math.sqrt(data.mu2)
     how = {"phi": reading.phi, "psi": reading.psi, "most": reading.most}
@@ -260,7 +277,7 @@ def _averaging(data, reading, flawed, last):
 
 
 def _least_squares(data, reading, flawed, last):
-    """Accuracy of the first fit, where rows are enough; NaN after it."""
+    """Accuracy of the first fit if it has enough rows; NaN after it."""
     p, phi, psi, N = 0.0, 1.0, 1.0, reading.most or reading.N
     if flawed is not None:
         p, phi, psi = flawed.p, reading.phi, reading.psi
@@ -272,21 +289,23 @@ def _least_squares(data, reading, flawed, last):
 
 
 def _bisecting(data, reading, flawed, last):
-    """Accuracy of averaging where x lies on the teacher's side, and the verifier's with selection.
+    """Accuracy of averaging for isotropic inputs, with or without selection by the verifier.
 
-    The pupil of a perfect verifier is a source of the same kind; the errors of another verifier's pupil are its own too.
+    The student of a perfect verifier is a source of the same kind, so the law continues.  The
+    student of an imperfect verifier shares its errors, so the law ends after generation 0.
     """
     angle = 0.0 if flawed is None else flawed.tilt or 0.0
-    selected, wall = (reading.phi, reading.psi) == (1, 0), data.verifier or 0.0
+    selected, verifier = (reading.phi, reading.psi) == (1, 0), data.verifier or 0.0
     for t in range(last + 1):
         accuracy = math.nan
         if reading.phi == reading.psi == 1 or (t == 0 and flawed is None):
             blur = verification.halfspace(0.0, 0.0, reading.most or reading.N, data.d)
             accuracy = 1 - math.acos(math.cos(angle) * math.cos(math.pi * (1 - blur))) / math.pi
-        elif selected and (wall == 0 or t == 0):
-            kept = 1 - math.acos(math.cos(angle) * math.cos(wall)) / math.pi
+        elif selected and (verifier == 0 or t == 0):
+            kept = 1 - math.acos(math.cos(angle) * math.cos(verifier)) / math.pi
             if kept > 1e-9 and not math.isnan(angle):
-                accuracy = verification.halfspace(angle, wall, reading.candidates(kept), data.d)
+                candidates = reading.candidates(kept)
+                accuracy = verification.halfspace(angle, verifier, candidates, data.d)
         yield accuracy
         angle = math.pi * (1 - accuracy)
 
@@ -306,7 +325,7 @@ def collapse_claims():
         )
 
     def clusters(law, model, p, phi, psi, mu2, d, N, read):
-        """``read``: how it is done; {n} rows read."""
+        """``read`` is the protocol and selection; {rule} stands for phi and psi."""
         given = {"p": p, "phi": phi, "psi": psi, "mu2": mu2, "d": d, "N": N}
         n = round(((1 - p) * phi + p * psi) * N) if "oversample=2" in read else N
         how = read.format(rule=f"phi={phi}, psi={psi}")
@@ -314,8 +333,11 @@ def collapse_claims():
             law, given, f"d={d}, mu2={mu2}) | {model} | {how} @ n={n} T=0 first=noisy-labels(p={p})"
         )
 
-    def walls(tg, tv, N, d, chains):
-        spec = f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ n={N} T=0"
+    def tilted(tg, tv, N, d, chains):
+        spec = (
+            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ "
+            f"n={N} T=0"
+        )
         given = {"tg": tg, "tv": tv, "N": N, "d": d}
         return one("halfspace", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
 
@@ -323,7 +345,7 @@ def collapse_claims():
         spec = f"d={given['d']}, mu2={given['mu2']}) | averaging | {spec}"
         return one("acc_average_iterated", {"t": t, **given}, spec, t, chains)
 
-    filtered, all_of_it, beside = (
+    filtered, oversampled, verified = (
         "verify-filter(oversample=1, {rule})",
         "verify-filter(oversample=2, {rule})",
         "replace | oracle-verify({rule})",
@@ -334,18 +356,17 @@ def collapse_claims():
             clusters(law, model, *setting, read)
             for law, model in pairs
             for setting, read in (
-                ((0.3, 0.9, 0.3, 1.0, 100, 800), all_of_it),
+                ((0.3, 0.9, 0.3, 1.0, 100, 800), oversampled),
                 ((0.45, 0.7, 0.05, 2.0, 80, 600), filtered),
-                ((0.6, 0.9, 0.3, 2.0, 120, 1000), beside),
-                (
-                    (0.8, 0.9, 0.3, 1.0, 100, 800),
-                    filtered,
-                ),  # beyond the threshold 0.75: worse than chance
-                ((0.6, 1.0, 1.0, 1.0, 160, 1600), beside),  # no selection, beyond the threshold 0.5
+                ((0.6, 0.9, 0.3, 2.0, 120, 1000), verified),
+                # Above the threshold 0.75: worse than chance.
+                ((0.8, 0.9, 0.3, 1.0, 100, 800), filtered),
+                # No selection, above the threshold 0.5.
+                ((0.6, 1.0, 1.0, 1.0, 160, 1600), verified),
             )
         ),
-        walls(0.9, 1.0, 20000, 10, 200),  # a verifier worse than the source, which it helps
-        walls(0.5, 1.2, 20000, 10, 200),  # so much worse that it harms
+        tilted(0.9, 1.0, 20000, 10, 200),  # a verifier worse than the source, which still helps
+        tilted(0.5, 1.2, 20000, 10, 200),  # so much worse that it harms
         *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
         *(
             iterated(
@@ -361,7 +382,8 @@ def collapse_claims():
         ),
         *(
             iterated(
-                "verify-filter(oversample=2, phi=0.8, psi=0.2) @ n=400 T=4 first=noisy-labels(p=0.7)",
+                "verify-filter(oversample=2, phi=0.8, psi=0.2) @ n=400 T=4 "
+                "first=noisy-labels(p=0.7)",
                 t,
                 mu2=1.0,
                 d=160,

@@ -1,4 +1,4 @@
-"""Labelled images from a folder of idx files: MNIST, Fashion-MNIST, KMNIST and whatever is stored alike."""
+"""Labelled images from a folder of idx files: MNIST, Fashion-MNIST, KMNIST and similar."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class IdxImages(LabelledImages):
-    """The training and test files (idx or idx.gz) of one folder, e.g. ``idx-images(path="data/mnist")``.
+    """The idx or idx.gz files of one folder, e.g. ``idx-images(path="data/mnist")``.
 
-    Nothing is fetched.  Judged on ``test`` images, evenly spread over the test file, whose two halves may differ (those
-    of MNIST do); the training file is the pool.  It is finite, so that it leaks realness by repetition: see
-    LabelledImages, which also names the losses.
+    Nothing is downloaded.  The training file is the pool.  The losses use ``test`` images, spread
+    evenly over the test file, since its two halves can differ (those of MNIST do).  The pool is
+    finite, so real images repeat: see LabelledImages, also for the losses.
     """
 
     path: Path | None = param(None, "folder with the four idx files; must be given")
-    test: int = param(2000, "images judged on, all where there are fewer", ge=1)
+    test: int = param(2000, "test images for the losses, all if there are fewer", ge=1)
 
     def __post_init__(self):
         super().__post_init__()
         if self.path is None:
             raise UsageError(
-                'idx-images needs the folder of its files: idx-images(path="data/mnist"); images that come with the '
-                "suite are in digits"
+                'idx-images needs the folder of its files: idx-images(path="data/mnist"); '
+                "digits needs no files"
             )
         object.__setattr__(self, "path", Path(self.path).expanduser())
 

@@ -1,4 +1,4 @@
-"""Linear regression with a power-law spectrum: labels recur, questions are fresh or reused."""
+"""Linear regression with a power-law spectrum: generations pass on labels."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from collapse_bench.theory import regression, strong
 class Linear(LinearWorld):
     """y = x.w + noise z, with x ~ N(0, diag(j^-beta)), j = 1..d.  x (R, n, d), y (R, n).
 
-    The noise is the world's: it is added to whatever a teacher answers.  Per seed w_j ~ N(0, g_j) with g_j
-    proportional to j^-source, scaled so that the expected signal E (x.w)^2 is ``signal``; ``truth_is=fixed`` takes
-    w_j = sqrt(g_j).  Judged by the excess risk; see LinearWorld.
+    The data generator adds the noise to the answers of every teacher.  For each seed w_j ~ N(0,
+    g_j) with g_j proportional to j^-source, scaled so that the expected signal E (x.w)^2 is
+    ``signal``; ``truth_is=fixed`` uses w_j = sqrt(g_j).  The loss is the excess risk; see
+    LinearWorld.
     """
 
     d: int = param(10, "number of covariates", ge=1, le=100000)
@@ -34,10 +35,10 @@ class Linear(LinearWorld):
         0.0, "exponent of the signal: w_j has variance proportional to j^-source", ge=0, le=16
     )
     signal: float = param(1.0, "expected signal variance E (x.w)^2", ge=0)
-    fresh: bool = param(True, "new questions in every generation; false: the same ones for ever")
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "w per seed, or w_j = sqrt(g_j)")
+    fresh: bool = param(True, "new questions in every generation; false: always the same")
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "w random per seed, or w_j = sqrt(g_j)")
     sampler: Literal["explicit", "exact-law"] = param(
-        "explicit", "draw rows, or their sums of products by the exact law"
+        "explicit", "draw rows, or their sums of products from the exact distribution"
     )
 
     def sample_truth(self, rng, nature=None):
@@ -55,15 +56,15 @@ class Linear(LinearWorld):
         return self.with_truth(w=z.to(rng.device) * size, spectrum=spectrum, **own)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
-LARGE = 80  # rows, dimension and width from which a deterministic equivalent holds within three per cent
-SMALL = 0.05  # largest d/n at which a leading order in d/n will do
+LARGE = 80  # from these rows, dimension and width on, deterministic equivalents hold within 3 %
+SMALL = 0.05  # largest d/n at which the leading order in d/n is accurate enough
 
 
 @dataclass(frozen=True)
 class _Flaw:
-    """A first teacher as the laws see it: what its labels err by, and how its rows differ from nature's."""
+    """The first teacher for the laws: its excess risk, and how its rows differ from real rows."""
 
     c2: float = 0.0
     beta: float | None = None
@@ -75,7 +76,7 @@ class _Flaw:
 
 
 def _flaw(cell) -> _Flaw | None:
-    """None where the first teacher is none that the laws know."""
+    """The flaw of the first teacher, or None if the laws do not cover it."""
     source, data = cell.first_teacher, cell.data
     if source is None or cell.nature:
         return _Flaw()
@@ -139,18 +140,22 @@ def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
 
 
 def _rounds(d: int, n: int, p2: float, t: int, c2: float, noise: float) -> float:
-    """Excess risk after t rounds of least squares, from c2; NaN where what the leading order leaves out of each round's
-    factor, p1 p2/n, shows in what is left of c2."""
+    """Excess risk after t rounds of least squares, starting from c2.
+
+    The leading order omits p1 p2/n from the factor of each round.  NaN where that changes the
+    remainder of c2 noticeably.
+    """
     risk, p1 = strong.iter_mix(d, n, p2, t, c2, noise), 1 - p2
     left_out = c2 * t * p1 * p2 / n * (p2**2 + p1 * p2 * d / (n - d)) ** (t - 1)
     return risk if left_out <= SMALL * risk else math.nan
 
 
 def _settled(d: int, n: int, pi: float, k: int, c2: float, noise: float) -> float:
-    """Excess risk of k rounds of least squares with the same real rows, once the start is forgotten; NaN before.
+    """Excess risk of k rounds of least squares with fixed real rows, once the start is forgotten.
 
-    A flaw of the first labeller goes by the factor p2 a round, which keeps its spread over chains, for the real rows
-    stay: on average over chains what is left is more than the average factor leaves.
+    NaN before.  A flaw of the first labeller shrinks by about p2 per round.  The factor varies
+    between chains and, since the real rows are fixed, stays the same within a chain.  The mean of
+    its powers is therefore larger than the power of its mean.
     """
     if pi * n <= d + 1:
         return math.nan
@@ -201,9 +206,13 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
 
 @hookimpl
 def collapse_theory(cell):
-    """Least squares: exact under replace and accumulate, to leading order in d/n under mix (with the same real rows for
-    ever, once the start is forgotten).  Ridge and random projections by their deterministic equivalent: after one fit,
-    to labels of a flawed source if there is one, and ridge under replace in every generation."""
+    """Expected excess risk of each generation.
+
+    Least squares: exact under replace and accumulate, to leading order in d/n under mix (with fixed
+    real rows once the start is forgotten).  Ridge and random projections by their deterministic
+    equivalent:  after one fit, also to labels of a flawed source; ridge under replace in every
+    generation.
+    """
     if (
         not isinstance(cell.data, Linear)
         or cell.protocol.decode is not None
@@ -276,10 +285,13 @@ def collapse_claims():
         )
 
     def mixed(law, d, n, p2, lam=None, chains=400, sampler="exact-law", **more):
-        """One fit to a mixture, with the parameters of the law turned into those of the plugins."""
+        """One fit to a mixture, with the law's parameters translated to those of the plugins."""
         given = {"d": d, "n": n, **({} if lam is None else {"lam": lam}), "p2": p2, **more}
         get = given.get
-        world = f"linear(d={d}, beta={get('beta1', 0)}, source={get('src', 0)}, noise={get('s1', 1)}, sampler={sampler})"
+        world = (
+            f"linear(d={d}, beta={get('beta1', 0)}, source={get('src', 0)}, noise={get('s1', 1)}, "
+            f"sampler={sampler})"
+        )
         own = {"c2": get("c2", 1), "beta": get("beta2"), "noise": get("s2", 1)}
         first = ", ".join(f"{name}={value}" for name, value in own.items() if value is not None)
         model = (
@@ -299,7 +311,10 @@ def collapse_claims():
         return claim(f"strong.{law}", given, spec, 1, chains)
 
     def rounds(d, n, p2, t, protocol, c2, data=""):
-        spec = f"linear(d={d}{data}) | ols | {protocol} @ n={n} T={t - 1} first=linear-surrogate(c2={c2})"
+        spec = (
+            f"linear(d={d}{data}) | ols | {protocol} @ n={n} T={t - 1} "
+            f"first=linear-surrogate(c2={c2})"
+        )
         return claim("strong.iter_mix", {"d": d, "n": n, "p2": p2, "t": t, "c2": c2}, spec, t, 1000)
 
     law = ", sampler=exact-law"

@@ -1,4 +1,4 @@
-"""A flawed model of a linear world: labels of real quality up to a set error, on questions and with noise of its own."""
+"""A flawed model of linear data with a given excess risk, for use as the first teacher."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class LinearSurrogate(LinearSource):
-    """w2 = w1 + delta beside nature's w1, delta ~ N(0, (c2/d) S1^-1), so that c2 = E (x.w2 - x.w1)^2 over real x.
+    """Weights w2 = w1 + delta, delta ~ N(0, (c2/d) S1^-1), so c2 = E (x.w2 - x.w1)^2 over real x.
 
-    The synthetic rows of Dohmatob et al. (arXiv 2410.04840): a first teacher of ``linear``, as in
-    ``linear(d=100) | ridge | mix(real=0.9) @ n=400 T=0 first=linear-surrogate(c2=0.5)``.  Its rows have covariates
-    N(0, diag(j^-beta)) and label noise of its own, by default nature's; the exam is nature's.
+    The source of synthetic rows of Dohmatob et al. (arXiv 2410.04840): a first teacher of
+    ``linear``, as in ``linear(d=100) | ridge | mix(real=0.9) @ n=400 T=0
+    first=linear-surrogate(c2=0.5)``.  Its rows can have their own covariates N(0, diag(j^-beta))
+    and label noise; by default both are those of the data.  Losses are those of the data.
     """
 
     c2: float = param(1.0, "excess risk of the source itself, in units of y^2", ge=0)
     beta: float | None = param(
-        None, "exponent of the spectrum of its questions; None: nature's", ge=0, le=8
+        None, "exponent of the spectrum of its questions; None: that of the data", ge=0, le=8
     )
-    noise: float | None = param(None, "standard deviation of its label noise; None: nature's", ge=0)
+    noise: float | None = param(
+        None, "standard deviation of its label noise; None: that of the data", ge=0
+    )
 
     own_rows = True
     distribution = "linear-surrogate"

@@ -1,4 +1,4 @@
-"""A flawed annotator: nature's label, but another one with probability p."""
+"""A flawed annotator: the true label, but another label with probability p."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NoisyLabels(DataGenerator):
-    """A source for ``first=noisy-labels(p=0.3)`` beside any data with classes; it is no world of its own.
+    """A first teacher for data with classes: ``first=noisy-labels(p=0.3)``; it is not data itself.
 
-    It answers what nature answers, and with probability p, whatever the question, one of the other labels, each as
-    likely as the next.
+    It gives the true label and, with probability p for every question, another label chosen
+    uniformly.
     """
 
     p: float = param(0.1, "probability that a label is wrong", ge=0, le=1)
@@ -27,13 +27,16 @@ class NoisyLabels(DataGenerator):
 
     def incompatibility(self, cell):
         if cell.data is self:
-            return "noisy-labels asks no questions of its own; give it to a world, as first=noisy-labels(p=0.3)"
+            return (
+                "noisy-labels has no questions of its own; "
+                "give it as the first teacher, first=noisy-labels(p=0.3)"
+            )
         return super().incompatibility(cell)
 
     def sample_truth(self, rng, nature=None):
         if nature is None:
             raise Incompatible(
-                "noisy-labels needs a world whose labels it spoils: first=noisy-labels(p=0.3)"
+                "noisy-labels needs data with labels; give it as first=noisy-labels(p=0.3)"
             )
         return self.with_truth(nature=nature)
 

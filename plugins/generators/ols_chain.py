@@ -1,4 +1,4 @@
-"""A flawed model of a linear world: the last of a chain of least-squares fits, each to labels of the one before."""
+"""A flawed model of linear data: the last of successive least-squares fits."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class OLSChain(LinearSource):
-    """The fake-data generator of Dohmatob et al. (arXiv 2402.07712): ``links`` rounds of least squares on ``rows`` rows.
+    """The source of Dohmatob et al. (arXiv 2402.07712): ``links`` successive least-squares fits.
 
-    A first teacher of ``linear``: round i labels fresh questions of nature with the weights of round i - 1 plus noise,
-    the first with nature's; its own excess risk is links noise^2 d/(rows - d - 1).  Questions and noise of the rows
-    that it writes are nature's.
+    A first teacher of ``linear``.  Round i labels fresh questions with the weights of round i - 1
+    plus noise; the first round uses the true weights.  Its excess risk is links noise^2 d/(rows - d
+    - 1).  The rows that it generates have the questions and the noise of the data.
     """
 
     rows: int = param(1000, "rows of each fit; more than d + 1", ge=3)
-    links: int = param(1, "least-squares fits of the chain; 0: nature's own labels", ge=0, le=1000)
+    links: int = param(1, "successive least-squares fits; 0: true labels", ge=0, le=1000)
     noise: float | None = param(
-        None, "standard deviation of the label noise within the chain; None: nature's", ge=0
+        None, "standard deviation of the label noise in these fits; None: that of the data", ge=0
     )
 
     distribution = "ols-chain"
@@ -32,7 +32,8 @@ class OLSChain(LinearSource):
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise
         if self.rows <= d:
             raise Incompatible(
-                f"ols-chain fits {d} weights by least squares; rows must be more than {d}, got {self.rows}"
+                f"ols-chain fits {d} weights by least squares; rows must be more than {d}, "
+                f"got {self.rows}"
             )
         w = real.w
         for i in range(self.links):

@@ -1,4 +1,4 @@
-"""A flawed source of image labels: a linear model that has seen few images, on real questions."""
+"""A flawed source of image labels: a linear model trained on few images."""
 
 from __future__ import annotations
 
@@ -14,27 +14,34 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class WeakLabeller(DataGenerator):
-    """Ridge regression of one-hot labels on raw pixels, fitted to ``rows`` real images; its answer is the largest score.
+    """Ridge regression of one-hot labels on raw pixels of ``rows`` images.
 
-    A first teacher of labelled images, ``digits | ... first=weak-labeller(rows=50)``, in the role of the synthetic
-    source of Dohmatob et al. (arXiv 2410.04840): fewer rows are worse labels, wrong where classes look alike.  Per seed
-    the images that it learnt from are drawn anew; they are its own, and are charged to nobody.
+    The answer is the class with the largest score.
+
+    A first teacher of labelled images, ``digits | ... first=weak-labeller(rows=50)``, in the role
+    of the synthetic source of Dohmatob et al. (arXiv 2410.04840).  Fewer rows give worse labels,
+    with errors between similar classes.  Its training images are drawn per seed; they do not count
+    in the ledger of any method.
     """
 
-    rows: int = param(100, "real images that it learnt from", ge=1, le=20000)
-    lam: float = param(1.0, "ridge penalty beside a mean over images", gt=0)
+    rows: int = param(100, "real training images of the labeller", ge=1, le=20000)
+    lam: float = param(1.0, "ridge penalty relative to a mean over images", gt=0)
 
     kind = "classification"
     family = "images"
     primary = "error_rate"
 
     def incompatibility(self, cell):
-        return f"{self.title()} labels the images of other data: give it as the first teacher, first={self.title()}"
+        return (
+            f"{self.title()} labels the images of other data: "
+            f"give it as the first teacher, first={self.title()}"
+        )
 
     def sample_truth(self, rng, nature=None):
         if nature is None or nature.kind != "classification" or nature.labels is None:
             raise Incompatible(
-                f"{self.title()} labels the questions of other data, with classes; it has none of its own"
+                f"{self.title()} labels the questions of data with classes; it has no questions "
+                "itself"
             )
         x = nature.ask(self.rows, rng.at("x"))
         y = torch.nn.functional.one_hot(nature.answer(x, rng.at("y")), nature.labels).double()
@@ -62,7 +69,7 @@ class WeakLabeller(DataGenerator):
 
 
 def _with_one(x: torch.Tensor) -> torch.Tensor:
-    """x (R, n, ...) as rows of float64 with a 1 behind them, for the intercept."""
+    """x (R, n, ...) as float64 rows with a 1 appended for the intercept."""
     rows = x.double()
     return torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
 

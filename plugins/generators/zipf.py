@@ -1,4 +1,4 @@
-"""A truncated Zipf law over symbols: the smallest world with a tail to lose."""
+"""A truncated Zipf distribution over symbols: the simplest data with a tail."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from collapse_bench.theory import tails
 
 @dataclass(frozen=True)
 class Zipf(DataGenerator):
-    """One symbol per row: p_i proportional to i^-beta for ranks i = 1..K.  y (R, n) int64, questions of width 0.
+    """One symbol per row: p_i proportional to i^-beta for ranks i = 1..K; y (R, n) int64.
 
-    Per seed the ranks are dealt to the symbols at random; ``truth_is=fixed`` gives symbol i rank i + 1.
-    ``sampler=exact-law`` draws the counts of all symbols at once by their multinomial law: rows with ``count``, at a cost
-    free of n.  ``read`` and ``plain`` serve where the law is a flawed first teacher, whose ranks are nature's: with
-    ``first=zipf(read=top-k(k=100), plain=0.1)`` generation 0 reads a tail cut at rank 100, and the whole law for one row
-    in ten (Dohmatob et al., arXiv 2402.07043); ``first=zipf(beta=2)`` narrows it.
+    Questions have width 0.
 
-    Losses: ``total_variation`` (primary, in [0, 1]), ``missing_mass`` (true probability of symbols that the teacher
-    never says: the test error of a memoriser, Hutter, arXiv 2102.04074), ``support_lost`` (share of the K symbols that it
-    never says).  Described: surviving support, entropy in nats, heterozygosity 1 - sum p^2 and squared drift
-    sum (p_hat - p)^2 of the Wright-Fisher laws.
+    For each seed the ranks are assigned to the symbols at random; ``truth_is=fixed`` gives symbol i
+    rank i + 1.  ``sampler=exact-law`` draws the counts of all symbols at once from their
+    multinomial distribution: rows with ``count``, at a cost independent of n.
+
+    ``read`` and ``plain`` make a flawed first teacher, which keeps the ranks of the data.  With
+    ``first=zipf(read=top-k(k=100), plain=0.1)`` generation 0 reads a tail cut at rank 100, and the
+    full distribution for one row in ten (Dohmatob et al., arXiv 2402.07043); ``first=zipf(beta=2)``
+    narrows the tail.
+
+    Losses: ``total_variation`` (primary, in [0, 1]); ``missing_mass``, the true probability of
+    symbols that the teacher has lost, which is the test error of a memoriser (Hutter, arXiv
+    2102.04074); ``support_lost``, the share of the K symbols that are lost.  Diagnostics: surviving
+    support, entropy in nats, heterozygosity 1 - sum p^2, and squared drift sum (p_hat - p)^2.
     """
 
-    beta: float = param(1.5, "exponent of the law; 0: all symbols alike", ge=0, le=8)
+    beta: float = param(1.5, "exponent of the Zipf law; 0: uniform", ge=0, le=8)
     K: int = param(1000, "number of symbols", ge=2, le=10_000_000)
-    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks dealt per seed, or in order")
+    truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks random per seed, or in order")
     sampler: Literal["explicit", "exact-law"] = param(
-        "explicit", "one symbol per row, or the law of the counts"
+        "explicit", "one symbol per row, or counts from their exact distribution"
     )
-    read: Mitigation | None = param(
-        None, "a biased sampler, e.g. top-k(k=100), through which the law is read"
-    )
-    plain: float = param(0.0, "share of draws from the law as it is, past that sampler", ge=0, le=1)
+    read: Mitigation | None = param(None, "a decoder applied to the true law, e.g. top-k(k=100)")
+    plain: float = param(0.0, "share of draws without that decoder", ge=0, le=1)
 
     kind = "discrete"
     family = "tails"
@@ -92,12 +95,12 @@ class Zipf(DataGenerator):
         return left(*self._table(teacher))
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """Total variation of one fit to real rows: exact; what comes after has no closed form."""
+    """Total variation of one fit to real rows: exact.  Later generations have no closed form."""
     data, (model, _), read = cell.data, recursion(cell) or (None, None), natural(cell)
     if (
         not isinstance(data, Zipf)
@@ -118,7 +121,7 @@ def _divergence(teacher, data):
 
 
 def _rare(teacher, data):
-    """Whether the second of two symbols is still said."""
+    """Whether the second of two symbols survives."""
     return (teacher.p[..., 1] > 0).double()
 
 
@@ -145,7 +148,10 @@ def collapse_claims():
 
     def survival(c, k, M):
         beta = math.log2(M / c - 1)  # two symbols, the second with probability c/M
-        spec = f"zipf(K=2, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={M} T={k}"
+        spec = (
+            f"zipf(K=2, beta={beta}, truth_is=fixed, sampler=exact-law) | counts | replace @ n={M} "
+            f"T={k}"
+        )
         return Claim(
             "discrete.survive_count",
             {"c": c, "k": k, "M": M},
@@ -169,7 +175,10 @@ def collapse_claims():
         **given,
     ):
         first = first and f" first=zipf({first}, K={K}, sampler={sampler})"
-        spec = f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler={sampler}) | counts | replace @ n={T} T={t}{first}"
+        spec = (
+            f"zipf(beta={beta}, K={K}, truth_is=fixed, sampler={sampler}) | counts | replace @ "
+            f"n={T} T={t}{first}"
+        )
         known = {"beta": beta, "T": T, **({} if "asym" in law else {"N": K}), **given}
         return Claim(f"tails.{law}", known, spec, metric, t, chains)
 

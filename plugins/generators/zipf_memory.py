@@ -1,4 +1,4 @@
-"""Questions of a heavy-tailed law, each with one right answer: what was never read cannot be known."""
+"""Questions from a heavy-tailed distribution, each with one right answer that must be memorised."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from collapse_bench.theory import tails
 
 @dataclass(frozen=True)
 class ZipfMemory(DataGenerator):
-    """K questions, asked with p_i proportional to i^-beta; each has one right answer among K (Hutter, arXiv 2102.04074).
+    """K questions with p_i proportional to i^-beta, each with one right answer among K symbols.
 
-    x (R, n, 1) and y (R, n) int64.  Symbol K, which is never right, says that the answer is not known.  Questions are
-    asked afresh from the true law in every generation, and the teacher answers: what it does not know, its pupil learns
-    not to know.  Per seed ranks and answers are dealt at random; ``truth_is=fixed`` asks question i with rank i + 1 and
-    takes i for its answer.  ``sampler=exact-law`` draws how often each question is asked: rows with ``count``, at a cost
-    free of n.
+    Hutter, arXiv 2102.04074.  x (R, n, 1) and y (R, n) int64.  Symbol K means "unknown" and is
+    never right.  In every generation fresh questions are drawn from the true distribution and the
+    teacher answers them.  A student learns the answer "unknown" for questions that its teacher does
+    not know.  For each seed ranks and answers are assigned at random; ``truth_is=fixed`` gives
+    question i rank i + 1 and answer i.  ``sampler=exact-law`` draws how often each question is
+    asked: rows with ``count``, at a cost independent of n.
 
-    Loss ``error``: the probability of an answer that is not right, over the true law of questions, exactly.  Described:
-    ``known``, the expected number of questions answered rightly.
+    Loss ``error``: the exact probability of a wrong answer over the true distribution of questions.
+    Diagnostics: ``known``, the expected number of right answers over all questions.
     """
 
-    beta: float = param(1.5, "exponent of the law of questions", gt=0, le=8)
+    beta: float = param(1.5, "exponent of the Zipf law of questions", gt=0, le=8)
     K: int = param(1000, "number of questions", ge=2, le=10_000_000)
     truth_is: Literal["drawn", "fixed"] = param(
-        "drawn", "ranks and answers dealt per seed, or in order"
+        "drawn", "ranks and answers random per seed, or in order"
     )
     sampler: Literal["explicit", "exact-law"] = param(
-        "explicit", "one question per row, or the law of the counts"
+        "explicit", "one question per row, or counts from their exact distribution"
     )
 
     kind = "discrete"
@@ -97,12 +98,12 @@ class ZipfMemory(DataGenerator):
         return {"known": self._right(teacher).sum(-1)}
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """Error of a memoriser: of one that read nature alone, and under replace of those that it taught."""
+    """Error of a memoriser: trained on real rows, and of later generations under replace."""
     data, (model, protocol), read = cell.data, recursion(cell) or (None, None), natural(cell)
     if not isinstance(data, ZipfMemory) or model != "memory" or data.beta <= 1 or not read:
         return None
@@ -117,7 +118,7 @@ def collapse_theory(cell):
 
 
 def _passes_enough(cell, law):
-    """Whether a perfect verifier is left with n rows of what the last teacher wrote, and n is large enough for the law."""
+    """Whether a perfect verifier always accepts n rows, and n is large enough for the law."""
     protocol, data = cell.protocol, cell.data
     known = 1 - law(data.beta, cell.n, cell.generations, data.K)
     spare = protocol.oversample * known - 1
@@ -143,7 +144,10 @@ def collapse_claims():
         metric="error",
         **given,
     ):
-        spec = f"zipf-memory(beta={beta}, K={K}, sampler={sampler}) | {model} | {protocol} @ n={n} T={t}"
+        spec = (
+            f"zipf-memory(beta={beta}, K={K}, sampler={sampler}) | {model} | {protocol} @ n={n} "
+            f"T={t}"
+        )
         return Claim(f"tails.{law}", {"beta": beta, "N": K, **given}, spec, metric, t, chains)
 
     return [

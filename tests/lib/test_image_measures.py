@@ -186,7 +186,5 @@ def test_a_chain_that_is_no_number_spoils_no_other():
 
 
 def test_there_must_be_a_kth_neighbour():
-    with pytest.raises(
-        ValueError, match=r"the 5-th neighbour among 5 points is none; k must lie in \[1, 4\]"
-    ):
+    with pytest.raises(ValueError, match=r"5 points have no 5-th neighbour; k must be in \[1, 4\]"):
         radii(points(0, 1, 2, 3, 4), 5)

@@ -91,7 +91,7 @@ def test_deeds_go_by_kind():
     at = (text[:, :-2] == then).nonzero()
     deeds, kinds = text[at[:, 0], at[:, 1] + 2], text[at[:, 0], 5]
     favourite = {int(k): int(deeds[kinds == k].mode().values) for k in kinds.unique()}
-    said = data.truth.said[0]
+    said = data.truth.ranked[0]
     slot = data._grammar.slots[data._grammar.lexicon["deed"]]
     m = _tokens(data, "deed")[1] - first
     for kind, deed in favourite.items():
@@ -117,10 +117,10 @@ def _mean_length(y):
 
 
 def test_ranks_are_dealt_per_seed_or_kept_in_order():
-    one, other = drawn(2).truth.said
+    one, other = drawn(2).truth.ranked
     assert not torch.equal(one, other)
     alike = drawn(2, truth_is="fixed")
-    assert torch.equal(*alike.truth.said)
+    assert torch.equal(*alike.truth.ranked)
     first, _ = _tokens(alike, "thing")
     assert int(alike.frequency[0, first : _tokens(alike, "thing")[1]].argmax()) == 0
 
@@ -128,11 +128,11 @@ def test_ranks_are_dealt_per_seed_or_kept_in_order():
 def test_a_flawed_first_teacher_keeps_natures_ranks():
     nature = drawn(2, exponent=1.0)
     flawed = stories(exponent=3.0).sample_truth(Stream(range(2)).at("first"), nature)
-    assert torch.equal(flawed.truth.said, nature.truth.said)
+    assert torch.equal(flawed.truth.ranked, nature.truth.ranked)
     x, y = written(flawed, 500)
     assert nature.verify(x, y).all()
     assert -nature.logp(x, y).sum(-1).mean() < -nature.logp(*written(nature, 500)).sum(-1).mean()
-    with pytest.raises(Incompatible, match="leave words=40"):
+    with pytest.raises(Incompatible, match="set words=40"):
         stories(words=50).sample_truth(Stream(range(2)), nature)
     task = "grammar-stories(words=40) | ngram | replace @ n=30 T=1"
     *_, last = generations(

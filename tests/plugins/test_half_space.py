@@ -140,9 +140,9 @@ def test_walls_stand_at_their_angles():
     [
         (
             "half-space(tilt=0.3) | averaging | replace",
-            "half-space with a tilt is a flawed source and no world",
+            "half-space with a tilt is a flawed source",
         ),
-        ("noisy-labels | averaging | replace", "noisy-labels asks no questions of its own"),
+        ("noisy-labels | averaging | replace", "noisy-labels has no questions of its own"),
         (
             "linear | ols | replace @ first=noisy-labels",
             "noisy-labels cannot teach linear: their kinds differ",
@@ -163,7 +163,9 @@ def test_what_does_not_go_together_is_refused(spec, words):
 
 def test_a_tilt_needs_a_half_space_beside_it():
     cell = cell_of("digits | averaging | replace @ T=0 first=half-space(tilt=0.3)", seeds=(0,))
-    with pytest.raises(Incompatible, match="stands beside a half-space, and digits is none"):
+    with pytest.raises(
+        Incompatible, match="is a first teacher for half-space, and the data are digits"
+    ):
         next(generations(cell))
 
 
@@ -206,7 +208,7 @@ def test_wrong_labels_of_many_classes_are_equally_likely():
     assert abs(z_of(said != y, 0.5)) < 4
     for step in range(1, 10):
         assert abs(z_of(gap == step, 1 / 9)) < 4
-    with pytest.raises(Incompatible, match="needs a world whose labels it spoils"):
+    with pytest.raises(Incompatible, match="needs data with labels"):
         registry().build("generator", "noisy-labels").sample_truth(Stream(SEEDS))
 
 

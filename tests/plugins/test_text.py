@@ -134,7 +134,7 @@ def test_one_prompt_of_several_blocks_has_their_answers(tmp_path):
         assert logp.exp().tolist()[0][0] == pytest.approx([1, p])
     ended = data.logp(x[:, :1], torch.tensor([[[-1, -1]]]))
     assert ended.tolist() == [[[-math.inf, 0]]]
-    with pytest.raises(Incompatible, match="a prompt stands nowhere in this text"):
+    with pytest.raises(Incompatible, match="a prompt does not occur in this text"):
         data.answer(torch.full((1, 1, 1), token["b"]), Stream([3]))
 
 
@@ -239,18 +239,18 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
         ("", "text needs its source"),
         (
             "source={book}, prompt=64",
-            "prompt must be below block, which it is a part of; got prompt=64, block=64",
+            "prompt is a part of block and must be smaller; got prompt=64, block=64",
         ),
         (
             "source={book}, vocab=100",
-            "a bpe vocabulary holds all 256 bytes; choose vocab >= 256, got 100",
+            "a bpe vocabulary contains all 256 bytes; choose vocab >= 256, got 100",
         ),
         (
             "source={book}, tokenizer=wrods/x/y",
             "text: tokenizer (bpe, bytes or words): 'wrods/x/y' does not exist",
         ),
-        ("source={book}, exam=nothing.txt", "text: there is no file 'nothing.txt' for the exam"),
-        ("source={book}, exam=validation", "there is no file 'validation' for the exam"),
+        ("source={book}, exam=nothing.txt", "text: exam='nothing.txt' is not a file"),
+        ("source={book}, exam=validation", "exam='validation' is not a file"),
         ("source={book}, split=test", "is a file and has no splits; leave out split=test"),
         ("source={book}, held_out=1", "held_out must be > 0 and < 1"),
         ("source={book}, unit=line", "unit must be one of window, row"),
@@ -272,9 +272,9 @@ def test_bad_parameters_are_refused_as_they_are_typed(settings, words, book):
         (" \n \n", "is empty"),
         (
             "one two three",
-            "is too short: the part to learn from has 12 tokens, and at least 2 blocks of 12 are wanted",
+            "is too short: the training part has 12 tokens, and at least 2 blocks of 12 are needed",
         ),
-        ("one two three " * 8, "is too short: the part held out for exams has"),
+        ("one two three " * 8, "is too short: the held-out part has"),
     ],
 )
 def test_too_little_text_is_refused_before_training(content, words, tmp_path):

@@ -55,13 +55,13 @@ def refused(kind, *place, **more):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", b"x", "ends in .csv, and a text is read from .txt, .jsonl, .parquet, a folder"),
+        ("a.csv", b"x", "ends in .csv; texts are read from .txt, .jsonl, .parquet, a folder"),
         ("a", b"x", "ends in nothing"),
         ("a.txt", b"fine \xff not", "is not UTF-8 (byte 5 is 0xff)"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b"\n', "line 2 of"),
         ("a.jsonl", b'{"text": "a"}\n{"body": "b", "n": 2}\n', "row 2 of"),
-        ("a.jsonl", b'{"text": 7}\n', "has no text under 'text' (it holds text)"),
-        ("a.jsonl", b'["text"]\n', "(it holds list)"),
+        ("a.jsonl", b'{"text": 7}\n', "has no text under 'text' (it has text)"),
+        ("a.jsonl", b'["text"]\n', "(it has list)"),
         ("a.parquet", b"PAR1 and no more", "cannot be read as a data set"),
     ],
 )
@@ -71,13 +71,13 @@ def test_what_cannot_be_read_is_told_in_one_sentence(name, content, words, tmp_p
 
 
 def test_what_a_data_set_lacks_is_told(places, tmp_path):
-    assert "has no column 'body'; choose field=... among text, n" in refused(
+    assert "has no column 'body'; set field to one of text, n" in refused(
         UsageError, places / "rows.parquet", "text", "body"
     )
     assert "has no split 'dev'; choose one of train, test" in refused(
         UsageError, places / "splits", "text", split="dev"
     )
-    assert "has no splits, and split=dev was asked for" in refused(
+    assert "has no splits; leave out split=dev" in refused(
         UsageError, places / "saved", "text", split="dev"
     )
     (tmp_path / "empty").mkdir()
@@ -136,7 +136,7 @@ def test_the_tokenizer_of_a_checkpoint(tmp_path):
     assert found.decode(found.encode(TEXT)) == TEXT
     assert found.encode_all([TEXT, "a"]) == learnt.encode_all([TEXT, "a"])
     (tmp_path / "none").mkdir()
-    with pytest.raises(UsageError, match="holds no tokenizer that can be read"):
+    with pytest.raises(UsageError, match="does not contain a readable tokenizer"):
         tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer")
     with pytest.raises(Unreachable, match='the tokenizer "owner/name" is not a local path'):
         tokenizer_of("owner/name", [], 0, "text: tokenizer")

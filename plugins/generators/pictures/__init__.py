@@ -1,4 +1,4 @@
-"""Real images as a density: what recurs is the images themselves."""
+"""Real images as a density: generations pass on the images themselves."""
 
 from __future__ import annotations
 
@@ -25,28 +25,35 @@ from ._measures import NEAREST, Reference, recall
 
 @dataclass(frozen=True)
 class Pictures(ImagePool):
-    """Answers are images y (R, n, pixels), drawn from a pool (see ImagePool): the self-consuming loops of generative
-    models.  The pool is that of ``digits``, or with ``path="data/mnist"`` that of a folder of idx files.
+    """Answers are images y (R, n, pixels) from a pool (see ImagePool), for self-consuming loops.
 
-    Nothing is asked (x of width 0); with ``given=class`` a question is the class to be shown, as a one-hot vector
-    x (R, n, C), in the shares of the pool, and an answer can be verified: a fixed classifier sees that class in it.
+    The pool is that of ``digits``, or with ``path="data/mnist"`` that of a folder of idx files.
+    There are no questions (x of width 0).  With ``given=class`` a question is the class to
+    generate, as a one-hot vector x (R, n, C), with the class shares of the pool; an answer is
+    verified by a fixed classifier.
 
-    As many images as are held out are drawn from the teacher and looked at by that classifier, which is trained on the
-    whole training pool with a fixed seed, the same for every cell; it tells their classes, and its last hidden layer of 32
-    units serves as features.  Losses: ``frechet_distance`` to the held-out images on these features (primary, in their
-    units; a finite sample of nature has one too, see the control ``nature``); ``precision_lost``, ``recall_lost``,
-    ``density_lost``, ``coverage_lost``, each 1 less the measure, by balls to the 5th neighbour (a density above 1 is a
-    loss below 0); ``class_shares_off``, the total variation between the shares of classes and those in the pool;
-    ``rarest_class_lost``, how much of the share of the rarest class is missing, and ``rarest_class_recall_lost``, 1 less
-    the recall of all its held-out images; with ``given=class`` also ``class_missed``, the share of images that show another
-    class than was asked for.  Described: entropy of the classes shown (nats), share of the rarest and of classes ever
-    shown.  ``minority`` cuts the held-out images down alike (but for that recall).
+    The losses use as many generated images as there are held-out images.  The classifier is trained
+    on the whole training pool with a fixed seed, the same for every cell.  It labels the images,
+    and its last hidden layer of 32 units provides the features.
+
+    - ``frechet_distance`` to the held-out images on these features (primary, in their units).  A
+      finite sample of real images has a distance too, see the control ``nature``.
+    - ``precision_lost``, ``recall_lost``, ``density_lost``, ``coverage_lost``: 1 minus the measure,
+      with balls to the 5th neighbour.  A density above 1 gives a loss below 0.
+    - ``class_shares_off``: total variation between the class shares and those of the pool.
+    - ``rarest_class_lost``: the missing part of the share of the rarest class;
+      ``rarest_class_recall_lost``: 1 minus the recall of all its held-out images.
+    - ``class_missed``, with ``given=class``: the share of images that show another class.
+
+    Diagnostics: entropy of the generated classes (nats), share of the rarest class, share of
+    classes that occur.  ``minority`` reduces the held-out images in the same way, except for the
+    recall of the rarest class.
     """
 
     path: Path | None = param(None, "folder with four idx files; null: the packaged digits")
     test: int = param(2000, "images held out to be judged on, all where there are fewer", ge=10)
     given: Literal["nothing", "class"] = param(
-        "nothing", "what is asked: nothing, or for an image of a class"
+        "nothing", "the question: none, or the class of the image"
     )
 
     kind = "density"
@@ -77,7 +84,7 @@ class Pictures(ImagePool):
         data.truth.test_rng, data.truth.kept = rng.at("exam"), _Kept()
         return data
 
-    # -- nature -----------------------------------------------------------------------------------------------------
+    # -- questions and answers --------------------------------------------------------------------
 
     def ask(self, n, rng):
         if self.given == "nothing":
@@ -89,7 +96,8 @@ class Pictures(ImagePool):
         n = x.shape[len(rng.chain_shape)]
         if self.given == "nothing":
             return self.truth.images[self.dealt(n, rng)]
-        # any image of the class, by its place among those of the pool in the order of classes
+        # Choose an image of the requested class: sort the pool by class, then index within the
+        # class.
         ordered = self.truth.labels[: self.truth.pool].argsort(stable=True)
         count = torch.bincount(self.truth.labels[: self.truth.pool], minlength=self.truth.classes)
         asked = x.argmax(-1)
@@ -97,7 +105,7 @@ class Pictures(ImagePool):
         return self.truth.images[ordered[(count.cumsum(0) - count)[asked] + place]]
 
     def identity(self, x, y):
-        """Which image of the pool each real row is, (R, n) int64."""
+        """The index of the image of each real row, (R, n) int64."""
         return self.number(y)
 
     @property
@@ -105,15 +113,15 @@ class Pictures(ImagePool):
         return self.given == "class"
 
     def verify(self, x, y):
-        """Whether the classifier sees in each image the class that was asked for, (R, n)."""
+        """Whether the classifier assigns each image to the requested class, (R, n)."""
         if self.given == "nothing":
             raise Incompatible(
-                f"{self.title()} has nothing to verify where nothing is asked; choose given=class"
+                f"{self.title()} has nothing to verify without questions; choose given=class"
             )
-        _, seen = _eyes(self.shared).to(y.device)(y.reshape(-1, y.shape[-1]))
+        _, seen = _extractor(self.shared).to(y.device)(y.reshape(-1, y.shape[-1]))
         return seen.reshape(y.shape[:-1]) == x.argmax(-1)
 
-    # -- the exam ---------------------------------------------------------------------------------------------------
+    # -- losses -----------------------------------------------------------------------------------
 
     def losses(self, teacher, rng):
         return self._seen(teacher)[0]
@@ -122,12 +130,14 @@ class Pictures(ImagePool):
         return described(self._seen(teacher)[1], self.truth.rarest)
 
     def _seen(self, teacher: Teacher) -> tuple[dict[str, Tensor], Tensor]:
-        """(losses, shares of classes (R, C)) of one sample of images, always of the same draws; kept for the last teacher,
-        so that judging and describing draw once."""
-        return self.truth.kept.of(teacher, lambda: self._looked_at(*self._sample(teacher)))
+        """(losses, class shares (R, C)) of one sample of images, always by the same random draws.
+
+        Cached for the last teacher, so that losses and diagnostics sample once.
+        """
+        return self.truth.kept.of(teacher, lambda: self._measured(*self._sample(teacher)))
 
     def _sample(self, teacher: Teacher) -> tuple[Tensor, Tensor]:
-        """(x, y) with as many rows as images are held out."""
+        """(x, y) with as many rows as there are held-out images."""
         m, chain_shape, pixels = (
             len(self._held_out[0].features),
             self.truth.chain_shape,
@@ -137,23 +147,26 @@ class Pictures(ImagePool):
         y = teacher.answer(x, self.truth.test_rng.at("y"))
         if tuple(y.shape) != (*chain_shape, m, pixels):
             raise Incompatible(
-                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; images were due, {(*chain_shape, m, pixels)}"
+                f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; "
+                f"expected images of shape {(*chain_shape, m, pixels)}"
             )
         return x, y
 
-    def _looked_at(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        eyes, classes = _eyes(self.shared).to(y.device), self.truth.classes
-        # chain by chain: what is seen of one does not depend on its neighbours, not even in rounding
-        looks = [eyes(images) for images in y.reshape(-1, *y.shape[-2:])]
+    def _measured(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        extractor, classes = _extractor(self.shared).to(y.device), self.truth.classes
+        # Chain by chain, so that the features of a chain do not depend on the other chains of the
+        # batch, not even by rounding.
+        outputs = [extractor(images) for images in y.reshape(-1, *y.shape[-2:])]
         features, seen = (
-            torch.stack(s).reshape(*y.shape[:-1], *s[0].shape[1:]) for s in zip(*looks, strict=True)
+            torch.stack(s).reshape(*y.shape[:-1], *s[0].shape[1:])
+            for s in zip(*outputs, strict=True)
         )
         share = torch.nn.functional.one_hot(seen, classes).double().mean(-2)
-        due, rarest = self.truth.share, self.truth.rarest
+        true_share, rarest = self.truth.share, self.truth.rarest
         reference, rare = self._held_out
         losses = reference.losses(features)
-        losses["class_shares_off"] = 0.5 * (share - due).abs().sum(-1)
-        losses["rarest_class_lost"] = (1 - share[..., rarest] / due[rarest]).clamp_min(0)
+        losses["class_shares_off"] = 0.5 * (share - true_share).abs().sum(-1)
+        losses["rarest_class_lost"] = (1 - share[..., rarest] / true_share[rarest]).clamp_min(0)
         if len(rare):
             losses["rarest_class_recall_lost"] = 1 - recall(features.double(), rare, reference.k)
         if self.given == "class":
@@ -166,8 +179,8 @@ class Pictures(ImagePool):
 
 
 @lru_cache(maxsize=2)
-def _eyes(source: Pictures) -> FeatureExtractor:
-    """The classifier of all images of a source, none of them cut away."""
+def _extractor(source: Pictures) -> FeatureExtractor:
+    """The classifier trained on all images of a source, before ``minority`` reduces a class."""
     whole = replace(source, minority=None, rare=None).table
     return FeatureExtractor(
         whole.images[: whole.pool], whole.labels[: whole.pool], whole.classes, whole.shape
@@ -176,16 +189,16 @@ def _eyes(source: Pictures) -> FeatureExtractor:
 
 @lru_cache(maxsize=4)
 def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor]:
-    """Features of the images held out, cut down as the pool is; and of all of the rarest class, none of them cut away."""
+    """Features of the held-out images, reduced like the pool, and of all of the rarest class."""
     table = source.table
-    features, _ = _eyes(source).to(device)(table.images[table.pool :].to(device))
+    features, _ = _extractor(source).to(device)(table.images[table.pool :].to(device))
     features = features.double()
     kept = features
     if source.minority is not None:
         kept = features[thinned(table.test_labels.numpy(), table.rarest, source.minority)]
     if len(kept) < 2:
         raise UsageError(
-            f"{source.title()}: {len(kept)} images are held out, and 2 or more are wanted"
+            f"{source.title()}: {len(kept)} images are held out, and at least 2 are needed"
         )
     return Reference(kept, k=min(NEAREST, len(kept) - 1)), features[
         (table.test_labels == table.rarest).to(device)
@@ -193,13 +206,13 @@ def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor
 
 
 class _Kept:
-    """The last answer about a thing, kept as long as that thing lives and is asked about."""
+    """One-entry weak cache, keyed by identity."""
 
     def __init__(self):
         self.thing, self.answer = lambda: None, None
 
     def of(self, thing: object, work: Callable):
-        """What is known of the thing, or else what comes of the work."""
+        """The cached value for ``thing``, or the result of ``work()``."""
         if self.thing() is not thing:
             self.answer, self.thing = work(), weakref.ref(thing)
         return self.answer

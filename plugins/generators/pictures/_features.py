@@ -1,4 +1,4 @@
-"""Eyes to look at generated images with: a small classifier of real ones, always the same."""
+"""A fixed feature extractor for generated images: a small classifier of real images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collapse_bench.lib.neural.layers import Conv, started
 from collapse_bench.lib.neural.training import Schedule, train
 
 WIDTH, CHANNELS, STEPS, SEED = 32, 16, 600, 20260
-ROWS = 1 << 11  # that go through it at a time
+ROWS = 1 << 11  # images per forward pass
 
 
 class FeatureExtractor:
-    """A convolutional classifier, trained on real images with a fixed seed; its features are the units before the scores.
+    """A convolutional classifier of real images, trained with a fixed seed.
 
-    It is trained on the CPU wherever it is used afterwards, so that a machine has one pair of eyes; another version of the
-    libraries may round otherwise, and see a little otherwise.
+    The features are the units before the class scores.  It is always trained on the CPU, so that
+    one machine has one extractor for all devices.  Other versions of the libraries can round
+    differently and give slightly different features.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, shape: tuple[int, int]):
-        """images (n, pixels), labels (n,) int64 below ``classes``, shape: rows and columns of an image."""
+        """images (n, pixels), labels (n,) int64 below ``classes``, shape (rows, columns)."""
         generator = torch.Generator().manual_seed(SEED)
         self.module = started(lambda: Conv(shape, CHANNELS, WIDTH, classes), generator)
         images, labels = images.cpu(), labels.cpu()

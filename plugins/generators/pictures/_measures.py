@@ -1,8 +1,9 @@
-"""How far generated samples stand from real ones in a space of features: Frechet distance, and who lies near whom.
+"""Distances between generated and real samples in a feature space: Frechet and nearest neighbours.
 
-Shapes: ``R`` is the replicate dimensions of what is generated (any number, also none); real features (N, F) are common
-to all replicates.  All in float64 and free of random numbers.  Distances are taken by differences, so that equal
-points are at distance nought and a chain's numbers do not depend on who is measured beside it.
+Shapes: ``R`` stands for any number of chain dimensions of generated features, also none; real
+features (N, F) are shared by all chains.  Everything is deterministic and in float64.  Distances
+are computed from differences and not from dot products, so that equal points have distance exactly
+0 and the numbers of a chain do not depend on the other chains of the batch.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-BUDGET = 1 << 22  # distances in work at a time
+BUDGET = 1 << 22  # distances per chunk
 DIRECT = "donot_use_mm_for_euclid_dist"
 NEAREST = 5  # k of the k-th nearest neighbour
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Real features (N, F) float64, with what is known of them beforehand; ``k`` is that of the neighbours."""
+    """Real features (N, F) float64 with cached statistics; ``k`` is the rank of the neighbour."""
 
     features: Tensor
     k: int = NEAREST
@@ -37,17 +38,20 @@ class Reference:
         return radii(self.features, self.k)
 
     def losses(self, features: Tensor) -> dict[str, Tensor]:
-        """Losses (R,) of generated ``features (R, M, F)``: ``frechet_distance``, and 1 less each of the four shares of
-        ``neighbourly``.  NaN for a chain of which any feature is not finite."""
+        """Losses (R,) of ``features (R, M, F)``: ``frechet_distance``, and 1 minus each share.
+
+        The four shares are those of ``neighbourly``.  NaN for a chain with a feature that is not
+        finite.
+        """
         finite = features.isfinite().all(-1).all(-1)
         features = torch.where(finite[..., None, None], features.double(), 0.0)
-        found = {"frechet_distance": frechet(*moments(features), *self.law)}
+        losses = {"frechet_distance": frechet(*moments(features), *self.law)}
         shares = neighbourly(features, self.features, self.k, self.radii)
-        found |= {f"{name}_lost": 1 - share for name, share in shares.items()}
-        return {name: torch.where(finite, value, torch.nan) for name, value in found.items()}
+        losses |= {f"{name}_lost": 1 - share for name, share in shares.items()}
+        return {name: torch.where(finite, value, torch.nan) for name, value in losses.items()}
 
 
-# -- Gaussians ------------------------------------------------------------------------------------------------------
+# -- Gaussians -------------------------------------------------------------------------------------
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,12 +62,14 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frechet(mean: Tensor, covariance: Tensor, mean0: Tensor, covariance0: Tensor) -> Tensor:
-    """Squared Frechet distance of two Gaussians, (R,): |m - m0|^2 + tr S + tr S0 - 2 tr (S0^1/2 S S0^1/2)^1/2.
+    """Squared Frechet distance of two Gaussians, (R,).
 
-    (Dowson and Landau 1982; of samples on features of a classifier: Heusel et al., arXiv 1706.08500.)  The last trace is
-    the sum of the singular values of A0^T A for any factors S = A A^T, which are taken from the eigenvectors; so a
-    covariance may be singular, and no root of a matrix that is not symmetric is needed.  Of samples it is biased upwards,
-    by about as much as two samples of one law are apart.
+    |m - m0|^2 + tr S + tr S0 - 2 tr (S0^1/2 S S0^1/2)^1/2 (Dowson and Landau 1982; on classifier
+    features of samples: Heusel et al., arXiv 1706.08500).  The last trace is the sum of the
+    singular values of A0^T A for any factors S = A A^T, here from the eigenvectors.  This way
+    covariances can be singular, and no square root of a non-symmetric matrix is needed.  For
+    samples the distance is biased upwards, by about the distance between two samples of one
+    distribution.
     """
     factor, factor0 = _factor(covariance), _factor(covariance0)
     across = torch.linalg.svdvals(factor0.mT @ factor).sum(-1)
@@ -77,36 +83,36 @@ def _factor(covariance: Tensor) -> Tensor:
     return vectors * values.clamp_min(0).sqrt()[..., None, :]
 
 
-# -- neighbours -----------------------------------------------------------------------------------------------------
+# -- neighbours ------------------------------------------------------------------------------------
 
 
 def radii(points: Tensor, k: int = NEAREST) -> Tensor:
-    """Distance of each of ``points (R, N, F)`` to its k-th nearest neighbour, itself left out, (R, N)."""
+    """Distance of each of ``points (R, N, F)`` to its k-th nearest other point, (R, N)."""
     N = points.shape[-2]
     if not 1 <= k < N:
-        raise ValueError(
-            f"the {k}-th neighbour among {N} points is none; k must lie in [1, {N - 1}]"
-        )
-    found = []
+        raise ValueError(f"{N} points have no {k}-th neighbour; k must be in [1, {N - 1}]")
+    reach = []
     for rows, distance in _distances(points, points):
         own = torch.arange(N, device=points.device)[rows]
         distance[..., torch.arange(len(own), device=points.device), own] = torch.inf
-        found.append(distance.kthvalue(k, -1).values)
-    return torch.cat(found, -1)
+        reach.append(distance.kthvalue(k, -1).values)
+    return torch.cat(reach, -1)
 
 
 def neighbourly(
     fake: Tensor, real: Tensor, k: int = NEAREST, real_radii: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Four shares (R,) of generated ``fake (R, M, F)`` and ``real (N, F)``; the ball of a point reaches to its k-th
-    neighbour among its own kind.
+    """Four shares (R,) of generated ``fake (R, M, F)`` and ``real (N, F)``.
 
-    - ``precision``: of the generated points, those that lie in the ball of a real one;
-    - ``recall``: of the real points, those that lie in the ball of a generated one (both Kynkaanniemi et al., arXiv
-      1904.06991);
-    - ``density``: real balls that a generated point lies in, on average, over k; 1 where both laws are one, and it may
-      be more;
-    - ``coverage``: of the real balls, those in which there is a generated point (both Naeem et al., arXiv 2002.09797).
+    The ball of a point reaches to its k-th neighbour of its own kind, real or generated.
+
+    - ``precision``: share of generated points inside the ball of a real point;
+    - ``recall``: share of real points inside the ball of a generated point (both Kynkaanniemi et
+      al., arXiv 1904.06991);
+    - ``density``: mean number of real balls that contain a generated point, over k; 1 if both
+      distributions are equal, and it can be larger;
+    - ``coverage``: share of real balls that contain a generated point (both Naeem et al., arXiv
+      2002.09797).
     """
     real_radii = radii(real, k) if real_radii is None else real_radii
     fake_radii = radii(fake, k)
@@ -131,17 +137,17 @@ def neighbourly(
 
 
 def recall(fake: Tensor, real: Tensor, k: int = NEAREST) -> Tensor:
-    """The recall (R,) alone of some real points, e.g. those of one class: they need no neighbours of their own."""
+    """Recall (R,) of a subset of real points, e.g. one class; it needs no radii of real points."""
     reach = radii(fake, k)
-    found = [
+    inside = [
         (distance <= reach[..., None, :]).any(-1)
         for _, distance in _distances(real.expand(*fake.shape[:-2], -1, -1), fake)
     ]
-    return torch.cat(found, -1).double().mean(-1)
+    return torch.cat(inside, -1).double().mean(-1)
 
 
 def _distances(points: Tensor, others: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """(rows, distances (R, rows, N)) of ``points (R, M, F)`` from ``others (R, N, F)`` or (N, F), some rows at a time."""
+    """Chunks (rows, distances (R, rows, N)) of ``points (R, M, F)`` from ``others (R, N, F)``."""
     chains = points.shape[:-2].numel()
     high = max(1, BUDGET // max(1, chains * others.shape[-2]))
     for i in range(0, points.shape[-2], high):

@@ -1,4 +1,4 @@
-"""Text of people, from a file, a saved data set or a hub: real prompts, and the answers that they had."""
+"""Real text from a file, a saved data set or a hub: real prompts and their real continuations."""
 
 from __future__ import annotations
 
@@ -31,46 +31,53 @@ TOKENIZERS = ("bpe", "bytes", "words")
 class Text(Language):
     """Blocks of real text, e.g. ``text(source="data/tinyshakespeare/input.txt")``.
 
-    The source is a file (.txt, .jsonl or .parquet), a folder that ``save_to_disk`` wrote, or a hub id with ``config``,
-    ``split`` and ``revision``.  With ``unit=window`` its texts are joined by line breaks and cut into blocks of ``block``
-    tokens, one after another, what is left over being dropped; no block ends.  With ``unit=row`` each text (of a .txt each
-    line) is one block: a longer one is cut, a shorter one ends, and one of at most ``prompt`` tokens is left out.
+    The source is a file (.txt, .jsonl or .parquet), a folder written by ``save_to_disk``, or a hub
+    id with ``config``, ``split`` and ``revision``.  With ``unit=window`` its texts are joined by
+    line breaks and cut into consecutive blocks of ``block`` tokens; the remainder is dropped, and
+    no block has an end.  With ``unit=row`` each text (in a .txt each line) is one block: longer
+    texts are cut, shorter ones have an end, and texts of at most ``prompt`` tokens are dropped.
 
-    The last share ``held_out`` of the text, in characters or rows, is for exams alone, unless ``exam`` names another file
-    or split for them.  The tokenizer learns from the rest: ``bpe`` (byte pairs) and ``words`` up to ``vocab`` tokens; ``bytes``
-    and that of a checkpoint, by path or hub id, learn nothing.  A model that starts from a checkpoint wants its tokenizer.
+    The last share ``held_out`` of the text, in characters or rows, is used only for the losses,
+    unless ``exam`` names another file or split for them.  The tokenizer is trained on the rest:
+    ``bpe`` (byte pairs) and ``words`` up to ``vocab`` tokens.  ``bytes`` and the tokenizer of a
+    checkpoint, by path or hub id, need no training.  A model that starts from a checkpoint needs
+    the tokenizer of it.
 
-    x (R, n, prompt) are real prefixes, dealt without repetition until all were asked, and y (R, n, block - prompt) what
-    stood there, or where a prefix stands in several blocks, what stood in one of them at random.  The ledger counts
-    different blocks as unique real rows, and prompts as tokens that are real whoever answers.  All seeds share one text.
+    x (R, n, prompt) are real prefixes, drawn without repetition until all were used.  y (R, n,
+    block - prompt) are their real continuations; if a prefix occurs in several blocks, one is
+    chosen at random.  The ledger counts different blocks as unique real rows, and the tokens of
+    prompts as real, whichever teacher answers.  All seeds share one text.
 
-    Losses: see Language; the true law is not known.  What nature says of a text by ``logp`` is the empirical law of all
-    blocks, those of the exam included: a floor that no model of language reaches, not the entropy of the language.
+    Losses: see Language; the true distribution is unknown.  ``logp`` of the oracle teacher is the
+    empirical distribution of all blocks, including held-out ones: a floor that no language model
+    reaches, not the entropy of the language.
     """
 
     source: Path | str | None = param(None, "file, folder or hub id; must be given")
     config: str | None = param(None, "configuration of a hub's data set")
     split: str | None = param(None, "split of a data set; none: train")
     revision: str | None = param(None, "branch, tag or commit of a hub id")
-    field: str = param("text", "column or key that holds the text")
+    field: str = param("text", "column or key that contains the text")
     exam: Path | str | None = param(
-        None, "file, or split where the source is a data set, to be judged on"
+        None, "held-out file for the losses, or split if the source is a data set"
     )
-    held_out: float = param(0.1, "share of the text that is kept for exams, at its end", gt=0, lt=1)
+    held_out: float = param(
+        0.1, "share of the text, at its end, held out for the losses", gt=0, lt=1
+    )
     unit: Literal["window", "row"] = param(
         "window", "blocks cut from the joined text, or one per row"
     )
     tokenizer: Path | str = param("bpe", "bpe, bytes, words, or the path or hub id of a tokenizer")
-    vocab: int = param(1024, "most tokens of a bpe or words vocabulary", ge=2, le=1_000_000)
-    block: int = param(64, "tokens of a block, prompt included", ge=2, le=1_000_000)
-    prompt: int = param(32, "tokens that are given, as question", ge=0)
+    vocab: int = param(1024, "largest size of a bpe or words vocabulary", ge=2, le=1_000_000)
+    block: int = param(64, "tokens of a block, including the prompt", ge=2, le=1_000_000)
+    prompt: int = param(32, "tokens given as the question", ge=0)
 
     def __post_init__(self):
         super().__post_init__()
         if self.source is None:
             raise UsageError(
-                'text needs its source: text(source="data/tinyshakespeare/input.txt"); stories that need no file are in '
-                "grammar-stories"
+                'text needs its source: text(source="data/tinyshakespeare/input.txt"); '
+                "grammar-stories needs no file"
             )
         self._set("source", located(self.source, "text: source", "a text"))
         self._set("field", str(self.field))
@@ -89,11 +96,13 @@ class Text(Language):
             )
         if self.tokenizer == "bpe" and self.vocab < BYTES:
             raise UsageError(
-                f"text: a bpe vocabulary holds all {BYTES} bytes; choose vocab >= {BYTES}, got {self.vocab}"
+                f"text: a bpe vocabulary contains all {BYTES} bytes; choose vocab >= {BYTES}, "
+                f"got {self.vocab}"
             )
         if self.prompt >= self.block:
             raise UsageError(
-                f"text: prompt must be below block, which it is a part of; got prompt={self.prompt}, block={self.block}"
+                "text: prompt is a part of block and must be smaller; "
+                f"got prompt={self.prompt}, block={self.block}"
             )
 
     @property
@@ -113,15 +122,15 @@ class Text(Language):
             return path
         if not self._has_splits:
             raise UsageError(
-                f"text: there is no file {str(self.exam)!r} for the exam, and {self.source} is a file and has no splits; give "
-                "the path of a file in double quotes, or leave exam out"
+                f"text: exam={str(self.exam)!r} is not a file, and {self.source} is a file and has "
+                "no splits; give the path of a file in double quotes, or leave exam out"
             )
         return str(self.exam)
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
 
-    # -- what is known of the text ------------------------------------------------------------------------------
+    # -- properties of the text -------------------------------------------------------------------
 
     @property
     def labels(self):
@@ -137,11 +146,10 @@ class Text(Language):
 
     @property
     def pool_size(self):
+        # a suite can still be planned; the cells of this text fail when they run
         try:
             return _table(self).pool
-        except (
-            Unreachable
-        ):  # a suite is planned all the same, and the cells of this text fail when they run
+        except Unreachable:
             return None
 
     def sample_truth(self, rng, nature=None):
@@ -155,7 +163,7 @@ class Text(Language):
     def _halves(self, blocks: Tensor) -> tuple[Tensor, Tensor]:
         return blocks[..., : self.prompt], blocks[..., self.prompt :]
 
-    # -- verbs --------------------------------------------------------------------------------------------------
+    # -- questions and answers --------------------------------------------------------------------
 
     def ask(self, n, rng):
         if not self.prompt:
@@ -172,11 +180,14 @@ class Text(Language):
         return self._halves(self.truth.blocks[which])[1]
 
     def logp(self, x, y):
-        """Log-probability under the empirical law of all blocks: how many go on so, of those that begin so."""
+        """Log-probability under the empirical distribution of all blocks.
+
+        The probability of a token is the share of blocks with the same beginning that continue with
+        it.
+        """
         rows = torch.cat([x, y], -1)
-        counts = self.truth.hashed.standing(
-            rows
-        )  # (..., block + 1): blocks with the same first 0, 1, ... tokens
+        # (..., block + 1): how many blocks have the same first 0, 1, ... tokens
+        counts = self.truth.hashed.prefix_counts(rows)
         logp = (counts[..., 1:] / counts[..., :-1].clamp_min(1)).log()[..., self.prompt :]
         return torch.where(events_of(y), logp, 0.0)
 
@@ -188,21 +199,24 @@ class Text(Language):
         return [decode([token for token in row if token >= 0]) for row in y.tolist()]
 
 
-# -- blocks ---------------------------------------------------------------------------------------------------------
+# -- blocks ----------------------------------------------------------------------------------------
 
 
 def _table(data: Text) -> SimpleNamespace:
-    """All blocks of a text, those of the pool first; read once.  A hub that was not there is not asked again."""
-    found = _read(data)
-    if isinstance(found, Unreachable):
-        raise Unreachable(str(found))
-    return found
+    """All blocks of a text, the pool first; read once.
+
+    Raises Unreachable if the hub cannot be reached.  That outcome is cached too, so that the hub is
+    not asked again.
+    """
+    table = _read(data)
+    if isinstance(table, Unreachable):
+        raise Unreachable(str(table))
+    return table
 
 
 @lru_cache(maxsize=4)
 def _placed(data: Text, device: str) -> SimpleNamespace:
-    """The blocks on a device, with what is needed to find them again, those of the exam, and how often each token is
-    said in the pool, (labels,)."""
+    """The blocks on a device, their lookup table, held-out blocks, and token counts."""
     table = _table(data)
     blocks = table.blocks.to(device)
     return SimpleNamespace(
@@ -225,14 +239,13 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
     where = data.exam if isinstance(data.exam, Path) else data.place
     others = _blocks(tokenizer.encode_all(exam), data, where, "the part held out for exams")
     chosen = np.linspace(0, len(others) - 1, min(data.test, len(others))).astype(np.int64)
-    order = (
-        Stream(0, "exam").permutation(len(chosen)).numpy()
-    )  # so that the first of them are spread out as well
+    # A random order, so that the first blocks, which teachers answer, are spread out as well.
+    order = Stream(0, "exam").permutation(len(chosen)).numpy()
     return SimpleNamespace(
         tokenizer=tokenizer,
         blocks=torch.from_numpy(np.concatenate([pool, others])),  # (pool + m, block) int64
         pool=len(pool),
-        exam=torch.from_numpy(len(pool) + chosen[order]),  # the blocks of the exam
+        exam=torch.from_numpy(len(pool) + chosen[order]),  # indices of the held-out blocks
     )
 
 
@@ -256,7 +269,7 @@ def _halves_of(data: Text) -> tuple[list[str], list[str]]:
 
 
 def _units(place: Place, data: Text) -> list[str]:
-    """The texts of a place as they are cut: rows, or all in one."""
+    """The texts of a place before they are cut: its rows, or one joined text."""
     texts = place.texts()
     if (
         data.unit == "row"
@@ -271,7 +284,10 @@ def _units(place: Place, data: Text) -> list[str]:
 
 
 def _blocks(texts: list[list[int]], data: Text, where: Path | str, part: str) -> np.ndarray:
-    """Blocks of the encoded texts, (n, block) int64, -1 after the end; ``part`` of ``where``, in words."""
+    """Blocks of the encoded texts, (n, block) int64, -1 after the end.
+
+    ``part`` and ``where`` name the texts in messages.  Raises UsageError for fewer than two blocks.
+    """
     if data.unit == "row":
         texts = [tokens[: data.block] for tokens in texts if len(tokens) > data.prompt]
         blocks = np.full((len(texts), data.block), -1, np.int64)
@@ -288,55 +304,58 @@ def _blocks(texts: list[list[int]], data: Text, where: Path | str, part: str) ->
             else f"{len(texts[0])}"
         )
         raise UsageError(
-            f"text: {where} is too short: {part} has {size} tokens, and at least 2 blocks of {data.block} are wanted; "
-            "give a longer text, a smaller block, or another share held_out"
+            f"text: {where} is too short: {part} has {size} tokens, and at least 2 blocks of "
+            f"{data.block} are needed; give a longer text, a smaller block, or another share "
+            "held_out"
         )
     return blocks
 
 
 class _Hashed:
-    """Finds blocks (N, block) again, by 64-bit hashes of their beginnings; the first ``pool`` are those to learn from."""
+    """Lookup of blocks (N, block) by 64-bit hashes; the first ``pool`` blocks are for training."""
 
     def __init__(self, blocks: Tensor, prompt: int, pool: int):
         keys = Stream(0, "token-hash").integers(2**31, blocks.shape[-1], 2).to(blocks.device)
-        self.keys = (keys[:, 0] << 33) | (keys[:, 1] << 1) | 1  # odd factors, one per place
+        self.keys = (keys[:, 0] << 33) | (keys[:, 1] << 1) | 1  # odd factors, one per position
         self.pool, self.prompt, self.blocks = pool, prompt, blocks
         self.whole, self.order = self._hash(blocks).sort(stable=True)
-        # prompts of the pool, then those of exams: each in order, so that equal ones stand side by side
+        # Prompts of the pool, then held-out prompts, each sorted so that equal ones are adjacent.
         halves = (self._hash(blocks[:pool, :prompt]), self._hash(blocks[pool:, :prompt]))
         self.prompts = [half.sort(stable=True) for half in halves]
 
     def _hash(self, rows: Tensor) -> Tensor:
-        """A hash of each row (..., L), L <= block, (...): its tokens times the keys, summed modulo 2^64."""
+        """A hash of each row (..., L), L <= block, (...): tokens times keys, summed modulo 2^64."""
         return ((rows + 2) * self.keys[: rows.shape[-1]]).sum(-1)
 
     def place(self, rows: Tensor) -> Tensor:
-        """Which block each row (..., block) is, (...) int64; equal blocks go by one number, the lowest."""
+        """The index of the block of each row (..., block), int64; the lowest of equal blocks."""
         hashed = self._hash(rows)
         at = torch.searchsorted(self.whole, hashed).clamp_max(len(self.whole) - 1)
         if (self.whole[at] != hashed).any():
-            raise Incompatible(
-                "a row is none of the blocks of this text, and is not to be counted as real"
-            )
+            raise Incompatible("a row is not a block of this text and cannot be counted as real")
         return self.order[at]
 
     def member(self, x: Tensor, u: Tensor) -> Tensor:
-        """A block that begins with each prompt (R, n, prompt), one of several by luck (R, n): of the pool, or of the exam
-        where none of the pool does."""
+        """The index of a block that begins with each prompt (R, n, prompt).
+
+        Uniform ``u (R, n)`` chooses among several.  Held-out blocks are used only if no block of
+        the pool begins with the prompt.
+        """
         hashed = self._hash(x)
-        found = torch.full_like(hashed, -1)
+        index = torch.full_like(hashed, -1)
         for (ranked, order), first in zip(self.prompts, (0, self.pool), strict=True):
             low, high = (torch.searchsorted(ranked, hashed, right=right) for right in (False, True))
             one = order[(low + (u * (high - low)).long()).clamp_max(len(order) - 1)] + first
-            found = torch.where((found < 0) & (high > low), one, found)
-        if (found < 0).any():
+            index = torch.where((index < 0) & (high > low), one, index)
+        if (index < 0).any():
             raise Incompatible(
-                "a prompt stands nowhere in this text, so that no true answer to it is known; ask real prompts"
+                "a prompt does not occur in this text, so its true answer is unknown; ask real "
+                "prompts"
             )
-        return found
+        return index
 
-    def standing(self, rows: Tensor) -> Tensor:
-        """How many blocks begin with the first l tokens of each row (..., block), for l = 0 .. block, (..., block + 1)."""
+    def prefix_counts(self, rows: Tensor) -> Tensor:
+        """How many blocks share the first l tokens of each row (..., block): (..., block + 1)."""
         all_hashes, mine = (((some + 2) * self.keys).cumsum(-1) for some in (self.blocks, rows))
         counts = [torch.full(rows.shape[:-1], len(self.blocks), device=rows.device)]
         for ranked, hashed in zip(

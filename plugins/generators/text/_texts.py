@@ -1,4 +1,4 @@
-"""Running text from where it lies: a file, a saved data set, a hub."""
+"""Reading texts from a file, a saved data set or a hub."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ SUFFIXES = (".txt", ".jsonl", ".parquet")
 
 @dataclass(frozen=True)
 class Place:
-    """Where texts lie, and how to find them there.
+    """A source of texts, and how to read it.
 
-    source: a file that ends in .txt, .jsonl or .parquet, a folder that ``Dataset.save_to_disk`` wrote, or a hub id; field:
-    the column or key that holds the text; config, split and revision: of a data set.  ``whose`` is who asks, for messages.
+    source: a file ending in .txt, .jsonl or .parquet, a folder written by ``Dataset.save_to_disk``,
+    or a hub id.  field: the column or key that contains the text.  config, split and revision
+    belong to a data set.  whose: the plugin and parameter, for messages.
     """
 
     source: Path | str
@@ -30,7 +31,10 @@ class Place:
     revision: str | None = None
 
     def texts(self) -> list[str]:
-        """All texts in order, one per row; a .txt file is one text.  Raises UsageError, and Unreachable of a hub."""
+        """All texts in order, one per row; a .txt file is one text.
+
+        Raises UsageError or Unreachable.
+        """
         if isinstance(self.source, str):
             return self._rows(self._from_hub())
         if self.source.is_dir():
@@ -40,12 +44,13 @@ class Place:
         )
         if read is None:
             raise UsageError(
-                f"{self.whose}: {self.source} ends in {self.source.suffix or 'nothing'}, and a text is read from "
-                f"{', '.join(SUFFIXES)}, a folder that save_to_disk wrote, or a hub id; rename or convert it"
+                f"{self.whose}: {self.source} ends in {self.source.suffix or 'nothing'}; texts are "
+                f"read from {', '.join(SUFFIXES)}, a folder written by save_to_disk, or a hub id; "
+                "rename or convert it"
             )
         return read()
 
-    # -- files --------------------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------
 
     def _plain(self) -> list[str]:
         return [self._decoded()]
@@ -59,15 +64,15 @@ class Place:
                 rows.append(json.loads(line))
             except ValueError as problem:
                 raise UsageError(
-                    f"{self.whose}: line {i} of {self.source} is no JSON ({problem}); mend the line or fetch the file anew"
+                    f"{self.whose}: line {i} of {self.source} is not JSON ({problem}); fix the "
+                    "line or download the file again"
                 ) from problem
         return self._values(rows)
 
     def _parquet(self) -> list[str]:
         Dataset = _datasets().Dataset
-        with (
-            TemporaryDirectory() as cache
-        ):  # what is read is kept in memory, and nothing in the user's cache
+        # Keep the rows in memory and write nothing to the user's cache.
+        with TemporaryDirectory() as cache:
             return self._rows(
                 self._opened(
                     lambda: Dataset.from_parquet(
@@ -81,25 +86,26 @@ class Place:
             return Path(self.source).read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as problem:
             raise UsageError(
-                f"{self.whose}: {self.source} is not UTF-8 (byte {problem.start} is {problem.object[problem.start]:#04x}); "
-                "convert it, e.g. with iconv -t utf-8"
+                f"{self.whose}: {self.source} is not UTF-8 (byte {problem.start} is "
+                f"{problem.object[problem.start]:#04x}); convert it, e.g. with iconv -t utf-8"
             ) from problem
         except OSError as problem:
             raise UsageError(
-                f"{self.whose}: {self.source} cannot be read ({problem.strerror}); give a file that can"
+                f"{self.whose}: {self.source} cannot be read ({problem.strerror}); give a readable "
+                "file"
             ) from problem
 
-    # -- data sets ----------------------------------------------------------------------------------------------
+    # -- data sets ---------------------------------------------------------------------------------
 
     def _from_folder(self):
-        found = self._opened(lambda: _datasets().load_from_disk(str(self.source)))
-        if not isinstance(found, dict):
+        dataset = self._opened(lambda: _datasets().load_from_disk(str(self.source)))
+        if not isinstance(dataset, dict):
             if self.split is not None:
                 raise UsageError(
-                    f"{self.whose}: {self.source} has no splits, and split={self.split} was asked for"
+                    f"{self.whose}: {self.source} has no splits; leave out split={self.split}"
                 )
-            return found
-        return self._split(found)
+            return dataset
+        return self._split(dataset)
 
     def _from_hub(self):
         def load():
@@ -108,49 +114,51 @@ class Place:
         return self._split(fetched(self.source, self.whose, load, "the data set", self.revision))
 
     def _split(self, splits):
-        """The split that was asked for, by default the one for training."""
+        """The requested split, by default ``train``."""
         split = self.split or "train"
         if split not in splits:
             raise UsageError(
-                f"{self.whose}: {self.source} has no split {split!r}; choose one of {', '.join(map(str, splits))}"
+                f"{self.whose}: {self.source} has no split {split!r}; choose one of "
+                f"{', '.join(map(str, splits))}"
             )
         return splits[split]
 
     def _opened(self, read):
-        """What a library reads from a file or folder that it may not have written."""
+        """``read()``; any error becomes a UsageError: libraries raise many types for bad files."""
         try:
             return read()
         except Exception as problem:
-            said = " ".join(str(problem).split())[:200] or type(problem).__name__
+            reason = " ".join(str(problem).split())[:200] or type(problem).__name__
             raise UsageError(
-                f"{self.whose}: {self.source} cannot be read as a data set ({said}); fetch or save it anew"
+                f"{self.whose}: {self.source} cannot be read as a data set ({reason}); download or "
+                "save it again"
             ) from problem
 
     def _rows(self, dataset) -> list[str]:
         if self.field not in dataset.column_names:
             raise UsageError(
-                f"{self.whose}: {self.source} has no column {self.field!r}; choose field=... among "
+                f"{self.whose}: {self.source} has no column {self.field!r}; set field to one of "
                 f"{', '.join(dataset.column_names)}"
             )
         return self._values({self.field: value} for value in dataset[self.field])
 
     def _values(self, rows: Iterable) -> list[str]:
-        """The text of each row; a row without one is refused."""
+        """The text of each row.  Raises UsageError for a row without text."""
         texts = []
         for i, row in enumerate(rows, 1):
             value = row.get(self.field) if isinstance(row, dict) else None
             if not isinstance(value, str):
                 keys = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
                 raise UsageError(
-                    f"{self.whose}: row {i} of {self.source} has no text under {self.field!r} (it holds {keys}); choose "
-                    "field=..., or leave such rows out of the file"
+                    f"{self.whose}: row {i} of {self.source} has no text under {self.field!r} (it "
+                    f"has {keys}); choose another field, or remove such rows from the file"
                 )
             texts.append(value)
         return texts
 
 
 def _datasets():
-    """The library, without bars and log lines on stderr, which belongs to the command line."""
+    """The datasets library without progress bars and logs: stderr belongs to the command line."""
     import datasets
 
     datasets.disable_progress_bars()

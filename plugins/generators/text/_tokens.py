@@ -1,4 +1,4 @@
-"""From text to tokens and back: bytes, words, byte pairs learnt from the text, or the tokenizer of a checkpoint."""
+"""Tokenizers: bytes, words, byte pairs trained on the text, or the tokenizer of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Tokenizer:
-    """``vocabulary``: how each token is spelled, by number."""
+    """``vocabulary`` is the spelling of each token, by index."""
 
     vocabulary: tuple[str, ...]
 
@@ -47,13 +47,13 @@ class Bytes(Tokenizer):
 
 @dataclass(frozen=True, eq=False)
 class Words(Tokenizer):
-    """Words and marks; the rarest go by one token, and what stands between them is lost."""
+    """Words and punctuation marks.  All rare words share one token, and whitespace is lost."""
 
     vocabulary: tuple[str, ...]
 
     @classmethod
     def learnt(cls, texts: Sequence[str], size: int) -> Words:
-        """The ``size - 1`` most frequent words of the texts, ties by first appearance, and one token for all others."""
+        """The ``size - 1`` most frequent words, ties by first appearance, and one for others."""
         counts = Counter(word for text in texts for word in _WORD.findall(text))
         return cls(
             (UNKNOWN, *(word for word, _ in counts.most_common(size - 1) if word != UNKNOWN))
@@ -72,13 +72,13 @@ class Words(Tokenizer):
 
 @dataclass(frozen=True, eq=False)
 class BytePairs(Tokenizer):
-    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019), of the library ``tokenizers``."""
+    """Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019)."""
 
     inner: Any
 
     @classmethod
     def learnt(cls, texts: Sequence[str], size: int) -> BytePairs:
-        """All bytes, and merges learnt from the texts up to ``size`` tokens; fewer where the texts have no more."""
+        """All bytes, and merges learnt from the texts, at most ``size`` tokens."""
         from tokenizers import Tokenizer as Inner
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -101,7 +101,7 @@ class BytePairs(Tokenizer):
 
     def encode_all(self, texts):
         return [
-            found.ids for found in self.inner.encode_batch(list(texts), add_special_tokens=False)
+            coded.ids for coded in self.inner.encode_batch(list(texts), add_special_tokens=False)
         ]
 
     def decode(self, tokens):
@@ -110,13 +110,16 @@ class BytePairs(Tokenizer):
 
 @dataclass(frozen=True, eq=False)
 class Pretrained(Tokenizer):
-    """The tokenizer of a checkpoint, of the library ``transformers``."""
+    """The tokenizer of a checkpoint, loaded by ``transformers``."""
 
     inner: Any
 
     @classmethod
     def at(cls, place: Path | str, whose: str) -> Pretrained:
-        """That of a folder or hub id; no code that lies there is run.  Raises UsageError, and Unreachable of a hub."""
+        """The tokenizer of a folder or hub id; its code is never run.
+
+        Raises UsageError for an unreadable folder and Unreachable for a hub that cannot be reached.
+        """
         from transformers import AutoTokenizer
 
         quiet()
@@ -127,17 +130,16 @@ class Pretrained(Tokenizer):
         if isinstance(place, str):
             inner = fetched(place, whose, load, "the tokenizer")
         else:
+            # the library raises many types for a folder it did not write
             try:
                 inner = load()
-            except (
-                Exception
-            ) as problem:  # whatever a library finds in a folder that it did not write
-                said = " ".join(str(problem).split())[:200] or type(problem).__name__
+            except Exception as problem:
+                reason = " ".join(str(problem).split())[:200] or type(problem).__name__
                 raise UsageError(
-                    f"{whose}: {place} holds no tokenizer that can be read ({said}); give a folder that save_pretrained "
-                    "wrote, or one of bpe, bytes, words"
+                    f"{whose}: {place} does not contain a readable tokenizer ({reason}); give a "
+                    "folder written by save_pretrained, or one of bpe, bytes, words"
                 ) from problem
-        inner.model_max_length = 1 << 62  # a text is cut into blocks later
+        inner.model_max_length = 1 << 62  # avoids a warning: the text is cut into blocks later
         return cls(inner)
 
     @cached_property
@@ -157,13 +159,13 @@ class Pretrained(Tokenizer):
 
 
 def _in_order(numbers: dict[str, int]) -> tuple[str, ...]:
-    """Tokens by number; a number that no token has is named after itself."""
+    """Tokens by index; an index without a token is named after itself."""
     names = {number: token for token, number in numbers.items()}
     return tuple(names.get(i, f"<{i}>") for i in range(max(names) + 1))
 
 
 def tokenizer_of(kind: Path | str, texts: Sequence[str], size: int, whose: str) -> Tokenizer:
-    """bpe, bytes or words, as far as they learn from ``texts``, or the tokenizer at a path or hub id."""
+    """The tokenizer: bpe or words trained on ``texts``, bytes, or that of a checkpoint."""
     if kind == "bytes":
         return Bytes()
     if kind in ("bpe", "words"):
