@@ -1,1 +1,1 @@
-"""Shelf of mitigations: each module in it is one plugin."""
+"""The mitigations: one module or folder per plugin."""

@@ -11,7 +11,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class AdaptiveRidge(Mitigation):
-    """Re-tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
+    """Tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
 
     Moment: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than on
     clean data.  For a model that is trained step by step the length of the training is chosen, as
@@ -22,7 +22,10 @@ class AdaptiveRidge(Mitigation):
 
     def incompatibility(self, cell):
         if not has_method(cell.model, "with_validation"):
-            return f"adaptive-ridge tunes a penalty on validation rows, and {cell.model.title()} has none to tune"
+            return (
+                f"adaptive-ridge tunes a penalty on validation rows, and {cell.model.title()} has "
+                "none to tune"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

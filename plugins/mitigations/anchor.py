@@ -13,7 +13,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Anchor(Mitigation):
-    """Loss + beta times the distance from generation 0, at every refit (folklore of fine-tuning, from no one paper).
+    """Loss + beta times the distance from generation 0, at every refit (folklore, no single paper).
 
     Moment: adapt (l2) or curate (kl); track: blind.  Generation 0 has to be kept.  ``l2`` is the pull to
     the starting point of Li, Grandvalet and Davoine (arXiv 1802.01483).  ``kl`` is the anchor of
@@ -28,7 +28,7 @@ class Anchor(Mitigation):
     flawed source teaches it.
     """
 
-    beta: float = param(0.5, "weight of the distance beside a mean loss", ge=0)
+    beta: float = param(0.5, "weight of the distance relative to a mean loss", ge=0)
     kind: Literal["l2", "kl"] = param("l2", "squared distance of parameters, or KL(p_0 || p)")
 
     def incompatibility(self, cell):

@@ -22,11 +22,11 @@ class AutophagyPenalty(Mitigation):
     as mu grows.  R is an average over ``pupils`` refits.
     """
 
-    mu: float = param(1.0, "weight of the penalty beside a mean loss; 0: none", ge=0)
+    mu: float = param(1.0, "weight of the penalty relative to a mean loss; 0: none", ge=0)
     pupils: int = param(4, "refits that are averaged", ge=1, le=1000)
     tune: float = param(
         0.1,
-        "length of a refit, as a share of a training, for models trained step by step",
+        "length of a refit, as a share of a full training, for models trained step by step",
         gt=0,
         le=1,
     )

@@ -1,4 +1,4 @@
-"""Spend a few real labels where the teacher is wrong."""
+"""Spend a budget of real labels on questions where the teacher is wrong."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class BoostedLabels(Mitigation):
-    """A verifier passes over the lesson; what it passes is read, and a budget of real answers goes to questions on which
-    it did not (Amin et al., arXiv 2502.08924).
+    """Keep verified rows, and buy real answers for some of the questions that fail.
 
-    Moment: curate; track: real and verifier, one call per row and beta n labels.  Questions that get one are drawn at
-    random among those that failed; where fewer failed than the budget has labels, the rest is spent on others and not
-    read.
+    Amin et al., arXiv 2502.08924.
+
+    Stage: curate; track: real and verifier, one call per row and beta n labels.  The questions that
+    get a real label are drawn at random among those that fail.  If fewer questions fail than the
+    budget has labels, the remaining labels go to other questions and are not read.
     """
 
-    beta: float = param(0.1, "real labels per generation, as a share of the lesson", gt=0, le=1)
-    filtered: bool = param(
-        True, "whether rows that failed are dropped; false: they are read as well"
+    beta: float = param(
+        0.1, "real labels per generation, as a share of the training set", gt=0, le=1
     )
+    filtered: bool = param(True, "drop rows that fail; false: read them too")
 
     def incompatibility(self, cell):
         if not has_method(cell.data, "verify"):
@@ -31,7 +32,10 @@ class BoostedLabels(Mitigation):
                 f"boosted-labels looks for wrong answers, and {cell.data.title()} has no verifier"
             )
         if cell.data.sampler == "exact-law":
-            return "boosted-labels asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
+            return (
+                "boosted-labels asks chosen questions, and sampler=exact-law draws none; choose "
+                "sampler=explicit"
+            )
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):

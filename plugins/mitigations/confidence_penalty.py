@@ -1,4 +1,4 @@
-"""Reward a model for its doubt."""
+"""Penalise confident predictions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class ConfidencePenalty(ReplacesLoss):
-    """Cross-entropy less beta times the entropy of the labels that are foretold (Pereyra et al., arXiv 1701.06548).
+    """Cross-entropy minus beta times the entropy of the prediction.
 
-    Moment: adapt; track: blind.  No label is ever lost, since the last of its probability costs without bound.
+    Pereyra et al., arXiv 1701.06548.
+
+    Stage: adapt; track: blind.  A label is never lost completely, since the slope of the penalty is
+    infinite at probability 0.
     """
 
-    beta: float = param(0.1, "what a nat of entropy is worth; 0: cross-entropy", ge=0, le=100)
+    beta: float = param(0.1, "reward per nat of entropy; 0: cross-entropy", ge=0, le=100)
 
     @property
     def objective(self):

@@ -1,4 +1,4 @@
-"""Read nothing twice: of rows that repeat one another one is left."""
+"""Remove duplicates: of equal rows one is kept."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.registry.hookspecs import hookimpl
 
-WORDS = 1 << 22  # hashed at a time
+WORDS = 1 << 22  # hashed per chunk
 
 
 @dataclass(frozen=True)
 class Deduplicate(Mitigation):
-    """Of rows with the same question and answer one is left, whatever their number (Lee et al., arXiv 2107.06499, drop
-    repeated documents).
+    """Of rows with the same question and answer one is kept.
 
-    Moment: curate; track: blind.  A row of count c gets the weight 1/c.  With ``share`` set, a sequence also goes where
-    at least that share of its n-grams of ``gram`` tokens has been met in rows before it.  Distinct rows are left exactly as they
-    are.  Rows are told apart by 64-bit hashes: of n rows, two different ones pass for equal with probability n^2/2^65.
+    Lee et al., arXiv 2107.06499, do so for documents.
+
+    Stage: curate; track: blind.  A row with count c gets weight 1/c.  With ``share`` set, a
+    sequence is also dropped if at least that share of its n-grams of ``gram`` tokens occurs in
+    earlier rows.  Distinct rows stay exactly as they are.  Rows are compared by 64-bit hashes:
+    among n rows, two different ones collide with probability n^2/2^65.
     """
 
     share: float | None = param(
         None,
-        "share of known n-grams that makes a sequence a repeat; null: equal rows alone",
+        "share of known n-grams that makes a sequence a duplicate; null: equal rows only",
         gt=0,
         le=1,
     )
@@ -57,7 +59,7 @@ def _rows(corpus: Corpus) -> Tensor:
 
 
 def _words(values: Tensor) -> Tensor:
-    """The values as int64, equal ones alike: 0.0 and -0.0 are one."""
+    """The values as int64, equal for equal values: -0.0 becomes 0.0."""
     return (
         (values.double() + 0.0).contiguous().view(torch.int64)
         if values.is_floating_point()
@@ -66,7 +68,7 @@ def _words(values: Tensor) -> Tensor:
 
 
 def _hash(words: Tensor) -> Tensor:
-    """A 64-bit hash (m,) of rows of words (m, p): each word is mixed with its place, and their sum once more."""
+    """A 64-bit hash (m,) of rows of words (m, p): mix words with positions, sum, mix again."""
     place = torch.arange(1, words.shape[-1] + 1, device=words.device) * -0x61C8864680B583EB
     return _mixed(_mixed(words ^ _mixed(place)).sum(-1))
 
@@ -79,12 +81,12 @@ def _mixed(z: Tensor) -> Tensor:
 
 
 def _shifted(z: Tensor, by: int) -> Tensor:
-    """Shift to the right that brings in zeros, on int64."""
+    """Logical shift to the right of int64: the high bits become 0, whatever the sign."""
     return (z >> by) & ((1 << (64 - by)) - 1)
 
 
 def _first(hashes: Tensor, weight: Tensor) -> Tensor:
-    """Which row of each set of equal ones speaks for them, (R, n) bool: the first of the greatest weight."""
+    """Marks one row of each set of equal ones, (R, n) bool: the first with the largest weight."""
     by_weight = weight.sort(dim=-1, descending=True, stable=True).indices
     hashes, order = hashes.gather(-1, by_weight).sort(dim=-1, stable=True)
     new = torch.ones_like(hashes, dtype=torch.bool)
@@ -93,16 +95,15 @@ def _first(hashes: Tensor, weight: Tensor) -> Tensor:
 
 
 def _known(y: Tensor, weight: Tensor, gram: int) -> Tensor:
-    """Share of each sequence's n-grams that stand in a row before it, (R, n); rows of weight 0 are not there."""
+    """Share of each sequence's n-grams in earlier rows, (R, n); rows of weight 0 are ignored."""
     n, L = y.shape[-2:]
     if gram > L:
         return torch.zeros_like(weight)
     grams = y.unfold(-1, gram, 1)  # (R, n, L - gram + 1, gram)
     there = (grams[..., -1] >= 0) & (weight > 0)[..., None]
     hashes = _hash(grams.reshape(-1, gram)).reshape(grams.shape[:-1])
-    flat, order = hashes.flatten(-2).sort(
-        dim=-1, stable=True
-    )  # equal n-grams side by side, earlier rows in front
+    # equal n-grams become adjacent, earlier rows first
+    flat, order = hashes.flatten(-2).sort(dim=-1, stable=True)
     row = (
         torch.arange(n, device=y.device)[:, None]
         .expand(there.shape[-2:])

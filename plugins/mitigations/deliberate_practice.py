@@ -1,4 +1,4 @@
-"""Ask more than is needed, and read the questions of which the learner is least sure."""
+"""Generate more rows than needed, and read those with the most uncertain questions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class DeliberatePractice(Mitigation):
-    """A share of the lesson gives way to those of ``oversample`` times as many new synthetic rows whose questions leave the
-    learner most uncertain (Askari-Hemmat et al., arXiv 2502.15588).
+    """Replace a share of the training set by synthetic rows on which the learner is most uncertain.
 
-    Moment: curate; track: blind, at the price of the rows written.  The learner is the model of the generation before.  Its
-    uncertainty about a class is the entropy of the softmax of its scores; about a symbol or a text, the surprisal per
-    token of a second answer to the same question, which is that entropy on average and does not favour odd answers.
+    They are chosen from ``oversample`` times as many new rows (Askari-Hemmat et al., arXiv
+    2502.15588).
+
+    Stage: curate; track: blind, at the cost of the generated rows.  The learner is the model of the
+    previous generation.  Its uncertainty about a class is the entropy of the softmax of its scores.
+    For a symbol or a text it is the surprisal per token of a second answer to the same question,
+    whose mean is the entropy; the first answer would favour unusual answers.
     """
 
-    share: float = param(0.5, "share of the lesson that is so chosen", ge=0, le=1)
-    oversample: float = param(4.0, "rows written for each of these", ge=1, le=1000)
+    share: float = param(0.5, "share of the training set that is replaced", ge=0, le=1)
+    oversample: float = param(4.0, "rows generated per replaced row", ge=1, le=1000)
 
     kinds = ("classification", "discrete", "sequence")
 
@@ -36,7 +39,10 @@ class DeliberatePractice(Mitigation):
         if data.kind == "discrete" and data.contexts is None:
             return f"deliberate-practice chooses among questions, and {data.title()} asks none"
         if data.sampler == "exact-law":
-            return "deliberate-practice asks chosen questions, and sampler=exact-law has none; choose sampler=explicit"
+            return (
+                "deliberate-practice asks chosen questions, and sampler=exact-law draws none; "
+                "choose sampler=explicit"
+            )
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):
@@ -53,7 +59,7 @@ class DeliberatePractice(Mitigation):
 
 
 def _uncertainty(pool: Corpus, access) -> Tensor:
-    """Of the learner about each question, (R, n) nats."""
+    """Uncertainty of the learner about each question, (R, n) nats."""
     try:
         return torch.special.entr(access.teacher.mean_answer(pool.x).softmax(-1)).sum(-1)
     except Incompatible:  # symbols and texts have no scores

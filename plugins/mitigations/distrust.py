@@ -1,4 +1,4 @@
-"""Trust a row less, the more generations stand between it and nature."""
+"""Discount rows by the number of generations since real data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Distrust(Mitigation):
-    """Weight decay^g for a row that is g generations from nature (folklore of discounting, from no one paper).
+    """Weight decay^g for a row that is g generations from real data (folklore, no single paper).
 
-    Moment: curate; track: provenance.  Rows of one age all lose alike, so that it changes nothing under replace alone, nor
-    anywhere at decay=1.  Where weights differ they are rescaled to the effective sample size.
+    Stage: curate; track: provenance.  Rows of one age have equal weights, so it has no effect under
+    ``replace``, and none with decay=1.  Weights are rescaled to the effective sample size.
     """
 
-    decay: float = param(0.5, "weight that is left per generation", gt=0, le=1)
+    decay: float = param(0.5, "factor on the weight per generation", gt=0, le=1)
 
     def curate(self, corpus, access):
         return corpus.reweighted(self.decay ** access.provenance(corpus).double())

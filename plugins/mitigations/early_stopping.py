@@ -11,7 +11,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class EarlyStopping(Mitigation):
-    """Keep the weights at which the loss on real validation rows was lowest (Prechelt 1998).
+    """Keep the weights with the lowest loss on real validation rows (Prechelt 1998).
 
     Moment: adapt; track: real, metered row by row.  It fits models that are trained step by step;
     ``adaptive-ridge`` tunes the penalty of the others.

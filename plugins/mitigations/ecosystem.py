@@ -128,7 +128,8 @@ class Pool(Teacher):
     def _shared(
         self, n: int, rng: Stream, call: Callable[[Teacher, Tensor, Stream], Tensor]
     ) -> Tensor:
-        """``call(member, rows (R, k), rng)`` for a random part of the n rows each, put back into order."""
+        """``call(member, rows (R, k), rng)`` on a random part of the rows each, put back in
+        order."""
         order = rng.at("turns").permutation(n)
         turns = [order[..., i :: len(self.members)] for i in range(min(n, len(self.members)))]
         said = [
@@ -177,7 +178,8 @@ class Pool(Teacher):
         others = other.members if isinstance(other, Pool) else (other,) * len(self.members)
         if len(others) != len(self.members):
             raise Incompatible(
-                f"an ecosystem of {len(self.members)} cannot be averaged with one of {len(others)}, one by one"
+                f"an ecosystem of {len(self.members)} cannot be averaged with one of "
+                f"{len(others)}, one by one"
             )
         return Pool(
             tuple(mine.blend(theirs, w) for mine, theirs in zip(self.members, others, strict=True))

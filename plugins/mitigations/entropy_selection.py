@@ -1,4 +1,4 @@
-"""Read rows that stand far from one another, so that what is read has much entropy."""
+"""Select rows far from one another, so that the selection has high entropy."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ BUDGET = 1 << 19  # distances that are held at a time
 
 @dataclass(frozen=True)
 class EntropySelection(Mitigation):
-    """Keep the share of the rows whose distances to their nearest neighbours are large, which raises the nearest-neighbour
-    estimate of their entropy (Shi et al., arXiv 2509.16499).
+    """Keep rows with distant nearest neighbours, which raises the estimate of their entropy.
 
-    Moment: curate; track: blind.  ``rule=greedy`` is the paper's Greedy Selection: from one row on, the row farthest from
-    all that are kept comes next, as many steps as rows are kept.  ``rule=once`` orders all rows by the distance to their
-    nearest neighbour, in one pass.  Both favour the rim, and the variance of what is kept is larger than that of all rows.
+    Shi et al., arXiv 2509.16499.
+
+    Stage: curate; track: blind.  ``rule=greedy`` is the paper's Greedy Selection: starting from one
+    row, it repeatedly adds the row farthest from all kept rows.  ``rule=once`` ranks all rows by
+    the distance to their nearest neighbour, in one pass.  Both favour outlying rows, so the
+    variance of the selection is larger than that of all rows.
     """
 
     keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
-    rule: Literal["greedy", "once"] = param("greedy", "one row after another, or in one pass")
+    rule: Literal["greedy", "once"] = param("greedy", "row by row, or in one pass")
     oversample: float = param(
         1.0,
-        "rows to choose from per row of a generation; those beyond it are written anew",
+        "rows to choose from per row of a generation; the additional ones are generated",
         ge=1,
         le=1000,
     )
@@ -51,16 +53,15 @@ class EntropySelection(Mitigation):
 
 
 def _centred(rows: Tensor) -> Tensor:
-    """Rows about their mean: distances are found by inner products, which cancel far from zero."""
+    """Rows minus their mean: distances use inner products, which lose digits far from zero."""
     return rows - rows.mean(-2, keepdim=True)
 
 
 def _alone(rows: Tensor, there: Tensor) -> Tensor:
-    """Squared distance of each row (R, n, p) to its nearest neighbour among those that are there, (R, n)."""
+    """Squared distance (R, n) of each row (R, n, p) to its nearest present neighbour."""
     near = _centred(rows)
-    square = torch.where(
-        there, near.square().sum(-1), torch.inf
-    )  # who is not there is nobody's neighbour
+    # absent rows are never neighbours
+    square = torch.where(there, near.square().sum(-1), torch.inf)
     n, columns, nearest = rows.shape[-2], -2 * near.mT, []
     step = max(1, BUDGET // max(1, square.numel()))
     for first in range(0, n, step):
@@ -68,13 +69,13 @@ def _alone(rows: Tensor, there: Tensor) -> Tensor:
         apart = (near[..., first:last, :] @ columns).add_(square[..., None, :])
         apart[..., first:last].diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
         nearest.append(apart.argmin(-1))
-    # once more from the rows themselves: two that are nearest to each other are to have the same distance
+    # Recomputed from the rows: mutual nearest neighbours must get exactly equal distances.
     other = torch.cat(nearest, -1)[..., None].expand(rows.shape)
     return (rows - rows.gather(-2, other)).square().sum(-1)
 
 
 def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
-    """Minus the turn (R, n) at which each row is taken, -inf where it is not reached: first one, then the farthest."""
+    """Minus the step (R, n) at which farthest-first selection takes each row; -inf if never."""
     rows = _centred(rows)
     square, columns = rows.square().sum(-1), rows.mT.contiguous()
     far = torch.where(there, torch.inf, -torch.inf).double()

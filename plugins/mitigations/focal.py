@@ -1,4 +1,4 @@
-"""Learn most from the labels that are foretold worst."""
+"""Focal loss: labels that are predicted badly get the most weight."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Focal(ReplacesLoss):
-    """Cross-entropy times (1 - p(label))^gamma (Lin et al., arXiv 1708.02002; a baseline of ForTIFAI, arXiv 2509.08972).
+    """Cross-entropy times (1 - p(label))^gamma (Lin et al., arXiv 1708.02002).
 
-    Moment: adapt; track: blind.  It is no proper loss: what is likely is learnt as less likely than it is read.
+    A baseline of ForTIFAI, arXiv 2509.08972.
+
+    Stage: adapt; track: blind.  It is not a proper loss: the probability of likely labels is
+    underestimated.
     """
 
     gamma: float = param(
-        2.0, "how fast a label that is foretold well loses weight; 0: cross-entropy", ge=0, le=20
+        2.0, "how fast well predicted labels lose weight; 0: cross-entropy", ge=0, le=20
     )
 
     @property

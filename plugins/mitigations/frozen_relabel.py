@@ -1,4 +1,4 @@
-"""Let the model of generation 0 label everything, for ever."""
+"""Relabel every training set by the model of generation 0."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class FrozenRelabel(Mitigation):
-    """Answer the questions of the lesson anew by the teacher of generation 0 (frozen labels, Hu et al., arXiv 2505.08803).
+    """The teacher of generation 0 answers the questions of every training set.
 
-    Moment: curate; track: blind, every answer charged as a generated row; with ``spare`` provenance.  Errors cannot pile
-    up: every generation is the second fit of a chain that was cut there.  Nothing is learnt either.
+    Frozen labels, Hu et al., arXiv 2505.08803.
+
+    Stage: curate; track: blind, every answer counted as a generated row; with ``spare`` also
+    provenance.  Errors do not accumulate: every generation is the second fit of a chain.  Later
+    models do not improve either.
     """
 
-    spare: bool = param(False, "look up provenance and leave the labels of real rows alone")
+    spare: bool = param(False, "look up provenance and keep the labels of real rows")
 
     kinds = ("regression", "classification", "sequence")
 
     def curate(self, corpus, access):
         if (
             access.first is None
-        ):  # a flawed source is writing the first lesson, and nobody was before it
+        ):  # a flawed source generates the first training set: there is no generation 0 yet
             return corpus
         if not corpus.width:
-            raise Incompatible(
-                f"{self.title()} answers questions anew, and there are none to these rows"
-            )
+            raise Incompatible(f"{self.title()} answers questions again, and these rows have none")
         y = access.synthetic(x=corpus.x, of=access.first).y
         if self.spare:
             real = access.provenance(corpus) == 0

@@ -1,4 +1,4 @@
-"""Weigh real rows against synthetic ones by the golden ratio."""
+"""Weight real and synthetic rows by the golden ratio."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ GOLDEN = (math.sqrt(5) - 1) / 2  # 0.618, the root of w^2 + w = 1
 
 @dataclass(frozen=True)
 class GoldenRatio(Mitigation):
-    """Give all real rows together the share w of the weight, all synthetic ones 1 - w (He, Xu and Cheng, arXiv 2502.18049).
+    """All real rows together get the share w of the weight (He, Xu and Cheng, arXiv 2502.18049).
 
-    Moment: curate; track: provenance.  With as many fresh real rows as synthetic ones the mean squared error of a
-    mean is stationary at sigma^2 [w^2/n1 + (1-w)^2/n2] / (1 - (1-w)^2), least at w = 0.618, the root of w^2 + w = 1.
+    Stage: curate; track: provenance.  With equally many fresh real and synthetic rows, the
+    stationary mean squared error of a mean is sigma^2 [w^2/n1 + (1-w)^2/n2] / (1 - (1-w)^2).  Its
+    minimum is at w = 0.618, the root of w^2 + w = 1.
     """
 
     w: float = param(GOLDEN, "share of the weight that real rows get", gt=0, lt=1)
@@ -34,14 +35,16 @@ class GoldenRatio(Mitigation):
         return weighed(corpus, access.provenance(corpus) == 0, self.w)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """Squared error of a mean of known variance: e' = w^2 s^2/n1 + (1 - w)^2 (e + s^2/n2) from the second fit on.
+    """Squared error of a mean of known variance, by a recursion from the second fit on.
 
-    The first reads n1 + n2 real rows, which are not weighed.
+    e' = w^2 s^2/n1 + (1 - w)^2 (e + s^2/n2).
+
+    The first fit reads n1 + n2 real rows, which have equal weights.
     """
     data, model, protocol = cell.data, cell.model, cell.protocol
     if [type(act) for act in cell.mitigations] != [GoldenRatio] or cell.mitigations[
@@ -62,7 +65,7 @@ def collapse_theory(cell):
             curve.append(1 / n)
         elif 0 < n1 < n:
             curve.append(w**2 / n1 + (1 - w) ** 2 * (curve[-1] + 1 / (n - n1)))
-        else:  # there is nothing to weigh
+        else:  # all rows are real
             curve.append(1 / n if n1 else curve[-1] + 1 / n)
     return [data.d * data.sigma**2 * error for error in curve]
 
@@ -71,7 +74,10 @@ def collapse_theory(cell):
 def collapse_claims():
     def limit(w, n, real, T, s=1.0, chains=8000):
         n1 = round(real * n)
-        spec = f"gaussian(sigma={s}) | gaussian-fit(sigma={s}) | mix(real={real}) | golden-ratio(w={w}) @ n={n} T={T}"
+        spec = (
+            f"gaussian(sigma={s}) | gaussian-fit(sigma={s}) | mix(real={real}) | "
+            f"golden-ratio(w={w}) @ n={n} T={T}"
+        )
         given = {"n1": n1, "n2": n - n1, "w": w, "s": s}
         return Claim("gaussian.weighted_mean_limit", given, spec, "w2", T, chains)
 

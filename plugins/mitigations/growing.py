@@ -1,4 +1,4 @@
-"""Read more rows in every generation than in the one before."""
+"""Read more rows in every generation than in the previous one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Growing(Mitigation):
-    """Generation t reads n (t + 1)^power rows, whose errors 1/n_t have a finite sum for power > 1 (Xu, He and Cheng,
-    arXiv 2505.13947).
+    """Generation t reads n (t + 1)^power rows; for power > 1 the errors 1/n_t have a finite sum.
 
-    Moment: size; track: blind under replace and accumulate, at the price of the rows written.  What a protocol draws
-    beyond its usual number, because a larger generation was asked for, is charged to this method: real where it draws
-    new real rows every time (mix, and iterative-mix with fresh=true), verifier under verify-filter.  Without real data
-    the size must grow faster than linearly, for unbiased models about quadratically.
+    Xu, He and Cheng, arXiv 2505.13947.
+
+    Stage: size; track: blind under replace and accumulate, at the cost of the generated rows.
+    Resources that the protocol uses because of the larger size are charged to this method: real
+    rows where new ones are drawn every time (mix, and iterative-mix with fresh=true), verifier
+    calls under verify-filter.  Without real data the size must grow faster than linearly, for
+    unbiased models about quadratically.
     """
 
     power: float = param(2.0, "generation t reads n (t + 1)^power rows", ge=0, le=4)
@@ -27,13 +29,16 @@ class Growing(Mitigation):
         return round(n * (t + 1) ** self.power)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_claims():
     def risk(power, M, k, ddof=1, chains=20000):
-        spec = f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace | growing(power={power}) @ n={M} T={k - 1}"
+        spec = (
+            f"gaussian(sampler=exact-law) | gaussian-fit(ddof={ddof}) | replace | "
+            f"growing(power={power}) @ n={M} T={k - 1}"
+        )
         given = {"M": M, "k": k, "growth": power, "ddof": ddof}
         return Claim("gaussian.w2_mean", given, spec, "w2", k - 1, chains)
 

@@ -1,4 +1,4 @@
-"""Read only what surprises the previous teacher most."""
+"""Read only the rows that are least likely under the previous teacher."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class HighSurprise(Mitigation):
-    """Keep the rows that are least likely under the previous teacher (Gambetta et al., arXiv 2410.12341).
+    """Keep the rows that are least likely under the previous teacher.
 
-    Moment: curate; track: blind.  A sequence's likelihood is that of the whole, so that long ones pass for unlikely.
+    Gambetta et al., arXiv 2410.12341.
+
+    Stage: curate; track: blind.  The likelihood of a sequence is not divided by its length, so long
+    sequences count as unlikely.
     """
 
     keep: float = param(0.5, "share of the rows that is kept", gt=0, le=1)

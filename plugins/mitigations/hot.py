@@ -1,4 +1,4 @@
-"""Read out hot, with a floor under the tail."""
+"""Decode at high temperature with a probability floor."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Hot(Mitigation):
-    """Sample at a temperature above 1 from the symbols at least min_p times as likely as the likeliest one (Nguyen et al., arXiv
-    2407.01082).
+    """High temperature, restricted to symbols at least min_p times as likely as the likeliest one.
 
-    Moment: steer; track: blind.  The temperature widens the law and the floor, which is laid after it, keeps nonsense out.
-    Of a Zipf law of exponent beta, ranks up to min_p^(-t/beta) are left.
+    Nguyen et al., arXiv 2407.01082.
+
+    Stage: steer; track: blind.  The temperature widens the distribution; the floor, applied after
+    it, removes implausible symbols.  Of a Zipf law with exponent beta, ranks up to min_p^(-t/beta)
+    remain.
     """
 
     t: float = param(1.5, "temperature", gt=0, le=100)
     min_p: float = param(
-        0.2, "least probability after it, as a share of the likeliest symbol's", ge=0, le=1
+        0.2,
+        "smallest probability after the temperature, relative to the likeliest symbol",
+        ge=0,
+        le=1,
     )
 
     kinds = ("discrete", "sequence")

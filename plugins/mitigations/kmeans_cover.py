@@ -1,4 +1,4 @@
-"""Cover the rows evenly: every cluster of them weighs the same."""
+"""Cover the rows evenly: every cluster has the same weight."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ BUDGET = 1 << 19  # distances that are held at a time
 
 @dataclass(frozen=True)
 class KMeansCover(Mitigation):
-    """Give every cluster of k-means the same weight, shared among its rows (the k-means cover that is a baseline of Qiao et
-    al., arXiv 2606.13732, who take one row per cluster).
+    """Every cluster of k-means gets the same weight, shared among its rows.
 
-    Moment: curate; track: blind.  Centres are started by k-means++ and moved by Lloyd's steps, a chain at a time and by
-    itself; rows count by their weight.  It lifts rare modes, and in one mode the tails.
+    A baseline of Qiao et al., arXiv 2606.13732, who take one row per cluster.
+
+    Stage: curate; track: blind.  Centers start by k-means++ and move by Lloyd's steps,
+    independently for each chain; rows count by their weight.  It raises rare modes and, within one
+    mode, the tails.
     """
 
     clusters: int = param(10, "number of clusters", ge=1, le=10000)
-    steps: int = param(20, "Lloyd's steps at most", ge=0, le=10000)
+    steps: int = param(20, "largest number of Lloyd's steps", ge=0, le=10000)
 
     kinds = ("density",)
 
@@ -45,13 +47,12 @@ class KMeansCover(Mitigation):
 
 
 def _seeded(rows: Tensor, mass: Tensor, k: int, rng) -> Tensor:
-    """k centres (R, k, p), each a row drawn with probability proportional to its squared distance from those before."""
+    """k centers (R, k, p), drawn in proportion to the squared distance from earlier ones."""
     far, chosen = torch.ones_like(mass), []
     for i in range(k):
         odds = mass * far
-        odds = torch.where(
-            (odds.sum(-1, keepdim=True) > 0), odds, mass
-        )  # fewer different rows than clusters
+        # With fewer different rows than clusters all distances are 0: fall back to the weights.
+        odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
         chosen.append(centre)
@@ -68,7 +69,7 @@ def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
 
 
 def _means(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:
-    """The mean of each cluster's rows; an empty one stays where it was."""
+    """The mean of each cluster's rows; the center of an empty cluster stays."""
     index = nearest[..., None].expand(rows.shape)
     total = torch.zeros_like(centres).scatter_add(-2, index, mass[..., None] * rows)
     weight = torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass)[..., None]

@@ -1,4 +1,4 @@
-"""Believe a label a little less than it says."""
+"""Smooth the training labels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class LabelSmoothing(ReplacesLoss):
-    """Cross-entropy against (1 - eps) of the label and eps of all K labels alike (Szegedy et al., arXiv 1512.00567).
+    """Cross-entropy against (1 - eps) label + eps uniform over K labels.
 
-    Moment: adapt; track: blind.  Of a table of probabilities it is add-constant smoothing, by n eps / ((1 - eps) K) for n
-    rows read.
+    Szegedy et al., arXiv 1512.00567.
+
+    Stage: adapt; track: blind.  For a table of probabilities it equals add-constant smoothing by
+    n eps / ((1 - eps) K) for n rows.
     """
 
-    eps: float = param(
-        0.1, "share of the weight that goes to all labels alike; 0: cross-entropy", ge=0, lt=1
-    )
+    eps: float = param(0.1, "weight of the uniform label; 0: cross-entropy", ge=0, lt=1)
 
     @property
     def objective(self):

@@ -1,4 +1,4 @@
-"""Read only what the previous teacher finds most plausible."""
+"""Read only the rows that are most likely under the previous teacher."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class LowPerplexity(Mitigation):
-    """Keep the share of the rows that is likeliest under the previous teacher, of a larger pool where ``oversample`` > 1
-    (self-selection of Feng et al., arXiv 2406.07515).
+    """Keep the share of the rows that is most likely under the previous teacher.
 
-    Moment: curate; track: blind.  Likelihood is that of the answer: per token of a sequence, by the residual of a number
-    that answers a question, by the margin of a label where a classifier states no probabilities.  It takes from a
-    normal law what the teacher finds rare: on the line, |z| < c with P(|z| < c) = keep is left, of variance 1 - 2 c
-    phi(c)/keep; in d dimensions of P(chi2_{d+2} < c^2)/keep, c^2 the quantile of chi2_d.
+    With ``oversample`` > 1 it chooses from a larger pool (self-selection of Feng et al., arXiv
+    2406.07515).
+
+    Stage: curate; track: blind.  The likelihood is that of the answer: per token for sequences, by
+    the residual for a number that answers a question, by the margin for a classifier without
+    probabilities.  It cuts the tails of a normal distribution: in one dimension |z| < c with P(|z|
+    < c) = keep remains, of variance 1 - 2 c phi(c)/keep; in d dimensions the variance is
+    P(chi2_{d+2} < c^2)/keep, c^2 the quantile of chi2_d.
     """
 
     keep: float = param(0.5, "share of the pool that is kept", gt=0, le=1)
     oversample: float = param(
         1.0,
-        "rows to choose from per row of a generation; those beyond it are written anew",
+        "rows to choose from per row of a generation; the additional ones are generated",
         ge=1,
         le=1000,
     )

@@ -1,4 +1,4 @@
-"""Read out only symbols that are not far less likely than the likeliest."""
+"""Min-p decoding: drop symbols far less likely than the likeliest one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class MinP(Mitigation):
-    """Sample from the symbols at least p times as likely as the likeliest one (Nguyen et al., arXiv 2407.01082).
+    """Sample from the symbols at least p times as likely as the likeliest one.
 
-    Moment: steer; track: blind.  Where the teacher is sure it cuts hard, and where it is not it leaves the tail alone.  Of
-    a Zipf law of exponent beta, ranks up to p^(-1/beta) are left.
+    Nguyen et al., arXiv 2407.01082.
+
+    Stage: steer; track: blind.  It cuts much where the teacher is confident and little where it is
+    not.  Of a Zipf law with exponent beta, ranks up to p^(-1/beta) remain.
     """
 
-    p: float = param(0.2, "least probability, as a share of the likeliest symbol's", ge=0, le=1)
+    p: float = param(0.2, "smallest probability, relative to the likeliest symbol", ge=0, le=1)
 
     kinds = ("discrete", "sequence")
 

@@ -1,4 +1,4 @@
-"""Weigh each real row by one number and each synthetic row by another."""
+"""One weight for real rows and another for synthetic rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from collapse_bench.registry.hookspecs import hookimpl
 class MixWeights(Mitigation):
     """Sample weights of single-step mixing (Dohmatob et al., arXiv 2410.04840).
 
-    Moment: curate; track: provenance.  Where all rows are of one sort, as under replace, it changes nothing.  Only the
-    ratio matters to a model whose loss is a mean over weights: with shares p1 and p2 of the rows, ridge then minimises
-    (1/n) sum a_i (y_i - x_i.w)^2 + lam |w|^2 with a = real/c or synthetic/c, c = p1 real + p2 synthetic.  However many
-    rows there are, an error c2 of the synthetic labels leaves (a2 p2)^2 c2: no weight but 0 removes it.
+    Stage: curate; track: provenance.  It has no effect if all rows are of one kind, as under
+    replace.  Only the ratio matters for a model whose loss is a weighted mean: with shares p1 and
+    p2 of the rows, ridge minimises (1/n) sum a_i (y_i - x_i.w)^2 + lam |w|^2 with a = real/c or
+    synthetic/c, c = p1 real + p2 synthetic.  At any number of rows, an error c2 of the synthetic
+    labels leaves (a2 p2)^2 c2; only weight 0 removes it.
     """
 
     real: float = param(1.0, "weight of a real row", ge=0)
@@ -28,7 +29,9 @@ class MixWeights(Mitigation):
     def __post_init__(self):
         super().__post_init__()
         if not self.real and not self.synthetic:
-            raise UsageError("mix-weights: real or synthetic must be positive, else no row counts")
+            raise UsageError(
+                "mix-weights: real or synthetic must be positive, else all rows have weight 0"
+            )
 
     @property
     def row_weights(self):

@@ -1,4 +1,4 @@
-"""Read those rows of a pool whose mean and covariance together are closest to those of a few real rows."""
+"""Select rows whose mean and covariance match those of a few real rows."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ ROUNDS = 12
 
 @dataclass(frozen=True)
 class MomentMatching(Mitigation):
-    """Of a pool, ``pool`` times as large as what is read, choose the rows that minimise the gap of mean and covariance to a
-    reference (centre and covariance matching, baselines of Qiao et al., arXiv 2606.13732).
+    """Choose rows of a pool that minimise the gap of mean and covariance to a real reference.
 
-    Moment: curate; track: real: the reference are ``real`` n real rows, the same ones in every generation.  Gap: |mean
-    - real mean|^2 + |second moment about the real mean - real covariance|^2, in units of the real standard deviations;
-    rows are questions and answers together, labels as one-hot vectors.  From a random choice, the rows that pull away
-    most are exchanged for those that pull back most, half as many whenever that helps no more: the gap never grows.
+    Center and covariance matching, baselines of Qiao et al., arXiv 2606.13732.  The pool is
+    ``pool`` times as large as the selection.
+
+    Stage: curate; track: real.  The reference is ``real`` n real rows, the same in every
+    generation.  The gap is |mean - real mean|^2 + |second moment about the real mean - real
+    covariance|^2, in units of the real standard deviations; rows are questions and answers
+    together, labels as one-hot vectors.  The search starts from a random selection and swaps the
+    rows that increase the gap most for those that decrease it most; when a swap does not help, it
+    halves the number of rows.  The gap never grows.
     """
 
     pool: float = param(2.0, "rows to choose from per row read", ge=1, le=1000)
     real: float = param(0.1, "rows of the real reference, as a share of n", gt=0, le=1)
     match: Literal["mean", "covariance"] = param(
-        "covariance", "the mean alone, or mean and covariance"
+        "covariance", "match the mean, or mean and covariance"
     )
 
     kinds = ("density", "regression", "classification")
@@ -48,7 +52,7 @@ class MomentMatching(Mitigation):
         return pool.weighted(pool.weight * closest(rows, pool.multiplicity, chosen, there, target))
 
     def _standardised(self, rows: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Rows about the reference's mean in units of its standard deviations, and its correlations (None: unmatched)."""
+        """Rows standardised by the reference, and its correlations (None with match=mean)."""
         centre = reference.mean(-2, keepdim=True)
         sd = reference.std(-2, keepdim=True)
         sd = torch.where(sd > 0, sd, 1.0)
@@ -56,7 +60,8 @@ class MomentMatching(Mitigation):
             return (rows - centre) / sd, None
         if rows.shape[-1] > WIDEST:
             raise Incompatible(
-                f"moment-matching(match=covariance) takes {WIDEST} columns at most, and these rows have {rows.shape[-1]}; choose match=mean"
+                f"moment-matching(match=covariance) supports at most {WIDEST} columns, and these "
+                f"rows have {rows.shape[-1]}; choose match=mean"
             )
         z = (reference - centre) / sd
         return (rows - centre) / sd, z.mT @ z / (z.shape[-2] - 1)
@@ -65,11 +70,12 @@ class MomentMatching(Mitigation):
 def closest(
     rows: Tensor, mass: Tensor, chosen: Tensor, there: Tensor, target: Tensor | None
 ) -> Tensor:
-    """As many of the rows (R, N, p) as are chosen (R, N), with a smaller gap of their moments to 0 and ``target (R, p, p)``.
+    """A selection (R, N) of rows (R, N, p) with a smaller moment gap to 0 and ``target (R, p, p)``.
 
-    mass (R, N): what a row counts; there (R, N): which rows can be chosen.
+    It has as many rows as ``chosen (R, N)``.  mass (R, N) is the weight of a row; there (R, N)
+    marks rows that can be chosen.
     """
-    columns = rows.mT.contiguous()  # products are twice as fast this way round
+    columns = rows.mT.contiguous()  # products are twice as fast in this layout
     gap, pull = _gap(columns, mass * chosen, target)
     swaps = chosen.sum(-1, keepdim=True) // 4
     for _ in range(ROUNDS):
@@ -77,7 +83,7 @@ def closest(
         enters = _lowest(torch.where(there & ~chosen, pull, torch.inf), swaps)
         other = (chosen & ~leaves) | enters
         new_gap, new_pull = _gap(columns, mass * other, target)
-        as_many = leaves.sum(-1) == enters.sum(-1)  # else there are ties, or too few to come in
+        as_many = leaves.sum(-1) == enters.sum(-1)  # false for ties, or if too few rows can enter
         better = ((new_gap < gap) & as_many)[..., None]
         chosen, pull = torch.where(better, other, chosen), torch.where(better, new_pull, pull)
         gap, swaps = (
@@ -90,7 +96,7 @@ def closest(
 
 
 def _gap(columns: Tensor, mass: Tensor, target: Tensor | None) -> tuple[Tensor, Tensor]:
-    """(gap (R,), its slope (R, N) as a row gains weight, but for a constant)."""
+    """(gap (R,), its derivative (R, N) in the weight of each row, up to a constant)."""
     share = (mass / mass.sum(-1, keepdim=True).clamp_min(1e-300))[..., None, :]
     mean = columns @ share.mT  # (R, p, 1)
     gap, pull = mean.square().sum((-2, -1)), (mean.mT @ columns)[..., 0, :]

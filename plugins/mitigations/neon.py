@@ -12,7 +12,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Neon(Mitigation):
-    """theta <- (1 + w) theta_r - w theta_s, theta_s a tune of theta_r on its own samples (Alemohammad et al., arXiv 2510.03597).
+    """theta <- (1 + w) theta_r - w theta_s, where theta_s is theta_r tuned on its own samples.
 
     Moment: adapt; track: blind, one more fit per generation.  Samples are drawn through the protocol's
     biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance Sigma to lambda
@@ -25,7 +25,7 @@ class Neon(Mitigation):
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
     tune: float = param(
         0.1,
-        "length of the tune, as a share of a training, for models trained step by step",
+        "length of the tuning, as a share of a full training, for models trained step by step",
         gt=0,
         le=1,
     )

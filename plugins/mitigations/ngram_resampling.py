@@ -1,4 +1,4 @@
-"""Read the rows whose n-grams look most like those of real ones."""
+"""Resample rows whose n-grams resemble those of real rows."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NgramResampling(Mitigation):
-    """Importance resampling by hashed n-grams (DSIR, Xie et al., arXiv 2302.03169): a share ``keep`` of the lesson is
-    drawn without replacement, by the ratio of its tokens' and pairs' frequencies among k real rows and in the lesson.
+    """Importance resampling by hashed n-grams (DSIR, Xie et al., arXiv 2302.03169).
 
-    Moment: curate; track: real, k rows once and for all.  Frequencies of real grams are shrunk towards those of the lesson as if
-    ``prior`` grams of it stood among them.  Of single symbols, few of many are drawn by the law of the real rows.  Of
-    synthetic text it is known to gain next to nothing.
+    A share ``keep`` of the training set is drawn without replacement, weighted by the ratio of
+    unigram and bigram frequencies in k real rows to those in the training set.
+
+    Stage: curate; track: real, k rows once.  Real frequencies are shrunk towards those of the
+    training set, as if ``prior`` of its n-grams were among the real ones.  For single symbols and
+    small ``keep``, rows are drawn by the distribution of the real rows.  For synthetic text the
+    known gain is very small.
     """
 
-    k: int = param(100, "real rows that are looked at", ge=1)
+    k: int = param(100, "real rows of the reference", ge=1)
     keep: float = param(0.5, "share of the rows that is kept", gt=0, le=1)
     many: int = param(10_000, "buckets into which n-grams are hashed", ge=2, le=10_000_000)
-    prior: float = param(1.0, "grams of the lesson that stand among the real ones", gt=0, le=1e12)
+    prior: float = param(
+        1.0, "n-grams of the training set that are added to the real ones", gt=0, le=1e12
+    )
 
     kinds = ("discrete", "sequence")
     tiny = {"k": 20, "many": 200}

@@ -1,4 +1,4 @@
-"""Blur the lesson: a share of its symbols drawn anew, or noise on its numbers."""
+"""Add noise to the training set: redraw a share of its symbols, or perturb its numbers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NoiseAugmentation(Mitigation):
-    """Replace a share of the tokens, symbols or labels by draws from their frequencies in the lesson; add Gaussian
-    noise of that share of the standard deviation to numbers (folklore of regularisation, from no one paper; for text a
-    coarse form of synonym replacement).
+    """Replace a share of symbols by draws from their frequencies; add Gaussian noise to numbers.
 
-    Moment: curate; track: blind.  With v the variance of a fitted Gaussian (ddof=1), E v grows by 1 + share^2 (1 - 1/n) in
-    a generation of replace; of a table of frequencies, heterozygosity shrinks by (1 - 1/n) (1 - (1 - (1 - share)^2)/n).
-    Questions stay as they are.
+    Symbols are tokens, symbols or labels; the noise has that share of the standard deviation
+    (folklore of regularisation, no single paper; for text a coarse form of synonym replacement).
+
+    Stage: curate; track: blind.  With v the variance of a fitted Gaussian (ddof=1), E v grows by
+    the factor 1 + share^2 (1 - 1/n) per generation of replace.  For a table of frequencies the
+    heterozygosity is multiplied by (1 - 1/n) (1 - (1 - (1 - share)^2)/n).  Questions stay
+    unchanged.
     """
 
     share: float = param(
@@ -47,21 +49,20 @@ class NoiseAugmentation(Mitigation):
 
     def _replaced(self, corpus, rng):
         y = corpus.y
-        said = y.reshape(*corpus.chain_shape, corpus.n, -1)  # (R, n, L)
-        there = said >= 0
+        symbols = y.reshape(*corpus.chain_shape, corpus.n, -1)  # (R, n, L)
+        there = symbols >= 0
         w = (corpus.multiplicity[..., None] * there).flatten(-2)
         labels = corpus.labels or int(y.max()) + 1
         count = w.new_zeros(*corpus.chain_shape, labels).scatter_add(
-            -1, said.clamp_min(0).flatten(-2), w
+            -1, symbols.clamp_min(0).flatten(-2), w
         )
         reach = count.cumsum(-1)
-        draw, u = rng.uniform(corpus.n, said.shape[-1], 2).unbind(-1)
+        draw, u = rng.uniform(corpus.n, symbols.shape[-1], 2).unbind(-1)
         drawn = torch.searchsorted(reach, u.flatten(-2) * reach[..., -1:], right=True).clamp_max(
             labels - 1
         )
-        return torch.where(there & (draw < self.share), drawn.reshape(said.shape), said).reshape(
-            y.shape
-        )
+        redrawn = torch.where(there & (draw < self.share), drawn.reshape(symbols.shape), symbols)
+        return redrawn.reshape(y.shape)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Read what a verifier passes that errs both ways."""
+"""Read only rows accepted by a verifier with errors of both kinds."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NoisyVerify(Mitigation):
-    """Keep a right row with probability phi and a wrong one with probability psi (Feng et al., arXiv 2406.07515).
+    """Keep a right row with probability phi and a wrong one with probability psi.
 
-    Moment: curate; track: verifier, one call per row.  As rows grow, a pupil of the kept rows ends perfect where fewer
-    than p* = phi/(phi + psi) of the labels are wrong, and inverted where more are; without selection p* is 1/2.
+    Feng et al., arXiv 2406.07515.
+
+    Stage: curate; track: verifier, one call per row.  As the number of rows grows, a student of the
+    kept rows becomes perfect if fewer than p* = phi/(phi + psi) of the labels are wrong, and
+    inverted if more are.  Without selection p* is 1/2.
     """
 
-    phi: float = param(0.9, "probability that a right row passes", ge=0, le=1)
-    psi: float = param(0.3, "probability that a wrong row passes", ge=0, le=1)
+    phi: float = param(0.9, "probability that a right row is accepted", ge=0, le=1)
+    psi: float = param(0.3, "probability that a wrong row is accepted", ge=0, le=1)
 
     def __post_init__(self):
         super().__post_init__()
         if not self.phi and not self.psi:
-            raise UsageError("noisy-verify: phi or psi must be positive, else no row passes")
+            raise UsageError("noisy-verify: phi or psi must be positive, else no row is accepted")
 
     @property
     def threshold(self) -> float:
-        """p*, the share of wrong labels up to which selection leads to the truth."""
+        """p*, the largest share of wrong labels at which selection leads to the truth."""
         return self.phi / (self.phi + self.psi)
 
     @property

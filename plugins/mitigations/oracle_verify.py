@@ -1,4 +1,4 @@
-"""Read only what a perfect verifier passes."""
+"""Read only rows accepted by a verifier, by default a perfect one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class OracleVerify(Mitigation):
-    """Keep a row if and only if the verifier passes it (Feng et al., arXiv 2406.07515).
+    """Keep a row if and only if the verifier accepts it (Feng et al., arXiv 2406.07515).
 
-    Moment: curate; track: verifier, one call per row.  Right rows pass with probability phi, wrong ones with psi.
+    Stage: curate; track: verifier, one call per row.  Right rows are accepted with probability phi,
+    wrong rows with probability psi.
     """
 
-    phi: float = param(1.0, "probability that a right row passes", ge=0, le=1)
-    psi: float = param(0.0, "probability that a wrong row passes", ge=0, le=1)
+    phi: float = param(1.0, "probability that a right row is accepted", ge=0, le=1)
+    psi: float = param(0.0, "probability that a wrong row is accepted", ge=0, le=1)
 
     @property
     def verifies(self):

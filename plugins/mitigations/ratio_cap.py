@@ -1,4 +1,4 @@
-"""Let synthetic rows weigh no more than a multiple of the real ones."""
+"""Limit the weight of synthetic rows to a multiple of that of real rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class RatioCap(Mitigation):
-    """Total weight of synthetic rows at most lam times that of real ones (Bertrand et al., arXiv 2310.00429).
+    """Total weight of synthetic rows at most lam times that of real ones.
 
-    Moment: curate; track: provenance.  Their iterated training is locally stable where lam (1 + L eps / alpha) < 1/2, so
-    that no lam above 1/2 is safe whatever the model's error eps.  A lesson that has real rows enough stays as it is.
+    Bertrand et al., arXiv 2310.00429.
+
+    Stage: curate; track: provenance.  Their iterated training is locally stable if lam (1 + L eps /
+    alpha) < 1/2, so lam above 1/2 is unsafe for every model error eps.  A training set with enough
+    real rows stays unchanged.
     """
 
-    lam: float = param(0.5, "most weight of synthetic rows, in weights of the real ones", gt=0)
+    lam: float = param(0.5, "largest weight of synthetic rows relative to real ones", gt=0)
 
     def incompatibility(self, cell):
         return unmixed(cell, self.title()) or super().incompatibility(cell)
@@ -35,14 +38,17 @@ class RatioCap(Mitigation):
         return corpus.weighted(torch.where((share > 0) & (share < least), capped, corpus.weight))
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_claims():
     def limit(lam, n, real, T, chains=8000):
         n1 = round(real * n)
-        spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | ratio-cap(lam={lam}) @ n={n} T={T}"
+        spec = (
+            f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | ratio-cap(lam={lam}) @ n={n} "
+            f"T={T}"
+        )
         return Claim(
             "gaussian.weighted_mean_limit",
             {"n1": n1, "n2": n - n1, "w": 1 / (1 + lam)},

@@ -1,4 +1,4 @@
-"""Add a few real rows to every lesson: fresh ones each time, or the same ones for ever."""
+"""Add a few real rows to every training set: new ones each time, or always the same."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class RealAnchor(Mitigation):
-    """Real rows beside what the protocol gives, in every generation (Alemohammad et al., arXiv 2307.01850).
+    """Add real rows to the rows of the protocol in every generation.
 
-    Moment: curate; track: real, metered row by row.  ``k`` new ones are their fresh-data loop; ``share`` says how many as a
-    multiple of n, and may exceed 1.  With ``fixed`` the same rows come every time, and are paid for once:
-    ``real-anchor(share=1, fixed=true)`` under replace is their synthetic augmentation, n real rows beside what the last model
-    wrote.  They are rows of its own and not those that generation 0 read, which no method is given.
+    Alemohammad et al., arXiv 2307.01850.
+
+    Stage: curate; track: real, counted row by row.  ``k`` new rows are the paper's fresh-data loop;
+    ``share`` sets the number as a multiple of n, which may exceed 1.  With ``fixed`` the same rows
+    are added every time and are counted once: ``real-anchor(share=1, fixed=true)`` under replace is
+    the paper's synthetic augmentation loop, n real rows and the rows of the last model.  The rows
+    are drawn for this method; a method never gets the rows that generation 0 read.
     """
 
     k: int = param(10, "real rows added per generation", ge=1)
@@ -26,7 +29,7 @@ class RealAnchor(Mitigation):
     )
     share: float | None = param(
         None,
-        "real rows added as a multiple of n, which may exceed 1, in the place of k",
+        "real rows added as a multiple of n, which may exceed 1, instead of k",
         gt=0,
         le=10,
         later=True,
@@ -37,16 +40,19 @@ class RealAnchor(Mitigation):
         return corpus + access.real(k, fixed=self.fixed)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_claims():
-    """k real rows beside m synthetic ones are a mix with the share k/(k + m), once the first generation is forgotten."""
+    """k real and m synthetic rows are a mix with share k/(k + m), once the start is forgotten."""
 
     def limit(law, metric, k, m, fixed, T, sigma=2.0):
         act = f"real-anchor(k={k}, fixed={str(fixed).lower()})"
-        spec = f"gaussian(sigma={sigma}, sampler=exact-law) | gaussian-fit(ddof=0) | replace | {act} @ n={m} T={T}"
+        spec = (
+            f"gaussian(sigma={sigma}, sampler=exact-law) | gaussian-fit(ddof=0) | replace | {act} "
+            f"@ n={m} T={T}"
+        )
         given = {"M": k + m, "pi": k / (k + m), "t": T, "sigma": sigma}
         return Claim(f"gaussian.{law}", given, spec, metric, T, 8000)
 

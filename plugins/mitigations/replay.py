@@ -1,4 +1,4 @@
-"""Exchange a part of every lesson for a part of one set of real rows that is kept."""
+"""Replace a part of every training set by rows of one fixed set of real rows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Replay(Mitigation):
-    """A share of the lesson's rows, at random, gives way to real rows, so that its size stays (Shumailov et al., Nature
-    2024: ten per cent of the original data).
+    """Replace a random share of the training set by real rows; its size stays the same.
 
-    Moment: curate; track: real.  n real rows are kept, and another random part of them is read in every generation;
-    with ``redrawn=false`` the same part for ever, and no more than that is kept.  Unique rows on the ledger are those
-    kept, drawn beside the ones that generation 0 read, which no method is given; the total counts what is brought out
-    of the cellar each time.
+    Shumailov et al., Nature 2024: ten per cent of the original data.
+
+    Stage: curate; track: real.  n real rows are kept, and a new random part of them is read in
+    every generation; with ``redrawn=false`` only one part is kept and always read.  The ledger
+    counts the kept rows as unique rows, and every use in the total.  The rows are drawn for this
+    method; a method never gets the rows that generation 0 read.
     """
 
-    share: float = param(0.1, "share of the lesson that is real", ge=0, le=1)
+    share: float = param(0.1, "share of the training set that is real", ge=0, le=1)
     redrawn: bool = param(
-        True, "another part of the kept rows in every generation; false: the same rows"
+        True, "a new part of the kept rows in every generation; false: the same rows"
     )
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return "replay exchanges rows, and sampler=exact-law draws their sums alone; choose sampler=explicit"
+            return (
+                "replay replaces rows, and sampler=exact-law draws only their sums; choose "
+                "sampler=explicit"
+            )
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):

@@ -1,4 +1,4 @@
-"""Move every row towards what an expert would make of it."""
+"""Move every row towards its correction by an expert."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ ROUNDS = 10  # of Lloyd's algorithm
 
 @dataclass(frozen=True)
 class SelfCorrection(Mitigation):
-    """y <- y + gamma (proj(y) - y), the expert's projection being onto a fixed set of k real rows (Gillman et al., arXiv
-    2402.07087).
+    """y <- y + gamma (proj(y) - y), where proj projects onto a fixed set of k real rows.
 
-    Moment: curate; track: real, k rows once and for all.  proj maps the quantiles of the lesson, axis by axis, to those
-    of the real rows; with ``anchors`` it is the nearest of the centres that k-means finds among them, which pulls
-    inwards where they are few.  With gamma = 1 and k = n on the line every lesson is those k rows.  Of a Gaussian of
-    known variance s^2 the squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 -
-    gamma)^2), where k = n (derived here).
+    Gillman et al., arXiv 2402.07087.
+
+    Stage: curate; track: real, k rows once.  proj maps the quantiles of the training set, axis by
+    axis, to those of the real rows.  With ``anchors`` it is the nearest center of k-means on the
+    real rows, which pulls inwards if there are few centers.  With gamma = 1 and k = n in one
+    dimension every training set equals those k rows.  For a Gaussian of known variance s^2 the
+    squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 -
+    gamma)^2), for k = n (derived here).
     """
 
     gamma: float = param(0.5, "how far a row moves towards its projection", ge=0, le=1)
-    k: int = param(100, "real rows of the expert, the same for ever", ge=1)
-    anchors: int | None = param(None, "centres of k-means, at most k; none: quantiles", ge=1)
+    k: int = param(100, "real rows of the expert, always the same", ge=1)
+    anchors: int | None = param(None, "centers of k-means, at most k; none: quantiles", ge=1)
 
     kinds = ("density",)
 
@@ -37,7 +39,8 @@ class SelfCorrection(Mitigation):
         super().__post_init__()
         if self.anchors is not None and self.anchors > self.k:
             raise UsageError(
-                f"{self.title()}: anchors={self.anchors} centres want at least as many real rows, and k={self.k}"
+                f"{self.title()}: anchors={self.anchors} centers need at least as many real rows, "
+                f"and k={self.k}"
             )
 
     def curate(self, corpus, access):
@@ -56,7 +59,10 @@ class SelfCorrection(Mitigation):
 
 
 def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
-    """For each number of y (R, n, d), rows of weight w (R, n), that of real (R, k, d) at the same share of the weight."""
+    """Quantile map: each entry of y (R, n, d) to the one of real (R, k, d) of equal rank.
+
+    w (R, n) are the weights of the rows of y.
+    """
     order = y.argsort(-2)
     ranked = w[..., None].expand(y.shape).gather(-2, order)
     level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
@@ -66,19 +72,21 @@ def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
 
 
 def centres(rows: Tensor, K: int) -> Tensor:
-    """Lloyd's K centres (R, K, d) of rows (R, k, d), begun from the first K rows, whose order is random."""
+    """K centers (R, K, d) of rows (R, k, d) by Lloyd's steps, from the first K rows.
+
+    The order of the rows is random.
+    """
     found = rows[..., :K, :]
     for _ in range(ROUNDS):
-        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(
-            rows.dtype
-        )  # (R, k, K)
+        # (R, k, K)
+        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(rows.dtype)
         many = own.sum(-2)[..., None]
         found = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), found)
     return found
 
 
 def nearest(y: Tensor, centre: Tensor) -> Tensor:
-    """The nearest of the centres (R, K, d) to each of y (R, n, d)."""
+    """The nearest center (R, K, d) to each of y (R, n, d)."""
     which = torch.cdist(y, centre.to(y.dtype)).argmin(-1)[..., None]
     return centre.gather(-2, which.expand(*which.shape[:-1], y.shape[-1]))
 

@@ -1,4 +1,4 @@
-"""Fill equal quotas of every class from more rows than are read."""
+"""Select equal quotas of every class from a larger pool."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class StarQuotas(Mitigation):
-    """Rows of each label up to an equal quota, drawn at random from the lesson and further synthetic rows; what the scarce
-    labels leave over is topped up at random (the reparative sampler of Wyllie et al., arXiv 2403.07857).
+    """Draw rows of each label up to an equal quota, from the training set and new synthetic rows.
 
-    Moment: curate; track: blind, at the price of the rows written.  Their groups are labels here.  Symbols of a heavy-
-    tailed law are no groups: equal quotas would put a uniform law in its place.
+    If rare labels leave quotas unfilled, random other rows fill up (the reparative sampler of
+    Wyllie et al., arXiv 2403.07857).
+
+    Stage: curate; track: blind, at the cost of the generated rows.  The groups of the paper are
+    labels here.  Symbols of a heavy-tailed distribution are not groups: equal quotas would make it
+    uniform.
     """
 
     oversample: float = param(
-        2.0, "rows to choose from, as a multiple of those that are read", ge=1, le=1000
+        2.0, "rows to choose from, as a multiple of the rows read", ge=1, le=1000
     )
 
     kinds = ("classification",)
 
     def curate(self, corpus, access):
         if corpus.labels is None:
-            raise Incompatible("star-quotas wants data that state how many classes there are")
+            raise Incompatible("star-quotas needs data that declare their number of classes")
         n = rows_in(corpus)
         more = round((self.oversample - 1) * n)
         pool = corpus + access.synthetic(more) if more else corpus
-        order = access.rng.permutation(pool.n)  # what was there already has no precedence
+        # shuffled, so that rows of the training set have no priority
+        order = access.rng.permutation(pool.n)
         mass, label = placed(pool.multiplicity, order), placed(pool.y, order)
         total = corpus.multiplicity.sum(-1, keepdim=True)
         classes = torch.arange(corpus.labels, device=label.device)[:, None]
@@ -47,7 +51,7 @@ class StarQuotas(Mitigation):
 
 
 def _filled(mass: Tensor, quota: Tensor) -> Tensor:
-    """What is taken of each row (..., N), first come first served, until the quota (..., 1) is full."""
+    """The amount taken of each row (..., N), in order, until the quota (..., 1) is full."""
     before = mass.cumsum(-1) - mass
     return torch.minimum((quota - before).clamp_min(0), mass)
 

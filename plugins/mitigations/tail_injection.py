@@ -1,4 +1,4 @@
-"""Add real rows from where the teacher hardly ever goes."""
+"""Add real rows that the teacher rarely generates."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class TailInjection(Mitigation):
-    """Real rows are drawn, and those that the teacher finds least likely join the lesson (section 3 of Dohmatob et al.,
-    arXiv 2402.07043).
+    """Draw real rows and add those that are least likely under the teacher to the training set.
 
-    Moment: curate; track: real, and every row drawn is charged, read or not.  A teacher whose decoder cuts the tail never
-    says what lies beyond the cut, so that such rows come first, at random among themselves; most of them come from the
-    ranks just beyond it.  Where nothing is cut the tail is over-represented, and more so in every generation.
+    Section 3 of Dohmatob et al., arXiv 2402.07043.
+
+    Stage: curate; track: real; every drawn row is counted, read or not.  Rows beyond the cut of a
+    truncating decoder have probability 0 and come first, in random order; most of them are from the
+    ranks just beyond the cut.  Without a cut the tail is over-represented, more in every
+    generation.
     """
 
-    share: float = param(0.01, "rows that are added, as a share of the lesson", gt=0, le=1)
-    draws: float = param(10.0, "real rows drawn for each that is added", ge=1, le=1000)
+    share: float = param(0.01, "rows added, as a share of the training set", gt=0, le=1)
+    draws: float = param(10.0, "real rows drawn per row added", ge=1, le=1000)
 
     kinds = ("density", "discrete", "sequence")
 

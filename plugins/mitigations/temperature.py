@@ -1,4 +1,4 @@
-"""Read the teacher out at another temperature."""
+"""Sample from the teacher at another temperature."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Temperature(Mitigation):
-    """Sample from the teacher's law to the power 1/t, renormalised (folklore: a setting of every sampler, from no one paper).
+    """Sample from the teacher's distribution to the power 1/t (folklore, no single paper).
 
-    Moment: steer; track: blind.  t > 1 widens the tails, t < 1 cuts them: a Zipf law of exponent beta becomes one of
-    beta/t, the covariance of a Gaussian t times itself.  As a protocol's ``decode`` it is a world that reads out with a
-    bias, as in Gerstgrasser et al. (arXiv 2404.01413), who set t = 0.3.  Models whose teachers know no
-    temperature (mixtures, kernel densities) are skipped.
+    Stage: steer; track: blind.  t > 1 widens the tails, t < 1 cuts them: a Zipf law of exponent
+    beta becomes one of beta/t, and the covariance of a Gaussian is multiplied by t.  As ``decode``
+    of a protocol it is a biased sampler, as in Gerstgrasser et al. (arXiv 2404.01413) with t = 0.3.
+    Models whose teachers do not support a temperature (mixtures, kernel densities) are skipped.
     """
 
-    t: float = param(1.1, "temperature; 1 leaves the law as it is", gt=0, le=100)
+    t: float = param(1.1, "temperature; 1 changes nothing", gt=0, le=100)
 
     kinds = ("density", "discrete", "sequence")
 

@@ -1,4 +1,4 @@
-"""Keep real text, and let the teacher rewrite only what it could have foretold."""
+"""Read real text in which the teacher redraws predictable tokens."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class TokenEdit(Mitigation):
-    """Read n real rows in place of the lesson, tokens of teacher's probability >= p redrawn from its k likeliest (ToEdit, Zhu et
-    al., arXiv 2412.14689).
+    """Read n real rows instead of synthetic ones; tokens with teacher probability >= p are redrawn.
 
-    Moment: curate; track: real, n rows once and for all, or in every generation with ``fresh``.  The rows that the protocol
-    gives stay, at weight 0.  The end of a text is no token.  Of single symbols, where one symbol 0 is foretold
-    throughout, E p_t(0) = p(0)^(t + 1) after t generations of edits with a k that cuts nothing and fresh rows (derived
-    here): edits alone collapse too, as far as they reach.
+    They are redrawn from the k likeliest tokens (ToEdit, Zhu et al., arXiv 2412.14689).
+
+    Stage: curate; track: real, n rows once, or in every generation with ``fresh``.  The rows of the
+    protocol stay at weight 0.  The end of a text is not a token.  For single symbols, if symbol 0
+    is always redrawn, k cuts nothing and rows are fresh, E p_t(0) = p(0)^(t + 1) after t
+    generations (derived here): edits without other synthetic data collapse too, on the symbols that
+    they redraw.
     """
 
-    p: float = param(0.99, "probability from which a token is drawn anew", ge=0, le=1)
-    k: int = param(8, "likeliest tokens among which it is drawn", ge=1)
-    fresh: bool = param(False, "new real rows in every generation; false: the same ones")
+    p: float = param(0.99, "probability from which a token is redrawn", ge=0, le=1)
+    k: int = param(8, "number of likeliest tokens it is redrawn from", ge=1)
+    fresh: bool = param(False, "new real rows in every generation; false: the same rows")
 
     kinds = ("discrete", "sequence")
 

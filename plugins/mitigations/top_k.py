@@ -1,4 +1,4 @@
-"""Read out only the k likeliest symbols."""
+"""Top-k decoding."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from collapse_bench.registry.hookspecs import hookimpl
 class TopK(Mitigation):
     """Sample from the k likeliest symbols, renormalised (Fan, Lewis and Dauphin, arXiv 1805.04833).
 
-    Moment: steer; track: blind.  Of a Zipf law it is the tail cut at rank k.  Ties at the k-th place are all kept.  It
-    serves as the ``decode`` of a protocol: under recursion what is cut never comes back.
+    Stage: steer; track: blind.  A Zipf law is cut at rank k.  All ties at rank k are kept.  It is
+    meant as ``decode`` of a protocol: under recursion, cut symbols never come back.
     """
 
-    k: int = param(50, "symbols that are kept", ge=1)
+    k: int = param(50, "number of symbols kept", ge=1)
 
     kinds = ("discrete", "sequence")
 

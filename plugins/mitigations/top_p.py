@@ -1,4 +1,4 @@
-"""Nucleus sampling: read out only the likeliest symbols."""
+"""Nucleus (top-p) sampling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class TopP(Mitigation):
-    """Sample from the smallest set of likeliest symbols whose mass reaches p (Holtzman et al., arXiv 1904.09751).
+    """Sample from the smallest set of likeliest symbols whose mass reaches p.
 
-    Moment: steer; track: blind.  It trades the tail for typicality, so under recursion it is a way to collapse.
+    Holtzman et al., arXiv 1904.09751.
+
+    Stage: steer; track: blind.  It cuts the tail, so it accelerates collapse under recursion.
     """
 
-    p: float = param(0.95, "mass that is kept", gt=0, le=1)
+    p: float = param(0.95, "probability mass kept", gt=0, le=1)
 
     kinds = ("discrete", "sequence")
 

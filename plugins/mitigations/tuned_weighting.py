@@ -35,7 +35,7 @@ class TunedWeighting(Mitigation):
         gt=0,
         le=100,
     )
-    steps: int = param(9, "weights that are tried, equally spaced between 0 and 1", ge=1, le=100)
+    steps: int = param(9, "candidate weights, equally spaced between 0 and 1", ge=1, le=100)
 
     tiny = {"steps": 3}
 

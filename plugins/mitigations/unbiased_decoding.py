@@ -1,4 +1,4 @@
-"""Read the teacher out as it is, whatever decoder the world prescribes."""
+"""Sample from the unmodified teacher, whatever decoder the protocol uses."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class UnbiasedDecoding(Mitigation):
-    """Undo the protocol's biased decoder: temperature 1, no truncation, no processor (sampling without bias, lambda = 1 in the
-    words of Alemohammad et al., arXiv 2307.01850).
+    """Undo the protocol's biased decoder: temperature 1, no truncation, no processor.
 
-    Moment: steer; track: blind.  The last setting wins, so that a task with ``decode=temperature(t=0.9)`` comes out as
-    if it had none.
+    Unbiased sampling, lambda = 1 in Alemohammad et al., arXiv 2307.01850.
+
+    Stage: steer; track: blind.  The last decoder setting wins, so a task with
+    ``decode=temperature(t=0.9)`` behaves as if it had no decoder.
     """
 
     kinds = ("density", "discrete", "sequence")
 
     def incompatibility(self, cell):
         if cell.protocol.decode is None:
-            none = "unbiased-decoding undoes a biased decoder, and this protocol has none; give one by decode=..."
+            none = (
+                "unbiased-decoding undoes a biased decoder, and this protocol has none; set one "
+                "with decode=..."
+            )
             return super().incompatibility(cell) or none
         return super().incompatibility(cell)
 

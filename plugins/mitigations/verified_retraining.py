@@ -1,4 +1,4 @@
-"""Read what a verifier passes whose knowledge has a centre of its own."""
+"""Read only rows accepted by a verifier with a biased center."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class VerifiedRetraining(Mitigation):
-    """Keep a row where |y - x.theta_c| <= radius |x| + slack, theta_c the verifier's centre (Yi et al., arXiv 2510.16657).
+    """Keep a row if |y - x.theta_c| <= radius |x| + slack, theta_c the verifier's center.
 
-    Moment: curate; track: verifier, one call per candidate.  theta_c stands ``shift`` from the true parameters, in a
-    direction that each seed draws once; the verifier knows that the truth lies within ``radius`` of it.  ``oversample``
-    rows are written per row read, and of those that pass no more are read than the lesson had.  The pupil gains
-    as long as its own error is larger than the centre's; what the iteration converges to is the centre, and not the truth.
+    Yi et al., arXiv 2510.16657.
+
+    Stage: curate; track: verifier, one call per candidate.  theta_c is at distance ``shift`` from
+    the true parameters, in a direction drawn once per seed; the verifier knows that the truth is
+    within ``radius`` of it.  ``oversample`` rows are generated per row read; of the accepted rows
+    at most as many are read as the training set had.  The student improves while its error is
+    larger than that of the center.  The iteration converges to the center, not to the truth.
     """
 
-    shift: float = param(0.2, "distance of the verifier's centre from the true parameters", ge=0)
+    shift: float = param(0.2, "distance of the verifier's center from the true parameters", ge=0)
     radius: float = param(
         0.2,
-        "r, how far the true parameters may stand from the centre, for all the verifier knows",
+        "r, the verifier's bound on the distance of the true parameters from its center",
         ge=0,
     )
-    slack: float = param(1.0, "sigma_c, what noise is let pass, in units of y", ge=0)
-    oversample: float = param(2.0, "rows written per row read", ge=1, le=1000)
+    slack: float = param(1.0, "sigma_c, tolerance for noise, in units of y", ge=0)
+    oversample: float = param(2.0, "rows generated per row read", ge=1, le=1000)
 
     def incompatibility(self, cell):
         if not has_method(cell.data, "within"):
             return (
-                f"verified-retraining needs true parameters for its verifier to stand beside, and {cell.data.title()} "
-                "has none"
+                "verified-retraining needs true parameters for its verifier, and "
+                f"{cell.data.title()} has none"
             )
         return super().incompatibility(cell)
 

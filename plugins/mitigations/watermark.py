@@ -1,4 +1,4 @@
-"""Mark what the model writes, and drop what bears the mark."""
+"""Watermark generated rows, and drop rows with the watermark."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Watermark(Mitigation):
-    """Favour a green list of tokens in writing, and drop rows with too many of them in reading (Kirchenbauer et al., arXiv
-    2301.10226).
+    """Favour a green list of tokens when generating, and drop rows with too many of them.
 
-    Moment: steer and curate; track: blind, since a key of one's own tells one's own outputs alone.  After each token
-    every other one is green with probability gamma by a keyed hash of both, and the log-probability of green tokens is
-    raised by delta.  A row of T different pairs of tokens, g of them green, is dropped where z = (g - gamma T) / sqrt(T
-    gamma (1 - gamma)) lies above the threshold.
+    Kirchenbauer et al., arXiv 2301.10226.
 
-    Over keys g of a text that was written without the key is binomial, so that z has mean 0 and variance 1; it passes 4
-    more often than a normal variable would in short texts, whose binomial law is skewed.  Pairs that come again would
-    tell nothing new, and are not counted.  A list with the probability G before is drawn from with e^delta G / (1 +
-    (e^delta - 1) G) after.
+    Stage: steer and curate; track: blind, since the key only identifies the method's own outputs.
+    After each token, every token is green with probability gamma by a keyed hash of both, and the
+    log-probability of green tokens is raised by delta.  A row of T different token pairs, g of them
+    green, is dropped if z = (g - gamma T) / sqrt(T gamma (1 - gamma)) is above the threshold.
+
+    For a text generated without the key, g is binomial over random keys, so z has mean 0 and
+    variance 1.  In short texts it exceeds 4 more often than a normal variable, since the binomial
+    distribution is skewed.  Repeated pairs carry no new information and are not counted.  A green
+    list with probability G is sampled with probability e^delta G / (1 + (e^delta - 1) G).
     """
 
     key: int = param(15485863, "key of the hash", ge=0, le=2**31)
@@ -43,7 +44,10 @@ class Watermark(Mitigation):
             return f"watermark drops what the models wrote, and under {protocol.title()} there is nothing else to read"
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:
-            return f"a row of one symbol has a score of {most:.2f} at most, and watermark drops from z={self.z:g} on; choose z below"
+            return (
+                f"a row of one symbol has a score of at most {most:.2f}, below watermark's "
+                f"threshold z={self.z:g}; choose a smaller z"
+            )
         return super().incompatibility(cell)
 
     def steer(self, teacher, access):
@@ -57,7 +61,7 @@ class Watermark(Mitigation):
 
 @dataclass(frozen=True)
 class Favour:
-    """The processor of log-probabilities that adds delta to green tokens."""
+    """A processor of log-probabilities that adds delta to green tokens."""
 
     key: int
     gamma: float
@@ -78,12 +82,12 @@ class Favour:
 
 
 def green(before: Tensor, token: Tensor, key: int, gamma: float) -> Tensor:
-    """Whether a token is on the list after another one."""
+    """Whether a token is green after another one."""
     return u(hashed(before, token, key)) < gamma
 
 
 def score(token: Tensor, before: Tensor, key: int, gamma: float) -> Tensor:
-    """z of rows of tokens (R, n, L), (R, n); of a row without any, 0."""
+    """The score z (R, n) of rows of tokens (R, n, L); 0 for empty rows."""
     new = unseen(torch.where(token >= 0, shifted(hashed(before, token), 1), -1)) & (token >= 0)
     T = new.sum(-1).double()
     g = (new & green(before, token, key, gamma)).sum(-1)
@@ -91,7 +95,7 @@ def score(token: Tensor, before: Tensor, key: int, gamma: float) -> Tensor:
 
 
 def unseen(word: Tensor) -> Tensor:
-    """Which of these words (..., L) stand in their row for the first time."""
+    """Which of the values (..., L) occur for the first time in their row."""
     ranked, order = word.sort(dim=-1, stable=True)
     first = torch.ones_like(ranked, dtype=torch.bool)
     first[..., 1:] = ranked[..., 1:] != ranked[..., :-1]

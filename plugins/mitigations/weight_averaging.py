@@ -1,4 +1,4 @@
-"""Keep a share of generation 0 in the weights of every model."""
+"""Average the weights of every model with those of generation 0."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class WeightAveraging(Mitigation):
-    """theta <- (1 - a) theta_t + a theta_0, in the model's own parameters (the control of merging papers; for networks as
-    in Wortsman et al., arXiv 2109.01903).
+    """theta <- (1 - a) theta_t + a theta_0, in the model's own parameters.
 
     Moment: adapt; track: blind.  Generation 0 has to be kept.  Under replace the squared error of a
     mean of known variance stays below e_0 / (a (2 - a)), where e_0 is that of one fit (derived here),

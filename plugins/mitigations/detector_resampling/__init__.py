@@ -1,4 +1,4 @@
-"""Learn to tell synthetic rows from real ones, and draw anew those that pass for real."""
+"""Train a detector of synthetic rows, and resample rows that look real."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from ._detection import detector
 
 @dataclass(frozen=True)
 class DetectorResampling(Mitigation):
-    """Weigh rows by how little a detector takes them for synthetic (Drayson, Yilmaz and Lampos, arXiv 2502.15654).
+    """Resample rows by their probability of being real.
 
-    A logistic regression is trained on k real rows against k that the teacher writes, on half of each, and calibrated on the other
-    half: of rows scored s a share s is synthetic where as many are real.  With the score s of a row its weight is
-    (1 - s)^power; ``oversample`` n rows are drawn by it without replacement from ``copies`` copies of each.  A row's weight is
-    the number of its copies, where the paper writes them out.  Rows of numbers are seen by themselves, squares and answer times
-    question, tokens by frequencies of tokens and pairs.
+    Drayson, Yilmaz and Lampos, arXiv 2502.15654.
 
-    Moment: curate; track: real, k rows once and for all.
+    A logistic regression is trained on half of k real rows and k synthetic rows, and calibrated on
+    the other half: among rows with score s a share s is synthetic, if both kinds are equally
+    frequent.  A row with score s has sampling weight (1 - s)^power; ``oversample`` n rows are drawn
+    without replacement from ``copies`` copies of each.  The number of copies becomes the weight of
+    the row, where the paper repeats the row.  The features of numbers are the numbers, their
+    squares, and answer times question; those of tokens are frequencies of unigrams and bigrams.
+
+    Stage: curate; track: real, k rows once.
     """
 
-    k: int = param(100, "real rows that the detector learns from, and as many synthetic ones", ge=4)
+    k: int = param(100, "real rows to train the detector, with as many synthetic ones", ge=4)
     power: float = param(10.0, "power of the probability of being real", ge=0, le=1000)
     oversample: float = param(
-        1.5, "rows drawn per row of the lesson, at most `copies`", gt=0, le=100
+        1.5, "rows drawn per row of the training set, at most `copies`", gt=0, le=100
     )
-    copies: int = param(3, "times that a row can be drawn", ge=1, le=100)
+    copies: int = param(3, "largest number of times that a row is drawn", ge=1, le=100)
     ridge: float = param(
-        1.0, "penalty ridge/2 |w|^2 beside a sum over rows, features standardised", gt=0
+        1.0, "penalty ridge/2 |w|^2 relative to a sum over rows, on standardised features", gt=0
     )
 
     tiny = {"k": 20}

@@ -1,7 +1,8 @@
-"""A learnt detector of synthetic rows: logistic regression on features of a row, calibrated on rows held back.
+"""A detector of synthetic rows: logistic regression on features, calibrated on held-out rows.
 
-Shapes: ``R`` replicates in front, ``n`` rows, ``f`` features.  Scores are logits: sigmoid(score) is the probability that a row is
-synthetic, where as many real ones as synthetic ones are about.
+Shapes: ``R`` chains as leading dimension, ``n`` rows, ``f`` features.  Scores are logits:
+sigmoid(score) is the probability that a row is synthetic, if real and synthetic rows are equally
+frequent.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from collapse_bench.lib.text.grams import buckets, look_up, tally, token_pairs
 
 STEPS, HALVINGS = 50, 30
 TOLERANCE = 1e-9  # of a gradient entry, as a share of all weight
-WIDE = 128  # numbers in a row, times classes, from which on the row is looked at along random directions
+# numbers in a row, times classes, from which on the row is looked at along random directions
+WIDE = 128
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Features (R, n, f) of rows of numbers: each number, its square, and the answer times each number of the question
-    (of a class: the question once for each class), so that a slope or a wall that has moved can be seen."""
+    """Features (R, n, f) of rows of numbers: each number, its square, and answer times question.
+
+    For classes, the question once per class.  The products reveal a changed slope or class
+    boundary.
+    """
 
     directions: Tensor | None  # (R, p, q)
     labels: int | None
@@ -54,7 +59,7 @@ class Reader:
 
 
 def _flat(corpus: Corpus, labels: int | None) -> tuple[Tensor, Tensor]:
-    """Questions and answers as numbers, (R, n, p) float64 each; a class is one of ``labels`` columns."""
+    """Questions and answers as numbers, (R, n, p) float64 each; classes are one-hot."""
     x = corpus.x.reshape(*corpus.chain_shape, corpus.n, corpus.width).double()
     if labels:
         return x, torch.nn.functional.one_hot(corpus.y, labels).double()
@@ -75,8 +80,10 @@ class Detector:
 
 @dataclass(frozen=True, eq=False)
 class GramRatio:
-    """Features of rows of tokens: log ratio of the frequencies of their tokens, and of pairs, among synthetic and real rows, and
-    how long they are, (R, n, 3)."""
+    """Features (R, n, 3) of rows of tokens: two log frequency ratios, and the length.
+
+    The ratios compare unigrams and bigrams in synthetic and real rows.
+    """
 
     tables: tuple[Tensor, Tensor]  # (R, many) each
 
@@ -109,10 +116,11 @@ def detector(
     many: int = 4096,
     prior: float = 0.5,
 ) -> Detector:
-    """Learn to tell these apart: features and weights on one half of each, calibration (Platt 1999) on the other.
+    """A detector fitted on one half of each set and calibrated (Platt 1999) on the other half.
 
-    ``tokens``: rows are symbols or texts, whose features are frequencies learnt on the first half; rows of numbers have theirs
-    weighed there, by logistic regression with penalty ridge/2 |w|^2 on standardised features.
+    With ``tokens`` rows are symbols or texts, and the first half determines their frequencies.  For
+    rows of numbers the first half determines the weights, by logistic regression with penalty
+    ridge/2 |w|^2 on standardised features.
     """
     halves = [
         _halves(corpus, rng.at(name)) for name, corpus in (("synthetic", synthetic), ("real", real))
@@ -129,7 +137,7 @@ def detector(
 
 @dataclass(frozen=True, eq=False)
 class _Score:
-    """A detector as the one feature of another."""
+    """The score of a detector as the only feature of another one."""
 
     of: Detector
 
@@ -140,10 +148,10 @@ class _Score:
 def _weighed(
     first, synthetic: Corpus, real: Corpus, masses, ridge: float, shy: bool = False
 ) -> Detector:
-    """Logistic regression on what ``first`` makes of the rows; of a detector, on its score.
+    """Logistic regression on the features ``first`` of the rows.
 
-    ``shy``: targets a little off 1 and 0, (N + 1)/(N + 2) and 1/(N + 2) (Platt 1999), so that halves which can be told
-    apart without error make nobody certain.
+    ``shy``: targets (N + 1)/(N + 2) and 1/(N + 2) instead of 1 and 0 (Platt 1999), so that
+    separable halves do not lead to infinite scores.
     """
     first = _Score(first) if isinstance(first, Detector) else first
     features, mass = torch.cat([first(synthetic), first(real)], -2), torch.cat(masses, -1)
@@ -160,14 +168,14 @@ def _weighed(
 
 
 def _halves(corpus: Corpus, rng: Stream) -> tuple[Tensor, Tensor]:
-    """How many of each row fall into one half and into the other, (R, n) each; identical rows are split by chance."""
+    """Weights (R, n) of the rows in each half; rows with a count are split at random."""
     count = corpus.count
     one = rng.hypergeometric(count.contiguous(), count.sum(-1) // 2)
     return one.double(), (count - one).double()
 
 
 def _unit(features: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of features, (R, f) each; a feature that does not vary has spread 1."""
+    """Mean and standard deviation of features, (R, f) each; 1 for constant features."""
     total, w = mass.sum(-1, keepdim=True).clamp_min(1e-300), mass[..., None]
     mean = (w * features).sum(-2) / total
     spread = ((w * (features - mean[..., None, :]) ** 2).sum(-2) / total).sqrt()
@@ -175,8 +183,11 @@ def _unit(features: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def logistic(features: Tensor, target: Tensor, mass: Tensor, ridge: float) -> Tensor:
-    """Weights (R, f + 1), the last a constant, minimising sum mass [log(1 + e^s) - target s] + ridge/2 |w|^2, s the linear
-    score of ``features (R, n, f)``, target (R, n) in [0, 1]; the constant is not penalised.  Newton with backtracking."""
+    """Weights (R, f + 1) minimising sum mass [log(1 + e^s) - target s] + ridge/2 |w|^2.
+
+    s is the linear score of ``features (R, n, f)``, target (R, n) is in [0, 1], and the last weight
+    is a constant without penalty.  Newton's method with backtracking.
+    """
     rows = torch.cat([features, torch.ones_like(features[..., :1])], -1)
     penalty = torch.full(rows.shape[-1:], float(ridge), dtype=torch.float64, device=rows.device)
     penalty[-1] = 0
@@ -208,7 +219,7 @@ def logistic(features: Tensor, target: Tensor, mass: Tensor, ridge: float) -> Te
 
 
 def _shortened(loss, w: Tensor, step: Tensor, slope: Tensor) -> Tensor:
-    """The largest of 1, 1/2, 1/4, ... that lowers the loss enough, for each replicate (R, 1); 0 where none does."""
+    """The largest step 1, 1/2, 1/4, ... that lowers the loss enough, (R, 1); 0 if none does."""
     before, t = loss(w), torch.ones_like(slope)
     for _ in range(HALVINGS):
         enough = loss(w - t * step) <= before - 1e-4 * t * slope + 1e-13 * before.abs()
