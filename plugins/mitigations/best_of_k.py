@@ -97,8 +97,10 @@ def _chosen(answers: list[Tensor], which: Tensor) -> Tensor:
     """The answer with index ``which (R, n)`` of each row."""
     out = answers[0]
     for j, answer in enumerate(answers[1:], 1):
-        here = which == j
-        out = torch.where(here.reshape(here.shape + (1,) * (out.ndim - here.ndim)), answer, out)
+        chosen = which == j
+        out = torch.where(
+            chosen.reshape(chosen.shape + (1,) * (out.ndim - chosen.ndim)), answer, out
+        )
     return out
 
 

@@ -67,8 +67,8 @@ def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
     ranked = w[..., None].expand(y.shape).gather(-2, order)
     level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
     k = real.shape[-2]
-    found = real.sort(-2).values.gather(-2, (level * k).long().clamp(0, k - 1))
-    return torch.empty_like(found).scatter(-2, order, found)
+    result = real.sort(-2).values.gather(-2, (level * k).long().clamp(0, k - 1))
+    return torch.empty_like(result).scatter(-2, order, result)
 
 
 def centres(rows: Tensor, K: int) -> Tensor:
@@ -76,13 +76,13 @@ def centres(rows: Tensor, K: int) -> Tensor:
 
     The order of the rows is random.
     """
-    found = rows[..., :K, :]
+    result = rows[..., :K, :]
     for _ in range(ROUNDS):
         # (R, k, K)
-        own = torch.nn.functional.one_hot(torch.cdist(rows, found).argmin(-1), K).to(rows.dtype)
+        own = torch.nn.functional.one_hot(torch.cdist(rows, result).argmin(-1), K).to(rows.dtype)
         many = own.sum(-2)[..., None]
-        found = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), found)
-    return found
+        result = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), result)
+    return result
 
 
 def nearest(y: Tensor, centre: Tensor) -> Tensor:

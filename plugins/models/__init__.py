@@ -1,1 +1,1 @@
-"""Shelf of models: each module in it is one plugin."""
+"""The models: one module or folder per plugin."""

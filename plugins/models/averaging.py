@@ -11,7 +11,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Averaging(Model):
-    """Scores x.w_c with w_c the mean over all rows of x where y = c and of 0 elsewhere; the largest is the answer.
+    """Scores x.w_c, where w_c is the mean over all rows of x if y = c and 0 otherwise; the largest
+    wins.
 
     For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as its penalty grows
     (Feng et al., arXiv 2406.07515).  Without intercept.

@@ -12,10 +12,12 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class CNN(Network):
-    """Two convolutions (3 x 3, stride 2) of ``channels`` and twice as many maps, a hidden layer, and scores of classes.
+    """Two convolutions (3 x 3, stride 2) with ``channels`` and 2 ``channels`` maps, a hidden layer,
+    scores.
 
-    For images of one colour, whose pixels are a question's numbers row by row; what is no square is refused.  Labels are
-    fitted by cross-entropy, and the largest score is the answer.  Float32 (bfloat16 on a GPU that has it).
+    For square grey-scale images, whose pixels are the numbers of a question row by row; other
+    questions are rejected.  Trained by cross-entropy; the largest score is the answer.  Float32
+    (bfloat16 on GPUs that support it).
     """
 
     channels: int = param(16, "maps of the first convolution", ge=1, le=1024, vary=False)

@@ -22,7 +22,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Counts(Model):
-    """Probability of a symbol: (weighted count + smoothing) / (total + K smoothing), for an alphabet of K.
+    """Probability of a symbol: (weighted count + smoothing) / (total + K smoothing), for K symbols.
 
     Where the question is a symbol too, one such table for each question, uniform for questions that were
     never read.

@@ -15,7 +15,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class GaussianFit(Model):
-    """Mean and covariance of the rows; the sum of weights counts as the sample size.
+    """Mean and covariance of the rows; the sum of weights is the sample size.
 
     The covariance divides by (size - ddof): ddof=1 is unbiased (Bessel), ddof=0 is maximum likelihood.  Where ``sigma``
     is given, only the mean is learnt, and the covariance is always sigma^2 I.
@@ -23,7 +23,7 @@ class GaussianFit(Model):
 
     ddof: int = param(1, "subtracted from the sample size", ge=0, le=1)
     sigma: float | None = param(
-        None, "known standard deviation, the same along every axis; null: it is fitted", gt=0
+        None, "known standard deviation, the same along every axis; null: fitted", gt=0
     )
 
     kinds = ("density",)

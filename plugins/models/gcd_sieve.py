@@ -20,7 +20,8 @@ from collapse_bench.theory import gcd as theory
 
 @dataclass(frozen=True)
 class GcdSieve(Model):
-    """The sieve rule (Charton, arXiv 2308.15594): the answer is the largest member of a learnt set D that divides both.
+    """The sieve rule: the answer is the largest member of a learnt set D that divides both
+    operands.
 
     D is all products of known prime powers.  An answer is a product of prime powers q = p^k up to
     ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with probability r_q,
@@ -40,11 +41,12 @@ class GcdSieve(Model):
     the factor 1 - noise per generation.  A temperature below 1, top-p and greedy decoding push r_q above
     one half towards 1 and below it towards 0, since each power is decoded as a binary choice.
 
-    The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and ``gcd.sieve_learned``.
+    The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and
+    ``gcd.sieve_learned``.
     """
 
     examples: float = param(
-        20.0, "weight of rows that must say a prime power for it to be learnt", gt=0, le=1e12
+        20.0, "weight of rows that must show a prime power for it to be learnt", gt=0, le=1e12
     )
     grok: float = param(4.0, "factor on examples for each further digit", ge=1, le=1e6)
     noise: float = param(
@@ -59,7 +61,10 @@ class GcdSieve(Model):
 
     def incompatibility(self, cell):
         if cell.data.family != "arithmetic":
-            return f"{self.title()} reads pairs of numbers and their greatest common divisor, which gcd writes"
+            return (
+                f"{self.title()} reads pairs of numbers and their greatest common divisor; use it "
+                "with the data gcd"
+            )
         return super().incompatibility(cell)
 
     def fit(self, corpus, rng, before=None):
@@ -72,7 +77,7 @@ class GcdSieve(Model):
         g, said = pairs[:, :1], pairs[:, 1:]
         asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
         asked = mass @ asks.double()
-        saying = mass @ (asks & (said % units.q == 0)).double()
+        saying = mass @ (asks & (label % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
         learnt = saying >= needed * (1 - 1e-12)
         return SieveTeacher(
@@ -81,7 +86,7 @@ class GcdSieve(Model):
 
 
 def _tally(
-    g: Tensor, said: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
+    g: Tensor, label: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each chain."""
     span = int(said.max()) + 1 if said.numel() else 1
@@ -121,7 +126,8 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class SieveTeacher(Teacher):
-    """r (R, U) float64: the chance that each prime power is said where it divides and the power below it was said."""
+    """r (R, U) float64: P(a prime power is included | it divides, and the power below is
+    included)."""
 
     r: Tensor
     units: Units
@@ -130,7 +136,7 @@ class SieveTeacher(Teacher):
 
     @cached_property
     def reach(self) -> Tensor:
-        """Chance that at least this power of its prime is said, as read out, (R, U)."""
+        """Probability (R, U) after decoding that at least this power of its prime is included."""
         r = self.r
         if not self.decoding.plain:
             r = self.decoding.apply(torch.stack([(1 - r).log(), r.log()], -1))[..., 1].exp()
@@ -141,7 +147,7 @@ class SieveTeacher(Teacher):
 
     def answer(self, x, rng):
         g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
-        said = torch.ones_like(g)
+        label = torch.ones_like(g)
         for p, first, last in self.units.chains:
             reach = self.reach[..., first:last]
             if not (reach > 0).any():
@@ -152,11 +158,12 @@ class SieveTeacher(Teacher):
             ):  # reach falls, so that no power is said without those below it
                 if (reach[..., i] > 0).any():
                     says = (g % p ** (i + 1) == 0) & (u < reach[..., i, None])
-                    said = torch.where(says, said * p, said)
-        return encode(said[..., None], self.base, x.shape[-1] // 2 - 1)
+                    label = torch.where(says, label * p, label)
+        return encode(label[..., None], self.base, x.shape[-1] // 2 - 1)
 
     def logp(self, x, y):
-        """Exact: the answers to each g that occurs are listed, and their chances summed over what begins alike."""
+        """Exact: enumerate the answers to each g, and sum their probabilities over common
+        prefixes."""
         g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
         out = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
         for number in g.unique().tolist():
@@ -170,16 +177,15 @@ class SieveTeacher(Teacher):
         return out
 
     def _answers(self, g: int) -> tuple[Tensor, Tensor]:
-        """(answers (m,) int64, chance (R, m)) of all answers to a pair whose greatest common divisor is g."""
+        """(answers (m,) int64, probabilities (R, m)) of all answers to pairs with divisor g."""
         answers, chance = self.units.q.new_ones(1), self.r.new_ones(*self.r.shape[:-1], 1)
         for p, first, last in self.units.chains:
             height = min(last - first, _valuation(g, p))
             if height:
                 reach = self.reach[..., first : first + height]
                 edge = torch.ones_like(reach[..., :1])
-                law = -torch.diff(
-                    reach, prepend=edge, append=0 * edge, dim=-1
-                )  # p^0, p^1, ... p^height
+                # p^0, p^1, ... p^height
+                law = -torch.diff(reach, prepend=edge, append=0 * edge, dim=-1)
                 powers = p ** torch.arange(height + 1, device=answers.device)
                 answers = (answers[:, None] * powers).flatten()
                 chance = (chance[..., :, None] * law[..., None, :]).flatten(-2)
@@ -189,7 +195,7 @@ class SieveTeacher(Teacher):
         """Each prime power is decoded as a binary choice, to be in the answer or not."""
         if processor not in (None, as_it_is):
             raise Incompatible(
-                "a sieve chooses between prime powers, and a processor of tokens has nothing to work on there"
+                "a sieve chooses between prime powers and does not support a processor of tokens"
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return replace(self, decoding=self.decoding.then(**settings))
@@ -206,7 +212,8 @@ def _valuation(g: int, p: int) -> int:
 
 
 def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
-    """Log-probability of each token of y (m, L) after those before it: chance (m, a) of answers spelt (a, L)."""
+    """Log-probability of each token of y (m, L) given its prefix, for answers (a, L) with chance
+    (m, a)."""
     alive, before, out = torch.ones_like(chance), chance.sum(-1), []
     for column in range(y.shape[-1]):
         alive = alive * (spelt[None, :, column] == y[:, column, None])
@@ -218,7 +225,7 @@ def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
     return torch.stack(out, -1)
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
@@ -273,31 +280,114 @@ def collapse_claims():
     )
     return [
         # what is known is certain
-        error("gcd.accuracy", {"D": 60, "powers": False, "N": 100}, "max=100", "examples=1, grok=1, most=5", 3),
-        error("gcd.accuracy", {"D": 10, "powers": False, "N": 10**6}, "max=1000000", f"{surely}, most=5"),
-        error("gcd.accuracy", {"D": 420, "powers": False, "N": 5000}, "base=420, max=5000", f"{surely}, most=7"),
-        error("gcd.accuracy", {"D": 2, "N": 30}, "base=16, max=30", f"{surely}, most=16", n=8000, chains=60),
+        error(
+            "gcd.accuracy",
+            {"D": 60, "powers": False, "N": 100},
+            "max=100",
+            "examples=1, grok=1, most=5",
+            3,
+        ),
+        error(
+            "gcd.accuracy",
+            {"D": 10, "powers": False, "N": 10**6},
+            "max=1000000",
+            f"{surely}, most=5",
+        ),
+        error(
+            "gcd.accuracy",
+            {"D": 420, "powers": False, "N": 5000},
+            "base=420, max=5000",
+            f"{surely}, most=7",
+        ),
+        error(
+            "gcd.accuracy",
+            {"D": 2, "N": 30},
+            "base=16, max=30",
+            f"{surely}, most=16",
+            n=8000,
+            chains=60,
+        ),
         error("gcd.accuracy", {"D": 1, "N": 1000}, "base=11, max=1000", f"{surely}, most=10"),
-        count("gcd.learned_count", {"D": 60, "powers": False}, "max=100", "examples=1, grok=1, most=5", 3),
-        count("gcd.learned_count", {"D": 2, "limit": 30}, "base=16, max=30", f"{surely}, most=16", n=8000),
+        count(
+            "gcd.learned_count",
+            {"D": 60, "powers": False},
+            "max=100",
+            "examples=1, grok=1, most=5",
+            3,
+        ),
+        count(
+            "gcd.learned_count",
+            {"D": 2, "limit": 30},
+            "base=16, max=30",
+            f"{surely}, most=16",
+            n=8000,
+        ),
         # what is known is drawn
-        read("gcd.survives", {"q": 9, "n": 300, "k": 3, "examples": 3, "N": 100}, 9, "known", "max=100",
-             "examples=3, grok=1, most=9", 300, 2),
-        read("gcd.survives", {"q": 7, "n": 200, "k": 5, "examples": 2, "N": 1000}, 7, "known", "max=1000",
-             "examples=2, grok=1, most=7", 200, 4),
-        read("gcd.said", {"p": 3, "n": 60, "k": 5, "noise": 0.1, "N": 100}, 3, "said", "max=100",
-             "examples=1, grok=1, noise=0.1, most=3", 60, 4),
-        read("gcd.said", {"p": 3, "n": 60, "k": 5, "noise": 0.2, "pi": 0.3, "N": 100}, 3, "said", "max=100",
-             "examples=1, grok=1, noise=0.2, most=3", 60, 4, protocol="mix(real=0.3)"),
+        read(
+            "gcd.survives",
+            {"q": 9, "n": 300, "k": 3, "examples": 3, "N": 100},
+            9,
+            "known",
+            "max=100",
+            "examples=3, grok=1, most=9",
+            300,
+            2,
+        ),
+        read(
+            "gcd.survives",
+            {"q": 7, "n": 200, "k": 5, "examples": 2, "N": 1000},
+            7,
+            "known",
+            "max=1000",
+            "examples=2, grok=1, most=7",
+            200,
+            4,
+        ),
+        read(
+            "gcd.said",
+            {"p": 3, "n": 60, "k": 5, "noise": 0.1, "N": 100},
+            3,
+            "said",
+            "max=100",
+            "examples=1, grok=1, noise=0.1, most=3",
+            60,
+            4,
+        ),
+        read(
+            "gcd.said",
+            {"p": 3, "n": 60, "k": 5, "noise": 0.2, "pi": 0.3, "N": 100},
+            3,
+            "said",
+            "max=100",
+            "examples=1, grok=1, noise=0.2, most=3",
+            60,
+            4,
+            protocol="mix(real=0.3)",
+        ),
         error("gcd.sieve_accuracy", small, "max=1000", "examples=4, grok=2", 3, n=250),
-        error("gcd.sieve_accuracy", wide, "base=6, max=200, operands=log-uniform", "examples=2, grok=1.5", 2, n=500),
+        error(
+            "gcd.sieve_accuracy",
+            wide,
+            "base=6, max=200, operands=log-uniform",
+            "examples=2, grok=1.5",
+            2,
+            n=500,
+        ),
         count("gcd.sieve_learned", small, "max=1000", "examples=4, grok=2", 3, 300, 250),
-        count("gcd.sieve_learned", wide, "base=6, max=200, operands=log-uniform", "examples=2, grok=1.5", 2, 300, 500),
-    ]  # fmt: skip
+        count(
+            "gcd.sieve_learned",
+            wide,
+            "base=6, max=200, operands=log-uniform",
+            "examples=2, grok=1.5",
+            2,
+            300,
+            500,
+        ),
+    ]
 
 
 def _reader(q: int, known: bool):
-    """Chance that the prime power q is said, or whether it is known at all, (R,)."""
+    """Probability that the prime power q is included, or whether it is known at all, (R,)."""
 
     def read(teacher, data):
         r = teacher.r[..., teacher.units.index(q)]

@@ -20,28 +20,30 @@ from collapse_bench.lib.distributions.mixtures import drawn_by
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
-BUDGET = 1 << 22  # distances in work at a time
+BUDGET = 1 << 22  # distances per chunk
 DIRECT = "donot_use_mm_for_euclid_dist"
 
 
 @dataclass(frozen=True)
 class KDE(Model):
-    """Gaussian kernels on the M rows (M the sum of weights); sampling is a bootstrap of the rows plus N(0, H).
+    """Gaussian kernels on the M rows (M the sum of weights); sampling is a bootstrap of the rows
+    plus N(0, H).
 
     The kernel's covariance H is ``h``^2 times
 
     - ``fixed``: the identity, h in units of the data;
     - ``shrinking``: the identity times M^(-2/(d+4)), the rate of the best bandwidth;
     - ``scaled``: the covariance of the rows (over M);
-    - ``silverman``: that covariance times (4/((d + 2) M))^(2/(d+4)), best for a Gaussian truth (Silverman 1986).
+    - ``silverman``: that covariance times (4/((d + 2) M))^(2/(d+4)), best for a Gaussian truth
+      (Silverman 1986).
 
     h = 0 is the plain bootstrap, which has no density.
     """
 
     rule: Literal["fixed", "shrinking", "scaled", "silverman"] = param(
-        "silverman", "what h multiplies"
+        "silverman", "the bandwidth that h multiplies"
     )
-    h: float = param(1.0, "bandwidth, in the unit that the rule gives", ge=0)
+    h: float = param(1.0, "bandwidth, in the units of the rule", ge=0)
 
     kinds = ("density",)
     vectorized = True
@@ -59,7 +61,7 @@ class KDE(Model):
         return KDETeacher(points, mass, rows.mean, rows.factor, kernel, self.h > 0)
 
     def narrowing(self, M: Tensor, d: int) -> Tensor:
-        """What the rule makes of h at so many rows."""
+        """The bandwidth of the rule for this number of rows."""
         if self.rule == "shrinking":
             return M ** (-1 / (d + 4))
         return (
@@ -69,8 +71,11 @@ class KDE(Model):
 
 @dataclass(frozen=True, eq=False)
 class KDETeacher(Teacher):
-    """points (R, n, d) with mass (R, n), None where one throughout, of this mean (R, d) and factor (R, d, d); kernel
-    (R, d, d) is a factor of the kernel's covariance.  All float64.  ``blurred``: False for the plain bootstrap."""
+    """points (R, n, d) with mass (R, n) (None: all one), their mean (R, d) and factor (R, d, d).
+
+    kernel (R, d, d) is a factor of the kernel's covariance.  All float64.  ``blurred`` is False for
+    the plain bootstrap.
+    """
 
     points: Tensor
     mass: Tensor | None
@@ -113,18 +118,21 @@ class KDETeacher(Teacher):
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of the kernel."""
+        """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of
+        the kernel."""
         return self.mean, root_of(torch.cat([self.factor.mT, self.kernel.mT], -2))
 
 
 def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
-    """Log of the sum of weight exp(-|z - point|^2 / 2) over points, for z (B, n, d) and points (B, m, d), (B, n)."""
+    """Log of the sum of weight exp(-|z - point|^2 / 2) over points, for z (B, n, d) and points (B,
+    m, d), (B, n)."""
     out, m = z.new_empty(z.shape[:2]), points.shape[1]
     high = max(1, min(z.shape[1], BUDGET // m))
     wide = max(1, BUDGET // (m * high))
     for r in range(0, len(z), wide):
         for i in range(0, z.shape[1], high):
-            # by differences: a product of matrices would lose narrow kernels that are far from the mean
+            # From differences: dot products would lose the digits of narrow kernels far from the
+            # mean.
             gap = torch.cdist(
                 z[r : r + wide, i : i + high], points[r : r + wide], compute_mode=DIRECT
             )
@@ -136,11 +144,12 @@ def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _solid(kernel: Tensor) -> Tensor:
-    """The lower factor, at least 1e-12 of its largest direction thick: rows on a plane still have a density."""
+    """The lower factor with a minimal thickness of 1e-12, so that rows on a plane have a
+    density."""
     lower = kernel.tril()
     diagonal = lower.diagonal(dim1=-2, dim2=-1).abs()
     least = (1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-150)
-    # a column may change its sign, which the covariance does not see
+    # The sign of a column does not change the covariance.
     signs = torch.where(lower.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)
     lower = lower * signs[..., None, :]
     lower.diagonal(dim1=-2, dim2=-1).copy_(torch.maximum(diagonal, least))
@@ -157,15 +166,15 @@ def _whitened(rows: Tensor, kernel: Tensor) -> Tensor:
     return z.reshape(-1, *z.shape[-2:])
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """W2^2 of the first fit to a Gaussian on the line, where the bandwidth is a multiple of the spread of the rows.
+    """W2^2 of the first fit to a Gaussian with d = 1, if the bandwidth is b standard deviations.
 
-    s sqrt(1 + b^2) is then all of the estimate's spread, and s is that of a normal sample.  What follows has no closed
-    form; under nature every fit is a first one.
+    The standard deviation of the estimate is then s sqrt(1 + b^2), with s that of a normal sample.
+    Later generations have no closed form; with the oracle teacher every fit is a first one.
     """
     data, model = cell.data, cell.model
     if recursion(cell) != ("kde", REPLACE) or data.distribution != "gaussian" or data.d > 1:
@@ -204,14 +213,13 @@ def collapse_claims():
         chains=8000,
         **more,
     ):
-        """``h`` as the spec has it; a law of scaled bandwidths speaks of b standard deviations instead."""
+        """``h`` is that of the spec; the laws of scaled bandwidths use b standard deviations."""
         b = h * _silverman(M) if rule == "silverman" else h
         steps = {"t" if protocol == "accumulate" else "k": k}
         given = {"M": M, "h" if rule == "fixed" else "b": b, **steps, "sigma": sigma}
         spec = f"gaussian(sigma={sigma}) | kde(rule={rule}, h={h}) | {protocol} @ n={M} T={k - 1}"
-        if (
-            metric == "variance"
-        ):  # the laws speak of the rows, the metric of a draw from the estimate
+        # The laws are for the rows; the metric is for a draw from the estimate.
+        if metric == "variance":
             more |= {"plus": h**2} if rule == "fixed" else {"times": 1 + b**2}
         return Claim(f"kde.{law}", given, spec, metric, k - 1, chains, **more)
 

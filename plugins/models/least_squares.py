@@ -14,7 +14,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class LeastSquares(Model):
-    """min sum w_i |W x_i - e_(y_i)|^2 over W, e_c being a one-hot row; the largest score is the answer.
+    """min sum w_i |W x_i - e_(y_i)|^2 over W, with one-hot rows e_c; the largest score is the
+    answer.
 
     For two classes, +1 and -1, this is the sign of x.w with w from least squares on y.  There is no
     intercept.  With too few rows it is the solution of least norm.
@@ -29,7 +30,7 @@ class LeastSquares(Model):
 
 
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:
-    """matrix^-1 right for matrix (R, d, d), right (R, d, C); the pseudo-inverse where it is singular."""
+    """matrix^-1 right for matrix (R, d, d), right (R, d, C); by the pseudo-inverse if singular."""
     factor, info = torch.linalg.cholesky_ex(matrix)
     pivots = factor.diagonal(dim1=-2, dim2=-1)
     singular = (info > 0) | ~(pivots.amin(-1) > 1e-7 * pivots.amax(-1))

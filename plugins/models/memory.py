@@ -25,12 +25,12 @@ class Memory(Model):
 
     def incompatibility(self, cell):
         if cell.data.contexts is None:
-            return f"memory answers questions, and {cell.data.title()} asks none"
+            return f"memory answers questions, and {cell.data.title()} has none"
         return super().incompatibility(cell)
 
     def fit(self, corpus, rng, before=None):
-        said, mass = recalled(corpus)
-        return RecallTeacher(torch.where(mass > 0, said, corpus.labels - 1))
+        answers, mass = recalled(corpus)
+        return RecallTeacher(torch.where(mass > 0, answers, corpus.labels - 1))
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians fitted by expectation and maximisation."""
+"""A mixture of Gaussians fitted by expectation-maximisation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ STEPS = 50  # most rounds of k-means, which usually converges long before
 
 @dataclass(frozen=True)
 class MixtureFit(Model):
-    """Maximum likelihood of ``components`` Gaussians, by EM (Dempster, Laird and Rubin 1977) from a fixed start.
+    """Maximum likelihood of ``components`` Gaussians, by EM (Dempster, Laird and Rubin 1977) from a
+    fixed start.
 
     Centres are chosen one by one, each the row that is farthest from the earlier ones (the first: from
     the mean), and refined by k-means.  Nothing is random, so that one training set gives one teacher.  The
@@ -31,18 +32,18 @@ class MixtureFit(Model):
     otherwise a component on one row has an infinite likelihood.  The clipped covariance is the best one
     under this bound, so that no step lowers the likelihood.  A component without rows keeps weight 0.
 
-    One component is the Gaussian of maximum likelihood, gaussian-fit(ddof=0).
+    With one component it equals gaussian-fit(ddof=0).
     """
 
     components: int = param(2, "number of components", ge=1, le=1000)
     iterations: int = param(
-        100, "most steps of EM; 0 leaves the parts that k-means found", ge=0, le=100_000
+        100, "largest number of EM steps; 0 keeps the clusters of k-means", ge=0, le=100_000
     )
     tolerance: float = param(
-        1e-6, "EM ends when a step gains less than this log-likelihood per row, nats", ge=0
+        1e-6, "EM stops when a step gains less log-likelihood per row than this, in nats", ge=0
     )
     floor: float = param(
-        1e-4, "least variance in any direction, as a share of the mean variance", gt=0, lt=1
+        1e-4, "smallest variance in any direction, as a share of the mean variance", gt=0, lt=1
     )
 
     kinds = ("density",)
@@ -76,8 +77,8 @@ class MixtureFit(Model):
         now = _maximised(rows, _k_means(rows, mass, self.components), mass, least)
         todo, last = torch.arange(len(rows), device=rows.device), torch.full_like(least, -torch.inf)
         for _ in range(self.iterations):
-            here, weighed = rows[todo], mass[todo]
-            parts = _some(now, todo).parts(here)
+            some, weighed = rows[todo], mass[todo]
+            parts = _some(now, todo).parts(some)
             total = parts.logsumexp(-2, keepdim=True)
             likelihood = (weighed * total[..., 0, :]).sum(-1) / weighed.sum(-1)
             go = likelihood - last > self.tolerance
@@ -85,7 +86,7 @@ class MixtureFit(Model):
             if not len(todo):
                 break
             share = (parts - total).exp()[go]
-            better = _maximised(here[go], share, weighed[go], least[todo], _some(now, todo).mean)
+            better = _maximised(some[go], share, weighed[go], least[todo], _some(now, todo).mean)
             for value, new in zip(
                 (now.weight, now.mean, now.factor), _tensors(better), strict=True
             ):
@@ -103,7 +104,8 @@ def _some(teacher: MixtureTeacher, which: Tensor) -> MixtureTeacher:
 
 
 def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
-    """To which of K centres each row belongs, as 0 and 1, (B, K, n): farthest rows first, then Lloyd's steps."""
+    """To which of K centres each row belongs, as 0 and 1, (B, K, n): farthest rows first, then
+    Lloyd's steps."""
     there, weight = mass > 0, mass[..., None]
     centre = (weight * rows).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True)
     gap, chosen = torch.linalg.vector_norm(rows - centre, dim=-1), []
@@ -124,7 +126,8 @@ def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
 
 
 def _means(rows: Tensor, mass: Tensor, empty: Tensor) -> Tensor:
-    """Mean of the rows under each of K masses (B, K, n); ``empty`` (B, K, d) where there is none."""
+    """Mean of the rows under each of K masses (B, K, n); ``empty`` (B, K, d) where there is
+    none."""
     total = mass.sum(-1, keepdim=True)
     return torch.where(total > 0, (mass @ rows) / total.clamp_min(1e-300), empty)
 
@@ -142,7 +145,8 @@ def _maximised(
 
 
 def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
-    """Factor of covariances (B, K, d, d) whose eigenvalues below ``least`` (B,) are raised to it."""
+    """Factor of covariances (B, K, d, d) whose eigenvalues below ``least`` (B,) are raised to
+    it."""
     least = least.clamp_min(1e-250)[:, None, None, None]
     if covariance.shape[-1] == 1:
         return covariance.maximum(least).sqrt()
@@ -158,12 +162,12 @@ def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
     return factor
 
 
-# -- laws -----------------------------------------------------------------------------------------------------------
+# -- laws ------------------------------------------------------------------------------------------
 
 
 @hookimpl
 def collapse_theory(cell):
-    """One component on the line: the exact risk of the Gaussian of maximum likelihood, replaced."""
+    """One component with d = 1: the exact risk of the maximum-likelihood Gaussian under replace."""
     data = cell.data
     if recursion(cell) != ("mixture-fit", REPLACE) or data.distribution != "gaussian":
         return None

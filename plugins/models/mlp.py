@@ -12,10 +12,12 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class MLP(Network):
-    """``depth`` hidden layers of ``width`` rectified units and a linear one, from a new random start in every fit.
+    """``depth`` hidden layers of ``width`` ReLU units and a linear layer; random weights in every
+    fit.
 
-    Labels are fitted by cross-entropy, and the largest score is the answer; numbers by squared error.  Float32 (bfloat16
-    on a GPU that has it).  depth=1 is the two-layer network f(x) = V relu(W x + b) + c, depth=0 an affine map.
+    Labels are trained by cross-entropy, and the largest score is the answer; numbers by squared
+    error.  Float32 (bfloat16 on GPUs that support it).  depth=1 is the two-layer network f(x) = V
+    relu(W x + b) + c, depth=0 an affine map.
     """
 
     width: int = param(200, "units of a hidden layer", ge=1, le=100_000, vary=False)

@@ -19,7 +19,7 @@ from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
-BUDGET = 1 << 22  # probabilities in work at a time, where whole rows of them are wanted
+BUDGET = 1 << 22  # probabilities per chunk, where whole rows of them are needed
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,11 @@ class NGram(Model):
     """
 
     order: int = param(
-        3, "tokens of a gram, the predicted one included; 1 looks at no context", ge=1, le=12
+        3, "tokens of an n-gram, including the predicted one; 1: no context", ge=1, le=12
     )
-    smoothing: Literal["witten-bell", "jelinek-mercer"] = param(
-        "witten-bell", "how orders are mixed"
-    )
+    smoothing: Literal["witten-bell", "jelinek-mercer"] = param("witten-bell", "smoothing method")
     lam: float = param(
-        0.9, "weight of the higher order, for jelinek-mercer; 1 is maximum likelihood", ge=0, le=1
+        0.9, "weight of the higher order for jelinek-mercer; 1: maximum likelihood", ge=0, le=1
     )
 
     kinds = ("sequence",)
@@ -64,7 +62,7 @@ class NGram(Model):
         )
 
 
-# -- counting -------------------------------------------------------------------------------------------------------
+# -- counting --------------------------------------------------------------------------------------
 
 
 def _read(x: Tensor, y: Tensor, weight: Tensor, order: int, labels: int) -> tuple[Tensor, Tensor]:
@@ -82,16 +80,17 @@ def _read(x: Tensor, y: Tensor, weight: Tensor, order: int, labels: int) -> tupl
 
 
 def _padded(x: Tensor, y: Tensor, order: int, labels: int) -> Tensor:
-    """Each answer after the last order - 1 places of its question, or empty ones, (R, n, order - 1 + L)."""
+    """The last order - 1 positions of each question (or empty ones), then the answer."""
     x, y = (torch.where(tokens < 0, labels, tokens) for tokens in (x, y))
     x = pad(x.long(), (order - 1, 0), value=labels)
     return torch.cat([x[..., x.shape[-1] - order + 1 :], y], -1)
 
 
 def _summed(grams: Tensor, count: Tensor, symbols: int) -> tuple[Tensor, Tensor]:
-    """Different rows of ``grams (E, k)`` in the order of their columns, and the sum of their counts, (U, k) and (U,).
+    """Distinct rows of ``grams (E, k)``, sorted, (U, k), and the sums of their counts, (U,).
 
-    All columns but the first are below ``symbols``; as many as fit 63 bits are sorted at once.
+    All columns except the first are below ``symbols``; as many columns as fit into 63 bits are
+    sorted in one pass, which is much faster than sorting rows.
     """
     key, most = grams[:, 0], _most(grams[:, 0])
     for column in grams.T[1:]:
@@ -124,20 +123,24 @@ class Trie:
     """Contexts of all lengths as nodes of a tree.  The root of a chain is the empty context, and its node
     is the chain's number; the parent of a longer context lacks its farthest symbol.
 
-    parent (N,) of each node, -1 of roots; key (N - roots,) = parent * symbols + farthest symbol, sorted; gram (G,) =
-    node * symbols + symbol, sorted, with count (G,); total (N,) counts of a node; own (N,) its weight against its parent.
+    The root of a chain, its empty context, has the index of the chain.  The parent of a longer
+    context is the context without its farthest symbol.
+
+    parent (N,) of each node, -1 of roots; key (N - roots,) = parent * symbols + farthest symbol,
+    sorted; gram (G,) = node * symbols + symbol, sorted, with count (G,); total (N,) counts of a
+    node; own (N,) its weight against its parent.
     """
 
     def __init__(self, grams: Tensor, count: Tensor, symbols: int, roots: int, lam: float | None):
         self.symbols, self.roots, self.depth = symbols, roots, grams.shape[1] - 1
         node, nodes, new = grams[:, 0], roots, _changes(grams[:, 0])
-        keys, found, counts = [], [node * symbols + grams[:, -1]], []
+        keys, values, counts = [], [node * symbols + grams[:, -1]], []
         for column in grams.T[1:-1]:
             new = new | _changes(column)
             keys.append((node * symbols + column)[new])
             node, nodes = nodes + new.cumsum(0) - 1, nodes + len(keys[-1])
-            found.append(node * symbols + grams[:, -1])
-        for level in found:
+            values.append(node * symbols + grams[:, -1])
+        for level in values:
             ranked, row = level.sort(stable=True)
             first = _changes(ranked)
             counts.append(_sums(count[row], first))
@@ -155,7 +158,8 @@ class Trie:
 
     @cached_property
     def reach(self) -> Tensor:
-        """Distribution functions of relative frequency one above the other: that of node c climbs from c to c + 1, (G,)."""
+        """Stacked distribution functions of relative frequency, (G,): node c rises from c to c +
+        1."""
         at, climb = self.gram // self.symbols, self.count.cumsum(0)
         below = (climb - self.count)[self.first[at]]
         reach = at + ((climb - below) / self.total[at]).clamp_max(1)
@@ -165,7 +169,8 @@ class Trie:
         return reach
 
     def path(self, root: Tensor, before: Tensor) -> Tensor:
-        """The nodes of all contexts that were read, (M, depth), shortest first, -1 where one was not.
+        """The nodes of the contexts of each row, (M, depth), shortest first, -1 for unseen
+        contexts.
 
         root (M,): the chain; before (M, depth - 1): the last symbols, nearest first.
         """
@@ -208,11 +213,12 @@ class Trie:
         return p
 
     def draw(self, path: Tensor, u: Tensor) -> Tensor:
-        """A symbol after each context (M, depth) by luck (M,) in (0, 1): the longest context first, which passes what it
-        does not take on to the next."""
-        node = torch.full_like(
-            path[:, 0], -1
-        )  # the context that says it; -1: none, all symbols alike
+        """A symbol after each context (M, depth) by uniform ``u (M,)``.
+
+        The longest context is tried first; it passes the remaining probability on to the next
+        shorter one.
+        """
+        node = torch.full_like(path[:, 0], -1)  # the context that draws it; -1: none, uniform
         for longer in path.flip(-1).unbind(-1):
             own = torch.where((longer >= 0) & (node < 0), self.own[longer], 0.0)
             taken = u < own
@@ -232,7 +238,7 @@ def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     return place, keys[place] == key
 
 
-# -- the teacher ----------------------------------------------------------------------------------------------------
+# -- the teacher -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,58 +298,60 @@ class NGramTeacher(Teacher):
 
     def answer(self, x, rng):
         n = x.shape[-2]
-        said = _Said(self, x, n)
+        texts = _Texts(self, x, n)
         u = rng.uniform(n, self.length).reshape(-1, self.length)
         for i in range(self.length):
-            rows = said.open()
+            rows = texts.open()
             if not len(rows):
                 break
-            path = said.path(rows, i)
+            path = texts.path(rows, i)
             if self.decoding.plain:
-                said.write(rows, i, self.trie.draw(path, u[rows, i]))
+                texts.write(rows, i, self.trie.draw(path, u[rows, i]))
                 continue
-            for some, law, index in self._laws(path, said.context(rows, i)):
-                said.write(rows[some], i, _drawn(law, index, u[rows[some], i]))
-        return said.y.reshape(*x.shape[:-1], self.length)
+            for some, law, index in self._laws(path, texts.context(rows, i)):
+                texts.write(rows[some], i, _drawn(law, index, u[rows[some], i]))
+        return texts.y.reshape(*x.shape[:-1], self.length)
 
     def logp(self, x, y):
-        said, found = (
-            _Said(self, x, x.shape[-2], y),
+        texts, values = (
+            _Texts(self, x, x.shape[-2], y),
             torch.zeros(y.shape, dtype=torch.float64, device=y.device),
         )
-        events, table = events_of(y).reshape(said.y.shape), found.view(said.y.shape)
-        for rows, i in said.positions(events, apart=self.decoding.processor is not None):
-            path, symbol = said.path(rows, i), said.symbol(rows, i)
+        events, table = events_of(y).reshape(texts.y.shape), values.view(texts.y.shape)
+        for rows, i in texts.positions(events, apart=self.decoding.processor is not None):
+            path, symbol = texts.path(rows, i), texts.symbol(rows, i)
             if self.decoding.plain:
                 table[rows, i] = self.trie.probability(path, symbol).log()
                 continue
             logp = torch.empty(len(rows), dtype=torch.float64, device=y.device)
-            for some, law, index in self._laws(path, said.context(rows, i)):
+            for some, law, index in self._laws(path, texts.context(rows, i)):
                 logp[some] = law[index, symbol[some]]
             table[rows, i] = logp
-        return found
+        return values
 
     def redraw(self, x, y, mask, rng):
         n, L = y.shape[-2:]
-        said, u = _Said(self, x, n, y), rng.uniform(n, L).reshape(-1, L)
-        marked = (mask & (y >= 0)).reshape(said.y.shape)
+        texts, u = _Texts(self, x, n, y), rng.uniform(n, L).reshape(-1, L)
+        marked = (mask & (y >= 0)).reshape(texts.y.shape)
         for i in range(L):
             rows = torch.nonzero(marked[:, i])[:, 0]
             for some, law, index in self._laws(said.path(rows, i), said.context(rows, i)):
                 tokens = law[:, : self.labels].clone()  # a redrawn token is never the end
                 lost = (tokens.amax(-1) == -torch.inf)[index]
-                here = rows[some][~lost]
-                said.write(here, i, _drawn(tokens, index[~lost], u[here, i]))
-        return said.y.reshape(y.shape)
+                chosen = rows[some][~lost]
+                texts.write(chosen, i, _drawn(tokens, index[~lost], u[chosen, i]))
+        return texts.y.reshape(y.shape)
 
     def _laws(
         self, path: Tensor, context: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(rows, log-probabilities (c, symbols), index): those of contexts ``rows`` as they are read out, by ``index``.
+        """(rows, log-probabilities (c, symbols), index): decoded distributions of contexts
+        ``rows``.
 
-        Equal contexts share a row of the table, unless a processor looks at all that was said; one that says
-        ``last_alone`` looks at the last place.
+        ``index`` maps rows to the table.  Equal contexts share a row, unless a processor reads the
+        whole prefix; a processor with ``last_alone`` only reads the last position.
         """
+        # the longest context determines all shorter ones
         processor, node = (
             self.decoding.processor,
             path.amax(-1),
@@ -368,8 +376,8 @@ class NGramTeacher(Teacher):
             yield rows, law, which[rows] - begin
 
 
-class _Said:
-    """Texts as far as they are written: y (B n, L) with -1 where nothing is, and what their contexts look like."""
+class _Texts:
+    """Unfinished texts y (B n, L), -1 for positions not yet generated, and their contexts."""
 
     def __init__(self, teacher: NGramTeacher, x: Tensor, n: int, y: Tensor | None = None):
         self.labels, self.order, self.trie = teacher.labels, teacher.order, teacher.trie
@@ -383,11 +391,11 @@ class _Said:
 
     @property
     def y(self) -> Tensor:
-        said = self.symbols[:, self.order - 1 :]
-        return torch.where(said < self.labels, said, -1)
+        texts = self.symbols[:, self.order - 1 :]
+        return torch.where(texts < self.labels, texts, -1)
 
     def open(self) -> Tensor:
-        """Texts that have not ended, by number."""
+        """Indices of the texts that have not ended."""
         return torch.nonzero(~self.ended)[:, 0]
 
     def write(self, rows: Tensor, i: int, symbol: Tensor) -> None:
@@ -409,7 +417,7 @@ class _Said:
         return torch.cat([self.x[rows], self.y[rows, :i]], -1) if self.asked else None
 
     def positions(self, events: Tensor, apart: bool) -> Iterator[tuple[Tensor, int | Tensor]]:
-        """(texts, place in each) of all events (B n, L), at once or place by place."""
+        """(texts, positions) of all events (B n, L), at once or position by position."""
         if not apart:
             at = torch.nonzero(events)
             yield at[:, 0], at[:, 1]
@@ -419,7 +427,7 @@ class _Said:
 
 
 def _drawn(law: Tensor, index: Tensor, u: Tensor) -> Tensor:
-    """A symbol by each of these rows of log-probabilities (c, symbols), not necessarily normalised."""
+    """A symbol for each row of log-probabilities (c, symbols), which need not be normalised."""
     reach = (law - law.amax(-1, keepdim=True)).exp().cumsum(-1)
     reach = reach / reach[:, -1:] + torch.arange(len(law), device=law.device)[:, None]
     height = torch.minimum(index + u, torch.nextafter(index + 1.0, index.double()))

@@ -53,9 +53,8 @@ class TunedRidge(Model):
         values, vectors = torch.linalg.eigh(sums.xx)
         steps = torch.arange(-12, 13, dtype=torch.float64, device=values.device) / 4
         grid = max(self.lam, 1e-6) * 10.0**steps  # (L,)
-        shrunk = (
-            values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]
-        )  # (R, L, d)
+        # (R, L, d)
+        shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]
         along = (vectors.mT @ sums.xy[..., None])[..., 0]  # (R, d)
         candidates = (along[..., None, :] / shrunk) @ vectors.mT  # (R, L, d)
         best = mean_loss(exam, candidates).argmin(-1)[..., None, None]

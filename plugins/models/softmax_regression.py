@@ -1,4 +1,4 @@
-"""The statistical language model: softmax regression of the next token on a one-hot context, trained to convergence."""
+"""Softmax regression of the next token on a one-hot context, trained to convergence."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ STEPS, HALVINGS = 200, 60
 
 @dataclass(frozen=True)
 class SoftmaxRegression(Model):
-    """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, from W = 0 (the linear next-token model of Seddik et al.,
-    arXiv 2404.05090).
+    """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, starting from W = 0.
 
     Newton's method with backtracking, for each context separately: the Hessian of a softmax is diagonal
     minus rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser is the table of
@@ -67,7 +66,8 @@ class SoftmaxRegression(Model):
 
 
 def minimiser(f: Tensor, lam: float) -> Tensor:
-    """W (..., K) minimising -sum_j f_j log softmax(W)_j + lam |W|^2 for each row f (..., K) >= 0, float64."""
+    """W (..., K) minimising -sum_j f_j log softmax(W)_j + lam |W|^2 for each row f (..., K) >= 0,
+    float64."""
     mass = f.sum(-1, keepdim=True)
     W = torch.zeros_like(f)
     for _ in range(STEPS):
@@ -86,21 +86,21 @@ def _loss(W: Tensor, f: Tensor, lam: float) -> Tensor:
 
 
 def _newton(gradient: Tensor, p: Tensor, mass: Tensor, lam: float) -> Tensor:
-    """Hessian^-1 gradient, where the Hessian is diag(mass p + 2 lam) - mass p p^T, by Sherman and Morrison."""
+    """Hessian^-1 gradient, where the Hessian is diag(mass p + 2 lam) - mass p p^T, by Sherman and
+    Morrison."""
     diagonal = (mass * p + 2 * lam).clamp_min(1e-300)
     step = gradient / diagonal
-    if (
-        lam == 0
-    ):  # a common shift of all weights changes nothing, and the rank one is left out with it
+    # A common shift of all weights changes nothing, and the rank-one term only adds such a shift.
+    if lam == 0:
         return step
-    rest = (2 * lam * p / diagonal).sum(
-        -1, keepdim=True
-    )  # 1 - mass p.p/diagonal, without the cancellation
+    # 1 - mass p.p/diagonal, without the cancellation
+    rest = (2 * lam * p / diagonal).sum(-1, keepdim=True)
     return step + mass * p / diagonal * ((p * step).sum(-1, keepdim=True) / rest)
 
 
 def _backtracked(W: Tensor, step: Tensor, slope: Tensor, f: Tensor, lam: float) -> Tensor:
-    """For each row the largest of 1, 1/2, 1/4, ... that lowers the loss enough (Armijo); 1 where rounding hides it."""
+    """The largest step 1, 1/2, 1/4, ... with an Armijo decrease, per row; 1 below rounding
+    error."""
     before = _loss(W, f, lam)
     t = torch.ones_like(slope)
     for _ in range(HALVINGS):

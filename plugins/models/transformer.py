@@ -1,4 +1,4 @@
-"""An encoder-decoder transformer that reads a question and writes the answer token by token."""
+"""An encoder-decoder transformer that generates the answer to a question token by token."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from collapse_bench.lib.neural.neural import Neural
 from collapse_bench.lib.neural.training import precision, seeded, train
 from collapse_bench.registry.hookspecs import hookimpl
 
-ENTRIES = 1 << 20  # numbers in the logits of one pass, where nothing is trained
+ENTRIES = 1 << 20  # entries in the logits of one forward pass outside of training
 
 
 @dataclass(frozen=True)
 class Transformer(Neural):
-    """``layers`` encoder and as many decoder layers of width ``width`` (Vaswani et al. 2017), normalised before each part.
+    """``layers`` encoder and ``layers`` decoder layers (Vaswani et al. 2017), with
+    pre-normalisation.
 
     Positions are learnt, question, answer and output share one embedding, and there is no dropout.  A
     question begins with a start symbol, so that an empty one can be attended to; the answer ends with a
@@ -38,11 +39,9 @@ class Transformer(Neural):
     width: int = param(128, "size of the hidden states", ge=2, le=16_384)
     heads: int = param(8, "heads of attention, which share the width", gt=0)
     ffn: int = param(
-        4, "width of the hidden layer of each feed-forward part, in widths", gt=0, le=64
+        4, "hidden width of each feed-forward layer, as a multiple of width", gt=0, le=64
     )
-    micro: int | None = param(
-        None, "rows that go through the network at a time; none: the whole batch", ge=1
-    )
+    micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
 
     kinds = ("sequence",)
     usual = {"epochs": 1}
@@ -52,7 +51,8 @@ class Transformer(Neural):
         super().__post_init__()
         if self.width % self.heads:
             raise UsageError(
-                f"{self.title()}: heads must divide the width, got heads={self.heads} and width={self.width}"
+                f"{self.title()}: heads must divide the width, got heads={self.heads} and "
+                f"width={self.width}"
             )
 
     def fit(self, corpus, rng, before=None):
@@ -89,13 +89,14 @@ class Transformer(Neural):
         )
 
 
-# -- sequences ------------------------------------------------------------------------------------------------------
+# -- sequences -------------------------------------------------------------------------------------
 
 
 def _within(tokens: Tensor, labels: int, what: str) -> None:
     if tokens.numel() and int(tokens.max()) >= labels:
         raise UsageError(
-            f"{what} holds token {int(tokens.max())}, and the data state {labels} tokens, 0 to {labels - 1}"
+            f"{what} has token {int(tokens.max())}, and the data declare {labels} tokens, 0 to "
+            f"{labels - 1}"
         )
 
 
@@ -130,7 +131,7 @@ def _passes(net: Network, *columns: Tensor) -> Iterator[tuple[Tensor, ...]]:
     yield from zip(*(column.split(rows) for column in columns), strict=True)
 
 
-# -- the network ----------------------------------------------------------------------------------------------------
+# -- the network -----------------------------------------------------------------------------------
 
 
 class Attention(nn.Module):
@@ -163,7 +164,8 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention to oneself, to the question where there is one, and a feed-forward part, each added to what came in."""
+    """Self-attention, attention to the question (decoder), and feed-forward, each with a
+    residual."""
 
     def __init__(self, width: int, heads: int, ffn: int, asks: bool):
         super().__init__()
@@ -178,8 +180,12 @@ class Layer(nn.Module):
     def forward(
         self, z: Tensor, seen: Tensor | None, cache: Cache | None = None, question=None
     ) -> Tensor:
-        """z (n, m, width).  An encoder layer sees what ``seen`` lets it; a decoder layer what stands before, and the
-        question, ``(keys, seen)``; with a cache, z is what follows those whose keys are there."""
+        """z (n, m, width).
+
+        An encoder layer attends to positions marked by ``seen``; a decoder layer to earlier
+        positions and to the question, ``(keys, seen)``.  With a cache, z continues the positions in
+        the cache.
+        """
         inner = self.own_norm(z)
         keys = self.own.keys(inner)
         if cache is not None:
@@ -192,7 +198,7 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """Tokens 0 .. labels - 1, then the stop symbol ``labels`` of answers and the symbol ``labels + 1`` that begins both."""
+    """Tokens 0 .. labels - 1, the stop symbol ``labels``, and the start symbol ``labels + 1``."""
 
     def __init__(
         self, labels: int, asked: int, longest: int, layers: int, width: int, heads: int, ffn: int
@@ -210,7 +216,8 @@ class Network(nn.Module):
         self._start(width)
 
     def _start(self, width: int) -> None:
-        """Embeddings of about unit length, layers after Glorot; drawn from torch's own generator."""
+        """Embeddings of about unit length, layers after Glorot; drawn from torch's own
+        generator."""
         for part in self.modules():
             if isinstance(part, nn.Embedding):
                 nn.init.normal_(part.weight, std=width**-0.5)
@@ -219,7 +226,8 @@ class Network(nn.Module):
                 nn.init.zeros_(part.bias)
 
     def question(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
-        """What each decoder layer attends to of x (n, P): its keys, and which of them are there, None where all are."""
+        """The keys of x (n, P) for each decoder layer, and a mask of valid keys (None: all
+        valid)."""
         x = nn.functional.pad(x, (1, 0), value=self.begin)
         there = x >= 0
         seen = None if bool(there.all()) else there[:, None, None, :]
@@ -230,10 +238,13 @@ class Network(nn.Module):
         layers = cast(Iterable[Layer], self.decoder)
         return [layer.asked.keys(z) for layer in layers], seen
 
-    def continued(self, said: Tensor, question, at: int = 0, cache: Cache | None = None) -> Tensor:
-        """Logits (n, m, labels + 1) of what follows each of the symbols said (n, m), of which the first stands at ``at``."""
+    def continued(
+        self, symbols: Tensor, question, at: int = 0, cache: Cache | None = None
+    ) -> Tensor:
+        """Logits (n, m, labels + 1) of the token after each symbol (n, m), which start at position
+        ``at``."""
         keys, seen = question
-        z = self.tokens(said) + self.answer_places.weight[at : at + said.shape[1]]
+        z = self.tokens(symbols) + self.answer_places.weight[at : at + symbols.shape[1]]
         for layer, asked in zip(self.decoder, keys, strict=True):
             z = layer(z, None, cache, (asked, seen))
         return self.written(z) @ self.tokens.weight[: self.stop + 1].t()
@@ -245,7 +256,7 @@ class Network(nn.Module):
 
 
 class Cache:
-    """Keys and values of what was said, layer by layer."""
+    """Keys and values of the generated tokens, per layer."""
 
     def __init__(self) -> None:
         self.held: dict[Layer, tuple[Tensor, Tensor]] = {}
@@ -261,12 +272,13 @@ class Cache:
         self.held = {layer: (keys[rows], said[rows]) for layer, (keys, said) in self.held.items()}
 
 
-# -- the teacher ----------------------------------------------------------------------------------------------------
+# -- the teacher -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class TransformerTeacher(Teacher):
-    """A trained network, read out by ``decoding``.  x (n, P) and y (n, L) of one run, of the widths it was trained on or less."""
+    """A trained network with a decoder.  x (n, P) and y (n, L) of one chain, at most as wide as in
+    training."""
 
     net: Network
     decoding: Decoding = PLAIN
@@ -310,7 +322,7 @@ class TransformerTeacher(Teacher):
             name: v.shape for name, v in theirs.items()
         }:
             raise Incompatible(
-                "two transformers can be averaged only where they have the same layers and widths"
+                "two transformers can be averaged only if they have the same layers and widths"
             )
         net = copy.deepcopy(self.net)
         net.load_state_dict(
@@ -318,10 +330,11 @@ class TransformerTeacher(Teacher):
         )
         return replace(self, net=net)
 
-    # -- within -------------------------------------------------------------------------------------------------
+    # -- within ------------------------------------------------------------------------------------
 
     def _by_length(self, work: str, x: Tensor, of, *columns: Tensor) -> Tensor:
-        """``of(x, *columns)`` over rows of about equal length, some at a time, in the order in which they came."""
+        """``of(x, *columns)`` in chunks of rows of similar length, returned in the original
+        order."""
         net = self.net
         _within(x, net.stop, "a question")
         for what, width, most in (
@@ -330,7 +343,7 @@ class TransformerTeacher(Teacher):
         ):
             if width > most:
                 raise Incompatible(
-                    f"this transformer was trained on {what} of up to {most} tokens, and was asked for {width}"
+                    f"this transformer was trained on {what} of up to {most} tokens, got {width}"
                 )
         order, parts, done = _length(x).argsort(stable=True), [], 0
         with torch.no_grad(), precision(x.device):
@@ -354,8 +367,8 @@ class TransformerTeacher(Teacher):
         if self.decoding.processor is not None:
             L = short.shape[1]
             before = torch.ones(L, L, dtype=torch.bool, device=y.device).tril(-1)
-            said = torch.where(before, short[:, None, :], -1)
-            context = torch.cat([x[:, None, :].expand(-1, L, -1), said], -1)
+            symbols = torch.where(before, short[:, None, :], -1)
+            context = torch.cat([x[:, None, :].expand(-1, L, -1), symbols], -1)
         logp = self._law(self.net(_cut(x), short), context)
         logp = logp.gather(-1, torch.where(short >= 0, short, self.net.stop)[..., None])[..., 0]
         logp = torch.where(_spoken(short), logp.double(), 0.0)
@@ -364,14 +377,15 @@ class TransformerTeacher(Teacher):
     def _write(
         self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Answers (n, L) by inversion of each law at u (n, L); where y is given, only marked tokens of it are drawn."""
+        """Answers (n, L) by inversion at uniform u (n, L); with y given, only its marked tokens are
+        drawn."""
         net, cache = self.net, Cache()
         keys, seen = net.question(_cut(x))
         out = torch.full(u.shape, -1, dtype=torch.int64, device=x.device)
         rows = torch.arange(len(x), device=x.device)  # rows that have not ended
         said = torch.full_like(rows, net.begin)
         for at in range(u.shape[1]):
-            logits = net.continued(said[:, None], (keys, seen), at, cache)[:, 0]
+            logits = net.continued(symbols[:, None], (keys, seen), at, cache)[:, 0]
             context = (
                 None
                 if self.decoding.processor is None
@@ -387,7 +401,7 @@ class TransformerTeacher(Teacher):
             on = said != net.stop
             out[rows[on], at] = said[on]
             if not on.all():
-                rows, said = rows[on], said[on]
+                rows, symbols = rows[on], symbols[on]
                 if not len(rows):
                     break
                 cache.keep(on)
@@ -399,7 +413,8 @@ class TransformerTeacher(Teacher):
 def _drawn(logp: Tensor, u: Tensor) -> Tensor:
     """One symbol per row of logp (n, K), by inversion at u (n,)."""
     reach = logp.double().exp().cumsum(-1)
-    # rounding may leave the last value just below one: the draw is scaled to it, so that nothing impossible is drawn
+    # Rounding can leave the last value just below one.  The draw is scaled to it, so that a symbol
+    # of probability 0 is never drawn.
     return torch.searchsorted(reach, (u * reach[:, -1])[:, None], right=True)[:, 0].clamp_max(
         logp.shape[-1] - 1
     )

@@ -1,4 +1,4 @@
-"""A variational autoencoder: an answer is decoded from a few normal numbers."""
+"""A variational autoencoder: answers are decoded from a few normal variables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUDGET = 1 << 22  # numbers of decoded rows in work at a time
 
 @dataclass(frozen=True)
 class VAE(Generative):
-    """Kingma and Welling (arXiv 1312.6114), from a new random start in every fit.
+    """A variational autoencoder (Kingma and Welling, arXiv 1312.6114), random weights in every fit.
 
     y = decoder(z) + s e with z of ``latent`` standard normal numbers, e standard normal and one learnt s for all numbers
     of an answer; encoder and decoder have ``depth`` hidden layers of ``width`` units.  Without hidden layers it is
@@ -41,11 +41,11 @@ class VAE(Generative):
     """
 
     lr: float = param(3e-3, "learning rate of AdamW", gt=0)
-    latent: int = param(8, "hidden numbers", ge=1, le=10_000)
+    latent: int = param(8, "latent variables", ge=1, le=10_000)
     width: int = param(128, "units of a hidden layer", ge=1, le=100_000, vary=False)
     depth: int = param(2, "hidden layers of each network; 0: linear", ge=0, le=100)
     said: Literal["draw", "mean"] = param(
-        "draw", "a draw from the law of an answer, or its mean given z"
+        "draw", "answers are draws from the model, or means given z"
     )
 
     usual = {"steps": 2000}
@@ -106,8 +106,8 @@ class Autoencoder(nn.Module):
 
 
 def elbo(module: Autoencoder, u: Tensor, x: Tensor, e: Tensor) -> Tensor:
-    """A draw of the bound on log p(u | x), nats, (n,), under the noise e (n, latent); the divergence from the prior is
-    exact."""
+    """A draw of the bound on log p(u | x), nats, (n,), under the noise e (n, latent); the
+    divergence from the prior is exact."""
     mean, log_sd = module.encoded(u, x)
     kept = (mean.square() + (2 * log_sd).exp() - 1 - 2 * log_sd).sum(-1) / 2
     return _normal(u, module.decoded(mean + log_sd.exp() * e, x), module.log_s) - kept
@@ -135,7 +135,8 @@ def _losses(
 
 @dataclass(frozen=True, eq=False)
 class VAETeacher(DrawnTeacher):
-    """``module`` in ``unit``, asked questions of ``asked`` numbers; ``noisy``: whether s e is added to what is decoded."""
+    """``module`` in ``unit``, for questions of ``asked`` numbers; ``noisy``: whether s e is
+    added."""
 
     module: Autoencoder
     unit: Unit
@@ -191,7 +192,8 @@ class VAETeacher(DrawnTeacher):
         return (seen + prior - own).logsumexp(0) - math.log(len(e))
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        """Mean (d,) and covariance factor (d, d): exact without hidden layers, else those of draws."""
+        """Mean (d,) and covariance factor (d, d): exact without hidden layers, else those of
+        draws."""
         if len(self.module.decoder) > 1 or self.asked:
             return super().mean_and_factor()
         last = self.module.decoder[0]

@@ -465,7 +465,7 @@ def test_weights_of_unrelated_starts_are_not_averaged():
 
 def test_diffusion_is_guided_and_nothing_else():
     assert (
-        "neon is for the others"
+        "use neon instead"
         in cell_of("gaussian | vae | replace | negative-guidance @ n=40 T=1").incompatibility()
     )
     for act in ("neon", "autophagy-penalty"):

@@ -60,5 +60,5 @@ def test_nothing_to_learn_from_gives_nothing():
 
 @pytest.mark.parametrize("m", [0, 4])
 def test_a_width_beyond_the_columns_is_refused(m):
-    with pytest.raises(ValueError, match=r"widths must lie in \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"widths must be in \[1, 3\]"):
         shortest(np.ones((4, 3)), np.ones((4, 1)), [m])

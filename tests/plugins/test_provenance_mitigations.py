@@ -73,7 +73,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):
     [
         (
             "self-correction(k=5, anchors=20)",
-            "anchors=20 centres want at least as many real rows, and k=5",
+            "anchors=20 centers need at least as many real rows, and k=5",
         ),
         ("watermark(gamma=1)", "gamma must be > 0 and < 1, got 1"),
         ("noise-augmentation(share=1.5)", "share must be >= 0 and <= 1"),

@@ -101,14 +101,14 @@ def test_a_penalty_shrinks_towards_all_alike():
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ("zipf | memory", "memory answers questions, and zipf asks none"),
-        ("zipf | associative-memory", "associative-memory answers questions, and zipf asks none"),
+        ("zipf | memory", "memory answers questions, and zipf has none"),
+        ("zipf | associative-memory", "associative-memory answers questions, and zipf has none"),
         (
             "zipf-memory(K=100000) | counts",
             "counts keeps a table; for zipf-memory it would have 1.0e+10 entries",
         ),
         ("zipf-memory(K=100000) | softmax-regression", "softmax-regression keeps a table"),
-        ("gaussian | memory", "gaussian asks none"),
+        ("gaussian | memory", "gaussian has none"),
     ],
 )
 def test_what_does_not_fit_is_told(spec, sentence):

@@ -293,9 +293,9 @@ def test_what_is_refused(text, said):
 
 def test_tokens_and_lengths_beyond_what_was_learnt_are_refused(teacher):
     corpus = rows(10)
-    with pytest.raises(UsageError, match="holds token 1, and the data state 1 tokens"):
+    with pytest.raises(UsageError, match="has token 1, and the data declare 1 tokens"):
         TINY.fit(Corpus.of(corpus.x, corpus.y.clamp_max(0), (), labels=1), Stream(1))
-    with pytest.raises(Incompatible, match="questions of up to 3 tokens, and was asked for 4"):
+    with pytest.raises(Incompatible, match="questions of up to 3 tokens, got 4"):
         teacher.answer(torch.zeros(2, 4, dtype=torch.int64), Stream(1))
-    with pytest.raises(Incompatible, match="answers of up to 3 tokens, and was asked for 5"):
+    with pytest.raises(Incompatible, match="answers of up to 3 tokens, got 5"):
         teacher.logp(corpus.x, torch.zeros(10, 5, dtype=torch.int64))

@@ -1,4 +1,5 @@
-"""A causal language model on transformers: a small one from scratch, or a checkpoint by path or hub id."""
+"""A causal language model on transformers: a small one from scratch, or a checkpoint by path or hub
+id."""
 
 from __future__ import annotations
 
@@ -38,8 +39,9 @@ class CausalLM(Neural):
     weights (unless ``init=scratch``) and its end token; its vocabulary must be that of the data.  Weights
     are read only from safetensors, and no code of a checkpoint is ever run.
 
-    Each generation starts from the checkpoint (``pretrained``), from random weights (``scratch``), or from the model of
-    the generation before (``previous``).  Float32 on a CPU, bfloat16 arithmetic on a GPU that has it.
+    Each generation starts from the checkpoint (``pretrained``), from random weights (``scratch``),
+    or from the previous model (``previous``).  Float32 on a CPU, bfloat16 arithmetic on GPUs that
+    support it.
 
     It writes by sampling; with ``beam`` > 1 by beam search (Shumailov et al. 2024 use 5), to which decoding settings do
     not apply.  ``redraw`` draws all marked tokens at once, each given the original tokens before it, as in
@@ -52,16 +54,14 @@ class CausalLM(Neural):
     revision: str | None = param(None, "branch, tag or commit of a hub id")
     init: Literal["auto", "pretrained", "scratch", "previous"] = param(
         "auto",
-        "what a generation starts from; auto: the checkpoint where there is one, else scratch",
+        "initial weights of a generation; auto: the checkpoint if there is one, else scratch",
     )
     layers: int = param(2, "layers, without a checkpoint", ge=1)
     width: int = param(64, "hidden width, without a checkpoint", ge=4)
     heads: int = param(
         4, "attention heads, without a checkpoint; each gets an even share of the width", ge=1
     )
-    loss_on: Literal["answer", "all"] = param(
-        "answer", "whether the tokens of the prompt are learnt as well"
-    )
+    loss_on: Literal["answer", "all"] = param("answer", "train on the tokens of the prompt too")
     lora: int | None = param(
         None, "rank of low-rank adapters, and only these are trained; none: all weights are", ge=1
     )
@@ -69,6 +69,8 @@ class CausalLM(Neural):
     micro: int | None = param(
         None, "rows that go through the network at a time; none: the whole batch", ge=1
     )
+    beam: int = param(1, "beam width for generation; 1: sampling", ge=1)
+    micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
 
     kinds = ("sequence",)
     usual = {"epochs": 1}
@@ -80,21 +82,23 @@ class CausalLM(Neural):
         object.__setattr__(self, "checkpoint", place)
         if place is None and self.init == "pretrained":
             raise UsageError(
-                "causal-lm: init=pretrained needs a checkpoint; give its path, or choose init=scratch"
+                "causal-lm: init=pretrained needs a checkpoint; give its path, or choose "
+                "init=scratch"
             )
         if place is None and self.width % (2 * self.heads):
             raise UsageError(
-                f"causal-lm: every head gets an even share of the width, and width={self.width} does not divide by 2 "
-                f"heads={self.heads}; choose width={2 * self.heads * max(1, round(self.width / (2 * self.heads)))}"
+                f"causal-lm: width must be a multiple of 2 heads, got width={self.width} and "
+                f"heads={self.heads}; choose "
+                f"width={2 * self.heads * max(1, round(self.width / (2 * self.heads)))}"
             )
         if isinstance(place, Path) and not (place / "config.json").is_file():
             raise UsageError(
-                f"causal-lm: {place} holds no config.json; give a folder that save_pretrained has written"
+                f"causal-lm: {place} has no config.json; give a folder written by save_pretrained"
             )
 
     @property
     def begins(self) -> str:
-        """What a generation starts from: pretrained, scratch or previous."""
+        """The initial weights of a generation: pretrained, scratch or previous."""
         return (
             self.init
             if self.init != "auto"
@@ -121,13 +125,13 @@ class CausalLM(Neural):
         generator = rng.torch_generator()
         with seeded(generator):
             begun = self._begun(corpus, before)
-            ids, told = begun.lines(corpus.x, corpus.y, whole=self.loss_on == "all")
+            ids, predicted = begun.lines(corpus.x, corpus.y, whole=self.loss_on == "all")
             module = self._adapted(begun.module)
             account = train(
                 module,
-                _row_loss(module, ids, told, self.answer_loss),
+                _row_loss(module, ids, predicted, self.answer_loss),
                 corpus.multiplicity,
-                told.sum(-1),
+                predicted.sum(-1),
                 self.schedule,
                 generator,
                 self._validation(replace(begun, module=module)),
@@ -138,7 +142,8 @@ class CausalLM(Neural):
         return replace(begun, module=module, beam=self.beam, account=account)
 
     def _begun(self, corpus: Corpus, before: CausalTeacher | None) -> CausalTeacher:
-        """The model before this generation's training; the global generators give it its random weights."""
+        """The model before this generation's training; the global generators give it its random
+        weights."""
         V, length = corpus.labels, corpus.y.shape[-1]
         assert V is not None  # sequences have labels
         known: CausalTeacher | None = self.start or (before if self.begins == "previous" else None)
@@ -177,12 +182,13 @@ class CausalLM(Neural):
         return loss
 
 
-# -- what is learnt -------------------------------------------------------------------------------------------------
+# -- what is learnt --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class CausalTeacher(Teacher):
-    """A network over ids, of which the first V are the data's tokens, and ``end`` is the end of a text.
+    """A network over ids, of which the first V are the data's tokens, and ``end`` is the end of a
+    text.
 
     Written for one run: x (n, P), y (n, L).  An empty question is replaced by the token ``start``.
     """
@@ -208,7 +214,8 @@ class CausalTeacher(Teacher):
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         if self.beam > 1:
             raise Incompatible(
-                "causal-lm(beam=...) writes what is likeliest, which no decoding changes; choose beam=1"
+                "causal-lm(beam=...) generates the likeliest text and ignores decoder settings; "
+                "choose beam=1"
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return replace(self, decoding=self.decoding.then(**settings, processor=processor))
@@ -221,7 +228,7 @@ class CausalTeacher(Teacher):
         return replace(self, module=module)
 
     def prompts(self, x: Tensor) -> Tensor:
-        """What a text begins with, (n, P) int64; never empty."""
+        """The beginning of each text, (n, P) int64; never empty."""
         return x if x.shape[-1] else x.new_full((len(x), 1), self.start)
 
     def lines(self, x: Tensor, y: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
@@ -231,16 +238,16 @@ class CausalTeacher(Teacher):
         told[:, 1:] = y[:, :-1] >= 0  # the first -1 is the end, and no other is anything
         before = told.new_full((len(x), prompt.shape[-1] - 1), whole)
         return torch.cat([prompt, torch.where(y < 0, self.end, y)], -1), torch.cat(
-            [before, told], -1
+            [before, predicted], -1
         )
 
     def logp(self, x, y):
         if not len(x):
             return torch.zeros_like(y, dtype=torch.float64)
-        ids, told = self.lines(x, y)
+        ids, predicted = self.lines(x, y)
         L = y.shape[-1]
         own = self._along(ids, lambda law, rows: law.gather(-1, ids[rows, 1:, None])[..., 0])
-        return torch.where(told[:, -L:], own[:, -L:], 0.0).double()
+        return torch.where(predicted[:, -L:], own[:, -L:], 0.0).double()
 
     def answer(self, x, rng):
         if not len(x):
@@ -274,12 +281,13 @@ class CausalTeacher(Teacher):
         return logits.float().masked_fill(nothing, -torch.inf).log_softmax(-1)
 
     def _read(self, logits: Tensor, context: Tensor) -> Tensor:
-        """Likewise as they are decoded, after the ``context (..., p)``."""
+        """The same after decoding, given the ``context (..., p)``."""
         law = self._law(logits)
         return law if self.decoding.plain else self.decoding.apply(law, context)
 
     def _along(self, ids: Tensor, pick: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        """pick(log-probabilities (m, S - 1, ids) of what comes after each id but the last, the rows), row after row."""
+        """pick(log-probabilities (m, S - 1, ids) of what comes after each id but the last, the
+        rows), row after row."""
 
         def picked(rows: slice) -> Tensor:
             some = ids[rows]
@@ -296,9 +304,10 @@ class CausalTeacher(Teacher):
         return _chunked(picked, len(ids), max(1, BUDGET // width), "score")
 
     def _sampled(self, prompt: Tensor, u: Tensor) -> Tensor:
-        """(m, L): each token by inversion of its law at ``luck (m, L)``, with what was computed for earlier ones kept."""
-        said = prompt.new_full(u.shape, -1)
-        alive = torch.ones_like(said[:, 0], dtype=torch.bool)
+        """(m, L): each token by inversion of its law at ``luck (m, L)``, with what was computed for
+        earlier ones kept."""
+        written = prompt.new_full(u.shape, -1)
+        alive = torch.ones_like(written[:, 0], dtype=torch.bool)
         kept, new = None, prompt
         for i in range(u.shape[-1]):
             with precision(prompt.device):
@@ -306,14 +315,14 @@ class CausalTeacher(Teacher):
                     input_ids=new, past_key_values=kept, use_cache=True, logits_to_keep=1
                 )
             token = _drawn(
-                self._read(out.logits[:, -1], torch.cat([prompt, said[:, :i]], -1)), u[:, i]
+                self._read(out.logits[:, -1], torch.cat([prompt, written[:, :i]], -1)), u[:, i]
             )
             alive = alive & (token != self.end)
             if not alive.any():
                 break
-            said[:, i] = torch.where(alive, token, -1)
+            written[:, i] = torch.where(alive, token, -1)
             kept, new = out.past_key_values, token[:, None]
-        return said
+        return written
 
     def _searched(self, prompt: Tensor, u: Tensor) -> Tensor:
         """(m, L): the likeliest continuations that a beam search finds; luck plays no part."""
@@ -331,13 +340,14 @@ class CausalTeacher(Teacher):
                 suppress_tokens=nothing or None,
             )[:, P:]
         over = (found == self.end).cumsum(-1) > 0
-        said = prompt.new_full(u.shape, -1)
-        said[:, : found.shape[-1]] = found.masked_fill(over, -1)
-        return said
+        written = prompt.new_full(u.shape, -1)
+        written[:, : found.shape[-1]] = found.masked_fill(over, -1)
+        return written
 
 
 def _drawn(law: Tensor, u: Tensor) -> Tensor:
-    """One id from each law (..., K) of log-probabilities, by inversion at ``luck (...)`` in (0, 1)."""
+    """One id from each law (..., K) of log-probabilities, by inversion at ``luck (...)`` in (0,
+    1)."""
     reach = law.double().exp().cumsum(-1)
     at = torch.searchsorted(reach, u[..., None] * reach[..., -1:], right=True)
     return at[..., 0].clamp_max(law.shape[-1] - 1)
@@ -345,7 +355,8 @@ def _drawn(law: Tensor, u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> Tensor:
-    """make(rows) over n > 0 rows, ``rows`` at a time; half as many where memory does not suffice."""
+    """make(rows) over n > 0 rows, ``rows`` at a time; half as many where memory does not
+    suffice."""
     made, done = [], 0
     while done < n:
         try:
@@ -369,7 +380,7 @@ def _row_loss(module: nn.Module, ids: Tensor, told: Tensor, answer_loss: AnswerL
         some = ids[rows]
         logits = module(input_ids=some[:, :-1], use_cache=False).logits
         each = answer_loss(logits.float().log_softmax(-1).flatten(0, 1), some[:, 1:].flatten())
-        return (each.unflatten(0, some[:, 1:].shape) * told[rows]).sum(-1)
+        return (each.unflatten(0, some[:, 1:].shape) * predicted[rows]).sum(-1)
 
     return loss
 

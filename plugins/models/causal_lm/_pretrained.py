@@ -1,4 +1,4 @@
-"""Networks of transformers: a small one of random weights, or a checkpoint that lies in a folder or on a hub.
+"""Networks of the transformers library: a small one with random weights, or a checkpoint.
 
 Weights are read only from safetensors, and no code of a checkpoint is ever run.
 """
@@ -41,7 +41,8 @@ def small_llama(vocabulary: int, width: int, layers: int, heads: int) -> nn.Modu
 def loaded(
     place: Path | str, revision: str | None, vocabulary: int | None
 ) -> tuple[nn.Module, int, int]:
-    """(network, id of the end, id of the start); with a ``vocabulary`` a network of random weights for as many tokens."""
+    """(network, id of the end, id of the start); with a ``vocabulary`` a network of random weights
+    for as many tokens."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     quiet()
@@ -91,10 +92,11 @@ def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
     damage = _damage(place)
     if damage is not None:
         return damage
-    size = told.get("vocab_size")
+    size = config.get("vocab_size")
     if data.vocabulary is None or not _spoken(place, data.vocabulary):
         return (
-            f"the checkpoint {place} has its own vocabulary of {size} tokens, and {data.title()} has another of "
+            f"the checkpoint {place} has a vocabulary of {size} tokens, and {data.title()} has "
+            "another of "
             f'{data.labels}; take text(source=..., tokenizer="{place}"), or init=scratch'
         )
     return None
@@ -103,9 +105,9 @@ def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
 @lru_cache(maxsize=16)
 def _config(place: Path) -> dict[str, Any] | str:
     try:
-        told = json.loads((place / "config.json").read_text(encoding="utf-8"))
-        if isinstance(told, dict) and "model_type" in told:
-            return told
+        config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        if isinstance(config, dict) and "model_type" in config:
+            return config
         return f"{place / 'config.json'} names no model_type, as that of a transformers model does"
     except (OSError, ValueError) as problem:
         return f"{place / 'config.json'} cannot be read ({problem})"
@@ -130,7 +132,7 @@ def _damage(place: Path) -> str | None:
 
 @lru_cache(maxsize=16)
 def _spoken(place: Path, vocabulary: tuple[str, ...]) -> bool:
-    """Whether the tokenizer of a checkpoint has these tokens under these ids."""
+    """Whether the tokenizer of a checkpoint assigns these ids to these tokens."""
     from transformers import AutoTokenizer
 
     try:

@@ -22,7 +22,7 @@ from ._diffusion import DiffusionTeacher, Plan, signal
 
 @dataclass(frozen=True)
 class DDPM(Generative):
-    """Ho, Jain and Abbeel (arXiv 2006.11239), from a new random start in every fit; of vectors, or of images by a U-Net.
+    """Denoising diffusion of vectors, or of images by a U-Net; random weights in every fit.
 
     Rows are scaled to mean 0 and mean variance 1, noised at one of ``levels`` drawn for each, and the
     network is fitted by squared error.  It predicts v = sqrt(a) e - sqrt(1 - a) u, from which the noise e
@@ -34,17 +34,21 @@ class DDPM(Generative):
 
     batch: int = param(128, "rows per step", ge=1, vary=False)
     lr: float = param(5e-3, "learning rate of AdamW", gt=0)
-    cosine: bool = param(True, "whether the rate falls to zero along half a cosine", vary=False)
+    cosine: bool = param(True, "decay the learning rate to zero along half a cosine", vary=False)
     width: int = param(
-        256, "units of a hidden layer; of a U-Net, maps at full size", ge=1, le=4096, vary=False
+        256,
+        "units of a hidden layer; for a U-Net, maps at full resolution",
+        ge=1,
+        le=4096,
+        vary=False,
     )
     depth: int = param(3, "hidden layers (a U-Net has its own)", ge=1, le=100, vary=False)
-    levels: int = param(50, "levels of noise, T in the paper", ge=1, le=10_000)
+    levels: int = param(50, "noise levels, T in the paper", ge=1, le=10_000)
     noise: Literal["linear", "cosine"] = param(
         "cosine", "how the noise grows with the level", vary=False
     )
     variance: Literal["upper", "lower"] = param(
-        "upper", "what is drawn between two levels: beta or its lower bound", vary=False
+        "upper", "variance of a sampling step: beta or its lower bound", vary=False
     )
     net: Literal["dense", "unet"] = param(
         "dense", "fully connected, or a U-Net, for square images", vary=False

@@ -20,28 +20,29 @@ from collapse_bench.core.progress import report_step
 from collapse_bench.lib.distributions.decoding import truncates
 from collapse_bench.lib.neural.generative import DrawnTeacher, Unit
 
-ROWS = 1 << 12  # answers that are drawn side by side
+ROWS = 1 << 12  # answers sampled per chunk
 Schedule = Literal["linear", "cosine"]
 Variance = Literal["upper", "lower"]
 
 
 def signal(kind: Schedule, levels: int) -> Tensor:
-    """a[0 .. levels], float64: by a rate of noise that rises ``linear``ly from 0.1 to 20 (Ho et al., arXiv 2006.11239, at
-    1000 levels; the same noise in all at any other number), or along a ``cosine`` (Nichol and Dhariwal, arXiv 2102.09672)."""
+    """a[0 .. levels], float64: by a rate of noise that rises ``linear``ly from 0.1 to 20 (Ho et
+    al., arXiv 2006.11239, at 1000 levels; the same noise in all at any other number), or along a
+    ``cosine`` (Nichol and Dhariwal, arXiv 2102.09672)."""
     t = torch.arange(levels + 1, dtype=torch.float64) / levels
     if kind == "cosine":
         a = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
     else:
         a = torch.exp(-(0.1 * t + 19.9 * t**2 / 2))
-    kept = (a[1:] / a[:-1]).clamp_min(
-        0.001
-    )  # the last step of the cosine would leave nothing to divide by
+    # At the last step of the cosine a would be 0, and sampling divides by it.
+    kept = (a[1:] / a[:-1]).clamp_min(0.001)
     return torch.cat([kept.new_ones(1), kept]).cumprod(0)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How answers are drawn: levels a[0 .. L] float64, the variance between two of them, the scale of every draw."""
+    """How to sample: levels a[0 .. L] float64, the variance between levels, the scale of the
+    noise."""
 
     a: Tensor
     variance: Variance = "upper"
@@ -56,9 +57,10 @@ def ancestral(
 ) -> Tensor:
     """Answers (n, d) in their unit, by Ho et al.'s sampler; guess(u (n, d), a ()) -> e (n, d).
 
-    The variance of what is drawn between two levels is the ``upper`` bound beta_t, under which answers are exact where the law
-    is N(0, I), or the ``lower`` beta_t (1 - a[t-1]) / (1 - a[t]), exact where it is a point.  Every draw is scaled by the
-    root of the temperature, so that a Gaussian comes out with its covariance times the temperature.
+    The variance of a step is the ``upper`` bound beta_t, which is exact if the distribution is N(0,
+    I), or the ``lower`` bound beta_t (1 - a[t-1]) / (1 - a[t]), exact for a point mass.  The noise
+    is scaled by the root of the temperature, so that the covariance of a Gaussian is multiplied by
+    the temperature.
     """
 
     def noise() -> Tensor:
@@ -82,18 +84,23 @@ class DiffusionTeacher(DrawnTeacher):
     plan: Plan
 
     def guess(self, x: Tensor, u: Tensor, a: Tensor) -> Tensor:
-        """The noise e that is expected in u = sqrt(a) answer + sqrt(1 - a) e, all in ``unit``: (n, d) for questions
-        x (n, ...), u (n, d), a ()."""
+        """The expected noise e (n, d) in u = sqrt(a) answer + sqrt(1 - a) e, all in ``unit``.
+
+        Questions x (n, ...), u (n, d), a ().
+        """
         raise NotImplementedError
 
     def eps(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """The noise e (n, d) that is expected in y = answer + noise e, where y (n, d) and noise > 0 () are in the units of
-        the data: what teachers of other units can be asked alike."""
+        """The expected noise e (n, d) in y = answer + noise e, in the units of the data.
+
+        y (n, d), noise > 0 ().  It allows teachers with different units to be compared.
+        """
         a = self.unit.scale**2 / (self.unit.scale**2 + noise**2)
         return self.guess(x, a.sqrt() * self.unit.inside(y), a)
 
     def score(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """Gradient (n, d) of the log-density of an answer with so much noise on it, at y (n, d): -eps / noise (Tweedie)."""
+        """Gradient (n, d) of the log-density of noised answers at y (n, d): -eps / noise
+        (Tweedie)."""
         return -self.eps(x, y, noise) / noise
 
     def answer(self, x: Tensor, rng) -> Tensor:
@@ -135,7 +142,7 @@ class DiffusionTeacher(DrawnTeacher):
 
 @dataclass(frozen=True, eq=False)
 class BlendedDiffusion(DiffusionTeacher):
-    """Two diffusions as one, in the unit and by the plan of the first."""
+    """A blend of two diffusions, with the unit and the plan of the first."""
 
     one: DiffusionTeacher
     other: DiffusionTeacher

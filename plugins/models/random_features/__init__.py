@@ -1,4 +1,4 @@
-"""Ridge regression on random features: a two-layer network whose first layer is drawn and never trained."""
+"""Ridge regression on random features: a two-layer network with a random, untrained first layer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 from ._nested import RANK, shortest
 
-BUDGET = 1 << 23  # bytes of features that are in work at a time
-THIN = 1e7  # largest trace over penalty for which normal equations are trusted: they square the condition
-GRID = tuple(10.0**k for k in range(-4, 4))  # factors of lam that validation chooses from
+BUDGET = 1 << 23  # bytes of features per chunk
+THIN = 1e7  # largest trace over penalty for the normal equations, which square the condition number
+GRID = tuple(10.0**k for k in range(-4, 4))  # candidate factors on lam for validation
 
 ACTIVATIONS = {
     "relu": torch.relu_,
@@ -35,7 +35,7 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class RandomFeatures(Model):
-    """Features phi(x) = act(x F / sqrt(d) + b), F and b standard normal, then ridge regression on them:
+    """Ridge regression on features phi(x) = act(x F / sqrt(d) + b), F and b standard normal:
 
         min over v of  (1/N) sum_i w_i |phi(x_i) v - y_i|^2 + lam |v|^2,    N = sum_i w_i.
 
@@ -106,7 +106,7 @@ class Validated(RandomFeatures):
         ]
 
 
-# -- features and teacher -------------------------------------------------------------------------------------------
+# -- features and teacher --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ class FeatureTeacher(Teacher):
         return scores if self.seen is None else scores.argmax(-1)
 
     def blend(self, other, w):
-        """v averaged, which only means something for one and the same features: refused at once where they are not kept."""
+        """v averaged.  Raises Incompatible unless both share kept features."""
         alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
         if not alike or not self.features.kept or not _same(self.features, other.features):
             raise Incompatible(
@@ -277,11 +277,11 @@ def _blocks(replicates: int, rows: int, numbers: int) -> Iterator[tuple[slice, s
             yield slice(r, r + wide), slice(i, i + high)
 
 
-# -- least squares --------------------------------------------------------------------------------------------------
+# -- least squares ---------------------------------------------------------------------------------
 
 
 def _ridge(training_set: _Lesson, features: Features, lam: Tensor) -> Tensor:
-    """v (B, width, K) for penalties lam (B,).  Where the normal equations are too thin, by orthogonal factors."""
+    """v (B, width, K) for penalties lam (B,); by orthogonal factors where badly conditioned."""
     penalty = lam * training_set.mass
     v = training_set.y.new_empty(len(penalty), features.width, training_set.outputs)
     for r, gram, right, phi in _normal(training_set, features):
@@ -338,7 +338,8 @@ def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
         if _sound(R):
             return torch.linalg.solve_triangular(R, right, upper=True)
     else:
-        # the shortest (v, u) with A v + s u = y; a row without weight has a slack of its own, which comes out 0
+        # The least-norm (v, u) with A v + s u = y.  A row of weight 0 gets a slack variable that
+        # becomes 0.
         slack = torch.where((A == 0).all(-1), 1.0, s).diag()
         Q, R = torch.linalg.qr(torch.cat([A.mT, slack]))
         if _sound(R):
@@ -354,7 +355,8 @@ def _sound(R: Tensor) -> bool:
 
 
 def _losses(training_set: _Lesson, held: _Lesson, features: Features, grid: Tensor) -> Tensor:
-    """Weighed squared error (B, len(grid)) on held rows for each penalty, all from one eigendecomposition."""
+    """Weighed squared error (B, len(grid)) on held rows for each penalty, all from one
+    eigendecomposition."""
     losses = training_set.y.new_zeros(len(training_set.mass), len(grid))
     for r, gram, right, phi in _normal(training_set, features):
         values, vectors = torch.linalg.eigh(gram)

@@ -1,7 +1,8 @@
-"""Least squares on the first m columns of one matrix, for many m at the price of one: what double descent asks for.
+"""Least squares on the first m columns of one matrix for many m, as needed for double descent.
 
-A Householder factor of the widest matrix holds those of all narrower ones, and one that is built up row by row holds
-those of all shorter ones.  So twenty widths cost two orthogonal factorisations, and no condition is squared.
+A Householder factor of the widest matrix contains the factors of all narrower ones, and one that is
+built row by row contains those of all shorter ones.  So twenty widths cost two orthogonal
+factorisations, and the condition number is not squared.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ BLOCK = 32  # columns that a blocked reflector holds
 
 
 def shortest(A: np.ndarray, y: np.ndarray, widths: Sequence[int]) -> list[np.ndarray]:
-    """argmin |A[:, :m] v - y| for each m of ``widths``, the v of least norm where it is open.
+    """argmin |A[:, :m] v - y| for each m of ``widths``; the v of least norm if not unique.
 
-    A (n, M) and y (n, K) float64; widths whole numbers in [1, M]; each v is (m, K).  Next to m = n, where the condition
-    is at its worst, as accurate as a singular value decomposition; where the rank is less than it could be, that is
-    what is used.
+    A (n, M) and y (n, K) float64; widths are whole numbers in [1, M]; each v is (m, K).  Near m =
+    n, where the condition is worst, it is as accurate as a singular value decomposition, which is
+    used for matrices of deficient rank.
     """
     M = A.shape[1]
     if not all(1 <= m <= M for m in widths):
@@ -34,19 +35,22 @@ def shortest(A: np.ndarray, y: np.ndarray, widths: Sequence[int]) -> list[np.nda
     held = np.cumsum(live)  # live columns among the first m
     among = sorted({int(held[m - 1]) for m in widths} - {0})
     B, n = A if live.all() else A[:, live], len(A)
-    found = _tall(B, y, [m for m in among if m <= n]) | _wide(B, y, [m for m in among if m > n])
+    solutions = _tall(B, y, [m for m in among if m <= n]) | _wide(B, y, [m for m in among if m > n])
     out = []
     for m in widths:
         many = int(held[m - 1])
         v = np.zeros((m, y.shape[1]))
         if many:
-            v[live[:m]] = _decomposed(B[:, :many], y) if found[many] is None else found[many]
+            v[live[:m]] = (
+                _decomposed(B[:, :many], y) if solutions[many] is None else solutions[many]
+            )
         out.append(v)
     return out
 
 
 def _tall(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarray | None]:
-    """Where columns are no more than rows: R of the widest holds R of each, and so does Q^T y."""
+    """For at most as many columns as rows: R and Q^T y of the widest contain those of each
+    width."""
     if not widths:
         return {}
     qr, tau, _, _ = lapack.dgeqrf(A[:, : widths[-1]], lwork=BLOCK * widths[-1])
@@ -72,7 +76,7 @@ def _wide(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarr
             R, V, T, _ = lapack.dtpqrt(0, min(BLOCK, n), R, A[:, done:m].T)
             reflectors.append((V, T))
         done = m
-        found[m] = None
+        solutions[m] = None
         if _sound(R):
             head, tails = solve_triangular(R, y, trans="T", check_finite=False), []
             for V, T in reversed(reflectors):
@@ -80,8 +84,8 @@ def _wide(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarr
                 tails.append(tail)
             first = np.concatenate([head, np.zeros((len(qr) - n, y.shape[1]))])
             first, _, _ = lapack.dormqr("L", "N", qr, tau, first, lwork=BLOCK * max(1, y.shape[1]))
-            found[m] = np.concatenate([first, *reversed(tails)])
-    return found
+            solutions[m] = np.concatenate([first, *reversed(tails)])
+    return solutions
 
 
 def _decomposed(A: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -91,6 +95,7 @@ def _decomposed(A: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _sound(R: np.ndarray) -> bool:
-    """Whether a triangular factor is of full rank; what is not finite goes through, and spoils its own solution."""
+    """Whether a triangular factor has full rank.  Non-finite ones pass, and only their solution is
+    NaN."""
     diagonal = np.abs(R.diagonal())
     return not diagonal.min() <= RANK * diagonal.max()
