@@ -48,9 +48,9 @@ def test_at_neutral_parameters_nothing_is_changed(task, act):
     [
         (f"{ZIPF} | replace | unbiased-decoding @ n=9 T=1", "this protocol has none"),
         (f"{LINEAR} | replace | unbiased-decoding @ n=9 T=1", "linear is regression"),
-        (f"{STORIES} | replace | watermark @ n=9 T=1", "nothing else to read"),
-        (f"{STORIES} | mix(real=0) | watermark @ n=9 T=1", "nothing else to read"),
-        (f"{ZIPF} | mix | watermark @ n=9 T=1", "score of 1.73 at most"),
+        (f"{STORIES} | replace | watermark @ n=9 T=1", "provides no other rows"),
+        (f"{STORIES} | mix(real=0) | watermark @ n=9 T=1", "provides no other rows"),
+        (f"{ZIPF} | mix | watermark @ n=9 T=1", "score of at most 1.73"),
         (
             "zipf(sampler=exact-law) | counts | replace | token-edit @ n=9 T=1",
             "choose sampler=explicit",
