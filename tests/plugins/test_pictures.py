@@ -219,7 +219,7 @@ def test_minority_cuts_one_class_down(world, share):
 def test_a_class_is_not_made_more_frequent(idx_folder):
     with pytest.raises(UsageError, match=r"class 3 makes up 0.\d+ of the images of digits"):
         _ = Digits(minority=0.2, rare=3).table
-    with pytest.raises(UsageError, match="classes 0 to 9, and rare=10 is none of them"):
+    with pytest.raises(UsageError, match="classes 0 to 9, and rare=10 is not one of them"):
         _ = Digits(minority=0.02, rare=10).table
     with pytest.raises(UsageError, match="give its share too"):
         Pictures(rare=3)
