@@ -75,8 +75,8 @@ def fetched(
         reason = " ".join(str(problem).split()).rstrip(". ") or type(problem).__name__
         raise Unreachable(
             f'{whose}: {what} "{value}"{at} is not a local path and could not be loaded from '
-            f"the hub ({reason}); give the path of a local copy in double quotes, or connect to the "
-            "hub and run again"
+            f"the hub ({reason}); give the path of a local copy in double quotes, or connect to "
+            "the hub and run again"
         ) from problem
 
 

@@ -16,8 +16,8 @@ MEASURES = (
 def images_self_consuming(scale, data=None):
     """A VAE and a diffusion model trained on their own images, replaced or half real.
 
-    ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.  Paper scale is meant for
-    a GPU.
+    ``data`` is a folder of idx files, e.g. MNIST; None: the packaged digits.  Paper scale is meant
+    for a GPU.
     """
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name

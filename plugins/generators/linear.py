@@ -89,7 +89,7 @@ def _flaw(cell) -> _Flaw | None:
 
 
 def _shrinkage(model) -> tuple[float, int | None] | None:
-    """(lam, width of the projection) of a model that the laws know."""
+    """(lam, width of the projection) of a model, or None if the laws do not cover it."""
     match model.estimator:
         case "ols":
             return 0.0, None
@@ -101,7 +101,7 @@ def _shrinkage(model) -> tuple[float, int | None] | None:
 
 
 def _synthetic(protocol) -> float | None:
-    """Share of rows that the teacher labels; None for protocols without a law."""
+    """Share of rows that the teacher labels, or None for protocols without a law."""
     made = protocol.composition
     if made is None or made.earlier == "sample" or made.verified:
         return None
@@ -109,8 +109,10 @@ def _synthetic(protocol) -> float | None:
 
 
 def _weights(cell, p2: float) -> tuple[float, float]:
-    """Weights of a real and of a synthetic row, of mean one over the mixture: so ridge, whose loss is a mean over
-    weights, has the penalty of the law."""
+    """Weights of a real and of a synthetic row, scaled to mean one over the mixture.
+
+    The loss of ridge is a mean over weights, so only this scale gives it the penalty of the law.
+    """
     given = (act.row_weights for act in cell.mitigations)
     a1, a2 = next((weights for weights in given if weights is not None), (1.0, 1.0))
     mean = (1 - p2) * a1 + p2 * a2
@@ -166,7 +168,7 @@ def _settled(d: int, n: int, pi: float, k: int, c2: float, noise: float) -> floa
 
 
 def _chain(cell, t: int, flaw: _Flaw) -> float:
-    """Excess risk of generation t >= 1, each taught by the one before."""
+    """Excess risk of generation t >= 1, each trained on labels of the previous one."""
     data, made, k = cell.data, cell.protocol.composition, t + 1
     d, n, ols = data.d, cell.n, cell.model.estimator == "ols"
     if ols and flaw.plain and made == REPLACE:

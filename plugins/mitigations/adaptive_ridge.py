@@ -13,9 +13,9 @@ from collapse_bench.registry.hookspecs import hookimpl
 class AdaptiveRidge(Mitigation):
     """Tune the model's regularisation on fresh real rows (Dohmatob et al., arXiv 2402.07712).
 
-    Moment: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than on
-    clean data.  For a model that is trained step by step the length of the training is chosen, as
-    ``early-stopping`` does.
+    Stage: adapt; track: real, metered row by row.  Under recursion the best penalty is larger than
+    on clean data.  For a model that is trained step by step the length of the training is chosen,
+    as ``early-stopping`` does.
     """
 
     share: float = param(0.1, "real validation rows per generation, as a share of n", gt=0, le=1)

@@ -15,17 +15,18 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Anchor(Mitigation):
     """Loss + beta times the distance from generation 0, at every refit (folklore, no single paper).
 
-    Moment: adapt (l2) or curate (kl); track: blind.  Generation 0 has to be kept.  ``l2`` is the pull to
-    the starting point of Li, Grandvalet and Davoine (arXiv 1802.01483).  ``kl`` is the anchor of
-    reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593), where it is KL(p || p_0).
+    Stage: adapt (l2) or curate (kl); track: blind.  Generation 0 has to be kept.  ``l2`` is the
+    pull to the starting point of Li, Grandvalet and Davoine (arXiv 1802.01483).  ``kl`` is the
+    anchor of reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593), where it
+    is KL(p || p_0).
 
     ``l2``: (theta_t + beta theta_0) / (1 + beta), the exact minimiser of |theta - theta_t|^2 + beta
-    |theta - theta_0|^2, and so of loss + penalty where the loss is quadratic in theta with the metric of
-    the penalty, as for a mean of known variance.  ``kl``: loss + beta KL(p_0 || p) by Monte Carlo:
-    generation 0 writes beta times as many rows as the training set has, and they are read together.
-    For exponential families in their mean parameters (tables of probabilities, the mean of a Gaussian)
-    both are the same in expectation (derived here).  Generation 0 itself is left as it is, also where a
-    flawed source teaches it.
+    |theta - theta_0|^2, and so of loss + penalty where the loss is quadratic in theta with the
+    metric of the penalty, as for a mean of known variance.  ``kl``: loss + beta KL(p_0 || p) by
+    Monte Carlo:  generation 0 writes beta times as many rows as the training set has, and they are
+    read together.  For exponential families in their mean parameters (tables of probabilities, the
+    mean of a Gaussian) both are the same in expectation (derived here).  Generation 0 itself is
+    left as it is, also where a flawed source teaches it.
     """
 
     beta: float = param(0.5, "weight of the distance relative to a mean loss", ge=0)
@@ -39,7 +40,8 @@ class Anchor(Mitigation):
     def curate(self, corpus, access):
         if self.kind == "l2" or not self.beta or access.first is None:
             return corpus
-        if corpus.unit:  # every row counts once: more rows, and no weights, which a corpus known by its sums has not
+        # every row counts once: more rows, and no weights, which a corpus known by its sums has not
+        if corpus.unit:
             rows = round(self.beta * float(corpus.mass.flatten()[0]))
             return corpus + access.synthetic(rows, of=access.first) if rows else corpus
         rows = max(1, round(self.beta * access.n))

@@ -13,13 +13,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 @dataclass(frozen=True)
 class AutophagyPenalty(Mitigation):
     """Loss + mu |theta_hat - R(theta)|^2, where R(theta) is the mean refit to samples of theta: the
-    statistics of the model's own output should be those of the data (Mayer et al., arXiv 2405.13977).
+    statistics of the model's own output should be those of the data (Mayer et al., arXiv
+    2405.13977).
 
-    Moment: adapt; track: blind, ``pupils`` more fits per generation.  Near theta_hat a refit differs
-    from its source by a bias only, R(theta) = theta - b with b = theta_hat - R(theta_hat), and for the
-    loss |theta - theta_hat|^2 the minimiser is theta_hat + mu / (1 + mu) b (derived here).  So a
-    maximum-likelihood variance is multiplied by 1 + mu / (1 + mu) / n, which is unbiased to first order
-    as mu grows.  R is an average over ``pupils`` refits.
+    Stage: adapt; track: blind, ``pupils`` more fits per generation.  Near theta_hat a refit differs
+    from its source by a bias only, R(theta) = theta - b with b = theta_hat - R(theta_hat), and for
+    the loss |theta - theta_hat|^2 the minimiser is theta_hat + mu / (1 + mu) b (derived here).  So
+    a maximum-likelihood variance is multiplied by 1 + mu / (1 + mu) / n, which is unbiased to first
+    order as mu grows.  R is an average over ``pupils`` refits.
     """
 
     mu: float = param(1.0, "weight of the penalty relative to a mean loss; 0: none", ge=0)
@@ -35,7 +36,10 @@ class AutophagyPenalty(Mitigation):
 
     def incompatibility(self, cell):
         if cell.model.predicts_noise:
-            return f"autophagy-penalty moves parameters, and {cell.model.title()} blends predicted noise"
+            return (
+                f"autophagy-penalty moves parameters, and {cell.model.title()} blends predicted "
+                "noise"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

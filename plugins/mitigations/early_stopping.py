@@ -13,7 +13,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 class EarlyStopping(Mitigation):
     """Keep the weights with the lowest loss on real validation rows (Prechelt 1998).
 
-    Moment: adapt; track: real, metered row by row.  It fits models that are trained step by step;
+    Stage: adapt; track: real, metered row by row.  It fits models that are trained step by step;
     ``adaptive-ridge`` tunes the penalty of the others.
     """
 
@@ -22,7 +22,10 @@ class EarlyStopping(Mitigation):
     def incompatibility(self, cell):
         model = cell.model
         if not model.trained_by_steps or not has_method(model, "with_validation"):
-            return f"early-stopping ends a training of many steps, and {model.title()} has none to stop"
+            return (
+                f"early-stopping ends a training of many steps, and {model.title()} has none to "
+                "stop"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

@@ -24,12 +24,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Ecosystem(Mitigation):
-    """m models instead of one, each fitted to a slice of the training set.  Their outputs are pooled and
-    shuffled, and the next generation splits them again (Hodel and West, arXiv 2512.15011).
+    """m models instead of one, each fitted to a slice of the training set.  Their outputs are
+    pooled and shuffled, and the next generation splits them again (Hodel and West, arXiv
+    2512.15011).
 
-    Moment: adapt; track: blind.  It costs m fits of n/m rows each.  The pool is judged as one teacher:
-    each answer comes from one of its models at random, and all answer equally many questions.  Its law
-    is the mean of theirs, and so are its mean answer and its scores of classes.  With m=1 nothing changes.
+    Stage: adapt; track: blind.  It costs m fits of n/m rows each.  The pool is judged as one
+    teacher:  each answer comes from one of its models at random, and all answer equally many
+    questions.  Its law is the mean of theirs, and so are its mean answer and its scores of classes.
+    With m=1 nothing changes.
     """
 
     m: int = param(4, "models, each with its own slice of the training set", ge=1, le=1000)
@@ -38,7 +40,10 @@ class Ecosystem(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return "ecosystem slices the training set, and sampler=exact-law draws only sums of it; choose sampler=explicit"
+            return (
+                "ecosystem slices the training set, and sampler=exact-law draws only sums of it; "
+                "choose sampler=explicit"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):
@@ -79,8 +84,8 @@ class Sliced:
 
 
 def slices(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
-    """m disjoint parts of the rows of positive weight, whose sizes differ by at most one row.  Where there
-    are fewer than m rows, some parts share a row."""
+    """m disjoint parts of the rows of positive weight, whose sizes differ by at most one row.
+    Where there are fewer than m rows, some parts share a row."""
     return _dealt(corpus, m, rng) if (corpus.count == 1).all() else _parted(corpus, m, rng)
 
 
@@ -103,7 +108,8 @@ def _parted(corpus: Corpus, m: int, rng: Stream) -> list[Corpus]:
 
 
 def parted(count: Tensor, m: int, rng: Stream) -> list[Tensor]:
-    """What ``count (R, C)`` counts, dealt at random into m parts (R, C) whose totals differ by at most one."""
+    """What ``count (R, C)`` counts, dealt at random into m parts (R, C) whose totals differ by at
+    most one."""
     left, total, parts = count, count.sum(-1), []
     for i in range(m):
         parts.append(rng.hypergeometric(left, (total + m - 1 - i) // m))
@@ -132,12 +138,12 @@ class Pool(Teacher):
         order."""
         order = rng.at("turns").permutation(n)
         turns = [order[..., i :: len(self.members)] for i in range(min(n, len(self.members)))]
-        said = [
+        answers = [
             call(member, rows, rng.at("member", i))
             for i, (member, rows) in enumerate(zip(self.members, turns, strict=False))
         ]
         axis = order.ndim - 1
-        return placed(torch.cat(said, axis), torch.cat(turns, axis).argsort(-1))
+        return placed(torch.cat(answers, axis), torch.cat(turns, axis).argsort(-1))
 
     def _mean(self, call: Callable[[Teacher], Tensor]) -> Tensor:
         return cast(Tensor, sum(call(member) for member in self.members)) / len(self.members)
@@ -158,7 +164,8 @@ class Pool(Teacher):
         return self._mean(lambda member: member.mean_answer(x))
 
     def logp(self, x, y):
-        """Log-probabilities of the mixture; for a token given those before it, the ratio of two mixtures."""
+        """Log-probabilities of the mixture; for a token given those before it, the ratio of two
+        mixtures."""
         total = torch.stack([member.logp(x, y) for member in self.members]).cumsum(-1)
         pooled = total.logsumexp(0) - math.log(len(self.members))
         before = torch.nn.functional.pad(pooled[..., :-1], (1, 0))
@@ -186,7 +193,8 @@ class Pool(Teacher):
         )
 
     def mean_and_factor(self):
-        """Mean and covariance factor of the mixture: the spread within the models and between them."""
+        """Mean and covariance factor of the mixture: the spread within the models and between
+        them."""
         means, factors = zip(*(member.mean_and_factor() for member in self.members), strict=True)
         mean = sum(means) / len(means)
         apart = torch.stack(means, -2) - mean[..., None, :]
@@ -201,17 +209,18 @@ class Pool(Teacher):
             if isinstance(n, int)
             else parted(n, m, rng.at("turns"))
         )
-        said = [
+        answers = [
             member.sample_sufficient(share, rng.at("member", i))
             for i, (member, share) in enumerate(zip(self.members, shares, strict=True))
         ]
         alike = all(
-            torch.equal(said[0].y, other.y) and torch.equal(said[0].x, other.x) for other in said
+            torch.equal(answers[0].y, other.y) and torch.equal(answers[0].x, other.x)
+            for other in answers
         )
         return (
-            said[0].counted(sum(corpus.count for corpus in said))
+            answers[0].counted(sum(corpus.count for corpus in answers))
             if alike
-            else sum(said[1:], said[0])
+            else sum(answers[1:], answers[0])
         )
 
 

@@ -28,7 +28,10 @@ class GoldenRatio(Mitigation):
     def incompatibility(self, cell):
         made = cell.protocol.composition
         if made is None or not made.fresh or not 0 < made.real < 1:
-            return "golden-ratio weighs fresh real rows against synthetic ones; it fits mix with 0 < real < 1, fresh=true"
+            return (
+                "golden-ratio weights fresh real rows against synthetic ones; it needs mix with 0 "
+                "< real < 1, fresh=true"
+            )
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):

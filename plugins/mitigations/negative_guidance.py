@@ -12,11 +12,12 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class NegativeGuidance(Mitigation):
-    """Score (1 + w) s_r - w s_s, where s_s is of an auxiliary model that continues from the model on its
-    own samples (SIMS: Alemohammad et al., arXiv 2408.16333).
+    """Score (1 + w) s_r - w s_s, where s_s is of an auxiliary model that continues from the model
+    on its own samples (SIMS: Alemohammad et al., arXiv 2408.16333).
 
-    Moment: adapt; track: blind, one more fit per generation.  What is blended is the predicted noise at
-    every noise level, not the weights.  For other models than diffusions, ``neon`` does the same.
+    Stage: adapt; track: blind, one more fit per generation.  What is blended is the predicted noise
+    at every noise level, not the weights.  For other models than diffusions, ``neon`` does the
+    same.
     """
 
     w: float = param(0.5, "strength of the guidance; 0: none", ge=0, le=10)
@@ -27,7 +28,10 @@ class NegativeGuidance(Mitigation):
 
     def incompatibility(self, cell):
         if not cell.model.predicts_noise:
-            return f"negative-guidance opposes two scores, and {cell.model.title()} is no diffusion; neon is for the others"
+            return (
+                f"negative-guidance needs a diffusion model, and {cell.model.title()} is not one; "
+                "use neon instead"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

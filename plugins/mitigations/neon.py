@@ -14,11 +14,11 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Neon(Mitigation):
     """theta <- (1 + w) theta_r - w theta_s, where theta_s is theta_r tuned on its own samples.
 
-    Moment: adapt; track: blind, one more fit per generation.  Samples are drawn through the protocol's
-    biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance Sigma to lambda
-    Sigma then leaves (1 + w (1 - lambda)) Sigma; an unbiased one leaves only the noise of the tune.  A
-    model that solves for its minimum is fitted again from scratch.  A network continues from its
-    weights, where its teachers can be blended.
+    Stage: adapt; track: blind, one more fit per generation.  Samples are drawn through the
+    protocol's biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance
+    Sigma to lambda Sigma then leaves (1 + w (1 - lambda)) Sigma; an unbiased one leaves only the
+    noise of the tune.  A model that solves for its minimum is fitted again from scratch.  A network
+    continues from its weights, where its teachers can be blended.
     """
 
     w: float = param(0.5, "how far it moves away from its own copy; 0: not at all", ge=0, le=10)
@@ -32,7 +32,10 @@ class Neon(Mitigation):
 
     def incompatibility(self, cell):
         if cell.model.predicts_noise:
-            return f"neon blends weights, and {cell.model.title()} blends predicted noise; choose negative-guidance"
+            return (
+                f"neon blends weights, and {cell.model.title()} blends predicted noise; choose "
+                "negative-guidance"
+            )
         return super().incompatibility(cell)
 
     def adapt(self, model, access):

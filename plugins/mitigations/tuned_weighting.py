@@ -21,12 +21,13 @@ WORST = 1000.0  # nats; the loss of an answer to which a candidate gives probabi
 
 @dataclass(frozen=True)
 class TunedWeighting(Mitigation):
-    """The share of the weight that real rows get is chosen per chain and generation among
-    1/(steps + 1), ..., steps/(steps + 1), by the loss on fresh real rows (the best real share of ridge
-    is not the golden one: Garg, Bhattacharya and Sur, arXiv 2509.22341).
+    """The share of the weight that real rows get is chosen per chain and generation among 1/(steps
+    + 1), ..., steps/(steps + 1), by the loss on fresh real rows (the best real share of ridge is
+    not the golden one: Garg, Bhattacharya and Sur, arXiv 2509.22341).
 
-    Moment: adapt; track: real and provenance.  It costs ``steps`` more fits.  The loss is -log p where
-    the model states one, otherwise the squared error of its mean answer, or its share of wrong labels.
+    Stage: adapt; track: real and provenance.  It costs ``steps`` more fits.  The loss is -log p
+    where the model states one, otherwise the squared error of its mean answer, or its share of
+    wrong labels.
     """
 
     share: float = param(
@@ -74,9 +75,9 @@ def validated(teacher: Teacher, rows: Corpus) -> Tensor:
     try:
         loss = -teacher.logp(rows.x, rows.y).sum(-1).clamp_min(-WORST)
     except Incompatible:
-        said = teacher.mean_answer(rows.x)
+        answers = teacher.mean_answer(rows.x)
         numbers = rows.y.is_floating_point()
-        loss = (said - rows.y).square() if numbers else (said.argmax(-1) != rows.y).double()
+        loss = (answers - rows.y).square() if numbers else (answers.argmax(-1) != rows.y).double()
     return (mass * loss).sum(-1) / mass.sum(-1)
 
 

@@ -41,7 +41,7 @@ class Watermark(Mitigation):
     def incompatibility(self, cell):
         protocol = cell.protocol
         if not protocol.reads_real:
-            return f"watermark drops what the models wrote, and under {protocol.title()} there is nothing else to read"
+            return f"watermark drops synthetic rows, and {protocol.title()} provides no other rows"
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:
             return (

@@ -19,9 +19,9 @@ class AssociativeMemory(Model):
     """W = sum_x q(x) e_y(x) u_x^T over questions x, read out by argmax_y e_y.W u_x (Cabannes et
     al., arXiv 2310.02984).
 
-    e and u are random unit vectors in R^d, drawn again for each fit; y(x) is the answer most often read to x, and the
-    strength q(x) is the share of all reading that x had, to the power rho.  What was read rarely is lost in the
-    interference of the rest.
+    e and u are random unit vectors in R^d, drawn again for each fit; y(x) is the answer most often
+    read to x, and the strength q(x) is the share of all reading that x had, to the power rho.  What
+    was read rarely is lost in the interference of the rest.
     """
 
     d: int = param(64, "dimension of the embeddings", ge=1, le=8192)

@@ -14,8 +14,8 @@ class Averaging(Model):
     """Scores x.w_c, where w_c is the mean over all rows of x if y = c and 0 otherwise; the largest
     wins.
 
-    For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as its penalty grows
-    (Feng et al., arXiv 2406.07515).  Without intercept.
+    For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as
+    its penalty grows (Feng et al., arXiv 2406.07515).  Without intercept.
     """
 
     kinds = ("classification",)

@@ -24,8 +24,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Counts(Model):
     """Probability of a symbol: (weighted count + smoothing) / (total + K smoothing), for K symbols.
 
-    Where the question is a symbol too, one such table for each question, uniform for questions that were
-    never read.
+    Where the question is a symbol too, one such table for each question, uniform for questions that
+    were never read.
     """
 
     smoothing: float = param(0.0, "added to every count; 1 is Laplace's rule", ge=0)

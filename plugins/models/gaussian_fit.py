@@ -17,8 +17,9 @@ from collapse_bench.registry.hookspecs import hookimpl
 class GaussianFit(Model):
     """Mean and covariance of the rows; the sum of weights is the sample size.
 
-    The covariance divides by (size - ddof): ddof=1 is unbiased (Bessel), ddof=0 is maximum likelihood.  Where ``sigma``
-    is given, only the mean is learnt, and the covariance is always sigma^2 I.
+    The covariance divides by (size - ddof): ddof=1 is unbiased (Bessel), ddof=0 is maximum
+    likelihood.  Where ``sigma`` is given, only the mean is learnt, and the covariance is always
+    sigma^2 I.
     """
 
     ddof: int = param(1, "subtracted from the sample size", ge=0, le=1)

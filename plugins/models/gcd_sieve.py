@@ -24,22 +24,23 @@ class GcdSieve(Model):
     operands.
 
     D is all products of known prime powers.  An answer is a product of prime powers q = p^k up to
-    ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with probability r_q,
-    independently of other primes.  A fit takes r_q = (1 - noise) times the share of such rows of the
-    corpus whose answer has q, provided that their weight is at least ``examples * grok^(j-1)``, and 0
-    otherwise.  Here j is how many last digits decide whether q divides: the smallest j with q dividing
-    base^j, and all digits where there is none.  So powers of primes of the base are learnt first, then
-    small primes.  Rows whose answer is not a number are not read.
+    ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with
+    probability r_q, independently of other primes.  A fit takes r_q = (1 - noise) times the share
+    of such rows of the corpus whose answer has q, provided that their weight is at least ``examples
+    * grok^(j-1)``, and 0 otherwise.  Here j is how many last digits decide whether q divides: the
+    smallest j with q dividing base^j, and all digits where there is none.  So powers of primes of
+    the base are learnt first, then small primes.  Rows whose answer is not a number are not read.
 
-    A sampled answer to g is right with probability (1 - noise)^m, where m prime powers divide g and all
-    of them are known.
+    A sampled answer to g is right with probability (1 - noise)^m, where m prime powers divide g and
+    all of them are known.
 
-    Over generations: without noise a label is f(g), the largest member of D that divides g.  A student
-    knows no more than its teacher, and under ``replace`` loses for good every power that too few of its
-    own rows show.  Enough real rows bring a power back, slowly: under ``mix(real=p)`` r_q rises from p in
-    the first fit towards 1.  With noise and temperature 1, r_q drifts like a neutral gene and falls by
-    the factor 1 - noise per generation.  A temperature below 1, top-p and greedy decoding push r_q above
-    one half towards 1 and below it towards 0, since each power is decoded as a binary choice.
+    Over generations: without noise a label is f(g), the largest member of D that divides g.  A
+    student knows no more than its teacher, and under ``replace`` loses for good every power that
+    too few of its own rows show.  Enough real rows bring a power back, slowly: under
+    ``mix(real=p)`` r_q rises from p in the first fit towards 1.  With noise and temperature 1, r_q
+    drifts like a neutral gene and falls by the factor 1 - noise per generation.  A temperature
+    below 1, top-p and greedy decoding push r_q above one half towards 1 and below it towards 0,
+    since each power is decoded as a binary choice.
 
     The laws are ``gcd.accuracy``, ``gcd.survives``, ``gcd.said``, ``gcd.sieve_accuracy`` and
     ``gcd.sieve_learned``.
@@ -71,11 +72,11 @@ class GcdSieve(Model):
         base = corpus.labels - 1
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
-        said = decode(corpus.y, base, 1)[..., 0]
-        said = torch.where(said > 0, torch.gcd(said, g), 0)  # nothing else of a label matters
-        pairs, mass = _tally(g, said, corpus.multiplicity, corpus.chain_shape)
-        g, said = pairs[:, :1], pairs[:, 1:]
-        asks = (g % units.q == 0) & (said % (units.q // units.p) == 0) & (g * said > 0)
+        label = decode(corpus.y, base, 1)[..., 0]
+        label = torch.where(label > 0, torch.gcd(label, g), 0)  # nothing else of a label matters
+        pairs, mass = _tally(g, label, corpus.multiplicity, corpus.chain_shape)
+        g, label = pairs[:, :1], pairs[:, 1:]
+        asks = (g % units.q == 0) & (label % (units.q // units.p) == 0) & (g * label > 0)
         asked = mass @ asks.double()
         saying = mass @ (asks & (label % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
@@ -88,9 +89,10 @@ class GcdSieve(Model):
 def _tally(
     g: Tensor, label: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in each chain."""
-    span = int(said.max()) + 1 if said.numel() else 1
-    pairs, where = torch.unique(g * span + said, return_inverse=True)
+    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in
+    each chain."""
+    span = int(label.max()) + 1 if label.numel() else 1
+    pairs, where = torch.unique(g * span + label, return_inverse=True)
     mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
         -1, where, weight
     )

@@ -21,17 +21,17 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Logistic(Model):
-    """W from 0 towards the minimum of (1/N) sum w_i -log softmax(W x_i)_(y_i) + lam |W|^2, N the sum of
-    the weights; the largest score is the answer, and there is no intercept.
+    """W from 0 towards the minimum of (1/N) sum w_i -log softmax(W x_i)_(y_i) + lam |W|^2, N the
+    sum of the weights; the largest score is the answer, and there is no intercept.
 
-    ``steps`` steps of Nesterov's accelerated gradient over all rows, of size 1 / L with L the largest
-    curvature that cross-entropy can have; few steps act as a penalty.  ``with_loss`` exchanges the loss
-    of a label, and ``with_validation`` keeps the step at which the loss on validation rows was lowest,
-    chain by chain.
+    ``steps`` steps of Nesterov's accelerated gradient over all rows, of size 1 / L with L the
+    largest curvature that cross-entropy can have; few steps act as a penalty.  ``with_loss``
+    exchanges the loss of a label, and ``with_validation`` keeps the step at which the loss on
+    validation rows was lowest, chain by chain.
     """
 
     lam: float = param(1e-3, "penalty on |W|^2, added to a mean loss", ge=0)
-    steps: int = param(50, "steps of the descent", ge=1, le=100_000)
+    steps: int = param(50, "gradient steps", ge=1, le=100_000)
 
     kinds = ("classification",)
     vectorized = True

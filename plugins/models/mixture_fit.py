@@ -26,11 +26,12 @@ class MixtureFit(Model):
     """Maximum likelihood of ``components`` Gaussians, by EM (Dempster, Laird and Rubin 1977) from a
     fixed start.
 
-    Centres are chosen one by one, each the row that is farthest from the earlier ones (the first: from
-    the mean), and refined by k-means.  Nothing is random, so that one training set gives one teacher.  The
-    variance of a component in any direction is at least ``floor`` times the mean variance of the rows:
-    otherwise a component on one row has an infinite likelihood.  The clipped covariance is the best one
-    under this bound, so that no step lowers the likelihood.  A component without rows keeps weight 0.
+    Centres are chosen one by one, each the row that is farthest from the earlier ones (the first:
+    from the mean), and refined by k-means.  Nothing is random, so that one training set gives one
+    teacher.  The variance of a component in any direction is at least ``floor`` times the mean
+    variance of the rows:  otherwise a component on one row has an infinite likelihood.  The clipped
+    covariance is the best one under this bound, so that no step lowers the likelihood.  A component
+    without rows keeps weight 0.
 
     With one component it equals gaussian-fit(ddof=0).
     """
@@ -73,7 +74,8 @@ class MixtureFit(Model):
         return max(1, BUDGET // (self.components * rows.shape[-2:].numel()))
 
     def _learnt(self, rows: Tensor, mass: Tensor, least: Tensor) -> MixtureTeacher:
-        """rows (B, n, d), mass (B, n), least (B,) variance of a component.  Each chain ends at its own step."""
+        """rows (B, n, d), mass (B, n), least (B,) variance of a component.  Each chain ends at its
+        own step."""
         now = _maximised(rows, _k_means(rows, mass, self.components), mass, least)
         todo, last = torch.arange(len(rows), device=rows.device), torch.full_like(least, -torch.inf)
         for _ in range(self.iterations):

@@ -24,19 +24,20 @@ BUDGET = 1 << 22  # probabilities per chunk, where whole rows of them are needed
 
 @dataclass(frozen=True)
 class NGram(Model):
-    """Interpolated n-grams: p(w | h) is a mixture of the relative frequency of w after the last order - 1 tokens and
-    p(w | h') for a context h' that is one token shorter; the shortest is empty, and below it the law is
-    uniform.
+    """Interpolated n-grams: p(w | h) is a mixture of the relative frequency of w after the last
+    order - 1 tokens and p(w | h') for a context h' that is one token shorter; the shortest is
+    empty, and below it the law is uniform.
 
-    With N(h) the weighted number of tokens read after h, c(h, w) of those that were w, and T(h) how many different ones
-    there were, ``witten-bell`` (Witten and Bell 1991; interpolated as in Chen and Goodman 1999) is
-    p(w | h) = (c(h, w) + T(h) p(w | h')) / (N(h) + T(h)), and ``jelinek-mercer`` is
-    p(w | h) = lam c(h, w) / N(h) + (1 - lam) p(w | h').  With ``lam=1`` it is maximum likelihood, which
-    backs off only where a context was never read: there p(w | h) = p(w | h').
+    With N(h) the weighted number of tokens read after h, c(h, w) of those that were w, and T(h) how
+    many different ones there were, ``witten-bell`` (Witten and Bell 1991; interpolated as in Chen
+    and Goodman 1999) is p(w | h) = (c(h, w) + T(h) p(w | h')) / (N(h) + T(h)), and
+    ``jelinek-mercer`` is p(w | h) = lam c(h, w) / N(h) + (1 - lam) p(w | h').  With ``lam=1`` it is
+    maximum likelihood, which backs off only where a context was never read: there p(w | h) = p(w |
+    h').
 
-    The end of a text is a symbol like any other; empty places precede its beginning, and are part of
-    contexts.  Tokens of questions are part of contexts, and are not learnt themselves.  Counts are
-    sparse: memory grows with what was read.
+    The end of a text is a symbol like any other; empty places precede its beginning, and are part
+    of contexts.  Tokens of questions are part of contexts, and are not learnt themselves.  Counts
+    are sparse: memory grows with what was read.
     """
 
     order: int = param(
@@ -66,11 +67,10 @@ class NGram(Model):
 
 
 def _read(x: Tensor, y: Tensor, weight: Tensor, order: int, labels: int) -> tuple[Tensor, Tensor]:
-    """Every symbol of y with its context, (E, order + 1): chain, nearest symbol, ..., farthest, the symbol
-    itself; and the weight of each, (E,).  ``labels`` encodes the end and empty places."""
-    windows = _padded(x, y, order, labels).unfold(
-        -1, order, 1
-    )  # (R, n, L, order), the predicted symbol last
+    """Every symbol of y with its context, (E, order + 1): chain, nearest symbol, ..., farthest, the
+    symbol itself; and the weight of each, (E,).  ``labels`` encodes the end and empty places."""
+    # (R, n, L, order), the predicted symbol last
+    windows = _padded(x, y, order, labels).unfold(-1, order, 1)
     n, L = y.shape[-2:]
     windows, weight = windows.reshape(-1, n, L, order), weight.reshape(-1, n)
     at = torch.nonzero(events_of(y).reshape(-1, n, L) & (weight > 0)[..., None]).unbind(-1)
@@ -120,8 +120,8 @@ def _sums(value: Tensor, new: Tensor) -> Tensor:
 
 
 class Trie:
-    """Contexts of all lengths as nodes of a tree.  The root of a chain is the empty context, and its node
-    is the chain's number; the parent of a longer context lacks its farthest symbol.
+    """Contexts of all lengths as nodes of a tree.  The root of a chain is the empty context, and
+    its node is the chain's number; the parent of a longer context lacks its farthest symbol.
 
     The root of a chain, its empty context, has the index of the chain.  The parent of a longer
     context is the context without its farthest symbol.
@@ -243,12 +243,14 @@ def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class NGramTeacher(Teacher):
-    """grams (U, order + 1) int64: chain, context from its nearest symbol on, symbol; count (U,) their weights.
+    """grams (U, order + 1) int64: chain, context from its nearest symbol on, symbol; count (U,)
+    their weights.
 
-    It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the other's:
-    what would be learnt from both corpora at these weights.  With w < 0 the other's counts, scaled to the
-    same mass, are subtracted, and counts below 0 are set to 0.  ``redraw`` goes from left to right, draws
-    each marked token given those before it, and leaves the length of a text as it is.
+    It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the
+    other's:  what would be learnt from both corpora at these weights.  With w < 0 the other's
+    counts, scaled to the same mass, are subtracted, and counts below 0 are set to 0.  ``redraw``
+    goes from left to right, draws each marked token given those before it, and leaves the length of
+    a text as it is.
     """
 
     grams: Tensor
@@ -335,7 +337,7 @@ class NGramTeacher(Teacher):
         marked = (mask & (y >= 0)).reshape(texts.y.shape)
         for i in range(L):
             rows = torch.nonzero(marked[:, i])[:, 0]
-            for some, law, index in self._laws(said.path(rows, i), said.context(rows, i)):
+            for some, law, index in self._laws(texts.path(rows, i), texts.context(rows, i)):
                 tokens = law[:, : self.labels].clone()  # a redrawn token is never the end
                 lost = (tokens.amax(-1) == -torch.inf)[index]
                 chosen = rows[some][~lost]
@@ -352,10 +354,11 @@ class NGramTeacher(Teacher):
         whole prefix; a processor with ``last_alone`` only reads the last position.
         """
         # the longest context determines all shorter ones
+        # the longest context determines all shorter ones
         processor, node = (
             self.decoding.processor,
             path.amax(-1),
-        )  # the longest context determines all shorter ones
+        )
         if processor is None or getattr(processor, "last_alone", False):
             if processor is not None and context is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1

@@ -1,4 +1,5 @@
-"""Ridge regression on random projections of the questions: a two-layer network without its non-linearity."""
+"""Ridge regression on random projections of the questions: a two-layer network without its
+non-linearity."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class RandomProjection(Model):
-    """w = F v, F of shape d x width with entries N(0, 1/d), drawn again in every fit (Dohmatob et al.,
-    arXiv 2410.04840):
+    """w = F v, F of shape d x width with entries N(0, 1/d), drawn again in every fit (Dohmatob et
+    al., arXiv 2410.04840):
 
         min over v of  (1/N) sum_i w_i (y_i - x_i.F v)^2 + lam |v|^2,    N = sum_i w_i.
 
-    It fits the same as ``random-features(activation=linear)``, but from sums of products where there are
-    many rows: answers are linear in x, and ``sampler=exact-law`` works.  For lam = 0 use that model,
-    which solves by orthogonal factors.
+    It fits the same as ``random-features(activation=linear)``, but from sums of products where
+    there are many rows: answers are linear in x, and ``sampler=exact-law`` works.  For lam = 0 use
+    that model, which solves by orthogonal factors.
     """
 
     width: int = param(200, "number of projections", ge=1, le=100_000)

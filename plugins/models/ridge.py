@@ -1,4 +1,5 @@
-"""Ridge regression on a mean loss: lam multiplies |w|^2, and does not grow with the number of rows."""
+"""Ridge regression on a mean loss: lam multiplies |w|^2, and does not grow with the number of
+rows."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Ridge(Model):
     """min (1/N) sum w_i (y_i - x_i.w)^2 + lam |w|^2, N the sum of the weights; no intercept.
 
-    scikit-learn's alpha is N lam.  Solved in float64 by the normal equations, or by the dual where there
-    are fewer rows than columns.
+    scikit-learn's alpha is N lam.  Solved in float64 by the normal equations, or by the dual where
+    there are fewer rows than columns.
     """
 
     lam: float = param(0.1, "penalty on |w|^2, added to a mean loss", ge=0)
@@ -40,7 +41,8 @@ class Ridge(Model):
 
 @dataclass(frozen=True)
 class TunedRidge(Model):
-    """Ridge whose lam is chosen per chain on validation rows, among lam times 10^-3 .. 10^3 in quarter decades."""
+    """Ridge whose lam is chosen per chain on validation rows, among lam times 10^-3 .. 10^3 in
+    quarter decades."""
 
     lam: float
     rows: Corpus

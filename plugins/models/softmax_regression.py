@@ -30,11 +30,11 @@ STEPS, HALVINGS = 200, 60
 class SoftmaxRegression(Model):
     """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, starting from W = 0.
 
-    Newton's method with backtracking, for each context separately: the Hessian of a softmax is diagonal
-    minus rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser is the table of
-    relative frequencies, which the probabilities reach to 1e-10; a token that was never read keeps about
-    that probability.  A fit that does not converge raises Incompatible.  Without questions it is one
-    softmax over symbols.
+    Newton's method with backtracking, for each context separately: the Hessian of a softmax is
+    diagonal minus rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser
+    is the table of relative frequencies, which the probabilities reach to 1e-10; a token that was
+    never read keeps about that probability.  A fit that does not converge raises Incompatible.
+    Without questions it is one softmax over symbols.
     """
 
     lam: float = param(0.0, "L2 penalty on the weights, added to a mean loss", ge=0)
@@ -60,7 +60,8 @@ class SoftmaxRegression(Model):
         """Without a penalty each context is a table, trained to where the loss leads it."""
         if self.lam:
             raise Incompatible(
-                f"{self.title()} with a penalty is solved for cross-entropy only; under another loss choose lam=0"
+                f"{self.title()} with a penalty is solved for cross-entropy only; under another "
+                "loss choose lam=0"
             )
         return under(self, loss)
 

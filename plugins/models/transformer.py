@@ -28,16 +28,16 @@ class Transformer(Neural):
     """``layers`` encoder and ``layers`` decoder layers (Vaswani et al. 2017), with
     pre-normalisation.
 
-    Positions are learnt, question, answer and output share one embedding, and there is no dropout.  A
-    question begins with a start symbol, so that an empty one can be attended to; the answer ends with a
-    stop symbol.  Neither occurs in a corpus.  Rows are cut to the longest of their batch, and padding is
-    masked.  Settings of the gcd experiments (Charton, arXiv 2308.15594):
+    Positions are learnt, question, answer and output share one embedding, and there is no dropout.
+    A question begins with a start symbol, so that an empty one can be attended to; the answer ends
+    with a stop symbol.  Neither occurs in a corpus.  Rows are cut to the longest of their batch,
+    and padding is masked.  Settings of the gcd experiments (Charton, arXiv 2308.15594):
     ``transformer(layers=4, width=256, batch=32, lr=0.0001, clip=5)``.
     """
 
-    layers: int = param(2, "encoder layers, and decoder layers", gt=0, le=100)
+    layers: int = param(2, "number of encoder layers and of decoder layers", gt=0, le=100)
     width: int = param(128, "size of the hidden states", ge=2, le=16_384)
-    heads: int = param(8, "heads of attention, which share the width", gt=0)
+    heads: int = param(8, "attention heads; they divide the width", gt=0)
     ffn: int = param(
         4, "hidden width of each feed-forward layer, as a multiple of width", gt=0, le=64
     )
@@ -250,9 +250,10 @@ class Network(nn.Module):
         return self.written(z) @ self.tokens.weight[: self.stop + 1].t()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given those before it."""
-        said = nn.functional.pad(y.clamp_min(0), (1, -1), value=self.begin)
-        return self.continued(said, self.question(x))
+        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given those before
+        it."""
+        symbols = nn.functional.pad(y.clamp_min(0), (1, -1), value=self.begin)
+        return self.continued(symbols, self.question(x))
 
 
 class Cache:
@@ -383,7 +384,7 @@ class TransformerTeacher(Teacher):
         keys, seen = net.question(_cut(x))
         out = torch.full(u.shape, -1, dtype=torch.int64, device=x.device)
         rows = torch.arange(len(x), device=x.device)  # rows that have not ended
-        said = torch.full_like(rows, net.begin)
+        symbols = torch.full_like(rows, net.begin)
         for at in range(u.shape[1]):
             logits = net.continued(symbols[:, None], (keys, seen), at, cache)[:, 0]
             context = (

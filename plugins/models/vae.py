@@ -30,14 +30,16 @@ BUDGET = 1 << 22  # numbers of decoded rows in work at a time
 class VAE(Generative):
     """A variational autoencoder (Kingma and Welling, arXiv 1312.6114), random weights in every fit.
 
-    y = decoder(z) + s e with z of ``latent`` standard normal numbers, e standard normal and one learnt s for all numbers
-    of an answer; encoder and decoder have ``depth`` hidden layers of ``width`` units.  Without hidden layers it is
-    probabilistic principal component analysis (Lucas et al., arXiv 1911.02469), whose covariance is known
-    exactly.  Rows are scaled to mean 0 and mean variance 1.  Both networks read the question.
+    y = decoder(z) + s e with z of ``latent`` standard normal numbers, e standard normal and one
+    learnt s for all numbers of an answer; encoder and decoder have ``depth`` hidden layers of
+    ``width`` units.  Without hidden layers it is probabilistic principal component analysis (Lucas
+    et al., arXiv 1911.02469), whose covariance is known exactly.  Rows are scaled to mean 0 and
+    mean variance 1.  Both networks read the question.
 
-    ``said``: a draw, or only the decoder's mean, as pictures are usually shown, which has no density.
-    ``logp`` is a lower bound: the importance-weighted one of 64 draws (Burda et al., arXiv 1509.00519), always the same
-    ones.  ``decoded(temperature=)`` scales the variance of z and e.
+    ``said``: a draw, or only the decoder's mean, as pictures are usually shown, which has no
+    density.  ``logp`` is a lower bound: the importance-weighted one of 64 draws (Burda et al.,
+    arXiv 1509.00519), always the same ones.  ``decoded(temperature=)`` scales the variance of z and
+    e.
     """
 
     lr: float = param(3e-3, "learning rate of AdamW", gt=0)

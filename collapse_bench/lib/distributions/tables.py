@@ -42,8 +42,7 @@ def too_large(data: DataGenerator, model: Model) -> str | None:
     size = (data.contexts or 0) * (data.labels or 0)
     return (
         f"{model.title()} keeps a table; for {data.title()} it would have {size:.1e} entries, at "
-        "most "
-        f"{MOST:.0e} are allowed"
+        f"most {MOST:.0e} are allowed"
         if size > MOST
         else None
     )

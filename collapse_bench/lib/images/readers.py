@@ -1,4 +1,5 @@
-"""Labelled images: files in the idx format of MNIST, and the handwritten digits that come with the package.
+"""Labelled images: files in the idx format of MNIST, and the handwritten digits that come with the
+package.
 
 An idx file consists of two zero bytes, a type code, the number of dimensions, each dimension as a
 big-endian int32, and the values in C order.  Gzip files are recognised by their content.  A
@@ -26,8 +27,8 @@ def read_idx(path: str | Path) -> np.ndarray:
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _TYPES or not raw[3]:
         raise UsageError(
             f"{path} is not an idx file: it begins with {raw[:4].hex(' ') or 'nothing'}, expected "
-            "00 00, "
-            "a type code and a number of dimensions; download the file again or name another"
+            "00 00, a type code and a number of dimensions; download the file again or name "
+            "another"
         )
     dtype, header = np.dtype(_TYPES[raw[2]]), 4 + 4 * raw[3]
     shape = (
@@ -73,7 +74,8 @@ def read_labelled_images(
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(train_x, train_y, test_x, test_y) of the packaged digits: float64 images (n, 8, 8), int64 labels (n,).
+    """(train_x, train_y, test_x, test_y) of the packaged digits: float64 images (n, 8, 8), int64
+    labels (n,).
 
     Three of every ten images of each class, spread evenly over the file, are held out.
     """

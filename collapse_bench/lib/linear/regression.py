@@ -93,7 +93,8 @@ class LinearWorld(DataGenerator):
         return (y - self.mean_answer(x)).abs() <= 2 * self.truth.noise
 
     def verifier_center(self, shift: float) -> Tensor:
-        """Weights (R, d) at distance ``shift`` from the true ones, in a direction drawn per seed."""
+        """Weights (R, d) at distance ``shift`` from the true ones, in a direction drawn per
+        seed."""
         direction = self.truth.verifier_rng.at("direction").normal(self.width).double()
         return self.truth.w + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True

@@ -296,8 +296,8 @@ class Language(DataGenerator):
     def _asked(self) -> list[str]:
         return [name for name in _NEEDS if getattr(self, name) is not None]
 
-    def _sentences(self, paper: CachedTexts) -> dict[str, tuple[Tensor, Tensor]]:
-        """(diversity, standard error), (R,) each, as far as asked for and possible here."""
+    def _sentences(self, cached: CachedTexts) -> dict[str, tuple[Tensor, Tensor]]:
+        """(diversity, standard error), (R,) each, for requested measures that are installed."""
         possible = [name for name in self._asked if lacking(_NEEDS[name].extra, name) is None]
         return {
             _NEEDS[name].kind: paper.once(name, partial(self._diversity, name)) for name in possible

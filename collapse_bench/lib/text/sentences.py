@@ -127,8 +127,7 @@ def parser_of(source: Path | str, whose: str) -> Language:
     except (OSError, ValueError, ImportError) as problem:
         raise UsageError(
             f"{whose}: spaCy cannot load {str(source)!r} ({_first(problem)}); install the pipeline "
-            "as "
-            "a package, or give the folder that nlp.to_disk wrote"
+            "as a package, or give the folder that nlp.to_disk wrote"
         ) from problem
     if "parser" not in parser.pipe_names:
         raise UsageError(

@@ -34,18 +34,20 @@ BUDGET = 1 << 28  # bytes of log-probabilities that are held at a time where seq
 class CausalLM(Neural):
     """P(token | tokens before it), by a decoder of transformers under next-token cross-entropy.
 
-    Without a checkpoint it is a small Llama of ``layers``, ``width`` and ``heads`` with tied embeddings,
-    and one symbol more than the data has, for the end.  With a checkpoint it has its architecture, its
-    weights (unless ``init=scratch``) and its end token; its vocabulary must be that of the data.  Weights
-    are read only from safetensors, and no code of a checkpoint is ever run.
+    Without a checkpoint it is a small Llama of ``layers``, ``width`` and ``heads`` with tied
+    embeddings, and one symbol more than the data has, for the end.  With a checkpoint it has its
+    architecture, its weights (unless ``init=scratch``) and its end token; its vocabulary must be
+    that of the data.  Weights are read only from safetensors, and no code of a checkpoint is ever
+    run.
 
     Each generation starts from the checkpoint (``pretrained``), from random weights (``scratch``),
     or from the previous model (``previous``).  Float32 on a CPU, bfloat16 arithmetic on GPUs that
     support it.
 
-    It writes by sampling; with ``beam`` > 1 by beam search (Shumailov et al. 2024 use 5), to which decoding settings do
-    not apply.  ``redraw`` draws all marked tokens at once, each given the original tokens before it, as in
-    token editing (Zhu et al., arXiv 2412.14689).  ``lora`` (Hu et al., arXiv 2106.09685) needs the extra of that name.
+    It writes by sampling; with ``beam`` > 1 by beam search (Shumailov et al. 2024 use 5), to which
+    decoding settings do not apply.  ``redraw`` draws all marked tokens at once, each given the
+    original tokens before it, as in token editing (Zhu et al., arXiv 2412.14689).  ``lora`` (Hu et
+    al., arXiv 2106.09685) needs the extra of that name.
     """
 
     checkpoint: Path | str | None = param(
@@ -65,10 +67,8 @@ class CausalLM(Neural):
     lora: int | None = param(
         None, "rank of low-rank adapters, and only these are trained; none: all weights are", ge=1
     )
-    beam: int = param(1, "width of the beam search that writes; 1: sampling", ge=1)
-    micro: int | None = param(
-        None, "rows that go through the network at a time; none: the whole batch", ge=1
-    )
+    beam: int = param(1, "beam width for generation; 1: sampling", ge=1)
+    micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
     beam: int = param(1, "beam width for generation; 1: sampling", ge=1)
     micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
 
@@ -114,7 +114,10 @@ class CausalLM(Neural):
     def incompatibility(self, cell):
         reason = super().incompatibility(cell)
         if reason is None and not cell.data.continues_prompt:
-            reason = f"causal-lm continues a prompt, and the questions of {cell.data.title()} are not prompts"
+            reason = (
+                f"causal-lm continues a prompt, and the questions of {cell.data.title()} are not "
+                "prompts"
+            )
         if reason is None and self.lora is not None:
             reason = lacking("lora", f"causal-lm(lora={self.lora})")
         if reason is None and isinstance(self.checkpoint, Path):
@@ -232,11 +235,11 @@ class CausalTeacher(Teacher):
         return x if x.shape[-1] else x.new_full((len(x), 1), self.start)
 
     def lines(self, x: Tensor, y: Tensor, whole: bool = False) -> tuple[Tensor, Tensor]:
-        """(ids (n, S), which of ids[:, 1:] are predicted): the tokens and the end of the answer, with ``whole``
-        the prompt as well."""
-        prompt, told = self.prompts(x), torch.ones_like(y, dtype=torch.bool)
-        told[:, 1:] = y[:, :-1] >= 0  # the first -1 is the end, and no other is anything
-        before = told.new_full((len(x), prompt.shape[-1] - 1), whole)
+        """(ids (n, S), which of ids[:, 1:] are predicted): the tokens and the end of the answer,
+        with ``whole`` the prompt as well."""
+        prompt, predicted = self.prompts(x), torch.ones_like(y, dtype=torch.bool)
+        predicted[:, 1:] = y[:, :-1] >= 0  # the first -1 is the end, and no other is anything
+        before = predicted.new_full((len(x), prompt.shape[-1] - 1), whole)
         return torch.cat([prompt, torch.where(y < 0, self.end, y)], -1), torch.cat(
             [before, predicted], -1
         )
@@ -258,8 +261,8 @@ class CausalTeacher(Teacher):
         return _chunked(lambda rows: write(prompt[rows], u[rows]), len(x), ROWS, "write")
 
     def redraw(self, x, y, mask, rng):
-        """The marked tokens drawn again, all at once, each given the tokens of ``y`` before it; the length
-        stays as it is."""
+        """The marked tokens drawn again, all at once, each given the tokens of ``y`` before it; the
+        length stays as it is."""
         if not len(x):
             return y
         ids, _ = self.lines(x, y)
@@ -275,7 +278,8 @@ class CausalTeacher(Teacher):
     # -- parts of the methods
 
     def _law(self, logits: Tensor) -> Tensor:
-        """Log-probabilities of tokens and end, (..., ids) float32; ids without a meaning have none."""
+        """Log-probabilities of tokens and end, (..., ids) float32; ids without a meaning have
+        none."""
         ids = torch.arange(logits.shape[-1], device=logits.device)
         nothing = (ids >= self.V) & (ids != self.end)
         return logits.float().masked_fill(nothing, -torch.inf).log_softmax(-1)
@@ -373,7 +377,9 @@ def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> T
     return torch.cat(made)
 
 
-def _row_loss(module: nn.Module, ids: Tensor, told: Tensor, answer_loss: AnswerLoss) -> RowLoss:
+def _row_loss(
+    module: nn.Module, ids: Tensor, predicted: Tensor, answer_loss: AnswerLoss
+) -> RowLoss:
     """Summed loss of the tokens of each row that are predicted."""
 
     def loss(rows: Tensor) -> Tensor:

@@ -78,11 +78,12 @@ def loaded(
 
 
 def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
-    """None where a local checkpoint is whole and has the vocabulary of the data, otherwise a sentence."""
-    told = _config(place)
-    if isinstance(told, str):
-        return told
-    longest = told.get("max_position_embeddings") or told.get("n_positions")
+    """None where a local checkpoint is whole and has the vocabulary of the data, otherwise a
+    sentence."""
+    config = _config(place)
+    if isinstance(config, str):
+        return config
+    longest = config.get("max_position_embeddings") or config.get("n_positions")
     if longest is not None and data.span is not None and data.span > longest:
         return (
             f"{place} reads at most {longest} tokens, and a row of {data.title()} has {data.span}"
@@ -120,7 +121,10 @@ def _damage(place: Path) -> str | None:
 
     files = sorted(place.glob("*.safetensors"))
     if not files:
-        return f"{place} holds no *.safetensors, and no other weights are read; save it again with save_pretrained"
+        return (
+            f"{place} holds no *.safetensors, and no other weights are read; save it again with "
+            "save_pretrained"
+        )
     for file in files:
         try:
             with safe_open(file, "pt"):

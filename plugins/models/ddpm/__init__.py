@@ -1,4 +1,5 @@
-"""Denoising diffusion: a network that predicts the noise on an answer, and answers by removing it."""
+"""Denoising diffusion: a network that predicts the noise on an answer, and answers by removing
+it."""
 
 from __future__ import annotations
 
@@ -24,12 +25,13 @@ from ._diffusion import DiffusionTeacher, Plan, signal
 class DDPM(Generative):
     """Denoising diffusion of vectors, or of images by a U-Net; random weights in every fit.
 
-    Rows are scaled to mean 0 and mean variance 1, noised at one of ``levels`` drawn for each, and the
-    network is fitted by squared error.  It predicts v = sqrt(a) e - sqrt(1 - a) u, from which the noise e
-    follows (Salimans and Ho, arXiv 2202.00512), so that before any step the teacher is a standard
-    Gaussian in this scale.  The network reads the level and the question.  The teacher has ``eps`` and
-    ``score`` at any level of noise, and ``blend`` averages, or with w < 0 extrapolates, the predictions of
-    two of them.  ``decoded(temperature=)`` scales the noise of sampling.
+    Rows are scaled to mean 0 and mean variance 1, noised at one of ``levels`` drawn for each, and
+    the network is fitted by squared error.  It predicts v = sqrt(a) e - sqrt(1 - a) u, from which
+    the noise e follows (Salimans and Ho, arXiv 2202.00512), so that before any step the teacher is
+    a standard Gaussian in this scale.  The network reads the level and the question.  The teacher
+    has ``eps`` and ``score`` at any level of noise, and ``blend`` averages, or with w < 0
+    extrapolates, the predictions of two of them.  ``decoded(temperature=)`` scales the noise of
+    sampling.
     """
 
     batch: int = param(128, "rows per step", ge=1, vary=False)
@@ -140,7 +142,8 @@ class DDPMTeacher(DiffusionTeacher):
 
 
 def _beside(a: Tensor, x: Tensor) -> Tensor:
-    """What the network reads besides the row: the level (n,), as an angle whose cosine is sqrt(a), and the question (n, q)."""
+    """What the network reads besides the row: the level (n,), as an angle whose cosine is sqrt(a),
+    and the question (n, q)."""
     level = torch.arccos(a.sqrt().clamp(0, 1)) * (2 / torch.pi)
     return torch.cat([told(level.float()), x], 1)
 

@@ -1,7 +1,8 @@
 """Diffusion: an answer is noise from which predicted noise is removed, level by level.
 
-A level is given by the share ``a`` of signal in u_a = sqrt(a) u + sqrt(1 - a) e, where u is an answer in its own unit and
-e is standard normal; 0 = level without noise, a[0] = 1.  Outside of that unit a level is a standard deviation: y + noise e.
+A level is given by the share ``a`` of signal in u_a = sqrt(a) u + sqrt(1 - a) e, where u is an
+answer in its own unit and e is standard normal; 0 = level without noise, a[0] = 1.  Outside of that
+unit a level is a standard deviation: y + noise e.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def ancestral(
 
 
 class DiffusionTeacher(DrawnTeacher):
-    """Answers by diffusion; a subclass predicts the noise in ``guess``, and holds ``unit`` and ``plan``."""
+    """Answers by diffusion; a subclass predicts the noise in ``guess``, and holds ``unit`` and
+    ``plan``."""
 
     unit: Unit
     plan: Plan
@@ -131,8 +133,9 @@ class DiffusionTeacher(DrawnTeacher):
         return twin
 
     def blend(self, other: DiffusionTeacher, w: float) -> BlendedDiffusion:
-        """The teacher whose prediction is (1 - w) times this one's plus w times the other's at every level; below 0, w guides
-        away from the other (Alemohammad et al., arXiv 2408.16333)."""
+        """The teacher whose prediction is (1 - w) times this one's plus w times the other's at
+        every level; below 0, w guides away from the other (Alemohammad et al., arXiv
+        2408.16333)."""
         return BlendedDiffusion(self, other, w, self.unit, self.plan)
 
     @property

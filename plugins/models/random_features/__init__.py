@@ -39,13 +39,14 @@ class RandomFeatures(Model):
 
         min over v of  (1/N) sum_i w_i |phi(x_i) v - y_i|^2 + lam |v|^2,    N = sum_i w_i.
 
-    With ``cos``, b is uniform on [0, 2 pi) and phi is scaled by sqrt 2, so that phi.phi / width tends to the Gaussian
-    kernel exp(-|x - x'|^2 / 2d) (Rahimi and Recht 2007); ``linear`` has no b, and is the random projection of
-    Dohmatob et al. (arXiv 2410.04840).  lam = 0 gives the shortest v of least error.  Labels are fitted as one-hot
-    rows, and the largest score is the answer; a label that was not read is never answered.
+    With ``cos``, b is uniform on [0, 2 pi) and phi is scaled by sqrt 2, so that phi.phi / width
+    tends to the Gaussian kernel exp(-|x - x'|^2 / 2d) (Rahimi and Recht 2007); ``linear`` has no b,
+    and is the random projection of Dohmatob et al. (arXiv 2410.04840).  lam = 0 gives the shortest
+    v of least error.  Labels are fitted as one-hot rows, and the largest score is the answer; a
+    label that was not read is never answered.
 
-    New features are drawn in every fit; ``kept=true`` keeps those of the first generation, so that teachers of
-    several generations can be blended.
+    New features are drawn in every fit; ``kept=true`` keeps those of the first generation, so that
+    teachers of several generations can be blended.
     """
 
     width: int = param(200, "number of features", ge=1, le=100_000)
@@ -91,7 +92,8 @@ class RandomFeatures(Model):
 
 @dataclass(frozen=True)
 class Validated(RandomFeatures):
-    """Random features whose lam is chosen per chain, from GRID times lam, by squared error on given rows."""
+    """Random features whose lam is chosen per chain, from GRID times lam, by squared error on given
+    rows."""
 
     rows: Corpus | None = None
 
@@ -141,7 +143,8 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class FeatureTeacher(Teacher):
-    """phi(x) v, with v (R, width, K) float64; ``seen`` (R, K) says which labels were read, None for numbers."""
+    """phi(x) v, with v (R, width, K) float64; ``seen`` (R, K) says which labels were read, None for
+    numbers."""
 
     features: Features
     v: Tensor
@@ -172,8 +175,8 @@ class FeatureTeacher(Teacher):
         alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
         if not alike or not self.features.kept or not _same(self.features, other.features):
             raise Incompatible(
-                "random features that were drawn again cannot be averaged; keep those of the first generation with "
-                "random-features(kept=true)"
+                "random features that were drawn again cannot be averaged; keep those of the first "
+                "generation with random-features(kept=true)"
             )
         K = max(self.v.shape[-1], other.v.shape[-1])
         v = torch.lerp(_widened(self.v, K), _widened(other.v, K), w)
@@ -203,7 +206,7 @@ def _widened(value: Tensor, K: int) -> Tensor:
     return torch.cat([value, value.new_zeros(*value.shape[:-1], K - value.shape[-1])], -1)
 
 
-# -- the training set -----------------------------------------------------------------------------------------------------
+# -- the training set ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +305,8 @@ def _ridge(training_set: _Lesson, features: Features, lam: Tensor) -> Tensor:
 def _normal(
     training_set: _Lesson, features: Features
 ) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
-    """(chains, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y, A)."""
+    """(chains, A^T A, A^T y, None) with A the weighed features; where rows are fewer (.., A A^T, y,
+    A)."""
     B, n, d = training_set.x.shape
     m = features.width
     if n < m:
@@ -322,7 +326,8 @@ def _normal(
 
 
 def _orthogonal(A: Tensor, y: Tensor, penalty: Tensor) -> Tensor:
-    """argmin |A v - y|^2 + penalty |v|^2 for one chain: A (n, m), y (n, K); the shortest where several are least."""
+    """argmin |A v - y|^2 + penalty |v|^2 for one chain: A (n, m), y (n, K); the shortest where
+    several are least."""
     n, m = A.shape
     if not penalty and A.device.type == "cpu":
         return torch.from_numpy(shortest(A.numpy(), y.numpy(), [m])[0])
