@@ -46,8 +46,10 @@ def _sizes(M: int, k: int, growth: float) -> np.ndarray:
 
 
 def _log_rho(M, ddof: int):
-    """ln E r.  A refit to M rows multiplies the standard deviation by r, r^2 = chi2_{M-1}/(M -
-    ddof)."""
+    """ln E r, where a refit multiplies the standard deviation by r.
+
+    r^2 = chi2_{M-1}/(M - ddof) for M rows.
+    """
     return log_half_ratio((np.asarray(M, float) - 1) / 2) + (
         0 if ddof else 0.5 * np.log1p(-1 / np.asarray(M, float))
     )

@@ -1,5 +1,4 @@
-"""Strong model collapse: one ridge fit to a mixture of real rows and rows labelled by a wrong
-model.
+"""Strong model collapse: one ridge fit to a mixture of real rows and wrongly labelled ones.
 
 There are n1 = n - n2 real rows, x ~ N(0, S1), y = x w1 + noise, and n2 = round(p2 n) synthetic
 rows, x ~ N(0, S2), y = x w2 + noise.  The shares in the formulas are p1 = n1/n and p2 = n2/n.  The

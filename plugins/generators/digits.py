@@ -11,8 +11,9 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Digits(LabelledImages):
-    """1797 scans of 8 x 8 pixels by 13 writers (Alpaydin and Kaynak 1998, test part of the UCI
-    set).
+    """1797 scans of 8 x 8 pixels by 13 writers, the test part of the UCI set.
+
+    Alpaydin and Kaynak 1998.
 
     Three of every ten images of each class, spread evenly over the file, are held out; the other
     1255 are the pool.  The pool is finite, so real images repeat: see LabelledImages, also for the

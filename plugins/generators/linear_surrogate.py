@@ -31,7 +31,7 @@ class LinearSurrogate(LinearSource):
     distribution = "linear-surrogate"
 
     def sample_truth(self, rng, nature=None):
-        real = self.beside(nature, rng)
+        real = self.real_truth(nature, rng)
         d = real.w.shape[-1]
         delta = (self.c2 / d / real.spectrum).sqrt() * rng.at("delta").normal(d).double()
         spectrum = real.spectrum if self.beta is None else power_spectrum(d, self.beta, rng.device)

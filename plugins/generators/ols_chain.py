@@ -28,7 +28,7 @@ class OLSChain(LinearSource):
     distribution = "ols-chain"
 
     def sample_truth(self, rng, nature=None):
-        real = self.beside(nature, rng)
+        real = self.real_truth(nature, rng)
         d, noise = real.w.shape[-1], real.noise if self.noise is None else self.noise
         if self.rows <= d:
             raise Incompatible(

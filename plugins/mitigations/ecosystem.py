@@ -134,8 +134,7 @@ class Pool(Teacher):
     def _shared(
         self, n: int, rng: Stream, call: Callable[[Teacher, Tensor, Stream], Tensor]
     ) -> Tensor:
-        """``call(member, rows (R, k), rng)`` on a random part of the rows each, in the old
-        order."""
+        """``call(member, rows (R, k), rng)`` on a random part of the rows each, in old order."""
         order = rng.at("turns").permutation(n)
         turns = [order[..., i :: len(self.members)] for i in range(min(n, len(self.members)))]
         answers = [

@@ -37,9 +37,9 @@ class TokenEdit(Mitigation):
 
     def curate(self, corpus, access):
         real = access.real(access.n, fixed=not self.fresh)
-        foretold = access.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
+        predictable = access.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
         y = access.teacher.decoded(top_k=self.k).redraw(
-            real.x, real.y, foretold & (real.y >= 0), access.rng
+            real.x, real.y, predictable & (real.y >= 0), access.rng
         )
         return corpus.weighted(torch.zeros_like(corpus.weight)) + real.edited(y=y)
 

@@ -16,8 +16,9 @@ BYTES = 128 * 2**20  # of one chunk of scores
 
 @dataclass(frozen=True)
 class AssociativeMemory(Model):
-    """W = sum_x q(x) e_y(x) u_x^T over questions x, read out by argmax_y e_y.W u_x (Cabannes et
-    al., arXiv 2310.02984).
+    """W = sum_x q(x) e_y(x) u_x^T over questions x; the answer is argmax_y e_y.W u_x.
+
+    Cabannes et al., arXiv 2310.02984.
 
     e and u are random unit vectors in R^d, drawn again for each fit; y(x) is the answer most often
     read to x, and the strength q(x) is the share of all reading that x had, to the power rho.  What

@@ -11,8 +11,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Averaging(Model):
-    """Scores x.w_c, where w_c is the mean over all rows of x if y = c and 0 otherwise; the largest
-    wins.
+    """Scores x.w_c, where w_c is the mean of x over all rows, with 0 for other labels.
 
     For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as
     its penalty grows (Feng et al., arXiv 2406.07515).  Without intercept.

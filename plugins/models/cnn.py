@@ -12,8 +12,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class CNN(Network):
-    """Two convolutions (3 x 3, stride 2) with ``channels`` and 2 ``channels`` maps, a hidden layer,
-    scores.
+    """Two convolutions (3 x 3, stride 2) of ``channels`` and 2 ``channels`` maps, a hidden layer.
 
     For square grey-scale images, whose pixels are the numbers of a question row by row; other
     questions are rejected.  Trained by cross-entropy; the largest score is the answer.  Float32

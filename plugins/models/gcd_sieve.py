@@ -20,8 +20,7 @@ from collapse_bench.theory import gcd as theory
 
 @dataclass(frozen=True)
 class GcdSieve(Model):
-    """The sieve rule: the answer is the largest member of a learnt set D that divides both
-    operands.
+    """The sieve rule: the answer is the largest known number that divides both operands.
 
     D is all products of known prime powers.  An answer is a product of prime powers q = p^k up to
     ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with
@@ -89,8 +88,7 @@ class GcdSieve(Model):
 def _tally(
     g: Tensor, label: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """(pairs (K, 2), mass (R, K)): the distinct pairs of g and what was said, and their weight in
-    each chain."""
+    """(pairs (K, 2), mass (R, K)): distinct pairs (g, label), and their weight in each chain."""
     span = int(label.max()) + 1 if label.numel() else 1
     pairs, where = torch.unique(g * span + label, return_inverse=True)
     mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
@@ -128,8 +126,7 @@ class Units:
 
 @dataclass(frozen=True, eq=False)
 class SieveTeacher(Teacher):
-    """r (R, U) float64: P(a prime power is included | it divides, and the power below is
-    included)."""
+    """r (R, U) float64: P(a power is included, given that it divides and the lower one is)."""
 
     r: Tensor
     units: Units
@@ -164,8 +161,7 @@ class SieveTeacher(Teacher):
         return encode(label[..., None], self.base, x.shape[-1] // 2 - 1)
 
     def logp(self, x, y):
-        """Exact: enumerate the answers to each g, and sum their probabilities over common
-        prefixes."""
+        """Exact: enumerate the answers to each g, and sum probabilities over common prefixes."""
         g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
         out = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
         for number in g.unique().tolist():
@@ -214,8 +210,10 @@ def _valuation(g: int, p: int) -> int:
 
 
 def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
-    """Log-probability of each token of y (m, L) given its prefix, for answers (a, L) with chance
-    (m, a)."""
+    """Log-probability of each token of y (m, L) given its prefix.
+
+    Answers (a, L) have probabilities chance (m, a).
+    """
     alive, before, out = torch.ones_like(chance), chance.sum(-1), []
     for column in range(y.shape[-1]):
         alive = alive * (spelt[None, :, column] == y[:, column, None])

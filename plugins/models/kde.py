@@ -118,8 +118,7 @@ class KDETeacher(Teacher):
         return self.mean[..., None, :].expand(*x.shape[:-1], self.mean.shape[-1])
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        """Mean and covariance factor of an answer: the covariance of the rows (over M) plus that of
-        the kernel."""
+        """Mean and covariance factor: the covariance of the rows (over M) plus the kernel's."""
         return self.mean, root_of(torch.cat([self.factor.mT, self.kernel.mT], -2))
 
 
@@ -144,8 +143,7 @@ def _log_sum(z: Tensor, points: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _solid(kernel: Tensor) -> Tensor:
-    """The lower factor with a minimal thickness of 1e-12, so that rows on a plane have a
-    density."""
+    """The lower factor with a minimal thickness of 1e-12: rows on a plane have a density."""
     lower = kernel.tril()
     diagonal = lower.diagonal(dim1=-2, dim2=-1).abs()
     least = (1e-12 * diagonal.amax(-1, keepdim=True)).clamp_min(1e-150)

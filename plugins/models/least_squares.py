@@ -14,8 +14,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class LeastSquares(Model):
-    """min sum w_i |W x_i - e_(y_i)|^2 over W, with one-hot rows e_c; the largest score is the
-    answer.
+    """min sum w_i |W x_i - e_(y_i)|^2 over W with one-hot rows e_c; the largest score wins.
 
     For two classes, +1 and -1, this is the sign of x.w with w from least squares on y.  There is no
     intercept.  With too few rows it is the solution of least norm.

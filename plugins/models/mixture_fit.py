@@ -74,8 +74,7 @@ class MixtureFit(Model):
         return max(1, BUDGET // (self.components * rows.shape[-2:].numel()))
 
     def _learnt(self, rows: Tensor, mass: Tensor, least: Tensor) -> MixtureTeacher:
-        """rows (B, n, d), mass (B, n), least (B,) variance of a component.  Each chain ends at its
-        own step."""
+        """rows (B, n, d), mass (B, n), least variance (B,).  Each chain ends at its own step."""
         now = _maximised(rows, _k_means(rows, mass, self.components), mass, least)
         todo, last = torch.arange(len(rows), device=rows.device), torch.full_like(least, -torch.inf)
         for _ in range(self.iterations):
@@ -106,8 +105,7 @@ def _some(teacher: MixtureTeacher, which: Tensor) -> MixtureTeacher:
 
 
 def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
-    """To which of K centres each row belongs, as 0 and 1, (B, K, n): farthest rows first, then
-    Lloyd's steps."""
+    """Assignment of rows to K centers as 0 and 1, (B, K, n): farthest-first, then Lloyd's steps."""
     there, weight = mass > 0, mass[..., None]
     centre = (weight * rows).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True)
     gap, chosen = torch.linalg.vector_norm(rows - centre, dim=-1), []
@@ -128,8 +126,7 @@ def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
 
 
 def _means(rows: Tensor, mass: Tensor, empty: Tensor) -> Tensor:
-    """Mean of the rows under each of K masses (B, K, n); ``empty`` (B, K, d) where there is
-    none."""
+    """Mean of the rows under each of K masses (B, K, n); ``empty`` (B, K, d) without rows."""
     total = mass.sum(-1, keepdim=True)
     return torch.where(total > 0, (mass @ rows) / total.clamp_min(1e-300), empty)
 
@@ -147,8 +144,7 @@ def _maximised(
 
 
 def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
-    """Factor of covariances (B, K, d, d) whose eigenvalues below ``least`` (B,) are raised to
-    it."""
+    """Factor of covariances (B, K, d, d), eigenvalues raised to at least ``least`` (B,)."""
     least = least.clamp_min(1e-250)[:, None, None, None]
     if covariance.shape[-1] == 1:
         return covariance.maximum(least).sqrt()

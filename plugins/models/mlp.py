@@ -12,8 +12,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class MLP(Network):
-    """``depth`` hidden layers of ``width`` ReLU units and a linear layer; random weights in every
-    fit.
+    """``depth`` hidden layers of ``width`` ReLU units and a linear layer, started at random.
 
     Labels are trained by cross-entropy, and the largest score is the answer; numbers by squared
     error.  Float32 (bfloat16 on GPUs that support it).  depth=1 is the two-layer network f(x) = V

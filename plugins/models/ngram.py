@@ -158,8 +158,7 @@ class Trie:
 
     @cached_property
     def reach(self) -> Tensor:
-        """Stacked distribution functions of relative frequency, (G,): node c rises from c to c +
-        1."""
+        """Stacked distribution functions of relative frequency, (G,): node c from c to c + 1."""
         at, climb = self.gram // self.symbols, self.count.cumsum(0)
         below = (climb - self.count)[self.first[at]]
         reach = at + ((climb - below) / self.total[at]).clamp_max(1)
@@ -169,8 +168,7 @@ class Trie:
         return reach
 
     def path(self, root: Tensor, before: Tensor) -> Tensor:
-        """The nodes of the contexts of each row, (M, depth), shortest first, -1 for unseen
-        contexts.
+        """Nodes of the contexts of each row, (M, depth), shortest first, -1 for unseen ones.
 
         root (M,): the chain; before (M, depth - 1): the last symbols, nearest first.
         """
@@ -243,8 +241,7 @@ def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class NGramTeacher(Teacher):
-    """grams (U, order + 1) int64: chain, context from its nearest symbol on, symbol; count (U,)
-    their weights.
+    """grams (U, order + 1) int64: chain, context, nearest symbol first, symbol; count (U,).
 
     It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the
     other's:  what would be learnt from both corpora at these weights.  With w < 0 the other's
@@ -347,8 +344,7 @@ class NGramTeacher(Teacher):
     def _laws(
         self, path: Tensor, context: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """(rows, log-probabilities (c, symbols), index): decoded distributions of contexts
-        ``rows``.
+        """(rows, log-probabilities (c, symbols), index): decoded distributions of contexts.
 
         ``index`` maps rows to the table.  Equal contexts share a row, unless a processor reads the
         whole prefix; a processor with ``last_alone`` only reads the last position.

@@ -1,5 +1,4 @@
-"""Ridge regression on random projections of the questions: a two-layer network without its
-non-linearity."""
+"""Ridge regression on random projections: a two-layer network without non-linearity."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Ridge regression on a mean loss: lam multiplies |w|^2, and does not grow with the number of
-rows."""
+"""Ridge regression on a mean loss; lam multiplies |w|^2, for any number of rows."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ class Ridge(Model):
 
 @dataclass(frozen=True)
 class TunedRidge(Model):
-    """Ridge whose lam is chosen per chain on validation rows, among lam times 10^-3 .. 10^3 in
-    quarter decades."""
+    """Ridge whose lam is tuned per chain on validation rows, over lam times 10^-3 .. 10^3."""
 
     lam: float
     rows: Corpus

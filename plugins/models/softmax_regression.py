@@ -67,8 +67,7 @@ class SoftmaxRegression(Model):
 
 
 def minimiser(f: Tensor, lam: float) -> Tensor:
-    """W (..., K) minimising -sum_j f_j log softmax(W)_j + lam |W|^2 for each row f (..., K) >= 0,
-    float64."""
+    """W (..., K) minimising -sum_j f_j log softmax(W)_j + lam |W|^2 for each row f (..., K)."""
     mass = f.sum(-1, keepdim=True)
     W = torch.zeros_like(f)
     for _ in range(STEPS):
@@ -87,8 +86,10 @@ def _loss(W: Tensor, f: Tensor, lam: float) -> Tensor:
 
 
 def _newton(gradient: Tensor, p: Tensor, mass: Tensor, lam: float) -> Tensor:
-    """Hessian^-1 gradient, where the Hessian is diag(mass p + 2 lam) - mass p p^T, by Sherman and
-    Morrison."""
+    """Hessian^-1 gradient by Sherman and Morrison.
+
+    The Hessian is diag(mass p + 2 lam) - mass p p^T.
+    """
     diagonal = (mass * p + 2 * lam).clamp_min(1e-300)
     step = gradient / diagonal
     # A common shift of all weights changes nothing, and the rank-one term only adds such a shift.
@@ -100,8 +101,7 @@ def _newton(gradient: Tensor, p: Tensor, mass: Tensor, lam: float) -> Tensor:
 
 
 def _backtracked(W: Tensor, step: Tensor, slope: Tensor, f: Tensor, lam: float) -> Tensor:
-    """The largest step 1, 1/2, 1/4, ... with an Armijo decrease, per row; 1 below rounding
-    error."""
+    """The largest step 1, 1/2, ... with an Armijo decrease, per row; 1 below rounding."""
     before = _loss(W, f, lam)
     t = torch.ones_like(slope)
     for _ in range(HALVINGS):

@@ -25,8 +25,9 @@ ENTRIES = 1 << 20  # entries in the logits of one forward pass outside of traini
 
 @dataclass(frozen=True)
 class Transformer(Neural):
-    """``layers`` encoder and ``layers`` decoder layers (Vaswani et al. 2017), with
-    pre-normalisation.
+    """``layers`` encoder and ``layers`` decoder layers, normalised before each part.
+
+    Vaswani et al. 2017.
 
     Positions are learnt, question, answer and output share one embedding, and there is no dropout.
     A question begins with a start symbol, so that an empty one can be attended to; the answer ends
@@ -164,8 +165,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Self-attention, attention to the question (decoder), and feed-forward, each with a
-    residual."""
+    """Self-attention, attention to the question, and feed-forward, each with a residual."""
 
     def __init__(self, width: int, heads: int, ffn: int, asks: bool):
         super().__init__()
@@ -216,8 +216,7 @@ class Network(nn.Module):
         self._start(width)
 
     def _start(self, width: int) -> None:
-        """Embeddings of about unit length, layers after Glorot; drawn from torch's own
-        generator."""
+        """Embeddings of about unit length, layers after Glorot, by torch's own generator."""
         for part in self.modules():
             if isinstance(part, nn.Embedding):
                 nn.init.normal_(part.weight, std=width**-0.5)
@@ -226,8 +225,7 @@ class Network(nn.Module):
                 nn.init.zeros_(part.bias)
 
     def question(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor | None]:
-        """The keys of x (n, P) for each decoder layer, and a mask of valid keys (None: all
-        valid)."""
+        """Keys of x (n, P) for each decoder layer, and a mask of valid keys (None: all valid)."""
         x = nn.functional.pad(x, (1, 0), value=self.begin)
         there = x >= 0
         seen = None if bool(there.all()) else there[:, None, None, :]
@@ -241,8 +239,7 @@ class Network(nn.Module):
     def continued(
         self, symbols: Tensor, question, at: int = 0, cache: Cache | None = None
     ) -> Tensor:
-        """Logits (n, m, labels + 1) of the token after each symbol (n, m), which start at position
-        ``at``."""
+        """Logits (n, m, labels + 1) of the tokens after symbols (n, m) from position ``at`` on."""
         keys, seen = question
         z = self.tokens(symbols) + self.answer_places.weight[at : at + symbols.shape[1]]
         for layer, asked in zip(self.decoder, keys, strict=True):
@@ -250,8 +247,7 @@ class Network(nn.Module):
         return self.written(z) @ self.tokens.weight[: self.stop + 1].t()
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given those before
-        it."""
+        """Logits (n, m, labels + 1) of each token of y (n, m), or of the end, given its prefix."""
         symbols = nn.functional.pad(y.clamp_min(0), (1, -1), value=self.begin)
         return self.continued(symbols, self.question(x))
 
@@ -278,8 +274,7 @@ class Cache:
 
 @dataclass(frozen=True, eq=False)
 class TransformerTeacher(Teacher):
-    """A trained network with a decoder.  x (n, P) and y (n, L) of one chain, at most as wide as in
-    training."""
+    """A trained network with a decoder.  x (n, P) and y (n, L), no wider than in training."""
 
     net: Network
     decoding: Decoding = PLAIN
@@ -334,8 +329,7 @@ class TransformerTeacher(Teacher):
     # -- within ------------------------------------------------------------------------------------
 
     def _by_length(self, work: str, x: Tensor, of, *columns: Tensor) -> Tensor:
-        """``of(x, *columns)`` in chunks of rows of similar length, returned in the original
-        order."""
+        """``of(x, *columns)`` in chunks of rows of similar length, in the original order."""
         net = self.net
         _within(x, net.stop, "a question")
         for what, width, most in (
@@ -378,8 +372,7 @@ class TransformerTeacher(Teacher):
     def _write(
         self, x: Tensor, u: Tensor, y: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Answers (n, L) by inversion at uniform u (n, L); with y given, only its marked tokens are
-        drawn."""
+        """Answers (n, L) by inversion at uniform u (n, L); with y, only marked tokens are drawn."""
         net, cache = self.net, Cache()
         keys, seen = net.question(_cut(x))
         out = torch.full(u.shape, -1, dtype=torch.int64, device=x.device)

@@ -137,8 +137,7 @@ def _losses(
 
 @dataclass(frozen=True, eq=False)
 class VAETeacher(DrawnTeacher):
-    """``module`` in ``unit``, for questions of ``asked`` numbers; ``noisy``: whether s e is
-    added."""
+    """``module`` in ``unit``, for questions of ``asked`` numbers; ``noisy``: add s e."""
 
     module: Autoencoder
     unit: Unit
@@ -194,8 +193,7 @@ class VAETeacher(DrawnTeacher):
         return (seen + prior - own).logsumexp(0) - math.log(len(e))
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        """Mean (d,) and covariance factor (d, d): exact without hidden layers, else those of
-        draws."""
+        """Mean (d,) and covariance factor (d, d): exact without hidden layers, else of draws."""
         if len(self.module.decoder) > 1 or self.asked:
             return super().mean_and_factor()
         last = self.module.decoder[0]

@@ -1,5 +1,4 @@
-"""Labelled images: files in the idx format of MNIST, and the handwritten digits that come with the
-package.
+"""Readers of labelled images: the idx format of MNIST, and the digits of the package.
 
 An idx file consists of two zero bytes, a type code, the number of dimensions, each dimension as a
 big-endian int32, and the values in C order.  Gzip files are recognised by their content.  A
@@ -74,8 +73,9 @@ def read_labelled_images(
 
 
 def read_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(train_x, train_y, test_x, test_y) of the packaged digits: float64 images (n, 8, 8), int64
-    labels (n,).
+    """(train_x, train_y, test_x, test_y) of the packaged digits: images (n, 8, 8), labels (n,).
+
+    Images are float64, labels int64.
 
     Three of every ten images of each class, spread evenly over the file, are held out.
     """

@@ -93,8 +93,7 @@ class LinearWorld(DataGenerator):
         return (y - self.mean_answer(x)).abs() <= 2 * self.truth.noise
 
     def verifier_center(self, shift: float) -> Tensor:
-        """Weights (R, d) at distance ``shift`` from the true ones, in a direction drawn per
-        seed."""
+        """Weights (R, d) at distance ``shift`` from the true ones, in a direction per seed."""
         direction = self.truth.verifier_rng.at("direction").normal(self.width).double()
         return self.truth.w + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True
@@ -140,7 +139,7 @@ class LinearSource(LinearWorld):
             f"give it as the first teacher, first={self.title()}"
         )
 
-    def beside(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
+    def real_truth(self, nature: DataGenerator | None, rng: Stream) -> SimpleNamespace:
         """The truth of the data; without data 10 covariates of variance 1, signal 1 and noise 1."""
         if nature is None:
             w = rng.at("w").normal(10).double() / 10**0.5

@@ -1,5 +1,4 @@
-"""A causal language model on transformers: a small one from scratch, or a checkpoint by path or hub
-id."""
+"""A causal language model of transformers: a small one from scratch, or a checkpoint."""
 
 from __future__ import annotations
 
@@ -145,8 +144,7 @@ class CausalLM(Neural):
         return replace(begun, module=module, beam=self.beam, account=account)
 
     def _begun(self, corpus: Corpus, before: CausalTeacher | None) -> CausalTeacher:
-        """The model before this generation's training; the global generators give it its random
-        weights."""
+        """The model before training; the global generators give it its random weights."""
         V, length = corpus.labels, corpus.y.shape[-1]
         assert V is not None  # sequences have labels
         known: CausalTeacher | None = self.start or (before if self.begins == "previous" else None)
@@ -190,8 +188,7 @@ class CausalLM(Neural):
 
 @dataclass(frozen=True, eq=False)
 class CausalTeacher(Teacher):
-    """A network over ids, of which the first V are the data's tokens, and ``end`` is the end of a
-    text.
+    """A network over ids; the first V are the data's tokens, and ``end`` is the end of a text.
 
     Written for one run: x (n, P), y (n, L).  An empty question is replaced by the token ``start``.
     """
@@ -278,8 +275,7 @@ class CausalTeacher(Teacher):
     # -- parts of the methods
 
     def _law(self, logits: Tensor) -> Tensor:
-        """Log-probabilities of tokens and end, (..., ids) float32; ids without a meaning have
-        none."""
+        """Log-probabilities of tokens and end, (..., ids) float32; -inf for unused ids."""
         ids = torch.arange(logits.shape[-1], device=logits.device)
         nothing = (ids >= self.V) & (ids != self.end)
         return logits.float().masked_fill(nothing, -torch.inf).log_softmax(-1)
@@ -290,8 +286,7 @@ class CausalTeacher(Teacher):
         return law if self.decoding.plain else self.decoding.apply(law, context)
 
     def _along(self, ids: Tensor, pick: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        """pick(log-probabilities (m, S - 1, ids) of what comes after each id but the last, the
-        rows), row after row."""
+        """pick(log-probabilities (m, S - 1, ids) after each id but the last, the rows), joined."""
 
         def picked(rows: slice) -> Tensor:
             some = ids[rows]
@@ -308,8 +303,7 @@ class CausalTeacher(Teacher):
         return _chunked(picked, len(ids), max(1, BUDGET // width), "score")
 
     def _sampled(self, prompt: Tensor, u: Tensor) -> Tensor:
-        """(m, L): each token by inversion of its law at ``luck (m, L)``, with what was computed for
-        earlier ones kept."""
+        """(m, L): each token by inversion at uniform ``u (m, L)``, with a cache of earlier ones."""
         written = prompt.new_full(u.shape, -1)
         alive = torch.ones_like(written[:, 0], dtype=torch.bool)
         kept, new = None, prompt
@@ -329,7 +323,7 @@ class CausalTeacher(Teacher):
         return written
 
     def _searched(self, prompt: Tensor, u: Tensor) -> Tensor:
-        """(m, L): the likeliest continuations that a beam search finds; luck plays no part."""
+        """(m, L): the likeliest continuations that a beam search finds; ``u`` is not used."""
         P = prompt.shape[-1]
         nothing = [i for i in range(self.V, self._vocabulary) if i != self.end]
         with precision(prompt.device):
@@ -350,8 +344,7 @@ class CausalTeacher(Teacher):
 
 
 def _drawn(law: Tensor, u: Tensor) -> Tensor:
-    """One id from each law (..., K) of log-probabilities, by inversion at ``luck (...)`` in (0,
-    1)."""
+    """One id per law (..., K) of log-probabilities, by inversion at uniform ``u (...)``."""
     reach = law.double().exp().cumsum(-1)
     at = torch.searchsorted(reach, u[..., None] * reach[..., -1:], right=True)
     return at[..., 0].clamp_max(law.shape[-1] - 1)
@@ -359,8 +352,7 @@ def _drawn(law: Tensor, u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> Tensor:
-    """make(rows) over n > 0 rows, ``rows`` at a time; half as many where memory does not
-    suffice."""
+    """make(rows) over n > 0 rows, ``rows`` at a time; half as many when memory runs out."""
     made, done = [], 0
     while done < n:
         try:

@@ -41,8 +41,7 @@ def small_llama(vocabulary: int, width: int, layers: int, heads: int) -> nn.Modu
 def loaded(
     place: Path | str, revision: str | None, vocabulary: int | None
 ) -> tuple[nn.Module, int, int]:
-    """(network, id of the end, id of the start); with a ``vocabulary`` a network of random weights
-    for as many tokens."""
+    """(network, id of the end, id of the start); ``vocabulary``: random weights for that size."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     quiet()
@@ -78,8 +77,7 @@ def loaded(
 
 
 def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
-    """None where a local checkpoint is whole and has the vocabulary of the data, otherwise a
-    sentence."""
+    """Why a local checkpoint is damaged or does not match the data, or None."""
     config = _config(place)
     if isinstance(config, str):
         return config

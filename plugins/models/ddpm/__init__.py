@@ -1,5 +1,4 @@
-"""Denoising diffusion: a network that predicts the noise on an answer, and answers by removing
-it."""
+"""Denoising diffusion: a network predicts the noise on an answer; sampling removes it."""
 
 from __future__ import annotations
 
@@ -142,8 +141,7 @@ class DDPMTeacher(DiffusionTeacher):
 
 
 def _beside(a: Tensor, x: Tensor) -> Tensor:
-    """What the network reads besides the row: the level (n,), as an angle whose cosine is sqrt(a),
-    and the question (n, q)."""
+    """Further inputs: the level (n,), as an angle whose cosine is sqrt(a), and the question."""
     level = torch.arccos(a.sqrt().clamp(0, 1)) * (2 / torch.pi)
     return torch.cat([told(level.float()), x], 1)
 

@@ -42,8 +42,7 @@ def signal(kind: Schedule, levels: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How to sample: levels a[0 .. L] float64, the variance between levels, the scale of the
-    noise."""
+    """How to sample: levels a[0 .. L] float64, variance between levels, scale of the noise."""
 
     a: Tensor
     variance: Variance = "upper"
@@ -79,8 +78,7 @@ def ancestral(
 
 
 class DiffusionTeacher(DrawnTeacher):
-    """Answers by diffusion; a subclass predicts the noise in ``guess``, and holds ``unit`` and
-    ``plan``."""
+    """A teacher that samples by diffusion; subclasses define ``guess``, ``unit`` and ``plan``."""
 
     unit: Unit
     plan: Plan
@@ -101,8 +99,7 @@ class DiffusionTeacher(DrawnTeacher):
         return self.guess(x, a.sqrt() * self.unit.inside(y), a)
 
     def score(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
-        """Gradient (n, d) of the log-density of noised answers at y (n, d): -eps / noise
-        (Tweedie)."""
+        """Gradient (n, d) of the log-density of noised answers at y: -eps / noise (Tweedie)."""
         return -self.eps(x, y, noise) / noise
 
     def answer(self, x: Tensor, rng) -> Tensor:

@@ -92,8 +92,7 @@ class RandomFeatures(Model):
 
 @dataclass(frozen=True)
 class Validated(RandomFeatures):
-    """Random features whose lam is chosen per chain, from GRID times lam, by squared error on given
-    rows."""
+    """Random features whose lam is tuned per chain, over GRID times lam, on given rows."""
 
     rows: Corpus | None = None
 
@@ -360,8 +359,7 @@ def _sound(R: Tensor) -> bool:
 
 
 def _losses(training_set: _Lesson, held: _Lesson, features: Features, grid: Tensor) -> Tensor:
-    """Weighed squared error (B, len(grid)) on held rows for each penalty, all from one
-    eigendecomposition."""
+    """Weighted squared error (B, len(grid)) on held-out rows, by one eigendecomposition."""
     losses = training_set.y.new_zeros(len(training_set.mass), len(grid))
     for r, gram, right, phi in _normal(training_set, features):
         values, vectors = torch.linalg.eigh(gram)

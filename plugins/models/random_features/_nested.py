@@ -49,8 +49,7 @@ def shortest(A: np.ndarray, y: np.ndarray, widths: Sequence[int]) -> list[np.nda
 
 
 def _tall(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarray | None]:
-    """For at most as many columns as rows: R and Q^T y of the widest contain those of each
-    width."""
+    """For at most as many columns as rows: R and Q^T y of the widest contain all others."""
     if not widths:
         return {}
     qr, tau, _, _ = lapack.dgeqrf(A[:, : widths[-1]], lwork=BLOCK * widths[-1])
@@ -95,7 +94,6 @@ def _decomposed(A: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _sound(R: np.ndarray) -> bool:
-    """Whether a triangular factor has full rank.  Non-finite ones pass, and only their solution is
-    NaN."""
+    """Whether a triangular factor has full rank; non-finite ones pass and give NaN."""
     diagonal = np.abs(R.diagonal())
     return not diagonal.min() <= RANK * diagonal.max()
