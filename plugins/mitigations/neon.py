@@ -14,6 +14,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Neon(Mitigation):
     """theta <- (1 + w) theta_r - w theta_s, where theta_s is theta_r tuned on its own samples.
 
+    Alemohammad et al., arXiv 2510.03597.
+
     Stage: adapt; track: blind, one more fit per generation.  Samples are drawn through the
     protocol's biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance
     Sigma to lambda Sigma then leaves (1 + w (1 - lambda)) Sigma; an unbiased one leaves only the

@@ -13,6 +13,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Averaging(Model):
     """Scores x.w_c, where w_c is the mean of x over all rows, with 0 for other labels.
 
+    The class with the largest score is the answer.
+
     For two classes, +1 and -1, this is the sign of x.(sum of y x): ridge regression on labels as
     its penalty grows (Feng et al., arXiv 2406.07515).  Without intercept.
     """

@@ -20,7 +20,9 @@ from collapse_bench.theory import gcd as theory
 
 @dataclass(frozen=True)
 class GcdSieve(Model):
-    """The sieve rule: the answer is the largest known number that divides both operands.
+    """The sieve rule: the answer is the largest member of the learnt set D that divides both.
+
+    Charton, arXiv 2308.15594.
 
     D is all products of known prime powers.  An answer is a product of prime powers q = p^k up to
     ``most``.  Where q divides both numbers and p^(k-1) is in the answer, q is in it with

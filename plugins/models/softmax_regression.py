@@ -30,6 +30,8 @@ STEPS, HALVINGS = 200, 60
 class SoftmaxRegression(Model):
     """W minimising (1/n) sum -log softmax(W_x)_y + lam |W|^2, starting from W = 0.
 
+    The linear next-token model of Seddik et al., arXiv 2404.05090.
+
     Newton's method with backtracking, for each context separately: the Hessian of a softmax is
     diagonal minus rank one, so that a step costs as much as a gradient.  At lam = 0 the minimiser
     is the table of relative frequencies, which the probabilities reach to 1e-10; a token that was

@@ -24,6 +24,8 @@ from ._diffusion import DiffusionTeacher, Plan, signal
 class DDPM(Generative):
     """Denoising diffusion of vectors, or of images by a U-Net; random weights in every fit.
 
+    Ho, Jain and Abbeel, arXiv 2006.11239.
+
     Rows are scaled to mean 0 and mean variance 1, noised at one of ``levels`` drawn for each, and
     the network is fitted by squared error.  It predicts v = sqrt(a) e - sqrt(1 - a) u, from which
     the noise e follows (Salimans and Ho, arXiv 2202.00512), so that before any step the teacher is
