@@ -135,7 +135,7 @@ class Law:
 
     @property
     def summary(self) -> str:
-        """The law in a line."""
+        """The first line of the formula's docstring."""
         return (inspect.getdoc(self.formula) or "").partition("\n")[0]
 
     @property
@@ -191,7 +191,8 @@ class Formula(Protocol):
 
 
 def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., Any]], Formula]:
-    """Make a formula public: check its parameters before each call, and say in its docstring what was declared here.
+    """Make a formula public: check its parameters before each call, and say in its docstring what
+    was declared here.
 
     The decorated function checks its parameters before each call, so the formula's body only sees
     values inside their ranges.  Status, source and ranges are added to its docstring.
@@ -212,9 +213,9 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., An
             bound.apply_defaults()
             return this._value(bound.arguments)
 
-        told = [f"    {p}: {r.meaning}; {r}" for p, r in this.ranges.items()]
+        lines = [f"    {p}: {r.meaning}; {r}" for p, r in this.ranges.items()]
         parts = [inspect.getdoc(formula) or "", f"Status: {STATUS[status]}.", f"Source: {source}."]
-        checked.__doc__ = "\n\n".join([*parts, "\n".join(["Parameters:", *told])])
+        checked.__doc__ = "\n\n".join([*parts, "\n".join(["Parameters:", *lines])])
         public_formula = cast(Formula, checked)
         public_formula.law = this
         return public_formula

@@ -195,7 +195,7 @@ def enough(needed: float, n: int, chance: float) -> float:
 def heights_after(
     sizes: Iterable[int], base: int, N: int, examples: float, grok: float, most: int, operands: str
 ):
-    """Heights of the symbolic learner after fits to that many rows each, every fit to labels of the one before."""
+    """Heights of the symbolic learner after one fit per entry of ``sizes``, replace."""
     sizes, digits = list(sizes), digits_of(N, base)
     known: dict[int, Any] = {}
     for p, k in prime_powers(min(most, N)):

@@ -8,7 +8,8 @@ from collapse_bench.theory import tails
 
 
 def tails_scaling(scale, data=None):
-    """A memoriser of real, cut and narrowed Zipf data, and rows of a bigram table (Dohmatob et al. 2024)."""
+    """A memoriser of real, cut and narrowed Zipf data, and rows of a bigram table (Dohmatob et al.
+    2024)."""
     beta = 1.5
     K, chains = (200_000, 8) if scale == "quick" else (1_000_000, 16)
     sizes = [round(10 ** (step / 2)) for step in range(4, 13 if scale == "quick" else 16)]

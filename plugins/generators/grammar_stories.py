@@ -136,7 +136,8 @@ def _known() -> frozenset[str]:
 
 
 class TokenLaw(NamedTuple):
-    """One law over words, the same curve for all replicates; which word has which rank is dealt per row of it."""
+    """A distribution over words by rank, the same for all chains; ranks are assigned per chain and
+    row."""
 
     words: tuple[int, ...]  # tokens; labels stands for the end
     p: tuple[float, ...]  # by rank
@@ -179,7 +180,8 @@ class Grammar:
         self._build(1 / (1 + sentences))
 
     def _build(self, stop: float) -> None:
-        """Places of all sentences in every mode: what is held and who was met."""
+        """Build the positions of all sentences in every mode: with and without a thing and a
+        friend."""
         self.end = self._place(Node(self._law(TokenLaw((self.labels,), (1.0,)))))
         self.nodes[self.end] = self.nodes[self.end]._replace(next=self.end)
         modes = [frozenset(), THING, FRIEND, THING | FRIEND]

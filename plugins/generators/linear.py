@@ -120,7 +120,8 @@ def _weights(cell, p2: float) -> tuple[float, float]:
 
 
 def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
-    """Excess risk of one fit to n rows of which the share p2 is written by the flawed source; NaN beyond validity."""
+    """Excess risk of one fit to n rows, a share p2 from the flawed source; NaN where no law is
+    valid."""
     shrinkage = _shrinkage(cell.model)
     if shrinkage is None:
         return math.nan

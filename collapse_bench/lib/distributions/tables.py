@@ -159,7 +159,7 @@ class ContextTeacher(TableTeacher):
 
     # a table per question: n says how often each is asked
     def sample_sufficient(self, n: Tensor, rng: Stream) -> Corpus:  # type: ignore[override]
-        """Counts of the answers to n (R, C) questions by their multinomial laws: C K rows with a count each."""
+        """Multinomial counts of the answers to n (R, C) questions: C K rows with a count each."""
         C, K = self.p.shape[-2:]
         pair = torch.arange(C * K, device=self.p.device).expand(*rng.chain_shape, C * K)
         count = rng.multinomials(n, self.read).flatten(-2)

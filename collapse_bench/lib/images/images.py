@@ -211,8 +211,8 @@ def _table(data: ImagePool) -> SimpleNamespace:
     )
     rare = _cut_down(data, train_y)
     if rare is not None and data.minority is not None:
-        there = thinned(train_y, rare, data.minority)
-        train_x, train_y = train_x[there], train_y[there]
+        kept = thinned(train_y, rare, data.minority)
+        train_x, train_y = train_x[kept], train_y[kept]
     pool, labels = (
         len(train_y),
         torch.from_numpy(np.concatenate([train_y, test_y]).astype(np.int64)),

@@ -258,11 +258,12 @@ class Language(DataGenerator):
             values["tail_missing"] = _mean(missing, held_out.tail)
         return values
 
-    def _lost(self, written: CachedTexts, exam: HeldOut) -> dict[str, Tensor]:
-        size = torch.minimum(measure.tokens_in(written.y), measure.tokens_in(exam.real.y))
-        rare = _mean(exam.is_rare(written.y), written.y >= 0)
-        compression = self._compression(written, exam.real)
-        shares = (rare, exam.rare_share.expand_as(rare))
+    def _lost(self, written: CachedTexts, held_out: HeldOut) -> dict[str, Tensor]:
+        real = held_out.real
+        size = torch.minimum(measure.tokens_in(written.y), measure.tokens_in(real.y))
+        rare = _mean(held_out.is_rare(written.y), written.y >= 0)
+        compression = self._compression(written, real)
+        shares = (rare, held_out.rare_share.expand_as(rare))
         assert self.labels is not None  # tokens are symbols
         sides = []
         for texts, ratio, share in zip((written, real), compression, shares, strict=True):
@@ -300,7 +301,8 @@ class Language(DataGenerator):
         """(diversity, standard error), (R,) each, for requested measures that are installed."""
         possible = [name for name in self._asked if lacking(_NEEDS[name].extra, name) is None]
         return {
-            _NEEDS[name].kind: paper.once(name, partial(self._diversity, name)) for name in possible
+            _NEEDS[name].kind: cached.once(name, partial(self._diversity, name))
+            for name in possible
         }
 
     def _diversity(self, name: str, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -116,7 +116,7 @@ class Text(Language):
         return not isinstance(self.source, Path) or self.source.is_dir()
 
     def _examined(self) -> Path | str:
-        """The file of the exam as a Path, or the name of a split of the source."""
+        """The held-out file as a Path, or the name of a split of the source."""
         path = Path(str(self.exam)).expanduser()
         if path.is_file():
             return path
@@ -250,7 +250,7 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
 
 
 def _halves_of(data: Text) -> tuple[list[str], list[str]]:
-    """(texts to learn from, texts for exams): one each where they are joined."""
+    """(training texts, held-out texts): one text each if texts are joined."""
     place = Place(data.place, "text", data.field, data.config, data.split, data.revision)
     texts = _units(place, data)
     if data.exam is not None:

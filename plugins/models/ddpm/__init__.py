@@ -94,7 +94,8 @@ class DDPM(Generative):
         u, x = unit.inside(corpus.y), corpus.x.flatten(1).float()
 
         def losses(rows: Tensor) -> Tensor:
-            # levels are spread over the batch, which makes their mean loss less noisy than draws that know no other
+            # Stratified levels over the batch: their mean loss is less noisy than with independent
+            # draws.
             spread = (
                 torch.arange(len(rows), device=a.device)
                 + torch.rand((), generator=generator, device=a.device)

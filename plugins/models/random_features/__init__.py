@@ -184,7 +184,8 @@ class FeatureTeacher(Teacher):
 
 
 def _below(scores: Tensor, seen: Tensor) -> Tensor:
-    """Scores (R, n, K) with those of labels never seen just below the least of the others, and below 0."""
+    """Scores (R, n, K) with those of labels never seen just below the least of the others, and
+    below 0."""
     seen = seen[..., None, :]
     least = torch.where(seen, scores, torch.inf).amin(-1, keepdim=True).clamp_max(0)
     return torch.where(seen, scores, least - 1e-6 * (1 + least.abs()))

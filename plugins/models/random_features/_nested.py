@@ -25,12 +25,10 @@ def shortest(A: np.ndarray, y: np.ndarray, widths: Sequence[int]) -> list[np.nda
     """
     M = A.shape[1]
     if not all(1 <= m <= M for m in widths):
-        raise ValueError(
-            f"widths must lie in [1, {M}], the columns that there are, got {list(widths)}"
-        )
-    told = A.any(1)  # a row of zeros says nothing about v
-    if not told.all():
-        A, y = A[told], y[told]
+        raise ValueError(f"widths must be in [1, {M}], the number of columns, got {list(widths)}")
+    nonzero = A.any(1)  # a row of zeros says nothing about v
+    if not nonzero.all():
+        A, y = A[nonzero], y[nonzero]
     live = np.asarray(A.any(0))  # a feature that is 0 throughout has the weight 0 in the shortest v
     held = np.cumsum(live)  # live columns among the first m
     among = sorted({int(held[m - 1]) for m in widths} - {0})
@@ -63,8 +61,9 @@ def _tall(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarr
 
 
 def _wide(A: np.ndarray, y: np.ndarray, widths: list[int]) -> dict[int, np.ndarray | None]:
-    """Where columns are more: v = Q R^-T y with A[:, :m]^T = Q R, and each further block of rows updates Q and R."""
-    found: dict[int, np.ndarray | None] = {}
+    """For more columns than rows: v = Q R^-T y with A[:, :m]^T = Q R; new blocks of rows update Q,
+    R."""
+    solutions: dict[int, np.ndarray | None] = {}
     n, done = len(A), 0
     R, reflectors = np.zeros((n, n), order="F"), []
     for m in widths:
