@@ -27,7 +27,7 @@ class CachedTexts:
 
     def __init__(self, y: Tensor):
         self.y = y
-        self._found: dict[str, Any] = {}
+        self._values: dict[str, Any] = {}
 
     def once(self, name: str, measure: Callable[[Tensor], Any]) -> Any:
         """``measure(y)``, computed at the first call under this name."""
