@@ -266,7 +266,9 @@ class Cache:
         return keys
 
     def keep(self, rows: Tensor) -> None:
-        self.held = {layer: (keys[rows], said[rows]) for layer, (keys, said) in self.held.items()}
+        self.held = {
+            layer: (keys[rows], symbols[rows]) for layer, (keys, symbols) in self.held.items()
+        }
 
 
 # -- the teacher -----------------------------------------------------------------------------------
@@ -388,12 +390,12 @@ class TransformerTeacher(Teacher):
             law = self._law(logits, context)
             if y is not None:
                 law = log_softmax(law[:, : net.stop], -1)  # a redrawn token is never the end
-            said = _drawn(law, u[rows, at])
+            symbols = _drawn(law, u[rows, at])
             if y is not None and mask is not None:
-                said = torch.where(mask[rows, at] | (y[rows, at] < 0), said, y[rows, at])
-                said = torch.where(y[rows, at] < 0, net.stop, said)
-            on = said != net.stop
-            out[rows[on], at] = said[on]
+                symbols = torch.where(mask[rows, at] | (y[rows, at] < 0), symbols, y[rows, at])
+                symbols = torch.where(y[rows, at] < 0, net.stop, symbols)
+            on = symbols != net.stop
+            out[rows[on], at] = symbols[on]
             if not on.all():
                 rows, symbols = rows[on], symbols[on]
                 if not len(rows):

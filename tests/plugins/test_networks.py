@@ -204,7 +204,7 @@ def test_worse_labels_make_a_worse_pupil():
 def test_it_has_no_images_of_its_own():
     with pytest.raises(Incompatible, match="it has no questions itself"):
         WeakLabeller().sample_truth(SEEDS)
-    with pytest.raises(Incompatible, match="labels the questions of other data, with classes"):
+    with pytest.raises(Incompatible, match="labels the questions of data with classes"):
         WeakLabeller().sample_truth(SEEDS, Linear().sample_truth(SEEDS))
     assert (
         "give it as the first teacher"

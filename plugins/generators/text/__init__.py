@@ -235,9 +235,9 @@ def _read(data: Text) -> SimpleNamespace | Unreachable:
         tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
-    pool = _blocks(tokenizer.encode_all(learnt), data, data.place, "the part to learn from")
+    pool = _blocks(tokenizer.encode_all(learnt), data, data.place, "the training part")
     where = data.exam if isinstance(data.exam, Path) else data.place
-    others = _blocks(tokenizer.encode_all(exam), data, where, "the part held out for exams")
+    others = _blocks(tokenizer.encode_all(exam), data, where, "the held-out part")
     chosen = np.linspace(0, len(others) - 1, min(data.test, len(others))).astype(np.int64)
     # A random order, so that the first blocks, which teachers answer, are spread out as well.
     order = Stream(0, "exam").permutation(len(chosen)).numpy()

@@ -68,8 +68,6 @@ class CausalLM(Neural):
     )
     beam: int = param(1, "beam width for generation; 1: sampling", ge=1)
     micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
-    beam: int = param(1, "beam width for generation; 1: sampling", ge=1)
-    micro: int | None = param(None, "rows per forward pass; none: the whole batch", ge=1)
 
     kinds = ("sequence",)
     usual = {"epochs": 1}

@@ -120,7 +120,7 @@ def _damage(place: Path) -> str | None:
     files = sorted(place.glob("*.safetensors"))
     if not files:
         return (
-            f"{place} holds no *.safetensors, and no other weights are read; save it again with "
+            f"{place} has no *.safetensors, the only supported format of weights; save it with "
             "save_pretrained"
         )
     for file in files:
