@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
+from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
 from .records.settings import Calibration
 from .records.store import Store, replace_file
@@ -47,6 +49,7 @@ from .suite.model import (
     with_calibration,
 )
 from .suite.plan import IDLE, CellPlan, estimate, plan
+from .suite.staleness import Outdated, outdated
 
 Some = str | Path | Sequence[str | Path]  # one file, or several
 
@@ -78,8 +81,14 @@ class Results:
         return frame_of(self.store, manifest.entries, manifest.seeds)
 
     def board(self, focus: str | None = None) -> Board:
-        """The leaderboard of the run."""
-        return board_of(self.store, saved_run(self.output, self.suite), focus)
+        """The leaderboard of the run; its notes say which rows are older than the plugins."""
+        manifest, store = saved_run(self.output, self.suite), self.store
+        found = board_of(store, manifest, focus)
+        older = outdated(manifest, found.codes, store, registry(()))
+        notes = [*found.notes, *older.sentences(), *older.doubts()]
+        if older.cells:
+            notes.append(f"bring them up to date with: {_run_again(self.output, manifest, older)}")
+        return dataclasses.replace(found, notes=tuple(notes))
 
     def draw(self, path: str | Path) -> Path:
         """Loss against generation for every task and entry, dashed what a law predicts, to a PNG, SVG or PDF file."""
@@ -88,6 +97,18 @@ class Results:
         manifest = saved_run(self.output, self.suite)
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
+
+
+def _run_again(output: Path, manifest: Manifest, older: Outdated) -> str:
+    """The command that computes again what is older."""
+    words = ["collapse-bench", "run", str(output / f"{manifest.suite.name}.suite.toml")]
+    for file in dict.fromkeys(manifest.files.values()):
+        words += ["--plugin", file]
+    if manifest.published:
+        words += ["--quick", "--published", manifest.published]
+        for name in older.methods:
+            words += ["--mitigation", name]
+    return shlex.join([*words, "-o", str(output)])
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
@@ -314,7 +335,8 @@ def plan_run(
 ) -> tuple[Suite, list[CellPlan]]:
     """The suite as it would run, and what would be done with each of its cells; see ``run_suite``.
 
-    Raises NothingMatched where an entry of a quick run fits nowhere, or has nothing to stand beside.
+    Raises NothingMatched where an entry of a quick run fits nowhere, or has nothing to compare
+    with.
     """
     if only is not None and not only:
         raise UsageError(
@@ -343,6 +365,7 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     An entry stays with all its tasks or goes with all of them.  Raises NothingMatched where all others would go.
     """
     to_run = {step.entry.cell.id for step in steps if step.todo}
+    older = {step.entry.name: step.why for step in steps if step.verdict == "stale"}
     missing = [
         e.name
         for e in suite.entries
@@ -351,9 +374,10 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     gone = dict.fromkeys(missing)
     others = {e.name for e in suite.entries if e.role == "entry" and e.skip is None} - only
     if gone and gone.keys() >= others:
+        why = next((f" ({name}: {older[name]})" for name in gone if name in older), "")
         raise NothingMatched(
-            f"no record of another entry of {suite.name} has these chains, settings and versions, so that a quick run has "
-            "nothing to stand beside; leave out --seeds and --set, or run without --quick"
+            f"no record of another entry of {suite.name} has these chains, settings and versions{why}, so that a quick run "
+            "has nothing to compare with; leave out --seeds and --set, or run without --quick"
         )
     entries = tuple(
         e
@@ -364,20 +388,27 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     kept = [
         step
         if step.entry.cell.id in there
-        else CellPlan(step.entry, "left out", "no whole record to stand beside")
+        else CellPlan(step.entry, "left out", _why_left_out(step))
         for step in steps
     ]
     return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), kept
 
 
+def _why_left_out(step: CellPlan) -> str:
+    """The records that are there are of other code, or there is no whole one."""
+    return step.why if step.verdict == "stale" else "no whole record to compare with"
+
+
 def publish_run(
     output: str | Path, to: str | Path, suite: str | None = None, force: bool = False
 ) -> list[Path]:
-    """Publish a finished run: its records in one file, its board and what the numbers say, in the folder ``to``.
+    """Publish a finished run: its records in one file, its board and what the numbers say, in the
+    folder ``to``.
 
-    force: in place of files that are there, with settings that are not those of the suite of this name, with chains that
-    the machine broke off, and of a quick run.  Raises NothingMatched where chains are missing or damaged, UsageError for
-    what only ``force`` allows.
+    force: in place of files that are there, with settings that are not those of the suite of this
+    name, with chains that the machine broke off, of a quick run, and with records that the
+    installed plugins would compute otherwise.  Raises NothingMatched where chains are missing or
+    damaged, UsageError for what only ``force`` allows.
     """
     from .board.words import report
 
@@ -389,7 +420,7 @@ def publish_run(
             f"{output} holds a run beside the published records {manifest.published}; run the suite without --quick, or publish "
             "both together by --force"
         )
-    changed = changes_of(manifest, registry())
+    changed = changes_of(manifest, registry(()))
     if changed and not force:
         raise UsageError(
             f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without "
@@ -401,6 +432,15 @@ def publish_run(
             f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force"
         )
     records = whole(found.store, manifest)
+    codes: dict[str, list[Mapping[str, Any]]] = {}
+    for record, entry in records:
+        codes.setdefault(entry.id, []).append(record.code)
+    older = outdated(manifest, codes, found.store, registry(()))
+    if older.cells and not force:
+        raise UsageError(
+            f"{'; '.join(older.sentences())}; run {_run_again(found.output, manifest, older)}, or publish the older records by "
+            "--force"
+        )
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
@@ -412,7 +452,8 @@ def publish_run(
             f"{len(broken)} chain(s) were broken off by the machine (the first: {', '.join(broken[0])}); "
             "run the suite again, which tries these alone, or publish them so by --force"
         )
-    text = report(found.board())
+    board = board_of(found.store, manifest)  # without the command of this machine
+    text = report(dataclasses.replace(board, notes=(*board.notes, *older.sentences())))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
     replace_file(files[1], f"{text}\n".encode())
@@ -607,7 +648,7 @@ def cell_of(
     for name in changes:
         if name not in settings:
             raise UsageError(f"cell_of changes no {name!r}{nearest(name, settings)}")
-    return registry().cell(spec, seeds=_seeds(seeds), device=device_of(device), **changes)
+    return registry(()).cell(spec, seeds=_seeds(seeds), device=device_of(device), **changes)
 
 
 def _seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int
     """Every number of these entries of a run: task, entry, role, rows, seed, generation, metric, value."""
     wanted = list(seeds)
     pieces = []
-    for entry in entries:
-        for record in _records(store, entry, wanted, []):
+    for entry, records in _of_one_code(store, entries, wanted, []):
+        for record in records:
             keep = np.isin(record.seed, wanted)
             piece = pd.DataFrame(
                 {
@@ -58,19 +58,51 @@ def _records(
             try:
                 record = store.read(entry.id, block)
             except Damaged as problem:
-                notes.append(f"{problem}; run again to compute it anew")
+                notes.append(f"{problem}; run again to replace it")
                 continue
             if record is not None:
                 found.append(record)
     return found
 
 
+def _of_one_code(
+    store: Store, entries: Iterable[ManifestEntry], seeds: Sequence[int], notes: list[str]
+) -> list[tuple[ManifestEntry, list[Record]]]:
+    """Every entry with its whole records, as far as one code computed them: where a run after an
+    edit was broken off, some records are of the code before, which are reported and left out."""
+    found = [(entry, _records(store, entry, seeds, notes)) for entry in entries]
+    newest: dict[str, tuple[str, Any]] = {}  # plugin -> (when, its code then)
+    for record in (record for _, records in found for record in records):
+        for plugin, code in record.code.items():
+            newest[plugin] = max(newest.get(plugin, ("", code)), (record.at, code), key=_when)
+    kept = []
+    for entry, records in found:
+        last = max(records, key=lambda record: record.at).code if records else {}
+        good, lost = [], 0
+        for record in records:
+            if record.code == last and all(newest[p][1] == c for p, c in record.code.items()):
+                good.append(record)
+            else:
+                lost += len(set(record.seeds) & set(seeds))
+        if lost:
+            notes.append(
+                f"{entry.name} on {entry.task}: {lost} chain(s) were computed by other code than "
+                "the newest records and are left out; run again"
+            )
+        kept.append((entry, good))
+    return kept
+
+
+def _when(found: tuple[str, Any]) -> str:
+    return found[0]
+
+
 def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
     """task -> expected primary loss of `none` by generation, NaN where unknown; tasks without a law are left out."""
     found = {}
-    for entry in manifest.entries:
+    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, []):
         if entry.name == "none":
-            for record in _records(store, entry, manifest.seeds, [])[:1]:
+            for record in records[:1]:
                 law = record.facts.theory.predicted
                 if law is not None:
                     found[entry.task] = [math.nan if value is None else value for value in law]
@@ -88,8 +120,10 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
     )  # task -> m -> seed -> loss
     used: list[dict[str, Any]] = []
     beside: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
-    tracks: dict[str, set[str]] = defaultdict(set)
-    for entry in manifest.entries:
+    tracks: dict[str, list[str]] = defaultdict(list)
+    codes: dict[str, list[Mapping[str, Any]]] = {}
+    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, notes):
+        codes[entry.id] = [record.code for record in records]
         task, name, seeds = entry.task, entry.name, manifest.seeds
         if entry.skip is not None:
             rows.append(
@@ -102,7 +136,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
                 }
             )
             continue
-        for record in _records(store, entry, seeds, notes):
+        for record in records:
             final = _values(record, primary[task], entry.horizon)
             status = {
                 **record.status,
@@ -137,7 +171,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
                     for s in chains
                 ]
             beside += _beside(record, entry, tasks[task], chains)
-            tracks[name].add(record.facts.track)
+            tracks[name].append(record.facts.track)
             notes += [said for run in record.runs for said in run.get("remarks", ())]
             used += usage_of(record, entry, [s for s in chains if status[s] is not Status.SKIPPED])
     if not rows:
@@ -164,6 +198,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
             usage=usage_by_entry(usage, losses, curves, tasks),
             skipped_tasks=manifest.skipped_tasks,
             notes=tuple(dict.fromkeys(notes)),  # tasks share records
+            codes=codes,
         )
     controls = [
         *("none", "nature", "frozen"),
@@ -197,6 +232,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         usage=usage,
         skipped_tasks=manifest.skipped_tasks,
         notes=tuple(dict.fromkeys(notes)),
+        codes=codes,
         scores=scores,
         lost=_lost(pd.DataFrame(beside), scored),
     )

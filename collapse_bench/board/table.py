@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -59,6 +60,8 @@ class Board(ABC):
     usage: pd.DataFrame = field(repr=False)
     skipped_tasks: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...]
+    # cell id -> what code computed its records, see Record.code
+    codes: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
 
     @abstractmethod
     def frame(self) -> pd.DataFrame:

@@ -57,7 +57,8 @@ def show(name, plugin_files, as_json):
     import tomllib
 
     from ..errors import UsageError
-    from ..registry.discovery import KINDS, parameters, registry
+    from ..registry.building import parameters
+    from ..registry.discovery import KINDS, registry
     from ..suggest import nearest
 
     reg = registry(plugin_files)
@@ -124,7 +125,7 @@ def plugins(as_json, trace, plugin_files):
             click.echo(plugin.trace)
         return
     if as_json:
-        click.echo(json.dumps([vars(p) for p in reg.plugins], indent=1))
+        click.echo(json.dumps([vars(p) for p in reg.plugins], indent=1, default=str))
     else:
         for p in reg.plugins:
             offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "suites or nothing"

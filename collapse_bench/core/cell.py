@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +13,7 @@ from ..errors import Unreachable, UsageError
 from ..spec import CellSpec
 from .budget import Budget
 from .components import Component, DataGenerator, Mitigation, Model, Protocol
-from .identity import SCHEMA, fingerprint, is_none, written
+from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
 
 
 @dataclass(frozen=True)
@@ -91,27 +89,43 @@ class Cell:
             named.insert(0, ("decode", self.protocol.decode))
         return tuple(named)
 
+    def _roles(self) -> Iterator[tuple[str, Component]]:
+        """(place, component) of what the cell itself names."""
+        yield from (("data", self.data), ("model", self.model), ("protocol", self.protocol))
+        if self.first_teacher is not None:
+            yield "first", self.first_teacher
+        for i, act in enumerate(self.mitigations):
+            yield f"mitigations[{i}]", act
+
+    def parts(self) -> Iterator[tuple[str, Component]]:
+        """(place, component) of everything that takes part, at any depth: the data generator, the
+        model, the protocol and its decoder, the first teacher, the mitigations, and what is nested
+        in the parameters of any of them."""
+        for place, component in self._roles():
+            yield place, component
+            for inner, part in nested(component):
+                yield f"{place}.{inner}", part
+
     @property
-    def sources(self) -> dict[str, str]:
-        """Digest of the file of each part that was loaded from one; not part of the id."""
-        parts: list[Component] = [
-            self.data,
-            self.model,
-            self.protocol,
-            *(act for _, act in self.acts),
-        ]
-        return {part.title(): type(part).file_digest for part in parts if type(part).file_digest}
+    def file_digests(self) -> dict[str, dict[str, str]]:
+        """Plugin -> module -> digest of its code, for plugins that are no part of the suite."""
+        found: dict[str, dict[str, str]] = {}
+        for _, part in self.parts():
+            if type(part).file_digests:
+                found.setdefault(part.title(), {}).update(type(part).file_digests)
+        return found
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """What computes the numbers, besides the parts' versions; see ``Record.code``."""
+        return {"": NUMERICS, **self.file_digests}
 
     def incompatibility(self) -> str | None:
         """None where all parts go together, else the sentence of the first that does not."""
-        parts: list[Component] = [
-            self.data,
-            self.model,
-            self.protocol,
-            *(act for _, act in self.acts),
-        ]
-        for part in parts:
-            reason = self._said_by(part)
+        for place, part in self.parts():
+            # a flawed source refuses to be the world of a cell; as the first teacher it is only to
+            # be of one kind with it
+            reason = None if place.startswith("first") else self._said_by(part)
             if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
@@ -176,20 +190,21 @@ class Cell:
     @cached_property
     def canonical(self) -> dict[str, Any]:
         """What the id hashes: every parameter with its value, files by the digest of their content."""
-        acts = [fingerprint(act) for act in self.mitigations if not is_none(act)]
+        singles = {
+            place: fingerprint(part)
+            for place, part in self._roles()
+            if not place.startswith("mitigations")
+        }
         return {
             "schema": SCHEMA,
-            "data": fingerprint(self.data),
-            "model": fingerprint(self.model),
-            "protocol": fingerprint(self.protocol),
-            "mitigations": acts,
+            "first": None,
+            **singles,
+            "mitigations": [fingerprint(act) for act in self.mitigations if not is_none(act)],
             "n": self.n,
             "T": self.generations,
             "growth": float(self.growth),
-            "first": self.first_teacher and fingerprint(self.first_teacher),
         }
 
     @cached_property
     def id(self) -> str:
-        text = json.dumps(self.canonical, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return id_of(self.canonical)

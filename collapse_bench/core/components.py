@@ -59,8 +59,8 @@ class Component(HasOldNames):
     name: ClassVar[str] = ""  # given by the hook that offers the class
     # raise it when the same parameters give other numbers: old records become stale
     version: ClassVar[int] = 1
-    # digest of its file, where it was loaded from one: an edited file makes records stale
-    file_digest: ClassVar[str] = ""
+    # module -> digest of its code, empty for the suite's own: edited code makes records stale
+    file_digests: ClassVar[Mapping[str, str]] = MappingProxyType({})
     # The kinds of data that the plugin works on, e.g. ("density",); None: all of them.  The base class's
     # ``incompatibility`` refuses the others with a sentence, so that suites skip those cells.
     kinds: ClassVar[tuple[Kind, ...] | None] = None

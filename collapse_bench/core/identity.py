@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,35 @@ from ..spec import Call, is_word
 from .components import Component, Mitigation
 
 SCHEMA = 1  # version of the records; part of every cell's id
+
+#: Version of the numbers that the suite's own code gives (core, lib, theory).  A record of another
+#: version is stale.  tests/core/test_numerics.py says when to raise it.
+NUMERICS = 1
+
+
+def nested(component: Component) -> Iterator[tuple[str, Component]]:
+    """(place, component) of all components in the parameters of this one, at any depth.
+
+    A place is the parameter's name, with the index of an item: ``read``, ``tutors[1]``,
+    ``tutors[1].decode``.
+    """
+    for field in dataclasses.fields(component):
+        yield from _components(field.name, getattr(component, field.name))
+
+
+def _components(place: str, value: Any) -> Iterator[tuple[str, Component]]:
+    if isinstance(value, Component):
+        yield place, value
+        for inner, component in nested(value):
+            yield f"{place}.{inner}", component
+    elif isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            yield from _components(f"{place}[{i}]", item)
+
+
+def changed_names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The keys under which two mappings differ, sorted."""
+    return sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
 
 
 def is_none(act: Mitigation) -> bool:
@@ -60,6 +91,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value
+
+
+def id_of(canonical: Mapping[str, Any]) -> str:
+    """The id of the cell of this canonical form: twenty hex digits."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def digest(path: Path) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OverBudget
-from .tracks import PROTOCOL, SUBSTANCES, TRACKS, WORDS
+from .tracks import PROTOCOL, SUBSTANCES, TRACKS, WORDS, joined_tracks
 
 
 class Ledger:
@@ -156,8 +156,7 @@ class Ledger:
 
     def track(self) -> str:
         """The track: blind, provenance, real, verifier, external, or several joined by '+'."""
-        used = [name for what, name in TRACKS.items() if _any(self.by_methods(what))]
-        return "+".join(used) or "blind"
+        return joined_tracks(name for what, name in TRACKS.items() if _any(self.by_methods(what)))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__

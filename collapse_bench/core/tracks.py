@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 PROTOCOL = "protocol"  #: the user name of the protocol in the ledger; all others are mitigations
 
 
@@ -34,3 +36,10 @@ WORDS = {
 
 
 SUBSTANCES = tuple(WORDS)
+
+
+def joined_tracks(tracks: Iterable[str]) -> str:
+    """The track of what used all these tracks together: their names joined by '+' in the order of
+    ``TRACKS``, or blind."""
+    used = {name for track in tracks for name in track.split("+")}
+    return "+".join(name for name in TRACKS.values() if name in used) or "blind"

@@ -91,6 +91,7 @@ def publish(found: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, p
 
 
 def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[Record]:
+    code = None
     for block, seeds in blocks_of(manifest.seeds).items():
         try:
             record = store.read(entry.id, block)
@@ -102,6 +103,11 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
             raise NothingMatched(
                 f"{entry.name} on {entry.task} has chains that were not run; run the suite to its end first"
             )
+        if record.code != (code or record.code):
+            raise NothingMatched(
+                f"{entry.name} on {entry.task} has chains of two versions of its code; run the suite to its end first"
+            )
+        code = record.code
         yield record.restricted(seeds)
 
 
@@ -195,6 +201,13 @@ class Archive:
         """The published record of the block that holds this seed."""
         return self.read(cell_id, seed // BLOCK)
 
+    def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """label -> id -> an empty form, since a published record keeps none."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for record in self._records.values():
+            found.setdefault(record.facts.label, {})[record.facts.id] = {}
+        return found
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -211,6 +224,12 @@ class OverlayStore(Store):
         super().__init__(path)
         self.archive = archive
 
+    def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
+        found = self.archive.cells()
+        for label, forms in super().cells().items():
+            found[label] = {**found.get(label, {}), **forms}
+        return found
+
     def read(self, cell_id: str, block: int) -> Record | None:
         behind = self.archive.read(cell_id, block)
         try:
@@ -221,7 +240,7 @@ class OverlayStore(Store):
             return behind
         if record is None or behind is None:
             return record or behind
-        if record.facts.sources != behind.facts.sources:
+        if record.code != behind.code:
             return record
         own = {
             seed

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
+from ..core.tracks import TRACKS
+from ..core.tracks import joined_tracks as joined_tracks  # for boards
 from ..status import Status
 
 #: facts that not every record has: a published one leaves out the canonical form of its cell
-_OPTIONAL = ("canonical", "sources", "published")
+_OPTIONAL = ("canonical", "sources", "numerics", "published")
 
 
 class RunAccount(TypedDict, total=False):
@@ -78,7 +80,9 @@ class CellFacts:
     external: tuple[tuple[Any, ...], ...]  # (name, ..., calls)
     theory: Prediction
     canonical: Mapping[str, Any] | None = None
-    sources: Mapping[str, str] | None = None  # plugin file -> digest
+    # plugin -> module -> digest of its code; a digest of the file itself in records of version 0.1
+    sources: Mapping[str, Mapping[str, str] | str] | None = None
+    numerics: int | None = None  # version of the suite's own numbers; None: 1, before it was kept
     published: str | None = None  # the seal of the archive that the record comes from
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -110,14 +114,14 @@ class CellFacts:
         return self._picked([i for i, seed in enumerate(self.seeds) if seed in wanted])
 
     def _picked(self, places: list[int]) -> CellFacts:
+        ledger = {what: tuple(amounts[i] for i in places) for what, amounts in self.ledger.items()}
         return replace(
             self,
             seeds=tuple(self.seeds[i] for i in places),
             status=tuple(self.status[i] for i in places),
             reason=tuple(self.reason[i] for i in places),
-            ledger={
-                what: tuple(amounts[i] for i in places) for what, amounts in self.ledger.items()
-            },
+            ledger=ledger,
+            track=track_shown(ledger),
         )
 
     def joined(self, newer: CellFacts) -> CellFacts:
@@ -132,15 +136,27 @@ class CellFacts:
             status=self.status + newer.status,
             reason=self.reason + newer.reason,
             ledger=rows,
-            track=joined_tracks(facts.track for facts in (self, newer) if facts.seeds),
+            verifiers=_most_calls(self.verifiers if self.seeds else (), newer.verifiers),
+            external=_most_calls(self.external if self.seeds else (), newer.external),
         )
         return both._picked(sorted(range(len(both.seeds)), key=both.seeds.__getitem__))
 
 
-def joined_tracks(tracks: Iterable[str]) -> str:
-    """The track of chains that together used all this: blind where none used anything."""
-    used = sorted({piece for track in tracks for piece in track.split("+")} - {"blind"})
-    return "+".join(used) or "blind"
+def track_shown(ledger: Mapping[str, Iterable[int]]) -> str:
+    """The track of chains by what their ledger shows: what their mitigations used."""
+    return joined_tracks(
+        track for what, track in TRACKS.items() if any(ledger.get(f"{what}_by_methods", ()))
+    )
+
+
+def _most_calls(
+    one: tuple[tuple[Any, ...], ...], other: tuple[tuple[Any, ...], ...]
+) -> tuple[tuple[Any, ...], ...]:
+    """Rows (user, ..., calls per chain) of both: each user once, with the larger number of calls."""
+    most: dict[tuple[Any, ...], int] = {}
+    for *key, calls in (*one, *other):
+        most[tuple(key)] = max(calls, most.get(tuple(key), 0))
+    return tuple((*key, calls) for key, calls in sorted(most.items()))
 
 
 def _amounts(facts: CellFacts, what: str) -> tuple[int, ...]:

@@ -53,6 +53,7 @@ class Manifest:
     entries: tuple[ManifestEntry, ...]
     left_out: tuple[str, ...] = ()  # of a quick run: entries of which no record was found
     published: str | None = None  # the file of records that stands behind the store
+    files: Mapping[str, str] = field(default_factory=dict)  # plugin -> the file it was loaded from
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as the file holds them."""

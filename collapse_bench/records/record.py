@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +66,18 @@ class Record:
         facts = self.facts
         ended = zip(facts.seeds, facts.status, facts.reason, strict=True)
         return {seed: reason or "" for seed, status, reason in ended if status is Status.SKIPPED}
+
+    @property
+    def code(self) -> dict[str, Any]:
+        """What computed the numbers, parts with a declared version apart: the version of the
+        suite's own numbers, under ``""``, and the digests of plugin code by plugin and
+        module.  Chains of unequal code are never put together."""
+        return {"": self.facts.numerics or 1, **(self.facts.sources or {})}
+
+    @property
+    def at(self) -> str:
+        """When the newest of its chains were run, ISO 8601, "" where that is not known."""
+        return max((str(run.get("at", "")) for run in self.runs), default="")
 
     def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
         """Seeds whose mitigations used more than these limits allow, each with the sentence that says of what."""

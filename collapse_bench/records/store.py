@@ -90,10 +90,8 @@ class Store:
     def _completed(self, record: Record, cell: Cell) -> Record:
         block = record.seeds[0] // BLOCK
         older = self.read_or_none(cell.id, record.seeds[0])
-        if older is not None and older.facts.sources == record.facts.sources:
-            record = older.merged(
-                record
-            )  # chains of an edited plugin file are not put beside those of the old one
+        if older is not None and older.code == record.code:
+            record = older.merged(record)  # chains of edited code replace all that were there
         record = record.compared()
         path = self.block_path(cell.id, block)
         about = path.parent / "cell.json"
@@ -103,14 +101,16 @@ class Store:
         replace_file(path, record.packed())
         return record
 
-    def labels(self) -> dict[str, list[str]]:
-        """label -> ids of the cells that are here."""
-        found: dict[str, list[str]] = {}
+    def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """label -> id -> canonical form of the cells that are here; an empty form where it is not
+        known."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
         for about in sorted(self.path.glob("*/cell.json")):
             try:
                 told = json.loads(about.read_text())
-                found.setdefault(told["label"], []).append(told["id"])
-            except (OSError, ValueError, KeyError, TypeError):
+                form = {k: v for k, v in told.items() if k not in ("label", "id")}
+                found.setdefault(told["label"], {})[told["id"]] = form
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 continue  # a lost label costs a word in the plan and nothing else
         return found
 

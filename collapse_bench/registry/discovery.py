@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -18,33 +19,30 @@ import re
 import sys
 import traceback
 import types
-import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, overload
-from uuid import uuid4
 
 import pluggy
 
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
-from ..core.params import allowed, type_hints
 from ..errors import PluginError, UsageError
 from ..laws.claims import Claim
 from ..papers.figure import Figure
-from ..spec import Call, CellSpec, is_word, parse_call, parse_cell, parse_mitigations
+from ..spec import Call, CellSpec, is_word
 from ..suggest import nearest
 from . import hookspecs
+from .building import ROLES, build, build_cell, build_mitigations
+from .digests import OWN, class_digests, code_files, digests_of, forget_edited, remember_loaded
 
 GROUP = "collapse_bench"
 REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"  # modules or files, joined by commas
+#: role -> (hook that offers it, base class)
 KINDS: dict[str, tuple[str, type[Component]]] = {
-    "generator": ("collapse_generators", DataGenerator),
-    "model": ("collapse_models", Model),
-    "protocol": ("collapse_protocols", Protocol),
-    "mitigation": ("collapse_mitigations", Mitigation),
+    role: (f"collapse_{role}s", base) for role, base in ROLES.items()
 }
 
 
@@ -57,10 +55,28 @@ class Plugin:
     offers: list[tuple[str, str]] = field(default_factory=list)  # (kind, name)
     error: str | None = None  # one sentence
     trace: str | None = None
+    suites: list[Path] = field(default_factory=list)
+    file: Path | None = None  # where a plugin that was named by its file is
+    distribution: str | None = None  # what installed it, where it came by an entry point
+    # module -> digest of its code when it was loaded; empty for the suite's own
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def broken(self) -> bool:
         return self.error is not None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is no part of the suite, so that its code is digested."""
+        return self.module.partition(".")[0] != OWN
+
+    def code(self) -> dict[str, Path]:
+        """Module -> file of its code, as it is found now."""
+        return code_files(self.module, self.file, self.distribution)
+
+    def digests_now(self) -> dict[str, str]:
+        """The digests of its code as it is on disk now."""
+        return digests_of(self.code(), self.module if self.file else None)
 
 
 class Registry:
@@ -74,6 +90,7 @@ class Registry:
         self.owners: dict[tuple[str, str], str] = {}
         self.suites: list[Path] = []
         self._claims: list[Claim] | None = None
+        self.loads = 0  # how often its plugins have changed
 
     # -- loading ------------------------------------------------------------------------------------------------
 
@@ -84,7 +101,8 @@ class Registry:
         chosen = os.environ.get(REPLACES_DISCOVERY)
         if chosen is None:
             for point in importlib.metadata.entry_points(group=GROUP):
-                registry.shelf(point.value, source=f"entry point {point.name}")
+                owner = None if point.dist is None else point.dist.name
+                registry.shelf(point.value, f"entry point {point.name}", owner)
         else:
             for name in filter(None, map(str.strip, chosen.split(","))):
                 if name.endswith(".py"):
@@ -93,20 +111,23 @@ class Registry:
                     registry.shelf(name, source=REPLACES_DISCOVERY)
         for path in files:
             plugin = registry.file(path)
-            registry._whole(plugin, path)
+            registry.whole(plugin, path)
         return registry
 
-    def shelf(self, name: str, source: str) -> None:
+    def shelf(self, name: str, source: str, distribution: str | None = None) -> None:
         """A module, or a package that has a hook, is one plugin; any other package is a shelf of plugins."""
+        plugin = Plugin(name, source, distribution=distribution)
+        if plugin.foreign:
+            forget_edited(plugin.code())
         module = self._import(name, source)
         if module is None:
             return
         if not hasattr(module, "__path__") or _hooks_of(module):
-            self._register(module, source)
+            self._register(module, plugin)
             return
         for item in sorted(pkgutil.iter_modules(module.__path__, f"{name}."), key=lambda i: i.name):
             if not item.name.rpartition(".")[2].startswith("_"):
-                self.shelf(item.name, source)
+                self.shelf(item.name, source, distribution)
 
     def file(self, path: str | Path) -> Plugin:
         """One plugin from one file."""
@@ -114,23 +135,53 @@ class Registry:
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         name = f"collapse_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
+        if importlib.util.spec_from_file_location(name, path) is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
+        plugin = Plugin(name, str(path.absolute()), file=path.absolute())
+        forget_edited(plugin.code())
+        loader = _FromSource(name, plugin.source)
+        spec = importlib.machinery.ModuleSpec(name, loader, origin=plugin.source)
+        spec.has_location = True
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # so that checkpoints find the classes again
         try:
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
         except (Exception, SystemExit) as problem:
             del sys.modules[name]
-            return self._broken(name, str(path.absolute()), problem)
-        plugin = self._register(module, str(path.absolute()))
-        for cls in (self.classes[kind][offered] for kind, offered in plugin.offers):
-            if cls.__module__ == name:  # what the file only passes on was not written there
-                cls.file_digest = sha256(path.read_bytes()).hexdigest()[:16]
-        return plugin
+            return self._broken(name, plugin.source, problem, plugin.file)
+        return self._register(module, plugin)
 
-    def _whole(self, plugin: Plugin, path: str | Path) -> None:
+    def refresh(self, files: Iterable[str | Path] = ()) -> None:
+        """Load what is not loaded of these files, and load again every plugin whose code was edited
+        since."""
+        for plugin in [p for p in self.plugins if p.digests and p.digests_now() != p.digests]:
+            self._unload(plugin)
+            if plugin.file is None:
+                self.shelf(plugin.module, plugin.source, plugin.distribution)
+            elif plugin.file.is_file():
+                self.file(plugin.file)
+        for path in files:
+            place = Path(path).resolve()
+            known = [p for p in self.plugins if p.file and p.file.resolve() == place]
+            for plugin in [p for p in known if p.broken]:
+                self.plugins.remove(plugin)
+            if all(plugin.broken for plugin in known):
+                self.whole(self.file(path), path)
+
+    def _unload(self, plugin: Plugin) -> None:
+        self.plugins.remove(plugin)
+        for kind, name in plugin.offers:
+            del self.classes[kind][name], self.owners[kind, name]
+        self.manager.unregister(name=plugin.module)
+        self.suites = [path for path in self.suites if path not in plugin.suites]
+        self._changed()
+
+    def _changed(self) -> None:
+        """Forget what was read off the plugins that were there before."""
+        self._claims = None
+        self.loads += 1
+
+    def whole(self, plugin: Plugin, path: str | Path) -> None:
         """PluginError where a file that was asked for does not load, or has nothing to offer."""
         if plugin.broken:
             raise PluginError(
@@ -149,7 +200,7 @@ class Registry:
         """Offer one class under a name, as a notebook does; offering it again replaces it."""
         said = f"offer({name!r}, ...)"
         self._look_at(kind, name, cls, said, said)
-        cls.name, cls.file_digest = name, _written_in(cls)
+        cls.name, cls.file_digests = name, class_digests(cls)
         self.classes[kind][name] = cls
         self.owners[kind, name] = said
 
@@ -160,7 +211,9 @@ class Registry:
             self._broken(name, source, problem)
             return None
 
-    def _broken(self, name: str, source: str, problem: BaseException) -> Plugin:
+    def _broken(
+        self, name: str, source: str, problem: BaseException, file: Path | None = None
+    ) -> Plugin:
         sentence = f"{type(problem).__name__}: {problem}".splitlines()[0]
         lines = [
             frame.lineno
@@ -169,28 +222,32 @@ class Registry:
         ]
         if lines:
             sentence += f" ({Path(source).name}, line {lines[-1]})"
-        plugin = Plugin(
-            name, source, error=sentence, trace="".join(traceback.format_exception(problem))
-        )
+        trace = "".join(traceback.format_exception(problem))
+        plugin = Plugin(name, source, error=sentence, trace=trace, file=file)
         self.plugins.append(plugin)
         return plugin
 
-    def _register(self, module: types.ModuleType, source: str) -> Plugin:
+    def _register(self, module: types.ModuleType, plugin: Plugin) -> Plugin:
         try:
             _check_hooks(module)
             offers = self._offers(module)
             suites = [Path(path) for path in getattr(module, "collapse_suites", list)()]
             self._hook_up(module)
         except Exception as problem:
-            return self._broken(module.__name__, source, problem)
-        plugin = Plugin(module.__name__, source)
-        self._claims = None
+            return self._broken(plugin.module, plugin.source, problem, plugin.file)
+        self._changed()
+        if plugin.foreign:
+            plugin.digests = plugin.digests_now()
+            remember_loaded(plugin.code())
         for kind, name, cls in offers:
             if "name" not in cls.__dict__:
                 cls.name = name
+            if cls.__module__.partition(".")[0] != OWN:  # one of the suite may be passed on
+                cls.file_digests = plugin.digests
             self.classes[kind][name] = cls
             self.owners[kind, name] = module.__name__
             plugin.offers.append((kind, name))
+        plugin.suites = suites
         self.suites += suites
         self.plugins.append(plugin)
         return plugin
@@ -238,6 +295,19 @@ class Registry:
             raise PluginError(
                 f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; rename one"
             )
+
+    def files(self) -> dict[str, str]:
+        """Name -> file, for what plugin files offer."""
+        return {name: str(p.file) for p in self.plugins if p.file for _, name in p.offers}
+
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Name -> digests of the code, for all offers that are no part of the suite."""
+        found: dict[str, dict[str, str]] = {}
+        for classes in self.classes.values():
+            for name, cls in classes.items():
+                if cls.file_digests:
+                    found.setdefault(name, {}).update(cls.file_digests)
+        return found
 
     def module_of(self, kind: str, name: str) -> types.ModuleType | None:
         """The module whose hooks offer this class; None where it was offered from a notebook, or not at all."""
@@ -323,150 +393,23 @@ class Registry:
 
     def build(self, kind: str, call: Call | str) -> Component:
         """A plugin object from its spec, every value coerced to its field's type and checked against its range."""
-        call = parse_call(call) if isinstance(call, str) else call
-        cls = self.find(kind, call.name)
-        fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
-        values = {}
-        for key, value in call.args:
-            if key not in fields:
-                takes = nearest(key, fields) if fields else "; it takes none"
-                raise UsageError(f"{call.name} has no parameter {key!r}{takes}")
-            values[key] = self._coerce(f"{call.name}: {key}", value, type_hints(cls)[key])
-        missing = [
-            n
-            for n, f in fields.items()
-            if n not in values
-            and f.default is dataclasses.MISSING
-            and f.default_factory is dataclasses.MISSING
-        ]
-        if missing:
-            raise UsageError(
-                f"{call.name} needs the parameter(s) {', '.join(missing)}: {call.name}({missing[0]}=...)"
-            )
-        try:
-            return cls(**values)
-        except (ValueError, TypeError) as problem:
-            raise UsageError(f"{call.name}: {problem}") from problem
+        return build(self.find, kind, call)
 
     def mitigations(self, text: str | tuple[Call, ...]) -> tuple[Mitigation, ...]:
         """A composition of mitigations from its spec."""
-        calls = parse_mitigations(text) if isinstance(text, str) else text
-        return tuple(self.build("mitigation", call) for call in calls)
+        return build_mitigations(self.find, text)
 
     def cell(self, spec: str | CellSpec, **overrides: Any) -> Cell:
         """A cell from its spec; ``overrides`` are further fields of Cell (seeds, device)."""
-        spec = parse_cell(spec) if isinstance(spec, str) else spec
-        settings = dict(spec.settings)
-        known = {"n": int, "T": int, "growth": float, "first": DataGenerator | None}
-        for key in settings:
-            if key not in known:
-                raise UsageError(f"unknown setting {key!r} after '@'{nearest(key, known)}")
-        value = {key: self._coerce(key, settings[key], known[key]) for key in settings}
-        return Cell(
-            data=self.build("generator", spec.data),
-            model=self.build("model", spec.model),
-            protocol=self.build("protocol", spec.protocol),
-            mitigations=tuple(self.build("mitigation", call) for call in spec.mitigations),
-            **{
-                "n": value.get("n", 100),
-                "generations": value.get("T", 10),
-                "growth": value.get("growth", 0.0),
-                "first_teacher": value.get("first"),
-                **overrides,
-            },
-        )
-
-    def _coerce(self, what: str, value: Any, hint: Any) -> Any:
-        if typing.get_origin(hint) in (types.UnionType, typing.Union):
-            options = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-            if value is None and len(options) < len(typing.get_args(hint)):
-                return None
-            for option in options[:-1]:
-                try:
-                    return self._coerce(what, value, option)
-                except UsageError:
-                    continue
-            return self._coerce(what, value, options[-1])
-        origin = typing.get_origin(hint) or hint
-        if origin is Literal:
-            choices = typing.get_args(hint)
-            plain = value.name if isinstance(value, Call) and not value.args else value
-            if plain in choices:
-                return plain
-            raise UsageError(
-                f"{what} must be one of {', '.join(map(str, choices))}, got {_said(value)}"
-            )
-        if isinstance(origin, type) and issubclass(origin, Component):
-            kind = next(kind for kind, (_, base) in KINDS.items() if issubclass(origin, base))
-            if isinstance(value, (Call, str)):
-                return self.build(kind, value)
-            raise UsageError(f"{what} must be a {kind} such as name(key=1), got {_said(value)}")
-        if origin in (tuple, list):
-            inner = typing.get_args(hint)[0] if typing.get_args(hint) else Any
-            if isinstance(value, tuple):
-                return tuple(self._coerce(what, item, inner) for item in value)
-        elif origin is bool:
-            if isinstance(value, bool):
-                return value
-        elif origin is int:
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value % 1 == 0:
-                return int(value)
-        elif origin is float:
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return float(value)
-        elif origin in (str, Path):
-            if isinstance(value, str):
-                return origin(value)
-            if isinstance(value, Call) and not value.args:
-                return origin(value.name)
-        else:
-            return value
-        names = {
-            bool: "true or false",
-            int: "a whole number",
-            float: "a number",
-            str: "a word or a quoted string",
-        }
-        wanted = names.get(
-            origin,
-            "a list such as [1, 2]" if origin in (tuple, list) else "a path in double quotes",
-        )
-        raise UsageError(f"{what} must be {wanted}, got {_said(value)}")
+        return build_cell(self.find, spec, **overrides)
 
 
-def parameters(cls: type[Component]) -> list[dict[str, Any]]:
-    """Name, type, default, range and documentation of every parameter of a plugin."""
-    hints = type_hints(cls)
-    return [
-        {
-            "name": f.name,
-            "type": getattr(hints[f.name], "__name__", str(hints[f.name])),
-            "default": f.default,
-            "allowed": allowed(f) or _choices(hints[f.name]),
-            "doc": f.metadata.get("doc", ""),
-        }
-        for f in dataclasses.fields(cls)
-    ]
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Reads the source itself: a cache of bytecode does not see an edit within one second."""
 
-
-def _choices(hint: Any) -> str:
-    return (
-        "one of " + ", ".join(map(str, typing.get_args(hint)))
-        if typing.get_origin(hint) is Literal
-        else ""
-    )
-
-
-def _said(value: Any) -> str:
-    return str(value) if isinstance(value, Call) else repr(value)
-
-
-def _written_in(cls: type) -> str:
-    """Digest of the file in which a class stands; where there is none, as in a notebook, a mark that no other run bears."""
-    try:
-        return sha256(Path(inspect.getsourcefile(cls) or "").read_bytes()).hexdigest()[:16]
-    except (TypeError, OSError):
-        return uuid4().hex[:16]
+    def get_code(self, fullname: str) -> types.CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def _hooks_of(module: types.ModuleType) -> list[str]:
@@ -492,13 +435,16 @@ def _check_hooks(module: types.ModuleType) -> None:
 _REGISTRY: Registry | None = None
 
 
-def registry(files: Iterable[str | Path] = (), reload: bool = False) -> Registry:
-    """The registry of this process, discovered once; ``files`` are loaded on top of it."""
+def registry(files: Iterable[str | Path] | None = None, reload: bool = False) -> Registry:
+    """The registry of this process, discovered once.
+
+    files: plugin files that are loaded on top of it.  Where they are given, be it an empty list,
+    what was edited since it was loaded is loaded again, files and installed plugins alike: a run
+    begins so.
+    """
     global _REGISTRY
     if _REGISTRY is None or reload:
         _REGISTRY = Registry.discover()
-    for path in files:
-        known = {Path(plugin.source).resolve() for plugin in _REGISTRY.plugins if not plugin.broken}
-        if Path(path).resolve() not in known:
-            _REGISTRY._whole(_REGISTRY.file(path), path)
+    if files is not None:
+        _REGISTRY.refresh(files)
     return _REGISTRY

@@ -231,7 +231,7 @@ def run_chains(
     facts = facts_of(cell, seeds, status, reason, now, ledger)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "seconds": work.wall + time.perf_counter() - began,
         "cpu_seconds": work.cpu + time.process_time() - cpu,
         "process_peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -249,8 +249,14 @@ def _place(problem: BaseException, cell: Cell) -> str:
     """` (mine.py, line 12)`: the innermost line that the error came through in a plugin file, or else in the file of
     a mitigation or of another part of the cell; nothing where it came through none."""
     lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(problem.__traceback__)}
-    parts = [*(act for _, act in reversed(cell.acts)), cell.model, cell.data, cell.protocol]
-    parts.sort(key=lambda part: not type(part).file_digest)  # those of a plugin file first
+    ranks = ("mitigations", "protocol.decode", "model", "data", "protocol", "first")
+    parts = [
+        part
+        for rank in ranks
+        for place, part in reversed([*cell.parts()])
+        if place.startswith(rank)
+    ]
+    parts.sort(key=lambda part: not type(part).file_digests)  # those of a plugin file first
     files = [getattr(sys.modules.get(type(part).__module__), "__file__", None) for part in parts]
     return next(
         (f" ({Path(file).name}, line {lines[file]})" for file in files if file in lines), ""
@@ -261,9 +267,7 @@ def _resumed(
     store: Store, cell: Cell, seeds: list[int], rows: Rows, work: _Work
 ) -> tuple[Generation | None, Rows, int | None, _Work]:
     match store.load_checkpoint(cell.id, seeds):
-        case Generation() as start, Rows() as saved, sources, _Work() as done if (
-            sources == cell.sources
-        ):
+        case Generation() as start, Rows() as saved, code, _Work() as done if code == cell.code:
             return start, saved, start.t, done
     return None, rows, None, work
 
@@ -274,4 +278,4 @@ def _save(
     with suppress(
         Exception
     ):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
-        store.save_checkpoint(cell.id, seeds, (now, rows, cell.sources, work))
+        store.save_checkpoint(cell.id, seeds, (now, rows, cell.code, work))

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.cell import Cell
-from ..core.identity import SCHEMA
+from ..core.identity import NUMERICS, SCHEMA
 from ..core.ledger import Ledger
 from ..core.loop import Generation
 from ..core.tracks import SUBSTANCES
@@ -64,7 +64,7 @@ def refused(cell: Cell, seeds: list[int], status: Status, reason: str) -> Record
     facts = facts_of(cell, seeds, status, reason, None, None)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
     return Rows().record(seeds, facts, run)
 
@@ -104,7 +104,8 @@ def facts_of(
         task=cell.task,
         entry=cell.entry,
         canonical=cell.canonical,
-        sources=cell.sources,
+        sources=cell.file_digests,
+        numerics=NUMERICS,
         family=cell.data.family,
         primary=cell.data.primary,
         generations=cell.generations,
@@ -127,18 +128,20 @@ def predicted(cell: Cell) -> tuple[float | None, ...] | None:
     return tuple(None if math.isnan(value) else value for value in curve)
 
 
-_LAWS: dict[str, tuple[float, ...] | None] = {}
+_LAWS: dict[tuple[str, int], tuple[float, ...] | None] = {}
 
 
 def _predicted(cell: Cell) -> tuple[float, ...] | None:
-    if cell.id not in _LAWS:
+    known = registry()
+    key = cell.id, known.loads  # a plugin that was edited may have another law
+    if key not in _LAWS:
         try:
-            _LAWS[cell.id] = registry().predicted(cell)
+            _LAWS[key] = known.predicted(cell)
         except (
             Exception
         ):  # a law that breaks costs the comparison, and 'predict' and 'check' tell why
-            _LAWS[cell.id] = None
-    return _LAWS[cell.id]
+            _LAWS[key] = None
+    return _LAWS[key]
 
 
 def _per_chain(amount: Any, chains: int) -> tuple[int, ...]:

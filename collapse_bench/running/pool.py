@@ -23,6 +23,7 @@ from typing import Any
 
 from ..core.cell import Cell
 from ..core.components import Component
+from ..core.identity import changed_names
 from ..errors import UsageError, UserError
 from ..records.store import Store
 from ..status import Status
@@ -78,6 +79,8 @@ def _served(packed: bytes, options: Options, progress: Progress) -> tuple[str, A
     try:
         job = _unpacked(packed)
     except Exception as problem:
+        if isinstance(problem, UserError):
+            return "error", problem
         return "error", UsageError(f"a worker could not read its job ({problem}); {_REMEDY}")
     try:
         outcome = run_job(job, options, progress)
@@ -162,25 +165,24 @@ def _packed(job: Job) -> bytes:
         ) from problem
 
 
-def _marks(cell: Cell) -> dict[type[Component], tuple[str, str]]:
-    """What a worker may not know of classes that a script has offered: the name of each, and the digest of its source."""
-    parts = (
-        cell.data,
-        cell.model,
-        cell.protocol,
-        cell.first_teacher,
-        *(act for _, act in cell.acts),
-    )
+def _marks(cell: Cell) -> dict[type[Component], tuple[str, dict[str, str]]]:
+    """What a worker may not know of classes that a script has offered: the name of each, and the
+    digests of its code."""
     return {
-        type(part): (type(part).name, type(part).file_digest) for part in parts if part is not None
+        type(part): (type(part).name, dict(type(part).file_digests)) for _, part in cell.parts()
     }
 
 
 def _unpacked(packed: bytes) -> Job:
     job: Job
     job, marks = pickle.loads(packed)
-    for cls, (name, source) in marks.items():
-        cls.name, cls.file_digest = name, source
+    for cls, (name, digests) in marks.items():
+        mine = cls.__dict__.get("file_digests", digests)
+        if mine != digests:  # its records would say that they were made by the code of before
+            raise UsageError(
+                f"the code of {name} was changed while it ran ({', '.join(changed_names(mine, digests))}); run again"
+            )
+        cls.name, cls.file_digests = name, digests
     return job
 
 

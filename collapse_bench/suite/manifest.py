@@ -12,7 +12,7 @@ from ..errors import NothingMatched, UsageError
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.settings import Calibration, SuiteModel
 from ..records.store import Store, replace_file
-from ..registry.discovery import Registry
+from ..registry.discovery import Registry, registry
 from ..suggest import nearest
 from .expand import Entry, Suite
 from .model import read_suite, to_toml
@@ -23,6 +23,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
 
     ``published``: the file of records that stands behind the store, if one does.
     """
+    used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
     return Manifest(
         schema=SCHEMA,
         suite=suite.model,
@@ -32,6 +33,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
         entries=tuple(map(entry_of, suite.entries)),
         left_out=suite.left_out,
         published=None if published is None else str(published.absolute()),
+        files={name: file for name, file in registry().files().items() if name in used},
     )
 
 

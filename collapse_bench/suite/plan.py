@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..records.record import Damaged, RecordReader, blocks_of
 from ..records.store import Store
 from .expand import Entry, Suite
+from .staleness import code_changes, version_changes
 
 IDLE = ("skip", "left out")  # verdicts on cells with which a run does nothing
 
@@ -33,22 +35,26 @@ def plan(
 
     force: run also what is done, be it of all entries or of those named by ``only``.
     """
-    labels = store.labels()
+    known = store.cells()
     steps = [CellPlan(e, "skip", e.skip) for e in suite.entries if e.skip is not None]
     anew = {entry.name for entry in suite.entries if force and (only is None or entry.name in only)}
     return steps + [
-        _step(entry, store, seeds, labels, entry.name in anew) for entry in suite.run_list()
+        _step(entry, store, seeds, known, entry.name in anew) for entry in suite.run_list()
     ]
 
 
 def _step(
-    entry: Entry, store: Store, seeds: Sequence[int], labels: dict[str, list[str]], force: bool
+    entry: Entry,
+    store: Store,
+    seeds: Sequence[int],
+    known: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    force: bool,
 ) -> CellPlan:
     if force:
-        return CellPlan(entry, "run", "asked for anew", tuple(seeds))
+        return CellPlan(entry, "run", "forced by --force", tuple(seeds))
     todo: list[int] = []
     why: list[str] = []
-    edited: list[str] = []
+    edited: dict[str, None] = {}
     beyond: dict[int, str] = {}
     refused = ""
     for block, wanted in blocks_of(seeds).items():
@@ -61,9 +67,8 @@ def _step(
         if record is None:
             todo += wanted
             continue
-        was, is_now = record.facts.sources or {}, entry.cell.sources
-        if was != is_now:
-            edited += [name for name in {**was, **is_now} if was.get(name) != is_now.get(name)]
+        if record.code != entry.cell.code:
+            edited |= dict.fromkeys(code_changes(record.code, entry.cell.code))
             todo += wanted
             continue
         finished = set(record.finished)
@@ -75,12 +80,7 @@ def _step(
         if lost:
             why.append(f"{' and '.join(lost)} last time")
     if edited:
-        return CellPlan(
-            entry,
-            "stale",
-            f"the file of {' and '.join(sorted(set(edited)))} has changed since",
-            tuple(todo),
-        )
+        return CellPlan(entry, "stale", "; ".join(edited), tuple(todo))
     if not todo:
         told = (
             f"; over budget: {next(iter(beyond.values()))}"
@@ -92,11 +92,10 @@ def _step(
         return CellPlan(entry, "reuse", f"{len(seeds)} chains are there{told}")
     if len(todo) < len(seeds) and not why:
         why.append(f"{len(seeds) - len(todo)} of {len(seeds)} chains are there")
-    others = [i for i in labels.get(entry.cell.label, []) if i != entry.cell.id]
+    others = {i: form for i, form in known.get(entry.cell.label, {}).items() if i != entry.cell.id}
     if others and len(todo) == len(seeds):
-        return CellPlan(
-            entry, "stale", "a plugin or the schema has another version since", tuple(todo)
-        )
+        changes = version_changes(entry.cell, *next(reversed(others.items())))
+        return CellPlan(entry, "stale", "; ".join(changes), tuple(todo))
     return CellPlan(entry, "run", "; ".join(why) or "no record", tuple(todo))
 
 

@@ -323,7 +323,7 @@ def test_a_configured_model_repeats_every_fact_of_the_model():
         for name, hint in vars(cls)["__annotations__"].items()
         if "ClassVar" in str(hint)
     }
-    of_the_class = {"name", "version", "file_digest", "vectorized"}
+    of_the_class = {"name", "version", "file_digests", "vectorized"}
     assert set(FACTS) == stated - of_the_class
 
     class Other(Recording):

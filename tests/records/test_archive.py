@@ -130,7 +130,7 @@ def test_an_entry_that_fits_nowhere_is_refused(world, tmp_path):
     [
         {"settings": {**SETTINGS, "n": 40}},
         {"seeds": "0:11"},
-        # golden-ratio fits nowhere under replace, and is nothing to stand beside
+        # golden-ratio fits nowhere under replace, and is nothing to compare with
         {"settings": {**SETTINGS, "n": 40, "mitigations": ["distrust", "golden-ratio"]}},
     ],
     ids=str,
@@ -139,7 +139,7 @@ def test_where_no_published_row_has_these_settings_and_chains_a_quick_run_is_ref
     world, tmp_path, changes
 ):
     with pytest.raises(
-        NothingMatched, match="nothing to stand beside; leave out --seeds and --set"
+        NothingMatched, match="nothing to compare with; leave out --seeds and --set"
     ):
         quick(world, tmp_path / "none", **changes)
     assert not (tmp_path / "none").exists()

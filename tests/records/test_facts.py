@@ -13,7 +13,7 @@ import collapse_bench
 from collapse_bench.api import load_suite
 from collapse_bench.errors import UsageError
 from collapse_bench.records import archive
-from collapse_bench.records.facts import CellFacts, Prediction
+from collapse_bench.records.facts import CellFacts, Prediction, track_shown
 from collapse_bench.records.manifest import Manifest
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
@@ -98,8 +98,11 @@ def test_facts_cut_and_joined_are_as_before(plain):
     whole = CellFacts.from_json({**plain, "seeds": list(range(len(plain["seeds"])))})
     odd = [seed for seed in whole.seeds if seed % 2]
     rest = set(whole.seeds) - set(odd)
-    assert whole.only(rest).joined(whole.only(odd)) == whole
-    assert whole.only(odd).joined(whole.only(rest)) == whole
+    joined = whole.only(rest).joined(whole.only(odd))
+    assert whole.only(odd).joined(whole.only(rest)) == joined
+    assert joined.track == track_shown(whole.ledger)
+    derived = {name: getattr(joined, name) for name in ("track", "verifiers", "external")}
+    assert joined == dataclasses.replace(whole, **derived)
 
 
 def test_facts_and_predictions_are_frozen():
@@ -136,9 +139,9 @@ def test_a_manifest_comes_back_as_it_was(manifest):
 def test_a_manifest_of_version_0_1_is_read(manifest):
     plain = manifest.to_json()
     assert set(plain) == {
-        *("schema", "suite", "seeds", "tasks", "skipped_tasks", "left_out", "entries")
+        *("schema", "suite", "seeds", "tasks", "skipped_tasks", "left_out", "entries", "files")
     }
-    del plain["left_out"]  # came later than the first manifests, and so did limits
+    del plain["left_out"], plain["files"]  # came later than the first manifests; so did limits
     for entry in plain["entries"]:
         del entry["limits"]
     entries = tuple(dataclasses.replace(entry, limits={}) for entry in manifest.entries)

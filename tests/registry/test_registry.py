@@ -366,8 +366,8 @@ def test_helpers_with_names_of_their_own_are_no_hooks(write, empty):
     )
     found = Registry()
     assert found.file(write("own.py", text)).error is None
-    assert found.classes["mitigation"]["x"].file_digest
-    assert not found.classes["protocol"]["accumulate"].file_digest, (
+    assert found.classes["mitigation"]["x"].file_digests
+    assert not found.classes["protocol"]["accumulate"].file_digests, (
         "passed on by the file, and not written there"
     )
 

@@ -22,8 +22,8 @@ from safetensors.torch import load_file
 
 from collapse_bench import api, cell_of
 from collapse_bench.core.loop import generations
+from collapse_bench.core.tracks import joined_tracks
 from collapse_bench.records.checkpoint import packed
-from collapse_bench.records.facts import joined_tracks
 from collapse_bench.records.record import BLOCK, Damaged, Record, blocks_of
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
@@ -387,7 +387,7 @@ def test_damaged_record_is_found_reported_and_computed_anew(how, tmp_path):
     assert frame.chains["real-anchor(k=2)"] == 6  # those of the other block, and none twice
     assert frame.chains["none"] == 12
     (note,) = [note for note in board.render().replace("\n", " ").split("- ") if str(path) in note]
-    assert "run again to compute it anew" in note
+    assert "run again to replace it" in note
 
     assert not small_run(tmp_path, seeds="0:6,32:38").failed
     assert digests(tmp_path) == whole
@@ -479,7 +479,7 @@ def test_plan_says_reuse_run_and_why(tmp_path):
     assert set(verdicts(tmp_path).values()) == {("reuse", "6 chains are there", 0)}
     assert verdicts(tmp_path, "0:10")[label] == ("run", "6 of 10 chains are there", 4)
     assert verdicts(tmp_path, "30:34")[label] == ("run", "no record", 4)
-    assert verdicts(tmp_path, force=True)[label] == ("run", "asked for anew", 6)
+    assert verdicts(tmp_path, force=True)[label] == ("run", "forced by --force", 6)
     shutil.rmtree(tmp_path / cell_of(SPEC).id)
     assert verdicts(tmp_path)[label] == ("run", "no record", 6)
     assert (
@@ -493,7 +493,11 @@ def test_plan_says_stale_when_a_plugin_has_another_version(tmp_path, monkeypatch
     monkeypatch.setattr(registry().classes["mitigation"]["real-anchor"], "version", 2)
     found = verdicts(tmp_path)
     label = cell_of(SPEC).label
-    assert found[label] == ("stale", "a plugin or the schema has another version since", 6)
+    assert found[label] == (
+        "stale",
+        "real-anchor has version 2, these records version 1",
+        6,
+    )
     assert {verdict for other, (verdict, _, _) in found.items() if other != label} == {"reuse"}
     again = small_run(tmp_path)
     assert [outcome.job.cell.label for outcome in again.outcomes] == [label]

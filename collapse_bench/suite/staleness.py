@@ -1,0 +1,212 @@
+"""What has changed since records were made, in sentences: code, declared versions, defaults, data.
+
+A plan compares cells with the records of a store.  A board or an archive knows its manifest alone;
+``outdated`` compares that with the cells that the installed plugins would make now.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.cell import Cell
+from ..core.identity import NUMERICS, changed_names, id_of
+from ..errors import UserError
+from ..records.manifest import Manifest, ManifestEntry
+from ..records.store import Store
+from ..registry.digests import code_files, digests_of
+from ..registry.discovery import Registry
+from ..spec import Call, parse_cell, parse_mitigations
+
+Code = Mapping[str, Any]  # see Record.code
+
+
+# -- in words --------------------------------------------------------------------------------------
+
+
+def code_changes(was: Code, now: Code) -> list[str]:
+    """What of the code is not what it was; nothing where all is."""
+    return [_code_change(name, was.get(name), now.get(name)) for name in changed_names(was, now)]
+
+
+def _code_change(plugin: str, was: Any, now: Any) -> str:
+    if not plugin:
+        return f"the suite's own numbers have version {now}, these records version {was}"
+    if was is None:
+        return f"the code of {plugin} was not noted in these records"
+    if now is None:
+        return f"{plugin} is another plugin than in these records"
+    if not isinstance(was, Mapping):
+        return f"an earlier release noted the code of {plugin} in another way"
+    names = changed_names(was, now)
+    return f"{' and '.join(names)} (code of {plugin}) {'has' if len(names) == 1 else 'have'} changed since"
+
+
+def version_changes(cell: Cell, other_id: str, form: Mapping[str, Any]) -> list[str]:
+    """Why a cell of the same label has another id.  form: its canonical form, empty where that is
+    not known."""
+    if form:
+        found = list(_differences("", form, cell.canonical))
+    else:
+        found = list(_earlier_version(cell, other_id))
+    return found or ["these records are of another version of a plugin, or of other data"]
+
+
+def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
+    """Walk two canonical forms side by side; ``name`` is the plugin around."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        name = now.get("name", name)
+        for key in changed_names(was, now):
+            before, after = was.get(key), now.get(key)
+            if key == "schema":
+                yield f"records have schema {after} now, these have schema {before}"
+            elif key == "version":
+                yield f"{name} has version {after}, these records version {before}"
+            elif key == "sha256":
+                yield f"the data that {name} reads have changed"
+            elif isinstance(before, (Mapping, list)) and isinstance(after, (Mapping, list)):
+                yield from _differences(name, before, after)
+            elif key not in was:
+                yield f"{name} has a new parameter {key}"
+            elif key not in now:
+                yield f"{name} no longer has a parameter {key}"
+            else:
+                yield f"{key} of {name} is {after} by default, {before} in these records"
+    elif isinstance(was, list) and isinstance(now, list):
+        for before, after in zip(was, now, strict=False):
+            yield from _differences(name, before, after)
+
+
+def _earlier_version(cell: Cell, other_id: str) -> Iterator[str]:
+    """The one plugin whose earlier version gives the other id, found by trial."""
+    versions = {part.title(): part.version for _, part in cell.parts()}
+    for name, version in versions.items():
+        for earlier in range(1, version):
+            form = copy.deepcopy(cell.canonical)
+            for plugin in _plugins_in(form):
+                if plugin["name"] == name:
+                    plugin["version"] = earlier
+            if id_of(form) == other_id:
+                yield f"{name} has version {version}, these records version {earlier}"
+
+
+def _plugins_in(form: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(form, dict):
+        if "version" in form:
+            yield form
+        form = list(form.values())
+    if isinstance(form, list):
+        for item in form:
+            yield from _plugins_in(item)
+
+
+# -- of a run that is over -------------------------------------------------------------------------
+
+
+@dataclass
+class Outdated:
+    """What of the records of a run the installed plugins would not make again."""
+
+    # what has changed -> ids of the cells, and names of the rows
+    cells: dict[str, set[str]] = field(default_factory=dict)
+    rows: dict[str, dict[str, None]] = field(default_factory=dict)
+    methods: dict[str, None] = field(default_factory=dict)  # the competing rows among them
+    # why some could not be compared -> names of the rows
+    unchecked: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """One for each change, with the rows that it concerns."""
+        return [
+            f"{len(ids)} cell(s) of {', '.join(self.rows[why])} are older: {why}"
+            for why, ids in self.cells.items()
+        ]
+
+    def doubts(self) -> list[str]:
+        """One for each reason why rows could not be compared."""
+        return [
+            f"{', '.join(rows)} could not be compared with the installed plugins: {why}"
+            for why, rows in self.unchecked.items()
+        ]
+
+    def _add(self, entry: ManifestEntry, changes: Iterable[str]) -> None:
+        for why in changes:
+            self.cells.setdefault(why, set()).add(entry.id)
+            self.rows.setdefault(why, {})[entry.name] = None
+            if entry.role == "entry":
+                self.methods[entry.name] = None
+
+
+def outdated(
+    manifest: Manifest,
+    codes: Mapping[str, Iterable[Code]],
+    store: Store,
+    registry: Registry,
+) -> Outdated:
+    """Compare the records of a run with the plugins that are installed
+    now.
+
+    codes: cell id -> what code computed its records.  A plugin file that is not loaded is read, and
+    not run.
+    """
+    found, files = Outdated(), _Files(manifest.files, registry)
+    forms = {i: form for known in store.cells().values() for i, form in known.items()}
+    for entry in manifest.entries:
+        if entry.skip is not None or entry.id not in codes:
+            continue
+        try:
+            cell = _cell_of(entry, registry)
+        except UserError as problem:  # a plugin is not loaded: its code may still be compared
+            if not all(map(files.know_all, codes[entry.id])):
+                found.unchecked.setdefault(str(problem), {})[entry.name] = None
+            for code in codes[entry.id]:
+                found._add(entry, code_changes(code, {**code, **files.code(code)}))
+            continue
+        if cell.id != entry.id:
+            found._add(entry, version_changes(cell, entry.id, forms.get(entry.id, {})))
+        for code in codes[entry.id]:
+            found._add(entry, code_changes(code, cell.code))
+    return found
+
+
+def _cell_of(entry: ManifestEntry, registry: Registry) -> Cell:
+    """The cell of an entry of a manifest as the installed plugins make it.  UserError where they
+    cannot."""
+    spec = parse_cell(entry.task)
+    if entry.role == "curve":
+        settings = (("n", entry.rows), ("T", entry.horizon))
+        spec = replace(spec, protocol=Call("replace"), settings=settings)
+    elif entry.name != "none":
+        spec = replace(spec, mitigations=parse_mitigations(entry.name))
+    return registry.cell(spec)
+
+
+class _Files:
+    """The code of plugin files as it is on disk now; they need not be loaded."""
+
+    def __init__(self, files: Mapping[str, str], registry: Registry):
+        self._files = {plugin: Path(file) for plugin, file in files.items()}
+        self._loaded = registry.digests()
+        self._read: dict[str, dict[str, str]] = {}
+
+    def code(self, was: Code) -> dict[str, Any]:
+        """What is known of the code that these records name."""
+        return {"": NUMERICS, **{name: self._digests(name) for name in was if self._knows(name)}}
+
+    def know_all(self, code: Code) -> bool:
+        """Whether what is not loaded is a plugin file, so that its code says enough."""
+        names = [name for name in code if name]
+        return bool(names) and all(map(self._knows, names))
+
+    def _knows(self, plugin: str) -> bool:
+        return plugin in self._loaded or (plugin in self._files and self._files[plugin].is_file())
+
+    def _digests(self, plugin: str) -> dict[str, str]:
+        if plugin in self._loaded:
+            return self._loaded[plugin]
+        if plugin not in self._read:
+            file = self._files[plugin]
+            self._read[plugin] = digests_of(code_files(file.name, file), file.name)
+        return self._read[plugin]
