@@ -11,6 +11,7 @@ import torch
 from collapse_bench import cell_of
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import generations
+from collapse_bench.core.replicates import lift
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.distributions.tables import TableTeacher
@@ -200,13 +201,17 @@ def test_a_pool_of_texts_is_a_law():
 def test_pools_meet_their_like():
     rows, rng = _rows(), Stream(range(3))
     access = SimpleNamespace(fit=lambda model, corpus, before, rng: model.fit(corpus, rng, before))
-    old = Sliced(GaussianFit(), 2, access).fit(rows, rng)
-    both = old.blend(Sliced(GaussianFit(), 2, access).fit(rows, rng.at("again")), 0.5)
+
+    def fitted(m, rng):
+        return lift(GaussianFit()).with_training(Sliced(m, access)).fit(rows, rng)
+
+    old = fitted(2, rng)
+    both = old.blend(fitted(2, rng.at("again")), 0.5)
     assert len(both.members) == 2
     alone = old.blend(GaussianFit().fit(rows, rng), 1.0)
     torch.testing.assert_close(alone.mean_and_factor()[0], rows.y.mean(-2))
     with pytest.raises(Incompatible, match="an ecosystem of 2 cannot be averaged with one of 3"):
-        old.blend(Sliced(GaussianFit(), 3, access).fit(rows, rng), 0.5)
+        old.blend(fitted(3, rng), 0.5)
 
 
 def test_the_function_of_the_page_gives_curves():
