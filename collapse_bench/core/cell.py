@@ -118,7 +118,17 @@ class Cell:
     @property
     def code(self) -> dict[str, Any]:
         """What computes the numbers, besides the parts' versions; see ``Record.code``."""
-        return {"": NUMERICS, **self.file_digests}
+        return {"": self.numerics, **self.file_digests}
+
+    @property
+    def numerics(self) -> int:
+        """Version of the numbers that the suite's own code gives for this cell.
+
+        One higher where several mitigations adapt the model: version 0.1 lost a part of what such a
+        composition asks of the fit, so that its records are stale.
+        """
+        adapting = [act for act in self.mitigations if type(act).adapt is not Mitigation.adapt]
+        return NUMERICS + (len(adapting) > 1)
 
     def incompatibility(self) -> str | None:
         """None where all parts go together, else the sentence of the first that does not."""

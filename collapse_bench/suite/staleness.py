@@ -193,7 +193,10 @@ class _Files:
 
     def code(self, was: Code) -> dict[str, Any]:
         """What is known of the code that these records name."""
-        return {"": NUMERICS, **{name: self._digests(name) for name in was if self._knows(name)}}
+        known = {name: self._digests(name) for name in was if self._knows(name)}
+        # a composition counts one higher (Cell.numerics), and which cell this is cannot be known here
+        numerics = was.get("", NUMERICS)
+        return {"": numerics if numerics in (NUMERICS, NUMERICS + 1) else NUMERICS, **known}
 
     def know_all(self, code: Code) -> bool:
         """Whether what is not loaded is a plugin file, so that its code says enough."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import linecache
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from collapse_bench import Mitigation, api, offer
+from collapse_bench import Mitigation, api, cell_of, offer
 from collapse_bench.api import plan_run, publish_run, results, run
 from collapse_bench.core import identity
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.archive import Archive
+from collapse_bench.records.store import Store
 from collapse_bench.registry import digests, discovery
 from collapse_bench.registry.digests import code_files, digests_of
+from collapse_bench.running.chains import run_chains
 from collapse_bench.running.jobs import Job
 from collapse_bench.running.pool import _packed, _unpacked
 
@@ -409,7 +411,7 @@ def test_a_raised_version_of_the_suites_own_numbers_makes_all_records_stale(tmp_
     run(suite, output=out)
     publish_run(out, tmp_path / "kept")
     monkeypatch.setattr(identity, "NUMERICS", 2)
-    for module in ("core.cell", "running.facts", "suite.staleness"):
+    for module in ("core.cell", "suite.staleness"):
         monkeypatch.setattr(f"collapse_bench.{module}.NUMERICS", 2)
     why = "the suite's own numbers have version 2, these records version 1"
     found = api.load_suite(suite, discovery.registry())
@@ -419,6 +421,19 @@ def test_a_raised_version_of_the_suites_own_numbers_makes_all_records_stale(tmp_
     assert any(why in note for note in results(out).board().notes)
     with pytest.raises(UsageError, match=why):
         publish_run(out, tmp_path / "other")
+
+
+def test_compositions_that_version_0_1_computed_otherwise_are_stale(tmp_path):
+    """It lost what `tuned-weighting` or `neon` asked of a fit; records of single methods stay valid."""
+    one, two = (
+        cell_of(f"gaussian | gaussian-fit | replace | {entry} @ n=20 T=1")
+        for entry in ("neon", "tuned-weighting + neon")
+    )
+    store = Store(tmp_path).create()
+    for cell in (one, two):
+        record = run_chains(cell, [0])
+        store.write(replace(record, facts=replace(record.facts, numerics=None)), cell)
+        assert (store.read(cell.id, 0).code == cell.code) is (cell is one)
 
 
 # -- two codes in one row --------------------------------------------------------------------------
