@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "board": "errors extras records scoring status",
     "laws": "board core errors registry theory",
     "papers": "board core errors extras records registry running status suite",
-    "checks": "core errors registry suggest theory",
+    "checks": "core errors registry spec suggest theory",
     "plugins": "core errors extras laws.claims lib papers.figure registry.hookspecs theory",
     "suites": "registry.hookspecs",
     "api": "board core errors laws papers records registry running scoring spec status suggest suite theory",

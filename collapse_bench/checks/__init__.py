@@ -1,5 +1,41 @@
-"""The conformance kit: every plugin of a role is held to the same checks, a file of them per role."""
+"""The conformance kit: what the harness takes for granted of a plugin, as checks that anyone can run over theirs.
 
-from .kit import Outcome, checks_of, outcomes
+    from collapse_bench.checks import outcomes, parametrize
 
-__all__ = ["Outcome", "checks_of", "outcomes"]
+    for outcome in outcomes("model", Ridge):  # one for each check: passed, failed, warned or skipped
+        print(outcome)
+
+    test_plugin = parametrize("my-method")  # in a test file: one test for each check
+
+The kit knows no plugin by name.  What a check needs besides the plugin (data for a model to read, a model for a
+mitigation to steer) is taken from the registry.
+
+Three things an author may state in the class body, and need not:
+
+- ``tiny = {"d": 4}``: parameters at which the checks run, where the defaults would take long;
+- ``truth_is = "fixed"``: of a data generator whose seeds share one truth (a parameter of this name will do);
+- ``exact = False``: of a model fitted by random steps, which obeys weights in distribution and not number by number.
+"""
+
+from . import generators, laws, mitigations, models, plugins, protocols  # register their checks
+from .compare import CheckFailure
+from .kit import CHECKS, Check, Outcome, Subject, checks_of, outcomes, subject_of
+from .testing import parametrize
+
+__all__ = [
+    "CHECKS",
+    "Check",
+    "CheckFailure",
+    "Outcome",
+    "Subject",
+    "checks_of",
+    "generators",
+    "laws",
+    "mitigations",
+    "models",
+    "outcomes",
+    "parametrize",
+    "plugins",
+    "protocols",
+    "subject_of",
+]

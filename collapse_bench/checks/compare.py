@@ -17,33 +17,42 @@ from ..errors import Incompatible
 
 
 class CheckFailure(AssertionError):
-    """A plugin does not keep a promise; the sentence says which, and what its author most likely forgot."""
+    """A plugin breaks a rule; the sentence says which, and the most likely mistake."""
+
+
+class RunFailure(CheckFailure):
+    """A cell does not run; the plugin under test is to blame if the cell runs without it."""
+
+
+class OldNamesInUse(Exception):
+    """A plugin uses names that are removed in the next release; it still works."""
 
 
 def behaviour(
     teacher: Teacher, x: Tensor, y: Tensor, rng: Stream, drawing: bool = True
 ) -> dict[str, Tensor]:
-    """What a teacher shows through its verbs (R, ...); those that it lacks are left out.
+    """What a teacher returns from each of its methods (R, ...); methods that it lacks are left out.
 
-    Without ``drawing``, its answers are left out where another verb tells its law: a factor is known up to signs.
+    Without ``drawing``, its drawn answers are left out where another method gives their distribution: a covariance
+    factor is known up to signs, so that equal distributions may draw different numbers.
     """
-    shown: dict[str, Tensor] = {}
+    values: dict[str, Tensor] = {}
     try:
-        shown["mean"], factor = teacher.mean_and_factor()
-        shown["covariance"] = factor @ factor.mT
+        values["mean"], factor = teacher.mean_and_factor()
+        values["covariance"] = factor @ factor.mT
     except Incompatible:
         pass
-    for verb, call in (
+    for method, call in (
         ("mean_answer", lambda: teacher.mean_answer(x)),
         ("logp", lambda: teacher.logp(x, y)),
     ):
         try:
-            shown[verb] = call()
+            values[method] = call()
         except Incompatible:
             continue
-    if drawing or not shown:
-        shown["answer"] = teacher.answer(x, rng.at("answer"))
-    return shown
+    if drawing or not values:
+        values["answer"] = teacher.answer(x, rng.at("answer"))
+    return values
 
 
 def _differ(left: Tensor, right: Tensor) -> str | None:
@@ -66,20 +75,20 @@ def _differ(left: Tensor, right: Tensor) -> str | None:
 
 
 def alike(left: dict[str, Tensor], right: dict[str, Tensor], sentence: str) -> None:
-    """Fail with the sentence where two behaviours differ."""
+    """Raise CheckFailure with the sentence where two sets of values differ."""
     if left.keys() != right.keys():
-        raise CheckFailure(f"{sentence} (verbs {sorted(left)} and {sorted(right)})")
-    for verb in left:
-        difference = _differ(left[verb], right[verb])
+        raise CheckFailure(f"{sentence} (one has {sorted(left)}, the other {sorted(right)})")
+    for name in left:
+        difference = _differ(left[name], right[name])
         if difference:
-            raise CheckFailure(f"{sentence} ({verb}: {difference})")
+            raise CheckFailure(f"{sentence} ({name}: {difference})")
 
 
-def chain_at(shown: dict[str, Tensor], r) -> dict[str, Tensor]:
-    return {verb: value[r] for verb, value in shown.items()}
+def chain_at(values: dict[str, Tensor], r: tuple[int, ...]) -> dict[str, Tensor]:
+    return {name: value[r] for name, value in values.items()}
 
 
-def shown_by(corpus: Corpus) -> dict[str, Tensor]:
+def tensors_of(corpus: Corpus) -> dict[str, Tensor]:
     """A corpus as tensors to compare."""
     if not corpus.has_rows:
         sums = corpus.moments()
@@ -88,7 +97,7 @@ def shown_by(corpus: Corpus) -> dict[str, Tensor]:
 
 
 class Lent:
-    """Tensors that a plugin is lent, so that a change in place is found."""
+    """Tensors that are passed to a plugin, remembered so that a change in place is found."""
 
     def __init__(self, **tensors: Any):
         self.tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
@@ -109,18 +118,18 @@ class Lent:
             version, copy = self.copies[name]
             if value._version != version or _differ(value, copy):
                 raise CheckFailure(
-                    f"{who} changed {name} in place; it is only lent: return a new tensor (`a + b`, not `a += b`)"
+                    f"{who} changed {name} in place; inputs are read-only: return a new tensor (`a + b`, not `a += b`)"
                 )
 
 
 def disturb(seed: int) -> None:
-    """Set the global generators, which no plugin may read."""
+    """Seed the global random generators, which no plugin may read."""
     torch.manual_seed(seed)
     np.random.seed(seed)
 
 
 class Undisturbed:
-    """The global generators as they were, after a check has played with them."""
+    """Restores the global random generators on exit."""
 
     def __enter__(self):
         self.torch, self.numpy = torch.get_rng_state(), np.random.get_state()

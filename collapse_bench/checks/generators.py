@@ -3,135 +3,195 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 import torch
 from torch import Tensor
 
 from ..core.cell import Cell
-from ..core.components import DataGenerator, Model, has_method
+from ..core.components import DataGenerator, Model, Teacher, has_method
 from ..core.replicates import lift
 from ..core.rng import Stream
 from ..errors import Incompatible
-from ..registry.discovery import Registry
 from .compare import CheckFailure, Lent, Undisturbed, alike, chain_at, disturb, z_score
+from .kit import Subject, World, check
 from .world import (
-    BATCHES,
+    CHAIN_SHAPES,
     MANY,
     ROWS,
-    Check,
+    Lazy,
+    access_at_0,
     cells_of,
-    desk,
     name_of,
-    on_first,
     probe_of,
     stream_of,
 )
 
-
-def generator_checks(data: DataGenerator, among: Registry) -> Iterator[tuple[str, Check]]:
-    for chain_shape in BATCHES:
-        yield (
-            f"asks and answers in shape, replicates {chain_shape}",
-            partial(_asks_in_shape, data, chain_shape),
-        )
-        yield (
-            f"judges in shape, replicates {chain_shape}",
-            partial(_judges_in_shape, data, chain_shape),
-        )
-    yield "seed alone equals seed among others", partial(_seed_alone, data)
-    yield "first rows do not depend on how many are asked for", partial(_prefix, data)
-    yield "draws from its stream alone", partial(_own_stream, data)
-    yield "different seeds have different truths", partial(_truths_differ, data)
-    yield "inputs untouched", partial(_answers_untouched, data)
-    yield "nature has the lowest loss", partial(_nature_is_best, data, among)
-    yield "describes in shape", partial(_describes_in_shape, data, among)
-    yield "verifies its own answers", partial(_verifies_itself, data)
-    yield "names the items of its pool", partial(_pool, data)
-    yield "both samplers follow one law", partial(_samplers_agree, data, among)
+POOL_PROBE = 1000  # rows in which a pool of up to about 100 000 different ones shows by recurrence
 
 
-def _asks_in_shape(generator: DataGenerator, chain_shape) -> None:
-    data, _ = desk(generator, chain_shape)
+@dataclass(frozen=True, eq=False)
+class WithModel:
+    """A generator under test and a registered model that can learn from it; no model where there is none."""
+
+    component: DataGenerator
+    cell: Cell | None
+
+    @property
+    def model(self) -> Model:
+        """The model, written for all chains at once.  Raises Incompatible where there is none."""
+        if self.cell is None:
+            raise Incompatible(f"no registered model can learn from {self.component.title()}")
+        return lift(self.cell.model)
+
+    def broken_partner(self, problem: Exception) -> str | None:
+        """One sentence if the error arose in a method of the model or its teacher, else None."""
+        frame, innermost = problem.__traceback__, None
+        while frame is not None:
+            owner = frame.tb_frame.f_locals.get("self")
+            if isinstance(owner, (Model, Teacher)):
+                innermost = owner
+            frame = frame.tb_next
+        if innermost is None or isinstance(innermost, DataGenerator):
+            return None
+        return f"{name_of(self.cell.model)} fails on {self.component.title()}: {type(problem).__name__}: {problem}"
+
+
+def with_models(subject: Subject) -> Iterator[World]:
+    """The generator with the first registered model that can learn from it."""
+    cells = Lazy(cells_of(subject.registry, data=subject.component))
+    yield World("", Lazy(WithModel(subject.component, cell) for cell in cells or [None]))
+
+
+def with_models_of_sums(subject: Subject) -> Iterator[World]:
+    """The generator with the first registered model that can learn from sums drawn by their exact law."""
+    sums = dataclasses.replace(subject.component, sampler="exact-law")
+    cells = Lazy(cells_of(subject.registry, data=sums))
+    yield World("", Lazy(WithModel(subject.component, cell) for cell in cells or [None]))
+
+
+def _truths_differ_by_intent(subject: Subject) -> str | None:
+    if getattr(subject.component, "truth_is", None) == "fixed":
+        return f"{name_of(subject.component)} says that all seeds share one truth"
+    return None
+
+
+def _has_verifier(subject: Subject) -> str | None:
+    has = has_method(subject.component, "verify")
+    return None if has else f"{subject.title} has no verifier"
+
+
+def _has_two_samplers(subject: Subject) -> str | None:
+    has = "sampler" in {f.name for f in dataclasses.fields(subject.component)}
+    return None if has else f"{subject.title} has one sampler"
+
+
+@check(essential=True)
+def check_generator_answers_in_shape(case: Subject) -> None:
+    """Questions, answers and observations begin with the chain dimensions and n, and have the dtype of their kind."""
+    for chain_shape in CHAIN_SHAPES:
+        _answers_in_shape(case.component, chain_shape)
+
+
+def _answers_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) -> None:
+    data, _ = access_at_0(generator, chain_shape)
     if not isinstance(data, type(generator)):
         raise CheckFailure(
-            f"{data.title()}.drawn must return a copy of itself: return self.with_truth(truth=...)"
+            f"{generator.title()}.sample_truth must return a copy of itself: return self.with_truth(truth=...)"
         )
     x, y, rng = probe_of(data, chain_shape)
-    due = (*chain_shape, ROWS)
-    if tuple(x.shape[: len(due)]) != due or x.ndim == len(due):
+    leading = (*chain_shape, ROWS)
+    if tuple(x.shape[: len(leading)]) != leading or x.ndim == len(leading):
         raise CheckFailure(
-            f"{data.title()}.ask returned {tuple(x.shape)} for replicates {chain_shape} and n = {ROWS}; {due} and at least "
-            "one more dimension are due (width 0 where there is nothing to ask): start from rng.chain_shape, or draw with "
-            "rng.normal(n, d), which brings the replicates along"
+            f"{data.title()}.ask returned shape {tuple(x.shape)} for chain shape {chain_shape} and n = {ROWS}; expected "
+            f"leading dimensions {leading} and at least one more (of width 0 where there is nothing to ask): start from "
+            "rng.chain_shape, or draw with rng.normal(n, d), which adds the chain dimensions"
         )
-    for verb, value in (("answer", y), ("observe", data.observe(y, rng.at("noise")))):
-        if tuple(value.shape[: len(due)]) != due:
+    for method, value in (("answer", y), ("observe", data.observe(y, rng.at("noise")))):
+        if tuple(value.shape[: len(leading)]) != leading:
             raise CheckFailure(
-                f"{data.title()}.{verb} returned {tuple(value.shape)}; {due} in front was due: keep what stands before "
-                "the last named dimensions, e.g. with '...' in indices"
+                f"{data.title()}.{method} returned shape {tuple(value.shape)}; expected leading dimensions {leading}: "
+                "index the last dimensions only, e.g. y[..., 0]"
             )
-    wants_integers = data.kind in ("discrete", "classification", "sequence")
-    if wants_integers and y.dtype != torch.int64:
-        raise CheckFailure(f"{data.title()} is {data.kind} and answers in {y.dtype}; int64 is due")
-    if not wants_integers and not y.is_floating_point():
-        raise CheckFailure(
-            f"{data.title()} is {data.kind} and answers in {y.dtype}; floating point is due"
-        )
+    _dtype_of_kind(data, y)
     if y.is_floating_point() and not torch.isfinite(y).all():
-        raise CheckFailure(f"{data.title()}.answer returned numbers that are not finite")
+        raise CheckFailure(f"{data.title()}.answer returned values that are not finite")
     low = -1 if data.kind == "sequence" else 0
     if data.labels is not None and (int(y.min()) < low or int(y.max()) >= data.labels):
         raise CheckFailure(
-            f"{data.title()} states labels = {data.labels}, and answers lie outside [0, {data.labels})"
+            f"{data.title()} states labels = {data.labels}, but some answers are outside [0, {data.labels})"
         )
     if data.kind == "sequence":
         _ends_once(data, y)
 
 
+def _dtype_of_kind(data: DataGenerator, y: Tensor) -> None:
+    wants_integers = data.kind in ("discrete", "classification", "sequence")
+    if wants_integers and y.dtype != torch.int64:
+        raise CheckFailure(
+            f"{data.title()} has kind {data.kind!r} and answers in {y.dtype}; expected int64"
+        )
+    if not wants_integers and not y.is_floating_point():
+        raise CheckFailure(
+            f"{data.title()} has kind {data.kind!r} and answers in {y.dtype}; expected floating point"
+        )
+
+
 def _ends_once(data: DataGenerator, y: Tensor) -> None:
     if data.labels is None:
         raise CheckFailure(
-            f"{data.title()} is {data.kind} and must state labels, how many tokens there are"
+            f"{data.title()} has kind 'sequence' and must state labels, its number of tokens"
         )
-    gone = y < 0
-    if (gone[..., :-1] & ~gone[..., 1:]).any():
+    ended = y < 0
+    if (ended[..., :-1] & ~ended[..., 1:]).any():
         raise CheckFailure(
-            f"{data.title()} answers with a token after a -1; -1 stands after the end alone"
+            f"{data.title()} answers with a token after -1; after the end of a sequence all entries must be -1"
         )
 
 
-def _judges_in_shape(generator: DataGenerator, chain_shape) -> None:
-    data, _ = desk(generator, chain_shape)
+@check(essential=True)
+def check_generator_losses_in_shape(case: Subject) -> None:
+    """Losses are finite, one per chain, include the primary loss, and are >= 0 where they are scored by a logarithm."""
+    for chain_shape in CHAIN_SHAPES:
+        _losses_in_shape(case.component, chain_shape)
+
+
+def _losses_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) -> None:
+    data, _ = access_at_0(generator, chain_shape)
     scores = data.losses(data, stream_of(chain_shape).at("exam"))
     if data.primary not in scores:
         raise CheckFailure(
-            f"{data.title()}.judge returned {sorted(scores)} without {data.primary!r}, which it names as its primary loss"
+            f"{data.title()}.losses returned {sorted(scores)} without {data.primary!r}, which is its primary loss"
         )
     for name, value in scores.items():
         if not isinstance(value, Tensor) or tuple(value.shape) != tuple(chain_shape):
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            got = (
+                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
             raise CheckFailure(
-                f"{data.title()}.judge returned {name} as {got}; one number per replicate {chain_shape} is due: average over "
-                "rows with .mean(-1), not .mean()"
+                f"{data.title()}.losses returned {name} with {got}; expected shape {chain_shape}, one number per chain: "
+                "average over rows with .mean(-1), not .mean()"
             )
         if not torch.isfinite(value).all():
             raise CheckFailure(
-                f"{data.title()}.judge gave nature itself a {name} that is not finite"
+                f"{data.title()}.losses returned a {name} that is not finite for the true distribution itself"
             )
     if data.resolution > 0 and (scores[data.primary] < 0).any():
         raise CheckFailure(
-            f"{data.title()}.judge gave a negative {data.primary}; a loss with resolution {data.resolution:g} is "
+            f"{data.title()}.losses returned a negative {data.primary}; a loss with resolution {data.resolution:g} is "
             "scored by its logarithm and must be >= 0 (rounding: .clamp_min(0))"
         )
 
 
-def _seed_alone(generator: DataGenerator) -> None:
-    whole, _ = desk(generator, (2, 3))
+@check()
+def check_generator_chains_independent(case: Subject) -> None:
+    """A chain draws the same numbers by itself as together with other chains."""
+    generator = case.component
+    whole, _ = access_at_0(generator, (2, 3))
     x, y, rng = probe_of(whole, (2, 3))
-    among = {
+    together = {
         "x": x,
         "y": whole.observe(y, rng.at("noise")),
         "loss": whole.losses(whole, rng.at("exam"))[whole.primary],
@@ -139,186 +199,209 @@ def _seed_alone(generator: DataGenerator) -> None:
     seeds = stream_of((2, 3))
     for r in product(range(2), range(3)):
         data = generator.sample_truth(seeds[r].at("truth"))
-        one = seeds[r].at("probe")
-        x = data.ask(ROWS, one.at("x"))
-        y = data.observe(data.answer(x, one.at("y")), one.at("noise"))
-        alone = {"x": x, "y": y, "loss": data.losses(data, one.at("exam"))[data.primary]}
+        rng = seeds[r].at("probe")
+        x = data.ask(ROWS, rng.at("x"))
+        y = data.observe(data.answer(x, rng.at("y")), rng.at("noise"))
+        by_itself = {"x": x, "y": y, "loss": data.losses(data, rng.at("exam"))[data.primary]}
         alike(
-            chain_at(among, r),
-            alone,
-            f"{generator.title()}: seed {r} alone draws other numbers than among others; draw only from the rng that "
-            "is handed in, and let no replicate's numbers enter another's (a mean without -1, a shared shuffle)",
+            chain_at(together, r),
+            by_itself,
+            f"{generator.title()}: chain {r} draws other numbers by itself than together with other chains; draw only "
+            "from the rng that is passed in, and keep chains apart (a mean without -1 and a shared shuffle mix them)",
         )
 
 
-def _prefix(generator: DataGenerator) -> None:
-    data, _ = desk(generator, (2,))
-    drawn = []
+@check()
+def check_generator_prefix_stable(case: Subject) -> None:
+    """The first rows do not depend on how many rows are asked for."""
+    data, _ = access_at_0(case.component, (2,))
+    draws = []
     for n in (ROWS, 2 * ROWS):
         rng = stream_of((2,)).at("probe")
         x = data.ask(n, rng.at("x"))
-        drawn.append({"x": x, "y": data.observe(data.answer(x, rng.at("y")), rng.at("noise"))})
-    shorter, longer = drawn
+        draws.append({"x": x, "y": data.observe(data.answer(x, rng.at("y")), rng.at("noise"))})
+    shorter, longer = draws
     alike(
         shorter,
         {name: value[:, :ROWS] for name, value in longer.items()},
-        f"{generator.title()}: the first {ROWS} rows change when {2 * ROWS} are asked for; draw each quantity whole, rows "
+        f"{data.title()}: the first {ROWS} rows change when {2 * ROWS} are asked for; draw each quantity at once, rows "
         "first, from a stream of its own (rng.at('name')), and never after another draw whose size depends on n",
     )
 
 
-def _own_stream(generator: DataGenerator) -> None:
-    seen = []
+@check(essential=True)
+def check_generator_own_stream(case: Subject) -> None:
+    """All random numbers come from the rng that is passed in."""
+    values = []
     with Undisturbed():
         for seed in (1, 2):
             disturb(seed)
-            data, _ = desk(generator, (2,))
+            data, _ = access_at_0(case.component, (2,))
             x, y, rng = probe_of(data, (2,))
             y = data.observe(y, rng.at("noise"))
-            seen.append({"x": x, "y": y, "loss": data.losses(data, rng.at("exam"))[data.primary]})
+            loss = data.losses(data, rng.at("exam"))[data.primary]
+            values.append({"x": x, "y": y, "loss": loss})
     alike(
-        *seen,
-        f"{generator.title()} draws from a global generator; draw from the rng that is handed in (rng.normal, ...)",
+        *values,
+        f"{case.title} draws from a global random generator; draw from the rng that is passed in (rng.normal, ...)",
     )
 
 
-def _truths_differ(generator: DataGenerator) -> None:
-    if getattr(generator, "truth_is", None) == "fixed":
-        raise Incompatible(f"{name_of(generator)} says that all seeds share one truth")
+@check(applies=_truths_differ_by_intent)
+def check_generator_truths_differ(case: Subject) -> None:
+    """Different seeds have different truths, unless the generator says that they share one."""
+    generator = case.component
     if generator.pool_size is not None:
         raise Incompatible(f"{name_of(generator)} draws from a finite pool, which all seeds share")
     seeds, same = stream_of((2,)), Stream(0)
-    here, there = (generator.sample_truth(seeds[r].at("truth")) for r in range(2))
-    x = here.ask(ROWS, same.at("x"))
-    if torch.equal(here.answer(x, same.at("y")), there.answer(x, same.at("y"))):
+    one, other = (generator.sample_truth(seeds[r].at("truth")) for r in range(2))
+    x = one.ask(ROWS, same.at("x"))
+    if torch.equal(one.answer(x, same.at("y")), other.answer(x, same.at("y"))):
         raise CheckFailure(
-            f"{generator.title()} has the same truth for every seed, so that a method may know it beforehand; draw it "
-            "in drawn(rng), or state truth_is = 'fixed' where that is meant"
+            f"{generator.title()} has the same truth for every seed, so a method could know it in advance; draw it in "
+            "sample_truth(rng), or state truth_is = 'fixed' if that is intended"
         )
 
 
-def _answers_untouched(generator: DataGenerator) -> None:
-    data, _ = desk(generator, (2,))
+@check()
+def check_generator_inputs_untouched(case: Subject) -> None:
+    """No method changes its inputs or the truth in place."""
+    data, _ = access_at_0(case.component, (2,))
     x, y, rng = probe_of(data, (2,))
-    truth = (
-        {f"truth.{name}": value for name, value in vars(data.truth).items()} if data.truth else {}
-    )
-    lent = Lent(x=x, y=y, **truth)
+    truth = vars(data.truth) if data.truth else {}
+    lent = Lent(x=x, y=y, **{f"truth.{name}": value for name, value in truth.items()})
     data.answer(x, rng.at("again"))
     data.observe(y, rng.at("noise"))
     data.losses(data, rng.at("exam"))
-    for verb in ("mean_answer", "logp", "verify", "identity"):
+    for method in ("mean_answer", "logp", "verify", "identity"):
         try:
-            getattr(data, verb)(*((x,) if verb == "mean_answer" else (x, y)))
+            getattr(data, method)(*((x,) if method == "mean_answer" else (x, y)))
         except Incompatible:
             continue
     lent.untouched(data.title())
 
 
-def _pupil(generator: DataGenerator, among: Registry, body: Callable[[Cell, Model], None]) -> None:
-    """The body with the first registered model that can learn from this generator."""
-    on_first(list(cells_of(among, data=generator)), lambda cell: body(cell, lift(cell.model)))
-
-
-def _nature_is_best(generator: DataGenerator, among: Registry) -> None:
-    data, access = desk(generator, (8,))
+@check(essential=True, worlds=with_models)
+def check_generator_truth_has_lowest_loss(case: WithModel) -> None:
+    """The true distribution has a lower primary loss than a model that learned from a few rows."""
+    data, access = access_at_0(case.component, (8,))
     exam = stream_of((8,)).at("exam")
     own = data.losses(data, exam.at("paper"))[data.primary].double()
     if float(own.abs().max()) <= max(data.resolution, 1e-9):
-        return
-
-    def body(cell, model):
-        teacher = model.fit(access.real(ROWS), exam.at("fit"))
-        learnt = data.losses(teacher, exam.at("paper"))[data.primary].double()
-        if z_score(own - learnt) > 4:
-            raise CheckFailure(
-                f"{data.title()}.judge gives nature itself {float(own.mean()):.4g} and {name_of(cell.model)}, fitted to "
-                f"{ROWS} rows, {float(learnt.mean()):.4g}; {data.primary} must be a loss, lower is better, that nature "
-                "minimises (a diversity is judged as diversity lost)"
-            )
-
-    _pupil(generator, among, body)
+        return  # no loss is lower than 0
+    teacher = case.model.fit(access.real(ROWS), exam.at("fit"))
+    learned = data.losses(teacher, exam.at("paper"))[data.primary].double()
+    if z_score(own - learned) > 4:
+        raise CheckFailure(
+            f"{data.title()}.losses gives the true distribution {float(own.mean()):.4g} and {name_of(case.cell.model)}, "
+            f"fitted to {ROWS} rows, {float(learned.mean()):.4g}; {data.primary} must be a loss (lower is better) that the "
+            "true distribution minimises (turn a diversity into diversity lost)"
+        )
 
 
-def _describes_in_shape(generator: DataGenerator, among: Registry) -> None:
-    def body(cell, model):
-        for chain_shape in BATCHES:
-            data, access = desk(generator, chain_shape)
-            teacher = model.fit(access.real(ROWS), stream_of(chain_shape).at("fit"))
-            for said in (data.diagnostics(data), data.diagnostics(teacher)):
-                for name, value in said.items():
-                    if tuple(value.shape) != tuple(chain_shape):
-                        raise CheckFailure(
-                            f"{data.title()}.describe returned {name} of shape {tuple(value.shape)}; {chain_shape} was due"
-                        )
+@check(worlds=with_models)
+def check_generator_diagnostics_in_shape(case: WithModel) -> None:
+    """Diagnostics are one number per chain, for the true distribution and for a learned teacher."""
+    for chain_shape in CHAIN_SHAPES:
+        data, access = access_at_0(case.component, chain_shape)
+        teacher = case.model.fit(access.real(ROWS), stream_of(chain_shape).at("fit"))
+        for values in (data.diagnostics(data), data.diagnostics(teacher)):
+            for name, value in values.items():
+                if tuple(value.shape) != tuple(chain_shape):
+                    raise CheckFailure(
+                        f"{data.title()}.diagnostics returned {name} with shape {tuple(value.shape)}; expected "
+                        f"{chain_shape}, one number per chain"
+                    )
 
-    _pupil(generator, among, body)
 
-
-def _verifies_itself(generator: DataGenerator) -> None:
-    if not has_method(generator, "verify"):
-        raise Incompatible(f"{generator.title()} has no verifier")
-    data, _ = desk(generator, (8,))
+@check(applies=_has_verifier)
+def check_generator_verifies_own_answers(case: Subject) -> None:
+    """The verifier passes the true distribution's answers, and fewer answers to other questions."""
+    data, _ = access_at_0(case.component, (8,))
     x, y, rng = probe_of(data, (8,))
     right = data.verify(x, data.observe(y, rng.at("noise")))
     if right.dtype != torch.bool or tuple(right.shape) != (8, ROWS):
         raise CheckFailure(
-            f"{data.title()}.verify returned {right.dtype} {tuple(right.shape)}; bool {(8, ROWS)} was due"
+            f"{data.title()}.verify returned {right.dtype} of shape {tuple(right.shape)}; expected bool of shape "
+            f"{(8, ROWS)}"
         )
     share = float(right.double().mean())
     if share < 0.8:
         raise CheckFailure(
-            f"{data.title()}.verify calls only {share:.0%} of nature's own answers right"
+            f"{data.title()}.verify passes only {share:.0%} of the true distribution's own answers"
         )
     if x.shape[-1] and float(data.verify(x, y.roll(1, 1)).double().mean()) >= share:
         raise CheckFailure(
-            f"{data.title()}.verify passes answers to other questions as often as right ones; does it look at x?"
+            f"{data.title()}.verify passes answers to other questions as often as right ones; does it read x?"
         )
 
 
-def _pool(generator: DataGenerator) -> None:
-    data, _ = desk(generator, (2,))
+@check()
+def check_generator_pool_declared(case: Subject) -> None:
+    """A generator that draws from a finite pool states pool_size and names each item by identity(x, y)."""
+    data, _ = access_at_0(case.component, (2,))
     x, y, _ = probe_of(data, (2,))
-    which = data.identity(x, y)
-    if (which is None) != (data.pool_size is None):
+    items = data.identity(x, y)
+    if (items is None) != (data.pool_size is None):
         raise CheckFailure(
             f"{data.title()} must have both identity(x, y) and pool_size, or neither"
         )
-    if which is None:
-        raise Incompatible(f"{data.title()} has no finite pool")
-    if which.dtype != torch.int64 or tuple(which.shape) != (2, ROWS):
+    if items is None:
+        if (x.is_floating_point() and x.shape[-1]) or y.is_floating_point():
+            _rows_are_new(case.component)
+        return
+    if items.dtype != torch.int64 or tuple(items.shape) != (2, ROWS):
         raise CheckFailure(
-            f"{data.title()}.identity returned {which.dtype} {tuple(which.shape)}; int64 {(2, ROWS)} was due"
+            f"{data.title()}.identity returned {items.dtype} of shape {tuple(items.shape)}; expected int64 of shape "
+            f"{(2, ROWS)}"
         )
-    if int(which.min()) < 0 or int(which.max()) >= data.pool_size:
+    if int(items.min()) < 0 or int(items.max()) >= data.pool_size:
         raise CheckFailure(f"{data.title()}.identity names items outside [0, {data.pool_size})")
 
 
-def _samplers_agree(generator: DataGenerator, among: Registry) -> None:
-    if "sampler" not in {f.name for f in dataclasses.fields(generator)}:
-        raise Incompatible(f"{generator.title()} has one sampler")
-    rows, law = (
-        dataclasses.replace(generator, sampler=sampler) for sampler in ("explicit", "exact-law")
-    )
+def _rows_are_new(generator: DataGenerator) -> None:
+    """Raise CheckFailure where rows recur more often than their columns would by chance."""
+    data, _ = access_at_0(generator, ())
+    rng = stream_of(()).at("pool")
+    x = data.ask(POOL_PROBE, rng.at("x"))
+    y = data.observe(data.answer(x, rng.at("y")), rng.at("noise"))
+    rows = torch.cat([value.reshape(POOL_PROBE, -1).double() for value in (x, y)], dim=1)
+    rows = rows.nan_to_num(nan=-1.0)
+    distinct = rows.unique(dim=0)
+    again = POOL_PROBE - len(distinct)
+    if len(distinct) < 2 or again < 3:  # one number of 24 bits recurs by chance now and then
+        return
+    # how many pairs of rows would be equal if the columns were independent, each with the values of the distinct rows
+    chance = torch.ones((), dtype=torch.float64)
+    for column in distinct.T:
+        count = column.unique(return_counts=True)[1].double()
+        chance *= (count * (count - 1)).sum() / (len(distinct) * (len(distinct) - 1))
+    if float(chance) * POOL_PROBE**2 / 2 < 0.01:
+        raise CheckFailure(
+            f"{data.title()} draws rows again: {again} of {POOL_PROBE} rows are exact copies of others, which continuous "
+            "values never are; it draws from a finite pool, so state pool_size and identity(x, y), which count the real "
+            "rows that a method has used"
+        )
 
-    def body(cell, model):
-        seen = []
-        for source in (rows, law):
-            data, access = desk(source, MANY)
-            exam = stream_of(MANY).at("exam")
-            corpus = access.real(ROWS)
-            if not torch.allclose(corpus.mass, torch.full_like(corpus.mass, ROWS)):
-                raise CheckFailure(
-                    f"{generator.title()}: {ROWS} rows under sampler={source.sampler} weigh {corpus.mass.unique().tolist()}"
-                )
-            teacher = model.fit(corpus, exam.at("fit", source.sampler))
-            seen.append(data.losses(teacher, exam.at("paper")) | data.diagnostics(teacher))
-        for name, value in seen[0].items():
-            z = z_score(value - seen[1][name])
-            if abs(z) > 5:
-                raise CheckFailure(
-                    f"{generator.title()}: {name} after one fit differs between sampler=explicit and sampler=exact-law "
-                    f"by {z:+.1f} standard errors; `sufficient` must draw the same law as `answer`"
-                )
 
-    on_first(list(cells_of(among, data=law)), lambda cell: body(cell, lift(cell.model)))
+@check(applies=_has_two_samplers, worlds=with_models_of_sums)
+def check_generator_samplers_agree(case: WithModel) -> None:
+    """sampler=explicit and sampler=exact-law draw from the same distribution."""
+    generator, values = case.component, []
+    for sampler in ("explicit", "exact-law"):
+        data, access = access_at_0(dataclasses.replace(generator, sampler=sampler), MANY)
+        exam = stream_of(MANY).at("exam")
+        corpus = access.real(ROWS)
+        if not torch.allclose(corpus.mass, torch.full_like(corpus.mass, ROWS)):
+            raise CheckFailure(
+                f"{generator.title()}: {ROWS} rows drawn with sampler={sampler} weigh {corpus.mass.unique().tolist()}"
+            )
+        teacher = case.model.fit(corpus, exam.at("fit", sampler))
+        values.append(data.losses(teacher, exam.at("paper")) | data.diagnostics(teacher))
+    for name, value in values[0].items():
+        z = z_score(value - values[1][name])
+        if abs(z) > 5:
+            raise CheckFailure(
+                f"{generator.title()}: {name} after one fit differs between sampler=explicit and sampler=exact-law by "
+                f"{z:+.1f} standard errors; sample_sufficient must draw from the same distribution as answer"
+            )

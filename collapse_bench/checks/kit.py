@@ -1,163 +1,283 @@
-"""The conformance kit: what the harness takes for granted of a plugin, as checks that anyone can run over theirs.
+"""The registry of checks: what each one is called, whom it concerns, and what became of it.
 
-    for name, check in checks_of("model", Ridge):
-        check()  # silent; or CheckFailure with a sentence; or Unfit where there is nothing to hold it to
-
-The kit knows no plugin by name: whatever a check needs beside the plugin (data for a model to read, a model for a
-mitigation to steer) is taken from the registry, one registered plugin per kind of data that fits.
-
-Three things an author may state in the class body, and need not:
-
-- ``tiny = {"d": 4}``: parameters at which the checks run, where the defaults would take long;
-- ``truth_is = "fixed"``: of a data generator whose seeds share one truth (a field of this name will do);
-- ``exact = False``: of a model fitted by random steps, whose weights are obeyed in law and not number by number.
+A check is a function ``check_<role>_<name>(case)`` marked with ``@check(...)``.  Its id is ``<role>.<name>``, and does
+not depend on the data or the shapes that it runs on.  The role ``plugin`` stands for all roles.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import pickle
-import typing
-from collections.abc import Callable, Iterator
+import inspect
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
-from ..core.components import Component, Kind
+from ..core.components import Component
 from ..core.identity import written
-from ..errors import Incompatible, UsageError
+from ..errors import ContractError, Incompatible, UsageError
 from ..registry.discovery import KINDS, Registry, registry
-from .compare import CheckFailure
-from .generators import generator_checks
-from .laws import claims_are_laws, laws_bear_cells
-from .mitigations import mitigation_checks
-from .models import model_checks
-from .protocols import protocol_checks
-from .world import Check, cells_with, name_of, small, without_default
+from ..spec import Call, parse_call
+from ..suggest import nearest
+from .compare import CheckFailure, OldNamesInUse, RunFailure
+from .world import small, without_default
+
+
+class World(NamedTuple):
+    """What a check runs on: a label for messages, and candidates, of which the first that is not refused is used."""
+
+    label: str
+    candidates: Iterable[Any]
+
+
+class Subject:
+    """A plugin under test, with the registry from which its partners are taken.
+
+    Unless ``thorough``, data come at their small parameters only.
+    """
+
+    def __init__(self, role: str, component: Component, registry: Registry, thorough: bool = True):
+        self.role, self.component, self.registry = role, component, registry
+        self.thorough = thorough
+        self._worlds: dict[Callable, tuple[World, ...]] = {}
+
+    @property
+    def title(self) -> str:
+        return self.component.title()
+
+    @cached_property
+    def spec(self) -> str:
+        return str(written(self.component))
+
+    def worlds(self, enumerate_worlds: Callable[[Subject], Iterator[World]]) -> tuple[World, ...]:
+        """The worlds that a function finds for this plugin, worked out once."""
+        if enumerate_worlds not in self._worlds:
+            self._worlds[enumerate_worlds] = tuple(enumerate_worlds(self))
+        return self._worlds[enumerate_worlds]
+
+
+def itself(subject: Subject) -> Iterator[World]:
+    """One world, which is the plugin itself."""
+    yield World("", (subject,))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one check."""
+    """What became of one check of one plugin."""
 
-    name: str
-    status: Literal["passed", "failed", "skipped"]
+    id: str
+    status: Literal["passed", "failed", "warned", "skipped"]
     sentence: str = ""
+    not_checked: bool = False  # skipped, although it is essential and applies
 
 
-def checks_of(
-    kind: str, thing: type[Component] | Component, among: Registry | None = None
-) -> Iterator[tuple[str, Check]]:
-    """All checks of a plugin class (at its small variant) or object, each with its name.
+@dataclass(frozen=True)
+class Check:
+    """A check function with what the kit knows about it."""
 
-    kind: generator, model, protocol or mitigation; ``among``: where partners are taken from, by default what is
-    installed.  A check raises CheckFailure, or Unfit where the plugin has nothing that it could be held to.
+    id: str
+    role: str  # generator, model, protocol, mitigation, or plugin for all four
+    essential: bool  # a plugin is not known to work while this check is skipped
+    sentence: str  # what it checks
+    function: Callable[[Any], None]
+    applies: Callable[[Subject], str | None]  # None, or why this plugin has nothing to check; cheap
+    worlds: Callable[[Subject], Iterator[World]]
+
+    def run(self, subject: Subject) -> Outcome:
+        """The outcome over all worlds of the plugin.  Raises nothing."""
+        reason = self.applies(subject)
+        if reason is not None:
+            return Outcome(self.id, "skipped", reason)
+        results: dict[str, list[tuple[str, str]]] = {}
+        try:
+            for world in subject.worlds(self.worlds):
+                status, sentence = self._in_world(subject, world)
+                results.setdefault(status, []).append((world.label, sentence))
+        except Exception as problem:
+            results.setdefault("failed", []).append(("", described(problem, subject.component)))
+        for status in ("failed", "warned"):
+            if status in results:
+                return Outcome(self.id, status, _joined(results[status]))
+        if "passed" in results:
+            return Outcome(self.id, "passed")
+        skipped = results.get("skipped", [("", "no registered plugins go together with this one")])
+        return Outcome(self.id, "skipped", skipped[0][1], not_checked=self.essential)
+
+    def _in_world(self, subject: Subject, world: World) -> tuple[str, str]:
+        """(status, sentence) of the first candidate that nobody refuses."""
+        reason = None
+        for candidate in world.candidates:
+            try:
+                self.function(candidate)
+            except Incompatible as refusal:
+                reason = reason or str(refusal)
+            except OldNamesInUse as warning:
+                return "warned", str(warning)
+            except Exception as problem:
+                partner = None
+                if not isinstance(problem, CheckFailure) or isinstance(problem, RunFailure):
+                    partner = getattr(candidate, "broken_partner", _nobody)(problem)
+                if partner is None:
+                    return "failed", described(problem, subject.component)
+                reason = reason or partner
+            else:
+                return "passed", ""
+        return "skipped", reason or "no registered plugins go together with this one"
+
+
+def _nobody(problem: Exception) -> None:
+    """No partner is to blame."""
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(
+    *,
+    essential: bool = False,
+    applies: Callable[[Subject], str | None] = lambda subject: None,
+    worlds: Callable[[Subject], Iterator[World]] = itself,
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Register a function ``check_<role>_<name>``; its docstring is one sentence that says what holds."""
+
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        _, role, name = function.__name__.split("_", 2)
+        id = f"{role}.{name.replace('_', '-')}"
+        sentence = " ".join(inspect.getdoc(function).split())
+        CHECKS[id] = Check(id, role, essential, sentence, function, applies, worlds)
+        return function
+
+    return register
+
+
+def checks_of(role: str, only: Iterable[str] | None = None) -> list[Check]:
+    """The checks of a role, or those of them whose ids are in ``only``.
+
+    Raises UsageError for an unknown role or id.
     """
-    if kind not in KINDS:
-        raise UsageError(f"unknown kind of plugin {kind!r}; known: {', '.join(KINDS)}")
-    among = among or registry()
-    noun = small(thing) if isinstance(thing, type) else thing
-    if noun is None:
-        (first, *_) = missing = without_default(thing)
+    if role not in KINDS:
+        raise UsageError(f"unknown role {role!r}; known: {', '.join(KINDS)}")
+    only = None if only is None else known_ids(only)
+    checks = [c for c in CHECKS.values() if c.role == "plugin"]
+    checks += [c for c in CHECKS.values() if c.role == role]
+    return [c for c in checks if only is None or c.id in only]
+
+
+def known_ids(ids: Iterable[str]) -> frozenset[str]:
+    """The ids, if there is a check of each.  Raises UsageError with the nearest one where there is none."""
+    for id in (ids := frozenset(ids)):
+        if id not in CHECKS:
+            raise UsageError(
+                f"no check is called {id!r}{nearest(id, CHECKS)}; "
+                "'collapse-bench check --list' shows all"
+            )
+    return ids
+
+
+def subject_of(
+    role: str,
+    thing: type[Component] | Component,
+    registry_: Registry | None = None,
+    thorough: bool = True,
+) -> Subject:
+    """A plugin class, at its small variant, or a plugin object, ready to be checked.
+
+    Raises UsageError where the class cannot be built without parameters, or has another role.
+    """
+    if role not in KINDS:
+        raise UsageError(f"unknown role {role!r}; known: {', '.join(KINDS)}")
+    component = small(thing) if isinstance(thing, type) else thing
+    if component is None:
+        first, *_ = missing = without_default(thing)
         raise UsageError(
             f"{thing.title()} has no default for {', '.join(missing)}: check it with its parameters, "
             f"{thing.title()}({first}=...), or state `tiny` in the class body, tiny = {{{first!r}: ...}}"
         )
-    base = KINDS[kind][1]
-    if not isinstance(noun, base):
+    base = KINDS[role][1]
+    if not isinstance(component, base):
         raise UsageError(
-            f"{noun.title()} is not a {base.__name__}, and checks of a {kind} were asked for"
+            f"{component.title()} is not a {base.__name__}, so checks of a {role} cannot run on it"
         )
-    yield "is read as it is written", partial(_read_as_written, kind, noun, among)
-    yield "says in a sentence why it does not fit", partial(_fits_or_says_why, kind, noun, among)
-    yield from _CHECKS[kind](noun, among)
-    yield "claims laws that are there", partial(claims_are_laws, kind, noun, among)
-    yield "its laws bear every cell", partial(laws_bear_cells, kind, noun, among)
+    return Subject(role, component, registry_ or registry(), thorough)
+
+
+def subjects_named(text: Call | str, registry: Registry) -> list[Subject]:
+    """The registered plugins of a name, in each role that has one, or the one that a spec describes.
+
+    Raises UsageError where there is none.
+    """
+    call = parse_call(text) if isinstance(text, str) else text
+    roles = [role for role in KINDS if call.name in registry.classes[role]]
+    if not roles:
+        known = {name for role in KINDS for name in registry.classes[role]}
+        raise UsageError(f"no plugin is called {call.name!r}{nearest(call.name, known)}")
+    things = (
+        registry.build(role, call) if call.args else registry.find(role, call.name)
+        for role in roles
+    )
+    return [subject_of(role, thing, registry) for role, thing in zip(roles, things, strict=True)]
 
 
 def outcomes(
-    kind: str, thing: type[Component] | Component, among: Registry | None = None
+    role: str,
+    thing: type[Component] | Component,
+    registry: Registry | None = None,
+    only: Iterable[str] | None = None,
+    thorough: bool = True,
 ) -> Iterator[Outcome]:
-    """Run all checks of a plugin; nothing is raised."""
-    for name, check in checks_of(kind, thing, among):
-        try:
-            check()
-        except Incompatible as reason:
-            yield Outcome(name, "skipped", str(reason))
-        except CheckFailure as failure:
-            yield Outcome(name, "failed", str(failure))
-        except Exception as problem:
-            yield Outcome(name, "failed", f"{type(problem).__name__}: {problem}")
-        else:
-            yield Outcome(name, "passed")
+    """Run the checks of a plugin, one outcome each.
+
+    role: generator, model, protocol or mitigation; ``registry``: where partners are taken from, by default what is
+    installed; ``only``: ids of the checks to run; not ``thorough``: on small data only.  Raises UsageError where the
+    plugin cannot be built, and nothing else.
+    """
+    subject = subject_of(role, thing, registry, thorough)
+    for check in checks_of(role, only):
+        yield check.run(subject)
 
 
-# -- which objects --------------------------------------------------------------------------------------------------
+# -- how an error inside a plugin is reported -----------------------------------------------------------------------
 
 
-# -- a small world --------------------------------------------------------------------------------------------------
-
-
-# -- every noun -----------------------------------------------------------------------------------------------------
-
-
-def _read_as_written(kind: str, noun: Component, among: Registry) -> None:
-    who = noun.title()
-    for cls in type(noun).__mro__[:1]:
-        if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
-            raise CheckFailure(
-                f"{who} must be a frozen dataclass: put @dataclass(frozen=True) above the class"
-            )
-    if type(noun.version) is not int or noun.version < 1:
-        raise CheckFailure(f"{who}.version must be a whole number >= 1, got {noun.version!r}")
-    unknown = set(noun.kinds or ()) - set(typing.get_args(Kind))
-    if unknown or isinstance(noun.kinds, str):
-        raise CheckFailure(
-            f"{who}.kinds must be a tuple of {', '.join(typing.get_args(Kind))}; got {noun.kinds!r} "
-            "(a tuple of one needs its comma)"
-        )
-    if pickle.loads(pickle.dumps(noun)) != noun:
-        raise CheckFailure(
-            f"{who} does not survive pickling, and executors send it to other processes"
-        )
-    if among.classes[kind].get(who) is type(noun) and among.build(kind, written(noun)) != noun:
-        raise CheckFailure(
-            f"{name_of(noun)} is not read as it is written; give every parameter a type that a spec can express "
-            "(numbers, words, true and false, lists, paths, nested plugins)"
-        )
-    if kind in ("generator", "model", "protocol", "mitigation") and who not in among.classes[kind]:
-        clash = [name for name, cls in among.classes[kind].items() if cls is type(noun)]
-        if clash:
-            raise CheckFailure(
-                f"{clash[0]!r} calls itself {who!r}; leave `name` out, the hook that offers the class gives it"
-            )
-
-
-def _fits_or_says_why(kind: str, noun: Component, among: Registry) -> None:
-    for cell in cells_with(kind, noun, among):
-        said = noun.incompatibility(cell)
-        if said is not None and not (isinstance(said, str) and said.strip()):
-            raise CheckFailure(
-                f"{noun.title()}.incompatibility returned {said!r} for {cell.label}; return None where the cell fits, else one "
-                "sentence that says why not"
-            )
-
-
-# -- data generators ------------------------------------------------------------------------------------------------
-
-
-# -- models ---------------------------------------------------------------------------------------------------------
-
-
-# -- protocols ------------------------------------------------------------------------------------------------------
-
-
-# -- mitigations ----------------------------------------------------------------------------------------------------
-
-
-_CHECKS: dict[str, Callable[[Any, Registry], Iterator[tuple[str, Check]]]] = {
-    "generator": generator_checks,
-    "model": model_checks,
-    "protocol": protocol_checks,
-    "mitigation": mitigation_checks,
+REMEDY = {
+    "model": "if {title} cannot read such data, say so: state `kinds`, or return a sentence from incompatibility(cell)",
+    "protocol": "if {title} does not go with such a cell, return a sentence from incompatibility(cell)",
+    "mitigation": "if {title} does not go with such a cell, say so: state `kinds`, or return a sentence from "
+    "incompatibility(cell)",
 }
+
+
+def described(problem: BaseException, component: Component) -> str:
+    """An error inside a plugin in one sentence: what it is, the line of the plugin's file, and the remedy."""
+    if isinstance(problem, (CheckFailure, ContractError)):
+        return str(problem)
+    message = re.sub(r"\s+", " ", str(problem)).strip()
+    role = next(role for role, (_, base) in KINDS.items() if isinstance(component, base))
+    line = line_of(problem, component)
+    remedy = REMEDY.get(role, "").format(title=component.title())
+    return f"{type(problem).__name__}: {message}{f' ({line})' if line else ''}" + (
+        f"; {remedy}" if remedy else ""
+    )
+
+
+def line_of(problem: BaseException, component: Component) -> str | None:
+    """The innermost line of the files that define the component at which an error passed; None where there is none."""
+    files = {inspect.getsourcefile(cls) for cls in type(component).__mro__ if _of_a_plugin(cls)}
+    lines = [
+        frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename in files
+    ]
+    return f"{Path(lines[-1].filename).name}, line {lines[-1].lineno}" if lines else None
+
+
+def _of_a_plugin(cls: type) -> bool:
+    return cls is not object and not cls.__module__.startswith("collapse_bench.core.")
+
+
+def _joined(results: list[tuple[str, str]]) -> str:
+    """The sentence of the first world, and the names of the others."""
+    label, sentence = results[0]
+    others = [other for other, _ in results[1:]]
+    also = f" (also on {', '.join(others[:3])}{', ...' * (len(others) > 3)})" if others else ""
+    return (f"on {label}: " if label else "") + sentence + also

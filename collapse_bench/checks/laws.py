@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 from .. import theory
-from ..core.components import Component
-from ..errors import Incompatible
-from ..registry.discovery import Registry
 from ..suggest import nearest
 from .compare import CheckFailure
+from .kit import Subject, check
 from .world import cells_with, goes_together
 
 
-def claims_are_laws(kind: str, noun: Component, among: Registry) -> None:
-    claims = getattr(among.module_of(kind, noun.title()), "collapse_claims", list)()
-    if not claims:
-        raise Incompatible(f"the plugin of {noun.title()} claims no law")
+def _hook(subject: Subject, name: str):
+    return getattr(subject.registry.module_of(subject.role, subject.title), name, None)
+
+
+def _claims_laws(subject: Subject) -> str | None:
+    has = _hook(subject, "collapse_claims")
+    return None if has else f"the plugin of {subject.title} claims no law"
+
+
+def _predicts(subject: Subject) -> str | None:
+    has = _hook(subject, "collapse_theory")
+    return None if has else f"the plugin of {subject.title} predicts nothing"
+
+
+@check(applies=_claims_laws)
+def check_plugin_claims_known_laws(case: Subject) -> None:
+    """Every claim of the plugin names a known law and a cell and generation on which it can be checked."""
     laws = theory.laws()
-    for claim in claims:
-        whose = f"the plugin of {noun.title()} claims {claim.law!r} for {claim.spec!r}"
+    for claim in _hook(case, "collapse_claims")():
+        prefix = f"the plugin of {case.title} claims {claim.law!r} for {claim.spec!r}"
         if claim.law not in laws:
-            raise CheckFailure(f"{whose}, and there is no such law{nearest(claim.law, laws)}")
+            raise CheckFailure(f"{prefix}, but there is no such law{nearest(claim.law, laws)}")
         try:
-            cell, _ = among.cell(claim.spec), claim.predicted
+            cell, _ = case.registry.cell(claim.spec), claim.predicted
         except Exception as problem:
-            raise CheckFailure(f"{whose}, which cannot be checked: {problem}") from problem
+            raise CheckFailure(f"{prefix}, which cannot be checked: {problem}") from problem
         reason = cell.incompatibility()
         if reason is not None:
-            raise CheckFailure(f"{whose}: {reason}")
+            raise CheckFailure(f"{prefix}: {reason}")
         if not 0 <= claim.t <= cell.generations:
             raise CheckFailure(
-                f"{whose} at generation {claim.t}, and the cell ends at {cell.generations}: raise its T"
+                f"{prefix} at generation {claim.t}, but the cell ends at {cell.generations}: raise its T"
             )
 
 
-def laws_bear_cells(kind: str, noun: Component, among: Registry) -> None:
-    if not hasattr(among.module_of(kind, noun.title()), "collapse_theory"):
-        raise Incompatible(f"the plugin of {noun.title()} predicts nothing")
-    for cell in filter(goes_together, cells_with(kind, noun, among)):
+@check(applies=_predicts)
+def check_plugin_predicts_every_cell(case: Subject) -> None:
+    """collapse_theory(cell) returns one number per generation, or None, for every cell."""
+    for cell in filter(goes_together, cells_with(case.role, case.component, case.registry)):
         try:
-            among.predicted(cell)
+            case.registry.predicted(cell)
         except Exception as problem:
             raise CheckFailure(
-                f"what is expected of {cell.label} cannot be told ({type(problem).__name__}: {problem}); "
-                "collapse_theory(cell) returns one number per generation 0 .. T, or None where it knows no law"
+                f"collapse_theory failed for {cell.label} ({type(problem).__name__}: {problem}); return one number per "
+                "generation 0 .. T, or None where no law is known"
             ) from problem

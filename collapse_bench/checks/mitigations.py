@@ -2,273 +2,261 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import difflib
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
-from ..core.access import Access
-from ..core.cell import Cell
 from ..core.components import Mitigation, Model, Teacher, size_takes_memory
 from ..core.corpus import Corpus
-from ..core.loop import Generation
 from ..core.replicates import lift
-from ..errors import Incompatible
-from ..registry.discovery import Registry
-from .compare import CheckFailure, Lent, Undisturbed, alike, behaviour, chain_at, disturb, shown_by
-from .protocols import composed_by, run_cell, starved
-from .world import (
-    BATCHES,
-    MOMENTS,
-    ROWS,
-    Check,
-    cells_of,
-    on_first,
-    per_kind,
-    probe_of,
-    small,
-    stream_of,
+from .compare import (
+    CheckFailure,
+    Lent,
+    Undisturbed,
+    alike,
+    behaviour,
+    chain_at,
+    disturb,
+    tensors_of,
 )
+from .kit import Subject, World, check
+from .scenes import (
+    CellCase,
+    Onlooker,
+    Scene,
+    drawn_without,
+    finite_losses,
+    key_of,
+    per_kind,
+    run_cell,
+    run_of,
+)
+from .world import CHAIN_SHAPES, ROWS, STAGES, cells_of, probe_of, small
 
 
 @dataclass(frozen=True)
-class Onlooker(Mitigation):
-    """Draws much, changes nothing, and writes down what it drew."""
+class Colder(Mitigation):
+    """A biased decoder, for mitigations that need a protocol with one."""
 
-    seen: list = field(default_factory=list)
-
-    def curate(self, corpus, access):
-        self.seen.append(
-            {
-                "own": access.rng.uniform(3),
-                "called": access._desk.stream(access.user, "onlooker").uniform(3),
-            }
-        )
-        access.rng.normal(5)
-        return corpus
+    def steer(self, teacher, access):
+        return teacher.decoded(temperature=0.9)
 
 
-def mitigation_checks(act: Mitigation, among: Registry) -> Iterator[tuple[str, Check]]:
-    protocols = [among.build("protocol", name) for name in ("accumulate", "replace")]
+def one_per_kind(subject: Subject) -> Iterator[World]:
+    """For each kind of data, the mitigation with registered data, models and protocols."""
+    registry = subject.registry
+    protocols = [registry.build("protocol", name) for name in ("accumulate", "replace")]
     protocols += [
-        p for cls in among.classes["protocol"].values() if (p := small(cls)) and p not in protocols
+        p
+        for cls in registry.classes["protocol"].values()
+        if (p := small(cls)) and p not in protocols
     ]
-    none = True
-    yield "acts at one of its moments", partial(_acts, act)
-    for kind, cells in per_kind(cells_of(among, protocols=tuple(protocols), mitigations=(act,))):
-        none = False
-        for name, body in (
-            ("returns the noun it was given", _same_components),
-            ("leaves alone what it does not write", _identity_moments),
-            ("inputs untouched", _lesson_untouched),
-            ("replicate shapes agree", _mitigation_shapes),
-            ("draws from its stream alone", _mitigation_twice),
-            ("runs in the loop", _runs_in_loop),
-            ("is not shifted by others' draws", _not_shifted),
-            ("does not shift others' draws", _shifts_none),
-        ):
-            yield f"{name}, {kind}", partial(on_first, cells, body)
-    if none:
-        yield "has something to act on", partial(on_first, [], _same_components)
+    protocols.append(dataclasses.replace(protocols[0], decode=Colder()))
+    mitigations = (subject.component,)
+    return per_kind(
+        registry,
+        partial(cells_of, registry, protocols=tuple(protocols), mitigations=mitigations),
+    )
 
 
-def _acts(act: Mitigation) -> None:
-    if act.control:
-        raise Incompatible(f"{act.title()} is a control")
-    if any(getattr(type(act), moment) is not getattr(Mitigation, moment) for moment in MOMENTS):
+def writes(mitigation: Mitigation, stage: str) -> bool:
+    """Whether the class defines this stage itself."""
+    return getattr(type(mitigation), stage) is not getattr(Mitigation, stage)
+
+
+def _is_no_control(subject: Subject) -> str | None:
+    return f"{subject.title} is a control" if subject.component.control else None
+
+
+def _leaves_a_stage_out(subject: Subject) -> str | None:
+    if all(writes(subject.component, stage) for stage in STAGES[:3]):
+        return f"{subject.title} defines all stages"
+    return None
+
+
+def _goes_with_others(subject: Subject) -> str | None:
+    if subject.component.perfect_teacher:
+        return f"{subject.title} goes with no other mitigation"
+    return None
+
+
+@check(essential=True, applies=_is_no_control)
+def check_mitigation_acts(case: Subject) -> None:
+    """A mitigation defines at least one of its four stages."""
+    cls = type(case.component)
+    if any(writes(case.component, stage) for stage in STAGES):
         return
-    for name in sorted(name for name in dir(type(act)) if not hasattr(Mitigation, name)):
-        close = difflib.get_close_matches(name, MOMENTS, 1)
+    own = {name for base in cls.__mro__ if base not in Mitigation.__mro__ for name in vars(base)}
+    for name in sorted(own):
+        close = difflib.get_close_matches(name, STAGES, 1)
         if close:
             raise CheckFailure(
-                f"{act.title()} writes {name}, which nobody calls; did you mean {close[0]!r}?"
+                f"{case.title} defines {name}, which is never called; did you mean {close[0]!r}?"
             )
-    raise CheckFailure(f"{act.title()} does nothing; write at least one of {', '.join(MOMENTS)}")
+    raise CheckFailure(f"{case.title} does nothing; define at least one of {', '.join(STAGES)}")
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
-    """What a mitigation meets at generation 2."""
-
-    act: Mitigation
-    access: Access
-    corpus: Corpus
-    model: Model
-
-    @classmethod
-    def of(cls, cell: Cell, chain_shape: tuple[int, ...]) -> _Scene:
-        *_, (access, corpus, _) = composed_by(cell, chain_shape, last=2)
-        shuffled = corpus.anonymous(stream_of(chain_shape).at("shuffle"))
-        return cls(cell.mitigations[0], access, shuffled, lift(cell.model))
-
-    def moments(self) -> tuple[Teacher, Corpus, Model]:
-        """All moments in the order of the loop."""
-        who = self.act.title()
-        desk = copy.copy(self.access._desk)  # whose teacher is set here
-        steered = self.act.steer(desk.teacher, desk.access(who))
-        desk.teacher = steered
-        curated = self.act.curate(self.corpus, desk.access(who))
-        adapted = self.act.adapt(self.model, desk.access(who))
-        return steered, curated, adapted
-
-    def shows(self) -> dict[str, Tensor]:
-        """What comes of all moments, as tensors."""
-        steered, curated, adapted = self.moments()
-        data, chain_shape = self.access._desk.data, self.corpus.chain_shape
-        x, y, rng = probe_of(data, chain_shape)
-        fitted = lift(adapted).fit(curated, rng.at("fit"), self.access.teacher)
-        shown = {}
-        for prefix, values in (
-            ("steered", behaviour(steered, x, y, rng)),
-            ("curated", shown_by(curated)),
-            ("fitted", behaviour(fitted, x, y, rng)),
-        ):
-            shown |= {f"{prefix} {name}": value for name, value in values.items()}
-        return shown
-
-
-def _same_components(cell: Cell) -> None:
-    act, who = cell.mitigations[0], cell.mitigations[0].title()
-    scene = _Scene.of(cell, (2,))
-    for verb, out, noun in zip(
-        ("steer", "curate", "adapt"), scene.moments(), (Teacher, Corpus, Model), strict=True
-    ):
-        if not isinstance(out, noun):
+@check(worlds=one_per_kind)
+def check_mitigation_returns_what_it_was_given(case: CellCase) -> None:
+    """steer returns a teacher, curate a corpus with valid weights, adapt a model, and size a whole number >= 1."""
+    mitigation, title = case.cell.mitigations[0], case.cell.mitigations[0].title()
+    scene = Scene.of(case.cell, (2,))
+    outputs = scene.stages()
+    for stage, output, expected in zip(STAGES, outputs, (Teacher, Corpus, Model), strict=False):
+        if not isinstance(output, expected):
             raise CheckFailure(
-                f"{who}.{verb} returned {type(out).__name__}; a mitigation returns the noun it was given, here a "
-                f"{noun.__name__} (is a return missing?)"
+                f"{title}.{stage} returned {type(output).__name__}; expected a {expected.__name__} (is a return missing?)"
             )
+    memory = (None,) if size_takes_memory(mitigation) else ()
     for t in range(1, 4):
-        n = act.size(ROWS, t, *((None,) if size_takes_memory(act) else ()))
+        n = mitigation.size(ROWS, t, *memory)
         if type(n) is not int or n < 1:
             raise CheckFailure(
-                f"{who}.size returned {n!r}; a whole number of rows >= 1 is due (round it)"
+                f"{title}.size returned {n!r}; expected a whole number of rows >= 1 (round it)"
             )
-    _, curated, _ = scene.moments()
+    _, curated, _ = outputs
     if curated.chain_shape != scene.corpus.chain_shape:
         raise CheckFailure(
-            f"{who}.curate returned replicates {curated.chain_shape}; {scene.corpus.chain_shape} were lent"
+            f"{title}.curate returned chain shape {curated.chain_shape}; expected {scene.corpus.chain_shape}"
         )
     if not (torch.isfinite(curated.mass) & (curated.mass >= 0)).all():
-        raise CheckFailure(f"{who}.curate gave weights that are negative or not finite")
+        raise CheckFailure(f"{title}.curate returned weights that are negative or not finite")
 
 
-def _identity_moments(cell: Cell) -> None:
-    act, scene = cell.mitigations[0], _Scene.of(cell, (2,))
-    lent = {"steer": scene.access.teacher, "curate": scene.corpus, "adapt": scene.model}
-    for verb, out in zip(lent, scene.moments(), strict=True):
-        if getattr(type(act), verb) is getattr(Mitigation, verb) and out is not lent[verb]:
+@check(applies=_leaves_a_stage_out, worlds=one_per_kind)
+def check_mitigation_other_stages_pass_through(case: CellCase) -> None:
+    """Stages that a mitigation does not define return their input itself."""
+    mitigation, scene = case.cell.mitigations[0], Scene.of(case.cell, (2,))
+    inputs = {"steer": scene.access.teacher, "curate": scene.corpus, "adapt": scene.model}
+    for stage, output in zip(inputs, scene.stages(), strict=True):
+        if not writes(mitigation, stage) and output is not inputs[stage]:
             raise CheckFailure(
-                f"{act.title()} does not write {verb}, and it still changed what passed through"
+                f"{mitigation.title()} does not define {stage}, but its input was replaced there"
             )
 
 
-def _lesson_untouched(cell: Cell) -> None:
-    scene = _Scene.of(cell, (2,))
-    x, y, rng = probe_of(scene.access._desk.data, (2,))
-    taught = behaviour(scene.access.teacher, x, y, rng)
-    lent, sight = Lent.of(scene.corpus), Lent(**shown_by(scene.corpus))
-    scene.moments()
-    for held in (lent, sight):
-        held.untouched(f"{cell.mitigations[0].title()}.curate")
+@check(worlds=one_per_kind)
+def check_mitigation_inputs_untouched(case: CellCase) -> None:
+    """No stage changes the corpus or the teacher in place."""
+    title, scene = case.cell.mitigations[0].title(), Scene.of(case.cell, (2,))
+    x, y, rng = probe_of(scene.data, (2,))
+    before = behaviour(scene.access.teacher, x, y, rng)
+    parts, shown = Lent.of(scene.corpus), Lent(**tensors_of(scene.corpus))
+    scene.stages()
+    for lent in (parts, shown):
+        lent.untouched(f"{title}.curate")
     alike(
-        taught,
+        before,
         behaviour(scene.access.teacher, x, y, rng),
-        f"{cell.mitigations[0].title()}.steer changed the teacher itself; return another one, e.g. teacher.decoded(...)",
+        f"{title}.steer changed the teacher in place; return another one, e.g. teacher.decoded(...)",
     )
 
 
-def _mitigation_shapes(cell: Cell) -> None:
-    alone = _Scene.of(cell, ()).shows()
-    for chain_shape in BATCHES[1:]:
+@check(worlds=one_per_kind)
+def check_mitigation_chain_shapes_agree(case: CellCase) -> None:
+    """The first chain is treated the same in every chain shape."""
+    for chain_shape in CHAIN_SHAPES[1:]:
         alike(
-            chain_at(_Scene.of(cell, chain_shape).shows(), (0,) * len(chain_shape)),
-            alone,
-            f"{cell.mitigations[0].title()} acts otherwise on replicates {chain_shape} than on one run alone; take sums and "
-            "quantiles over rows (dim -1), and let no replicate's numbers enter another's",
+            chain_at(outputs_of(case, chain_shape), (0,) * len(chain_shape)),
+            outputs_of(case, ()),
+            f"{case.cell.mitigations[0].title()} treats a chain differently in chain shape {chain_shape} than by itself; "
+            "take sums and quantiles over rows (dim -1), and keep chains apart",
         )
 
 
-def _mitigation_twice(cell: Cell) -> None:
-    seen = []
-    with Undisturbed():
-        for seed in (1, 2):
-            disturb(seed)
-            seen.append(_Scene.of(cell, (2,)).shows())
+@check(worlds=one_per_kind)
+def check_mitigation_is_repeatable(case: CellCase) -> None:
+    """A mitigation does the same twice, whatever the state of global random generators."""
     alike(
-        *seen,
-        f"{cell.mitigations[0].title()} acts otherwise the second time; draw from access.rng only, and keep what the next "
-        "generation needs in access.memory",
+        *(outputs_of(case, (2,), seed) for seed in (1, 2)),
+        f"{case.cell.mitigations[0].title()} acts differently the second time; draw only from access.rng, and keep "
+        "what the next generation needs in access.memory",
     )
 
 
-def _runs_in_loop(cell: Cell) -> None:
-    moments = run_cell(cell)
-    for moment in moments:
-        loss = moment.scores[cell.data.primary]
-        if not (torch.isfinite(loss) | starved(moment)).all():
-            raise CheckFailure(
-                f"{cell.mitigations[0].title()}: the loss of generation {moment.t} is {loss.tolist()}"
-            )
-    if moments[-1].kept:
-        _keeps_well(cell, moments)
+@lru_cache(maxsize=16)
+def outputs_of(case: CellCase, chain_shape: tuple[int, ...], seed: int = 1) -> dict[str, Tensor]:
+    """What the stages return and what is learned from it, as tensors; global generators start at ``seed``."""
+    scene = Scene.of(case.cell, chain_shape)
+    x, y, rng = probe_of(scene.data, chain_shape)
+    with Undisturbed():
+        disturb(seed)
+        steered, curated, adapted = scene.stages()
+        fitted = lift(adapted).fit(curated, rng.at("fit"), scene.access.teacher)
+        values = {
+            "steered": behaviour(steered, x, y, rng),
+            "curated": tensors_of(curated),
+            "fitted": behaviour(fitted, x, y, rng),
+        }
+    return {f"{stage} {name}": value for stage in values for name, value in values[stage].items()}
 
 
-def _keeps_well(cell: Cell, whole: list[Generation]) -> None:
-    """What is kept survives a resume, and that of one chain does not depend on the others."""
-    who = cell.mitigations[0].title()
+@check(essential=True, worlds=one_per_kind)
+def check_mitigation_runs_in_the_loop(case: CellCase) -> None:
+    """A cell with the mitigation runs with finite losses."""
+    finite_losses(case.cell, run_of(case))
+
+
+@check(worlds=one_per_kind)
+def check_mitigation_resumes(case: CellCase) -> None:
+    """What a mitigation keeps can be saved, and a run that is resumed ends the same."""
+    title, run = case.cell.mitigations[0].title(), run_of(case)
     try:
-        saved = pickle.dumps(whole[-2])
+        pickle.dumps(run[-2].kept)
     except Exception as problem:
         raise CheckFailure(
-            f"{who} keeps something that cannot be pickled ({problem}), so that a run cannot be resumed"
+            f"{title} keeps something in access.memory that cannot be pickled, so a run cannot be saved: {problem}"
         ) from problem
     alike(
-        run_cell(cell, pickle.loads(saved))[-1].scores,
-        whole[-1].scores,
-        f"{who} comes out otherwise when a run is resumed; keep in access.memory all that the next generation needs, and "
-        "nothing in the mitigation itself",
+        run[-1].scores,
+        run_cell(case.cell, pickle.loads(pickle.dumps(run[-2])))[-1].scores,
+        f"{title} gives other results when a run is resumed; keep all that the next generation needs in access.memory, "
+        "and nothing in the mitigation itself",
     )
-    for i, seed in enumerate(cell.seeds):
+
+
+@check(worlds=one_per_kind)
+def check_mitigation_memory_per_chain(case: CellCase) -> None:
+    """What a mitigation keeps for one chain does not depend on the other chains of the run."""
+    run = run_of(case)
+    if not run[-1].kept:
+        return
+    for i, seed in enumerate(case.cell.seeds):
         alike(
-            chain_at(run_cell(cell.for_seeds([seed]))[-1].scores, (0,)),
-            chain_at(whole[-1].scores, (i,)),
-            f"{who} comes out otherwise when chains run in groups; keep tensors with the dimensions of the chains in front, "
-            "and no number that several chains enter",
+            chain_at(run[-1].scores, (i,)),
+            chain_at(run_cell(case.cell.for_seeds([seed]))[-1].scores, (0,)),
+            f"{case.cell.mitigations[0].title()} gives other results when a chain runs by itself; keep tensors with the "
+            "dimensions of the chains in front, and no number that is computed from several chains",
         )
 
 
-def _alone(cell: Cell) -> Mitigation:
-    act = cell.mitigations[0]
-    if act.perfect_teacher:
-        raise Incompatible(f"{act.title()} takes no mitigation beside it")
-    return act
-
-
-def _not_shifted(cell: Cell) -> None:
-    act = _alone(cell)
-    watched = dataclasses.replace(cell, mitigations=(Onlooker(), act, Onlooker()))
+@check(applies=_goes_with_others, worlds=one_per_kind)
+def check_mitigation_ignores_others_draws(case: CellCase) -> None:
+    """Random numbers that another mitigation draws do not change the results."""
+    mitigation = case.cell.mitigations[0]
+    watched = dataclasses.replace(case.cell, mitigations=(Onlooker(), mitigation, Onlooker()))
     alike(
-        run_cell(cell)[-1].scores,
+        run_of(case)[-1].scores,
         run_cell(watched)[-1].scores,
-        f"{act.title()} comes out otherwise when an idle mitigation beside it draws numbers; draw from access.rng alone",
+        f"{mitigation.title()} gives other results when an idle mitigation next to it draws random numbers; draw only "
+        "from access.rng",
     )
 
 
-def _shifts_none(cell: Cell) -> None:
-    act = _alone(cell)
-    with_it, without = Onlooker(), Onlooker()
-    run_cell(dataclasses.replace(cell, mitigations=(act, with_it)))
-    run_cell(dataclasses.replace(cell, mitigations=(without,)))
-    for left, right in zip(with_it.seen, without.seen, strict=True):
+@check(applies=_goes_with_others, worlds=one_per_kind)
+def check_mitigation_leaves_others_draws(case: CellCase) -> None:
+    """The mitigation does not change the random numbers that another mitigation draws."""
+    mitigation, onlooker = case.cell.mitigations[0], Onlooker()
+    run_cell(dataclasses.replace(case.cell, mitigations=(mitigation, onlooker)))
+    for left, right in zip(onlooker.drawn, drawn_without(key_of(case.cell)), strict=True):
         alike(
             left,
             right,
-            f"{act.title()} shifts the numbers that a mitigation beside it draws; draw from access.rng alone",
+            f"{mitigation.title()} shifts the random numbers of a mitigation next to it; draw only from access.rng",
         )

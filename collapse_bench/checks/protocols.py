@@ -4,148 +4,136 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
-from ..core.access import Access
-from ..core.cell import Cell
-from ..core.components import Protocol
-from ..core.corpus import Corpus
-from ..core.desk import Desk
-from ..core.ledger import Ledger
-from ..core.loop import Generation, generations
-from ..core.replicates import lift
-from ..core.tracks import PROTOCOL
-from ..errors import ContractError
-from ..registry.discovery import Registry
-from .compare import CheckFailure, Lent, alike, chain_at, shown_by
-from .world import BATCHES, Check, cells_of, name_of, on_first, per_kind, stream_of
+from .compare import CheckFailure, Lent, alike, chain_at, tensors_of
+from .kit import Subject, World, check
+from .scenes import CellCase, composed_by, finite_losses, per_kind, run_cell
+from .world import CHAIN_SHAPES, cells_of, name_of
+
+N = 20  # rows per generation
 
 
-def protocol_checks(protocol: Protocol, among: Registry) -> Iterator[tuple[str, Check]]:
-    fitting = list(cells_of(among, protocols=(protocol,), n=20))
-    for kind, cells in per_kind(iter(fitting)):
-        for name, body in (
-            ("right number of rows", _row_counts),
-            ("memory survives pickling", _memory_survives),
-            ("what was handed out stays untouched", _handed_out),
-            ("replicate shapes agree", _protocol_shapes),
-            ("every row is on the ledger", _charged),
-        ):
-            yield f"{name}, {kind}", partial(on_first, cells, body)
-    for cell in fitting:
-        yield (
-            f"runs and resumes, {name_of(cell.data)} | {name_of(cell.model)}",
-            partial(_runs_and_resumes, cell),
-        )
-    if not fitting:
-        yield "has something to run with", partial(on_first, [], _row_counts)
+def one_per_kind(subject: Subject) -> Iterator[World]:
+    """For each kind of data, the protocol with registered data and models."""
+    cells = partial(cells_of, subject.registry, protocols=(subject.component,), n=N)
+    return per_kind(subject.registry, cells)
 
 
-def composed_by(
-    cell: Cell, chain_shape: tuple[int, ...], last: int = 3, reload: bool = False
-) -> Iterator[tuple[Access, Corpus, Any]]:
-    """(access, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles the memory."""
-    rng = stream_of(chain_shape)
-    data = cell.data.sample_truth(rng.at("truth"))
-    teacher, first, memory, ledger = data, None, None, Ledger()
-    for t in range(last + 1):
-        here = rng.at("generation", t)
-        access = Desk(data, teacher, t, cell.size(t), rng, ledger, first).access(PROTOCOL)
-        out = cell.protocol.compose(access, memory)
-        if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], Corpus)):
-            raise CheckFailure(
-                f"{cell.protocol.title()}.compose must return (corpus, memory); memory is None where nothing is remembered"
+def every_pair(subject: Subject) -> Iterator[World]:
+    """The protocol with every registered pair of data and model that goes together."""
+    for cell in cells_of(subject.registry, subject.thorough, protocols=(subject.component,), n=N):
+        yield World(f"{name_of(cell.data)} | {name_of(cell.model)}", (CellCase(cell),))
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """What one generation was given to read, noted when it was composed."""
+
+    t: int
+    rows: int | None  # the most of any chain; None where the corpus is known by its sums
+    chain_shape: tuple[int, ...]
+    values: dict[str, Tensor]
+    lent: Lent
+    drawn: int  # the most rows that the ledger had counted for any chain
+
+
+@lru_cache(maxsize=64)
+def composed(case: CellCase, chain_shape: tuple[int, ...], reload: bool = False) -> list[Composed]:
+    """The training sets of generations 0 .. 3, which the checks of one protocol share."""
+    steps = []
+    for access, corpus, _ in composed_by(case.cell, chain_shape, reload=reload):
+        ledger = access.ledger
+        drawn = ledger.total("real_rows") + ledger.total("generated_rows")
+        steps.append(
+            Composed(
+                t=access.t,
+                rows=int(corpus.count.sum(-1).max()) if corpus.has_rows else None,
+                chain_shape=corpus.chain_shape,
+                values={name: value.clone() for name, value in tensors_of(corpus).items()},
+                lent=Lent.of(corpus),
+                drawn=int(torch.as_tensor(drawn).max()),
             )
-        corpus, memory = out
-        yield access, corpus, memory
-        if reload:
-            memory = pickle.loads(pickle.dumps(memory))
-        teacher = lift(cell.model).fit(corpus, here.at("fit"))
-        first = first or teacher
+        )
+    return steps
 
 
-def _row_counts(cell: Cell) -> None:
-    for access, corpus, _ in composed_by(cell, (2,)):
-        if not corpus.has_rows:
+@check(essential=True, worlds=one_per_kind)
+def check_protocol_right_number_of_rows(case: CellCase) -> None:
+    """Generation t reads between n rows (a fixed budget) and (t + 1) n rows (everything ever written)."""
+    title, n = case.cell.protocol.title(), case.cell.n
+    for step in composed(case, (2,)):
+        if step.rows is None:
             continue
-        if corpus.chain_shape != (2,):
+        if step.chain_shape != (2,):
             raise CheckFailure(
-                f"{cell.protocol.title()} composed replicates {corpus.chain_shape}; (2,) were due"
+                f"{title} composed a corpus with chain shape {step.chain_shape}; expected (2,)"
             )
-        rows, most = int(corpus.count.sum(-1).max()), cell.n * (access.t + 1)
-        if not cell.n <= rows <= most:
+        most = n * (step.t + 1)
+        if not n <= step.rows <= most:
             raise CheckFailure(
-                f"{cell.protocol.title()} gives generation {access.t} {rows} rows; between {cell.n} (a fixed budget) and "
-                f"{most} (everything ever written) are due, rows of weight 0 included: ask for access.n rows in all"
+                f"{title} gives generation {step.t} {step.rows} rows; expected between {n} (a fixed budget) and {most} "
+                "(everything ever written), including rows of weight 0: ask for access.n rows in total"
             )
 
 
-def _memory_survives(cell: Cell) -> None:
-    straight = [shown_by(corpus) for _, corpus, _ in composed_by(cell, (2,))]
-    through = [shown_by(corpus) for _, corpus, _ in composed_by(cell, (2,), reload=True)]
-    for left, right in zip(straight, through, strict=True):
+@check(worlds=one_per_kind)
+def check_protocol_memory_survives_pickling(case: CellCase) -> None:
+    """A protocol continues the same after its memory was saved and loaded."""
+    pairs = zip(composed(case, (2,)), composed(case, (2,), reload=True), strict=True)
+    for straight, reloaded in pairs:
         alike(
-            left,
-            right,
-            f"{cell.protocol.title()} goes on otherwise after its memory was saved and read back; remember corpora and plain "
-            "values, and nothing in the protocol itself",
+            straight.values,
+            reloaded.values,
+            f"{case.cell.protocol.title()} continues differently after its memory was saved and loaded; keep corpora and "
+            "plain values in the memory, and nothing in the protocol itself",
         )
 
 
-def _handed_out(cell: Cell) -> None:
-    lent = [Lent.of(corpus) for _, corpus, _ in composed_by(cell, (2,))]
-    for corpus in lent:
-        corpus.untouched(f"{cell.protocol.title()}.compose")
+@check(worlds=one_per_kind)
+def check_protocol_outputs_stay_untouched(case: CellCase) -> None:
+    """A protocol does not change, later on, what it returned."""
+    for step in composed(case, (2,)):
+        step.lent.untouched(f"{case.cell.protocol.title()}.compose")
 
 
-def _protocol_shapes(cell: Cell) -> None:
-    alone = [shown_by(corpus) for _, corpus, _ in composed_by(cell, ())]
-    for chain_shape in BATCHES[1:]:
-        for own, (access, corpus, _) in zip(alone, composed_by(cell, chain_shape), strict=True):
+@check(worlds=one_per_kind)
+def check_protocol_chain_shapes_agree(case: CellCase) -> None:
+    """The first chain reads the same rows in every chain shape."""
+    by_itself = composed(case, ())
+    for chain_shape in CHAIN_SHAPES[1:]:
+        for one, step in zip(by_itself, composed(case, chain_shape), strict=True):
             alike(
-                chain_at(shown_by(corpus), (0,) * len(chain_shape)),
-                own,
-                f"{cell.protocol.title()} composes generation {access.t} otherwise for replicates {chain_shape} than for one run "
-                "alone; let no replicate's numbers enter another's",
+                chain_at(step.values, (0,) * len(chain_shape)),
+                one.values,
+                f"{case.cell.protocol.title()} composes generation {step.t} differently in chain shape {chain_shape} than "
+                "in a single run; keep chains apart",
             )
 
 
-def _charged(cell: Cell) -> None:
-    for access, corpus, _ in composed_by(cell, (2,), last=2):
-        drawn = access.ledger.total("real_rows") + access.ledger.total("generated_rows")
-        if corpus.has_rows and int(corpus.count.sum(-1).max()) > int(torch.as_tensor(drawn).max()):
+@check(worlds=one_per_kind)
+def check_protocol_rows_on_ledger(case: CellCase) -> None:
+    """A protocol returns no more rows than the ledger counted."""
+    for step in composed(case, (2,))[:3]:
+        if step.rows is not None and step.rows > step.drawn:
             raise CheckFailure(
-                f"{cell.protocol.title()} hands out more rows than its taps drew; rows come from access.real and "
-                "access.synthetic alone, and are handed out once"
+                f"{case.cell.protocol.title()} returns more rows than it drew; all rows come from access.real and "
+                "access.synthetic, and each is returned once"
             )
 
 
-def run_cell(cell: Cell, start: Generation | None = None) -> list[Generation]:
-    try:
-        return list(generations(cell, start))
-    except ContractError as broken:
-        raise CheckFailure(str(broken)) from broken
-
-
-def starved(moment: Generation) -> Tensor | bool:
-    return False if moment.starved is None else moment.starved
-
-
-def _runs_and_resumes(cell: Cell) -> None:
-    straight = run_cell(cell)
-    for moment in straight:
-        loss = moment.scores[cell.data.primary]
-        if not (torch.isfinite(loss) | starved(moment)).all():
-            raise CheckFailure(
-                f"{cell.label}: the loss of generation {moment.t} is {loss.tolist()}"
-            )
-    resumed = run_cell(cell, pickle.loads(pickle.dumps(straight[0])))
+@check(essential=True, worlds=every_pair)
+def check_protocol_runs_and_resumes(case: CellCase) -> None:
+    """Every cell runs with finite losses, and ends the same when it is resumed after generation 0."""
+    straight = run_cell(case.cell)
+    finite_losses(case.cell, straight)
+    resumed = run_cell(case.cell, pickle.loads(pickle.dumps(straight[0])))
     alike(
         straight[-1].scores,
         resumed[-1].scores,
-        f"{cell.label}: a run that is resumed after generation 0 ends elsewhere than one that was not stopped",
+        f"{case.cell.label}: a run that is resumed after generation 0 ends differently from one that was not interrupted",
     )

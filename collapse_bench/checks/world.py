@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any, Literal
 
@@ -22,32 +23,22 @@ from ..core.ledger import Ledger
 from ..core.params import type_hints
 from ..core.rng import Stream
 from ..core.tracks import PROTOCOL
-from ..errors import Incompatible, UsageError
+from ..errors import UsageError
 from ..registry.discovery import Registry
 
-Check = Callable[[], None]
-
-
-BATCHES = ((), (2,), (2, 3))  # replicate shapes that every plugin must bear
-
-
+CHAIN_SHAPES = ((), (2,), (2, 3))  # that every plugin must handle
 ROWS = 40
-
-
-MANY = (200,)  # chains where two laws are compared
-
-
+MANY = (200,)  # chains where two distributions are compared
+JUNK = 100.0  # added to the answers of rows that must not count
+STAGES = ("steer", "curate", "adapt", "size")  # of a mitigation
 _SMALL = {"d": 2, "K": 20}  # dimension and alphabet of the small variant of a data generator
 
 
-JUNK = 100.0  # added to the answers of rows that must not count
-
-
-MOMENTS = ("steer", "curate", "adapt", "size")  # of a mitigation
+# -- variants of a plugin -------------------------------------------------------------------------------------------
 
 
 def small(cls: type[Component]) -> Component | None:
-    """The plugin at parameters that cost little; None where a parameter has no default and no ``tiny`` is stated."""
+    """The plugin at parameters that cost little; None where a parameter has neither a default nor a value in ``tiny``."""
     names = {f.name for f in dataclasses.fields(cls)}
     tiny = getattr(cls, "tiny", None) or {
         name: value for name, value in _SMALL.items() if name in names
@@ -72,129 +63,160 @@ def without_default(cls: type[Component]) -> list[str]:
 
 
 def variants(cls: type[Component]) -> Iterator[Component]:
-    """The plugin at its defaults, at its small variant, and one step from that: other words, other switches, and
-    (off data generators, where they make worlds without a signal) the ends 0 and 1 of closed ranges."""
-    found = _sizes(cls)
-    if not found:
+    """The plugin at its defaults, at its small variant, and one step away from that: other words, other switches, and
+    the ends 0 and 1 of closed ranges (except for data generators, whose worlds would have no signal)."""
+    components = _sizes(cls)
+    if not components:
         return
-    first = found[-1]
+    first = components[-1]
     for f in dataclasses.fields(cls):
-        if not f.metadata.get("vary", True):
-            continue
-        hint = type_hints(cls)[f.name]
-        options = (
-            typing.get_args(hint)
-            if typing.get_origin(hint) is Literal
-            else f.metadata.get("choices") or ()
-        )
-        if hint in (int, float) and not issubclass(cls, DataGenerator):
-            ends = (f.metadata.get("ge"), f.metadata.get("le"))
-            options = [hint(end) for end in ends if end in (0, 1) and end is not None]
-        for option in (True, False) if hint is bool else options:
-            with contextlib.suppress(
-                UsageError
-            ):  # what a plugin refuses beside the others is no variant of it
-                found.append(dataclasses.replace(first, **{f.name: option}))
-    yield from (noun for i, noun in enumerate(found) if noun not in found[:i])
+        for option in _options(cls, f):
+            # a value that the plugin refuses together with its other parameters is no variant of it
+            with contextlib.suppress(UsageError):
+                components.append(dataclasses.replace(first, **{f.name: option}))
+    yield from (c for i, c in enumerate(components) if c not in components[:i])
+
+
+def _options(cls: type[Component], f: dataclasses.Field) -> Iterable[Any]:
+    """Values that a parameter is varied over."""
+    hint = type_hints(cls)[f.name]
+    if not f.metadata.get("vary", True):
+        return ()
+    if hint is bool:
+        return (True, False)
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    if hint in (int, float) and not issubclass(cls, DataGenerator):
+        ends = (f.metadata.get("ge"), f.metadata.get("le"))
+        return [hint(end) for end in ends if end in (0, 1) and end is not None]
+    return f.metadata.get("choices") or ()
 
 
 def _sizes(cls: type[Component]) -> list[Component]:
     """Defaults and small variant, where they differ."""
     both = [None if hasattr(cls, "tiny") else _built(cls), small(cls)]
-    return [noun for i, noun in enumerate(both) if noun is not None and noun not in both[:i]]
+    return [c for i, c in enumerate(both) if c is not None and c not in both[:i]]
 
 
-def name_of(noun: Component) -> str:
-    return str(written(noun))
+def name_of(component: Component) -> str:
+    return str(written(component))
 
 
-def cells_of(
-    among: Registry,
-    data: DataGenerator | None = None,
-    model: Model | None = None,
-    protocols: tuple[Protocol, ...] | None = None,
-    mitigations: tuple[Mitigation, ...] = (),
-    n: int = ROWS,
-) -> Iterator[Cell]:
-    """All cells that fit; what is not given comes from the registry, the protocol being `replace`."""
-    return filter(goes_together, _all_cells(among, data, model, protocols, mitigations, n))
+class Key:
+    """A component or a cell as the key of a cache: equal where the classes and all parameters are.
+
+    Components themselves may hold lists, which have no hash.
+    """
+
+    def __init__(self, component: Any):
+        self.component = component
+        parts = vars(component).values() if isinstance(component, Cell) else (component,)
+        self._key = tuple((type(part), repr(part)) for part in parts)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Key) and self._key == other._key
+
+
+# -- cells ----------------------------------------------------------------------------------------------------------
+
+
+class Lazy(Iterable):
+    """The items of an iterator, worked out once and no further than anyone reads."""
+
+    def __init__(self, items: Iterator[Any]):
+        self._rest, self._known = items, []
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._known
+        for i in itertools.count(len(self._known)):
+            if i == len(self._known):  # nobody else has read on meanwhile
+                try:
+                    self._known.append(next(self._rest))
+                except StopIteration:
+                    return
+            yield self._known[i]
+
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None
+
+
+def kinds_of_data(registry: Registry) -> list[str]:
+    """The kinds of data for which there is a generator."""
+    return list(dict.fromkeys(cls.kind for cls in registry.classes["generator"].values()))
+
+
+def cells_of(registry: Registry, thorough: bool = True, **parts: Any) -> Iterator[Cell]:
+    """The cells of ``all_cells`` whose parts go together."""
+    return filter(goes_together, all_cells(registry, thorough, **parts))
 
 
 def goes_together(cell: Cell) -> bool:
     try:
         return cell.incompatibility() is None
-    except UsageError:  # a part says neither yes nor why not, which a check of its own tells
+    except UsageError:  # a broken incompatibility() is reported by a check of its own
         return False
 
 
-def _all_cells(
-    among: Registry,
+def all_cells(
+    registry: Registry,
+    thorough: bool = True,
+    kind: str | None = None,
     data: DataGenerator | None = None,
     model: Model | None = None,
     protocols: tuple[Protocol, ...] | None = None,
     mitigations: tuple[Mitigation, ...] = (),
     n: int = ROWS,
 ) -> Iterator[Cell]:
-    """Likewise, those that do not fit included."""
+    """All cells with these parts, on data of one kind or of any; what is not given comes from the registry.
+
+    Data come at their default and their small parameters, or, if not ``thorough``, at the small ones only.  The protocol is `replace` by default.  The first cells are cheap: models that train one chain per job come last.
+    """
     if protocols is None:
-        protocols = (among.build("protocol", "replace"),)
-    sources = (
-        [data] if data else [d for cls in among.classes["generator"].values() for d in _sizes(cls)]
-    )
+        protocols = (registry.build("protocol", "replace"),)
+    sizes = [_sizes(cls) for cls in registry.classes["generator"].values()]
+    sources = [data] if data else [d for both in sizes for d in (both if thorough else both[-1:])]
     models = (
-        [model] if model else [m for cls in among.classes["model"].values() if (m := small(cls))]
+        [model] if model else [m for cls in registry.classes["model"].values() if (m := small(cls))]
     )
-    models.sort(
-        key=lambda m: m.one_chain_per_job
-    )  # the first of a kind is tried first: none that is long at work
+    models.sort(key=lambda m: m.one_chain_per_job)
     for source, student, protocol in product(sources, models, protocols):
-        yield Cell(source, student, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
+        if kind in (None, source.kind):
+            yield Cell(source, student, protocol, mitigations, n=n, generations=2, seeds=(11, 12))
 
 
-def cells_with(kind: str, noun: Component, among: Registry) -> Iterator[Cell]:
-    """All cells that this plugin could be asked about, those that do not fit included."""
+def cells_with(role: str, component: Component, registry: Registry) -> Iterator[Cell]:
+    """All cells whose compatibility this plugin could be asked about, with those where it says no."""
     given = {
-        "generator": {"data": noun},
-        "model": {"model": noun},
-        "protocol": {"protocols": (noun,)},
-        "mitigation": {"mitigations": (noun,)},
+        "generator": {"data": component},
+        "model": {"model": component},
+        "protocol": {"protocols": (component,)},
+        "mitigation": {"mitigations": (component,)},
     }
-    return _all_cells(among, **given[kind])
+    return all_cells(registry, **given[role])
 
 
-def per_kind(cells: Iterator[Cell]) -> Iterator[tuple[str, list[Cell]]]:
-    """Candidates by kind of data, each kind under its name."""
-    by_kind: dict[str, list[Cell]] = {}
-    for cell in cells:
-        by_kind.setdefault(cell.data.kind, []).append(cell)
-    yield from by_kind.items()
-
-
-def on_first(cells: list[Cell], body: Callable[[Cell], None]) -> None:
-    """The check on the first candidate that does not refuse."""
-    reason = None
-    for cell in cells:
-        try:
-            return body(cell)
-        except Incompatible as refusal:
-            reason = reason or refusal
-    raise reason or Incompatible("no registered plugins go together with this one")
+# -- chains ---------------------------------------------------------------------------------------------------------
 
 
 def stream_of(chain_shape: tuple[int, ...]) -> Stream:
-    """Seeds 11, 12, ...: the first replicate of every shape is the same one."""
+    """Seeds 11, 12, ...: the first chain of every shape is the same one."""
     return Stream(11 + np.arange(math.prod(chain_shape)).reshape(chain_shape))
 
 
-def desk(generator: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[DataGenerator, Access]:
-    """Nature with its truth drawn, and the access of generation 0."""
+def access_at_0(
+    generator: DataGenerator, chain_shape: tuple[int, ...]
+) -> tuple[DataGenerator, Access]:
+    """The generator with its truth drawn, and the access of generation 0."""
     rng = stream_of(chain_shape)
     data = generator.sample_truth(rng.at("truth"))
     return data, Desk(data, data, 0, ROWS, rng, Ledger()).access(PROTOCOL)
 
 
 def probe_of(data: DataGenerator, chain_shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Stream]:
-    """Questions, nature's answers, and a stream to answer with."""
+    """Questions, the generator's answers, and a stream to answer with."""
     rng = stream_of(chain_shape).at("probe")
     x = data.ask(ROWS, rng.at("x"))
     return x, data.answer(x, rng.at("y")), rng

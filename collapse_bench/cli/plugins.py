@@ -136,21 +136,72 @@ def plugins(as_json, trace, plugin_files):
 
 @click.command()
 @click.argument("names", nargs=-1, type=Spec(), metavar="[NAME | SPEC]...")
+@click.option("--only", multiple=True, metavar="ID", help="Run this check only; repeat for more.")
+@click.option("--list", "list_checks", is_flag=True, help="List all checks and exit.")
+@click.option(
+    "--allow-skipped", is_flag=True, help="Exit 0 although an essential check was skipped."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one object per check.")
 @PLUGIN
-def check(names, plugin_files):
-    """Hold plugins to the conformance kit: those named, or else all that the plugin files offer.
+def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
+    """Run the conformance kit on the named plugins, or on all that the plugin files offer.
+
+    Prints one line per failure and the counts. Exits 4 if a check fails, or if an essential check cannot run.
 
     \b
     Examples:
       collapse-bench check ridge
-      collapse-bench check "ridge(lam=3)"
+      collapse-bench check "ridge(lam=3)" --only model.weight-two-is-twice
       collapse-bench check --plugin mine.py
+      collapse-bench check --list
     """
-    from ..checks import outcomes
+    import json
+    from dataclasses import asdict
+
+    from ..checks import checks_of
+    from ..checks.kit import known_ids
+    from ..errors import NothingMatched
+
+    only = known_ids(only) if only else None
+    if list_checks:
+        _list_checks(only, as_json)
+        return
+    subjects = _subjects(names, plugin_files)
+    results = []
+    for subject in subjects:
+        for one in checks_of(subject.role, only):
+            results.append((f"{subject.role} {subject.spec}", one.run(subject)))
+            if not as_json:
+                _say(*results[-1])
+    if not results:
+        raise NothingMatched(
+            f"none of the checks {', '.join(sorted(only))} is for {', '.join(s.role for s in subjects)}"
+        )
+    if as_json:
+        click.echo(json.dumps([{"plugin": who, **asdict(o)} for who, o in results], indent=1))
+    counts = {
+        status: sum(o.status == status for _, o in results)
+        for status in ("passed", "failed", "warned", "skipped")
+    }
+    unchecked = sum(o.not_checked for _, o in results)
+    if not as_json:
+        line = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "warned")
+        click.echo(line + f" ({unchecked} of them essential)" * bool(unchecked))
+    if unchecked and not allow_skipped:
+        click.echo(
+            "an essential check was skipped; --allow-skipped accepts that",
+            err=True,
+        )
+    if counts["failed"] or (unchecked and not allow_skipped):
+        sys.exit(4)
+
+
+def _subjects(names, plugin_files) -> list:
+    """The plugins to check, by role.  Raises UsageError where nothing is named."""
+    from ..checks.kit import subjects_named
     from ..errors import UsageError
     from ..registry.discovery import KINDS, registry
     from ..spec import parse_call
-    from ..suggest import nearest
 
     reg = registry(plugin_files)
     files = {str(Path(path).absolute()) for path in plugin_files}
@@ -162,25 +213,31 @@ def check(names, plugin_files):
         raise UsageError(
             "name a plugin, or a file of plugins: collapse-bench check --plugin mine.py"
         )
-    known = {name for kind in KINDS for name in reg.classes[kind]}
-    for call in calls:
-        if call.name not in known:
-            raise UsageError(f"no plugin is called {call.name!r}{nearest(call.name, known)}")
-    counts = dict.fromkeys(("passed", "failed", "skipped"), 0)
-    for kind, call in (
-        (kind, call) for kind in KINDS for call in calls if call.name in reg.classes[kind]
-    ):
-        for outcome in outcomes(
-            kind, reg.build(kind, call) if call.args else reg.find(kind, call.name), reg
-        ):
-            counts[outcome.status] += 1
-            click.echo(
-                f"{outcome.status:<8}{kind} {call}: {outcome.name}"
-                + f"  ({outcome.sentence})" * bool(outcome.sentence)
-            )
-    click.echo(", ".join(f"{n} {status}" for status, n in counts.items()), err=True)
-    if counts["failed"]:
-        sys.exit(4)
+    subjects = [subject for call in calls for subject in subjects_named(call, reg)]
+    return sorted(subjects, key=lambda subject: list(KINDS).index(subject.role))
+
+
+def _list_checks(only, as_json: bool) -> None:
+    import json
+
+    from ..checks import CHECKS
+
+    checks = [c for id, c in sorted(CHECKS.items()) if only is None or id in only]
+    if as_json:
+        fields = ("id", "role", "essential", "sentence")
+        click.echo(json.dumps([{f: getattr(c, f) for f in fields} for c in checks], indent=1))
+        return
+    for c in checks:
+        click.echo(f"{c.id:<42}{c.sentence}{' (essential)' * c.essential}")
+
+
+def _say(who: str, outcome) -> None:
+    """One line for an outcome that needs attention."""
+    if outcome.not_checked:
+        click.echo(f"not checked  {who}: {outcome.id}, because {outcome.sentence}")
+    elif outcome.status in ("failed", "warned"):
+        word = {"failed": "failed", "warned": "warning"}[outcome.status]
+        click.echo(f"{word:<13}{who}: {outcome.id}: {outcome.sentence}")
 
 
 def _first_sentence(cls: type) -> str:

@@ -29,6 +29,7 @@ import pluggy
 
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
+from ..core.renamed import OldName
 from ..errors import PluginError, UsageError
 from ..laws.claims import Claim
 from ..papers.figure import Figure
@@ -40,6 +41,8 @@ from .digests import OWN, class_digests, code_files, digests_of, forget_edited, 
 
 GROUP = "collapse_bench"
 REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"  # modules or files, joined by commas
+#: attributes of the roles that a plugin may have as parameters
+MAY_BE_PARAMETERS = {"contexts", "labels", "pool_size", "sampler", "span"}
 #: role -> (hook that offers it, base class)
 KINDS: dict[str, tuple[str, type[Component]]] = {
     role: (f"collapse_{role}s", base) for role, base in ROLES.items()
@@ -291,6 +294,11 @@ class Registry:
             )
         if not cls.__dict__["__dataclass_params__"].frozen:
             raise PluginError(f"{name!r} must be frozen: write @dataclass(frozen=True)")
+        hidden = shadowed_by(cls, base)
+        if hidden:
+            raise PluginError(
+                f"{name!r} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; rename the parameter"
+            )
         if self.owners.get((kind, name), said) != said:
             raise PluginError(
                 f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; rename one"
@@ -410,6 +418,16 @@ class _FromSource(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
+
+
+def shadowed_by(cls: type[Component], base: type[Component]) -> str | None:
+    """The first parameter of a class that hides a method or an attribute of its role; None where there is none."""
+    fields = {f.name for f in dataclasses.fields(base)} | MAY_BE_PARAMETERS
+    for f in dataclasses.fields(cls):
+        definitions = [vars(b)[f.name] for b in base.__mro__ if f.name in vars(b)]
+        if definitions and f.name not in fields and not isinstance(definitions[0], OldName):
+            return f.name
+    return None
 
 
 def _hooks_of(module: types.ModuleType) -> list[str]:
