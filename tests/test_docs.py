@@ -12,7 +12,7 @@ import pytest
 import collapse_bench
 from collapse_bench import Mitigation, cell_of, generations
 from collapse_bench.checks import outcomes
-from collapse_bench.checks.world import MOMENTS
+from collapse_bench.checks.world import STAGES
 from collapse_bench.cli import cli
 from collapse_bench.core.loop import nature
 from collapse_bench.registry.discovery import KINDS, Registry, registry
@@ -62,7 +62,8 @@ def test_the_world_of_the_contributors_page_passes_the_kit_and_obeys_its_law(tmp
     for kind, name in (("generator", "waiting-times"), ("model", "mean-fit")):
         found = list(outcomes(kind, reg.classes[kind][name], reg))
         assert [o for o in found if o.status == "failed"] == []
-        assert sum(o.status == "passed" for o in found) > 10
+        assert not any(o.not_checked for o in found)
+        assert sum(o.status == "passed" for o in found) > 8
     n, k, chains = 50, 4, 400
     cell = reg.cell(f"waiting-times | mean-fit @ n={n} T={k - 1}", seeds=tuple(range(chains)))
     *_, last = generations(cell)
@@ -253,7 +254,7 @@ TASKS = [
 
 
 def moments_in(text: str) -> set[str]:
-    return {moment for moment in MOMENTS if re.search(rf"\b{moment}\b", text)}
+    return {moment for moment in STAGES if re.search(rf"\b{moment}\b", text)}
 
 
 def told_by(cls) -> tuple[str, set[str], set[str]]:
@@ -272,7 +273,7 @@ def test_a_mitigation_says_its_paper_its_moments_and_what_it_uses(name):
         "no paper, nor word that there is none"
     )
     assert moments == {
-        moment for moment in MOMENTS if getattr(cls, moment) is not getattr(Mitigation, moment)
+        moment for moment in STAGES if getattr(cls, moment) is not getattr(Mitigation, moment)
     }
     cells = (cell_of(f"{task} | {name} @ n=20 T=1", seeds=[1, 2]) for task in TASKS)
     *_, last = generations(next(cell for cell in cells if cell.incompatibility() is None))
