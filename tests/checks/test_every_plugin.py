@@ -11,7 +11,7 @@ from collapse_bench.core.loop import generations
 from collapse_bench.registry.discovery import KINDS, registry
 
 #: flawed first teachers, which are no data of their own: their essential checks are skipped
-NO_DATA = {"noisy-labels", "weak-labeller", "half-space(tilt=0.5)"}
+NO_DATA = {"noisy-labels", "weak-labeller"}
 
 
 def pytest_generate_tests(metafunc):
