@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def _differ(left: Tensor, right: Tensor) -> str | None:
     return f"largest difference {worst:.3g} at scale {float(scale.max()):.3g}"
 
 
-def alike(left: dict[str, Tensor], right: dict[str, Tensor], sentence: str) -> None:
+def alike(left: Mapping[str, Tensor], right: Mapping[str, Tensor], sentence: str) -> None:
     """Raise CheckFailure with the sentence where two sets of values differ."""
     if left.keys() != right.keys():
         raise CheckFailure(f"{sentence} (one has {sorted(left)}, the other {sorted(right)})")
@@ -84,7 +85,7 @@ def alike(left: dict[str, Tensor], right: dict[str, Tensor], sentence: str) -> N
             raise CheckFailure(f"{sentence} ({name}: {difference})")
 
 
-def chain_at(values: dict[str, Tensor], r: tuple[int, ...]) -> dict[str, Tensor]:
+def chain_at(values: Mapping[str, Tensor], r: tuple[int, ...]) -> dict[str, Tensor]:
     return {name: value[r] for name, value in values.items()}
 
 
@@ -107,7 +108,7 @@ class Lent:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Lent:
-        held = {}
+        held: dict[str, Any] = {}
         for i, part in enumerate(corpus._parts):
             values = vars(part.sums if isinstance(part, SumsPart) else part)
             held |= {f"{name} of part {i}": value for name, value in values.items()}

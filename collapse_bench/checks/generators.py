@@ -10,7 +10,6 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from ..core.cell import Cell
 from ..core.components import DataGenerator, Model, Teacher, has_method
 from ..core.replicates import lift
 from ..core.rng import Stream
@@ -27,6 +26,7 @@ from .world import (
     name_of,
     probe_of,
     stream_of,
+    varied,
 )
 
 POOL_PROBE = 1000  # rows in which a pool of up to about 100 000 different ones shows by recurrence
@@ -37,14 +37,19 @@ class WithModel:
     """A generator under test and a registered model that can learn from it; no model where there is none."""
 
     component: DataGenerator
-    cell: Cell | None
+    candidate: Model | None
+
+    @property
+    def learner(self) -> Model:
+        """The model as registered.  Raises Incompatible where there is none."""
+        if self.candidate is None:
+            raise Incompatible(f"no registered model can learn from {self.component.title()}")
+        return self.candidate
 
     @property
     def model(self) -> Model:
         """The model, written for all chains at once.  Raises Incompatible where there is none."""
-        if self.cell is None:
-            raise Incompatible(f"no registered model can learn from {self.component.title()}")
-        return lift(self.cell.model)
+        return lift(self.learner)
 
     def broken_partner(self, problem: Exception) -> str | None:
         """One sentence if the error arose in a method of the model or its teacher, else None."""
@@ -56,40 +61,44 @@ class WithModel:
             frame = frame.tb_next
         if innermost is None or isinstance(innermost, DataGenerator):
             return None
-        return f"{name_of(self.cell.model)} fails on {self.component.title()}: {type(problem).__name__}: {problem}"
+        return f"{name_of(self.learner)} fails on {self.component.title()}: {type(problem).__name__}: {problem}"
 
 
-def with_models(subject: Subject) -> Iterator[World]:
+def with_models(subject: Subject[DataGenerator]) -> Iterator[World]:
     """The generator with the first registered model that can learn from it."""
-    cells = Lazy(cells_of(subject.registry, data=subject.component))
-    yield World("", Lazy(WithModel(subject.component, cell) for cell in cells or [None]))
+    yield _with_models(subject, subject.component)
 
 
-def with_models_of_sums(subject: Subject) -> Iterator[World]:
+def with_models_of_sums(subject: Subject[DataGenerator]) -> Iterator[World]:
     """The generator with the first registered model that can learn from sums drawn by their exact law."""
-    sums = dataclasses.replace(subject.component, sampler="exact-law")
-    cells = Lazy(cells_of(subject.registry, data=sums))
-    yield World("", Lazy(WithModel(subject.component, cell) for cell in cells or [None]))
+    yield _with_models(subject, varied(subject.component, sampler="exact-law"))
 
 
-def _truths_differ_by_intent(subject: Subject) -> str | None:
+def _with_models(subject: Subject[DataGenerator], read: DataGenerator) -> World:
+    """The generator with the registered models that can learn from ``read``, found when they are needed."""
+    cells = cells_of(subject.registry, data=read)
+    cases = Lazy(WithModel(subject.component, cell.model) for cell in cells)
+    return World("", cases or (WithModel(subject.component, None),))
+
+
+def _truths_differ_by_intent(subject: Subject[DataGenerator]) -> str | None:
     if getattr(subject.component, "truth_is", None) == "fixed":
         return f"{name_of(subject.component)} says that all seeds share one truth"
     return None
 
 
-def _has_verifier(subject: Subject) -> str | None:
+def _has_verifier(subject: Subject[DataGenerator]) -> str | None:
     has = has_method(subject.component, "verify")
     return None if has else f"{subject.title} has no verifier"
 
 
-def _has_two_samplers(subject: Subject) -> str | None:
+def _has_two_samplers(subject: Subject[DataGenerator]) -> str | None:
     has = "sampler" in {f.name for f in dataclasses.fields(subject.component)}
     return None if has else f"{subject.title} has one sampler"
 
 
 @check(essential=True)
-def check_generator_answers_in_shape(case: Subject) -> None:
+def check_generator_answers_in_shape(case: Subject[DataGenerator]) -> None:
     """Questions, answers and observations begin with the chain dimensions and n, and have the dtype of their kind."""
     for chain_shape in CHAIN_SHAPES:
         _answers_in_shape(case.component, chain_shape)
@@ -152,7 +161,7 @@ def _ends_once(data: DataGenerator, y: Tensor) -> None:
 
 
 @check(essential=True)
-def check_generator_losses_in_shape(case: Subject) -> None:
+def check_generator_losses_in_shape(case: Subject[DataGenerator]) -> None:
     """Losses are finite, one per chain, include the primary loss, and are >= 0 where they are scored by a logarithm."""
     for chain_shape in CHAIN_SHAPES:
         _losses_in_shape(case.component, chain_shape)
@@ -186,7 +195,7 @@ def _losses_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) -> 
 
 
 @check()
-def check_generator_chains_independent(case: Subject) -> None:
+def check_generator_chains_independent(case: Subject[DataGenerator]) -> None:
     """A chain draws the same numbers by itself as together with other chains."""
     generator = case.component
     whole, _ = access_at_0(generator, (2, 3))
@@ -212,7 +221,7 @@ def check_generator_chains_independent(case: Subject) -> None:
 
 
 @check()
-def check_generator_prefix_stable(case: Subject) -> None:
+def check_generator_prefix_stable(case: Subject[DataGenerator]) -> None:
     """The first rows do not depend on how many rows are asked for."""
     data, _ = access_at_0(case.component, (2,))
     draws = []
@@ -230,7 +239,7 @@ def check_generator_prefix_stable(case: Subject) -> None:
 
 
 @check(essential=True)
-def check_generator_own_stream(case: Subject) -> None:
+def check_generator_own_stream(case: Subject[DataGenerator]) -> None:
     """All random numbers come from the rng that is passed in."""
     values = []
     with Undisturbed():
@@ -242,13 +251,14 @@ def check_generator_own_stream(case: Subject) -> None:
             loss = data.losses(data, rng.at("exam"))[data.primary]
             values.append({"x": x, "y": y, "loss": loss})
     alike(
-        *values,
+        values[0],
+        values[1],
         f"{case.title} draws from a global random generator; draw from the rng that is passed in (rng.normal, ...)",
     )
 
 
 @check(applies=_truths_differ_by_intent)
-def check_generator_truths_differ(case: Subject) -> None:
+def check_generator_truths_differ(case: Subject[DataGenerator]) -> None:
     """Different seeds have different truths, unless the generator says that they share one."""
     generator = case.component
     if generator.pool_size is not None:
@@ -264,7 +274,7 @@ def check_generator_truths_differ(case: Subject) -> None:
 
 
 @check()
-def check_generator_inputs_untouched(case: Subject) -> None:
+def check_generator_inputs_untouched(case: Subject[DataGenerator]) -> None:
     """No method changes its inputs or the truth in place."""
     data, _ = access_at_0(case.component, (2,))
     x, y, rng = probe_of(data, (2,))
@@ -293,7 +303,7 @@ def check_generator_truth_has_lowest_loss(case: WithModel) -> None:
     learned = data.losses(teacher, exam.at("paper"))[data.primary].double()
     if z_score(own - learned) > 4:
         raise CheckFailure(
-            f"{data.title()}.losses gives the true distribution {float(own.mean()):.4g} and {name_of(case.cell.model)}, "
+            f"{data.title()}.losses gives the true distribution {float(own.mean()):.4g} and {name_of(case.learner)}, "
             f"fitted to {ROWS} rows, {float(learned.mean()):.4g}; {data.primary} must be a loss (lower is better) that the "
             "true distribution minimises (turn a diversity into diversity lost)"
         )
@@ -315,7 +325,7 @@ def check_generator_diagnostics_in_shape(case: WithModel) -> None:
 
 
 @check(applies=_has_verifier)
-def check_generator_verifies_own_answers(case: Subject) -> None:
+def check_generator_verifies_own_answers(case: Subject[DataGenerator]) -> None:
     """The verifier passes the true distribution's answers, and fewer answers to other questions."""
     data, _ = access_at_0(case.component, (8,))
     x, y, rng = probe_of(data, (8,))
@@ -337,16 +347,16 @@ def check_generator_verifies_own_answers(case: Subject) -> None:
 
 
 @check()
-def check_generator_pool_declared(case: Subject) -> None:
+def check_generator_pool_declared(case: Subject[DataGenerator]) -> None:
     """A generator that draws from a finite pool states pool_size and names each item by identity(x, y)."""
     data, _ = access_at_0(case.component, (2,))
     x, y, _ = probe_of(data, (2,))
-    items = data.identity(x, y)
-    if (items is None) != (data.pool_size is None):
+    items, size = data.identity(x, y), data.pool_size
+    if (items is None) != (size is None):
         raise CheckFailure(
             f"{data.title()} must have both identity(x, y) and pool_size, or neither"
         )
-    if items is None:
+    if items is None or size is None:
         if (x.is_floating_point() and x.shape[-1]) or y.is_floating_point():
             _rows_are_new(case.component)
         return
@@ -355,8 +365,8 @@ def check_generator_pool_declared(case: Subject) -> None:
             f"{data.title()}.identity returned {items.dtype} of shape {tuple(items.shape)}; expected int64 of shape "
             f"{(2, ROWS)}"
         )
-    if int(items.min()) < 0 or int(items.max()) >= data.pool_size:
-        raise CheckFailure(f"{data.title()}.identity names items outside [0, {data.pool_size})")
+    if int(items.min()) < 0 or int(items.max()) >= size:
+        raise CheckFailure(f"{data.title()}.identity names items outside [0, {size})")
 
 
 def _rows_are_new(generator: DataGenerator) -> None:
@@ -389,7 +399,7 @@ def check_generator_samplers_agree(case: WithModel) -> None:
     """sampler=explicit and sampler=exact-law draw from the same distribution."""
     generator, values = case.component, []
     for sampler in ("explicit", "exact-law"):
-        data, access = access_at_0(dataclasses.replace(generator, sampler=sampler), MANY)
+        data, access = access_at_0(varied(generator, sampler=sampler), MANY)
         exam = stream_of(MANY).at("exam")
         corpus = access.real(ROWS)
         if not torch.allclose(corpus.mass, torch.full_like(corpus.mass, ROWS)):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple
 
 from ..core.components import Component
 from ..core.identity import written
@@ -22,7 +22,10 @@ from ..registry.discovery import KINDS, Registry, registry
 from ..spec import Call, parse_call
 from ..suggest import nearest
 from .compare import CheckFailure, OldNamesInUse, RunFailure
-from .world import small, without_default
+from .world import C, small, without_default
+
+Verdict = Literal["passed", "failed", "warned", "skipped"]
+NEED_ATTENTION: tuple[Verdict, ...] = ("failed", "warned")
 
 
 class World(NamedTuple):
@@ -32,13 +35,13 @@ class World(NamedTuple):
     candidates: Iterable[Any]
 
 
-class Subject:
+class Subject(Generic[C]):
     """A plugin under test, with the registry from which its partners are taken.
 
     Unless ``thorough``, data come at their small parameters only.
     """
 
-    def __init__(self, role: str, component: Component, registry: Registry, thorough: bool = True):
+    def __init__(self, role: str, component: C, registry: Registry, thorough: bool = True):
         self.role, self.component, self.registry = role, component, registry
         self.thorough = thorough
         self._worlds: dict[Callable, tuple[World, ...]] = {}
@@ -68,7 +71,7 @@ class Outcome:
     """What became of one check of one plugin."""
 
     id: str
-    status: Literal["passed", "failed", "warned", "skipped"]
+    status: Verdict
     sentence: str = ""
     not_checked: bool = False  # skipped, although it is essential and applies
 
@@ -90,14 +93,14 @@ class Check:
         reason = self.applies(subject)
         if reason is not None:
             return Outcome(self.id, "skipped", reason)
-        results: dict[str, list[tuple[str, str]]] = {}
+        results: dict[Verdict, list[tuple[str, str]]] = {}
         try:
             for world in subject.worlds(self.worlds):
                 status, sentence = self._in_world(subject, world)
                 results.setdefault(status, []).append((world.label, sentence))
         except Exception as problem:
             results.setdefault("failed", []).append(("", described(problem, subject.component)))
-        for status in ("failed", "warned"):
+        for status in NEED_ATTENTION:
             if status in results:
                 return Outcome(self.id, status, _joined(results[status]))
         if "passed" in results:
@@ -105,7 +108,7 @@ class Check:
         skipped = results.get("skipped", [("", "no registered plugins go together with this one")])
         return Outcome(self.id, "skipped", skipped[0][1], not_checked=self.essential)
 
-    def _in_world(self, subject: Subject, world: World) -> tuple[str, str]:
+    def _in_world(self, subject: Subject, world: World) -> tuple[Verdict, str]:
         """(status, sentence) of the first candidate that nobody refuses."""
         reason = None
         for candidate in world.candidates:
@@ -145,7 +148,7 @@ def check(
     def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
         _, role, name = function.__name__.split("_", 2)
         id = f"{role}.{name.replace('_', '-')}"
-        sentence = " ".join(inspect.getdoc(function).split())
+        sentence = " ".join((inspect.getdoc(function) or "").split())
         CHECKS[id] = Check(id, role, essential, sentence, function, applies, worlds)
         return function
 
@@ -188,19 +191,24 @@ def subject_of(
     """
     if role not in KINDS:
         raise UsageError(f"unknown role {role!r}; known: {', '.join(KINDS)}")
-    component = small(thing) if isinstance(thing, type) else thing
-    if component is None:
-        first, *_ = missing = without_default(thing)
-        raise UsageError(
-            f"{thing.title()} has no default for {', '.join(missing)}: check it with its parameters, "
-            f"{thing.title()}({first}=...), or state `tiny` in the class body, tiny = {{{first!r}: ...}}"
-        )
+    component = _built_small(thing) if isinstance(thing, type) else thing
     base = KINDS[role][1]
     if not isinstance(component, base):
         raise UsageError(
             f"{component.title()} is not a {base.__name__}, so checks of a {role} cannot run on it"
         )
     return Subject(role, component, registry_ or registry(), thorough)
+
+
+def _built_small(cls: type[Component]) -> Component:
+    component = small(cls)
+    if component is None:
+        first, *_ = missing = without_default(cls)
+        raise UsageError(
+            f"{cls.title()} has no default for {', '.join(missing)}: check it with its parameters, "
+            f"{cls.title()}({first}=...), or state `tiny` in the class body, tiny = {{{first!r}: ...}}"
+        )
+    return component
 
 
 def subjects_named(text: Call | str, registry: Registry) -> list[Subject]:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from ..core.components import Mitigation, Model, Teacher, size_takes_memory
+from ..core.components import Mitigation, Model, Protocol, Teacher, size_takes_memory
 from ..core.corpus import Corpus
 from ..core.replicates import lift
 from .compare import (
@@ -37,7 +37,7 @@ from .scenes import (
     run_cell,
     run_of,
 )
-from .world import CHAIN_SHAPES, ROWS, STAGES, cells_of, probe_of, small
+from .world import CHAIN_SHAPES, ROWS, STAGES, cells_of, probe_of, registered, small
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,12 @@ class Colder(Mitigation):
         return teacher.decoded(temperature=0.9)
 
 
-def one_per_kind(subject: Subject) -> Iterator[World]:
+def one_per_kind(subject: Subject[Mitigation]) -> Iterator[World]:
     """For each kind of data, the mitigation with registered data, models and protocols."""
     registry = subject.registry
     protocols = [registry.build("protocol", name) for name in ("accumulate", "replace")]
     protocols += [
-        p
-        for cls in registry.classes["protocol"].values()
-        if (p := small(cls)) and p not in protocols
+        p for cls in registered(registry, Protocol) if (p := small(cls)) and p not in protocols
     ]
     protocols.append(dataclasses.replace(protocols[0], decode=Colder()))
     mitigations = (subject.component,)
@@ -70,24 +68,24 @@ def writes(mitigation: Mitigation, stage: str) -> bool:
     return getattr(type(mitigation), stage) is not getattr(Mitigation, stage)
 
 
-def _is_no_control(subject: Subject) -> str | None:
+def _is_no_control(subject: Subject[Mitigation]) -> str | None:
     return f"{subject.title} is a control" if subject.component.control else None
 
 
-def _leaves_a_stage_out(subject: Subject) -> str | None:
+def _leaves_a_stage_out(subject: Subject[Mitigation]) -> str | None:
     if all(writes(subject.component, stage) for stage in STAGES[:3]):
         return f"{subject.title} defines all stages"
     return None
 
 
-def _goes_with_others(subject: Subject) -> str | None:
+def _goes_with_others(subject: Subject[Mitigation]) -> str | None:
     if subject.component.perfect_teacher:
         return f"{subject.title} goes with no other mitigation"
     return None
 
 
 @check(essential=True, applies=_is_no_control)
-def check_mitigation_acts(case: Subject) -> None:
+def check_mitigation_acts(case: Subject[Mitigation]) -> None:
     """A mitigation defines at least one of its four stages."""
     cls = type(case.component)
     if any(writes(case.component, stage) for stage in STAGES):
@@ -174,7 +172,8 @@ def check_mitigation_chain_shapes_agree(case: CellCase) -> None:
 def check_mitigation_is_repeatable(case: CellCase) -> None:
     """A mitigation does the same twice, whatever the state of global random generators."""
     alike(
-        *(outputs_of(case, (2,), seed) for seed in (1, 2)),
+        outputs_of(case, (2,), 1),
+        outputs_of(case, (2,), 2),
         f"{case.cell.mitigations[0].title()} acts differently the second time; draw only from access.rng, and keep "
         "what the next generation needs in access.memory",
     )

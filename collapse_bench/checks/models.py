@@ -75,7 +75,7 @@ def first_fit(case: OnData) -> Teacher | Exception:
     return teacher
 
 
-def accepted(subject: Subject) -> Iterator[World]:
+def accepted(subject: Subject[Model]) -> Iterator[World]:
     """A generator for each interface that the model says it can read, and its other size."""
     interfaces, titles = set(), set()
     for cell in cells_of(subject.registry, subject.thorough, model=subject.component):
@@ -109,7 +109,7 @@ def _interface(generator: Key) -> tuple | None:
     )
 
 
-def readable(subject: Subject) -> Iterator[World]:
+def readable(subject: Subject[Model]) -> Iterator[World]:
     """For each kind of data the first generator that the model learns from, in the sizes in which it does.
 
     A generator that the model accepts and fails on is left to check_model_fits_what_it_accepts.
@@ -141,7 +141,7 @@ class Unreadable:
         raise Incompatible(self._sentence)
 
 
-def _is_vectorized(subject: Subject) -> str | None:
+def _is_vectorized(subject: Subject[Model]) -> str | None:
     if subject.component.vectorized:
         return None
     return f"{subject.title} is written for one chain, and the harness loops over the chains"
@@ -279,7 +279,8 @@ def check_model_fit_is_repeatable(case: OnData) -> None:
             teacher = lift(case.model).fit(copy.deepcopy(corpus), rng.at("fit"))
             values.append(behaviour(teacher, x, y, rng))
     alike(
-        *values,
+        values[0],
+        values[1],
         f"{case.title} fitted twice to one corpus with one stream gives two different teachers; draw from the rng that is "
         "passed in (rng.normal, rng.torch_generator(), never torch.rand), and keep nothing between fits",
     )

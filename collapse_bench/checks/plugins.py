@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pickle
 import typing
 
@@ -26,7 +25,8 @@ def check_plugin_is_read_as_written(case: Subject) -> None:
     """The plugin is a frozen dataclass whose spec, pickle, version and kinds are valid."""
     component, title, classes = case.component, case.title, case.registry.classes[case.role]
     cls = type(component)
-    if not dataclasses.is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+    settings = vars(cls).get("__dataclass_params__")  # of the class itself, not of its base
+    if settings is None or not settings.frozen:
         raise CheckFailure(
             f"{title} must be a frozen dataclass: put @dataclass(frozen=True) above the class"
         )
@@ -78,7 +78,7 @@ def check_plugin_says_why_not(case: Subject) -> None:
 @check()
 def check_plugin_uses_current_names(case: Subject) -> None:
     """Neither the plugin nor the teachers of a model use names that the next release removes."""
-    classes: list[type] = [type(case.component)]
+    classes: list[type[Component | Teacher]] = [type(case.component)]
     if isinstance(case.component, Model):
         cases = (candidate for world in case.worlds(readable) for candidate in world.candidates)
         results = (first_fit(one) for one in cases)

@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
+from ..core.components import Protocol
 from .compare import CheckFailure, Lent, alike, chain_at, tensors_of
 from .kit import Subject, World, check
 from .scenes import CellCase, composed_by, finite_losses, per_kind, run_cell
@@ -18,13 +19,13 @@ from .world import CHAIN_SHAPES, cells_of, name_of
 N = 20  # rows per generation
 
 
-def one_per_kind(subject: Subject) -> Iterator[World]:
+def one_per_kind(subject: Subject[Protocol]) -> Iterator[World]:
     """For each kind of data, the protocol with registered data and models."""
     cells = partial(cells_of, subject.registry, protocols=(subject.component,), n=N)
     return per_kind(subject.registry, cells)
 
 
-def every_pair(subject: Subject) -> Iterator[World]:
+def every_pair(subject: Subject[Protocol]) -> Iterator[World]:
     """The protocol with every registered pair of data and model that goes together."""
     for cell in cells_of(subject.registry, subject.thorough, protocols=(subject.component,), n=N):
         yield World(f"{name_of(cell.data)} | {name_of(cell.model)}", (CellCase(cell),))

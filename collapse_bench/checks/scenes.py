@@ -38,7 +38,9 @@ def composed_by(
     """(access, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles the memory."""
     rng = stream_of(chain_shape)
     data = cell.data.sample_truth(rng.at("truth"))
-    teacher, first, memory, ledger = data, None, None, Ledger()
+    teacher: Teacher = data
+    first: Teacher | None = None
+    memory, ledger = None, Ledger()
     for t in range(last + 1):
         desk = Desk(data, teacher, t, cell.size(t), rng, ledger, first)
         access = desk.access(PROTOCOL)

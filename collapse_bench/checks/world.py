@@ -9,7 +9,7 @@ import math
 import typing
 from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -24,7 +24,9 @@ from ..core.params import type_hints
 from ..core.rng import Stream
 from ..core.tracks import PROTOCOL
 from ..errors import UsageError
-from ..registry.discovery import Registry
+from ..registry.discovery import KINDS, Registry
+
+C = TypeVar("C", bound=Component)
 
 CHAIN_SHAPES = ((), (2,), (2, 3))  # that every plugin must handle
 ROWS = 40
@@ -37,7 +39,7 @@ _SMALL = {"d": 2, "K": 20}  # dimension and alphabet of the small variant of a d
 # -- variants of a plugin -------------------------------------------------------------------------------------------
 
 
-def small(cls: type[Component]) -> Component | None:
+def small(cls: type[C]) -> C | None:
     """The plugin at parameters that cost little; None where a parameter has neither a default nor a value in ``tiny``."""
     names = {f.name for f in dataclasses.fields(cls)}
     tiny = getattr(cls, "tiny", None) or {
@@ -46,7 +48,7 @@ def small(cls: type[Component]) -> Component | None:
     return _built(cls, **tiny) or _built(cls)
 
 
-def _built(cls: type[Component], **parameters: Any) -> Component | None:
+def _built(cls: type[C], **parameters: Any) -> C | None:
     try:
         return cls(**parameters)
     except (TypeError, ValueError, UsageError):
@@ -62,7 +64,7 @@ def without_default(cls: type[Component]) -> list[str]:
     ]
 
 
-def variants(cls: type[Component]) -> Iterator[Component]:
+def variants(cls: type[C]) -> Iterator[C]:
     """The plugin at its defaults, at its small variant, and one step away from that: other words, other switches, and
     the ends 0 and 1 of closed ranges (except for data generators, whose worlds would have no signal)."""
     components = _sizes(cls)
@@ -73,7 +75,7 @@ def variants(cls: type[Component]) -> Iterator[Component]:
         for option in _options(cls, f):
             # a value that the plugin refuses together with its other parameters is no variant of it
             with contextlib.suppress(UsageError):
-                components.append(dataclasses.replace(first, **{f.name: option}))
+                components.append(varied(first, **{f.name: option}))
     yield from (c for i, c in enumerate(components) if c not in components[:i])
 
 
@@ -92,10 +94,21 @@ def _options(cls: type[Component], f: dataclasses.Field) -> Iterable[Any]:
     return f.metadata.get("choices") or ()
 
 
-def _sizes(cls: type[Component]) -> list[Component]:
+def _sizes(cls: type[C]) -> list[C]:
     """Defaults and small variant, where they differ."""
     both = [None if hasattr(cls, "tiny") else _built(cls), small(cls)]
     return [c for i, c in enumerate(both) if c is not None and c not in both[:i]]
+
+
+def varied(component: C, **parameters: Any) -> C:
+    """The component with other values of these parameters."""
+    return dataclasses.replace(component, **parameters)
+
+
+def registered(registry: Registry, base: type[C]) -> list[type[C]]:
+    """The registered classes of a role: DataGenerator, Model, Protocol or Mitigation."""
+    role = next(role for role, (_, of_role) in KINDS.items() if of_role is base)
+    return [cls for cls in registry.classes[role].values() if issubclass(cls, base)]
 
 
 def name_of(component: Component) -> str:
@@ -127,7 +140,8 @@ class Lazy(Iterable):
     """The items of an iterator, worked out once and no further than anyone reads."""
 
     def __init__(self, items: Iterator[Any]):
-        self._rest, self._known = items, []
+        self._rest = items
+        self._known: list[Any] = []
 
     def __iter__(self) -> Iterator[Any]:
         yield from self._known
@@ -145,7 +159,7 @@ class Lazy(Iterable):
 
 def kinds_of_data(registry: Registry) -> list[str]:
     """The kinds of data for which there is a generator."""
-    return list(dict.fromkeys(cls.kind for cls in registry.classes["generator"].values()))
+    return list(dict.fromkeys(cls.kind for cls in registered(registry, DataGenerator)))
 
 
 def cells_of(registry: Registry, thorough: bool = True, **parts: Any) -> Iterator[Cell]:
@@ -176,11 +190,9 @@ def all_cells(
     """
     if protocols is None:
         protocols = (registry.build("protocol", "replace"),)
-    sizes = [_sizes(cls) for cls in registry.classes["generator"].values()]
+    sizes = [_sizes(cls) for cls in registered(registry, DataGenerator)]
     sources = [data] if data else [d for both in sizes for d in (both if thorough else both[-1:])]
-    models = (
-        [model] if model else [m for cls in registry.classes["model"].values() if (m := small(cls))]
-    )
+    models = [model] if model else [m for cls in registered(registry, Model) if (m := small(cls))]
     models.sort(key=lambda m: m.one_chain_per_job)
     for source, student, protocol in product(sources, models, protocols):
         if kind in (None, source.kind):
@@ -189,7 +201,7 @@ def all_cells(
 
 def cells_with(role: str, component: Component, registry: Registry) -> Iterator[Cell]:
     """All cells whose compatibility this plugin could be asked about, with those where it says no."""
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "generator": {"data": component},
         "model": {"model": component},
         "protocol": {"protocols": (component,)},
