@@ -679,7 +679,7 @@ def test_a_package_tests_its_plugins_in_one_line(tmp_path):
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (\w+)", ended.stdout.splitlines()[-1])}
     assert (counts["failed"], counts["skipped"], counts["xfailed"]) == (2, 1, 1), ended.stdout
     assert "[XPASS(strict)]" in ended.stdout
-    assert "not checked, because noisy-labels needs a world" in ended.stdout
+    assert "not checked, because noisy-labels needs data with labels" in ended.stdout
 
 
 def test_pytest_is_imported_by_parametrize_only():

@@ -148,7 +148,7 @@ def test_check_of_what_cannot_be_checked():
     args = ("check", "noisy-labels", "--only", "generator.losses-in-shape")
     strict = call(*args)
     assert strict.code == 4
-    assert "generator.losses-in-shape, because noisy-labels needs a world" in strict.out
+    assert "generator.losses-in-shape, because noisy-labels needs data with labels" in strict.out
     assert "0 passed, 0 failed, 1 skipped (1 of them essential)" in strict.out
     assert "--allow-skipped" in strict.said
     assert call(*args, "--allow-skipped").code == 0
