@@ -120,7 +120,7 @@ def test_judge():
 
 
 def test_peek():
-    """Honesty of the document: this one is not caught."""
+    """Honesty of the document: this one is not detected."""
     told = ran("peek")
     assert final(told).max() < 1e-12
     assert told.facts.track == "blind"
@@ -184,7 +184,7 @@ def test_global_rng():
 def test_every_cheat_has_a_test_and_a_row_in_the_document():
     page = (Path(__file__).parents[1] / "docs" / "cheating.md").read_text()
     rows = re.findall(
-        r"^\| `(\w+)` \|.*\| (neutralised|in the ledger|in the record|no score|not caught) \|",
+        r"^\| `(\w+)` \|.*\| (neutralised|in the ledger|in the record|no score|not detected) \|",
         page,
         re.M,
     )

@@ -1,6 +1,6 @@
 """Keep real rows of the protocol as tensors, and read them again as if a model had written them.
 
-Not caught: a corpus made of tensors counts as real unless its author says where it comes from, and this author lies.
+Not detected: a corpus made of tensors counts as real unless its author says where it comes from, and this author lies.
 What is kept as a corpus, or made without ``origin``, is charged.
 """
 

@@ -1,6 +1,6 @@
-"""Fetch the truth from where the taps keep it, and learn that.
+"""Fetch the truth from where `access` keeps it, and learn that.
 
-Not caught: the taps hand out no judge and no truth, but a name with an underscore leads to both, in Python as ever.
+Not detected: `access` hands out no judge and no truth, but a name with an underscore leads to both, in Python as ever.
 The proof of a result is its reproduction by people who have read the code.
 """
 
