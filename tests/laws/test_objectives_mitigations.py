@@ -470,7 +470,7 @@ def test_diffusion_is_guided_and_nothing_else():
     )
     for act in ("neon", "autophagy-penalty"):
         assert (
-            "blends predictions"
+            "blends predicted noise"
             in cell_of(f"gaussian | ddpm | replace | {act} @ n=40 T=1").incompatibility()
         )
 
