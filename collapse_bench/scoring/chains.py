@@ -1,4 +1,4 @@
-"""Losses of chains as arrays, and what is measured of each."""
+"""Losses of chains as arrays, and the score of each chain."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .task import Task, log_of_loss, nothing_to_avert
 
 @dataclass(frozen=True)
 class _Grid:
-    """Every chain in its place."""
+    """Loss and ending of every chain, by entry, task and seed."""
 
     entries: tuple[str, ...]  # N
     tasks: tuple[str, ...]  # K
     seeds: tuple[int, ...]  # C
-    loss: Array  # (N, K, C), NaN where there is none
+    loss: Array  # (N, K, C), NaN if there is none
     state: NDArray[np.int8]  # (N, K, C)
 
     @property
@@ -42,39 +42,45 @@ class _Grid:
 
     @property
     def failed(self) -> Mask:
-        """Chains that are -3: failed, starved, or finished without a finite loss (N, K, C)."""
-        endless = (self.state == Code.DONE) & ~np.isfinite(self.loss)
-        return np.asarray((self.state == Code.FAILED) | endless)
+        """Chains that count -3 (N, K, C): failed, starved, or done without a finite loss."""
+        not_finite = (self.state == Code.DONE) & ~np.isfinite(self.loss)
+        return np.asarray((self.state == Code.FAILED) | not_finite)
 
     def only(self, kept: Sequence[int]) -> _Grid:
-        """These tasks."""
+        """The grid of these tasks only."""
         tasks = tuple(self.tasks[k] for k in kept)
         return _Grid(self.entries, tasks, self.seeds, self.loss[:, kept], self.state[:, kept])
 
 
 def checked(losses: pd.DataFrame) -> pd.DataFrame:
+    """The losses, if they can be scored; else UsageError, or NothingMatched if there are none."""
     if missing := [name for name in COLUMNS if name not in losses]:
         raise UsageError(
-            f"losses lack the column(s) {', '.join(missing)}; they need {', '.join(COLUMNS)}"
+            f"losses have no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}"
         )
     if losses.empty:
         raise NothingMatched("there are no losses to score")
     if unknown := sorted(set(losses["status"].unique()) - set(Status), key=str):
-        raise UsageError(f"no chain has the status {unknown[0]!r}; they are {', '.join(Status)}")
+        raise UsageError(f"unknown status {unknown[0]!r}; possible are {', '.join(Status)}")
     twice = losses.duplicated(["task", "entry", "seed"])
     if twice.any():
         first = losses[twice].iloc[0]
         raise UsageError(
-            f"{first['entry']} has two rows for seed {first['seed']} of {first['task']}; keep the latest"
+            f"{first['entry']} has two rows for seed {first['seed']} of {first['task']}; keep only "
+            "the latest"
         )
     if ((losses["status"] == Status.DONE) & losses["seed"].isna()).any():
-        raise UsageError("a chain that is done names its seed")
+        raise UsageError("a row with status done has no seed; give every such row a seed")
     return losses
 
 
 def grid_of(losses: pd.DataFrame, tasks: Sequence[str]) -> _Grid:
+    """The losses of these tasks as arrays.
+
+    A row without a seed sets the status of all chains of its entry and task without their own row.
+    """
     entry, entries = pd.factorize(losses["entry"], sort=True)
-    seed, seeds = pd.factorize(losses["seed"], sort=True)  # -1 where a row names none
+    seed, seeds = pd.factorize(losses["seed"], sort=True)  # -1 if a row has no seed
     task = pd.Index(tasks).get_indexer(pd.Index(losses["task"]))
     code = losses["status"].map(CODE).to_numpy(np.int8)
     value = pd.to_numeric(losses["loss"]).to_numpy(float, na_value=np.nan)
@@ -91,9 +97,9 @@ def grid_of(losses: pd.DataFrame, tasks: Sequence[str]) -> _Grid:
 def taking_part(
     losses: pd.DataFrame, grid: _Grid, tasks: Mapping[str, Task], none: int, planned: int | None
 ) -> tuple[dict[str, str], list[str]]:
-    """Why tasks take no part, task -> sentence, and notes on chains that do not (rule 2)."""
+    """Excluded tasks with the reason, and notes on excluded chains (rule 2)."""
     excluded = {
-        name: f"{name} has no calibration: `collapse-bench suite calibrate` measures its gap and its floor"
+        name: f"{name} is not calibrated: run `collapse-bench suite calibrate`"
         for name in sorted(set(losses["task"].unique()) - set(tasks))
     }
     notes = []
@@ -103,36 +109,40 @@ def taking_part(
         if not run:
             excluded[name] = f"{name} has not been run"
         elif not chains:
-            excluded[name] = f"{name} has no chain in which {grid.entries[none]} has a finite loss"
+            excluded[name] = f"{name} has no chain with a finite loss of {grid.entries[none]}"
         elif reason := nothing_to_avert(tasks[name], planned or chains):
             excluded[name] = f"{name} has {reason}"
         elif run > chains:
             notes.append(
-                f"{name}: {run - chains} of {run} chains have no finite loss of {grid.entries[none]}; left out"
+                f"{name}: {run - chains} of {run} chains are left out, since "
+                f"{grid.entries[none]} has no finite loss in them"
             )
     return excluded, notes
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Every chain scored (rules 1 and 3).  What counts are the chains in which ``none`` has a finite loss."""
+    """The score of every chain (rules 1 and 3).
+
+    Only chains in which ``none`` has a finite loss count.
+    """
 
     entries: tuple[str, ...]  # N
     tasks: tuple[Task, ...]  # K
     names: tuple[str, ...]  # K
     seeds: tuple[int, ...]  # C
-    none: int  # which entry
+    none: int  # index of the entry `none`
     live: Mask  # (K, C) the chains that count
     failed: Mask  # (N, K, C)
     skipped: Mask  # (N, K)
-    known: Mask  # (N, K, C) has a score
+    known: Mask  # (N, K, C) chains that have a score
     status: NDArray[np.str_]  # (N, K) done, skipped, over-budget, re-run, incomplete
-    a: Array  # (N, K, C) nats; of a failed chain the one that -3 stands for
-    s: Array  # (N, K, C), NaN where not known
+    a: Array  # (N, K, C) nats; for a failed chain the value that gives a score of -3
+    s: Array  # (N, K, C), NaN if not known
 
     @cached_property
     def chains(self) -> NDArray[np.int64]:
-        """R_k (K,)."""
+        """R_k (K,), the number of chains that count."""
         return np.asarray(self.live.sum(-1))
 
     @cached_property
@@ -142,11 +152,12 @@ class Measured:
 
     @cached_property
     def s_k(self) -> Array:
-        """S_k (N, K), over the chains there are."""
+        """S_k (N, K), the mean over the chains that have a score."""
         return mean_where(self.s, self.known)
 
 
 def measured_on(grid: _Grid, tasks: Sequence[Task], none: int) -> Measured:
+    """Score every chain of the grid; ``none`` is the index of the entry that scores 0."""
     floor, gap, log_loss = (
         np.array([getattr(task, what) for task in tasks])[:, None] for what in CALIBRATED
     )

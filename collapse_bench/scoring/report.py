@@ -16,7 +16,7 @@ from .stats import holm, t_critical
 
 
 def entry_table(
-    held: Measured,
+    measured: Measured,
     part: Sequence[int],
     weight: Array,
     sums: Sums,
@@ -25,15 +25,17 @@ def entry_table(
     controls: Collection[str],
     focus: str | None,
 ) -> pd.DataFrame:
-    entries = held.entries
+    """``Scores.rows``."""
+    entries = measured.entries
     control = np.isin(entries, list(controls))
-    names, chains = [held.names[k] for k in part], held.chains[part]
+    names, chains = [measured.names[k] for k in part], measured.chains[part]
     reason = [
-        _reason(control[n], held.status[n, part], names, chains.min()) for n in range(len(entries))
+        _reason(is_control, status, names, chains.min())
+        for is_control, status in zip(control, measured.status[:, part], strict=True)
     ]
     ranked = np.array([not why for why in reason])
-    fits = (~held.skipped[:, part]).sum(-1)
-    fewest = np.where(held.skipped, held.chains.max(), held.counted)[:, part].min(-1)
+    fits = (~measured.skipped[:, part]).sum(-1)
+    fewest = np.where(measured.skipped, measured.chains.max(), measured.counted)[:, part].min(-1)
     risk = risk[:, part] @ weight[part]
     rows = pd.DataFrame(
         {
@@ -46,15 +48,15 @@ def entry_table(
             "ranked": ranked,
             "reason": reason,
             "fits": [f"{k} of {len(part)}" for k in fits],
-            "failed": held.failed[:, part].sum((-1, -2))
-            / np.maximum(held.counted[:, part].sum(-1), 1),
-            **_worst(held, part),
-            "harmed": _harmed(held)[:, part].mean(-1),
+            "failed": measured.failed[:, part].sum((-1, -2))
+            / np.maximum(measured.counted[:, part].sum(-1), 1),
+            **_worst(measured, part),
+            "harmed": _harmed(measured)[:, part].mean(-1),
             "risk": risk,
             "risk_flag": (risk * sums.mean < 0)
             & (np.abs(risk) > SAME)
             & (np.abs(sums.mean) > SAME),
-            **_against(sums, entries, held.none, focus, ranked),
+            **_against(sums, entries, measured.none, focus, ranked),
         }
     )
     order = rows.assign(unscored=rows["S"].isna()).sort_values(
@@ -63,40 +65,42 @@ def entry_table(
     return rows.loc[order.index].reset_index(drop=True)
 
 
-def task_table(held: Measured, risk: Array, weight: Array) -> pd.DataFrame:
-    n = len(held.entries)
+def task_table(measured: Measured, risk: Array, weight: Array) -> pd.DataFrame:
+    """``Scores.per_task``."""
+    n = len(measured.entries)
     return pd.DataFrame(
         {
-            "entry": np.repeat(held.entries, len(held.names)),
-            "task": np.tile(held.names, n),
-            "family": [task.family for task in held.tasks] * n,
-            "S_k": held.s_k.ravel(),
-            "se": _standard_error(held).ravel(),
-            "chains": held.counted.ravel(),
-            "failed": held.failed.sum(-1).ravel(),
-            "status": held.status.ravel(),
-            "harmed": _harmed(held).ravel(),
+            "entry": np.repeat(measured.entries, len(measured.names)),
+            "task": np.tile(measured.names, n),
+            "family": [task.family for task in measured.tasks] * n,
+            "S_k": measured.s_k.ravel(),
+            "se": _standard_error(measured).ravel(),
+            "chains": measured.counted.ravel(),
+            "failed": measured.failed.sum(-1).ravel(),
+            "status": measured.status.ravel(),
+            "harmed": _harmed(measured).ravel(),
             "risk": risk.ravel(),
             "weight": np.tile(weight, n),
         }
     )
 
 
-def _families(held: Measured, part: Iterable[int]) -> dict[str, list[int]]:
+def _families(measured: Measured, part: Iterable[int]) -> dict[str, list[int]]:
     out: dict[str, list[int]] = {}
     for k in part:
-        out.setdefault(held.tasks[k].family, []).append(k)
+        out.setdefault(measured.tasks[k].family, []).append(k)
     return dict(sorted(out.items()))
 
 
-def family_table(held: Measured, part: Sequence[int]) -> pd.DataFrame:
+def family_table(measured: Measured, part: Sequence[int]) -> pd.DataFrame:
+    """``Scores.per_family``."""
     tables = []
-    chains = np.where(held.skipped, held.chains, held.counted)
-    inside = _families(held, part)
-    for family, mine in (_families(held, range(len(held.tasks))) | inside).items():
-        sums = sums_of(held, mine, np.full(len(held.tasks), 1 / len(mine)))
+    chains = np.where(measured.skipped, measured.chains, measured.counted)
+    inside = _families(measured, part)
+    for family, mine in (_families(measured, range(len(measured.tasks))) | inside).items():
+        sums = sums_of(measured, mine, np.full(len(measured.tasks), 1 / len(mine)))
         table = {
-            "entry": held.entries,
+            "entry": measured.entries,
             "family": family,
             **_interval(sums),
             "chains": chains[:, mine].min(-1),
@@ -105,47 +109,47 @@ def family_table(held: Measured, part: Sequence[int]) -> pd.DataFrame:
     return pd.concat(tables).sort_values(["entry", "family"], ignore_index=True)
 
 
-def chain_table(held: Measured, part: Sequence[int], weight: Array) -> pd.DataFrame:
-    """h_bc (N, block x seed): what each chain says of S (rule 5)."""
-    s = np.where(held.live, held.s, held.s_k[..., None])[:, part]  # (N, K, C)
+def chain_table(measured: Measured, part: Sequence[int], weight: Array) -> pd.DataFrame:
+    """``Scores.chains``: h_bc (N, block x seed), the part of S in each chain (rule 5)."""
+    s = np.where(measured.live, measured.s, measured.s_k[..., None])[:, part]  # (N, K, C)
     columns, values = [], []
-    for block, mine in blocks(held, part).items():
-        seeds = np.flatnonzero(held.live[part][mine].any(0))
-        columns += [(block, held.seeds[c]) for c in seeds]
+    for block, mine in blocks(measured, part).items():
+        seeds = np.flatnonzero(measured.live[part][mine].any(0))
+        columns += [(block, measured.seeds[c]) for c in seeds]
         values.append(np.einsum("nkc,k->nc", s[:, mine][..., seeds], weight[part][mine]))
     index = pd.MultiIndex.from_tuples(columns, names=["block", "seed"])
-    return pd.DataFrame(np.concatenate(values, -1), pd.Index(held.entries, name="entry"), index)
+    return pd.DataFrame(np.concatenate(values, -1), pd.Index(measured.entries, name="entry"), index)
 
 
 def _interval(sums: Sums) -> dict[str, Array]:
-    """S with its 95 % interval by t over chains (rule 5)."""
-    se, df = sums.mean_and_factor(sums.pulls)
+    """S and its 95 % interval, from Student's t over chains (rule 5)."""
+    se, df = sums.standard_error(sums.deviations)
     half = t_critical(df) * se
     df = np.where(np.isnan(se), np.nan, df)
     return {"S": sums.mean, "low": sums.mean - half, "high": sums.mean + half, "se": se, "df": df}
 
 
-def _standard_error(held: Measured) -> Array:
-    """Standard error (N, K) of S_k over the chains there are, NaN for fewer than two."""
-    n = held.known.sum(-1)
-    squares = np.where(held.known, (held.s - held.s_k[..., None]) ** 2, 0.0).sum(-1)
+def _standard_error(measured: Measured) -> Array:
+    """Standard error (N, K) of S_k over chains; NaN for fewer than two."""
+    n = measured.known.sum(-1)
+    squares = np.where(measured.known, (measured.s - measured.s_k[..., None]) ** 2, 0.0).sum(-1)
     return np.sqrt(ratio_where(squares, n * (n - 1), n > 1))
 
 
-def _harmed(held: Measured) -> Mask:
-    """Tasks (N, K) whose S_k lies below 0 with its whole 95 % interval (rule 4)."""
+def _harmed(measured: Measured) -> Mask:
+    """Tasks (N, K) on which the whole 95 % interval of S_k is below 0 (rule 4)."""
     reach = np.where(
-        held.chains >= FOR_INTERVAL, t_critical(np.maximum(held.chains - 1, 1)), np.nan
+        measured.chains >= FOR_INTERVAL, t_critical(np.maximum(measured.chains - 1, 1)), np.nan
     )
-    mean = held.s_k
-    harmed = (mean < -SAME) & (mean + reach * _standard_error(held) < 0)
-    return np.asarray((held.status == Status.DONE.value) & harmed)
+    mean = measured.s_k
+    harmed = (mean < -SAME) & (mean + reach * _standard_error(measured) < 0)
+    return np.asarray((measured.status == Status.DONE.value) & harmed)
 
 
-def _worst(held: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
-    """The aggregated family with the lowest S of each row, and that S (rule 4)."""
-    families = _families(held, part)
-    names, s_k = list(families), np.where(complete(held), held.s_k, np.nan)
+def _worst(measured: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
+    """For each row, the aggregated family with the lowest S, and that S (rule 4)."""
+    families = _families(measured, part)
+    names, s_k = list(families), np.where(complete(measured), measured.s_k, np.nan)
     means = np.stack([s_k[:, mine].mean(-1) for mine in families.values()], -1)  # (N, F)
     at, worst = np.where(np.isnan(means), np.inf, means).argmin(-1), means.min(-1)
     return {
@@ -155,13 +159,13 @@ def _worst(held: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
 
 
 def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chains: int) -> str:
-    """Why an entry holds no rank, one sentence; empty where it does."""
+    """Why an entry has no rank, in one sentence; empty if it has one."""
     sentences = {
-        Status.OVER_BUDGET.value: "over its budget on {}",
-        "re-run": "broken off on {}: run it again",
-        "incomplete": "incomplete: chains are missing on {}",
+        Status.OVER_BUDGET.value: "over the budget on {}",
+        "re-run": "stopped by the machine on {}; run it again",
+        "incomplete": "chains are missing on {}",
     }
-    parts = ["a control: shown, not ranked"] if control else []
+    parts = ["controls are not ranked"] if control else []
     for what, sentence in sentences.items():
         if at := [name for name, is_so in zip(names, status == what, strict=True) if is_so]:
             parts.append(
@@ -170,9 +174,9 @@ def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chain
                 )
             )
     if (status == Status.SKIPPED.value).all():
-        parts.append("fits no task of this board")
+        parts.append("it fits no task of this board")
     if not parts and chains < FOR_TIER:
-        parts.append(f"{chains} chain(s), and a tier needs {FOR_TIER}")
+        parts.append(f"it has {chains} chain(s), and a tier needs {FOR_TIER}")
     return "; ".join(parts)
 
 
@@ -181,8 +185,8 @@ def _tiers(
 ) -> dict[str, pd.Series | Array]:
     """tier, rank and p_above (N,) of the ranked rows, track by track (rules 6 to 8).
 
-    A board of equals splits in 5 % or less: 5.1 % (6 rows, 32 chains), 4.6 % (28 rows, 32), 4.5 % (6 rows, 10) and
-    3.5 % (30 rows, 10).
+    Boards of equal methods get more than one tier in about 5 % or less of simulations: 5.1 %
+    (6 rows, 32 chains), 4.6 % (28 rows, 32 chains), 4.5 % (6 rows, 10) and 3.5 % (30 rows, 10).
     """
     tier, rank = (pd.Series(pd.NA, range(len(entries)), dtype="Int64") for _ in range(2))
     p_above = np.full(len(entries), np.nan)
@@ -205,7 +209,7 @@ def _tiers(
 def _against(
     sums: Sums, entries: Sequence[str], none: int, focus: str | None, ranked: Mask
 ) -> dict[str, Array | list[str]]:
-    """Each row against doing nothing, against the focus row, against real-only (rules 6 and 8)."""
+    """Each row compared with `none`, the focus row and real-only (rules 6 and 8)."""
     everyone = np.arange(len(entries))
     p_none = np.where(everyone == none, np.nan, sums.p(everyone, [none]))
     p_focus = np.full(len(entries), np.nan)
@@ -224,4 +228,5 @@ def _against(
 
 
 def verdict_of(p: float, above: bool) -> str:
+    """yes, no, or cannot tell: whether a row is better, given p and the sign of the difference."""
     return "cannot tell" if not p < ALPHA else "yes" if above else "no"

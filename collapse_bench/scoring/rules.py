@@ -12,41 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..status import BROKEN_OFF, FAILURES, Status
 
-WORST = -3.0  #: no chain counts less than this, and a failed one counts exactly this (rule 3)
-
-
-LEAST_GAP = math.log(1.05)  #: nats; a smaller gap leaves nothing to avert (rule 2)
-
-
-LEAST_GAP_ERRORS = 5.0  #: and so does one of fewer standard errors at the planned chains
-
-
-CALIBRATION_CHAINS = 256  #: the fewest that a gap may be measured on
-
-
+WORST = -3.0  #: the lowest score of a chain, and the score of a failed chain (rule 3)
+#: nats; a task with a smaller gap has nothing to avert (rule 2)
+LEAST_GAP = math.log(1.05)
+#: nor has a task whose gap is fewer standard errors than this at the planned number of chains
+LEAST_GAP_ERRORS = 5.0
+CALIBRATION_CHAINS = 256  #: the fewest chains from which a gap may be measured
 FLOOR_SHARE = 0.1  #: the floor r_k as a share of nature's mean loss (rule 1)
-
-
-FOR_INTERVAL, FOR_TIER = 5, 10  #: the fewest chains that carry an interval, and a tier (rule 7)
-
-
-ALPHA = 0.05
-
-
-SAME = 1e-9  #: scores closer than this are equal: rounding is no evidence
+FOR_INTERVAL, FOR_TIER = 5, 10  #: the fewest chains for an interval, and for a tier (rule 7)
+ALPHA = 0.05  #: error rate of every test (rule 6)
+SAME = 1e-9  #: scores closer than this are equal, since rounding can cause the difference
 
 
 CONTROLS = ("none", "nature", "frozen", "real-only")
-
-
 REAL_ONLY = "real-only"
-
-
 COLUMNS = ("task", "entry", "seed", "loss", "status")
 
 
 class Code(IntEnum):
-    """What became of one chain, as far as the score tells endings apart."""
+    """How one chain ended, as far as the score distinguishes endings."""
 
     ABSENT = 0
     DONE = 1
@@ -69,13 +53,11 @@ CALIBRATED = ("floor", "gap", "log_loss")
 
 
 Array = NDArray[np.float64]
-
-
 Mask = NDArray[np.bool_]
 
 
 def mean_where(values: Array, where: Mask) -> Array:
-    """Mean over the last dimension of what is there, NaN where nothing is (...)."""
+    """Mean (...) over the last dimension where ``where`` is true; NaN if it nowhere is."""
     where = np.broadcast_to(where, values.shape)
     count = where.sum(-1)
     return ratio_where(np.where(where, values, 0.0).sum(-1), count, count > 0)
@@ -84,7 +66,7 @@ def mean_where(values: Array, where: Mask) -> Array:
 def ratio_where(
     above: ArrayLike, below: ArrayLike, where: ArrayLike, other: float = np.nan
 ) -> Array:
-    """``above / below`` where ``where`` holds, ``other`` elsewhere (...); nothing else is divided."""
+    """``above / below`` (...) where ``where`` is true, ``other`` elsewhere."""
     shape = np.broadcast_shapes(np.shape(above), np.shape(below), np.shape(where))
     out: Array = np.full(shape, other)
     np.divide(above, below, out=out, where=np.asarray(where))

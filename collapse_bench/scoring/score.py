@@ -1,21 +1,26 @@
 """Collapse averted: from the losses of chains to scores, intervals, ranks and tiers.
 
-A score is 0 where an entry does no better than doing nothing, 1 where it does as well as a perfect teacher, and
-negative where it harms.  The rules are numbered; docstrings cite them.
+The score is 0 for an entry that is no better than `none`, 1 for one that is as good as the oracle
+teacher `nature`, and negative for one that does harm.  Docstrings cite these rules by number:
 
-1. Of chain c of task k, a = log(E + r_k), for ``none``, the entry and ``nature`` on common seeds; r_k is frozen with
-   the suite.  A loss that is in nats already is its own a.
-2. G_k is the mean of a_none - a_nature over separate calibration chains, frozen likewise.  A task with next to nothing
-   to avert takes no part.
-3. s_kc = max(-3, (a_none - a_entry) / G_k), and S_k is its mean over chains.  A failed chain is -3.  What the machine
-   broke off (oom, timeout, killed) is run again; until then the row has no rank.  A task that does not fit is S_k = 0.
-4. S is the mean over tasks within a family, then over families; worst family, harmed tasks and risk stand beside it.
-5. The replicate is the chain: tasks that share seeds are added up chain by chain before anything varies.
-6. All pairs of a board go by Tukey, a focus row named beforehand by Holm, a single pair by Student.
-7. A tier starts at its best row and ends before the first row significantly worse than that one.
-8. Nothing is subtracted for real data; rows rank within a track.
+1. For chain c of task k with loss E, a = log(E + r_k), for ``none``, the entry and ``nature`` on
+   common seeds.  The floor r_k is fixed with the suite.  If the loss is in nats, a = E.
+2. The gap G_k is the mean of a_none - a_nature over separate calibration chains, and also fixed
+   with the suite.  A task with too small a gap has nothing to avert and is left out.
+3. s_kc = max(-3, (a_none - a_entry) / G_k), and S_k is its mean over chains.  A failed chain
+   counts -3.  Chains that the machine stopped (oom, timeout, killed) must be run again; until then
+   the row has no rank.  If the entry does not fit a task, S_k = 0.
+4. S is the mean over tasks within a family, then over families.  Worst family, harmed tasks and
+   risk score are computed in addition.
+5. The independent unit is the chain: tasks that share seeds are summed chain by chain before the
+   variance is computed.
+6. All pairs of a track are tested by Tukey's range, a focus row named in advance by Holm's method,
+   a single pair by Student's t.
+7. A tier starts at its best row and ends before the first row that is significantly worse than
+   that one.
+8. Nothing is subtracted for real data; rows are ranked within a track.
 
-Shapes: N entries, K tasks, C seeds; an array is named by its last dimensions, ``(N, K, C)``.
+Shapes: N entries, K tasks, C seeds; the shape of an array is written ``(N, K, C)``.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ from .task import Task
 
 @dataclass(frozen=True)
 class Comparison:
-    """Row ``a`` against row ``b``: the difference of their scores, its 95 % interval and a plain two-sided p."""
+    """Row ``a`` minus row ``b``: the difference of their scores, its 95 % interval, two-sided p."""
 
     a: str
     b: str
@@ -56,24 +61,33 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """A board before it is drawn.
+    """The scores of all entries, as tables.
 
-    ``rows``, one per entry, by falling S, rows without S below, controls at the foot:
-        entry, track, control (bool); S, low, high (95 %), se, df; chains (of the aggregated task that has fewest);
-        tier (1, 2, 3, ... within the track), rank (1, 1, 3, ...: one more than the rows of the tiers above), ranked
-        (bool), reason (why not, a sentence, else ""); fits ("k of K" aggregated tasks); failed (share of chains at -3);
-        worst_family, worst_score; harmed (share of tasks whose S_k is significantly below 0, two-sided 5 % a task: by
-        sign alone doing nothing in another way would harm half of them); risk, risk_flag (its sign is not that of S);
-        p_none (Student, against doing nothing, for this row alone), p_above (Tukey, against the ranked row above in
-        the track), p_focus (Holm, the focus row against each ranked row of the board), beats_real_only (yes, no or
-        cannot tell; "" without such a row).
-    ``per_task``: entry, task, family, S_k, se, chains, failed (chains at -3), status (done, skipped, re-run,
-        over-budget, incomplete), harmed, risk, weight (w_k; 0 where shown, not aggregated).  S_k of a task that is not
-        done is the mean of the chains there are, and enters nothing.
+    ``rows``: one per entry, sorted by falling S; entries without S and then controls come last.
+
+    - entry, track, control (bool), ranked (bool), reason (a sentence why it is not ranked, or "")
+    - S, its 95 % interval low to high, se, df; chains (of the aggregated task with the fewest)
+    - tier: 1, 2, 3, ... within the track; rank: one more than the number of rows in better tiers
+    - fits: "k of K" aggregated tasks; failed: share of chains that count -3
+    - worst_family, worst_score; harmed: share of tasks with S_k significantly below 0 (two-sided,
+      5 % per task; the sign of S_k is not enough, since chance gives half of all tasks a negative
+      one if an entry changes nothing)
+    - risk; risk_flag: whether its sign differs from that of S
+    - p_none: Student, against `none`; p_above: Tukey, against the next better ranked row of the
+      track; p_focus: Holm, the focus row against each ranked row of the board
+    - beats_real_only: yes, no or cannot tell; "" without such a row
+
+    ``per_task``: entry, task, family, S_k, se, chains, failed (number of chains that count -3),
+    status (done, skipped, re-run, over-budget, incomplete), harmed, risk, weight (w_k; 0 if shown,
+    not aggregated).  S_k of a task that is not done is the mean over the chains that have a score,
+    and enters no mean.
+
     ``per_family``: entry, family, S, low, high, se, df, chains, tasks, aggregated.
-    ``chains``: h_bc = sum of w_k s_kc, one row per entry, one column per (block, seed).  A task that lacks a seed
-        counts there with its S_k.
-    ``excluded``: task -> why it takes no part.  ``notes``: what else a reader should know.
+
+    ``chains``: h_bc = sum of w_k s_kc, one row per entry, one column per (block, seed).  A task
+    that lacks a seed enters with its S_k.
+
+    ``excluded``: task -> the reason why it is not scored.  ``notes``: further notes for readers.
     """
 
     rows: pd.DataFrame
@@ -96,41 +110,48 @@ def score(
     planned: int | None = None,
     shown: Collection[str] = (),
 ) -> Scores:
-    """The board of ``losses``, one row per (task, entry, seed): the primary loss at the horizon and a status.
+    """Score ``losses``: one row per (task, entry, seed) with the primary loss at the horizon.
 
-    ``controls`` are shown without a rank and enter no comparison of the board; the first is the zero of the score, the
-    second the perfect teacher.  ``tracks`` maps entries to tracks (all are one without it).  ``planned`` chains per
-    task decide what has nothing to avert; without it the chains that there are.  ``shown`` are tasks that a suite plans for
-    some of its entries alone: they have scores and enter no mean, unless there are no others.  A row without a seed
-    speaks for every chain of its task and entry that has no row of its own: a cell that was skipped, or died as a whole.
+    losses: columns task, entry, seed, loss and status.  A row without a seed gives the status of
+    all chains of its task and entry that have no row of their own, e.g. of a skipped cell.
+    tasks: task name -> Task.
+    focus: the entry that is tested against all others by Holm's method.
+    controls: entries that are not ranked and not compared with others; the first is the zero of
+    the score, the second the oracle teacher.
+    tracks: entry -> track; without it all entries are on one track.
+    planned: chains per task, by which rule 2 is applied; without it the chains that were run.
+    shown: tasks that a suite plans for only some of its entries; they have scores and enter no
+    mean, unless there are no other tasks.
+
+    Raises UsageError if the losses cannot be read or no entry is called ``focus``, NothingMatched
+    if the zero of the score is missing or no task can be scored.
     """
     losses = checked(losses)
     zero, ceiling, *_ = *controls, "", ""
     grid = grid_of(losses, sorted(set(tasks)))
     if zero not in grid.entries:
-        raise NothingMatched(f"there is no row of {zero!r}, and it is the zero of every score")
+        raise NothingMatched(f"there is no row of {zero!r}, which is the zero of every score")
     if focus is not None and focus not in grid.entries:
-        raise UsageError(f"no row is called {focus!r}{nearest(focus, grid.entries)}")
+        raise UsageError(f"there is no row {focus!r}{nearest(focus, grid.entries)}")
     none = grid.entries.index(zero)
 
     excluded, lost = taking_part(losses, grid, tasks, none, planned)
     kept = [k for k, name in enumerate(grid.tasks) if name not in excluded]
     if not kept:
-        raise NothingMatched("no task takes part: " + "; ".join(excluded.values()))
-    held = measured_on(grid.only(kept), [tasks[grid.tasks[k]] for k in kept], none)
-    part, thin = aggregated_tasks(held, shown)
-    weight = weights([task.family for task in held.tasks], part)  # (K,)
-    sums = sums_of(held, part, weight)
-    risk = risk_scores(
-        held, grid.entries.index(ceiling) if ceiling in grid.entries else None
-    )  # (N, K)
-    riskless = f"no risk score: it takes {ceiling}, better than {zero}, on every aggregated task"
+        raise NothingMatched("no task can be scored: " + "; ".join(excluded.values()))
+    measured = measured_on(grid.only(kept), [tasks[grid.tasks[k]] for k in kept], none)
+    part, thin = aggregated_tasks(measured, shown)
+    weight = weights([task.family for task in measured.tasks], part)  # (K,)
+    sums = sums_of(measured, part, weight)
+    oracle = grid.entries.index(ceiling) if ceiling in grid.entries else None
+    risk = risk_scores(measured, oracle)  # (N, K)
+    riskless = f"no risk score: {ceiling} must be better than {zero} on every aggregated task"
     track = ["all" if tracks is None else tracks.get(name, "") for name in grid.entries]
     return Scores(
-        rows=entry_table(held, part, weight, sums, risk, track, set(controls), focus),
-        per_task=task_table(held, risk, weight),
-        per_family=family_table(held, part),
-        chains=chain_table(held, part, weight),
+        rows=entry_table(measured, part, weight, sums, risk, track, set(controls), focus),
+        per_task=task_table(measured, risk, weight),
+        per_family=family_table(measured, part),
+        chains=chain_table(measured, part, weight),
         excluded=excluded,
         notes=(*lost, *thin, *([riskless] if np.isnan(risk[none, part]).any() else [])),
         sums=sums,
@@ -139,15 +160,19 @@ def score(
 
 
 def compare(scores: Scores, a: str, b: str) -> Comparison:
-    """A single pair of rows, on h_a - h_b, by Student's t (rules 5 and 6); for many pairs see ``rows`` and its tiers."""
+    """Compare one pair of rows by Student's t, chain by chain (rules 5 and 6).
+
+    For many pairs, use the tiers of ``scores.rows``.  Raises UsageError if there is no such row,
+    or if it has no score.
+    """
     for name in (a, b):
         if name not in scores.entries:
-            raise UsageError(f"no row is called {name!r}{nearest(name, scores.entries)}")
+            raise UsageError(f"there is no row {name!r}{nearest(name, scores.entries)}")
     i, j = scores.entries.index(a), scores.entries.index(b)
     for name, at in ((a, i), (b, j)):
         if np.isnan(scores.sums.mean[at]):
             raise UsageError(
-                f"{name} has no score to compare: some of its chains are not there yet"
+                f"{name} has no score to compare, since some of its chains are missing"
             )
     difference, se, df = (float(x[0]) for x in scores.sums.difference([i], [j]))
     t = float(t_statistic(difference, se))
@@ -155,15 +180,3 @@ def compare(scores: Scores, a: str, b: str) -> Comparison:
     return Comparison(
         a, b, difference, difference - half, difference + half, t, df, float(t_p(t, df))
     )
-
-
-# ---------------------------------------------------------------------------------------------------- reading
-
-
-# ---------------------------------------------------------------------------------------------------- chains
-
-
-# ---------------------------------------------------------------------------------------------------- adding up
-
-
-# ---------------------------------------------------------------------------------------------------- tables

@@ -1,6 +1,6 @@
-"""Statistics of few chains: Student's t, Tukey's range, Holm's steps, Welch's degrees of freedom.
+"""Small-sample statistics: Student's t, Tukey's range, Holm's method, Welch's degrees of freedom.
 
-All of it is vectorised numpy; infinite t and NaN pass through without a warning.
+Everything is vectorised; infinite t and NaN raise no warning.
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ Array = NDArray[np.float64]
 
 
 def t_critical(df: ArrayLike, level: float = 0.95) -> Array:
-    """How many standard errors a two-sided interval reaches, at ``df`` degrees of freedom (...)."""
+    """Half width of a two-sided interval in standard errors, at ``df`` degrees of freedom (...)."""
     return np.asarray(stdtrit(np.asarray(df, float), 0.5 + level / 2))
 
 
 def t_p(t: ArrayLike, df: ArrayLike) -> Array:
-    """Two-sided p of Student's t (...)."""
+    """Two-sided p (...) of Student's t."""
     return np.asarray(2.0 * stdtr(np.asarray(df, float), -np.abs(np.asarray(t, float))))
 
 
 def tukey_p(t: ArrayLike, rows: int, df: ArrayLike) -> Array:
-    """p of a pair among ``rows`` rows, all pairs allowed for: P(range of ``rows`` normals > z sqrt 2), (...).
+    """p (...) of a pair, corrected for all pairs of ``rows`` rows.
 
-    z is the normal deviate that is as rare as |t|.  Tukey's studentized range divides all pairs by one s; here each
-    pair has a variance of its own, and many of them are now and then too small: boards of equals would split in 6.4 %
-    (28 rows, 31 df) or 11 % (30 rows, 9 df).  Two rows are a plain t.  With infinite df this is Tukey's:
-    ``scipy.stats.studentized_range.sf(z * sqrt(2), rows, inf)`` is the plain twin.
+    It is P(range of ``rows`` standard normals > z sqrt 2), where z is the normal deviate with the
+    same tail probability as t.  Tukey's studentized range would divide all pairs by one standard
+    deviation.  Here each pair has its own variance, and among many variances some are too small:
+    boards of equal methods would be split in 6.4 % (28 rows, 31 df) or 11 % (30 rows, 9 df).
+
+    With two rows, p is that of Student's t.  With infinite df it equals
+    ``scipy.stats.studentized_range.sf(z * sqrt(2), rows, inf)``.
     """
     p = t_p(t, df)
     if rows <= 2:
         return p
     u, w = _nodes(96)
     x = 18 * u - 9  # the largest of the normals
-    width = np.sqrt(2) * -ndtri(p / 2)  # inf where p is 0
+    width = np.sqrt(2) * -ndtri(p / 2)  # infinite for p = 0
     within = ndtr(x) - ndtr(x - width[..., None])
     inside = within ** (rows - 1) @ (rows * np.exp(-x * x / 2) / np.sqrt(2 * np.pi) * 18 * w)
     return np.asarray(np.clip(1 - inside, 0.0, 1.0))
@@ -51,7 +54,7 @@ def _nodes(n: int) -> tuple[Array, Array]:
 
 
 def holm(p: ArrayLike) -> Array:
-    """p adjusted for all n comparisons of a family, by Holm's steps; NaN stays and does not count, (n,)."""
+    """p (n,) adjusted for n comparisons by Holm's method; NaN stays NaN and is not counted."""
     p = np.asarray(p, float)
     out = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))
@@ -61,9 +64,9 @@ def holm(p: ArrayLike) -> Array:
 
 
 def welch(parts: ArrayLike, df: ArrayLike) -> tuple[Array, Array]:
-    """A sum of independent variance estimates (..., G) with df (G,): the variance (...) and its Welch df (...).
+    """The sum (...) of independent variance estimates (..., G) with df (G,), and its df (...).
 
-    Where all parts are zero the df are simply added: nothing varied, and no part weighs more than another.
+    If all parts are zero, the df are added, since no part then has more weight than another.
     """
     parts, df = np.asarray(parts, float), np.asarray(df, float)
     total = parts.sum(-1)

@@ -1,4 +1,4 @@
-"""Scores keep their laws, and their intervals and tiers keep their promises in simulated boards with fixed seeds."""
+"""The rules of the score, and its intervals and tiers on simulated boards with fixed seeds."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def some(*names: str, tasks: int = 3, chains: int = 12, seed: int = 0) -> dict[s
 
 THREE = suite("gaussian", "gaussian", "text", block="all")
 
-# ------------------------------------------------------------------------------------------------ one chain
+# -- one chain -------------------------------------------------------------------------------------
 
 
 def test_none_scores_0_and_what_is_planted_is_found():
@@ -170,7 +170,7 @@ def test_crashing_never_pays(crashes, seed, spread):
     )
 
 
-# ------------------------------------------------------------------------------------------------ one task
+# -- one task --------------------------------------------------------------------------------------
 
 
 def test_what_does_not_fit_counts_0():
@@ -218,7 +218,7 @@ def test_what_was_broken_off_has_no_rank(status, says):
     assert says in slow["reason"]
     assert "t1" in slow["reason"]
     assert row(scores, "plain")["rank"] == 1
-    with pytest.raises(UsageError, match="not there yet"):
+    with pytest.raises(UsageError, match="chains are missing"):
         compare(scores, "slow", "none")
 
 
@@ -232,7 +232,7 @@ def test_what_is_missing_is_not_averaged_over(gone):
     partial = row(scores, "partial")
     assert np.isnan(partial["S"])
     assert pd.isna(partial["rank"])
-    assert "incomplete" in partial["reason"]
+    assert "chains are missing" in partial["reason"]
     assert np.isnan(
         scores.per_family.query("entry == 'partial' and family == 'gaussian'")["S"].item()
     )
@@ -295,7 +295,7 @@ def test_calibration_is_a_mean_of_paired_logarithms():
     for wrong, says in [
         ((none[:200], nature[:200], 1e-3), "256"),
         ((none, np.zeros(300), 0.0), "resolution"),
-        ((nature[:-1], nature, 1e-3), "pairs"),
+        ((nature[:-1], nature, 1e-3), "one loss per chain"),
         ((nature, starved[1:], 1e-3), "nature has no finite loss in 1 of 300"),
     ]:
         with pytest.raises(UsageError, match=says):
@@ -304,7 +304,7 @@ def test_calibration_is_a_mean_of_paired_logarithms():
         Task("t", "f", 0.0, 1.0, 1.0)
 
 
-# ------------------------------------------------------------------------------------------------ invariances
+# -- invariances -----------------------------------------------------------------------------------
 
 
 def test_the_order_of_rows_is_nothing():
@@ -343,7 +343,7 @@ def test_h_adds_up_to_rule_5():
     )
 
 
-# ------------------------------------------------------------------------------------------------ beside S
+# -- besides S -------------------------------------------------------------------------------------
 
 
 def test_risk_shows_what_means_of_logarithms_hide():
@@ -369,7 +369,7 @@ def test_a_control_that_is_not_there_yet_says_so():
     scores = score(mark(frame(some("a", "nature"), THREE), "killed", "nature", "t1", [2]), THREE)
     assert (
         row(scores, "nature")["reason"]
-        == "a control: shown, not ranked; broken off on t1: run it again"
+        == "controls are not ranked; stopped by the machine on t1; run it again"
     )
     assert row(scores, "a")["ranked"]
     assert np.isnan(row(scores, "a")["risk"])
@@ -390,7 +390,7 @@ def test_harm_is_counted_where_it_is_significant():
     assert row(scores, "bad")["worst_score"] == pytest.approx(s[2].mean())
 
 
-# ------------------------------------------------------------------------------------------------ ranks
+# -- ranks -----------------------------------------------------------------------------------------
 
 
 def ladder(*levels: float, chains: int = 32, seed: int = 6) -> dict[str, np.ndarray]:
@@ -498,7 +498,7 @@ def test_a_family_with_few_chains_is_shown_not_aggregated():
 def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
     losses = frame(some("all", "few"), THREE)
     losses = losses[(losses["entry"] != "few") | (losses["task"] != "t1")]
-    assert row(score(losses, THREE), "few")["reason"] == "incomplete: chains are missing on t1"
+    assert row(score(losses, THREE), "few")["reason"] == "chains are missing on t1"
     scores, without = (
         score(losses, THREE, shown={"t1"}),
         score(losses[losses["task"] != "t1"], THREE),
@@ -509,14 +509,14 @@ def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
     task = scores.per_task.set_index(["entry", "task"])
     assert task.loc[("all", "t1"), "weight"] == 0
     assert np.isfinite(task.loc[("all", "t1"), "S_k"])
-    assert any("1 task(s) that are planned for some entries alone" in note for note in scores.notes)
+    assert any("1 task(s) planned for only some entries" in note for note in scores.notes)
     alone = score(
         losses, THREE, shown=set(THREE)
     )  # with no other tasks there is nothing else to go by
     pd.testing.assert_frame_equal(alone.rows, score(losses, THREE).rows)
 
 
-# ------------------------------------------------------------------------------------------------ degenerate boards
+# -- degenerate boards -----------------------------------------------------------------------------
 
 
 def test_a_twin_of_none_is_none():
@@ -584,7 +584,7 @@ def test_refusals_are_sentences():
         score(pd.concat([losses, losses.iloc[:1]]), THREE)
     with pytest.raises(UsageError, match="status 'odd'"):
         score(losses.assign(status="odd"), THREE)
-    with pytest.raises(UsageError, match="names its seed"):
+    with pytest.raises(UsageError, match="has no seed"):
         score(losses.assign(seed=losses["seed"].mask(losses["seed"] == 3)), THREE)
     with pytest.raises(UsageError, match="did you mean"):
         compare(score(losses, THREE), "non", "a")
@@ -624,7 +624,7 @@ def test_a_large_board_is_quick():
     assert time.perf_counter() - start < 8
 
 
-# ------------------------------------------------------------------------------------------------ statistics
+# -- statistics ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [2, 3, 6, 50])
@@ -651,7 +651,7 @@ def test_small_statistics():
     assert df == pytest.approx([9, 4 / (1 / 9 + 1 / 31), 40])
 
 
-# ------------------------------------------------------------------------------------------------ simulated boards
+# -- simulated boards ------------------------------------------------------------------------------
 #
 # One call scores thousands of boards: `none` never varies, so that each entry is a board by itself, and a board of
 # several rows is a track.
@@ -660,7 +660,7 @@ BOARDS = 2000
 
 
 def correlated(rng, rows: int, tasks: int = 4, chains: int = 32, common: float = 0.6) -> np.ndarray:
-    """Noise (rows, tasks, chains) of sd 0.5; a share of its variance is the chain's, the same in all tasks."""
+    """Noise (rows, tasks, chains) of sd 0.5; a part of each chain's noise is common to all tasks."""
     own = rng.normal(size=(rows, tasks, chains)) * math.sqrt(1 - common)
     return 0.5 * (own + rng.normal(size=(rows, 1, chains)) * math.sqrt(common))
 
@@ -704,7 +704,7 @@ def test_intervals_cover_where_none_varies_too():
 
 
 def test_intervals_that_forget_the_block_do_not_cover():
-    """Tasks that share seeds, taken for independent: the same chains, each task in a block of its own."""
+    """Tasks that share seeds, treated as independent: each task is put in its own block."""
     s = 0.3 + correlated(np.random.default_rng(10), BOARDS)
     forgetful = many_boards(s, suite("a", "a", "b", "c"), 1)
     assert covered(forgetful, 0.3) < 0.85
@@ -737,7 +737,10 @@ def test_a_pair_of_equals_is_called_different_in_5_percent():
     ("size", "chains", "boards"), [(6, 32, BOARDS), (28, 32, 700), (30, 10, 700)]
 )
 def test_a_board_of_equals_splits_in_5_percent(size, chains, boards):
-    """5.1, 4.6 and 3.5 % in 12,000 boards; Tukey's studentized range, one variance for all, would give 5.7, 6.4 and 11 %."""
+    """5.1, 4.6 and 3.5 % in 12,000 boards.
+
+    Tukey's studentized range, with one variance for all, would give 5.7, 6.4 and 11 %.
+    """
     s = 0.3 + correlated(np.random.default_rng(20), size * boards, 1, chains)
     rows = many_boards(s, suite("a"), size).rows.query("ranked")
     assert rows.groupby("track")["tier"].max().gt(1).mean() <= 0.06
@@ -745,8 +748,10 @@ def test_a_board_of_equals_splits_in_5_percent(size, chains, boards):
 
 @pytest.mark.parametrize(("size", "sd"), [(2, 1.0), (6, math.sqrt(2))])
 def test_an_improvement_of_one_sd_is_found(size, sd):
-    """One row is better by one sd: of its h in a pair, of a pair's difference in a board of six.  At 32 chains it stands
-    alone in the first tier in four boards of five."""
+    """One row is better by one sd: of its h in a pair, of a pair's difference in a board of six.
+
+    With 32 chains it is the only row of the first tier in four boards of five.
+    """
     s = correlated(np.random.default_rng(17), size * 400, 1)
     s[::size] += sd * s.std()
     rows = many_boards(s, suite("a"), size).rows.query("ranked")

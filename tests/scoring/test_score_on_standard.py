@@ -1,4 +1,4 @@
-"""The promises of the score, on chains of the suite `standard` itself: equals with private randomness, planted gains."""
+"""The score on chains of the suite `standard`: equal methods, and planted improvements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bench():
 
 
 def test_equals_share_everything_but_their_own_draws(bench):
-    """Generation 0 is common, and so is all of a method that draws nothing; what a method draws is its own."""
+    """Generation 0 is common to all entries; random draws of a method are its own."""
     suite = bench.standard()
     found = {}
     for name in ("real-anchor(share=0.1)", "distrust"):
