@@ -1,12 +1,13 @@
-"""Axes of pictures that can be read: numbers as one writes them."""
+"""Readable tick labels for logarithmic axes."""
 
 from __future__ import annotations
 
 
 def plain_ticks(axis) -> None:
-    """Plain numbers on a logarithmic axis of less than two decades, which has few powers of ten.
+    """Label a logarithmic axis of less than two decades with plain numbers.
 
-    They stand at 1, 2 and 5; and at even steps where the ends are less than a factor of five apart.
+    Such an axis has too few powers of ten.  Ticks are at 1, 2 and 5 times powers of ten, or at
+    even steps if the axis spans less than a factor of five.
     """
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 

@@ -1,4 +1,4 @@
-"""From records to a board: read what a run left, add the controls that are read off, and score."""
+"""From records to a board: read the records, add the derived controls, and score."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from .usage import usage_by_entry, usage_of
 
 
 def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int]) -> pd.DataFrame:
-    """Every number of these entries of a run: task, entry, role, rows, seed, generation, metric, value."""
+    """All values of these entries as a table.
+
+    Columns: task, entry, role, rows, seed, generation, metric, value.
+    """
     wanted = list(seeds)
     pieces = []
     for entry, records in _of_one_code(store, entries, wanted, []):
@@ -51,8 +54,8 @@ def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int
 def _records(
     store: Store, entry: ManifestEntry, seeds: Iterable[int], notes: list[str]
 ) -> list[Record]:
-    """The whole records of an entry; damaged ones are reported and left out."""
-    found = []
+    """The complete records of an entry; damaged ones are reported in ``notes`` and left out."""
+    records = []
     if entry.skip is None:
         for block in blocks_of(seeds):
             try:
@@ -61,22 +64,25 @@ def _records(
                 notes.append(f"{problem}; run again to replace it")
                 continue
             if record is not None:
-                found.append(record)
-    return found
+                records.append(record)
+    return records
 
 
 def _of_one_code(
     store: Store, entries: Iterable[ManifestEntry], seeds: Sequence[int], notes: list[str]
 ) -> list[tuple[ManifestEntry, list[Record]]]:
-    """Every entry with its whole records, as far as one code computed them: where a run after an
-    edit was broken off, some records are of the code before, which are reported and left out."""
-    found = [(entry, _records(store, entry, seeds, notes)) for entry in entries]
-    newest: dict[str, tuple[str, Any]] = {}  # plugin -> (when, its code then)
-    for record in (record for _, records in found for record in records):
+    """Every entry with its complete records, all computed by the same version of the code.
+
+    If a run after an edit was interrupted, some records come from the code before the edit.  They
+    are reported in ``notes`` and left out.
+    """
+    pairs = [(entry, _records(store, entry, seeds, notes)) for entry in entries]
+    newest: dict[str, tuple[str, Any]] = {}  # plugin -> (time, its code at that time)
+    for record in (record for _, records in pairs for record in records):
         for plugin, code in record.code.items():
             newest[plugin] = max(newest.get(plugin, ("", code)), (record.at, code), key=_when)
     kept = []
-    for entry, records in found:
+    for entry, records in pairs:
         last = max(records, key=lambda record: record.at).code if records else {}
         good, lost = [], 0
         for record in records:
@@ -86,31 +92,37 @@ def _of_one_code(
                 lost += len(set(record.seeds) & set(seeds))
         if lost:
             notes.append(
-                f"{entry.name} on {entry.task}: {lost} chain(s) were computed by other code than "
-                "the newest records and are left out; run again"
+                f"{entry.name} on {entry.task}: {lost} chain(s) were computed by older code than "
+                "the newest records and are left out; run them again"
             )
         kept.append((entry, good))
     return kept
 
 
-def _when(found: tuple[str, Any]) -> str:
-    return found[0]
+def _when(dated: tuple[str, Any]) -> str:
+    return dated[0]
 
 
 def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
-    """task -> expected primary loss of `none` by generation, NaN where unknown; tasks without a law are left out."""
-    found = {}
+    """task -> expected primary loss of `none` by generation, NaN where unknown.
+
+    Tasks without a law are left out.
+    """
+    laws = {}
     for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, []):
         if entry.name == "none":
             for record in records[:1]:
                 law = record.facts.theory.predicted
                 if law is not None:
-                    found[entry.task] = [math.nan if value is None else value for value in law]
-    return found
+                    laws[entry.task] = [math.nan if value is None else value for value in law]
+    return laws
 
 
 def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Board:
-    """The leaderboard of a run, from its manifest and its records; it needs no plugin."""
+    """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
+
+    ``focus`` replaces the focus row of the suite.  Raises NothingMatched if there is no record.
+    """
     tasks, notes = manifest.tasks, list[str]()
     primary = {name: task.primary for name, task in tasks.items()}
     suite = manifest.suite if not focus else manifest.suite.model_copy(update={"focus": focus})
@@ -119,7 +131,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         lambda: defaultdict(dict)
     )  # task -> m -> seed -> loss
     used: list[dict[str, Any]] = []
-    beside: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
+    secondary: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
     tracks: dict[str, list[str]] = defaultdict(list)
     codes: dict[str, list[Mapping[str, Any]]] = {}
     for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, notes):
@@ -170,9 +182,9 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
                     }
                     for s in chains
                 ]
-            beside += _beside(record, entry, tasks[task], chains)
+            secondary += _tail_and_diversity(record, entry, tasks[task], chains)
             tracks[name].append(record.facts.track)
-            notes += [said for run in record.runs for said in run.get("remarks", ())]
+            notes += [remark for run in record.runs for remark in run.get("remarks", ())]
             used += usage_of(record, entry, [s for s in chains if status[s] is not Status.SKIPPED])
     if not rows:
         raise NothingMatched(
@@ -180,15 +192,17 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         )
     losses = _without_excuses(pd.DataFrame(rows))
     usage = pd.DataFrame(used)
-    beyond: set[str] = set()  # entries that drew more real rows than any curve was measured at
+    # entries that drew more real rows than the learning curve covers
+    beyond: set[str] = set()
     losses = pd.concat([losses, real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
     notes += [
-        f"{e}: more real rows than real-only was measured at, so the two are not compared"
+        f"{e} used more real rows than real-only was measured with, so the two are not compared"
         for e in sorted(beyond)
     ]
     if gone := manifest.left_out:
         notes.append(
-            f"left out of this quick run, since no whole record has their version, parameters and chains: {', '.join(gone)}"
+            "left out of this quick run because no complete record has their version, parameters "
+            f"and chains: {', '.join(gone)}"
         )
     calibrated = _tasks(manifest)
     if not calibrated:
@@ -209,13 +223,12 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         calibrated,
         focus=suite.focus,
         controls=controls,
-        tracks={name: joined_tracks(found) for name, found in tracks.items()},
+        tracks={name: joined_tracks(names) for name, names in tracks.items()},
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
-    scored = set(
-        scores.per_task.task[scores.per_task.weight > 0]
-    )  # what is used is told of the tasks that are scored
+    # usage is averaged over the scored tasks only
+    scored = set(scores.per_task.task[scores.per_task.weight > 0])
     usage = usage_by_entry(
         usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks
     )
@@ -224,7 +237,8 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
     ]
     if untimed:
         notes.append(
-            f"cost of {', '.join(untimed)} is not told: the seconds of none stand in records of another run"
+            f"no cost for {', '.join(untimed)}: the seconds of none come from records of another "
+            "run, perhaps on another machine"
         )
     return ScoredBoard(
         suite=suite,
@@ -234,34 +248,40 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         notes=tuple(dict.fromkeys(notes)),
         codes=codes,
         scores=scores,
-        lost=_lost(pd.DataFrame(beside), scored),
+        lost=_lost(pd.DataFrame(secondary), scored),
     )
 
 
-def _beside(
+def _tail_and_diversity(
     record: Record, entry: ManifestEntry, about: ManifestTask, chains: list[int]
 ) -> list[dict[str, Any]]:
-    """What the task tells of the tail and of diversity at the horizon, and at generation 0 for `frozen`."""
-    moments = {entry.name: entry.horizon} | ({"frozen": 0} if entry.name == "none" else {})
+    """The task's metrics of the tail and of diversity at the horizon.
+
+    For `frozen`, those of `none` at generation 0.
+    """
+    ends = {entry.name: entry.horizon} | ({"frozen": 0} if entry.name == "none" else {})
     return [
         {"task": entry.task, "entry": name, "seed": seed, "what": what, "value": value}
         for what, metric in (("tail", about.tail), ("diversity", about.diversity))
         if metric
-        for name, generation in moments.items()
+        for name, generation in ends.items()
         for seed, value in _values(record, metric, generation).items()
         if seed in set(chains)
     ]
 
 
-def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
-    """(task, entry, what, lost): where a mean over chains stands between `nature`, 0, and `none`, 1; at most 4, as a score
-    is at least -3, and at least -4, since an excess without bound would drown the other tasks.  A chain that has no value,
-    since it failed, counts 4.  Tasks in which the two do not differ by five standard errors are left out."""
+def _lost(secondary: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
+    """(task, entry, what, lost): the mean over chains on a scale where `nature` is 0, `none` 1.
+
+    Values are limited to [-4, 4], so that no single task dominates the mean over tasks: 4 equals
+    the lowest score, -3.  A failed chain has no value and counts 4.  Tasks in which `none` and
+    `nature` differ by less than five standard errors are left out.
+    """
     columns = ["task", "entry", "what", "lost"]
     rows: list[tuple[Any, ...]] = []
-    if beside.empty:
+    if secondary.empty:
         return pd.DataFrame(rows, columns=columns)
-    for (task, what), piece in beside[beside.task.isin(scored)].groupby(["task", "what"]):
+    for (task, what), piece in secondary[secondary.task.isin(scored)].groupby(["task", "what"]):
         table = piece.pivot(index="seed", columns="entry", values="value")
         if not {"none", "nature"} <= set(table.columns):
             continue
@@ -277,20 +297,23 @@ def _lost(beside: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
 
 
 def _without_excuses(losses: pd.DataFrame) -> pd.DataFrame:
-    """A chain that was refused where others of its cell ran has failed: a method does not choose its chains."""
+    """Count a skipped chain as failed if other chains of its cell ran.
+
+    Otherwise a method could choose the chains on which it is judged.
+    """
     skipped = losses.status == Status.SKIPPED.value
     partly = skipped & ~skipped.groupby([losses.task, losses.entry]).transform("all")
     return losses.assign(status=losses.status.mask(partly, Status.FAILED.value))
 
 
 def _values(record: Record, metric: str, generation: int) -> dict[int, float]:
-    """Of each chain, by its seed."""
+    """seed -> value of a metric at a generation."""
     rows = (record.metric == metric) & (record.generation == generation)
     return dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
 
 
 def _tasks(manifest: Manifest) -> dict[str, Task]:
-    """The tasks that are calibrated, as the score wants them."""
+    """The calibrated tasks, as the score takes them."""
     frozen = {row.task: row for row in manifest.suite.calibration}
     return {
         name: Task(
@@ -307,7 +330,7 @@ def _tasks(manifest: Manifest) -> dict[str, Task]:
 
 
 def _for_some(manifest: Manifest) -> set[str]:
-    """Tasks that the suite plans for some of its entries alone."""
+    """Tasks that the suite plans for only some of its entries."""
     methods: dict[str, set[str]] = {task: set() for task in manifest.tasks}
     for entry in manifest.entries:
         if entry.role == "entry":

@@ -1,4 +1,7 @@
-"""Loss against generation, one panel per task, one line per entry, band of two standard errors over chains."""
+"""Pictures of loss against generation.
+
+One panel per task and one line per entry, with a band of two standard errors over chains.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from .render import writable
 
 
 def picture(path: str | Path) -> Path:
-    """The path, where a picture can be drawn and written there.
+    """The path, if a picture can be drawn and written there.
 
-    Raises UsageError for another ending than .png, .svg or .pdf, a folder that is not there, and without matplotlib.
+    Raises UsageError if the ending is not .png, .svg or .pdf, if the folder does not exist, or if
+    matplotlib is not installed.
     """
     require("plots", "a picture of curves")
     path = writable(path)
@@ -30,10 +34,11 @@ def draw_curves(
     path: str | Path,
     laws: dict[str, list[float]] | None = None,
 ) -> Path:
-    """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file; ``primary`` names each task's loss, ``laws`` what is
-    expected of `none` by generation, which is drawn dashed.
+    """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file.
 
-    `none` lies above all others, thin, so that an entry that does nothing shows as a rim around it.
+    ``primary`` names the loss of each task.  ``laws`` has the expected loss of `none` by
+    generation, which is drawn dashed.  Raises what ``picture`` raises, and NothingMatched if the
+    frame has no row of a primary loss.
     """
     path = picture(path)
 
@@ -44,7 +49,7 @@ def draw_curves(
 
     frame = frame[(frame.role != "curve") & (frame.metric == frame.task.map(primary))]
     if frame.empty:
-        raise NothingMatched("there is nothing to draw: no chain has been run")
+        raise NothingMatched("there is nothing to draw, since no chain has been run")
     tasks = list(dict.fromkeys(frame.task))
     across = min(3, len(tasks))
     down = -(-len(tasks) // across)
@@ -62,6 +67,7 @@ def draw_curves(
         for entry, rows in piece.groupby("entry", sort=False):
             stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
             style = ":" if entry == "nature" else "-"
+            # `none` is thin and on top, so that an entry that equals it shows as a rim around it
             width, above = (1.0, 8) if entry == "none" else (2.0, 2)
             axis.plot(
                 stats.index,

@@ -1,4 +1,4 @@
-"""Real-only: the score of a model fitted to the real rows that an entry drew."""
+"""The control real-only: a model trained only on as many real rows as an entry used."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from .render import named_rows
 
 #: task -> rows -> seed -> loss: the learning curve of real-only, chain by chain
 Curves = Mapping[str, Mapping[int, Mapping[int, float]]]
-REAL_ONLY = "real-only @ "  # + entry: fitted on nothing but the real rows that the entry drew
+#: name of the control of an entry: this, followed by the name of the entry
+REAL_ONLY = "real-only @ "
 
 
 def _curve(points: Mapping[int, Mapping[int, float]], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """log rows and log loss of one chain's learning curve."""
+    """The learning curve of one chain: log of the number of rows, log of the loss."""
     sizes = [m for m in sorted(points) if seed in points[m] and points[m][seed] > 0]
     return np.log(sizes), np.log([points[m][seed] for m in sizes])
 
@@ -31,7 +32,11 @@ def real_only(
     tasks: Mapping[str, ManifestTask],
     beyond: set[str],
 ) -> pd.DataFrame:
-    """For every entry a control row: the learning curve at the number of unique real rows that its ledger shows."""
+    """Losses of the real-only control of every entry, with the columns of ``losses``.
+
+    Each is the learning curve at the number of unique real rows in the ledger of the entry.
+    Entries that used a number outside the measured curve are added to ``beyond``.
+    """
     rows: list[dict[str, Any]] = []
     spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
     for chain, m in spent.items():
@@ -42,11 +47,10 @@ def real_only(
         if len(sizes) < 2:
             continue
         if tasks[task].log_loss:
-            values = np.exp(values)  # nats are interpolated as they are
+            values = np.exp(values)  # losses in nats are interpolated without the logarithm
         if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
-            beyond.add(
-                entry
-            )  # a curve is read, never prolonged: without all its chains the control has no score
+            # the curve is never extrapolated; without all its chains the control has no score
+            beyond.add(entry)
             continue
         at = float(np.interp(math.log(max(m, 1)), sizes, values))
         loss = at if tasks[task].log_loss else math.exp(at)

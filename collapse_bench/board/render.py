@@ -1,4 +1,4 @@
-"""Tables of words, written for a terminal or as markdown."""
+"""Write tables of text for a terminal or as markdown."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ GUTTER = 2
 
 
 def writable(path: str | Path) -> Path:
-    """The path, where a file can be made there."""
+    """The path, if a file can be written there; else UsageError."""
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise UsageError(
-            f"{path} cannot be written: there is no folder {path.parent}; make it first"
+            f"{path} cannot be written: the folder {path.parent} does not exist; create it first"
         )
     return path
 
 
 def named_rows(frame: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a table with its columns as attributes, whose types no stub can know."""
+    """The rows of a table with its columns as attributes; typed Any, since no stub knows them."""
     return iter(frame.itertuples(index=False))
 
 
 def needed(cells: pd.DataFrame) -> int:
-    """Columns of a terminal that the table takes."""
+    """Width of the table in characters."""
     return sum(
         max([len(name), *map(len, map(str, cells[name]))]) + GUTTER for name in cells.columns
     )
@@ -55,7 +55,11 @@ def terminal(
     left: Collection[str] = (),
     grouped: bool = False,
 ) -> str:
-    """Columns named in ``left`` are words and stand at the left; ``grouped`` puts a gap where the first column changes."""
+    """The table as text.
+
+    Columns named in ``left`` are aligned left, the others right.  ``grouped`` puts an empty line
+    where the first column changes.  ``width`` limits the notes, not the table.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -94,7 +98,7 @@ def terminal(
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number as it is read: so many digits, and none behind the point from a hundred on."""
+    """A number with ``digits`` significant digits, and without decimals from 100 on."""
     if value is None or value != value:
         return ""
     if abs(value) < 1e-12:

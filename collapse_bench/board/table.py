@@ -1,4 +1,4 @@
-"""One table object, rendered to terminal, markdown, CSV and JSON."""
+"""The board: one table object, rendered to terminal, markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from ..errors import NothingMatched
+from ..errors import NothingMatched, UsageError
 from ..records.settings import SuiteModel
 from ..scoring.rules import WORST
 from ..scoring.score import Scores, compare
 from ..status import Status
 from .render import markdown, named_rows, needed, number, terminal
 
-NEAREST = 5  # rows of a kind that the note on one's own row names
-MOST_LOST = 1 - WORST  # of tail or diversity, where none loses 1
-#: endings of all chains that need no count
+NEAREST = 5  # rows of each kind that the note on the focus row names
+MOST_LOST = 1 - WORST  # limit of "tail lost" and "diversity lost", which are 1 for `none`
+#: if all chains have this one status, it is shown without a count
 _PLAIN_ENDS = ({Status.DONE.value}, {Status.SKIPPED.value})
 COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
 HEADINGS = {
@@ -41,7 +41,7 @@ HEADINGS = {
     "verifier": "verifier calls",
     "cost": "cost",
     "real_only": "S real-only",
-    "beats": "beats it",
+    "beats": "beats real-only",
     "frozen": "beats frozen",
     "effective": "n_e/n",
     "lesson": "ESS/n",
@@ -50,9 +50,10 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Board(ABC):
-    """The leaderboard of one suite: ``ScoredBoard`` where tasks are calibrated, else ``LossBoard``.
+    """The leaderboard of one suite: ``ScoredBoard`` if a task is calibrated, else ``LossBoard``.
 
-    losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: per entry what it used.
+    losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: one row
+    per entry with what it used.
     """
 
     suite: SuiteModel
@@ -60,12 +61,12 @@ class Board(ABC):
     usage: pd.DataFrame = field(repr=False)
     skipped_tasks: Mapping[str, str] = field(repr=False)
     notes: tuple[str, ...]
-    # cell id -> what code computed its records, see Record.code
+    # cell id -> the code that computed its records, see Record.code
     codes: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
 
     @abstractmethod
     def frame(self) -> pd.DataFrame:
-        """The board as numbers."""
+        """The board with unrounded numbers."""
 
     @abstractmethod
     def per_task(self) -> pd.DataFrame:
@@ -73,18 +74,19 @@ class Board(ABC):
 
     @abstractmethod
     def across(self) -> pd.DataFrame:
-        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned.
+        """One row per entry, one column per task: the score S_k.
 
-        Raises NothingMatched where no task is calibrated.
+        NaN where the entry does not fit the task or was not planned for it.  Raises NothingMatched
+        if no task is calibrated.
         """
 
     @abstractmethod
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """What ``frame`` says, in words for a reader."""
+        """``frame`` as text, with headings for readers."""
 
     @abstractmethod
     def _own_notes(self) -> Iterator[str]:
-        """What a reader must know of this kind of board."""
+        """Notes that explain this kind of board."""
 
     def _notes(self) -> Iterator[str]:
         yield from self._own_notes()
@@ -99,9 +101,10 @@ class Board(ABC):
         width: int | None = None,
         across: bool = False,
     ) -> str:
-        """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded.
+        """The board as ``table`` (terminal), ``markdown``, ``csv`` or ``json``.
 
-        per_task: one row per entry and task; across: one row per entry, one column per task.
+        csv and json have every column, unrounded.  per_task: one row per entry and task.  across:
+        one row per entry, one column per task.
         """
         frame = self.across() if across else self.per_task() if per_task else self.frame()
         if form == "csv":
@@ -132,9 +135,8 @@ class Board(ABC):
         if width is not None and not across:
             cells, gone = _narrowed(cells, width)
             if gone:
-                notes.append(
-                    f"left out for width: {', '.join(gone)} (--format markdown or csv shows all)"
-                )
+                names = ", ".join(gone)
+                notes.append(f"columns left out: {names} (--format markdown or csv shows all)")
         return terminal(
             title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
         )
@@ -142,7 +144,7 @@ class Board(ABC):
 
 @dataclass(frozen=True)
 class LossBoard(Board):
-    """The board of a suite of which no task is calibrated: mean losses, and no score."""
+    """The board of a suite without calibrated tasks: mean losses instead of scores."""
 
     def frame(self) -> pd.DataFrame:
         """One row per task and entry, with the mean loss over chains that are done."""
@@ -151,25 +153,26 @@ class LossBoard(Board):
         for (task, entry), piece in shown.groupby(["task", "entry"]):
             done = piece.loss[piece.status == Status.DONE.value]
             ends = piece.status.value_counts()
-            counts = ", ".join(f"{n} {status}" for status, n in ends.items())
-            said = str(ends.index[0]) if set(ends.index) in _PLAIN_ENDS else counts
-            rows.append([task, entry, done.mean(), done.sem(), len(done), said])
+            counts = ", ".join(f"{n} {end}" for end, n in ends.items())
+            status = str(ends.index[0]) if set(ends.index) in _PLAIN_ENDS else counts
+            rows.append([task, entry, done.mean(), done.sem(), len(done), status])
         return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
 
     def per_task(self) -> pd.DataFrame:
-        """The same: losses have no mean over tasks."""
+        """The same as ``frame``: losses have no mean over tasks."""
         return self.frame()
 
     def across(self) -> pd.DataFrame:
-        raise NothingMatched("no task is calibrated, so that there is no score to show by task")
+        raise NothingMatched("no task is calibrated, so there are no scores to show by task")
 
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
         return _as_words(frame)
 
     def _own_notes(self) -> Iterator[str]:
         yield (
-            "no task is calibrated, so losses are shown and no score: 'collapse-bench suite calibrate' on the "
-            f"{self.suite.name}.suite.toml beside the records measures the gaps; or calibrate the suite and run it again"
+            "no task is calibrated, so the board shows losses instead of scores; for scores, run "
+            f"'collapse-bench suite calibrate' on {self.suite.name}.suite.toml in the folder of "
+            "the records, or calibrate the suite file and run it again"
         )
 
 
@@ -177,16 +180,16 @@ class LossBoard(Board):
 class ScoredBoard(Board):
     """The board of a suite with calibrated tasks.
 
-    lost: of tail and diversity, between `nature` (0) and `none` (1): task, entry, what (tail or diversity), lost.
+    lost: columns task, entry, what (tail or diversity) and lost, where `nature` is 0 and `none` 1.
     """
 
     scores: Scores = field(repr=False)
     lost: pd.DataFrame = field(repr=False)
 
-    # -- frames -------------------------------------------------------------------------------------------------
+    # -- frames ------------------------------------------------------------------------------------
 
     def frame(self) -> pd.DataFrame:
-        """One row per entry, numbers as numbers; controls at the foot, without a tier."""
+        """One row per entry with unrounded numbers; controls come last, without a tier."""
         rows = self.scores.rows
         rows = rows[~rows.entry.str.startswith("real-only @ ")].copy()
         wanted = {
@@ -225,15 +228,14 @@ class ScoredBoard(Board):
             return ""
         try:
             return compare(self.scores, entry, other).verdict
-        except Exception:  # a row that is not whole has nothing to be compared
+        except UsageError:  # a row without a score cannot be compared
             return ""
 
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task."""
         frame = self.scores.per_task
-        absent = (
-            (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
-        )  # never planned there
+        # entries that were never planned for the task
+        absent = (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
         frame = frame[~frame.entry.str.startswith("real-only @ ") & ~absent].reset_index(drop=True)
         means = (
             self.losses[self.losses.status == Status.DONE.value]
@@ -247,7 +249,10 @@ class ScoredBoard(Board):
         return frame
 
     def across(self) -> pd.DataFrame:
-        """One row per entry, one column per task: S_k, NaN where the entry does not fit or was not planned."""
+        """One row per entry, one column per task: the score S_k.
+
+        NaN where the entry does not fit the task or was not planned for it.
+        """
         frame = self.per_task()
         shares = frame[frame.status != Status.SKIPPED.value].pivot(
             index="entry", columns="task", values="S_k"
@@ -255,7 +260,7 @@ class ScoredBoard(Board):
         order = self.frame()[["track", "entry", "S"]]
         return order.join(shares[sorted(shares.columns)], on="entry")
 
-    # -- rendering ----------------------------------------------------------------------------------------------
+    # -- rendering ---------------------------------------------------------------------------------
 
     @property
     def _horizon(self) -> str:
@@ -264,12 +269,12 @@ class ScoredBoard(Board):
         return (
             f"generation {ends[0]}"
             if len(ends) == 1
-            else f"{ends[0]} to {ends[-1]} generations, as the task says"
+            else f"{ends[0]} to {ends[-1]} generations, depending on the task"
         )
 
     @property
     def _tracks(self) -> list[str]:
-        """Tracks from the cheapest knowledge to the costliest."""
+        """Tracks from the cheapest knowledge to the most expensive."""
         return sorted(
             set(self.scores.rows.track),
             key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
@@ -314,20 +319,29 @@ class ScoredBoard(Board):
     def _own_notes(self) -> Iterator[str]:
         chains = self.scores.rows.chains.max()
         yield (
-            f"averted: 0 = as with no mitigation, 1 = as with a perfect teacher, after {self._horizon}, "
-            f"over {chains} chains; rows of one track and tier are not separable (Tukey, 5 %)"
+            "averted: the score of collapse averted, 0 for no mitigation and 1 for the oracle "
+            f"teacher `nature`, after {self._horizon}, over {chains} chains; rows of one track and "
+            "tier do not differ significantly (Tukey, 5 %)"
         )
         yield (
-            "a task that an entry does not fit counts 0, for worst family, harmed, risk score and S real-only too; what is "
-            "lost, used or failed is told of the tasks that it fits; "
-            "real rows (unique / drawn) and verifier calls: per chain, the protocol's own included; S real-only: a fit on "
-            "nothing but as many unique real rows; n_e/n: real rows that would do as well; ESS/n: effective size of the "
-            f"last lesson; tail and diversity lost: 0 = as a perfect teacher, 1 = as with no mitigation, within {MOST_LOST:g} "
-            "on either side; cost: seconds, as a multiple of none's"
+            "a task that an entry does not fit counts 0 in averted, worst family, harmed, risk "
+            "score and S real-only; losses, usage and failures are averaged over the tasks that "
+            "it fits"
+        )
+        yield (
+            "tail lost, diversity lost: 0 for `nature`, 1 for no mitigation, limited to "
+            f"-{MOST_LOST:g} to {MOST_LOST:g}; real rows (unique / drawn) and verifier calls: per "
+            "chain, including those of the protocol; cost: seconds, as a multiple of those of "
+            "`none`"
+        )
+        yield (
+            "S real-only: score of a model trained only on as many unique real rows; n_e/n: the "
+            "number of real rows that gives the same loss, over n; ESS/n: effective sample size of "
+            "the last training set, over n"
         )
         unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
         for row in named_rows(unranked):
-            yield f"{row.entry} has no rank: {row.reason}"
+            yield f"{row.entry} is not ranked: {row.reason}"
         focus = self.suite.focus
         if focus is not None and focus in set(self.scores.rows.entry):
             yield self._place(focus)
@@ -335,30 +349,31 @@ class ScoredBoard(Board):
         yield from self.scores.excluded.values()
 
     def _place(self, name: str) -> str:
-        """Where the row that was named beforehand stands, and of which others it can be told."""
+        """The note on the focus row: its score, its tier, and which rows are better or worse."""
         rows = self.scores.rows.set_index("entry")
         own = next(named_rows(rows.loc[[name]]))
         others = rows[rows.p_focus.notna()].drop(name, errors="ignore")
-        said = f"* named beforehand: {name}, {_signed(own.S) or 'no score'}"
-        said += "" if math.isnan(own.low) else f" [{_signed(own.low)}, {_signed(own.high)}]"
+        note = f"* focus row: {name}, {_signed(own.S) or 'no score'}"
+        note += "" if math.isnan(own.low) else f" [{_signed(own.low)}, {_signed(own.high)}]"
         if own.ranked and not math.isnan(own.tier):
             tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
-            said += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
+            note += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
         apart, gap = others.p_focus < 0.05, own.S - others.S
-        told = {
-            "better than": apart & (gap > 0),
-            "worse than": apart & (gap < 0),
-            "not separable from": ~apart,
+        verdicts = {
+            "significantly better than": apart & (gap > 0),
+            "significantly worse than": apart & (gap < 0),
+            "not significantly different from": ~apart,
         }
-        for words, which in told.items():
+        for words, which in verdicts.items():
             some = others[which].loc[gap[which].abs().sort_values(kind="stable").index]
             if len(some):
-                near = ", ".join(
+                shown = ", ".join(
                     f"{row.Index} (p = {row.p_focus:.1g})"
                     for row in some.head(NEAREST).itertuples()
                 )
-                said += f"; {words} {len(some)} of {len(others)} rows{', nearest' * (len(some) > NEAREST)}: {near}"
-        return f"{said} (Holm, 5 %)" if len(others) else said
+                closest = ", the closest" * (len(some) > NEAREST)
+                note += f"; {words} {len(some)} of {len(others)} rows{closest}: {shown}"
+        return f"{note} (Holm, 5 %)" if len(others) else note
 
 
 def _scores_across(frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
@@ -367,7 +382,7 @@ def _scores_across(frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
 
 
 def _as_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers as they are read."""
+    """Numbers rounded for readers."""
     numeric = frame.select_dtypes("number").columns
     return frame.assign(**{name: [number(v) for v in frame[name]] for name in numeric}).astype(str)
 
@@ -384,8 +399,12 @@ def _percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %"
 
 
-_WORDS = ("entry", "track", "task", "family", "worst family", "beats it", "beats frozen", "status")
-#: what a narrow terminal does without, first to go first; a column that says something bad stays
+#: columns of text, aligned left
+_WORDS = (
+    *("entry", "track", "task", "family", "worst family"),
+    *("beats real-only", "beats frozen", "status"),
+)
+#: columns that a narrow terminal leaves out, in this order; a column with a warning stays
 _DISPENSABLE = (
     "lesson",
     "effective",
@@ -403,7 +422,7 @@ _DISPENSABLE = (
 
 
 def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
-    """The columns that fit, and the names of those that had to go."""
+    """The table without the columns that do not fit, and the names of the columns left out."""
     gone = []
     for key in _DISPENSABLE:
         name = HEADINGS[key]

@@ -19,6 +19,7 @@ COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "gen
 
 
 def usage_of(record: Record, entry: ManifestEntry, chains: list[int]) -> list[dict[str, Any]]:
+    """One row per chain with what it used: rows, calls, seconds."""
     at = {seed: i for i, seed in enumerate(record.seeds)}
     sizes = (record.metric == "effective_size") & (record.generation == entry.horizon)
     size = dict(zip(record.seed[sizes].tolist(), record.value[sizes].tolist(), strict=True))
@@ -44,8 +45,11 @@ def usage_of(record: Record, entry: ManifestEntry, chains: list[int]) -> list[di
 
 
 def _cost(usage: pd.DataFrame) -> pd.Series[float]:
-    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks; NaN where the one ran here and the
-    other stands in published records, since two machines are not compared."""
+    """Seconds per chain as a multiple of those of `none`, geometric mean over tasks.
+
+    NaN if one of the two ran here and the other comes from published records, since the times of
+    two machines cannot be compared.
+    """
     by_task = usage.groupby(["entry", "task"]).agg({"seconds": "mean", "machine": "first"})
     seconds, machine = by_task.seconds.unstack("task"), by_task.machine.unstack("task")
     if "none" not in seconds.index:
@@ -58,10 +62,11 @@ def _cost(usage: pd.DataFrame) -> pd.Series[float]:
 def usage_by_entry(
     usage: pd.DataFrame, losses: pd.DataFrame, curves: Curves, tasks: Mapping[str, ManifestTask]
 ) -> pd.DataFrame:
-    """Per entry the mean over chains and tasks of what it used; `effective_real` is n_e / n, geometric mean over tasks.
+    """One row per entry: what it used, averaged over chains and tasks.
 
-    n_e is the number of real rows at which the mean learning curve of real-only has the entry's mean log loss; beyond
-    the measured curve its end counts.
+    ``effective_real`` is n_e / n, geometric mean over tasks.  n_e is the number of real rows at
+    which the mean learning curve of real-only has the mean log loss of the entry.  Beyond the
+    measured curve, its end is used.
     """
     if usage.empty:
         return usage
@@ -80,9 +85,8 @@ def usage_by_entry(
 
         mean = np.minimum.accumulate([logs(list(curve[m].values())).mean() for m in sizes])
         whole = (piece.status == Status.DONE.value).all() and np.isfinite(piece.loss).all()
-        reached = (
-            logs(piece.loss).mean() if whole else math.inf
-        )  # failed chains are worth no real row
+        # with a failed chain, n_e is the lower end of the curve
+        reached = logs(piece.loss).mean() if whole else math.inf
         ratios[entry].append(np.interp(-reached, -mean, np.log(sizes)) - math.log(tasks[task].rows))
     out["effective_real"] = pd.Series(
         {entry: math.exp(np.mean(values)) for entry, values in ratios.items()}

@@ -1,4 +1,4 @@
-"""What a board says, in sentences made from its numbers: what helps where, what harms, what is bought with real rows."""
+"""A summary of a board in sentences: which methods help where, which harm, which use real rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST = 8  # rows named in one sentence
 
 
 def report(board: Board) -> str:
-    """The board as markdown, what its numbers say, and the score of every entry on every task."""
+    """The board as markdown, a summary in words, and the score of every entry on every task."""
     parts = [board.render("markdown"), *paragraphs(board)]
     if isinstance(board, ScoredBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
@@ -21,35 +21,35 @@ def report(board: Board) -> str:
 
 
 def paragraphs(board: Board) -> list[str]:
-    """Markdown paragraphs under headings; nothing where no task is calibrated."""
+    """Markdown paragraphs under headings; empty if no task is calibrated."""
     if not isinstance(board, ScoredBoard):
         return []
     rows = board.frame()
     rows = rows[~rows.control & rows.ranked]
-    said = ["## What the numbers say"]
-    said += [
+    parts = ["## Summary"]
+    parts += [
         _helps(board, rows),
         _harms(rows),
         _tail(rows),
-        _bought(rows),
+        _real_data(rows),
         _frozen(rows),
-        _nothing(board),
+        _excluded(board),
     ]
-    return [text for text in said if text]
+    return [text for text in parts if text]
 
 
 def _named(rows: pd.DataFrame, column: str = "S") -> str:
-    """`a` (+0.31, blind), `b` (...), the rows as they come."""
-    told = [
+    """`a` (+0.31, blind), `b` (...), in the order of the rows."""
+    names = [
         f"`{row.entry}` ({getattr(row, column):+.2f}, {row.track})"
         for row in named_rows(rows.head(MOST))
     ]
     more = f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
-    return ", ".join(told) + more
+    return ", ".join(names) + more
 
 
 def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
-    """By family, the rows whose whole interval lies above nothing averted."""
+    """By family, the rows whose whole interval is above 0."""
     track = rows.set_index("entry").track
     lines = []
     for family, piece in board.scores.per_family.groupby("family"):
@@ -57,10 +57,10 @@ def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
         good = piece[piece.low > 0].sort_values("S", ascending=False)
         good = good.assign(track=good.entry.map(track))
         if len(piece):
-            found = _named(good) if len(good) else "nothing, of " + f"{len(piece)} entries"
-            lines.append(f"- {family}: {found}")
+            names = _named(good) if len(good) else f"none of {len(piece)} entries"
+            lines.append(f"- {family}: {names}")
     return (
-        "**What helps where** (collapse averted; the whole 95 % interval is above 0):\n\n"
+        "**What helps** in each family (collapse averted; the whole 95 % interval is above 0):\n\n"
         + "\n".join(lines)
         if lines
         else ""
@@ -68,69 +68,77 @@ def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
 
 
 def _harms(rows: pd.DataFrame) -> str:
+    """The rows whose whole interval is below 0."""
     bad = rows[rows.high < 0].sort_values("S")
     if bad.empty:
-        return "**What harms**: no row as a whole."
-    told = [
-        f"`{row.entry}` ({row.S:+.2f}; worst {row.worst_family} {row.worst_score:+.2f}; {100 * row.harmed:.0f} % of its tasks)"
+        return "**What harms**: no row."
+    names = [
+        f"`{row.entry}` ({row.S:+.2f}; worst {row.worst_family} {row.worst_score:+.2f}; "
+        f"harms {100 * row.harmed:.0f} % of the tasks)"
         for row in named_rows(bad.head(MOST))
     ]
     more = f" and {len(bad) - MOST} more" if len(bad) > MOST else ""
-    return f"**What harms** (the whole interval is below 0): {', '.join(told)}{more}."
+    return f"**What harms** (the whole 95 % interval is below 0): {', '.join(names)}{more}."
 
 
 def _tail(rows: pd.DataFrame) -> str:
-    """Rows that gain on the score and lose more of the tail than doing nothing."""
+    """Rows that improve the score and lose more of the tail than no mitigation."""
     bad = rows[(rows.low > 0) & (rows.tail_lost > 1.05)].sort_values("tail_lost", ascending=False)
     if bad.empty:
         return ""
-    told = ", ".join(
-        f"`{row.entry}` ({row.tail_lost:.2f} times what `none` loses)"
-        for row in named_rows(bad.head(MOST))
+    names = ", ".join(f"`{row.entry}` ({row.tail_lost:.2f})" for row in named_rows(bad.head(MOST)))
+    return (
+        "**What helps on average but loses more of the tail** than no mitigation "
+        f"(tail lost, which is 1 for `none`): {names}."
     )
-    return f"**What helps on average and costs the tail**: {told}."
 
 
-def _bought(rows: pd.DataFrame) -> str:
-    """Rows that used real rows: worth more than those rows, or not."""
+def _real_data(rows: pd.DataFrame) -> str:
+    """The entries that used real rows: better than training on those rows only, or not."""
     real = rows[rows.real_rows_of_method.fillna(0) > 0]
     gain = real[real.low > 0]
     if real.empty:
         return ""
     words = []
     for verdict, text in (
-        ("yes", "Worth more than a fit on nothing but the real rows that were used"),
-        ("no", "Merely buys its gain with real rows: a fit on those alone is better"),
-        ("cannot tell", "Gains, and cannot be told from a fit on its real rows alone"),
+        ("yes", "Better than training only on the same number of real rows"),
+        ("no", "Helps, but training only on the same number of real rows is better"),
+        (
+            "cannot tell",
+            "Helps, and does not differ significantly from training only on the same number of "
+            "real rows",
+        ),
     ):
         some = gain[gain.beats_real_only == verdict].sort_values("S", ascending=False)
         if len(some):
-            told = ", ".join(
+            names = ", ".join(
                 f"`{r.entry}` ({r.S:+.2f} against {r.S_real_only:+.2f})"
                 for r in named_rows(some.head(MOST))
             )
-            words.append(
-                f"- {text}: {told}{f' and {len(some) - MOST} more' if len(some) > MOST else ''}"
-            )
+            more = f" and {len(some) - MOST} more" if len(some) > MOST else ""
+            words.append(f"- {text}: {names}{more}")
     none = real[~(real.low > 0)]
     if len(none):
         words.append(
-            f"- Uses real rows and averts nothing that can be told: {_named(none.sort_values('S'))}"
+            f"- Uses real rows without a significant gain: {_named(none.sort_values('S'))}"
         )
-    return "**What is bought with real data**:\n\n" + "\n".join(words)
+    return (
+        "**What real data buys** (score against that of real-only, a model trained only on as "
+        "many unique real rows):\n\n" + "\n".join(words)
+    )
 
 
 def _frozen(rows: pd.DataFrame) -> str:
+    """The rows that are significantly better than the control `frozen`."""
     better = rows[rows.beats_frozen == "yes"].sort_values("S", ascending=False)
     frozen = rows.S_frozen.iloc[0] if len(rows) else math.nan
     if math.isnan(frozen):
         return ""
-    found = _named(better) if len(better) else "no row"
-    return f"**Better than stopping at generation 0** ({frozen:+.2f}): {found}."
+    names = _named(better) if len(better) else "no row"
+    return f"**Better than `frozen`**, which stops at generation 0 ({frozen:+.2f}): {names}."
 
 
-def _nothing(board: ScoredBoard) -> str:
+def _excluded(board: ScoredBoard) -> str:
+    """How many tasks are not scored."""
     gone = board.scores.excluded
-    return (
-        f"**Nothing to avert** in {len(gone)} task(s), listed above with their gap." if gone else ""
-    )
+    return f"**Not scored**: {len(gone)} task(s), listed above with the reason." if gone else ""

@@ -397,7 +397,7 @@ def test_a_mitigation_named_in_the_command_is_the_focus(house):
     ended = call("run", house.suite, "-o", house.output, "--mitigation", "real-anchor(k=1)")
     assert ended.code == 0
     assert "real-anchor(k=1) *" in ended.out
-    assert "* named beforehand" in " ".join(ended.out.split())
+    assert "* focus row" in " ".join(ended.out.split())
     assert call("run", house.suite, "-o", house.output).code == 0  # and the manifest is as it was
 
 
@@ -455,10 +455,10 @@ def test_an_uncalibrated_suite_shows_losses_and_says_how_to_calibrate(house):
     for name in (*TASKS, *ENTRIES, *CONTROLS):
         assert name in out
     said = " ".join(out.split())
-    assert "no task is calibrated, so losses are shown and no score" in said
+    assert "no task is calibrated, so the board shows losses instead of scores" in said
     assert "collapse-bench suite calibrate" in said
     assert "tiny.suite.toml" in said
-    assert "or calibrate the suite and run it again" in said
+    assert "or calibrate the suite file and run it again" in said
 
 
 def test_calibrate_writes_tables_and_the_board_has_scores(house):
@@ -581,7 +581,7 @@ def test_board_with_a_focus(house):
     assert pd.isna(frame.p_focus["temperature"])
     shown = " ".join(house.board("--focus", "temperature").out.split())
     assert "temperature *" in shown
-    assert "* named beforehand: temperature, " in shown
+    assert "* focus row: temperature, " in shown
 
 
 # -- the suite that is shipped --------------------------------------------------------------------------------------

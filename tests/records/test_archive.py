@@ -180,7 +180,7 @@ def test_beside_a_whole_run_of_ones_own_nothing_published_counts(world, tmp_path
     assert {outcome.job.cell.entry for outcome in fast.outcomes} == {"voice"}
     board = fast.board()
     assert not board.usage.cost.isna().any()
-    assert not any("is not told" in note for note in board.notes)
+    assert not any(note.startswith("no cost for") for note in board.notes)
     for _, record in Store(tmp_path).records():
         both = OverlayStore(tmp_path, Archive(world[1] / "smoke.parquet")).read(record.facts.id, 0)
         assert both.digest() == record.digest()
@@ -201,7 +201,7 @@ def test_times_of_two_machines_are_not_compared(world, tmp_path):
     assert math.isnan(cost["voice"])
     assert cost["none"] == 1
     assert (cost[["distrust", "real-anchor", "oracle-verify", "nature"]] > 0).all()
-    assert any(note.startswith("cost of voice is not told") for note in board.notes)
+    assert any(note.startswith("no cost for voice") for note in board.notes)
     assert not results(world[0]).board().usage.cost.isna().any()
 
 
@@ -381,7 +381,7 @@ def test_the_words_say_what_the_numbers_say(world):
         assert named == good
     harmed = text.split("**What harms**")[1].split("\n\n")[0]
     assert set(re.findall(r"`([^`]+)`", harmed)) == set(rows[rows.high < 0].index)
-    bought = text.split("Merely buys its gain")
+    bought = text.split("Helps, but training only")
     named = set(re.findall(r"`([^`]+)`", bought[1].split("\n")[0])) if len(bought) > 1 else set()
     paid = rows[(rows.real_rows_of_method > 0) & (rows.low > 0) & (rows.beats_real_only == "no")]
     assert named == set(paid.index)
