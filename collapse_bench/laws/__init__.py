@@ -1,1 +1,1 @@
-"""Laws held against the engine: claims, their verification, and tables of both."""
+"""Laws compared with the engine: claims, their verification, and tables of results."""

@@ -1,4 +1,4 @@
-"""What a plugin promises of the engine: a law, a cell that must obey it, and the number to look at."""
+"""Claims of plugins: a law, a cell that must obey it, and the metric to compare."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from ..core.components import Composition, DataGenerator, Teacher
 if TYPE_CHECKING:
     from ..core.cell import Cell
 
-#: how far beyond four standard errors a law of this standing may lie from what is measured, as a share of the law
+#: status of a law -> the deviation that is allowed in addition to four standard errors, as a share
+#: of the law
 SLACK = {"EXACT": 0.0, "DE": 0.03, "LEAD": 0.05, "ASYM": 0.02, "HEURISTIC": 0.1, "REFUTED": 0.0}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """``metric`` of the chains of ``spec`` at generation ``t`` has the mean (or variance) ``times`` law ``+ plus``.
+    """The claim that a metric of a cell has the mean (or variance) ``times * law + plus``.
 
-    ``law`` and ``given`` are a name of ``collapse_bench.theory`` and its parameters.  ``metric`` is a judged or described
-    quantity, or the name for what ``read(teacher, nature) -> (R,)`` returns.  ``chains`` is how many a full check runs.
+    law, given: a name of ``collapse_bench.theory`` and its parameters.
+    spec, t: the cell and the generation.
+    metric: a loss or a diagnostic of the data generator; with ``read``, the name of the value that
+    ``read(teacher, nature) -> (R,)`` returns.
+    chains: how many chains a full check runs.
     """
 
     law: str
@@ -40,36 +44,37 @@ class Claim:
 
     @property
     def predicted(self) -> float:
-        """What the law says of the metric."""
+        """The value of the metric according to the law."""
         return self.times * theory.evaluate(self.law, **self.given) + self.plus
 
     @property
     def status(self) -> str:
-        """The standing of the law, a key of ``theory.STATUS``."""
+        """The status of the law, a key of ``theory.STATUS``."""
         return theory.laws()[self.law].status
 
     @property
     def setting(self) -> str:
-        """The parameters as they are typed: M=64 k=7."""
+        """The parameters as text: M=64 k=7."""
         return " ".join(f"{name}={value}" for name, value in self.given.items())
 
 
 def recursion(cell: Cell) -> tuple[str | None, Composition | None] | None:
-    """(estimator, composition) where nothing bends the recursion: no mitigation, decoder or flawed first teacher.
+    """(estimator, composition) of a cell to which the recursion of a law applies; else None.
 
-    Under ``nature`` every generation is a first fit to real rows; see ``incompatibility``.
+    It applies without a mitigation, a decoder and a flawed first teacher.  Under ``nature`` every
+    generation is a first fit to real rows; see ``incompatibility``.
     """
-    bent = cell.protocol.decode is not None or cell.first_teacher is not None
-    if bent or (cell.mitigations and not cell.nature and cell.entry != "none"):
+    altered = cell.protocol.decode is not None or cell.first_teacher is not None
+    if altered or (cell.mitigations and not cell.nature and cell.entry != "none"):
         return None
     return cell.model.estimator, cell.protocol.composition
 
 
 def natural(cell: Cell) -> list[int]:
-    """Real rows that each generation reads under ``nature``, the first one in any case, as far as that is known.
+    """The number of real rows that each generation reads under ``nature``, as far as it is known.
 
-    It is under protocols that state their composition; where sizes grow and the real rows stay, at
-    generation 0 only.
+    It is known for protocols that state their composition.  If sizes grow and the protocol keeps
+    the same real rows, it is known for generation 0 only.
     """
     sizes = [cell.size(t) for t in range(cell.generations + 1)]
     made = cell.protocol.composition
@@ -81,6 +86,7 @@ def natural(cell: Cell) -> list[int]:
 
 
 def fits(cell: Cell) -> list[list[int]]:
-    """For each generation the rows of the successive fits that led to it, the first to real data."""
+    """For each generation, the numbers of rows of the fits that led to it; the first is to real
+    data."""
     sizes = [cell.size(t) for t in range(cell.generations + 1)]
     return [[size] if cell.nature else sizes[: t + 1] for t, size in enumerate(sizes)]

@@ -1,4 +1,4 @@
-"""The table of laws: what each says, what the engine does, and whether the two agree."""
+"""The table of laws: predicted and measured values, and whether they agree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = ("law", "parameters", "metric", "verdict")
 
 
 def laws_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row per claim, numbers as numbers."""
+    """One row per claim, with unrounded numbers."""
     return pd.DataFrame(
         {
             "law": v.claim.law,
@@ -38,14 +38,16 @@ def laws_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | None = None) -> str:
-    """As ``table`` (terminal), ``markdown``, ``csv`` or ``json``; csv and json hold every column, unrounded."""
+    """The verdicts as ``table`` (terminal), ``markdown``, ``csv`` or ``json``.
+
+    csv and json have every column, unrounded.
+    """
     frame = laws_frame(verdicts)
     if form == "csv":
         return frame.to_csv(index=False).rstrip("\n")
     if form == "json":
-        rows = (
-            frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        )  # JSON knows no NaN
+        # JSON has no NaN
+        rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
         return json.dumps(rows, indent=1)
     cells = pd.DataFrame(
         {
@@ -62,11 +64,13 @@ def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | N
     )
     wrong = sum(not v.good for v in verdicts)
     notes = [
-        f"{len(verdicts)} claims of {frame.law.nunique()} laws, {wrong} violated; +- is one standard error over chains",
-        "a law passes within four of them, widened by 3 % for a deterministic equivalent, 5 % for a leading order, 2 % "
-        "for an asymptotic form, 10 % for a heuristic one; a form in print that does not hold must fail",
+        f"{len(verdicts)} claims of {frame.law.nunique()} laws, {wrong} violated; "
+        "+- is one standard error over chains",
+        "a law passes within four standard errors, plus 3 % of the law for a deterministic "
+        "equivalent, 5 % for a leading order, 2 % for an asymptotic form and 10 % for a heuristic; "
+        "a published formula known to be wrong must fail",
     ]
-    title = "The engine against the laws"
+    title = "The engine compared with the laws"
     return (
         markdown(title, cells, notes)
         if form == "markdown"

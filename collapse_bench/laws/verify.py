@@ -1,7 +1,8 @@
-"""The engine held against the laws that plugins claim for it, by z-score over chains.
+"""Compare the engine with the laws that plugins claim, by z-score over chains.
 
-A law passes where what is measured lies within four standard errors of it, widened by what its standing allows (three
-per cent for a deterministic equivalent, say).  Only the standard errors depend on the number of chains.
+A law passes if the measured value is within four standard errors of it, plus the deviation that
+its status allows (e.g. 3 % for a deterministic equivalent).  Only the standard errors depend on
+the number of chains.
 """
 
 from __future__ import annotations
@@ -22,48 +23,53 @@ from ..registry.discovery import Registry, registry
 from .claims import SLACK, Claim
 
 LARGEST_Z = 4.0
-QUICK = 10  # a quick check runs one chain in so many, but never fewer than FEWEST
+QUICK = 10  # a quick check runs one chain in this many, but at least FEWEST
 FEWEST = 60
-CHUNK = 4000  # chains side by side
+CHUNK = 4000  # chains that are run at once
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one claim."""
+    """The result of one claim."""
 
     claim: Claim
     predicted: float
     measured: float
-    error: float  # one standard error of what was measured
+    error: float  # one standard error of the measured value
     chains: int
 
     @property
     def ratio(self) -> float:
+        """Measured over predicted; NaN if the law predicts 0."""
         return self.measured / self.predicted if self.predicted else math.nan
 
     @property
     def z(self) -> float:
+        """Measured minus predicted, in standard errors."""
         gap = self.measured - self.predicted
         return gap / self.error if self.error else math.copysign(math.inf, gap) if gap else 0.0
 
     @property
     def within(self) -> bool:
+        """Whether the measured value agrees with the law."""
         reach = LARGEST_Z * self.error + SLACK[self.claim.status] * abs(self.predicted)
         return abs(self.measured - self.predicted) <= max(reach, 1e-9 * abs(self.predicted))
 
     @property
     def good(self) -> bool:
+        """Whether the result is as expected: refuted laws must not agree, all others must."""
         return self.within != (self.claim.status == "REFUTED")
 
     @property
     def word(self) -> str:
+        """The result in words."""
         if self.claim.status == "REFUTED":
-            return "is not obeyed, as it should be" if self.good else "cannot be told from the law"
+            return "refuted, as expected" if self.good else "NOT REFUTED"
         return "obeyed" if self.good else "VIOLATED"
 
 
 def groups(claims: Iterable[Claim], quick: bool = False) -> list[tuple[str, int, list[Claim]]]:
-    """(spec, chains, claims): each cell is run once, with the chains that its most demanding claim wants."""
+    """(spec, chains, claims): each cell is run once, with as many chains as any claim needs."""
     by_spec: dict[str, list[Claim]] = {}
     for claim in claims:
         by_spec.setdefault(claim.spec, []).append(claim)
@@ -79,7 +85,7 @@ def _chains(wanted: int, quick: bool) -> int:
 def checked(
     work: Sequence[tuple[str, int, list[Claim]]], n_jobs: int = 1, plugins: Sequence[str] = ()
 ) -> Iterator[list[Verdict]]:
-    """The verdicts of each group as they come; ``plugins`` are files that workers load as well."""
+    """The verdicts of each group, as groups finish; workers also load the files ``plugins``."""
     if n_jobs == 1:
         for spec, chains, claims in work:
             yield list(verdicts(spec, chains, claims, registry()))
@@ -103,7 +109,11 @@ def _warm(plugins: Sequence[str]) -> None:
 
 
 def _places(claims: Sequence[Claim]) -> list[int]:
-    """Claims as their places among all, since what they read may be a function that cannot be sent."""
+    """The indices of the claims among all claims.
+
+    Workers get these instead of the claims, since a claim may hold a function that cannot be
+    pickled.
+    """
     known = {id(claim): i for i, claim in enumerate(registry().claims())}
     return [known[id(claim)] for claim in claims]
 
@@ -111,47 +121,54 @@ def _places(claims: Sequence[Claim]) -> list[int]:
 def _measured(
     spec: str, chains: int, places: Sequence[int]
 ) -> list[tuple[float, float, float, int]]:
-    """The numbers of each verdict; its claim stays where it is."""
+    """The numbers of each verdict, without its claim."""
     known = registry().claims()
-    found = verdicts(spec, chains, [known[i] for i in places], registry())
-    return [(v.predicted, v.measured, v.error, v.chains) for v in found]
+    results = verdicts(spec, chains, [known[i] for i in places], registry())
+    return [(v.predicted, v.measured, v.error, v.chains) for v in results]
 
 
 def verdicts(
     spec: str, chains: int, claims: Sequence[Claim], registry: Registry
 ) -> Iterator[Verdict]:
-    """Run the cell and hold every claim against it.  Each spec has seeds of its own, so that one unlucky draw does not
-    show in many laws."""
+    """Run the cell and compare every claim with it.
+
+    Each spec has its own seeds, so that one unlikely draw does not affect many laws.  Raises
+    UsageError if the cell is incompatible or does not report the metric of a claim.
+    """
     first = crc32(spec.encode()) * 1_000_000
-    found: list[list[torch.Tensor]] = [[] for _ in claims]
+    samples: list[list[torch.Tensor]] = [[] for _ in claims]
     for low in range(0, chains, CHUNK):
         seeds = tuple(range(first + low, first + min(low + CHUNK, chains)))
         cell = registry.cell(spec, seeds=seeds)
         reason = cell.incompatibility()
         if reason is not None:
-            raise UsageError(f"{spec}, for which {claims[0].law} is claimed: {reason}")
+            raise UsageError(f"the claim of {claims[0].law} names a cell {spec}: {reason}")
         data, last = nature(cell), max(claim.t for claim in claims)
         for now in generations(cell):
-            told = functools.cache(
+            metrics = functools.cache(
                 lambda now=now, data=data: {**data.diagnostics(now.teacher), **now.scores}
             )
-            for claim, sample in zip(claims, found, strict=True):
+            for claim, sample in zip(claims, samples, strict=True):
                 if claim.t == now.t:
-                    sample.append(_read(claim, now.teacher, data, told))
+                    sample.append(_read(claim, now.teacher, data, metrics))
             if now.t == last:
                 break
-    for claim, sample in zip(claims, found, strict=True):
+    for claim, sample in zip(claims, samples, strict=True):
         yield _verdict(claim, torch.cat(sample))
 
 
-def _read(claim: Claim, teacher, data, told: Callable[[], dict[str, torch.Tensor]]) -> torch.Tensor:
+def _read(
+    claim: Claim, teacher, data, metrics: Callable[[], dict[str, torch.Tensor]]
+) -> torch.Tensor:
+    """The claimed metric of each chain, (R,) float64."""
     if claim.read is not None:
         return claim.read(teacher, data).double()
-    if claim.metric not in told():
+    if claim.metric not in metrics():
         raise UsageError(
-            f"{claim.law} speaks of {claim.metric}, and {data.title()} tells {', '.join(told())}"
+            f"the claim of {claim.law} needs the metric {claim.metric}; {data.title()} reports "
+            f"{', '.join(metrics())}"
         )
-    return told()[claim.metric].double()
+    return metrics()[claim.metric].double()
 
 
 def _verdict(claim: Claim, sample: torch.Tensor) -> Verdict:

@@ -165,7 +165,7 @@ def test_progress_is_told_group_by_group(files):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("nothing-told", "gaussian.sigma_mean speaks of w3, and gaussian tells"),
+        ("nothing-told", "gaussian.sigma_mean needs the metric w3; gaussian reports"),
         ("no-such-law", "gaussian.sgima_mean"),
         ("out-of-range", "M must be"),
         ("does-not-fit", "ols fits regression data"),
@@ -226,11 +226,11 @@ def test_a_form_in_print_that_does_not_hold_must_fail():
     given = {"M": 100, "k": 1, "sigma": 1.0, "ddof": 1, "growth": 0.0}
     refuted = Claim("gaussian.w2_var_as_published", given, spec, "w2", 0, statistic="variance")
     [seen] = verdicts(spec, 8000, [refuted], registry())
-    assert (seen.within, seen.good, seen.word) == (False, True, "is not obeyed, as it should be")
+    assert (seen.within, seen.good, seen.word) == (False, True, "refuted, as expected")
     [blunt] = verdicts(
         spec, 8000, [replace(refuted, times=seen.measured / seen.predicted)], registry()
     )
-    assert (blunt.within, blunt.good, blunt.word) == (True, False, "cannot be told from the law")
+    assert (blunt.within, blunt.good, blunt.word) == (True, False, "NOT REFUTED")
 
 
 def test_each_cell_is_run_once_with_the_chains_of_its_most_demanding_claim():
@@ -264,7 +264,9 @@ def test_mean_and_variance_over_more_chains_than_run_side_by_side():
 
 
 def test_an_unknown_metric_is_refused_with_what_is_told():
-    with pytest.raises(UsageError, match=r"speaks of w3, and gaussian tells .*log_variance.*w2"):
+    with pytest.raises(
+        UsageError, match=r"needs the metric w3; gaussian reports .*log_variance.*w2"
+    ):
         list(verdicts(CLAIM.spec, 4, [replace(CLAIM, metric="w3")], registry()))
 
 
