@@ -1,1 +1,1 @@
-"""Figures of papers: as data, reproduced, and drawn."""
+"""Figures of papers: defined as data, reproduced and drawn."""

@@ -1,4 +1,4 @@
-"""Draw a figure of a paper: measured points with a band over chains, what the law predicts dashed."""
+"""Draw a figure of a paper: measured points with a band over chains, and laws as dashed lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import pandas as pd
 from ..board.axes import plain_ticks
 from .figure import Figure, Gallery, Panel
 
-COLUMN = 3.4  # inches: width of a column of a paper, at which every word must be legible
+COLUMN = 3.4  # inches: width of a column of a paper, at which all text must be legible
 
 
 def draw(
     figure: Figure, numbers: pd.DataFrame, stem: Path, pictures: dict[str, np.ndarray] | None = None
 ) -> list[Path]:
-    """Write ``stem``.png and .svg.  pictures: (rows, many, numbers) of every gallery, by its title."""
+    """Write ``stem``.png and .svg.
+
+    numbers: the table of ``reproduce``.  pictures: title of a gallery -> its pictures (rows, many,
+    numbers).
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -36,14 +40,14 @@ def draw(
         )
         for axis, panel in zip(axes.flat, panels, strict=False):
             if isinstance(panel, Gallery):
-                _hang(axis, panel, (pictures or {})[panel.title])
+                _gallery(axis, panel, (pictures or {})[panel.title])
             else:
                 _panel(axis, panel, numbers[numbers.panel == panel.title])
         for axis in list(axes.flat)[len(panels) :]:
             axis.remove()
         dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
-        said = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
-        lines = [fill(text, 56 * across) for text in (figure.title, said)]
+        legend = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
+        lines = [fill(text, 56 * across) for text in (figure.title, legend)]
         fig.suptitle("\n".join(lines), fontsize=8)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:
@@ -66,11 +70,11 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
             axis.plot(seen.x, seen.measured, marker=few, ms=3, lw=1.1, color=colour, label=label)
             low = seen.low.where(seen.low > 0, seen.measured / 10) if "y" in panel.log else seen.low
             axis.fill_between(seen.x, low, seen.high, color=colour, alpha=0.2, lw=0)
-        told = rows[rows.predicted.notna()]
-        if len(told):
+        law = rows[rows.predicted.notna()]
+        if len(law):
             axis.plot(
-                told.x,
-                told.predicted,
+                law.x,
+                law.predicted,
                 "--",
                 lw=1.1,
                 color=colour,
@@ -89,17 +93,16 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
     axis.legend(fontsize=7, framealpha=0.7, edgecolor="none")
 
 
-def _hang(axis, gallery: Gallery, pictures: np.ndarray) -> None:
-    """Square pictures row by row, dark on light; the shades of all are those of nature's, in the first row."""
+def _gallery(axis, gallery: Gallery, pictures: np.ndarray) -> None:
+    """Draw square pictures row by row, dark on light, on the grey scale of the first row."""
     rows, many, numbers = pictures.shape
     side = round(numbers**0.5)
-    framed = np.full(
-        (rows, side + 1, many, side + 1), np.nan
-    )  # a line of the ground between two pictures
+    # NaN leaves an empty line between pictures
+    framed = np.full((rows, side + 1, many, side + 1), np.nan)
     framed[:, :side, :, :side] = pictures.reshape(rows, many, side, side).transpose(0, 2, 1, 3)
-    wall = framed.reshape(rows * (side + 1), many * (side + 1))[:-1, :-1]
+    grid = framed.reshape(rows * (side + 1), many * (side + 1))[:-1, :-1]
     axis.imshow(
-        wall, cmap="gray_r", vmin=pictures[0].min(), vmax=pictures[0].max(), interpolation="nearest"
+        grid, cmap="gray_r", vmin=pictures[0].min(), vmax=pictures[0].max(), interpolation="nearest"
     )
     axis.set_xticks([])
     names = ["real", *(f"t = {t}" for t in gallery.generations)]

@@ -1,7 +1,7 @@
-"""A figure of a paper as data: panels of curves, each point of which is a number that a cell must produce.
+"""A figure of a paper as data: panels of curves, whose points are metrics of cells.
 
-A figure plugin offers a function of the scale; what it returns says which cells are run, what is read from them and
-what the law predicts.  Running, saving and drawing are the harness's.
+A figure plugin offers a function of the scale that returns a ``Figure``: which cells are run, which
+metrics are read from them, and what the law predicts.  The harness runs, saves and draws it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ Scale = Literal["quick", "paper"]
 class Point:
     """``metric`` of the cell ``spec`` at generation ``t``, over chains, drawn at ``x``.
 
-    spec: None for a point that is only predicted.  predicted: the law's value, None where none is known.  statistic:
-    ``variance`` is that over chains, ``median`` has an interval of its order statistics.  What is drawn is ``times`` the
-    metric ``+ plus``: the unit, e.g. 1/sigma^2, or what is left of a number of which the metric was lost.
+    spec: None for a point that is only predicted.
+    predicted: the value of the law; None if it is not known.
+    statistic: taken over chains; the interval of ``median`` is from order statistics.
+    times, plus: ``times * metric + plus`` is drawn, to change the unit (e.g. 1/sigma^2), or to turn
+    the number of lost items into the number that is left.
     """
 
     x: float
@@ -34,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points under one label; what is predicted is drawn dashed in the same colour."""
+    """Points with one label; predicted values are drawn dashed in the same colour."""
 
     label: str
     points: Sequence[Point]
@@ -42,7 +44,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes are named with their units; ``log`` names the axes that are logarithmic: '', 'x', 'y' or 'xy'."""
+    """Curves on common axes.
+
+    x, y: names of the axes, with units.  log: the logarithmic axes, one of '', 'x', 'y' and 'xy'.
+    """
 
     title: str
     x: str
@@ -53,7 +58,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures of one chain (seed 0) of ``spec``: a row of ``many`` of nature's, and one for each of ``generations``."""
+    """Pictures from one chain (seed 0) of ``spec``.
+
+    The first row has ``many`` real pictures, then one row follows for each of ``generations``.
+    """
 
     title: str
     spec: str
@@ -63,7 +71,11 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Figure:
-    """title: what is shown.  source: the paper and its figure or table.  chains: seeds of every cell."""
+    """A figure.
+
+    title: what is shown.  source: the paper and its figure or table.  chains: number of chains of
+    every cell.
+    """
 
     title: str
     source: str
@@ -72,17 +84,17 @@ class Figure:
 
     @property
     def plots(self) -> list[Panel]:
-        """The panels that hold curves."""
+        """The panels with curves."""
         return [panel for panel in self.panels if isinstance(panel, Panel)]
 
     @property
     def galleries(self) -> list[Gallery]:
-        """The panels that hold pictures."""
+        """The panels with pictures."""
         return [panel for panel in self.panels if isinstance(panel, Gallery)]
 
 
 def over_time(spec: str, metric: str, T: int, predicted=None, **more) -> list[Point]:
-    """A point for every generation of a cell; ``predicted(k)`` is told the number of fits, t + 1."""
+    """A point for every generation of a cell; ``predicted(k)`` gets the number of fits, t + 1."""
     return [
         Point(t, spec, metric, t, None if predicted is None else predicted(t + 1), **more)
         for t in range(T + 1)

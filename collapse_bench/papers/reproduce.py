@@ -1,4 +1,7 @@
-"""Redraw a figure of a paper: run its cells, reading what was run before; write PNG, SVG and the numbers as CSV."""
+"""Reproduce a figure of a paper: run its cells and write PNG, SVG and the numbers as CSV.
+
+Chains that were run before are read from the records.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +43,12 @@ def reproduce(
     on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
     on_outcome: Callable[[JobOutcome], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """(numbers, files written).  data: folder of real images, for the figures that use them.
+    """Run the cells of a figure and draw it; returns (numbers, files written).
 
-    Raises UsageError without matplotlib, and where the figure has a cell that cannot be run.
+    data: folder of real images, for the figures that use them.  on_plan, on_outcome: called with
+    the plan before the run, and with every finished job.
+
+    Raises UsageError if matplotlib is not installed, or if a cell of the figure is incompatible.
     """
     figure = registry.figure(name)(scale, data)
     require("plots", f"figure {name}")
@@ -51,7 +57,7 @@ def reproduce(
     cells = {spec: registry.cell(spec, device=device) for spec in dict.fromkeys(_specs(figure))}
     for spec, cell in cells.items():
         if (reason := cell.incompatibility()) is not None:
-            raise UsageError(f"{name} cannot be redrawn: {spec}: {reason}")
+            raise UsageError(f"figure {name} needs the cell {spec}, which cannot run: {reason}")
     entries = tuple(Entry(cell, spec, name, "entry") for spec, cell in cells.items())
     steps = plan(Suite(SuiteModel(name="figure"), entries), store, seeds)
     jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
@@ -63,10 +69,10 @@ def reproduce(
     numbers = numbers_of(figure, {spec: cell.id for spec, cell in cells.items()}, store)
     stem = output / (name if scale == "quick" else f"{name}-{scale}")
     numbers.to_csv(stem.with_suffix(".csv"), index=False)
-    hung = {
+    pictures = {
         g.title: _pictures(g, registry.cell(g.spec, device=device), store) for g in figure.galleries
     }
-    return numbers, [stem.with_suffix(".csv"), *draw(figure, numbers, stem, hung)]
+    return numbers, [stem.with_suffix(".csv"), *draw(figure, numbers, stem, pictures)]
 
 
 def _specs(figure: Figure) -> list[str]:
@@ -80,8 +86,11 @@ def _specs(figure: Figure) -> list[str]:
 
 
 def _pictures(gallery: Gallery, cell: Cell, store: Store) -> np.ndarray:
-    """What is hung, (1 + generations, many, numbers), nature's first.  Records hold numbers alone, so that the chain is
-    run again; what it showed is kept beside them."""
+    """The pictures of a gallery, (1 + generations, many, numbers), the real ones first.
+
+    Records hold only metrics, so the chain is run again.  Its pictures are saved next to the
+    records.
+    """
     file = (
         store.path
         / cell.id
@@ -101,7 +110,11 @@ def _pictures(gallery: Gallery, cell: Cell, store: Store) -> np.ndarray:
 
 
 def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFrame:
-    """One row per point: panel, curve, x, measured, low, high (95 % over chains), chains, predicted, ratio, z, cell."""
+    """One row per point.
+
+    Columns: panel, curve, x, measured, low and high (95 % interval over chains), chains,
+    predicted, ratio, z, metric, generation, cell.
+    """
     samples: dict[str, pd.DataFrame] = {}
     rows = []
     for panel in figure.plots:
@@ -119,19 +132,19 @@ def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFram
                         "panel": panel.title,
                         "curve": curve.label,
                         "x": point.x,
-                        **_told(point, sample),
+                        **_statistics(point, sample),
                     }
                 )
     return pd.DataFrame(rows)
 
 
 def _numbers(store: Store, cell_id: str, chains: int) -> pd.DataFrame:
-    found = [store.read(cell_id, block) for block in range(-(-chains // BLOCK))]
+    records = [store.read(cell_id, block) for block in range(-(-chains // BLOCK))]
     frames = [
         pd.DataFrame(
             {"generation": r.generation, "metric": r.metric, "value": r.value, "seed": r.seed}
         )
-        for r in found
+        for r in records
         if r is not None
     ]
     frame = (
@@ -142,13 +155,14 @@ def _numbers(store: Store, cell_id: str, chains: int) -> pd.DataFrame:
     return frame[frame.seed < chains]
 
 
-def _told(point: Point, sample: np.ndarray) -> dict:
+def _statistics(point: Point, sample: np.ndarray) -> dict:
+    """Measured value, interval and comparison with the law, from one value per chain."""
     n = len(sample)
     value, error = math.nan, math.nan
     if n and point.statistic == "median":
         value = float(np.median(sample))
         low, high = np.quantile(sample, np.clip(0.5 + np.array([-0.98, 0.98]) / math.sqrt(n), 0, 1))
-        error = float(high - low) / 3.92  # as of an interval of 95 %
+        error = float(high - low) / 3.92  # width of a 95 % interval in standard errors
     elif n:
         if point.statistic == "variance":
             sample = (sample - sample.mean()) ** 2 * n / max(n - 1, 1)

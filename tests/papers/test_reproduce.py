@@ -268,7 +268,7 @@ def test_a_cell_that_fails_leaves_a_gap_and_ends_with_1(plugin, tmp_path):
         ([], "name a figure"),
         (
             ["ill-matched"],
-            "ill-matched cannot be redrawn: gaussian | ols | replace: ols fits regression data",
+            "figure ill-matched needs the cell gaussian | ols | replace, which cannot run: ols fits regression data",
         ),
         (["two-panels", "--scale", "huge"], "'huge' is not one of"),
         (["two-panels", "-j", "0"], "0 is not in the range"),
