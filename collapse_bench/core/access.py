@@ -1,6 +1,6 @@
 """What a plugin may ask for.  Every row is written to the ledger before it is served.
 
-Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
+Shapes: ``R`` stands for the dimensions of the chains, which come first; ``n`` rows.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 class Access:
     """What one user (the protocol, or one mitigation) may ask for during one generation.
 
-    Every user draws random numbers of its own, so that a method that draws more does not shift what
-    others see.  After the generation all methods raise ContractError, since the ledger of that
-    generation is closed; so does a request for rows whose number is not a whole number >= 0.
-    OverBudget is raised where a mitigation would pass the budget of the run.  Nothing is served
-    then, and nothing is charged.
+    Every user has its own random numbers, so that a method that draws more does not shift the draws
+    of others.
+
+    All methods raise ContractError after the generation has ended, since its ledger is closed, and
+    for a number of rows that is not a whole number >= 0.  They raise OverBudget if a mitigation
+    would exceed the budget of the run; then nothing is served and nothing is charged.
     """
 
     user: str  #: the name under which requests are charged
-    teacher: Teacher  #: who writes synthetic rows in this generation
-    first: Teacher | None  #: the teacher of generation 0; None as long as there is none
+    teacher: Teacher  #: the teacher that writes synthetic rows in this generation
+    first: Teacher | None  #: the teacher of generation 0; None before it is fitted
     t: int  #: the generation
     n: int  #: rows that this generation reads
     rng: Stream  #: random numbers of this user
@@ -56,9 +57,8 @@ class Access:
 
         With ``fixed`` the user gets the same rows in every generation, and a larger ``n`` begins
         with the rows of a smaller one.  Charged as ``real_rows``, and as ``real_unique`` the first
-        time.  Raises ContractError where a mitigation asks for more rows than a finite pool has, or
-        anyone for more than fit into memory; Incompatible for questions under
-        ``sampler=exact-law``.
+        time.  Raises ContractError if a mitigation asks for more rows than a finite pool has, or if
+        the rows do not fit into memory; Incompatible for questions under ``sampler=exact-law``.
         """
         return self._desk.write(self, self._desk.data, n, x, fixed)
 
@@ -74,7 +74,7 @@ class Access:
 
     @property
     def natural(self) -> bool:
-        """True where the teacher is nature: what it writes is real, and nothing needs filtering."""
+        """True if the teacher is nature: its rows are real, and nothing needs filtering."""
         return self.teacher is self._desk.data
 
     # -- knowledge ---------------------------------------------------------------------------------
@@ -86,12 +86,12 @@ class Access:
         psi: float = 0.0,
         centre: BiasedVerifier | None = None,
     ) -> Tensor:
-        """Which rows a verifier lets pass, (R, n) bool.
+        """Which rows a verifier accepts, (R, n) bool.
 
-        Right rows pass with probability phi, wrong rows with psi.  With a ``centre``, rows near it
-        count as right, which need not be the truth.  Charged as ``verifier_calls``, one per row.
-        Raises ContractError where phi or psi leaves [0, 1]; Incompatible where the data generator
-        has no way to verify.
+        Right rows are accepted with probability phi, wrong rows with psi.  A biased verifier counts
+        rows near its ``centre`` as right, whether they are true or not.  Charged as
+        ``verifier_calls``, one per row.  Raises ContractError if phi or psi is outside [0, 1];
+        Incompatible if the data generator cannot verify answers.
         """
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
@@ -115,10 +115,10 @@ class Access:
         return corpus._origin()
 
     def external(self, what: str, calls: int = 1) -> None:
-        """Declare the use of a model or data set from outside, by its name.
+        """Declare the use of an external model or data set, by its name.
 
-        It puts the entry on the track `external`.  Raises ContractError where ``calls`` is not a
-        whole number >= 0.
+        It puts the entry on the track `external`.  Raises ContractError if ``calls`` is not a whole
+        number >= 0.
         """
         if isinstance(calls, bool) or not isinstance(calls, int) or calls < 0:
             raise ContractError(f"calls of {what} must be a whole number >= 0, got {calls!r}")
@@ -129,10 +129,10 @@ class Access:
     def fit(
         self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None
     ) -> Teacher:
-        """What ``model`` learns from ``corpus``, besides the fit of the generation itself.
+        """Fit ``model`` to ``corpus``, in addition to the fit of the generation itself.
 
-        Charged as one of ``fits``.  Pass ``rng`` where several fits are compared with the same
-        random numbers.
+        Charged as one of ``fits``.  Pass ``rng`` to compare several fits with the same random
+        numbers.
         """
         self._desk.open_ledger(self.user).charge(self.user, "fits", 1)
         return model.fit(
@@ -140,7 +140,7 @@ class Access:
         )
 
     def read_out(self, teacher: Teacher) -> Teacher:
-        """``teacher`` through the decoder of the protocol, where it has one."""
+        """``teacher`` through the decoder of the protocol, if it has one."""
         return self._desk.read_out(teacher, self.user)
 
     # -- what a mitigation keeps -------------------------------------------------------------------
@@ -150,25 +150,25 @@ class Access:
         """What this mitigation keeps from one generation to the next; None at first.
 
         Set it in any stage, also from a model that ``adapt`` returned while it fits.  Each
-        mitigation of an entry has a memory of its own.  It is part of a checkpoint, so a resumed
-        run goes on from it; and chains may run in several groups, so that what is kept must be kept
-        per chain: tensors carry the dimensions R in front.
+        mitigation of an entry has its own memory.  It is part of a checkpoint, so a resumed run
+        continues with it.  Chains may run in several groups, so everything must be kept per chain:
+        the dimensions R of tensors come first.
 
-        What may be kept: None, numbers, strings, tensors, corpora and teachers, also in tuples,
-        lists and dicts, and other objects that can be pickled and hold no corpus.  A corpus comes
-        back with its provenance hidden and without the content of rows of weight 0.  Reading
-        returns a copy of tuples, lists and dicts: what was changed is kept when it is set.
+        Allowed are None, numbers, strings, tensors, corpora and teachers, also in tuples, lists and
+        dicts, and other objects that can be pickled and hold no corpus.  A corpus comes back with
+        its provenance hidden and without the content of rows of weight 0.  Reading returns a copy
+        of tuples, lists and dicts: to keep a change, set the memory again.
 
         Real rows that are kept are real rows used.  The first read in a generation charges each
         real row that an earlier generation left in this memory: as ``real_rows`` every time, and as
         ``real_unique`` the first time it is read, unless this user or another mitigation paid for
         it when it was drawn.  So a buffer of synthetic rows stays blind, and one that keeps the
         protocol's real rows is on the track `real`.  A mitigation with a memory also pays for real
-        rows that it adds to a training set from elsewhere, as from tensors that it kept: a corpus
+        rows that it adds to a training set from elsewhere, e.g. from tensors that it kept: a corpus
         made by ``Corpus.of`` is real unless its ``origin`` says otherwise.
 
         Raises ContractError for a value that cannot be kept, and for the protocol, which returns
-        its memory from ``compose``; OverBudget as any request.
+        its memory from ``compose``; OverBudget like any request.
         """
         return self._desk.recall(self.user)
 

@@ -1,6 +1,6 @@
-"""Contracts: what a plugin returned is what it promised, and what it was lent is unchanged.
+"""Contracts: a plugin returns what its role requires, and leaves its input unchanged.
 
-Every function raises ContractError, with a sentence that names the plugin, the method and what was
+Every check raises ContractError with a sentence that names the plugin, the method and what was
 expected.
 """
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def same_component(who: str, method: str, out: object, role: type[T]) -> T:
-    """What a method returned, if it is of this role."""
+    """The value that a method returned, if it has this role."""
     if not isinstance(out, role):
         raise ContractError(
             f"{who}.{method} returned {type(out).__name__}; it must return a {role.__name__}"
@@ -30,14 +30,14 @@ def same_component(who: str, method: str, out: object, role: type[T]) -> T:
 
 
 def positive_number(who: str, method: str, n: Any) -> int:
-    """What a method returned, if it is a number of rows."""
+    """The value that a method returned, if it is a number of rows."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise ContractError(f"{who}.{method} returned {n!r}; expected a whole number of rows >= 1")
     return n
 
 
 def curated(name: str, act: Mitigation, corpus: Corpus, access: Access) -> Corpus:
-    """What ``act.curate`` makes of the corpus, which it leaves unchanged."""
+    """The corpus that ``act.curate`` returned; its input must be unchanged."""
     lent = versions(corpus)
     out = same_component(name, "curate", act.curate(corpus, access), Corpus)
     untouched(name, "curate", corpus, lent)
@@ -52,7 +52,7 @@ def curated(name: str, act: Mitigation, corpus: Corpus, access: Access) -> Corpu
 def weighed(name: str, method: str, corpus: Corpus) -> Corpus:
     """The corpus, if its weights and counts are finite and >= 0.
 
-    NaN would pass for a chain that has nothing to read, and a negative weight means nothing.
+    A NaN would look like a chain with an empty training set, and a negative weight has no meaning.
     """
     rows = (part for part in corpus._parts if isinstance(part, RowsPart))
     for value in (v for part in rows for v in (part.weight, part.count) if v is not None):
@@ -60,17 +60,15 @@ def weighed(name: str, method: str, corpus: Corpus) -> Corpus:
             worst = value.double().nan_to_num(-torch.inf, -torch.inf, -torch.inf).argmin()
             raise ContractError(
                 f"{name}.{method} gave a row the weight {value.reshape(-1)[worst]:g}; weights must "
-                "be finite and >= 0, "
-                "and 0 equals absent"
+                "be finite and >= 0, and 0 equals absent"
             )
     return corpus
 
 
 def versions(corpus: Corpus) -> tuple[list[int], list[int]]:
-    """How often each tensor was changed in place, which torch counts, also through a view.
+    """How often each tensor of the corpus was changed in place; torch counts this, also for views.
 
-    Of the parts, and of the rows in the order in which the corpus shows them, once someone has
-    looked at those.
+    The first list is for the parts, the second for the table of rows in shown order, if it exists.
     """
 
     def counted(*parts: Part) -> list[int]:
@@ -81,9 +79,9 @@ def versions(corpus: Corpus) -> tuple[list[int], list[int]]:
 
 
 def untouched(name: str, method: str, corpus: Corpus, lent: tuple[list[int], list[int]]) -> None:
-    """Check that a corpus has the ``versions`` that it had when it was lent."""
+    """Check that a corpus still has the ``versions`` from before the call, ``lent``."""
     parts, shown = versions(corpus)
-    # rows that nobody had looked at when they were lent have version 0 when they are first shown
+    # a table of rows that was created during the call starts with version 0
     if parts != lent[0] or shown != (lent[1] or [0] * len(shown)):
         raise ContractError(
             f"{name}.{method} changed its input in place; return a new corpus instead, e.g. "

@@ -1,9 +1,9 @@
-"""What a student reads: questions and answers, one row each, with weights and where they come from.
+"""What a student reads: rows of questions and answers, with weights and origins.
 
-Shapes: ``R`` are the dimensions of the chains in front (any number, also none), ``n`` rows.  A
-corpus is a list of immutable parts.  ``+`` joins the lists and copies nothing; the sums that
-closed-form models need are added up part by part and cached, so that a pool that grows by one part
-a generation costs one part a generation.
+Shapes: ``R`` stands for the dimensions of the chains, which come first (any number, also none);
+``n`` rows.  A corpus is a list of immutable parts.  ``+`` joins the lists without a copy.  The sums
+that closed-form models need are computed part by part and cached: if a pool grows by one part per
+generation, only that part is summed.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ Summed = TypeVar("Summed", Moments, Products, Tensor)
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Rows to learn from: ``x, y, weight, count, origin``, chains first.
+    """Rows to learn from: ``x, y, weight, count, origin``.
 
     Build one with ``Corpus.of``; never change its tensors in place.  A corpus that is known by its
-    sums only (``sampler=exact-law``) has no rows, and raises Incompatible where one asks for them.
+    sums only (``sampler=exact-law``) has no rows, and raises Incompatible if they are read.
     """
 
     _parts: tuple[Part, ...]
     chain_shape: tuple[int, ...]  # R
     batch = OldName("batch", "chain_shape")
-    # where set, rows come in this random order; who knew the stream could undo it
+    # if set, rows are shown in this random order; private, since the stream reveals the old order
     _order: Stream | None = None
-    _hidden: bool = False  # where set, ``origin`` cannot be read
-    # how many different answers there can be, for symbols and classes: known to everyone
+    _hidden: bool = False  # if set, ``origin`` cannot be read
+    # number of possible answers, for symbols and classes; not a secret
     labels: int | None = None
     _folds: dict[Hashable, tuple[int, Any]] = field(default_factory=dict, repr=False)
 
@@ -68,7 +68,7 @@ class Corpus:
 
         ``x (R, n, ...)`` may be None for questions of width 0; ``y (R, n, ...)``; weight and count
         (R, n).  ``origin`` is the generation that wrote the rows, 0 = real: one number, or (R, n)
-        int64. Raises ValueError where leading dimensions differ.
+        int64.  Raises ValueError if leading dimensions differ.
         """
         chain_shape = tuple(chain_shape)
         n = y.shape[len(chain_shape)]
@@ -81,8 +81,7 @@ class Corpus:
             ):
                 raise ValueError(
                     f"{name} has shape {tuple(value.shape)}; expected leading dimensions "
-                    f"{(*chain_shape, n)}, "
-                    f"for chains {chain_shape} and {n} rows"
+                    f"{(*chain_shape, n)}, for chains {chain_shape} and {n} rows"
                 )
         weight = weight if weight is None else weight.double()
         return cls((RowsPart(x, y, weight, count, origin),), chain_shape, labels=labels)
@@ -94,7 +93,7 @@ class Corpus:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts in order of age.  Raises Incompatible where provenance is hidden."""
+        """The parts in order of age.  Raises Incompatible if provenance is hidden."""
         if self._hidden:
             raise Incompatible(
                 "provenance is hidden here; ask access.provenance(corpus), which the ledger records"
@@ -105,22 +104,22 @@ class Corpus:
 
     @property
     def has_rows(self) -> bool:
-        """False where the corpus, or a part of it, is known by its sums only."""
+        """False if the corpus, or a part of it, is known by its sums only."""
         return all(isinstance(part, RowsPart) for part in self._parts)
 
     @property
     def _rows(self) -> list[RowsPart]:
-        """The parts of which the rows are known."""
+        """The parts that have rows."""
         return [part for part in self._parts if isinstance(part, RowsPart)]
 
     @cached_property
     def _table(self) -> RowsPart:
-        """All rows as one part, in the order in which this corpus shows them."""
+        """All rows as one part, in the order that this corpus shows."""
         parts = self._rows
         if len(parts) < len(self._parts):
             raise Incompatible(
-                "this corpus is drawn by the exact law of its sums and has no rows; choose "
-                "sampler=explicit for methods that look at rows"
+                "this corpus was drawn by the exact law of its sums and has no rows; choose "
+                "sampler=explicit for methods that read rows"
             )
         table = parts[0] if len(parts) == 1 else self._joined(parts)
         if self._order is None:
@@ -161,12 +160,12 @@ class Corpus:
 
     @property
     def n(self) -> int:
-        """Rows, those of weight 0 included."""
+        """Number of rows, including rows of weight 0."""
         return sum(part.y.shape[len(self.chain_shape)] for part in self._rows)
 
     @property
     def width(self) -> int:
-        """Numbers in one question; cheap, since the rows need not be put in order."""
+        """Number of values in one question; it is known without ordering the rows."""
         first = self._parts[0]
         if not self.has_rows or not isinstance(first, RowsPart):
             return 0
@@ -184,7 +183,7 @@ class Corpus:
 
     @property
     def weight(self) -> Tensor:
-        """How much each row is trusted, (R, n) float64; 0 equals absent."""
+        """Weight of each row, (R, n) float64; 0 equals absent."""
         table = self._table
         return (
             ones_for(self.chain_shape, table, torch.float64)
@@ -202,7 +201,7 @@ class Corpus:
 
     @property
     def multiplicity(self) -> Tensor:
-        """weight * count, (R, n) float64: what a row adds to a sum."""
+        """weight * count, (R, n) float64: the factor of a row in a sum."""
         table = self._table
         if table.weight is None:
             return self.count.double()
@@ -210,14 +209,14 @@ class Corpus:
 
     @property
     def unit(self) -> bool:
-        """True where there are rows (or sums) and every row counts once."""
+        """True if there are rows (or sums) and every row counts once."""
         return all(part.unit for part in self._parts) and (self.n > 0 or not self.has_rows)
 
     @property
     def origin(self) -> Tensor:
         """The generation each row came from, (R, n) int64, 0 = real.
 
-        Raises Incompatible where provenance is hidden.
+        Raises Incompatible if provenance is hidden.
         """
         if self._hidden:
             raise Incompatible(
@@ -231,7 +230,7 @@ class Corpus:
             table.origin, (*self.chain_shape, table.y.shape[len(self.chain_shape)]), table.y
         ).clamp_min(0)
 
-    # -- for the ledger, whoever may look at origins -----------------------------------------------
+    # -- for the ledger, which may always read origins ---------------------------------------------
 
     def _real_rows(self, with_paid: bool = True) -> Tensor:
         """Real rows whose weight is not 0, (R,) int64; with or without those already paid for."""
@@ -245,7 +244,7 @@ class Corpus:
         return replace(self, _parts=tuple(part.paid() for part in self._parts))
 
     def _kept(self) -> Corpus:
-        """As a mitigation keeps it: its provenance hidden, rows of weight 0 without content."""
+        """The form in a memory: provenance is hidden, rows of weight 0 have no content."""
         hidden = self if self._hidden else replace(self, _hidden=True)
         if not self.has_rows or all(
             part.weight is None or part.weight.all() for part in self._rows
@@ -262,7 +261,7 @@ class Corpus:
     # -- sums --------------------------------------------------------------------------------------
 
     def _fold(self, key: Hashable, of_part: Callable[[Part], Summed]) -> Summed:
-        total: Any  # None before the first part, of which there is one at least
+        total: Any  # None before the first part; there is always at least one
         done, total = self._folds.get(key, (0, None))
         for part in self._parts[done:]:
             value = of_part(part)
@@ -273,7 +272,7 @@ class Corpus:
     def moments(self) -> Moments:
         """Weighted sums over the rows z = [x, y], cached per part.
 
-        Raises Incompatible where the corpus is known by other sums only.
+        Raises Incompatible if the corpus is known by other sums only.
         """
         return self._fold("moments", lambda part: moments_of(part, self.chain_shape))
 
@@ -310,7 +309,7 @@ class Corpus:
             raise ValueError(
                 f"cannot join chains of shape {self.chain_shape} with {other.chain_shape}"
             )
-        # rows keep the order in which each side shows them, and what was hidden stays hidden
+        # each side keeps its shown order, and a hidden origin stays hidden
         left, right = (
             (c._table,) if c._order is not None and c.has_rows else c._parts for c in (self, other)
         )
@@ -324,7 +323,7 @@ class Corpus:
         )
 
     def __getitem__(self, r: Any) -> Corpus:
-        """The corpus of some chains; an index as deep as R gives that of one chain."""
+        """The corpus of some chains; an index for every dimension of R gives one chain."""
         parts = tuple(part.picked(r) for part in self._parts)
         order = self._order and self._order[r]
         chain_shape = (
@@ -335,7 +334,7 @@ class Corpus:
         return Corpus(parts, chain_shape, order, self._hidden, self.labels)
 
     def anonymous(self, order: Stream) -> Corpus:
-        """The same rows in a random order, origin hidden: how a method gets a training set."""
+        """The same rows in a random order, with hidden origin, as methods get a training set."""
         return Corpus(self._parts, self.chain_shape, order, True, self.labels, self._folds)
 
     def _with(self, table: RowsPart, order: Stream | None = None) -> Corpus:
@@ -349,12 +348,12 @@ class Corpus:
         )
 
     def dated(self, origin: int) -> Corpus:
-        """The same rows, said to come from this generation."""
+        """The same rows with this generation as their origin."""
         parts = tuple(part.dated(origin) for part in self._parts)
         return Corpus(parts, self.chain_shape, self._order, self._hidden, self.labels)
 
     def weighted(self, weight: Tensor) -> Corpus:
-        """The same rows under these weights (R, n): 2 equals twice, 0 equals absent."""
+        """The same rows with these weights (R, n): 2 equals twice, 0 equals absent."""
         expected = (*self.chain_shape, self.n)
         if tuple(weight.shape) != expected:
             raise ValueError(
@@ -374,14 +373,13 @@ class Corpus:
     def reweighted(self, factor: Tensor) -> Corpus:
         """Weights times ``factor (R, n)``, rescaled so that they sum to the effective sample size.
 
-        A 0/1 filter comes out unchanged, and an estimator that is unbiased for equal weights stays
-        unbiased: with weights v summing to one, E sum v (y - mean)^2 = (1 - sum v^2) variance, and
-        1 / sum v^2 is that size. Raises ContractError where a factor is negative or not finite.
+        A 0/1 filter is not changed by this, and an estimator that is unbiased for equal weights
+        stays unbiased: for weights v with sum 1, E sum v (y - mean)^2 = (1 - sum v^2) variance, and
+        1 / sum v^2 is the effective size.  Raises ContractError if a factor is negative or not
+        finite.
         """
         if not (factor.isfinite() & (factor >= 0)).all():
-            raise ContractError(
-                "a factor of weights must be finite and >= 0 throughout; 0 makes a row absent"
-            )
+            raise ContractError("factors of weights must be finite and >= 0; 0 makes a row absent")
         trust = self.weight * factor
         total = (trust * self.count).sum(-1, keepdim=True)
         squares = (trust**2 * self.count).sum(-1, keepdim=True)
@@ -390,9 +388,9 @@ class Corpus:
         )
 
     def keep(self, mask: Tensor, n: int, rng: Stream) -> Corpus:
-        """n of the rows that ``mask (R, N)`` accepts, at random.
+        """n random rows among those that ``mask (R, N)`` accepts.
 
-        Where fewer are accepted, the rest is padding of weight 0.
+        If fewer are accepted, the others are padding of weight 0.
         """
         table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
@@ -407,7 +405,7 @@ class Corpus:
         return self._with(replace(chosen, weight=weight_of(chosen, self.chain_shape) * accepted))
 
     def sample(self, n: int, rng: Stream) -> Corpus:
-        """n rows drawn uniformly without replacement; all of them where there are no more.
+        """n rows drawn uniformly without replacement, or all rows if there are no more than n.
 
         Rows of weight 0 are absent.
         """
@@ -425,5 +423,5 @@ class Corpus:
         return self._with(table.at(keys.topk(n, dim=-1).indices, axis))
 
     def __getstate__(self) -> dict[str, Any]:
-        # the table is put together again when it is needed
+        # the table is built again when it is needed
         return {name: value for name, value in vars(self).items() if name != "_table"}

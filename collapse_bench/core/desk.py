@@ -1,6 +1,6 @@
-"""What serves the users of one generation: it draws rows and charges them, until it is closed.
+"""The desk of one generation: it draws rows for its users and charges them, until it is closed.
 
-A plugin meets it only through its ``Access``.
+Plugins use it only through their ``Access``.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from .rng import Stream
 from .rows import PAID
 from .tracks import PROTOCOL
 
-#: bytes that one request for rows may take, all chains together: 4 GiB, of which models make copies
+#: the most bytes of one request for rows, all chains together: 4 GiB, since models make copies
 LARGEST_REQUEST = 2**32
-#: a request for fewer rows than this, all chains together, is not measured
+#: the size in bytes is not checked for fewer rows than this, all chains together
 SMALL_REQUEST = 2**17
 
 
 @dataclass(frozen=True)
 class _Streams:
-    """The random numbers of one user, which it keeps through all stages: no draw comes twice."""
+    """The random numbers of one user; it has the same ones in all stages, so no draw repeats."""
 
-    requests: Stream  # for what it asks the desk for, one fork per request
+    requests: Stream  # for the rows that it asks for, one fork per request
     own: Stream  # for the user itself
-    numbers: Iterator[int]  # of its requests
+    numbers: Iterator[int]  # numbers of the requests
 
 
 class Desk:
     """One generation's data, teacher, streams of random numbers, ledger and memories.
 
     ``age`` is the number of generations between nature and the rows that the teacher writes: t, or
-    t + 1 where a flawed source taught the first generation.  ``kept`` holds what each mitigation
-    kept, by user.
+    t + 1 if a flawed source taught the first generation.  ``kept`` has the memory of each
+    mitigation, by user.
     """
 
     def __init__(
@@ -65,24 +65,24 @@ class Desk:
         self.kept: dict[str, Any] = dict(kept or {})
         self._root, self._decode, self._closed = root, decode, False
         self._streams: dict[str, _Streams] = {}
-        self._unread = set(self.kept)  # users that have not read what they kept earlier
+        self._unread = set(self.kept)  # users that have not read their memory yet
         self._with_memory = set(self.kept)
-        self._before = dict(ledger.counts)  # what was used before this generation
+        self._before = dict(ledger.counts)  # the use before this generation
 
     def access(self, user: str, edit: Callable[[Corpus], Corpus] | None = None) -> Access:
-        """The access of ``user`` under the present teacher; ``edit`` changes its synthetic rows."""
+        """The access of ``user`` to the current teacher; ``edit`` changes its synthetic rows."""
         return Access(self, user, self.teacher, self._of(user).own, edit)
 
     def close(self) -> None:
-        """End the generation: nobody draws past the ledger of the next one."""
+        """End the generation, so that nobody draws rows that the next ledger does not count."""
         self._closed = True
 
     def open_ledger(self, user: str) -> Ledger:
-        """The ledger, while the generation lasts; ContractError afterwards."""
+        """The ledger, until the generation ends; ContractError afterwards."""
         if self._closed:
             raise ContractError(
-                f"{user} used the access of generation {self.t} after it had ended; use the one "
-                "that each stage is given"
+                f"{user} used the access of generation {self.t} after its end; use the access that "
+                "is passed to each stage"
             )
         return self.ledger
 
@@ -96,7 +96,7 @@ class Desk:
         return streams.requests.at(request, next(streams.numbers))
 
     def read_out(self, teacher: Teacher, user: str) -> Teacher:
-        """The teacher through the protocol's decoder, where it has one."""
+        """The teacher through the protocol's decoder, if it has one."""
         if self._decode is None:
             return teacher
         return self._decode.steer(teacher, self.access(f"decode for {user}"))
@@ -121,14 +121,14 @@ class Desk:
         )
         chains = rng.chain_shape
         if x is None:
-            assert n is not None  # one of the two is asked for
+            assert n is not None  # checked above
             rows = int(n)
         else:
             rows = x.shape[len(chains)]
-        # rows that a mitigation draws are charged to it here, and not again when it keeps them
+        # a mitigation pays for its real rows here, and not again if it keeps them
         origin = self.age if not real else 0 if access.user == PROTOCOL else PAID
-        # questions and noise are nature's, whoever answers, except for a flawed source that writes
-        # whole rows
+        # questions and noise always come from nature, except for a flawed source that writes whole
+        # rows
         world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self.data
         if self.data.sampler == "exact-law":
             self._charge(access.user, real, rows, None, fixed)
@@ -139,8 +139,7 @@ class Desk:
         if tuple(y.shape[: len(chains) + 1]) != (*chains, rows):
             raise ContractError(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; expected "
-                "leading dimensions "
-                f"{(*chains, rows)}"
+                f"leading dimensions {(*chains, rows)}"
             )
         self._charge(access.user, real, rows, (x, y), fixed)
         noisy = world.observe(y, rng.at("noise"))
@@ -149,9 +148,9 @@ class Desk:
     def _check_request(
         self, user: str, teacher: Teacher, n: int | None, x: Tensor | None, fixed: bool
     ) -> None:
-        """ContractError or Incompatible where a request for rows cannot be served."""
+        """ContractError or Incompatible if a request for rows cannot be served."""
         if (n is None) == (x is None):
-            raise ContractError("give either a number of rows n or questions x, and not both")
+            raise ContractError("give either a number of rows n or questions x")
         if n is not None and (n != int(n) or n < 0):
             raise ContractError(f"a number of rows must be a whole number >= 0, got {n}")
         if fixed and x is not None:
@@ -170,9 +169,8 @@ class Desk:
         pool = self.data.pool_size
         if real and user != PROTOCOL and pool is not None and n > pool:
             raise ContractError(
-                f"{user} asked for {n} real rows at once, and {self.data.title()} has {pool} "
-                "different ones; ask for "
-                "fewer, or more often"
+                f"{user} asked for {n} real rows at once, and {self.data.title()} has only {pool} "
+                "different ones; ask for fewer rows at a time"
             )
         chains = max(1, math.prod(self.rng.chain_shape))
         if self.data.sampler == "exact-law" or n * chains < SMALL_REQUEST:
@@ -183,8 +181,7 @@ class Desk:
         if size > LARGEST_REQUEST:
             raise ContractError(
                 f"{user} asked for {n} rows in {chains} chain(s), which take {size / 2**30:.3g} "
-                "GiB; at most "
-                f"{LARGEST_REQUEST / 2**30:.0f} GiB are drawn at once"
+                f"GiB; at most {LARGEST_REQUEST / 2**30:.0f} GiB are drawn at once"
             )
 
     def _charge(
@@ -201,25 +198,25 @@ class Desk:
             prompt, answer = ((tokens >= 0).sum((-2, -1)) for tokens in rows)
             if real:
                 ledger.charge(user, "real_tokens", prompt + answer)
-            else:  # a question is real, whoever answers it
+            else:  # a question is real, even if the answer is generated
                 ledger.charge(user, "prompt_tokens", prompt)
                 ledger.charge(user, "generated_tokens", answer)
 
     # -- memories ----------------------------------------------------------------------------------
 
     def recall(self, user: str) -> Any:
-        """What the user kept; real rows of earlier generations are charged first."""
+        """The memory of the user; real rows from earlier generations are charged first."""
         self._check_memory(user)
         if user in self._unread:
             for corpus in corpora_in(self.kept[user]):
                 self._charge_kept(user, corpus)
-            # who keeps the same rows again does not pay for them as new ones
+            # rows that are kept again are not charged as new ones
             self.kept[user] = copied(self.kept[user], _paid)
             self._unread.discard(user)
         return copied(self.kept.get(user))
 
     def keep(self, user: str, value: Any) -> None:
-        """Store what a user wants to keep; ContractError where that is not possible."""
+        """Store the memory of a user; ContractError if the value cannot be kept."""
         self._check_memory(user)
         self._unread.discard(user)
         self._with_memory.add(user)
@@ -231,8 +228,8 @@ class Desk:
         self.open_ledger(user)
         if user == PROTOCOL:
             raise ContractError(
-                "a protocol keeps what its compose returns: (corpus, memory); access.memory serves "
-                "mitigations"
+                "a protocol returns its memory from compose, as (corpus, memory); access.memory is "
+                "for mitigations"
             )
 
     def _charge_kept(self, user: str, corpus: Corpus) -> None:
@@ -247,9 +244,9 @@ class Desk:
             ledger.charge(user, "real_tokens", (tokens * corpus.count * present).sum(-1))
 
     def charge_rebuilt(self, user: str, lent: Corpus, returned: Corpus) -> None:
-        """Charge real rows that a mitigation with a memory added without having been served them.
+        """Charge real rows that a mitigation with a memory added without asking for them.
 
-        They were rebuilt from tensors that it kept.
+        It must have rebuilt them from tensors that it kept.
         """
         if user not in self._with_memory or returned is lent:
             return

@@ -1,8 +1,8 @@
-"""What an entry used: everything drawn through an access, by user and by substance, per chain.
+"""The ledger: everything that an entry drew through an access, by user and substance, per chain.
 
-The track of an entry is what its ledger shows, never what it declares.  What the protocol itself
-draws is common to all entries of a task and sets no track.  Shapes: ``R`` are the dimensions of the
-chains.
+The track of an entry follows from its ledger, not from what it declares.  Rows that the protocol
+draws are common to all entries of a task and do not count for the track.  Shapes: ``R`` stands for
+the dimensions of the chains.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class Ledger:
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], int | Tensor] = {}
-        self.fixed: dict[str, int] = {}  # user -> number of its fixed real rows that it has seen
-        # (R, pool) which real rows of a finite pool were ever drawn
+        self.fixed: dict[str, int] = {}  # user -> how many of its fixed real rows it has read
+        # (R, pool) which real rows of a finite pool were drawn so far
         self.seen: Tensor | None = None
         self.verifiers: dict[tuple[str, float, float], int] = {}  # (user, phi, psi) -> calls
-        # (user, name of a model or data set from outside) -> calls
+        # (user, name of an external model or data set) -> calls
         self.external: dict[tuple[str, str], int] = {}
-        # substance -> the most that all mitigations together may use, per chain
+        # substance -> limit per chain for all mitigations together
         self.limits: Mapping[str, int] = {}
 
     def copy(self) -> Ledger:
-        """A ledger with the same counts, to which more can be charged without changing this one."""
+        """An independent ledger with the same counts."""
         twin = Ledger()
         twin.counts, twin.fixed, twin.seen = dict(self.counts), dict(self.fixed), self.seen
         twin.verifiers, twin.external, twin.limits = (
@@ -44,22 +44,23 @@ class Ledger:
         return twin
 
     def under(self, limits: Mapping[str, int]) -> Ledger:
-        """A copy that holds the mitigations to these limits from now on."""
+        """A copy that applies these limits to the mitigations from now on."""
         twin = self.copy()
         twin.limits = limits
         return twin
 
     def charge(self, user: str, substance: str, amount: int | Tensor) -> None:
-        """Add an amount, a number or (R,); OverBudget, and nothing added, beyond a limit."""
+        """Add an amount, a number or (R,); beyond a limit raise OverBudget and add nothing."""
         self._afford(user, substance, amount)
         self.counts[user, substance] = self.counts.get((user, substance), 0) + amount
 
     def charge_real(
         self, user: str, n: int, which: Tensor | None, pool: int | None, fixed: bool
     ) -> None:
-        """n real rows; ``which (R, n)`` says which ones of a finite pool of this size they are.
+        """Charge n real rows; ``which (R, n)`` are their indices in a finite pool of size ``pool``.
 
-        ``fixed`` rows of a user are the same in every generation, and different rows only once.
+        ``fixed`` rows of a user are the same in every generation; they count as ``real_unique``
+        once.
         """
         self._afford(user, "real_rows", n)
         if which is not None and pool is not None:
@@ -79,12 +80,11 @@ class Ledger:
         self.charge(user, "real_rows", n)
 
     def charge_carried(self, user: str, rows: Tensor, new: Tensor) -> None:
-        """Real rows of earlier generations that a method reads again: ``rows (R,)``, ``new (R,)``
-        of them not paid yet.
+        """Charge ``rows (R,)`` real rows that a method kept; ``new (R,)`` of them are not paid yet.
 
-        The new ones were drawn by the protocol.  They pass from its account to the method's, at
-        most as many as it has drawn, so that ``real_unique`` of all users together stays the number
-        of different rows.
+        The new ones were drawn by the protocol.  They are moved from its account to that of the
+        method, at most as many as it has drawn, so that ``real_unique`` of all users together stays
+        the number of different rows.
         """
         drawn = self.counts.get((PROTOCOL, "real_unique"), 0)
         unique = torch.minimum(new, torch.as_tensor(drawn, device=new.device))
@@ -95,33 +95,33 @@ class Ledger:
         self.charge(user, "real_rows", rows)
 
     def charge_verifier(self, user: str, calls: int, phi: float, psi: float) -> None:
-        """Calls of a verifier that passes right rows with probability phi, wrong ones with psi."""
+        """Charge calls of a verifier; phi and psi as in ``Access.verify``."""
         self.charge(user, "verifier_calls", calls)
         self.verifiers[user, phi, psi] = self.verifiers.get((user, phi, psi), 0) + calls
 
     def charge_external(self, user: str, what: str, calls: int) -> None:
-        """Calls of a model or data set from outside, by its name."""
+        """Charge calls of an external model or data set, by its name."""
         self.charge(user, "external_calls", calls)
         self.external[user, what] = self.external.get((user, what), 0) + calls
 
     def _afford(self, user: str, substance: str, amount: int | Tensor) -> None:
-        """OverBudget where a mitigation asks for more than the limits allow."""
+        """OverBudget if a mitigation asks for more than the limits allow."""
         if substance not in SUBSTANCES:
-            raise ValueError(f"the ledger knows {', '.join(SUBSTANCES)}, not {substance}")
+            raise ValueError(f"the ledger counts {', '.join(SUBSTANCES)}, not {substance}")
         limit = self.limits.get(substance)
         if limit is None or user == PROTOCOL:
             return
         spent = self.by_methods(substance) + amount
         if _any(spent - limit):
             raise OverBudget(
-                f"{user} asked for {_most(amount)} {WORDS[substance]}, which makes {_most(spent)}, "
-                f"and the budget allows {limit}"
+                f"{user} asked for {_most(amount)} {WORDS[substance]}, {_most(spent)} in total; "
+                f"the budget allows {limit}"
             )
 
     def charge_growth(self, before: Ledger, n: int, usual: int) -> None:
-        """Pass to the methods what the protocol drew since ``before`` beyond its usual rows.
+        """Charge the methods for what the protocol drew since ``before`` beyond its usual rows.
 
-        They asked for a generation of n rows.
+        The methods increased the generation from ``usual`` to n rows.
         """
         if n <= usual:
             return
@@ -136,7 +136,7 @@ class Ledger:
 
     @contextmanager
     def witnessing(self) -> Iterator[None]:
-        """Attach the ledger to any exception, so that what a failed generation used is known."""
+        """Attach the ledger to any exception, so that the use of a failed generation is known."""
         try:
             yield
         except Exception as problem:
@@ -144,11 +144,11 @@ class Ledger:
             raise
 
     def total(self, substance: str) -> int | Tensor:
-        """All users together."""
+        """The total of all users, a number or (R,)."""
         return sum((amount for (_, what), amount in self.counts.items() if what == substance), 0)
 
     def by_methods(self, substance: str) -> int | Tensor:
-        """All mitigations together, without the protocol's own use."""
+        """The total of all mitigations, without the protocol, a number or (R,)."""
         mine = [
             a for (user, what), a in self.counts.items() if what == substance and user != PROTOCOL
         ]

@@ -1,6 +1,7 @@
 """The loop: a generator of generations.  Progress, saving and plots are consumers of it.
 
-The engine knows no names, no files and no plugins.  Shapes: ``R`` are the dimensions of the chains.
+The engine knows no names, no files and no plugins.  Shapes: ``R`` stands for the dimensions of the
+chains, which come first.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .tracks import PROTOCOL
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """The state of a run after one generation: all that is needed to continue from it."""
+    """The state of a run after one generation: everything that is needed to continue."""
 
     t: int  # -1 before the first
     teacher: Teacher  # as fitted, before any steering
@@ -35,17 +36,16 @@ class Generation:
     memory: object = None  # what the protocol keeps
     scores: Mapping[str, Tensor] = field(default_factory=dict)  # losses (R,)
     ledger: Ledger = field(default_factory=Ledger)
-    # (R,) chains that once had nothing to read, NaN from then on; None: no chain has
+    # (R,) bool, chains whose training set was once empty: their losses are NaN from then on
     starved: Tensor | None = None
-    size: Tensor = field(
-        default_factory=lambda: torch.empty(0)
-    )  # (R,) effective sample size of the training set
+    # (R,) effective sample size of the training set
+    size: Tensor = field(default_factory=lambda: torch.empty(0))
     # wall time of writing, fitting and judging, all chains together
     seconds: Mapping[str, float] = field(default_factory=dict)
-    kept: Mapping[str, Any] = field(default_factory=dict)  # what each mitigation keeps, by its name
+    kept: Mapping[str, Any] = field(default_factory=dict)  # name of a mitigation -> its memory
 
 
-Act = tuple[str, Mitigation]  # a mitigation, and the name under which it draws and is charged
+Act = tuple[str, Mitigation]  # the name under which a mitigation draws and is charged, and it
 
 
 def nature(cell: Cell) -> DataGenerator:
@@ -58,9 +58,9 @@ def generations(
 ) -> Iterator[Generation]:
     """Run the cell from nature, or continue from ``start``; yields every generation up to T.
 
-    ``data`` is ``nature(cell)``, where the caller has it already.  Raises Incompatible where the
-    parts of the cell do not go together, ContractError where a plugin breaks a promise, OverBudget
-    where a mitigation exceeds the budget.
+    ``data`` is ``nature(cell)``, for callers that have it already.  Raises Incompatible if the
+    parts of the cell do not fit together, ContractError if a plugin breaks its contract, and
+    OverBudget if a mitigation exceeds the budget.
     """
     reason = cell.incompatibility()
     if reason is not None:
@@ -79,7 +79,7 @@ def next_generation(
     """One step: the teacher writes a training set, a new model learns from it and is judged."""
     t = now.t + 1
     source = data if cell.nature else now.teacher
-    # where the teacher is nature there is nothing to mitigate
+    # if the teacher is nature, there is nothing to mitigate
     acts = cell.acts if source is not data else ()
     ledger, clock = now.ledger.under(cell.limits), Clock()
     desk = Desk(
@@ -114,7 +114,7 @@ def next_generation(
 
 
 class Clock:
-    """Wall time of the parts of a generation: ``laps`` by name, in seconds."""
+    """Wall time of the parts of a generation: ``laps`` maps a name to seconds."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
@@ -129,7 +129,7 @@ class Clock:
 
 
 def sized(acts: tuple[Act, ...], desk: Desk) -> int:
-    """How many rows this generation reads, after every mitigation in turn has set the number."""
+    """The number of rows of this generation, after each mitigation in turn has changed it."""
     n = desk.n
     for name, act in acts:
         memory = (desk.recall(name),) if size_takes_memory(act) else ()
@@ -138,7 +138,7 @@ def sized(acts: tuple[Act, ...], desk: Desk) -> int:
 
 
 def steer(acts: tuple[Act, ...], desk: Desk) -> Teacher:
-    """The teacher as every mitigation in turn reads it out."""
+    """The teacher, after each mitigation in turn has changed how it is sampled."""
     teacher = desk.teacher
     for name, act in acts:
         teacher = same_component(name, "steer", act.steer(teacher, desk.access(name)), Teacher)
@@ -146,18 +146,19 @@ def steer(acts: tuple[Act, ...], desk: Desk) -> Teacher:
 
 
 def curate(acts: tuple[Act, ...], corpus: Corpus, desk: Desk, into_memory: bool = False) -> Corpus:
-    """The training set, after every mitigation in turn has curated it.
+    """The corpus, after each mitigation in turn has curated it.
 
     Mitigations that apply to the protocol's memory act on fresh synthetic rows (``into_memory``),
-    the others on the training set.  Rows that a method adds come last, and their place would tell
-    the next method where they are from: it gets what was changed in a new random order.
+    the others on the training set.  Rows that a mitigation adds come last, so their position would
+    reveal their origin; the next mitigation gets a changed corpus in a new random order.
     """
     changed = False
     for name, act in acts:
         if act.applies_to_memory is not into_memory:
             continue
         access = desk.access(name)
-        if into_memory:  # it gets what the teacher wrote and nothing else, so it knows provenance
+        # here it gets only rows of the teacher, so it knows their provenance and is charged for it
+        if into_memory:
             access.provenance(corpus)
         reorder = changed and not into_memory
         lent = corpus.anonymous(desk.rng.at("shuffle", name)) if reorder else corpus
@@ -169,7 +170,10 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, desk: Desk, into_memory: bool 
 
 
 def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
-    """The model as every mitigation in turn makes it learn; wrappers always get a lifted model."""
+    """The model, after each mitigation in turn has changed how it learns.
+
+    Wrappers always get a lifted model.
+    """
     for name, act in acts:
         model = same_component(name, "adapt", act.adapt(model, desk.access(name)), Model)
     return lift(model)
@@ -181,7 +185,7 @@ def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
 def composed(
     cell: Cell, acts: tuple[Act, ...], desk: Desk, memory: object
 ) -> tuple[Corpus, object]:
-    """What the protocol gives to read, and what it keeps."""
+    """(the training set of the protocol, what the protocol keeps)."""
 
     def edit(corpus: Corpus) -> Corpus:
         return curate(acts, corpus, desk, into_memory=True)
@@ -200,7 +204,8 @@ def fitted(
 ) -> tuple[Teacher, Tensor | None]:
     """(the new teacher, starved chains).
 
-    A chain without any weight reads all its rows, so that others continue, and is never judged.
+    A chain whose rows all have weight 0 is starved.  It is fitted to all its rows with weight 1, so
+    that the other chains continue, and its losses are NaN from then on.
     """
     starved = now.starved
     if not training_set.unit:
@@ -221,7 +226,10 @@ def fitted(
 def judged(
     data: DataGenerator, teacher: Teacher, rng: Stream, starved: Tensor | None
 ) -> dict[str, Tensor]:
-    """Losses (R,) of the teacher as fitted, by the same test each time; NaN for starved chains."""
+    """Losses (R,) of the teacher as fitted, on the same test data in every generation.
+
+    NaN for starved chains.
+    """
     scores = data.losses(teacher, rng)
     if data.primary not in scores:
         raise ContractError(
@@ -232,8 +240,7 @@ def judged(
         if tuple(value.shape) != rng.chain_shape:
             raise ContractError(
                 f"{data.title()}.losses returned {name} of shape {tuple(value.shape)}; expected "
-                f"{rng.chain_shape}, "
-                "one loss per chain"
+                f"{rng.chain_shape}, one loss per chain"
             )
         if starved is not None:
             scores[name] = torch.where(starved, torch.nan, value.double())

@@ -1,4 +1,4 @@
-"""What a mitigation may keep, and how it is stored."""
+"""What a mitigation may keep in its memory, and how it is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .corpus import Corpus
 
 
 def to_keep(user: str, value: Any, chain_shape: tuple[int, ...]) -> Any:
-    """``value`` as it is stored; ContractError where it cannot be kept."""
+    """``value`` in the form in which it is stored; ContractError if it cannot be kept."""
 
     def stored(leaf: Any) -> Any:
         if isinstance(leaf, Corpus):
@@ -27,20 +27,19 @@ def to_keep(user: str, value: Any, chain_shape: tuple[int, ...]) -> Any:
             if tuple(leaf.shape[: len(chain_shape)]) != chain_shape:
                 raise ContractError(
                     f"{user} kept a tensor of shape {tuple(leaf.shape)}; expected leading "
-                    "dimensions "
-                    f"{chain_shape}, one entry per chain"
+                    f"dimensions {chain_shape}, one entry per chain"
                 )
             return leaf
         for inner in _reachable(leaf):
             if isinstance(inner, Access):
                 raise ContractError(
-                    f"{user} kept its access, which serves one generation only; keep what was "
-                    "drawn from it"
+                    f"{user} kept its access, which is valid for one generation only; keep the "
+                    "rows that it returned"
                 )
             if isinstance(inner, Corpus):
                 raise ContractError(
-                    f"{user} kept a corpus inside {type(leaf).__name__}; keep it as it is, or in a "
-                    "tuple, list or dict"
+                    f"{user} kept a corpus inside {type(leaf).__name__}; keep the corpus itself, "
+                    "or in a tuple, list or dict"
                 )
         return leaf
 
@@ -66,7 +65,7 @@ def corpora_in(value: Any) -> Iterator[Corpus]:
 
 
 def _reachable(value: Any) -> Iterator[Any]:
-    """An object and everything that it holds, by its attributes and through containers."""
+    """An object and everything that it refers to, through attributes and containers."""
     seen: set[int] = set()
     waiting = [value]
     while waiting:

@@ -1,15 +1,15 @@
 """Random numbers, one key per chain: a draw is a pure function of (seed, path of names, position).
 
-A draw does not depend on which other chains are drawn at the same time, nor on how many rows were
-asked for.  So chain 5 gets the same numbers by itself, among hundreds, in another shard or after a
-resume, and the first k rows of a draw are the same for every n >= k.
+A draw depends neither on which other chains are drawn at the same time nor on the number of rows.
+So chain 5 gets the same numbers by itself, among hundreds, in another shard and after a resume, and
+the first k rows of a draw are the same for every n >= k.
 
 Bits come from the SplitMix64 finaliser (Steele, Lea and Flood, OOPSLA 2014, with Stafford's variant
 13 constants) over a counter, under a 128-bit key: one half sets the start of the counter, the other
 is injected between the two multiplications, so that two streams whose counters happen to overlap
 still differ.  For 100 chains of 100 normals this takes 45 us in numpy; a native generator whose
-state is set per chain takes 350 us.  Where only a library has the law (multinomial,
-hypergeometric), each chain gets numpy's Philox under the same key.
+state is set per chain takes 350 us.  Distributions that only numpy can draw (multinomial,
+hypergeometric) use its Philox generator per chain, with the same key.
 """
 
 from __future__ import annotations
@@ -107,8 +107,9 @@ class Stream:
     def _words(
         self, n: int, kernel: Callable[[Words, NDArray[Any]], object], out: NDArray[Any]
     ) -> NDArray[Any]:
-        """Fill ``out (chains, n, ...)`` with ``kernel`` of ``n`` random words each, in cached
-        blocks.
+        """Fill ``out (chains, n, ...)`` with ``kernel`` of n random words per chain.
+
+        It works in blocks that stay in the cache.
         """
         first, second = self._key()
         step = max(1, min(n, _BLOCK))
@@ -148,8 +149,9 @@ class Stream:
         return self._tensor(np.ascontiguousarray(self._normal(math.prod(shape))), shape)
 
     def integers(self, high: int, *shape: int) -> torch.Tensor:
-        """Integers in [0, high), ``R + shape``, int64; ``high`` at most 2^31 keeps bias below
-        2^-21.
+        """Integers in [0, high), ``R + shape``, int64.
+
+        ``high`` is at most 2^31, which keeps the bias below 2^-21; else ValueError.
         """
         if not 1 <= high <= 2**31:
             raise ValueError(f"high must lie in [1, 2^31], got {high}")
@@ -166,12 +168,11 @@ class Stream:
         return self._tensor(-np.log(-np.log(self._uniform(math.prod(shape)))), shape)
 
     def chi2(self, df: ArrayLike) -> torch.Tensor:
-        """Chi-squared variables, ``R + shape of df``, float64, for degrees of freedom ``df > 0``
-        shared by chains.
+        """Chi-squared variables, ``R + shape of df``, float64; ValueError unless ``df > 0``.
 
-        Marsaglia and Tsang's rejection (ACM TOMS 2000), element by element: what is rejected is
-        drawn again under a name of its own, so that an element's value does not depend on its
-        neighbours.
+        All chains share the degrees of freedom ``df``.  The method is Marsaglia and Tsang's
+        rejection (ACM TOMS 2000), element by element: rejected elements are drawn again with a key
+        of their own, so that an element does not depend on its neighbours.
         """
         shape = np.shape(df)
         df = np.asarray(df, dtype=np.float64).reshape(-1)
@@ -198,17 +199,20 @@ class Stream:
         return self._tensor(2 * out, shape)
 
     def natives(self) -> list[np.random.Generator]:
-        """One numpy generator per chain (flattened), for laws that only a library draws."""
+        """One numpy generator per chain (flattened), for distributions that only numpy draws."""
         first, second = self._key()
         keys = np.stack([first, second], -1)
         return [np.random.Generator(np.random.Philox(key=key)) for key in keys]
 
     def multinomial(self, n: int, p: torch.Tensor) -> torch.Tensor:
-        """Counts of ``n`` draws from ``p (R, K)``, ``(R, K)`` int64; the cost is free of ``n``."""
+        """Counts of ``n`` draws from ``p (R, K)``, ``(R, K)`` int64.
+
+        The cost does not depend on n.
+        """
         flat = p.detach().cpu().double().numpy().reshape(self._first.size, -1)
         out = np.zeros(flat.shape, np.int64)
         for row, probs, native in zip(out, flat, self.natives(), strict=True):
-            # a collapsed law has few symbols left, and the cost falls with it
+            # a collapsed distribution has few symbols left, so this saves time
             alive = np.flatnonzero(probs)
             row[alive] = native.multinomial(n, probs[alive] / probs[alive].sum())
         return self._tensor(out, (flat.shape[-1],))
@@ -221,8 +225,8 @@ class Stream:
         C, K = p.shape[-2:]
         probs = p.detach().cpu().double().numpy().reshape(self._first.size, C, K)
         many = n.cpu().numpy().reshape(self._first.size, C)
-        # numpy gives what rounding leaves to the last symbol; so the likeliest goes there, never a
-        # lost one
+        # numpy assigns rounding errors of p to the last symbol; put the most likely one there, so
+        # that a lost symbol never reappears
         likeliest = probs.argmax(-1)[..., None]
         ends = np.concatenate([likeliest, np.full_like(likeliest, K - 1)], -1)
         probs = _swapped(probs, ends)
@@ -236,15 +240,15 @@ class Stream:
         )
 
     def hypergeometric(self, counts: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
-        """Counts ``(R, K)`` of ``n (R,)`` items taken without replacement from ``counts (R, K)``
-        int64.
+        """Counts ``(R, K)`` of ``n (R,)`` items drawn without replacement from ``counts (R, K)``.
+
+        ``counts`` is int64; Incompatible for 10^9 items or more.
         """
         flat = counts.cpu().numpy().reshape(self._first.size, -1)
         many = n.cpu().numpy().reshape(-1)
         if flat.sum(-1).max(initial=0) >= 10**9:
             raise Incompatible(
-                "drawing without replacement works from fewer than 10^9 rows; choose a smaller n "
-                "or T"
+                "drawing without replacement needs fewer than 10^9 rows; choose a smaller n or T"
             )
         out = np.zeros(flat.shape, np.int64)
         for drawn, row, m, native in zip(out, flat, many, self.natives(), strict=True):

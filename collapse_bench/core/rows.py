@@ -1,6 +1,6 @@
 """Parts of a corpus that hold rows.
 
-Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
+Shapes: ``R`` stands for the dimensions of the chains, which come first; ``n`` rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-#: origin of real rows that a mitigation has paid for; who may read origins sees them as 0, real
+#: origin of real rows that a mitigation has paid for; plugins see it as 0, real
 PAID = -1
 
 
@@ -21,29 +21,29 @@ PartType = TypeVar("PartType")  # a part of rows, or one that is known by its su
 
 @dataclass(frozen=True, eq=False)
 class RowsPart:
-    """Rows that entered together.  ``weight`` and ``count`` are None where all are one."""
+    """Rows that were added together.  ``weight`` and ``count`` are None if they are all 1."""
 
     x: Tensor  # (R, n, ...)
     y: Tensor  # (R, n, ...)
-    weight: Tensor | None  # (R, n) float64: how much a row is trusted
+    weight: Tensor | None  # (R, n) float64; 0 equals absent
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
     # the generation a row came from, 0 = real (or PAID); one number or (R, n)
     origin: int | Tensor
 
     @property
     def unit(self) -> bool:
-        """True where every row counts once."""
+        """True if every row counts once."""
         return self.weight is None and self.count is None
 
     @property
     def multiplicity(self) -> Tensor | None:
-        """weight * count, (R, n) float64; None where it is one throughout."""
+        """weight * count, (R, n) float64; None if it is 1 for all rows."""
         if self.weight is None:
             return None if self.count is None else self.count.double()
         return self.weight if self.count is None else self.weight * self.count
 
     def tensors(self) -> Iterator[Tensor]:
-        """What a plugin could change in place."""
+        """The tensors that a plugin could change in place."""
         for value in (self.x, self.y, self.weight, self.count):
             if value is not None:
                 yield value
@@ -83,7 +83,7 @@ class RowsPart:
 
 
 def ones_for(chain_shape: tuple[int, ...], table: RowsPart, dtype: torch.dtype) -> Tensor:
-    """A one for each row, (R, n)."""
+    """1 for each row, (R, n)."""
     n = table.y.shape[len(chain_shape)]
     return torch.ones((), dtype=dtype, device=table.y.device).expand(*chain_shape, n)
 
@@ -101,10 +101,10 @@ def expanded_origin(origin: int | Tensor, shape: tuple[int, ...], like: Tensor) 
 
 
 def alike(parts: tuple[PartType, ...]) -> tuple[PartType, ...]:
-    """The parts with their numbers in one type, the narrowest among them.
+    """The parts with their numbers in one type, the narrowest of their types.
 
-    Digits that only one side has would show where a row comes from, also after both are stored in
-    the wider type.
+    Otherwise the digits of the wider type would reveal where a row comes from, even after all are
+    stored in the wider type.
     """
     for name in ("x", "y"):
         values = [getattr(part, name) for part in parts if isinstance(part, RowsPart)]

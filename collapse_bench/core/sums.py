@@ -1,6 +1,6 @@
-"""Parts of a corpus that hold sufficient sums, and how sums are taken of rows.
+"""Parts of a corpus that hold sufficient sums, and how sums of rows are computed.
 
-Shapes: ``R`` are the dimensions of the chains in front, ``n`` rows.
+Shapes: ``R`` stands for the dimensions of the chains, which come first; ``n`` rows.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from .rows import PAID, RowsPart
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Sums over rows ``z = [x, y]`` (trailing dimensions flattened, width p), in float64; ``+``
-    pools two of them.
+    """Sums over rows ``z = [x, y]``, in float64; ``+`` pools two of them.
 
-    weight: (R,) total weight; mean: (R, p); scatter: (R, p, p) sum of w (z - mean)(z - mean)^T;
-    factor: (R, p, p) lower triangular with factor @ factor.T = scatter, where it is known more
-    exactly than scatter can hold it (a covariance underflows and loses its narrow directions long
-    before its factor does).
+    The trailing dimensions of z are flattened to width p.  weight: (R,) total weight; mean: (R, p);
+    scatter: (R, p, p) sum of w (z - mean)(z - mean)^T; factor: (R, p, p) lower triangular with
+    factor @ factor.T = scatter, if it is known more precisely than scatter (a covariance underflows
+    and loses its narrow directions long before its factor does).
     """
 
     weight: Tensor
@@ -74,7 +73,7 @@ OneKind = TypeVar("OneKind", Moments, Products)
 
 @dataclass(frozen=True, eq=False)
 class SumsPart:
-    """Rows that entered together and are known by their sums only."""
+    """Rows that were added together and are known by their sums only."""
 
     sums: Sums
     origin: int  # the generation the rows came from, 0 = real (or PAID)
@@ -82,7 +81,7 @@ class SumsPart:
     unit = True  # every row counts once
 
     def tensors(self) -> Iterator[Tensor]:
-        """What a plugin could change in place."""
+        """The tensors that a plugin could change in place."""
         yield from (value for value in vars(self.sums).values() if value is not None)
 
     def picked(self, r: Any) -> SumsPart:
@@ -107,7 +106,7 @@ Part = RowsPart | SumsPart
 
 
 def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
-    """Sums over the rows of a part; Incompatible where only other sums are known."""
+    """Sums over the rows of a part; Incompatible if only other sums are known."""
     if isinstance(part, SumsPart):
         return _only(part.sums, Moments)
     n = part.y.shape[len(chain_shape)]
@@ -116,9 +115,8 @@ def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
     z = (columns[0] if len(columns) == 1 else torch.cat([c.double() for c in columns], -1)).double()
     w = part.multiplicity
     if w is None:
-        mean = (
-            z.mean(-2) if n else z.sum(-2)
-        )  # of no rows (mix with real=0 or 1): zero, at weight zero
+        # a part without rows (mix with real=0 or 1) has mean 0 and weight 0
+        mean = z.mean(-2) if n else z.sum(-2)
         centred = z - mean[..., None, :]
         return Moments(_full(chain_shape, n, z), mean, gram(centred))
     weight = w.sum(-1)
@@ -128,7 +126,7 @@ def moments_of(part: Part, chain_shape: tuple[int, ...]) -> Moments:
 
 
 def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
-    """Sums of products over the rows of a part; Incompatible where only other sums are known."""
+    """Sums of products over the rows of a part; Incompatible if only other sums are known."""
     if isinstance(part, SumsPart):
         return _only(part.sums, Products)
     x, y, w = part.x.double(), part.y.double()[..., None], part.multiplicity
@@ -158,8 +156,8 @@ def _full(chain_shape: tuple[int, ...], value: float, like: Tensor) -> Tensor:
 def gram(z: Tensor) -> Tensor:
     """z^T z over rows, (R, n, p) -> (R, p, p).
 
-    Wide matrices on the CPU go one by one through numpy, whose BLAS call computes one triangle
-    only; torch has no batched form of it, and takes twice as long at p = 300.
+    On the CPU, wide matrices are multiplied one by one in numpy, whose BLAS call computes only one
+    triangle.  torch has no batched form of it and takes twice as long at p = 300.
     """
     if z.device.type != "cpu" or z.shape[-1] < 64 or not z.numel():
         return z.mT @ z

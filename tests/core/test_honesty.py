@@ -122,7 +122,7 @@ class Erase(Mitigation):
 
 @pytest.mark.parametrize(
     ("act", "words"),
-    [(Stale(), "after it had ended"), (Unhide(), "hidden"), (AsProtocol(), "by"), (Erase(), None)],
+    [(Stale(), "after its end"), (Unhide(), "hidden"), (AsProtocol(), "by"), (Erase(), None)],
 )
 def test_public_names_lead_to_no_data_past_the_ledger(act, words):
     KEPT.clear()
@@ -198,7 +198,7 @@ def test_no_more_real_rows_than_there_are():
     told = facts("digits | averaging @ n=20 T=2", Greedy())
     assert set(told.status) == {"failed"}
     assert (
-        "Greedy asked for 10000 real rows at once, and digits has 1255 different ones"
+        "Greedy asked for 10000 real rows at once, and digits has only 1255 different ones"
         in told.reason[0]
     )
 
@@ -307,7 +307,7 @@ def test_real_only_is_not_read_beyond_its_curve(tmp_path):
     )
     board = out.board()
     assert not board.losses.entry.str.startswith("real-only @ real-anchor").any()
-    assert any("more real rows than real-only was measured at" in note for note in board.notes)
+    assert any("more real rows than real-only was measured with" in note for note in board.notes)
     fewer = run(
         "linear(d=5) | ridge | accumulate | real-anchor(k=10) @ n=20 T=10",
         seeds="0:12",

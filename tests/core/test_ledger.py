@@ -105,7 +105,7 @@ def test_fixed_rows_are_new_once(asked):
 
 
 def test_an_unknown_substance_is_refused():
-    with pytest.raises(ValueError, match="the ledger knows real_rows"):
+    with pytest.raises(ValueError, match="the ledger counts real_rows"):
         Ledger().charge("one", "coffee", 1)
 
 

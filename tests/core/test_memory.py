@@ -221,12 +221,12 @@ def test_it_serves_its_generation_and_no_protocol():
             return corpus
 
     run("gaussian | gaussian-fit @ n=9 T=1", Late())
-    with pytest.raises(ContractError, match="after it had ended"):
+    with pytest.raises(ContractError, match="after its end"):
         accesses[0].memory  # noqa: B018
-    with pytest.raises(ContractError, match="after it had ended"):
+    with pytest.raises(ContractError, match="after its end"):
         accesses[0].memory = 1
     accesses[0]._desk._closed = False
-    with pytest.raises(ContractError, match="a protocol keeps what its compose returns"):
+    with pytest.raises(ContractError, match="a protocol returns its memory from compose"):
         accesses[0]._desk.access(PROTOCOL).memory  # noqa: B018
 
 
