@@ -686,7 +686,9 @@ def test_a_board_that_cannot_be_drawn(suite, tmp_path):
     one_sentence(call("board", output, "--curves", bmp), 2, f"{bmp} must end in .png, .svg or .pdf")
     for option, file in (("--curves", "curves.png"), ("-o", "board.txt")):
         ended = call("board", output, option, absent / file)
-        one_sentence(ended, 2, f"{absent / file} cannot be written: there is no folder {absent}")
+        one_sentence(
+            ended, 2, f"{absent / file} cannot be written: the folder {absent} does not exist"
+        )
         assert "the same command goes on" not in ended.err
     one_sentence(
         call("board", output, "-o", tmp_path), 2, f"{tmp_path} is a folder; name a file in it"

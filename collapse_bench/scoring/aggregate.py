@@ -26,7 +26,7 @@ class Sums:
     deviations: Array
     # (P, G) 0/1: the chains of a group ran the same tasks of one block and share a variance
     group: Array
-    df: Array  # (G,)
+    df: Array  # (G,) degrees of freedom of each group
 
     def standard_error(self, deviations: Array) -> tuple[Array, Array]:
         """Standard error (...) and Welch's degrees of freedom (...) of deviations (..., P)."""
