@@ -1,4 +1,4 @@
-"""The verbs of the suite as functions: what the command line does, and nothing that it cannot."""
+"""The Python API: one function for each thing that the command line does."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .papers.reproduce import reproduce as redrawn
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
-from .records.settings import Calibration
+from .records.settings import Calibration, SuiteModel
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
-from .running.chains import MEMORY, Progress
+from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.task import floor_and_gap
@@ -48,23 +48,76 @@ from .suite.model import (
     validated,
     with_calibration,
 )
-from .suite.plan import IDLE, CellPlan, estimate, plan
+from .suite.plan import IDLE, CellPlan, estimate
+from .suite.plan import plan as plan_cells
 from .suite.staleness import Outdated, outdated
 
 Some = str | Path | Sequence[str | Path]  # one file, or several
+OnPlan = Callable[[list[CellPlan], list[Job]], None]
+OnOutcome = Callable[[JobOutcome], None]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """All that a run, its plan and the commands ``run`` and ``plan`` can be asked for.
+
+    Raises UsageError for a memory or a time limit that is no positive number.
+    """
+
+    what: str | Path | Sequence[str]  # a suite by name or path, or specs of cells
+    seeds: str | None = None  # chains, such as "0:64"; None: those of the suite
+    mitigations: str | Sequence[str] = ()  # specs of further entries
+    focus: str | None = None  # the entry compared with all others; None: the first further one
+    settings: Mapping[str, Any] = field(default_factory=dict)  # n, generations, protocols, ...
+    device: str = "cpu"  # cpu, cuda, cuda:0 or auto
+    budget: str | None = None  # limits of an entry per chain, such as "real=0.1,verifier=1000"
+    output: str | Path = "results"  # folder of the records
+    quick: bool = False  # run only the further entries; take the others from published records
+    published: str | Path | None = None  # file of published records; None: the one that ships
+    force: bool = False  # run finished chains again
+    plugins: Some = ()  # plugin files to load
+    n_jobs: int = 1  # worker processes
+    memory: int = MEMORY  # bytes for the rows of the chains that run at once
+    timeout: float | None = None  # seconds per job
+    checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
+
+    def __post_init__(self) -> None:
+        _positive("memory", self.memory, "bytes")
+        if self.timeout is not None:
+            _positive("timeout", self.timeout, "seconds")
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run would do with each cell."""
+
+    request: RunRequest
+    suite: Suite  # of a quick run: without the entries that would have to be run to be compared
+    steps: tuple[CellPlan, ...]
+    archive: Archive | None = field(default=None, repr=False)  # published records to reuse
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [job for step in self.steps for job in jobs_of(step.entry, step.todo)]
+
+    def estimate(self) -> tuple[float, int]:
+        """(CPU seconds, number of chains without a timing), from records in the output folder and
+        the published ones."""
+        stores: list[RecordReader] = [Store(self.request.output)]
+        if shipped(self.suite.name).is_file():
+            stores.append(Archive(shipped(self.suite.name)))
+        return estimate(self.steps, stores)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a run left behind; a view of the store, which can be opened again with ``results(path)``."""
+    """The results of a run: a view of its output folder, which ``results(path)`` opens again."""
 
     output: Path
     suite: str
     outcomes: tuple[JobOutcome, ...] = ()
     steps: tuple[CellPlan, ...] = field(default=(), repr=False)
-    archive: Archive | None = field(
-        default=None, repr=False
-    )  # published records that stand behind the store
+    archive: Archive | None = field(default=None, repr=False)  # published records that it reuses
 
     @property
     def store(self) -> Store:
@@ -76,22 +129,28 @@ class Results:
         return [outcome for outcome in self.outcomes if not outcome.good]
 
     def frame(self) -> pd.DataFrame:
-        """Every number: task, entry, role, seed, generation, metric, value, one row each."""
+        """One row per number: task, entry, role, seed, generation, metric, value."""
         manifest = saved_run(self.output, self.suite)
         return frame_of(self.store, manifest.entries, manifest.seeds)
 
     def board(self, focus: str | None = None) -> Board:
-        """The leaderboard of the run; its notes say which rows are older than the plugins."""
+        """The leaderboard of the run.  Its notes name the rows whose code has changed since.
+
+        focus: the entry that is compared with all others; None: the one that the run named.
+        """
         manifest, store = saved_run(self.output, self.suite), self.store
-        found = board_of(store, manifest, focus)
-        older = outdated(manifest, found.codes, store, registry(()))
-        notes = [*found.notes, *older.sentences(), *older.doubts()]
+        board = board_of(store, manifest, focus)
+        older = outdated(manifest, board.codes, store, registry(()))
+        notes = [*board.notes, *older.sentences(), *older.doubts()]
         if older.cells:
             notes.append(f"bring them up to date with: {_run_again(self.output, manifest, older)}")
-        return dataclasses.replace(found, notes=tuple(notes))
+        return dataclasses.replace(board, notes=tuple(notes))
 
     def draw(self, path: str | Path) -> Path:
-        """Loss against generation for every task and entry, dashed what a law predicts, to a PNG, SVG or PDF file."""
+        """Plot the loss of every task and entry against the generation; returns the file.
+
+        path: ends in .png, .svg or .pdf.  Curves that a law predicts are dashed.
+        """
         from .board.curves import draw_curves
 
         manifest = saved_run(self.output, self.suite)
@@ -100,7 +159,7 @@ class Results:
 
 
 def _run_again(output: Path, manifest: Manifest, older: Outdated) -> str:
-    """The command that computes again what is older."""
+    """The command that runs the outdated cells again."""
     words = ["collapse-bench", "run", str(output / f"{manifest.suite.name}.suite.toml")]
     for file in dict.fromkeys(manifest.files.values()):
         words += ["--plugin", file]
@@ -118,7 +177,12 @@ def _store(path: str | Path, archive: Archive | None) -> Store:
 def results(
     output: str | Path, suite: str | None = None, published: str | Path | None = None
 ) -> Results:
-    """Open the results of an earlier run; those of a quick one together with the published records behind it."""
+    """Open the results of an earlier run, with the published records if it reused any.
+
+    suite: which one, if the folder holds several.  published: the file of published records; None:
+    the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
+    where it holds several suites and none is named.
+    """
     manifest = saved_run(Path(output), suite)
     file = published or manifest.published
     return Results(
@@ -126,88 +190,88 @@ def results(
     )
 
 
-def load_suite(
-    what: str | Path | Sequence[str],
-    reg: Registry,
-    *,
-    seeds: str | None = None,
-    mitigations: str | Sequence[str] = (),
-    focus: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    device: str = "cpu",
-    budget: str | None = None,
-) -> Suite:
-    """A suite by name or path, or one made of typed specs, with the caller's changes in it."""
-    allowed = None if budget is None else Budget.parse(budget)
-    items = [str(what)] if isinstance(what, (str, Path)) else list(what)
-    if not items:
-        raise UsageError("name a suite or type a spec: collapse-bench run smoke")
-    path = None
-    if any("|" in item for item in items):
-        model = adhoc(items, reg)
-    elif len(items) > 1:
-        raise UsageError(f"one suite at a time, got {', '.join(items)}")
-    else:
-        path = find_suite(items[0], reg)
-        model = read_suite(path)
-    changes = _settings(settings or {})
-    if seeds is not None:
-        changes["seeds"] = seeds
-    extra = [str(m) for m in _several(mitigations)]
-    if extra:
-        changes["mitigations"] = list(
-            dict.fromkeys([*changes.get("mitigations", model.mitigations), *extra])
-        )
-    focus = focus or next(iter(extra), model.focus)
-    if focus is not None:
-        changes["focus"] = focus = _entry_name(focus, reg)
-    plain = model.model_dump()
-    for task in plain["tasks"]:  # a change counts for every task
-        if task["mitigations"] is not None:
-            task["mitigations"] = list(dict.fromkeys([*task["mitigations"], *extra]))
-        task.update({key: None for key in ("n", "generations", "protocols") if key in changes})
-        if "mitigations" in (settings or {}):
-            task["mitigations"] = None
-    model = validated({**plain, **changes}, f"suite {model.name}")
+def load_suite(request: RunRequest) -> Suite:
+    """The suite of a request: a named one, a file, or one made of typed specs, with its changes.
+
+    Loads the plugins of the request.  Raises UsageError for an unknown suite, spec, setting, device
+    or focus, PluginError for a plugin that does not load.
+    """
+    reg = registry(_several(request.plugins))
+    device = device_of(request.device)
+    budget = None if request.budget is None else Budget.parse(request.budget)
+    model, path = _model_of(request.what, reg)
+    model = _changed(model, request, reg)
     parse_seeds(model.seeds)
-    suite = expand(model, reg, path, device, allowed)
-    if suite.entries and focus is not None and focus not in suite.methods:
+    suite = expand(model, reg, path, device, budget)
+    if suite.entries and model.focus is not None and model.focus not in suite.methods:
         raise UsageError(
-            f"{focus!r} was named to be compared and does not compete{nearest(focus, suite.methods)}"
+            f"{model.focus!r} was named to be compared and does not compete"
+            f"{nearest(model.focus, suite.methods)}"
         )
     return suite
 
 
-def entry_names(mitigations: str | Sequence[str], reg: Registry) -> list[str]:
-    """Mitigations as a board names them."""
-    return [_entry_name(str(text), reg) for text in _several(mitigations)]
+def _model_of(what: str | Path | Sequence[str], reg: Registry) -> tuple[SuiteModel, Path | None]:
+    """The settings that ``what`` names, and the file that they come from."""
+    items = [str(what)] if isinstance(what, (str, Path)) else list(what)
+    if not items:
+        raise UsageError("name a suite or type a spec: collapse-bench run smoke")
+    if any("|" in item for item in items):
+        return adhoc(items, reg), None
+    if len(items) > 1:
+        raise UsageError(f"one suite at a time, got {', '.join(items)}")
+    path = find_suite(items[0], reg)
+    return read_suite(path), path
+
+
+def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteModel:
+    """The settings of a suite with those of a request in their place."""
+    changes = _settings(request.settings)
+    if request.seeds is not None:
+        changes["seeds"] = request.seeds
+    extra = [str(text) for text in _several(request.mitigations)]
+    if extra:
+        listed = changes.get("mitigations", model.mitigations)
+        changes["mitigations"] = list(dict.fromkeys([*listed, *extra]))
+    focus = request.focus or next(iter(extra), model.focus)
+    if focus is not None:
+        changes["focus"] = _entry_name(focus, reg)
+    plain = model.model_dump()
+    for task in plain["tasks"]:  # a change overrides what a task sets for itself
+        if task["mitigations"] is not None:
+            task["mitigations"] = list(dict.fromkeys([*task["mitigations"], *extra]))
+        task.update({key: None for key in ("n", "generations", "protocols") if key in changes})
+        if "mitigations" in request.settings:
+            task["mitigations"] = None
+    return validated({**plain, **changes}, f"suite {model.name}")
 
 
 def _entry_name(text: str, reg: Registry) -> str:
+    """A composition of mitigations as the board labels it."""
     from .core.identity import written
 
     return " + ".join(str(written(act)) for act in reg.mitigations(text))
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes to a suite from values as they are typed."""
+    """Settings of a suite from the values that a user gave, checked."""
     least = {"n": 1, "generations": 0}
-    read = {"protocols": parse_call, "mitigations": parse_mitigations}
+    parsers = {"protocols": parse_call, "mitigations": parse_mitigations}
     out: dict[str, Any] = {}
     for key, value in settings.items():
         if key in least:
             if not isinstance(value, int) or isinstance(value, bool) or value < least[key]:
-                said = value if isinstance(value, Call) else repr(value)
-                raise UsageError(f"{key} must be a whole number >= {least[key]}, got {said}")
+                shown = value if isinstance(value, Call) else repr(value)
+                raise UsageError(f"{key} must be a whole number >= {least[key]}, got {shown}")
             out[key] = value
-        elif key in read:
+        elif key in parsers:
             out[key] = [
                 str(item) for item in ([value] if isinstance(value, (str, Call)) else value)
             ]
             for item in out[key]:
-                read[key](item)
+                parsers[key](item)
         else:
-            raise UsageError(f"unknown setting {key!r}{nearest(key, {*least, *read})}")
+            raise UsageError(f"unknown setting {key!r}{nearest(key, {*least, *parsers})}")
     return out
 
 
@@ -216,153 +280,145 @@ def run(
     *,
     seeds: str | None = None,
     mitigations: str | Sequence[str] = (),
-    output: str | Path = "results",
-    n_jobs: int = 1,
-    device: str = "cpu",
-    plugins: Some = (),
+    focus: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    device: str = "cpu",
     budget: str | None = None,
+    output: str | Path = "results",
     quick: bool = False,
     published: str | Path | None = None,
+    force: bool = False,
+    plugins: Some = (),
+    n_jobs: int = 1,
     memory: int = MEMORY,
     timeout: float | None = None,
-    force: bool = False,
-    checkpoint_seconds: float = 5.0,
-    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[JobOutcome], None] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    on_plan: OnPlan | None = None,
+    on_outcome: OnOutcome | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
-    """Run a suite (by name or path) or typed specs; what is done is reused, so running again is resuming.
+    """Run a suite (by name or path) or typed specs.  Finished chains are reused, so the same call
+    resumes an interrupted run.
 
-    mitigations: specs of further entries, the first of which is the focus row of the board.  budget: what an entry may
-    use per chain, `real=0.1,verifier=1000`; past it the cell is over-budget.  quick: run these entries alone, and take
-    all others from the published records of the suite (or those in the file ``published``), where the versions match.
-    memory: bytes for the rows of one chunk of chains.  timeout: seconds per job.  Raises UsageError, PluginError or
-    NothingMatched; a cell that fails is recorded and does not stop the others.
+    The arguments are the fields of ``RunRequest``, which documents them.  on_plan: called once with
+    the plan and its jobs.  on_outcome: called after each job.  on_progress: called after each
+    generation and during training.  Raises UsageError, PluginError or NothingMatched.  A cell that
+    fails is recorded and does not stop the others.
     """
-    reg = registry(_several(plugins))
-    suite = load_suite(
+    request = RunRequest(
         what,
-        reg,
         seeds=seeds,
         mitigations=mitigations,
-        settings=settings,
-        device=device_of(device),
+        focus=focus,
+        settings=settings or {},
+        device=device,
         budget=budget,
-    )
-    return run_suite(
-        suite,
         output=output,
-        n_jobs=n_jobs,
+        quick=quick,
+        published=published,
+        force=force,
         plugins=plugins,
-        archive=archive_of(suite, published) if quick or published else None,
-        only=entry_names(mitigations, reg) if quick else None,
+        n_jobs=n_jobs,
         memory=memory,
         timeout=timeout,
-        force=force,
         checkpoint_seconds=checkpoint_seconds,
-        on_plan=on_plan,
-        on_outcome=on_outcome,
-        on_progress=on_progress,
     )
+    return run_plan(plan(request), on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
+
+
+def plan(request: RunRequest) -> RunPlan:
+    """What a run would do with each cell of its suite.  Writes nothing.
+
+    Raises what ``load_suite`` raises, and NothingMatched where an entry of a quick run fits no
+    task, or has nothing to compare with.
+    """
+    suite = load_suite(request)
+    archive = archive_of(suite, request.published) if request.quick or request.published else None
+    only = None
+    if request.quick:
+        only = [_entry_name(str(text), registry()) for text in _several(request.mitigations)]
+        _check_quick(suite, only)
+    # a quick run forces its own entries, not the published ones that it compares them with
+    store = _store(request.output, archive)
+    steps = plan_cells(suite, store, suite.seeds, request.force, only)
+    if only is not None:
+        suite, steps = _thinned(suite, steps, set(only))
+    return RunPlan(request, suite, tuple(steps), archive)
+
+
+def _check_quick(suite: Suite, only: Sequence[str]) -> None:
+    """Raises UsageError without an entry, NothingMatched where one fits no task."""
+    if not only:
+        raise UsageError("a quick run needs the entries to run: --quick --mitigation NAME")
+    for name in only:
+        cells = [entry for entry in suite.entries if (entry.role, entry.name) == ("entry", name)]
+        if cells and all(entry.skip is not None for entry in cells):
+            raise NothingMatched(f"{name} fits no task of {suite.name}: {cells[0].skip}")
 
 
 def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
-    """The published records of a suite: those that lie in the repository, or in a file that is named."""
+    """The published records of a suite: the file ``published``, or else the one that ships with
+    this package.
+
+    Raises UsageError where there is no such file.
+    """
     path = shipped(suite.name) if published is None else Path(published)
     if not path.is_file():
         raise UsageError(
-            f"there are no published records of suite {suite.name} at {path}; name their file by --published, or run without --quick"
+            f"there are no published records of suite {suite.name} at {path}; "
+            "name their file with --published, or run without --quick"
         )
     return Archive(path)
 
 
-def run_suite(
-    suite: Suite,
+def run_plan(
+    planned: RunPlan,
     *,
-    output: str | Path = "results",
-    n_jobs: int = 1,
-    plugins: Some = (),
-    archive: Archive | None = None,
-    only: Sequence[str] | None = None,
-    memory: int = MEMORY,
-    timeout: float | None = None,
-    force: bool = False,
-    checkpoint_seconds: float = 5.0,
-    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[JobOutcome], None] | None = None,
+    on_plan: OnPlan | None = None,
+    on_outcome: OnOutcome | None = None,
     on_progress: Progress | None = None,
 ) -> Results:
-    """Run a suite that is loaded already; see ``run``.
+    """Do what a plan says; see ``run`` for the callbacks.
 
-    archive: published records, reused like one's own.  only: entries to run beside the controls; what else is not there
-    already is left out.
+    Raises NothingMatched where the suite has no cell to run, UsageError where the output folder
+    cannot be written.
     """
-    _positive("memory", memory, "bytes")
-    if timeout is not None:
-        _positive("timeout", timeout, "seconds")
+    request, suite = planned.request, planned.suite
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
-    suite, steps = plan_run(suite, output=output, archive=archive, only=only, force=force)
-    Store(output).create()
-    store = _store(Path(output).absolute(), archive)  # workers have a working folder of their own
-    jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
-    for step in steps:
+    Store(request.output).create()
+    # absolute, since workers have a working folder of their own
+    store = _store(Path(request.output).absolute(), planned.archive)
+    for step in planned.steps:
         for wanted in blocks_of(suite.seeds).values():
             if step.verdict not in IDLE and not set(wanted) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, wanted)
-    save_run(suite, suite.seeds, store, None if archive is None else archive.path)
+    save_run(suite, suite.seeds, store, None if planned.archive is None else planned.archive.path)
+    jobs = planned.jobs
     if on_plan is not None:
-        on_plan(steps, jobs)
-    options = Options(store.path, _absolute(plugins), memory, timeout, checkpoint_seconds)
+        on_plan(list(planned.steps), jobs)
+    options = Options(
+        store.path,
+        _absolute(request.plugins),
+        request.memory,
+        request.timeout,
+        request.checkpoint_seconds,
+    )
     outcomes = []
-    for outcome in execute(jobs, options, n_jobs, on_progress):
+    for outcome in execute(jobs, options, request.n_jobs, on_progress):
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
-    return Results(store.path, suite.name, tuple(outcomes), tuple(steps), archive)
-
-
-def plan_run(
-    suite: Suite,
-    *,
-    output: str | Path = "results",
-    archive: Archive | None = None,
-    only: Sequence[str] | None = None,
-    force: bool = False,
-) -> tuple[Suite, list[CellPlan]]:
-    """The suite as it would run, and what would be done with each of its cells; see ``run_suite``.
-
-    Raises NothingMatched where an entry of a quick run fits nowhere, or has nothing to compare
-    with.
-    """
-    if only is not None and not only:
-        raise UsageError(
-            "a quick run is of the entries that you name: --mitigation NAME, beside --quick"
-        )
-    for name in only or ():
-        mine = [entry for entry in suite.entries if entry.role == "entry" and entry.name == name]
-        if mine and all(entry.skip is not None for entry in mine):
-            raise NothingMatched(f"{name} fits no task of {suite.name}: {mine[0].skip}")
-    # what is asked for anew in a quick run is what was named, and not what it is to stand beside
-    steps = plan(suite, _store(output, archive), suite.seeds, force, only)
-    return (suite, steps) if only is None else _thinned(suite, steps, set(only))
-
-
-def estimate_of(suite: Suite, steps: Sequence[CellPlan], output: str | Path) -> tuple[float, int]:
-    """(CPU seconds that a plan will take, chains of which nothing is known), by records there and published ones."""
-    stores: list[RecordReader] = [Store(output)]
-    if shipped(suite.name).is_file():
-        stores.append(Archive(shipped(suite.name)))
-    return estimate(steps, stores)
+    return Results(store.path, suite.name, tuple(outcomes), planned.steps, planned.archive)
 
 
 def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:
-    """The suite with the controls, the named entries, and those of which nothing would have to be run.
+    """The suite of a quick run: controls, the named entries, and entries with complete records.
 
-    An entry stays with all its tasks or goes with all of them.  Raises NothingMatched where all others would go.
+    An entry with a missing record is left out of all its tasks.  Raises NothingMatched where all
+    other entries would be left out.
     """
     to_run = {step.entry.cell.id for step in steps if step.todo}
     older = {step.entry.name: step.why for step in steps if step.verdict == "stale"}
@@ -376,70 +432,69 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     if gone and gone.keys() >= others:
         why = next((f" ({name}: {older[name]})" for name in gone if name in older), "")
         raise NothingMatched(
-            f"no record of another entry of {suite.name} has these chains, settings and versions{why}, so that a quick run "
-            "has nothing to compare with; leave out --seeds and --set, or run without --quick"
+            f"no other entry of {suite.name} has records with these chains, settings and versions"
+            f"{why}, so a quick run has nothing to compare with; leave out --seeds and --set, or "
+            "run without --quick"
         )
     entries = tuple(
         e
         for e in suite.entries
         if e.name not in gone and (e.role != "curve" or e.cell.id not in to_run)
     )
-    there = {entry.cell.id for entry in entries}
+    ids = {entry.cell.id for entry in entries}
     kept = [
-        step
-        if step.entry.cell.id in there
-        else CellPlan(step.entry, "left out", _why_left_out(step))
+        step if step.entry.cell.id in ids else CellPlan(step.entry, "left out", _why_left_out(step))
         for step in steps
     ]
     return dataclasses.replace(suite, entries=entries, left_out=tuple(gone)), kept
 
 
 def _why_left_out(step: CellPlan) -> str:
-    """The records that are there are of other code, or there is no whole one."""
-    return step.why if step.verdict == "stale" else "no whole record to compare with"
+    """Either the records are stale, or they are not complete."""
+    return step.why if step.verdict == "stale" else "no complete record to compare with"
 
 
 def publish_run(
     output: str | Path, to: str | Path, suite: str | None = None, force: bool = False
 ) -> list[Path]:
-    """Publish a finished run: its records in one file, its board and what the numbers say, in the
-    folder ``to``.
+    """Publish a finished run in the folder ``to``: its records in one file, its board and a report.
 
-    force: in place of files that are there, with settings that are not those of the suite of this
-    name, with chains that the machine broke off, of a quick run, and with records that the
-    installed plugins would compute otherwise.  Raises NothingMatched where chains are missing or
-    damaged, UsageError for what only ``force`` allows.
+    Without ``force``, UsageError is raised where files would be replaced, where the settings differ
+    from those of the suite of this name, where the machine interrupted chains, for a quick run, and
+    where the code has changed since.  Raises NothingMatched where chains are missing or damaged.
     """
     from .board.words import report
 
-    found = results(output, suite)
-    manifest, folder = saved_run(found.output, found.suite), Path(to)
-    files = [folder / f"{found.suite}.parquet", folder / f"{found.suite}.md"]
+    ran = results(output, suite)
+    manifest, folder = saved_run(ran.output, ran.suite), Path(to)
+    files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
     if manifest.published and not force:
         raise UsageError(
-            f"{output} holds a run beside the published records {manifest.published}; run the suite without --quick, or publish "
-            "both together by --force"
+            f"{output} holds a quick run, which reuses the published records {manifest.published}; "
+            "run the suite without --quick, or publish both together with --force"
         )
     changed = changes_of(manifest, registry(()))
     if changed and not force:
         raise UsageError(
-            f"{output} was not run as suite {found.suite} says (changed: {', '.join(changed)}); run the suite without "
-            "--set, --seeds and --budget, give your own suite file a name of its own, or publish it all the same by --force"
+            f"{output} was not run with the settings of suite {ran.suite} "
+            f"(changed: {', '.join(changed)}); run the suite without --set, --seeds and --budget, "
+            "give your own suite file another name, or publish it with --force"
         )
-    there = [str(file) for file in files if file.exists()]
-    if there and not force:
+    existing = [str(file) for file in files if file.exists()]
+    if existing and not force:
         raise UsageError(
-            f"{' and '.join(there)} would be replaced; choose another folder by -o, or replace by --force"
+            f"{' and '.join(existing)} would be replaced; choose another folder with -o, "
+            "or replace with --force"
         )
-    records = whole(found.store, manifest)
+    records = whole(ran.store, manifest)
     codes: dict[str, list[Mapping[str, Any]]] = {}
     for record, entry in records:
         codes.setdefault(entry.id, []).append(record.code)
-    older = outdated(manifest, codes, found.store, registry(()))
+    older = outdated(manifest, codes, ran.store, registry(()))
     if older.cells and not force:
         raise UsageError(
-            f"{'; '.join(older.sentences())}; run {_run_again(found.output, manifest, older)}, or publish the older records by "
-            "--force"
+            f"{'; '.join(older.sentences())}; run {_run_again(ran.output, manifest, older)}, "
+            "or publish the older records with --force"
         )
     broken = [
         (status, f"{entry.name} on {entry.task}")
@@ -449,10 +504,11 @@ def publish_run(
     ]
     if broken and not force:
         raise UsageError(
-            f"{len(broken)} chain(s) were broken off by the machine (the first: {', '.join(broken[0])}); "
-            "run the suite again, which tries these alone, or publish them so by --force"
+            f"{len(broken)} chain(s) were interrupted by the machine "
+            f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
+            "or publish with --force"
         )
-    board = board_of(found.store, manifest)  # without the command of this machine
+    board = board_of(ran.store, manifest)  # without a command that names paths of this machine
     text = report(dataclasses.replace(board, notes=(*board.notes, *older.sentences())))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
@@ -461,7 +517,7 @@ def publish_run(
 
 
 def _several(what: Some) -> Sequence[str | Path]:
-    """One string is one thing, and not its letters."""
+    """A list, since iterating over one string would give its letters."""
     return [what] if isinstance(what, (str, Path)) else what
 
 
@@ -480,12 +536,14 @@ def calibrate(
     output: str | Path | None = None,
     n_jobs: int = 1,
     plugins: Some = (),
-    on_outcome: Callable[[JobOutcome], None] | None = None,
-    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
+    on_outcome: OnOutcome | None = None,
+    on_plan: OnPlan | None = None,
 ) -> list[Calibration]:
-    """Freeze floors and gaps of every task of a suite in its file, from 256 chains that no board ranks.
+    """Measure the floor and the gap of every task of a suite, and write them into its file.
 
-    The chains go to ``output`` where it is given (and are reused from there), else to a temporary folder.
+    Runs 256 chains per task whose seeds no suite uses.  output: folder in which these chains are
+    kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
+    UsageError where its file cannot be written or a cell fails.
     """
     reg = registry(_several(plugins))
     path = find_suite(str(what), reg)
@@ -494,7 +552,7 @@ def calibrate(
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")
         raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
-    _rewrite(path, text)  # better said now than after the run
+    _rewrite(path, text)  # fail before the run, not after it
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
     with ExitStack() as stack:
         folder = output or stack.enter_context(
@@ -502,7 +560,7 @@ def calibrate(
         )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
-        steps = plan(bare, store, CALIBRATION_SEEDS)
+        steps = plan_cells(bare, store, CALIBRATION_SEEDS)
         jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
         if on_plan is not None:
             on_plan(steps, jobs)
@@ -521,7 +579,7 @@ def _rewrite(path: Path, text: str) -> None:
         replace_file(path, text.encode())
     except OSError as problem:
         raise UsageError(
-            f"cannot write {path} ({problem.strerror}); copy the suite file to a folder of yours"
+            f"cannot write {path} ({problem.strerror}); copy the suite file to another folder"
         ) from problem
 
 
@@ -542,7 +600,10 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
 
 
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:
-    """Expected primary loss of a cell for t = 0 .. T by its law, NaN where unknown; NothingMatched where none is known."""
+    """Expected primary loss of a cell for t = 0 .. T by its law, NaN where it is unknown.
+
+    Raises NothingMatched where the cell has no law, UsageError where its parts do not fit.
+    """
     cell = registry(_several(plugins)).cell(spec)
     reason = cell.incompatibility()
     if reason is not None:
@@ -561,9 +622,11 @@ def verify_laws(
     plugins: Some = (),
     on_verdicts: Callable[[list[Verdict], int], None] | None = None,
 ) -> list[Verdict]:
-    """Run the engine against every law that plugins claim for it, or those whose name holds one of the words.
+    """Run the engine against the laws that plugins claim, and return one verdict per claim.
 
-    ``on_verdicts`` is told of each group of verdicts as it comes, and of how many claims there are in all.
+    words: check only laws whose names contain one of these.  quick: with fewer chains.
+    on_verdicts: called with each group of verdicts and the total number of claims.  Raises
+    NothingMatched where no claim is left.
     """
     parts = [words] if isinstance(words, str) else list(words)
     known = registry(_several(plugins)).claims()
@@ -572,20 +635,21 @@ def verify_laws(
         if not any(word in law for law in claimed):
             laws = [law for law in theory.laws() if word in law]
             raise NothingMatched(
-                f"no cell of the engine expresses {', '.join(laws)}; 'collapse-bench law {laws[0]}' says what it is"
+                f"no cell of the engine expresses {', '.join(laws)}; "
+                f"'collapse-bench law {laws[0]}' shows what it is"
                 if laws
                 else f"no claim is made of {word}{nearest(word, claimed)}"
             )
     claims = [claim for claim in known if not parts or any(word in claim.law for word in parts)]
     if not claims:
         raise NothingMatched("no plugin claims a law")
-    found: dict[int, Verdict] = {}
+    verdicts: dict[int, Verdict] = {}
     place = {id(claim): i for i, claim in enumerate(claims)}
     for some in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
-        found.update({place[id(verdict.claim)]: verdict for verdict in some})
+        verdicts.update({place[id(verdict.claim)]: verdict for verdict in some})
         if on_verdicts is not None:
             on_verdicts(some, len(claims))
-    return [found[i] for i in sorted(found)]
+    return [verdicts[i] for i in sorted(verdicts)]
 
 
 def reproduce(
@@ -597,12 +661,12 @@ def reproduce(
     n_jobs: int = 1,
     plugins: Some = (),
     device: str = "cpu",
-    on_plan: Callable[[list[CellPlan], list[Job]], None] | None = None,
-    on_outcome: Callable[[JobOutcome], None] | None = None,
+    on_plan: OnPlan | None = None,
+    on_outcome: OnOutcome | None = None,
 ) -> tuple[pd.DataFrame, list[Path]]:
-    """Redraw a figure of a paper: (its numbers, the files written).  What was run before is reused.
+    """Redraw a figure of a paper: (its numbers, the files written).  Earlier runs are reused.
 
-    scale: ``quick`` or ``paper``.  data: a folder of real images, for the figures that use them.
+    scale: ``quick`` or ``paper``.  data: a folder of real images, for figures that use them.
     """
     return redrawn(
         name,
@@ -619,7 +683,10 @@ def reproduce(
 
 
 def device_of(name: str) -> str:
-    """A device that is there: cpu, cuda, cuda:0; auto takes the GPU where torch sees one."""
+    """The name of an available device: cpu, cuda, cuda:0; auto gives the GPU where torch sees one.
+
+    Raises UsageError for an unknown or unavailable device.
+    """
     import torch
 
     if name == "auto":
@@ -629,25 +696,24 @@ def device_of(name: str) -> str:
     except RuntimeError as problem:
         raise UsageError(f"unknown device {name!r}; write cpu, cuda, cuda:0 or auto") from problem
     if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device {name!r} is not served; write cpu, cuda, cuda:0 or auto")
+        raise UsageError(f"device {name!r} is not supported; write cpu, cuda, cuda:0 or auto")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            f"device {name!r} was asked for, and torch sees no GPU here; use --device cpu"
-        )
+        raise UsageError(f"device {name!r} is not available: torch sees no GPU; use --device cpu")
     return name
 
 
 def cell_of(
     spec: str, *, seeds: str | int | Sequence[int] = "0:32", device: str = "cpu", **changes: Any
 ) -> Cell:
-    """A cell from its spec, for a loop of one's own: ``for generation in generations(cell_of(...))``.
+    """A cell from its spec, for your own loop: ``for generation in generations(cell_of(...))``.
 
-    seeds: a range as it is typed, one seed or several.  changes: n, generations, growth or first_teacher.
+    seeds: a range as text, one seed or several.  changes: n, generations, growth or first_teacher.
+    Raises UsageError for a spec, seed or change that is not valid.
     """
     settings = ("n", "generations", "growth", "first_teacher")
     for name in changes:
         if name not in settings:
-            raise UsageError(f"cell_of changes no {name!r}{nearest(name, settings)}")
+            raise UsageError(f"cell_of has no setting {name!r}{nearest(name, settings)}")
     return registry(()).cell(spec, seeds=_seeds(seeds), device=device_of(device), **changes)
 
 
@@ -660,11 +726,15 @@ def _seeds(seeds: str | int | Sequence[int]) -> tuple[int, ...]:
         picked = ()
     if not picked or min(picked) < 0 or max(picked) >= 2**63:
         raise UsageError(
-            f"seeds must be whole numbers >= 0 and < 2^63, at least one, or a range '0:32'; got {seeds!r}"
+            "seeds must be whole numbers >= 0 and < 2^63, at least one, or a range '0:32'; "
+            f"got {seeds!r}"
         )
     return picked
 
 
 def offer(name: str, cls: type[Mitigation]) -> None:
-    """Make a mitigation of a notebook known under a name, beside those that plugins offer."""
+    """Offer a mitigation that is written in a notebook or script under a name.
+
+    Raises PluginError where the name or the class cannot be offered.
+    """
     registry().offer("mitigation", name, cls)

@@ -169,10 +169,14 @@ def _serve() -> None:
     torch.set_num_threads(1)
     for module in ("numpy", "pandas", "pyarrow.pandas_compat", *USED_BY_COMMANDS):
         importlib.import_module(module)
-    from collapse_bench.api import load_suite
     from collapse_bench.registry.discovery import Registry
+    from collapse_bench.suite.expand import expand
+    from collapse_bench.suite.model import find_suite, read_suite
 
-    load_suite("smoke", Registry.discover())  # imports the plugins and reads their data
+    registry = Registry.discover()
+    expand(
+        read_suite(find_suite("smoke", registry)), registry
+    )  # imports the plugins and reads their data
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)

@@ -1,7 +1,10 @@
-"""The Python face: one call runs and resumes, results are frames, a loop of one's own gives the same numbers."""
+"""The Python API: one call runs and resumes, results are frames, a loop over generations gives the
+same numbers."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,10 +18,11 @@ import torch
 import collapse_bench as cb
 from collapse_bench import api
 from collapse_bench.board.table import Board
+from collapse_bench.cli.run import plan as plan_command
+from collapse_bench.cli.run import run as run_command
 from collapse_bench.errors import NothingMatched, PluginError
 from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry_module
-from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.model import CALIBRATION_SEEDS
 
 SPEC = "gaussian(d=2) | gaussian-fit | replace | real-anchor(k=2) @ n=8 T=3"
@@ -196,7 +200,7 @@ def test_seeds_of_a_cell_that_are_wrong(seeds):
 def test_a_cell_has_no_other_changes(name, words):
     with pytest.raises(cb.UsageError) as refusal:
         cb.cell_of(SPEC, **{name: 3})
-    assert str(refusal.value).startswith(f"cell_of changes no {name!r}; ")
+    assert str(refusal.value).startswith(f"cell_of has no setting {name!r}; ")
     assert words in str(refusal.value)
 
 
@@ -241,7 +245,7 @@ def test_settings_change_every_task(tmp_path):
     )
 
     def tasks(**settings):
-        return api.load_suite(path, registry(), settings=settings).tasks
+        return api.load_suite(api.RunRequest(path, settings=settings)).tasks
 
     assert tasks() == ["gaussian | gaussian-fit | accumulate @ n=50 T=9"]
     assert tasks(n=7) == ["gaussian | gaussian-fit | accumulate @ n=7 T=9"]
@@ -251,10 +255,8 @@ def test_settings_change_every_task(tmp_path):
     assert tasks(protocols=both) == [
         f"gaussian | gaussian-fit | {protocol} @ n=50 T=9" for protocol in both
     ]
-    suite = api.load_suite(
-        path, registry(), settings={"mitigations": ["distrust + real-anchor(k=1)"]}
-    )
-    assert suite.methods == ["distrust + real-anchor(k=1)"]
+    request = api.RunRequest(path, settings={"mitigations": ["distrust + real-anchor(k=1)"]})
+    assert api.load_suite(request).methods == ["distrust + real-anchor(k=1)"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_settings_that_are_wrong(settings, words):
         ({"timeout": float("nan")}, "timeout must be a number of seconds > 0, got nan"),
         ({"mitigations": "toop-p"}, "unknown mitigation 'toop-p'; did you mean 'top-p'"),
         ({"plugins": "absent.py"}, "plugin file absent.py is not there"),
-        ({"device": "mps"}, "not served"),
+        ({"device": "mps"}, "not supported"),
         ({"mitigations": ["toop-p"]}, "did you mean 'top-p'"),
         ({"plugins": ["absent.py"]}, "absent.py is not there"),
     ],
@@ -302,9 +304,31 @@ def test_arguments_that_are_wrong(more, words):
         cb.run([])
 
 
+def test_run_takes_the_fields_of_a_request_and_their_defaults():
+    """Settings are an empty mapping in a request, and may be left out as None in a call."""
+    callbacks = {"on_plan", "on_outcome", "on_progress"}
+    arguments = inspect.signature(cb.run).parameters
+    fields = {f.name: f.default for f in dataclasses.fields(api.RunRequest)}
+    assert [name for name in arguments if name not in callbacks] == list(fields)
+    defaults = {
+        name: argument.default
+        for name, argument in arguments.items()
+        if name not in {*callbacks, "what", "settings"}
+    }
+    assert defaults == {name: fields[name] for name in defaults}
+
+
+@pytest.mark.parametrize("command", [run_command, plan_command], ids=lambda c: c.name)
+def test_the_commands_ask_for_what_a_request_has(command):
+    """Every option is a field of a request under its own name, or belongs to the display."""
+    shown = {"fail_fast", "quiet", "as_json"}
+    asked = {"plugins" if p.name == "plugin_files" else p.name for p in command.params} - shown
+    assert asked <= {f.name for f in dataclasses.fields(api.RunRequest)}
+
+
 def test_the_first_further_mitigation_is_the_focus(tmp_path):
     def focus(**more):
-        return api.load_suite(SPEC, registry(), **more).model.focus
+        return api.load_suite(api.RunRequest(SPEC, **more)).model.focus
 
     assert focus() is None
     assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature"
@@ -320,7 +344,7 @@ def test_a_focus_of_a_file_is_looked_at_before_the_run(tmp_path):
     path = tmp_path / "own.toml"
     text = 'name = "own"\nfocus = "{}"\nmitigations = ["temperature"]\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
     path.write_text(text.format("temperature(t=1.1)"))
-    assert api.load_suite(path, registry()).model.focus == "temperature"
+    assert api.load_suite(api.RunRequest(path)).model.focus == "temperature"
     path.write_text(text.format("distrust"))
     with pytest.raises(cb.UsageError, match="does not compete"):
         cb.run(path)
@@ -361,7 +385,7 @@ def test_a_class_that_no_worker_can_read_is_refused_with_the_remedy():
 
 def test_one_plugin_and_one_mitigation_need_no_list(tmp_path):
     (tmp_path / "halve.py").write_text(PLUGIN)
-    suite = api.load_suite(SPEC, registry(["halve.py"]), mitigations="halve")
+    suite = api.load_suite(api.RunRequest(SPEC, mitigations="halve", plugins="halve.py"))
     assert suite.methods == ["real-anchor(k=2)", "halve"]
     done = cb.run(
         SPEC, seeds="0:2", mitigations="halve(share=1)", plugins="halve.py", output="out", n_jobs=2
@@ -432,7 +456,7 @@ def test_calibrate(suite, tmp_path):
     assert row.floor == pytest.approx(floor, rel=1e-9)
     assert row.gap == pytest.approx(gaps.mean(), rel=1e-9)
     assert row.gap_sd == pytest.approx(gaps.std(ddof=1), rel=1e-9)
-    assert api.load_suite(suite, registry()).model.calibration == [row]
+    assert api.load_suite(api.RunRequest(suite)).model.calibration == [row]
     assert cb.run(suite).board().scores is not None
 
 

@@ -202,7 +202,7 @@ WORDS = {
         ["run", CELL, "--device", "gpu"],
         ["unknown device 'gpu'; write cpu, cuda, cuda:0 or auto"],
     ),
-    "device not served": (["run", CELL, "--device", "meta"], ["device 'meta' is not served"]),
+    "device not served": (["run", CELL, "--device", "meta"], ["device 'meta' is not supported"]),
     "plugin file": (
         ["run", "smoke", "--plugin", "absent.py"],
         ["plugin file absent.py is not there"],
@@ -229,9 +229,7 @@ def test_words(args, words, tmp_path):
 
 @pytest.mark.skipif(os.path.exists("/dev/nvidia0"), reason="there is a GPU")
 def test_no_gpu():
-    one_sentence(
-        call("run", CELL, "--device", "cuda"), 2, "torch sees no GPU here; use --device cpu"
-    )
+    one_sentence(call("run", CELL, "--device", "cuda"), 2, "torch sees no GPU; use --device cpu")
 
 
 def test_a_plan_refuses_the_same_words(tmp_path):

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from collapse_bench import run
-from collapse_bench.api import load_suite
+from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.board.collect import board_of
 from collapse_bench.board.words import report
 from collapse_bench.records.archive import Archive, OverlayStore, shipped
-from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.manifest import manifest_of
 from collapse_bench.suite.plan import plan
 
@@ -25,7 +24,7 @@ def archive():
 
 
 def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp_path):
-    suite = load_suite("standard", registry())
+    suite = load_suite(RunRequest("standard"))
     steps = plan(suite, OverlayStore(tmp_path, archive), suite.seeds)
     lacking = [step.entry.cell.label for step in steps if step.todo]
     assert not lacking, "run the suite again and publish it"
@@ -52,6 +51,6 @@ def test_a_published_chain_comes_out_again(spec, archive, tmp_path):
 
 @pytest.mark.slow
 def test_the_published_board_is_made_from_the_published_records(archive, tmp_path):
-    suite = load_suite("standard", registry())
+    suite = load_suite(RunRequest("standard"))
     board = board_of(OverlayStore(tmp_path, archive), manifest_of(suite, suite.seeds))
     assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import click
 
@@ -55,24 +54,7 @@ from .options import (
 @click.option("--force", is_flag=True, help="Run finished chains again.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
-def run(
-    what,
-    seeds,
-    device,
-    n_jobs,
-    output,
-    plugin_files,
-    mitigations,
-    settings,
-    budget,
-    memory,
-    timeout,
-    quick,
-    published,
-    force,
-    fail_fast,
-    quiet,
-):
+def run(plugin_files, fail_fast, quiet, **options):
     """Run a suite, or cells written as specs, and show the leaderboard.
 
     Finished chains are reused: the same command resumes an interrupted run.
@@ -89,34 +71,17 @@ def run(
     from ..registry.discovery import registry
     from .progress import Reporter
 
-    reg = registry(plugin_files)
-    warn_broken(reg)
-    suite = api.load_suite(
-        what,
-        reg,
-        seeds=seeds,
-        mitigations=mitigations,
-        settings=settings,
-        device=api.device_of(device),
-        budget=budget,
-    )
-    skipped = len(suite.skipped_tasks)
+    request = api.RunRequest(plugins=plugin_files, **options)
+    warn_broken(registry(plugin_files))
+    planned = api.plan(request)
     with (
-        redirect_stdout(sys.stderr),
-        Reporter(quiet, fail_fast, skipped) as reporter,
-    ):  # a plugin may print
-        results = api.run_suite(
-            suite,
-            output=output,
-            n_jobs=n_jobs,
-            plugins=plugin_files,
-            archive=api.archive_of(suite, published) if quick or published else None,
-            only=api.entry_names(mitigations, reg) if quick else None,
-            memory=memory,
-            timeout=timeout,
-            force=force,
+        redirect_stdout(sys.stderr),  # a plugin may print
+        Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
+    ):
+        results = api.run_plan(
+            planned,
             on_plan=lambda steps, jobs: reporter.planned(
-                steps, jobs, api.estimate_of(suite, steps, output), n_jobs
+                steps, jobs, planned.estimate(), request.n_jobs
             ),
             on_outcome=reporter.ended,
             on_progress=reporter.moved,
@@ -127,7 +92,7 @@ def run(
         except api.NothingMatched as problem:
             click.echo(str(problem), err=True)
     command = shlex.join(["collapse-bench", *sys.argv[1:]])
-    click.echo(f"records:     {Path(output).resolve()}\nresume with: {command}", err=True)
+    click.echo(f"records:     {results.output.resolve()}\nresume with: {command}", err=True)
     starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
     if starved:
         chains = sum(outcome.statuses["starved"] for outcome in starved)
@@ -156,19 +121,7 @@ def run(
     "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with one row per skipped cell.")
-def plan(
-    what,
-    seeds,
-    output,
-    plugin_files,
-    mitigations,
-    settings,
-    budget,
-    quick,
-    published,
-    n_jobs,
-    as_json,
-):
+def plan(plugin_files, as_json, **options):
     """Show what a run would do with each cell and why: reuse, run, stale or skip; and its time.
 
     \b
@@ -183,17 +136,9 @@ def plan(
     from ..registry.discovery import registry
     from .progress import VERDICTS, took
 
-    reg = registry(plugin_files)
-    warn_broken(reg)
-    suite = api.load_suite(
-        what, reg, seeds=seeds, mitigations=mitigations, settings=settings, budget=budget
-    )
-    suite, steps = api.plan_run(
-        suite,
-        output=output,
-        archive=api.archive_of(suite, published) if quick or published else None,
-        only=api.entry_names(mitigations, reg) if quick else None,
-    )
+    request = api.RunRequest(plugins=plugin_files, **options)
+    warn_broken(registry(plugin_files))
+    planned = api.plan(request)
     rows = [
         {
             "verdict": s.verdict,
@@ -202,16 +147,16 @@ def plan(
             "id": s.entry.cell.id,
             "why": s.why,
         }
-        for s in steps
+        for s in planned.steps
     ]
     rows += [
         {"verdict": "skip", "chains": 0, "cell": task, "id": None, "why": why}
-        for task, why in suite.skipped_tasks.items()
+        for task, why in planned.suite.skipped_tasks.items()
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
-    idle = [step for step in steps if step.verdict in api.IDLE]
+    idle = [step for step in planned.steps if step.verdict in api.IDLE]
     for (verdict, name, why), cells in Counter(
         (s.verdict, s.entry.name, s.why) for s in idle
     ).items():
@@ -223,5 +168,5 @@ def plan(
     counts = {
         verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict != "left out"
     }
-    time_left = took(api.estimate_of(suite, steps, output), n_jobs)
+    time_left = took(planned.estimate(), request.n_jobs)
     click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + time_left, err=True)

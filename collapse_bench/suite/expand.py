@@ -1,4 +1,4 @@
-"""From a suite file to cells: every task under its protocols, its entries, controls and curve."""
+"""From the settings of a suite to its cells: tasks, entries, controls and learning curves."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from ..registry.discovery import Registry
 from ..spec import CellSpec, parse_call, parse_cell
 from .model import parse_seeds
 
-DATA = "$COLLAPSE_BENCH_DATA"  # in a suite file: the folder of real data, which every user has elsewhere
+#: in a suite file: the folder of real data, which differs between users
+DATA = "$COLLAPSE_BENCH_DATA"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of a suite, and the part it plays."""
+    """One cell of a suite, and its role there."""
 
     cell: Cell
     task: str
     name: str  # the label of the mitigations; none, nature, real-only
-    role: str  # entry, control or curve (a point of real-only's learning curve)
-    skip: str | None = None  # why it takes no part
+    role: str  # entry, control or curve (a point on the learning curve of real-only)
+    skip: str | None = None  # why it is not run; None: it is
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A parsed suite: its settings, its cells, where it came from."""
+    """A suite with its cells built, ready to be planned and run."""
 
     model: SuiteModel
     entries: tuple[Entry, ...]
-    path: Path | None = None
-    skipped_tasks: dict[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()  # of a quick run: entries of which no record was found
+    path: Path | None = None  # its file; None for typed specs
+    skipped_tasks: dict[str, str] = field(default_factory=dict)  # task -> why
+    left_out: tuple[str, ...] = ()  # of a quick run: entries without complete records
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Suite:
         return list(dict.fromkeys(entry.name for entry in self.entries if entry.role == "entry"))
 
     def run_list(self) -> list[Entry]:
-        """The entries to run, each cell once, those of one task together."""
+        """The entries to run, each cell once, grouped by task."""
         seen: set[str] = set()
         unique = []
         for entry in self.entries:
@@ -77,28 +78,30 @@ def expand(
     device: str = "cpu",
     budget: Budget | None = None,
 ) -> Suite:
-    """All cells of a suite: every task under its protocols, every entry, the controls and the curve.
+    """Build all cells of a suite: each task under each of its protocols, with the entries, the
+    controls and the learning curve.
 
-    The budget holds for the entries; controls have none.
+    budget: limits for the entries; controls have none.  Raises UsageError for a spec that cannot be
+    built, or a task without a protocol.
     """
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
-        task, lacking = _with_data(task)
-        if lacking is not None:
-            skipped[f"{task.data} | {task.model}"] = lacking
+        task, missing = _with_data(task)
+        if missing is not None:
+            skipped[f"{task.data} | {task.model}"] = missing
             continue
         named = model.mitigations if task.mitigations is None else task.mitigations
         mitigations = [registry.mitigations(text) for text in named]
         protocols = model.protocols if task.protocols is None else task.protocols
         if not protocols:
-            who = (
+            owner = (
                 f"suite {model.name}"
                 if task.protocols is None
                 else f"the task {task.data} | {task.model}"
             )
             raise UsageError(
-                f'{who} names no protocol; write protocols = ["replace"], or leave the key out'
+                f'{owner} names no protocol; write protocols = ["replace"], or leave the key out'
             )
         for protocol in protocols:
             settings: list[tuple[str, Any]] = [
@@ -122,21 +125,21 @@ def expand(
                 skipped[bare.label] = reason
                 continue
             entries += _entries_of(bare, mitigations, registry, budget)
-    once = {
-        (entry.task, entry.name, entry.cell.n): entry for entry in entries
-    }  # what is written twice is run once
-    return Suite(model, tuple(once.values()), path, skipped)
+    # a cell that the file lists twice is run once
+    unique = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}
+    return Suite(model, tuple(unique.values()), path, skipped)
 
 
 def _with_data(task: TaskModel) -> tuple[TaskModel, str | None]:
-    """The task with ``$COLLAPSE_BENCH_DATA`` in its data and model put in full; or the task, and what is to be set."""
+    """(the task with ``$COLLAPSE_BENCH_DATA`` replaced by its value, None), or (the task, a
+    sentence that says what to set)."""
     if not any(DATA in text for text in (task.data, task.model)):
         return task, None
     folder = os.environ.get(DATA[1:])
     if not folder:
         return (
             task,
-            f"it reads files below ${DATA[1:]}, which is not set; set it to the folder that holds them",
+            f"it reads files in {DATA}, which is not set; set it to the folder that holds them",
         )
     place = str(Path(folder).expanduser())
     return task.model_copy(
@@ -156,7 +159,7 @@ def _entries_of(
     for acts in mitigations:
         cell = replace(bare, mitigations=acts, budget=budget)
         if all(is_none(act) for act in acts) or cell.nature:
-            continue  # a control named as an entry is there already
+            continue  # the control exists already
         competing.append(Entry(cell, task, cell.entry, "entry", cell.incompatibility()))
     yield from competing
     plain = registry.build("protocol", "replace")
@@ -166,8 +169,11 @@ def _entries_of(
 
 
 def curve_sizes(cell: Cell) -> list[int]:
-    """Numbers of real rows at which real-only's learning curve is measured: octaves around n, up to all that a
-    method could have drawn."""
+    """Numbers of real rows at which the learning curve of real-only is measured.
+
+    They are n times powers of two, from n / 8 up to the number of rows that a method reads in all
+    generations, and at most the pool of real rows.
+    """
     most = sum(cell.size(t) for t in range(cell.generations + 1))
     pool = cell.data.pool_size or math.inf
     octaves = range(-3, max(1, math.ceil(math.log2(max(1, most / cell.n)))) + 1)
@@ -179,7 +185,10 @@ def curve_sizes(cell: Cell) -> list[int]:
 
 
 def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
-    """A suite from cells that were typed: their tasks, and their mitigations as entries."""
+    """A suite from typed specs: their tasks, with their mitigations as entries.
+
+    Raises UsageError for a spec that cannot be built, or whose parts do not fit.
+    """
     tasks: dict[str, TaskModel] = {}
     for text in specs:
         spec = parse_cell(text)

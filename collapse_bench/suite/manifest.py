@@ -1,4 +1,4 @@
-"""The manifest of a run: what a board needs to know, without any plugin."""
+"""Make, save and load the manifest of a run, from which a board is made without any plugin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .model import read_suite, to_toml
 def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = None) -> Manifest:
     """The manifest of a run of these seeds.
 
-    ``published``: the file of records that stands behind the store, if one does.
+    published: the file of published records that the run reuses, if any.
     """
     used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
     return Manifest(
@@ -38,7 +38,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
 
 
 def entry_of(entry: Entry) -> ManifestEntry:
-    """An entry of a suite as the manifest keeps it."""
+    """An entry of a suite as the manifest stores it."""
     return ManifestEntry(
         task=entry.task,
         name=entry.name,
@@ -65,15 +65,19 @@ def _task_of(entry: Entry) -> ManifestTask:
 
 
 def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
-    """Settings in which a run differs from the suite of its name, further entries apart."""
-    known, run = {path.stem: path for path in registry.suites}, manifest.suite.model_dump()
+    """Names of the settings in which a run differs from the suite of its name.
+
+    Further entries do not count.  Empty for a suite that is not installed.
+    """
+    known = {path.stem: path for path in registry.suites}
+    run = manifest.suite.model_dump()
     if run["name"] not in known:
         return []
-    ours = read_suite(known[run["name"]]).model_dump()
-    pairs = [(ours, run), *zip(ours["tasks"], run["tasks"], strict=False)]
+    original = read_suite(known[run["name"]]).model_dump()
+    pairs = [(original, run), *zip(original["tasks"], run["tasks"], strict=False)]
     keys = ("version", "seeds", "n", "generations", "growth", "protocols", "data", "model", "first")
-    changed = [key for key in keys for mine, other in pairs if mine.get(key) != other.get(key)]
-    if len(ours["tasks"]) != len(run["tasks"]):
+    changed = [key for key in keys for was, now in pairs if was.get(key) != now.get(key)]
+    if len(original["tasks"]) != len(run["tasks"]):
         changed.append("tasks")
     if any(entry.limits for entry in manifest.entries):
         changed.append("budget")
@@ -83,9 +87,10 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
 def save_run(
     suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None
 ) -> None:
-    """Leave the suite and its manifest in the output folder; what was calibrated there stays calibrated.
+    """Write the suite file and the manifest into the output folder.
 
-    ``published``: the file of records that stands behind the store, if one does.
+    Keeps the calibration that an earlier suite file there holds.  published: the file of published
+    records that the run reuses, if any.
     """
     known = {row.task for row in suite.model.calibration}
     kept = [
@@ -100,27 +105,31 @@ def save_run(
 
 
 def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
-    """What `suite calibrate` has written into the file of this suite in an output folder."""
+    """The calibration in the file of this suite in an output folder."""
     try:
-        there = read_suite(output / f"{suite.name}.suite.toml")
+        saved = read_suite(output / f"{suite.name}.suite.toml")
     except UsageError:
-        return []  # this is its first run there, or the file was edited into something else
-    return there.calibration if there.version == suite.version else []
+        return []  # the first run there, or a file that was edited and is no longer valid
+    return saved.calibration if saved.version == suite.version else []
 
 
 def saved_run(output: Path, name: str | None) -> Manifest:
-    """The manifest that a run left in its output folder."""
+    """The manifest in an output folder, of the suite ``name`` if there are several.
+
+    Raises NothingMatched where the folder holds none, UsageError where the choice is not clear or
+    the file cannot be read.
+    """
     ending = ".manifest.json"
-    found = {path.name.removesuffix(ending): path for path in sorted(output.glob(f"*{ending}"))}
-    if not found:
+    saved = {path.name.removesuffix(ending): path for path in sorted(output.glob(f"*{ending}"))}
+    if not saved:
         raise NothingMatched(f"{output} holds no results; run a suite with --output {output} first")
-    if name is not None and name not in found:
-        raise UsageError(f"{output} holds no suite {name!r}{nearest(name, found)}")
-    if name is None and len(found) > 1:
+    if name is not None and name not in saved:
+        raise UsageError(f"{output} holds no suite {name!r}{nearest(name, saved)}")
+    if name is None and len(saved) > 1:
         raise UsageError(
-            f"{output} holds several suites ({', '.join(found)}); choose one with --suite"
+            f"{output} holds several suites ({', '.join(saved)}); choose one with --suite"
         )
-    path = found[name] if name is not None else next(iter(found.values()))
+    path = saved[name] if name is not None else next(iter(saved.values()))
     try:
         manifest = Manifest.from_text(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

@@ -1,7 +1,7 @@
-"""Suites: named tasks, the entries that compete on them, and what calibration froze; and the plan of a run.
+"""Suite files: named tasks, the entries that compete on them, and their calibration.
 
-A task is a cell without mitigations.  The harness adds the controls `none`, `nature` and the learning curve of
-`real-only`; `frozen` is read off none's generation 0.
+A task is a cell without mitigations.  The harness adds the controls `none` and `nature`, and the
+learning curve of `real-only`; the control `frozen` is generation 0 of `none`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..records.settings import Calibration, SuiteModel, TaskModel
 from ..registry.discovery import Registry
 from ..suggest import nearest
 
-CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # chains set apart: no suite ranks them
+CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # reserved: no suite uses these seeds
 MOST_CHAINS = 1_000_000
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`0:64` is 0 .. 63, `5` is one seed, `0:4,10:12` joins two ranges."""
+    """`0:64` is 0 .. 63, `5` is one seed, `0:4,10:12` joins two ranges.  UsageError otherwise."""
     ranges = []
     try:
         for piece in text.split(","):
@@ -36,17 +36,19 @@ def parse_seeds(text: str) -> list[int]:
         ranges = []
     if not all(ranges) or not ranges or min(r.start for r in ranges) < 0:
         raise UsageError(
-            f"seeds {text!r} cannot be read; write a range such as 0:64, a number, or several by commas"
+            f"seeds {text!r} cannot be read; write a range such as 0:64, a number, or several of "
+            "them separated by commas"
         )
     if max(r.stop for r in ranges) > 2**63 or sum(r.stop - r.start for r in ranges) > MOST_CHAINS:
         raise UsageError(
-            f"seeds {text!r} are too many or too large: at most {MOST_CHAINS} seeds, each below 2^63"
+            f"seeds {text!r} are too many or too large: at most {MOST_CHAINS} seeds, "
+            "each below 2^63"
         )
     return sorted({seed for r in ranges for seed in r})
 
 
 def read_suite(path: str | Path) -> SuiteModel:
-    """Parse and validate a suite file; every fault is one sentence that names the key and the remedy."""
+    """Parse and validate a suite file.  Raises UsageError with one sentence that names the key."""
     path = Path(path)
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +60,7 @@ def read_suite(path: str | Path) -> SuiteModel:
 
 
 def validated(raw: dict[str, Any], where: str) -> SuiteModel:
-    """A suite from plain values."""
+    """The settings of a suite from plain values.  ``where`` begins the sentence of a UsageError."""
     try:
         return SuiteModel.model_validate(raw)
     except ValidationError as problem:
@@ -66,31 +68,36 @@ def validated(raw: dict[str, Any], where: str) -> SuiteModel:
 
 
 def fault_sentence(problem: ValidationError) -> str:
+    """The first fault of a suite file in one sentence."""
     fault = problem.errors()[0]
     *place, key = fault["loc"]
     within = ".".join(map(str, place))
     if fault["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"tasks": TaskModel, "calibration": Calibration}
         model = tables.get(str(place[0]), SuiteModel) if place else SuiteModel
-        return f"unknown key {key!r}{f' in {within}' if within else ''}{nearest(str(key), model.model_fields)}"
+        where = f" in {within}" if within else ""
+        return f"unknown key {key!r}{where}{nearest(str(key), model.model_fields)}"
     if fault["loc"] == ("seeds",):
-        return f'seeds must be text, "0:32" for 32 chains, "7" for one or "0:4,10:12" for both, got {fault["input"]!r}'
-    if (
-        fault["type"] == "string_pattern_mismatch"
-    ):  # the name of a suite is part of the names of files
+        return (
+            'seeds must be text: "0:32" for 32 chains, "7" for one, "0:4,10:12" for two ranges; '
+            f"got {fault['input']!r}"
+        )
+    # the name of a suite is part of file names
+    if fault["type"] == "string_pattern_mismatch":
         near = (
             re.sub(r"[^\w.-]+", "-", fault["input"], flags=re.ASCII).lstrip("-._0123456789")
             or "mine"
         )
         return (
-            f"{key} must begin with a letter and go on with letters, digits, _, - and ., got {fault['input']!r}; "
+            f"{key} must be a letter followed by letters, digits, _, - and ., "
+            f"got {fault['input']!r}; "
             f'write {key} = "{near}"'
         )
     return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
 def find_suite(name: str, registry: Registry) -> Path:
-    """A suite by name or path."""
+    """The file of a suite by name or path.  Raises UsageError where there is none."""
     if name.endswith(".toml"):
         if not Path(name).is_file():
             raise UsageError(f"suite file {name} is not there")
@@ -105,10 +112,7 @@ def find_suite(name: str, registry: Registry) -> Path:
     return known[name]
 
 
-# -- the plan -------------------------------------------------------------------------------------------------------
-
-
-# -- files ----------------------------------------------------------------------------------------------------------
+# -- writing files ---------------------------------------------------------------------------------
 
 
 def to_toml(model: SuiteModel) -> str:

@@ -1,4 +1,4 @@
-"""The plan of a run: what is reused, run or skipped, and about how long it takes."""
+"""The plan of a run: which cells are reused, run or skipped, and an estimate of the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..records.store import Store
 from .expand import Entry, Suite
 from .staleness import code_changes, version_changes
 
-IDLE = ("skip", "left out")  # verdicts on cells with which a run does nothing
+IDLE = ("skip", "left out")  # verdicts on cells that a run does not touch
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,16 @@ def plan(
     force: bool = False,
     only: Sequence[str] | None = None,
 ) -> list[CellPlan]:
-    """For each cell: reuse what is done, run what is missing, damaged or failed, skip what does not fit.
+    """For each cell: reuse finished chains, run missing, damaged and failed ones, skip what does
+    not fit.
 
-    force: run also what is done, be it of all entries or of those named by ``only``.
+    force: run finished chains again, of the entries named in ``only``, or of all where it is None.
     """
     known = store.cells()
     steps = [CellPlan(e, "skip", e.skip) for e in suite.entries if e.skip is not None]
-    anew = {entry.name for entry in suite.entries if force and (only is None or entry.name in only)}
+    forced = {e.name for e in suite.entries if force and (only is None or e.name in only)}
     return steps + [
-        _step(entry, store, seeds, known, entry.name in anew) for entry in suite.run_list()
+        _step(entry, store, seeds, known, entry.name in forced) for entry in suite.run_list()
     ]
 
 
@@ -82,14 +83,14 @@ def _step(
     if edited:
         return CellPlan(entry, "stale", "; ".join(edited), tuple(todo))
     if not todo:
-        told = (
+        remark = (
             f"; over budget: {next(iter(beyond.values()))}"
             if beyond
             else f"; skipped: {refused}"
             if refused
             else ""
         )
-        return CellPlan(entry, "reuse", f"{len(seeds)} chains are there{told}")
+        return CellPlan(entry, "reuse", f"{len(seeds)} chains are there{remark}")
     if len(todo) < len(seeds) and not why:
         why.append(f"{len(seeds) - len(todo)} of {len(seeds)} chains are there")
     others = {i: form for i, form in known.get(entry.cell.label, {}).items() if i != entry.cell.id}
@@ -100,17 +101,19 @@ def _step(
 
 
 def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> tuple[float, int]:
-    """(CPU seconds that the plan will take, chains of which nothing is known), going by records of the same cell, or else
-    of the same task, in these stores."""
-    spent: dict[str, list[float]] = {}  # cell id, and task -> seconds per chain
+    """(CPU seconds that the plan will take, number of chains without a timing).
+
+    Times are means over records in these stores: of the same cell, or else of the same task.
+    """
+    spent: dict[str, list[float]] = {}  # cell id or task -> seconds per chain
     for step in steps:
-        found = (
+        measured = (
             [s for store in stores for s in _seconds(store, step.entry.cell.id)]
             if step.verdict not in IDLE
             else []
         )
         for key in (step.entry.cell.id, step.entry.task):
-            spent.setdefault(key, []).extend(found)
+            spent.setdefault(key, []).extend(measured)
     total, unknown = 0.0, 0
     for step in steps:
         known = spent.get(step.entry.cell.id) or spent.get(step.entry.task)
@@ -120,7 +123,7 @@ def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> tuple
 
 
 def _seconds(store: RecordReader, cell_id: str) -> list[float]:
-    """CPU seconds per chain of what is recorded of a cell, in its first block."""
+    """[CPU seconds per chain] in the first block of a cell, [] where it is not recorded."""
     record = store.read_or_none(cell_id, 0)
     if record is None or not set(record.finished) - set(record.refusals):
         return []

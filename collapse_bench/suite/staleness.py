@@ -1,6 +1,6 @@
 """What has changed since records were made, in sentences: code, declared versions, defaults, data.
 
-A plan compares cells with the records of a store.  A board or an archive knows its manifest alone;
+A plan compares cells with the records of a store.  A board or an archive has only its manifest;
 ``outdated`` compares that with the cells that the installed plugins would make now.
 """
 
@@ -24,11 +24,11 @@ from ..spec import Call, parse_cell, parse_mitigations
 Code = Mapping[str, Any]  # see Record.code
 
 
-# -- in words --------------------------------------------------------------------------------------
+# -- sentences -------------------------------------------------------------------------------------
 
 
 def code_changes(was: Code, now: Code) -> list[str]:
-    """What of the code is not what it was; nothing where all is."""
+    """One sentence for each plugin whose code has changed."""
     return [_code_change(name, was.get(name), now.get(name)) for name in changed_names(was, now)]
 
 
@@ -36,27 +36,30 @@ def _code_change(plugin: str, was: Any, now: Any) -> str:
     if not plugin:
         return f"the suite's own numbers have version {now}, these records version {was}"
     if was is None:
-        return f"the code of {plugin} was not noted in these records"
+        return f"these records do not hold a digest of the code of {plugin}"
     if now is None:
-        return f"{plugin} is another plugin than in these records"
+        return f"{plugin} is not the plugin that made these records"
     if not isinstance(was, Mapping):
-        return f"an earlier release noted the code of {plugin} in another way"
+        return f"these records hold the code of {plugin} as an earlier release digested it"
     names = changed_names(was, now)
-    return f"{' and '.join(names)} (code of {plugin}) {'has' if len(names) == 1 else 'have'} changed since"
+    have = "has" if len(names) == 1 else "have"
+    return f"{' and '.join(names)} (code of {plugin}) {have} changed since"
 
 
 def version_changes(cell: Cell, other_id: str, form: Mapping[str, Any]) -> list[str]:
-    """Why a cell of the same label has another id.  form: its canonical form, empty where that is
-    not known."""
+    """Why a cell of the same label has another id.
+
+    form: the canonical form of the other cell, empty where it is not known.
+    """
     if form:
-        found = list(_differences("", form, cell.canonical))
+        changes = list(_differences("", form, cell.canonical))
     else:
-        found = list(_earlier_version(cell, other_id))
-    return found or ["these records are of another version of a plugin, or of other data"]
+        changes = list(_earlier_version(cell, other_id))
+    return changes or ["these records are of another version of a plugin, or of other data"]
 
 
 def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
-    """Walk two canonical forms side by side; ``name`` is the plugin around."""
+    """Walk two canonical forms in parallel; ``name`` is the enclosing plugin."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         name = now.get("name", name)
         for key in changed_names(was, now):
@@ -81,7 +84,7 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
 
 
 def _earlier_version(cell: Cell, other_id: str) -> Iterator[str]:
-    """The one plugin whose earlier version gives the other id, found by trial."""
+    """The plugin whose earlier version gives the other id, found by trying all versions."""
     versions = {part.title(): part.version for _, part in cell.parts()}
     for name, version in versions.items():
         for earlier in range(1, version):
@@ -103,29 +106,29 @@ def _plugins_in(form: Any) -> Iterator[dict[str, Any]]:
             yield from _plugins_in(item)
 
 
-# -- of a run that is over -------------------------------------------------------------------------
+# -- a finished run -------------------------------------------------------------------------------
 
 
 @dataclass
 class Outdated:
-    """What of the records of a run the installed plugins would not make again."""
+    """The records of a run that the installed plugins would not reproduce."""
 
-    # what has changed -> ids of the cells, and names of the rows
+    # what has changed -> ids of cells; what has changed -> names of rows
     cells: dict[str, set[str]] = field(default_factory=dict)
     rows: dict[str, dict[str, None]] = field(default_factory=dict)
-    methods: dict[str, None] = field(default_factory=dict)  # the competing rows among them
-    # why some could not be compared -> names of the rows
+    methods: dict[str, None] = field(default_factory=dict)  # competing rows among these
+    # why rows could not be compared -> their names
     unchecked: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
-        """One for each change, with the rows that it concerns."""
+        """One sentence for each change, with the rows that it affects."""
         return [
             f"{len(ids)} cell(s) of {', '.join(self.rows[why])} are older: {why}"
             for why, ids in self.cells.items()
         ]
 
     def doubts(self) -> list[str]:
-        """One for each reason why rows could not be compared."""
+        """One sentence for each reason why rows could not be compared."""
         return [
             f"{', '.join(rows)} could not be compared with the installed plugins: {why}"
             for why, rows in self.unchecked.items()
@@ -145,35 +148,36 @@ def outdated(
     store: Store,
     registry: Registry,
 ) -> Outdated:
-    """Compare the records of a run with the plugins that are installed
-    now.
+    """Compare the records of a run with the plugins that are installed now.
 
-    codes: cell id -> what code computed its records.  A plugin file that is not loaded is read, and
-    not run.
+    codes: cell id -> the code that computed its records.  A plugin file that is not loaded is read
+    but not executed.
     """
-    found, files = Outdated(), _Files(manifest.files, registry)
+    result, files = Outdated(), _Files(manifest.files, registry)
     forms = {i: form for known in store.cells().values() for i, form in known.items()}
     for entry in manifest.entries:
         if entry.skip is not None or entry.id not in codes:
             continue
         try:
             cell = _cell_of(entry, registry)
-        except UserError as problem:  # a plugin is not loaded: its code may still be compared
+        except UserError as problem:  # a plugin is not loaded; its file may still be compared
             if not all(map(files.know_all, codes[entry.id])):
-                found.unchecked.setdefault(str(problem), {})[entry.name] = None
+                result.unchecked.setdefault(str(problem), {})[entry.name] = None
             for code in codes[entry.id]:
-                found._add(entry, code_changes(code, {**code, **files.code(code)}))
+                result._add(entry, code_changes(code, {**code, **files.code(code)}))
             continue
         if cell.id != entry.id:
-            found._add(entry, version_changes(cell, entry.id, forms.get(entry.id, {})))
+            result._add(entry, version_changes(cell, entry.id, forms.get(entry.id, {})))
         for code in codes[entry.id]:
-            found._add(entry, code_changes(code, cell.code))
-    return found
+            result._add(entry, code_changes(code, cell.code))
+    return result
 
 
 def _cell_of(entry: ManifestEntry, registry: Registry) -> Cell:
-    """The cell of an entry of a manifest as the installed plugins make it.  UserError where they
-    cannot."""
+    """The cell of an entry of a manifest, made by the installed plugins.
+
+    Raises UserError where they cannot make it.
+    """
     spec = parse_cell(entry.task)
     if entry.role == "curve":
         settings = (("n", entry.rows), ("T", entry.horizon))
@@ -184,7 +188,7 @@ def _cell_of(entry: ManifestEntry, registry: Registry) -> Cell:
 
 
 class _Files:
-    """The code of plugin files as it is on disk now; they need not be loaded."""
+    """The code of plugin files as it is on disk now, whether they are loaded or not."""
 
     def __init__(self, files: Mapping[str, str], registry: Registry):
         self._files = {plugin: Path(file) for plugin, file in files.items()}
@@ -192,14 +196,14 @@ class _Files:
         self._read: dict[str, dict[str, str]] = {}
 
     def code(self, was: Code) -> dict[str, Any]:
-        """What is known of the code that these records name."""
+        """The code of the plugins that ``was`` names, as far as it can be found now."""
         known = {name: self._digests(name) for name in was if self._knows(name)}
-        # a composition counts one higher (Cell.numerics), and which cell this is cannot be known here
+        # a composition counts one higher (Cell.numerics), and the cell is not known here
         numerics = was.get("", NUMERICS)
         return {"": numerics if numerics in (NUMERICS, NUMERICS + 1) else NUMERICS, **known}
 
     def know_all(self, code: Code) -> bool:
-        """Whether what is not loaded is a plugin file, so that its code says enough."""
+        """Whether each plugin is loaded or is a file that can be read."""
         names = [name for name in code if name]
         return bool(names) and all(map(self._knows, names))
 

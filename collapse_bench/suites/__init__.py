@@ -1,1 +1,1 @@
-"""Shelf of the suites that ship with the package."""
+"""The suites that ship with the package."""

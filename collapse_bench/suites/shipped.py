@@ -1,4 +1,4 @@
-"""The suite files beside this module."""
+"""Offers the suite files in this folder."""
 
 from __future__ import annotations
 

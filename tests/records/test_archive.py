@@ -13,13 +13,13 @@ import pytest
 
 from collapse_bench import UsageError, run
 from collapse_bench.api import (
+    RunRequest,
     archive_of,
-    estimate_of,
     load_suite,
-    plan_run,
+    plan,
     publish_run,
     results,
-    run_suite,
+    run_plan,
 )
 from collapse_bench.board.collect import _lost
 from collapse_bench.board.words import report
@@ -206,30 +206,32 @@ def test_times_of_two_machines_are_not_compared(world, tmp_path):
 
 
 def test_a_plan_of_a_quick_run_is_what_it_does(world, tmp_path):
-    reg = registry.registry([world[2]])
-    suite = load_suite(
+    request = RunRequest(
         "smoke",
-        reg,
         seeds="0:10",
         mitigations="voice",
         settings=dict(SETTINGS, mitigations=["distrust", "anchor"]),
+        output=tmp_path,
+        quick=True,
+        published=world[1] / "smoke.parquet",
+        plugins=[world[2]],
     )
-    archive = Archive(world[1] / "smoke.parquet")
-    _, steps = plan_run(suite, output=tmp_path, archive=archive, only=["voice"])
-    told = {
+    planned = plan(request)
+    steps = planned.steps
+    verdicts = {
         name: {step.verdict for step in steps if step.entry.name == name}
         for name in ("voice", "distrust", "anchor")
     }
-    assert told["distrust"] <= {"reuse", "skip"}
-    assert "run" in told["voice"]
-    assert told["anchor"] == {"left out"}
-    ran = run_suite(suite, output=tmp_path, archive=archive, only=["voice"], plugins=[world[2]])
-    assert list(ran.steps) == steps
+    assert verdicts["distrust"] <= {"reuse", "skip"}
+    assert "run" in verdicts["voice"]
+    assert verdicts["anchor"] == {"left out"}
+    assert run_plan(planned).steps == steps
 
 
 def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked(world, tmp_path):
     with pytest.raises(
-        UsageError, match=r"was not run as suite smoke says \(changed: seeds, protocols\)"
+        UsageError,
+        match=r"was not run with the settings of suite smoke \(changed: seeds, protocols\)",
     ):
         publish_run(world[0], tmp_path / "out")
     publish_run(world[0], tmp_path / "out", force=True)
@@ -255,7 +257,7 @@ def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
         )
         done.store.write(refused(entry.cell, [1], "killed", "the worker died"), entry.cell)
         with pytest.raises(
-            UsageError, match=r"chain\(s\) were broken off .*killed, .* on gaussian"
+            UsageError, match=r"chain\(s\) were interrupted by .*killed, .* on gaussian"
         ):
             publish_run(tmp_path / "results", tmp_path / "out")
         assert not (tmp_path / "out").exists()
@@ -265,7 +267,7 @@ def test_what_the_machine_broke_off_is_not_published_unasked(tmp_path):
 
 def test_a_quick_run_and_one_under_a_budget_are_not_published_unasked(world, tmp_path):
     quick(world, tmp_path / "quick")
-    with pytest.raises(UsageError, match="holds a run beside the published records"):
+    with pytest.raises(UsageError, match="holds a quick run, which reuses the published records"):
         publish_run(tmp_path / "quick", tmp_path / "out")
     publish_run(tmp_path / "quick", tmp_path / "out", force=True)
     again = quick(world, tmp_path / "again", published=tmp_path / "out" / "smoke.parquet")
@@ -336,7 +338,7 @@ def test_an_edited_archive_is_refused(world, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"mitigations": ()}, "a quick run is of the entries that you name"),
+        ({"mitigations": ()}, "a quick run needs the entries to run"),
         (
             {"published": "nowhere.parquet"},
             "no published records of suite smoke at nowhere.parquet",
@@ -349,17 +351,16 @@ def test_a_quick_run_needs_an_entry_and_a_file(world, tmp_path, changes, words):
 
 
 def test_the_estimate_of_a_plan_is_what_it_took(world, tmp_path):
-    suite = load_suite("smoke", registry.registry(), seeds="32:42", settings=SETTINGS)
-    from collapse_bench.records.store import Store
-    from collapse_bench.suite.plan import plan
-
-    store = Store(world[0])
-    seconds, unknown = estimate_of(suite, plan(suite, store, suite.seeds), world[0])
-    took = sum(run["cpu_seconds"] for _, record in store.records() for run in record.runs)
+    planned = plan(
+        RunRequest("smoke", seeds="32:42", settings=SETTINGS, output=world[0], force=True)
+    )
+    seconds, unknown = planned.estimate()
+    records = Store(world[0]).records()
+    took = sum(run["cpu_seconds"] for _, record in records for run in record.runs)
     assert unknown == 0
     assert seconds == pytest.approx(took, rel=1e-9)
-    nothing = load_suite("linear | ols @ n=20 T=2", registry.registry(), seeds="0:4")
-    assert estimate_of(nothing, plan(nothing, Store(tmp_path), nothing.seeds), tmp_path)[0] == 0
+    nothing = plan(RunRequest("linear | ols @ n=20 T=2", seeds="0:4", output=tmp_path))
+    assert nothing.estimate()[0] == 0
 
 
 def test_the_words_say_what_the_numbers_say(world):
@@ -430,7 +431,7 @@ def test_archives_are_found_beside_the_package(world):
     assert shipped("standard").samefile(
         Path(__file__).parents[2] / "leaderboard" / "standard.parquet"
     )
-    typed = load_suite("linear | ols @ n=20 T=2", registry.registry())
+    typed = load_suite(RunRequest("linear | ols @ n=20 T=2"))
     with pytest.raises(UsageError, match="--published"):
         archive_of(typed)
 

@@ -10,13 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import collapse_bench
-from collapse_bench.api import load_suite
+from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.errors import UsageError
 from collapse_bench.records import archive
 from collapse_bench.records.facts import CellFacts, Prediction, track_shown
 from collapse_bench.records.manifest import Manifest
 from collapse_bench.records.store import Store
-from collapse_bench.registry.discovery import registry
 from collapse_bench.status import BROKEN_OFF, FAILURES, FINISHED, Status
 from collapse_bench.suite.manifest import manifest_of, save_run, saved_run
 
@@ -121,12 +120,12 @@ def test_every_ending_is_the_method_s_doing_or_the_machine_s_or_a_result():
 
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
-    suite = load_suite(
+    request = RunRequest(
         ["gaussian | gaussian-fit @ n=8", "zipf | counts | accumulate @ n=20 T=3"],
-        registry(),
         mitigations=["distrust", "temperature(t=0.9)"],
         budget="real=0.1",
     )
+    suite = load_suite(request)
     return manifest_of(suite, [0, 1, 5])
 
 
@@ -161,7 +160,7 @@ def test_a_manifest_of_version_0_1_is_read(manifest):
     ],
 )
 def test_a_manifest_that_is_none_is_refused_in_one_sentence(spoil, words, manifest, tmp_path):
-    suite = load_suite(["gaussian | gaussian-fit @ n=8"], registry())
+    suite = load_suite(RunRequest(["gaussian | gaussian-fit @ n=8"]))
     save_run(suite, [0], Store(tmp_path))
     path = tmp_path / "typed.manifest.json"
     plain = json.loads(path.read_text())

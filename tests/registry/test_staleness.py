@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collapse_bench import Mitigation, api, cell_of, offer
-from collapse_bench.api import plan_run, publish_run, results, run
+from collapse_bench.api import RunRequest, plan, publish_run, results, run
 from collapse_bench.core import identity
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.archive import Archive
@@ -139,9 +139,8 @@ def door(request, tmp_path, monkeypatch):
 
 def planned(door: Door, out: Path) -> dict[str, tuple[str, str]]:
     """Row -> (verdict, why), its own and that of the controls."""
-    reg = discovery.registry(door.options.get("plugins", ()))
-    suite = api.load_suite(door.spec, reg, seeds="0:3")
-    _, steps = plan_run(suite, output=out)
+    plugins = door.options.get("plugins", ())
+    steps = plan(RunRequest(door.spec, seeds="0:3", output=out, plugins=plugins)).steps
     return {s.entry.name: (s.verdict, s.why) for s in steps if s.entry.role != "curve"}
 
 
@@ -386,19 +385,21 @@ def test_a_raised_version_is_said_by_every_door(tmp_path, monkeypatch):
     monkeypatch.setattr(cls, "version", 3)
     why = "top-k has version 3, these records version 1"
 
-    _, steps = plan_run(api.load_suite(suite, discovery.registry()), output=out)
+    steps = plan(RunRequest(suite, output=out)).steps
     assert {s.why for s in steps if s.verdict == "stale"} == {why}
     assert {s.entry.name for s in steps if s.verdict == "stale"} == {"top-k(k=9)"}
     notes = results(out).board().notes
     assert f"1 cell(s) of top-k(k=9) are older: {why}" in notes
     with pytest.raises(UsageError, match=why):
         publish_run(out, tmp_path / "other")
-    _, steps = plan_run(
-        api.load_suite(suite, discovery.registry(), mitigations="min-p"),
+    quick = RunRequest(
+        suite,
+        mitigations="min-p",
         output=tmp_path / "quick",
-        archive=Archive(tmp_path / "kept" / "own.parquet"),
-        only=["min-p"],
+        quick=True,
+        published=tmp_path / "kept" / "own.parquet",
     )
+    steps = plan(quick).steps
     assert {s.entry.name: s.why for s in steps if s.verdict == "left out"} == {"top-k(k=9)": why}
 
     run(suite, output=out)
@@ -414,9 +415,12 @@ def test_a_raised_version_of_the_suites_own_numbers_makes_all_records_stale(tmp_
     for module in ("core.cell", "suite.staleness"):
         monkeypatch.setattr(f"collapse_bench.{module}.NUMERICS", 2)
     why = "the suite's own numbers have version 2, these records version 1"
-    found = api.load_suite(suite, discovery.registry())
-    for archive in (None, Archive(tmp_path / "kept" / "own.parquet")):
-        _, steps = plan_run(found, output=tmp_path / "new" if archive else out, archive=archive)
+    kept = tmp_path / "kept" / "own.parquet"
+    for request in (
+        RunRequest(suite, output=out),
+        RunRequest(suite, output=tmp_path / "new", published=kept),
+    ):
+        steps = plan(request).steps
         assert {(s.verdict, s.why) for s in steps} == {("stale", why)}
     assert any(why in note for note in results(out).board().notes)
     with pytest.raises(UsageError, match=why):

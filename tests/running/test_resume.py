@@ -467,7 +467,7 @@ def test_blocks_are_aligned():
 
 
 def verdicts(output: Path, seeds: str = "0:6", **more) -> dict[str, tuple[str, str, int]]:
-    suite = api.load_suite(SPEC, registry(), seeds=seeds)
+    suite = api.load_suite(api.RunRequest(SPEC, seeds=seeds))
     steps = plan(suite, Store(output), suite.seeds, **more)
     return {step.entry.cell.label: (step.verdict, step.why, len(step.todo)) for step in steps}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collapse_bench.api import load_suite
+from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.registry.discovery import registry
 
 FROZEN = Path(__file__).with_name("frozen_ids.txt")
@@ -19,7 +19,7 @@ SHIPPED = ("llm", "neural", "neural-smoke", "smoke", "standard", "standard-full"
 
 def ids_of(suite: str) -> list[str]:
     """The id of every cell of a shipped suite, each once."""
-    return sorted({entry.cell.id for entry in load_suite(suite, registry()).entries})
+    return sorted({entry.cell.id for entry in load_suite(RunRequest(suite)).entries})
 
 
 def frozen() -> dict[str, list[str]]:

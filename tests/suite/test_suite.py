@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collapse_bench import cell_of
-from collapse_bench.api import load_suite
+from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.settings import Calibration, SuiteModel
 from collapse_bench.records.store import Store
@@ -347,7 +347,7 @@ def test_a_further_entry_joins_every_typed_cell():
             [["real-anchor(k=2)", "golden-ratio"]] * 2,
         ),
     ):
-        suite = load_suite(specs, registry(), **how)
+        suite = load_suite(RunRequest(specs, **how))
         found = [
             [e.name for e in suite.entries if (e.role, e.task) == ("entry", task)]
             for task in suite.tasks
