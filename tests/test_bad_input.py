@@ -259,7 +259,7 @@ SUITES = {
     "odd name": (
         SUITE.replace('"tiny"', '"../tiny"'),
         2,
-        ["name must begin with a letter", 'write name = "tiny"'],
+        ["name must be a letter followed by", 'write name = "tiny"'],
     ),
     "name of two words": (
         SUITE.replace('"tiny"', '"my suite"'),

@@ -1,8 +1,8 @@
-"""Published records: the chains of a whole suite in one parquet file, which can stand behind a store.
+"""Published records: all chains of a suite in one parquet file, which a store can fall back on.
 
-Kept of each chain: the primary loss of every generation, all that a board shows of the last one, the status, and what
-the ledger says.  A record is found by the id of its cell, so that a plugin of another version, or with other
-parameters, finds nothing.
+For each chain it holds the primary loss of every generation, the other metrics of the last
+generation that a board shows, the status, and the ledger.  Records are found by the id of their
+cell, so a plugin of another version or with other parameters finds none.
 """
 
 from __future__ import annotations
@@ -32,21 +32,15 @@ from .store import Store, replace_file
 
 _META = b"collapse_bench_archive"
 _NO_TIME = {"seconds": 0.0, "cpu_seconds": 0.0}
-_KEPT = (
-    "seconds",
-    "cpu_seconds",
-    "seeds",
-    "environment",
-    "remarks",
-    "device",
-    "at",
-)  # of the account of a run
+#: keys of a run's account that are published
+_KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")
 
 
 def whole(store: Store, manifest: Manifest) -> list[tuple[Record, ManifestEntry]]:
-    """All records of a run, each with the entry that it belongs to.
+    """All records of a run, each with its entry.
 
-    Raises NothingMatched where a record is missing or damaged: what is published is whole.
+    Raises NothingMatched where a chain is missing or damaged, since only complete runs are
+    published.
     """
     entries = {entry.id: entry for entry in manifest.entries if entry.skip is None}
     return [
@@ -56,9 +50,9 @@ def whole(store: Store, manifest: Manifest) -> list[tuple[Record, ManifestEntry]
     ]
 
 
-def publish(found: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, path: Path) -> int:
-    """Write whole records of a run to one file; how many records it holds."""
-    records = [_cut(record, manifest.tasks[entry.task], entry) for record, entry in found]
+def publish(pairs: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, path: Path) -> int:
+    """Write the records of a run to one file.  Returns their number."""
+    records = [_cut(record, manifest.tasks[entry.task], entry) for record, entry in pairs]
     names = sorted({name for record in records for name in record.metric})
     code = {name: i for i, name in enumerate(names)}
 
@@ -97,37 +91,39 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
             record = store.read(entry.id, block)
         except Damaged as problem:
             raise NothingMatched(
-                f"{problem}; run the suite again before it is published"
+                f"{problem}; run the suite again before you publish it"
             ) from problem
         if record is None or set(seeds) - set(record.seeds):
             raise NothingMatched(
-                f"{entry.name} on {entry.task} has chains that were not run; run the suite to its end first"
+                f"{entry.name} on {entry.task} has chains that were not run; "
+                "finish the run of the suite first"
             )
         if record.code != (code or record.code):
             raise NothingMatched(
-                f"{entry.name} on {entry.task} has chains of two versions of its code; run the suite to its end first"
+                f"{entry.name} on {entry.task} has chains of two versions of its code; "
+                "finish the run of the suite first"
             )
         code = record.code
         yield record.restricted(seeds)
 
 
 def _cut(record: Record, task: ManifestTask, entry: ManifestEntry) -> Record:
-    """What is published of a record."""
+    """The part of a record that is published."""
     final = [name for name in ("effective_size", task.tail, task.diversity) if name]
     keep = record.metric == task.primary
     keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry.horizon)
-    if entry.name == "none":  # of which the control `frozen` is read off
+    if entry.name == "none":  # its generation 0 is the control `frozen`
         keep |= np.isin(record.metric.astype(str), final) & (record.generation == 0)
     return record.rows(keep, replace(record.facts, canonical=None), [*map(_kept, record.runs)])
 
 
 def _kept(run: RunAccount) -> RunAccount:
-    """What is published of the account of a run."""
+    """The part of the account of a run that is published."""
     return cast(RunAccount, {name: value for name, value in run.items() if name in _KEPT})
 
 
 def _packed(about: Mapping[str, Any]) -> bytes:
-    """The accounts as text that fits into metadata: parquet compresses columns alone, and these are the larger part."""
+    """Compressed text for the metadata, most of the file; parquet compresses only columns."""
     return base64.b64encode(zlib.compress(json.dumps(about).encode(), 9))
 
 
@@ -137,6 +133,7 @@ def _unpacked(text: bytes) -> dict[str, Any]:
 
 
 def _seal(table: pa.Table, about: Mapping[str, Any]) -> str:
+    """Digest of all that the file holds."""
     total = hashlib.sha256(
         json.dumps({k: v for k, v in about.items() if k != "seal"}, sort_keys=True).encode()
     )
@@ -146,7 +143,7 @@ def _seal(table: pa.Table, about: Mapping[str, Any]) -> str:
 
 
 class Archive:
-    """A file of published records, read when first asked."""
+    """A file of published records, read on first use.  UsageError where it cannot be read."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -168,15 +165,15 @@ class Archive:
             )
         if about["seal"] != _seal(table, about):
             raise UsageError(
-                f"{self.path} is not what was published: its seal does not match its content; fetch it again, or make it "
-                "again by 'collapse-bench publish'"
+                f"{self.path} was changed after it was published: its seal does not match its "
+                "content; download it again, or write it again with 'collapse-bench publish'"
             )
         names = np.asarray(about["metrics"], dtype=object)
         seed, generation, metric, value = (
             table[name].to_numpy() for name in ("seed", "generation", "metric", "value")
         )
         ends = np.searchsorted(table["record"].to_numpy(), np.arange(len(about["records"]) + 1))
-        found = {}
+        records = {}
         for i, account in enumerate(about["records"]):
             rows = slice(ends[i], ends[i + 1])
             facts = CellFacts.from_json(account["facts"])
@@ -185,72 +182,71 @@ class Archive:
                 generation[rows],
                 names[metric[rows]],
                 value[rows],
-                replace(
-                    facts, published=facts.published or about["seal"]
-                ),  # so that times of two machines are told apart
+                # the seal marks times that were measured on another machine
+                replace(facts, published=facts.published or about["seal"]),
                 account["runs"],
             )
-            found[facts.id, next(iter(blocks_of(record.seeds)))] = record
-        return found
+            records[facts.id, next(iter(blocks_of(record.seeds)))] = record
+        return records
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        """The published record of a block, None where there is none."""
+        """The published record of a block, or None."""
         return self._records.get((cell_id, block))
 
     def read_or_none(self, cell_id: str, seed: int) -> Record | None:
-        """The published record of the block that holds this seed."""
+        """The published record of the block that holds this seed, or None."""
         return self.read(cell_id, seed // BLOCK)
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """label -> id -> an empty form, since a published record keeps none."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        """label -> id -> {}, since published records hold no canonical form."""
+        forms: dict[str, dict[str, dict[str, Any]]] = {}
         for record in self._records.values():
-            found.setdefault(record.facts.label, {})[record.facts.id] = {}
-        return found
+            forms.setdefault(record.facts.label, {})[record.facts.id] = {}
+        return forms
 
     def __len__(self) -> int:
         return len(self._records)
 
 
 def shipped(suite: str) -> Path:
-    """Where the published records of a suite are, in a clone and in an installed package; the file may be absent."""
+    """Path of the published records of a suite, in a clone or a package; the file may be absent."""
     return Path(__file__).parents[1] / "leaderboard" / f"{suite}.parquet"
 
 
 class OverlayStore(Store):
-    """A store with an archive behind it: what it does not hold itself, chain by chain, the archive may."""
+    """A store that falls back on an archive: chains that it does not hold are read from there."""
 
     def __init__(self, path: str | Path, archive: Archive):
         super().__init__(path)
         self.archive = archive
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
-        found = self.archive.cells()
+        both = self.archive.cells()
         for label, forms in super().cells().items():
-            found[label] = {**found.get(label, {}), **forms}
-        return found
+            both[label] = {**both.get(label, {}), **forms}
+        return both
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        behind = self.archive.read(cell_id, block)
+        published = self.archive.read(cell_id, block)
         try:
             record = super().read(cell_id, block)
         except Damaged:
-            if behind is None:
+            if published is None:
                 raise
-            return behind
-        if record is None or behind is None:
-            return record or behind
-        if record.code != behind.code:
+            return published
+        if record is None or published is None:
+            return record or published
+        if record.code != published.code:
             return record
         own = {
             seed
             for seed, status in record.status.items()
-            if status in FINISHED or seed not in behind.status
+            if status in FINISHED or seed not in published.status
         }
-        if own >= set(behind.seeds):
+        if own >= set(published.seeds):
             return record
-        both = behind.restricted(set(behind.seeds) - own).merged(record.restricted(own))
-        # two machines: the time that is told of all chains is that of the published ones
+        both = published.restricted(set(published.seeds) - own).merged(record.restricted(own))
+        # times of two machines cannot be added: only those of the published chains are kept
         untimed = [cast(RunAccount, {**run, **_NO_TIME}) for run in record.runs]
-        facts = replace(both.facts, published=behind.facts.published)
-        return replace(both, facts=facts, runs=behind.runs + untimed)
+        facts = replace(both.facts, published=published.facts.published)
+        return replace(both, facts=facts, runs=published.runs + untimed)

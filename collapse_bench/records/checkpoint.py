@@ -1,4 +1,4 @@
-"""The state of an unfinished run as bytes, with the weights of networks apart, to be kept as safetensors."""
+"""The state of an unfinished run as bytes, with network weights apart, to save as safetensors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 
 class _Packer(pickle.Pickler):
-    """Pickles everything but parameters of networks, which are put aside under a name; one that is tied, once."""
+    """Pickles everything except network parameters, which are collected under names.
+
+    A parameter that is tied is collected once.
+    """
 
     def __init__(self, sink: io.BytesIO):
         super().__init__(sink, protocol=pickle.HIGHEST_PROTOCOL)
         self.names: dict[int, str] = {}
         self.weights: dict[str, Tensor] = {}
-        self.held: list[nn.Parameter] = []  # an id is good only as long as its object lives
+        self.held: list[nn.Parameter] = []  # keeps the objects alive, so that ids stay unique
 
     def persistent_id(self, thing: Any) -> tuple[str, str, bool] | None:
         if not isinstance(thing, nn.Parameter):
@@ -29,6 +32,8 @@ class _Packer(pickle.Pickler):
 
 
 class _Unpacker(pickle.Unpickler):
+    """Puts the parameters back in their places."""
+
     def __init__(self, source: io.BytesIO, weights: dict[str, Tensor]):
         super().__init__(source)
         self.weights = weights
@@ -42,7 +47,7 @@ class _Unpacker(pickle.Unpickler):
 
 
 def packed(state: Any) -> tuple[bytes, dict[str, Tensor]]:
-    """(everything else as bytes, weights of networks by name)."""
+    """(everything except network weights as bytes, weights by name)."""
     sink = io.BytesIO()
     packer = _Packer(sink)
     packer.dump(state)
@@ -50,5 +55,5 @@ def packed(state: Any) -> tuple[bytes, dict[str, Tensor]]:
 
 
 def unpacked(content: bytes, weights: dict[str, Tensor]) -> Any:
-    """The state that was packed.  Load only what your own runs have written: it is a pickle."""
+    """The state that was packed.  It is a pickle: load only what your own runs have written."""
     return _Unpacker(io.BytesIO(content), weights).load()

@@ -1,4 +1,4 @@
-"""The facts of a record: what is said once of its cell, and the ending and account of each of its chains."""
+"""The facts of a record: about its cell once, and the status and ledger of each of its chains."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..core.tracks import TRACKS
 from ..core.tracks import joined_tracks as joined_tracks  # for boards
 from ..status import Status
 
-#: facts that not every record has: a published one leaves out the canonical form of its cell
+#: facts that may be missing: a published record has no canonical form of its cell
 _OPTIONAL = ("canonical", "sources", "numerics", "published")
 
 
 class RunAccount(TypedDict, total=False):
-    """The account of one run that contributed chains: when, where and how long.  No number of a board depends on it."""
+    """When, where and how long one run that contributed chains ran.  No score depends on it."""
 
-    seeds: list[int]  # the first and the last
+    seeds: list[int]  # [first, last]
     at: str  # ISO time, UTC
     seconds: float
     cpu_seconds: float
     process_peak_memory_mib: float
-    resumed_from: int | None  # the generation of a checkpoint
+    resumed_from: int | None  # the generation of the checkpoint it started from
     device: str
     environment: dict[str, str]
     seconds_by_part: dict[str, float]
@@ -34,9 +34,10 @@ class RunAccount(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Prediction:
-    """The law of a cell by generation, and what was measured against it; None where a number is not known.
+    """The law of a cell and the measured loss by generation; None where a number is not known.
 
-    ``predicted`` is None where the cell has no law; the other three until the record is compared with it.
+    ``predicted`` is None where the cell has no law.  The other three are None until the record is
+    compared with its law.
     """
 
     predicted: tuple[float | None, ...] | None
@@ -45,7 +46,7 @@ class Prediction:
     z: tuple[float | None, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; what was not compared is left out."""
+        """Plain values.  What was not compared is left out."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return {k: v for k, v in plain.items() if k == "predicted" or v is not None}
 
@@ -57,10 +58,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What a record says of its cell and of each of its chains.
+    """What a record says about its cell and about each of its chains.
 
-    ``seeds``, ``status``, ``reason`` and every row of ``ledger`` have one entry per chain.  ``more`` holds facts that
-    this version does not know: they are kept, so that reading and writing changes no digest.
+    ``seeds``, ``status``, ``reason`` and every row of ``ledger`` have one item per chain.  ``more``
+    holds facts that this version does not know.  They are kept, so that reading and writing a
+    record does not change its digest.
     """
 
     schema: int
@@ -80,14 +82,14 @@ class CellFacts:
     external: tuple[tuple[Any, ...], ...]  # (name, ..., calls)
     theory: Prediction
     canonical: Mapping[str, Any] | None = None
-    # plugin -> module -> digest of its code; a digest of the file itself in records of version 0.1
+    # plugin -> module -> digest of its code; plugin -> digest of the file in records of version 0.1
     sources: Mapping[str, Mapping[str, str] | str] | None = None
-    numerics: int | None = None  # version of the suite's own numbers; None: 1, before it was kept
+    numerics: int | None = None  # see ``identity.NUMERICS``; older records have None, which means 1
     published: str | None = None  # the seal of the archive that the record comes from
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as they are kept in the metadata of a record."""
+        """Plain values, for the metadata of a record."""
         plain = {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         del plain["more"]
         absent = {name for name in _OPTIONAL if plain[name] is None}
@@ -96,7 +98,7 @@ class CellFacts:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> CellFacts:
-        """Raises KeyError, TypeError or ValueError where these are no facts of a record."""
+        """Raises KeyError, TypeError or ValueError where ``plain`` holds no facts of a record."""
         names = {f.name for f in dataclasses.fields(cls)} - {"more"}
         known = {name: value for name, value in plain.items() if name in names}
         for name in ("seeds", "reason"):
@@ -109,7 +111,7 @@ class CellFacts:
         return cls(**known, more={k: v for k, v in plain.items() if k not in names})
 
     def only(self, seeds: Iterable[int]) -> CellFacts:
-        """The facts of these chains."""
+        """The facts, restricted to the chains of these seeds."""
         wanted = set(seeds)
         return self._picked([i for i, seed in enumerate(self.seeds) if seed in wanted])
 
@@ -125,7 +127,7 @@ class CellFacts:
         )
 
     def joined(self, newer: CellFacts) -> CellFacts:
-        """The chains of both in order of seed; what is said once is taken from ``newer``."""
+        """The chains of both, ordered by seed.  Facts about the cell are taken from ``newer``."""
         rows = {
             what: _amounts(self, what) + _amounts(newer, what)
             for what in sorted({*self.ledger, *newer.ledger})
@@ -143,7 +145,7 @@ class CellFacts:
 
 
 def track_shown(ledger: Mapping[str, Iterable[int]]) -> str:
-    """The track of chains by what their ledger shows: what their mitigations used."""
+    """The track of chains: the join of the tracks of all substances that their mitigations used."""
     return joined_tracks(
         track for what, track in TRACKS.items() if any(ledger.get(f"{what}_by_methods", ()))
     )
@@ -152,7 +154,7 @@ def track_shown(ledger: Mapping[str, Iterable[int]]) -> str:
 def _most_calls(
     one: tuple[tuple[Any, ...], ...], other: tuple[tuple[Any, ...], ...]
 ) -> tuple[tuple[Any, ...], ...]:
-    """Rows (user, ..., calls per chain) of both: each user once, with the larger number of calls."""
+    """Rows (user, ..., calls per chain) of both, each user once with its larger number of calls."""
     most: dict[tuple[Any, ...], int] = {}
     for *key, calls in (*one, *other):
         most[tuple(key)] = max(calls, most.get(tuple(key), 0))
@@ -160,12 +162,12 @@ def _most_calls(
 
 
 def _amounts(facts: CellFacts, what: str) -> tuple[int, ...]:
-    """What each chain used, 0 of what an older version did not count."""
+    """What each chain used; 0 for a substance that an older version did not count."""
     return tuple(facts.ledger.get(what, (0,) * len(facts.seeds)))
 
 
 def _plain(value: Any) -> Any:
-    """Lists for tuples, words for statuses: what reading the JSON gives back."""
+    """Lists for tuples and text for statuses, as the JSON gives them back."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):

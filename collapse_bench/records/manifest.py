@@ -1,4 +1,4 @@
-"""The manifest of a run: which cell plays which part.  A board needs it and the records, and no plugin."""
+"""The manifest of a run: the role of each cell.  A board needs it, the records, and no plugin."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .settings import SuiteModel
 
 @dataclass(frozen=True)
 class ManifestTask:
-    """What a board needs to know of a task: the metrics of its data generator, and its rows."""
+    """What a board needs to know about a task: the metrics of its data generator, and its rows."""
 
     family: str
     primary: str  # the metric that is scored
     tail: str | None
     diversity: str | None
     log_loss: bool  # the primary loss is in nats
-    resolution: float  # of the primary loss
+    resolution: float  # the smallest difference of the primary loss that can be measured
     rows: int  # n
 
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One cell of a run, and the part it plays."""
+    """One cell of a run, and its role."""
 
     task: str
     name: str  # the label of the mitigations; none, nature, real-only
@@ -37,13 +37,13 @@ class ManifestEntry:
     id: str
     rows: int  # n
     horizon: int  # the last generation
-    skip: str | None = None  # why it takes no part
-    limits: Mapping[str, int] = field(default_factory=dict)  # its budget per chain
+    skip: str | None = None  # why it is not run; None: it is
+    limits: Mapping[str, int] = field(default_factory=dict)  # substance -> budget per chain
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a board needs to know of a run."""
+    """What a board needs to know about a run."""
 
     schema: int
     suite: SuiteModel
@@ -51,12 +51,12 @@ class Manifest:
     tasks: Mapping[str, ManifestTask]
     skipped_tasks: Mapping[str, str]  # task -> why
     entries: tuple[ManifestEntry, ...]
-    left_out: tuple[str, ...] = ()  # of a quick run: entries of which no record was found
-    published: str | None = None  # the file of records that stands behind the store
-    files: Mapping[str, str] = field(default_factory=dict)  # plugin -> the file it was loaded from
+    left_out: tuple[str, ...] = ()  # of a quick run: entries without complete records
+    published: str | None = None  # the file of published records that the run reuses
+    files: Mapping[str, str] = field(default_factory=dict)  # plugin -> its file
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, as the file holds them."""
+        """Plain values, as the file stores them."""
         plain = _adapter().dump_python(self, mode="json")
         if self.published is None:
             del plain["published"]
@@ -66,11 +66,11 @@ class Manifest:
     def from_text(cls, text: str) -> Manifest:
         """Parse the text of a manifest.
 
-        Raises ValueError, with one sentence that says where, for text that is no manifest of this schema.
+        Raises ValueError, with one sentence that names the place, for any other text.
         """
         plain = json.loads(text)
         if not isinstance(plain, dict) or "schema" not in plain:
-            raise ValueError("it is not the manifest of a run: it names no schema")
+            raise ValueError("it is not the manifest of a run: it has no schema")
         if plain["schema"] != SCHEMA:
             raise ValueError(f"it has schema {plain['schema']}, and this version reads {SCHEMA}")
         try:
@@ -83,5 +83,5 @@ class Manifest:
 
 @cache
 def _adapter() -> TypeAdapter[Manifest]:
-    """Reads and writes manifests; made when first used, since making it takes a while."""
+    """Reads and writes manifests.  Built on first use, since building it is slow."""
     return TypeAdapter(Manifest)

@@ -1,4 +1,4 @@
-"""A record: the chains of one block of one cell, their numbers, status and account."""
+"""A record: the chains of one cell and one block of seeds, their numbers, status and account."""
 
 from __future__ import annotations
 
@@ -19,25 +19,19 @@ from ..core.tracks import WORDS
 from ..status import FINISHED, Status
 from .facts import CellFacts, Prediction, RunAccount
 
-BLOCK = 32
-
-
+BLOCK = 32  # seeds per record
 Rows = NDArray[np.bool_] | NDArray[np.intp]  # which rows of the columns
-
-
 _META = b"collapse_bench"
-
-
-LITTER = 3600.0  # seconds after which a file that a killed run was writing is taken to be abandoned
+LITTER = 3600.0  # age in seconds at which an unfinished file counts as abandoned
 
 
 @dataclass
 class Record:
     """Chains of one cell, all within one block of seeds.
 
-    Columns of equal length: seed, generation, metric, value, one row per judged or described number.  ``facts`` holds
-    what is said once (label, versions, status and reason per chain, ledger totals per chain); ``runs`` says for each
-    run that contributed which seeds, in which environment, how long.
+    The columns seed, generation, metric and value have one row per loss or diagnostic.  ``facts``
+    describe the cell and each chain.  ``runs`` say for each run that contributed which seeds it
+    ran, in which environment, and how long it took.
     """
 
     seed: NDArray[np.int64]
@@ -62,37 +56,41 @@ class Record:
 
     @property
     def refusals(self) -> dict[int, str]:
-        """Seeds that were skipped when they ran, each with the sentence that says why."""
+        """Seed -> why it was skipped, for chains that were found not to fit when they ran."""
         facts = self.facts
         ended = zip(facts.seeds, facts.status, facts.reason, strict=True)
         return {seed: reason or "" for seed, status, reason in ended if status is Status.SKIPPED}
 
     @property
     def code(self) -> dict[str, Any]:
-        """What computed the numbers, parts with a declared version apart: the version of the
-        suite's own numbers, under ``""``, and the digests of plugin code by plugin and
-        module.  Chains of unequal code are never put together."""
+        """The code that computed the numbers: plugin -> module -> digest, and the version of the
+        suite's own numbers under ``""``.
+
+        Chains of different code are never put in one record.  The suite's own plugins are not
+        listed, since their declared versions are part of the id.
+        """
         return {"": self.facts.numerics or 1, **(self.facts.sources or {})}
 
     @property
     def at(self) -> str:
-        """When the newest of its chains were run, ISO 8601, "" where that is not known."""
+        """When its newest chains were run, ISO 8601; "" where that is not known."""
         return max((str(run.get("at", "")) for run in self.runs), default="")
 
     def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
-        """Seeds whose mitigations used more than these limits allow, each with the sentence that says of what."""
-        found = {}
+        """Seed -> a sentence, for chains whose mitigations used more than these limits allow."""
+        sentences = {}
         for what, limit in limits.items():
             spent_by = self.facts.ledger.get(f"{what}_by_methods", ())
             for seed, spent in zip(self.facts.seeds, spent_by, strict=False):
                 if spent > limit:
-                    found[seed] = (
-                        f"{self.facts.entry} used {spent} {WORDS[what]}, and the budget allows {limit}"
+                    sentences[seed] = (
+                        f"{self.facts.entry} used {spent} {WORDS[what]}, "
+                        f"and the budget allows {limit}"
                     )
-        return found
+        return sentences
 
     def digest(self) -> str:
-        """Of the numbers and facts: equal for two runs of the same chains, whenever and wherever they ran."""
+        """Digest of the numbers and facts, equal for any two runs of the same chains."""
         total = hashlib.sha256()
         for column in (self.seed, self.generation, self.value):
             total.update(np.ascontiguousarray(column).tobytes())
@@ -101,13 +99,13 @@ class Record:
         return total.hexdigest()
 
     def _seal(self) -> str:
-        """Of all that a file holds, the account of its runs included."""
+        """Digest of all that a file holds, including the account of its runs."""
         return hashlib.sha256(
             (self.digest() + json.dumps(self.runs, sort_keys=True)).encode()
         ).hexdigest()
 
     def rows(self, which: Rows, facts: CellFacts, runs: list[RunAccount]) -> Record:
-        """Some rows of the columns, as a record with these facts."""
+        """A record with some rows of the columns, and these facts and runs."""
         return Record(
             self.seed[which],
             self.generation[which],
@@ -118,12 +116,12 @@ class Record:
         )
 
     def restricted(self, seeds: Iterable[int]) -> Record:
-        """The chains of these seeds alone."""
+        """The record, restricted to the chains of these seeds."""
         wanted = set(seeds)
         return self.rows(np.isin(self.seed, sorted(wanted)), self.facts.only(wanted), self.runs)
 
     def merged(self, newer: Record) -> Record:
-        """Both records' chains; where both hold one, the newer counts.  Chains come out in order of seed."""
+        """The chains of both records, by seed; a chain that both hold is taken from ``newer``."""
         older = self.restricted(set(self.seeds) - set(newer.seeds))
         both = Record(
             np.concatenate([older.seed, newer.seed]),
@@ -136,20 +134,22 @@ class Record:
         return both.rows(np.argsort(both.seed, kind="stable"), both.facts, both.runs)
 
     def compared(self) -> Record:
-        """The record with its law beside what was measured: by generation the predicted primary loss, the mean over chains
-        that are done, the ratio and the z-score; None where one is not known."""
+        """The record with its law compared with the measured primary loss.
+
+        By generation: the prediction, the mean over chains that are done, their ratio and the
+        z-score; None where one is not known.
+        """
         predicted = self.facts.theory.predicted
         if predicted is None:
             return self
         done = [seed for seed, status in self.status.items() if status is Status.DONE]
-        mine = (
+        used = (
             (self.metric == self.facts.primary) & np.isin(self.seed, done) & np.isfinite(self.value)
         )
         law = np.array([np.nan if value is None else value for value in predicted])
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # no chain, one chain, a law of zero: not known
-            mean, error = _over_chains(self.generation[mine], self.value[mine], len(law))
+        # no chain, one chain, or a law of zero gives NaN, which is stored as None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean, error = _over_chains(self.generation[used], self.value[used], len(law))
             mean = np.where(np.isnan(law), np.nan, mean)
             columns = {"measured": mean, "ratio": mean / law, "z": (mean - law) / error}
         known = {
@@ -171,21 +171,21 @@ class Record:
         )
         meta = json.dumps({"facts": self.facts.to_json(), "runs": self.runs, "seal": self._seal()})
         sink = pa.BufferOutputStream()
-        # without what nobody reads and no checksum guards: statistics, and a second copy of the facts in pyarrow's schema
-        how = {
+        # statistics and pyarrow's own copy of the schema are never read and have no checksum
+        options = {
             "compression": "zstd",
             "write_page_checksum": True,
             "write_statistics": False,
             "store_schema": False,
         }
-        with pq.ParquetWriter(sink, table.schema, **how) as writer:
+        with pq.ParquetWriter(sink, table.schema, **options) as writer:
             writer.write_table(table)
             writer.add_key_value_metadata({_META: meta})
         return bytes(sink.getvalue().to_pybytes())
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """Raises ``Damaged`` where the file is not what was written."""
+        """Read a parquet file.  Raises FileNotFoundError, or Damaged where it was changed."""
         try:
             file = pq.ParquetFile(path, page_checksum_verification=True)
             table, meta = file.read(), json.loads(file.metadata.metadata[_META])
@@ -212,14 +212,14 @@ class Record:
 
 
 class RecordReader(Protocol):
-    """What gives records by cell and seed: a store, or an archive of published ones."""
+    """A source of records by cell and seed: a store, or an archive of published records."""
 
     def read_or_none(self, cell_id: str, seed: int) -> Record | None:
-        """The record of the block that holds this seed, None where there is none."""
+        """The record of the block that holds this seed, or None."""
 
 
 class Damaged(Exception):
-    """A record that is not what was written, told in one sentence."""
+    """A record file is not what was written.  The message is one sentence."""
 
 
 def _over_chains(
@@ -233,8 +233,8 @@ def _over_chains(
 
 
 def blocks_of(seeds: Iterable[int]) -> dict[int, list[int]]:
-    """Seeds by aligned block."""
-    found: dict[int, list[int]] = {}
+    """block -> its seeds, in order; block b covers the seeds from b * BLOCK on."""
+    blocks: dict[int, list[int]] = {}
     for seed in sorted(set(seeds)):
-        found.setdefault(seed // BLOCK, []).append(seed)
-    return found
+        blocks.setdefault(seed // BLOCK, []).append(seed)
+    return blocks

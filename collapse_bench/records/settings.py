@@ -1,4 +1,4 @@
-"""The settings of a suite: what its file says, and what the manifest of a run repeats."""
+"""The settings of a suite, as its file and the manifest of a run hold them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ class TaskModel(_Strict):
     data: str
     model: str
     protocols: list[str] | None = None  # default: those of the suite
-    mitigations: list[str] | None = None  # likewise
-    n: int | None = Field(None, ge=1)
-    generations: int | None = Field(None, ge=0)
-    growth: float = Field(0.0, ge=0)
-    first: str | None = None
+    mitigations: list[str] | None = None  # default: those of the suite
+    n: int | None = Field(None, ge=1)  # default: that of the suite
+    generations: int | None = Field(None, ge=0)  # default: that of the suite
+    growth: float = Field(0.0, ge=0)  # see ``Cell.growth``
+    first: str | None = None  # a flawed first teacher; see ``Cell.first_teacher``
 
 
 class Calibration(_Strict):
-    """One [[calibration]] table: what `suite calibrate` froze for a task."""
+    """One [[calibration]] table: what `suite calibrate` measured for a task."""
 
     task: str
     floor: float  # r_k, in units of the loss
@@ -33,7 +33,7 @@ class Calibration(_Strict):
 
 
 class SuiteModel(_Strict):
-    """A suite file."""
+    """The whole of a suite file."""
 
     name: str = Field(pattern=r"^[A-Za-z][\w.-]*$")
     version: int = Field(1, ge=1)

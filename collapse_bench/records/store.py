@@ -1,7 +1,8 @@
-"""Records by cell id: one parquet file per aligned block of 32 seeds, written beside and renamed.
+"""A folder of records by cell id: one parquet file per aligned block of 32 seeds.
 
-A killed run leaves either the record or nothing.  A record carries a digest of its content; one that does not match
-is damaged: it is reported and computed anew, never averaged in.
+A file is written under another name and then renamed, so a killed run leaves a whole record or
+none.  A record holds a digest of its content.  One whose digest does not match is damaged: it is
+reported and computed again, and never averaged in.
 """
 
 from __future__ import annotations
@@ -26,36 +27,40 @@ from .record import BLOCK, LITTER, Damaged, Record, blocks_of
 
 
 class Store:
-    """A folder of records: ``<id>/cell.json`` says what the cell is, ``<id>/<first>-<last>.parquet`` holds chains."""
+    """A folder of records.
+
+    ``<id>/cell.json`` describes the cell, ``<id>/<first seed>-<last seed>.parquet`` holds chains.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def create(self) -> Store:
-        """Make the folder and see that it can be written; UsageError where it cannot."""
+        """Make the folder and check that it can be written.  Raises UsageError where it cannot."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(b"x")
         except OSError as problem:
             raise UsageError(
-                f"cannot write to {self.path} ({problem.strerror or problem}); choose another folder with --output"
+                f"cannot write to {self.path} ({problem.strerror or problem}); "
+                "choose another folder with --output"
             ) from problem
         self._sweep()
         return self
 
     def _sweep(self) -> None:
-        """Remove what killed runs were writing when they were killed."""
-        for beside in self.path.glob("*/.*.tmp"):
+        """Remove the unfinished files of killed runs."""
+        for unfinished in self.path.glob("*/.*.tmp"):
             with suppress(OSError):
-                if time.time() - beside.stat().st_mtime > LITTER:
-                    beside.unlink()
+                if time.time() - unfinished.stat().st_mtime > LITTER:
+                    unfinished.unlink()
 
     def block_path(self, cell_id: str, block: int) -> Path:
         return self.path / cell_id / f"{block * BLOCK}-{block * BLOCK + BLOCK - 1}.parquet"
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        """The record of a block, None where there is none; Damaged where it is not whole."""
+        """The record of a block, or None.  Raises Damaged where the file was changed."""
         try:
             record = Record.read(self.block_path(cell_id, block))
         except FileNotFoundError:
@@ -67,20 +72,20 @@ class Store:
         return record
 
     def read_or_none(self, cell_id: str, seed: int) -> Record | None:
-        """The record of the block that holds this seed, None where there is none that is whole."""
+        """The record of the block that holds this seed, or None where it is missing or damaged."""
         try:
             return self.read(cell_id, seed // BLOCK)
         except Damaged:
             return None
 
     def write(self, record: Record, cell: Cell) -> Record:
-        """Complete the block on disk with these chains; what was there and is whole is kept."""
+        """Add these chains to the block on disk, and return the record as it is now there."""
         with self._locked(cell.id):
             return self._completed(record, cell)
 
     @contextmanager
     def _locked(self, cell_id: str) -> Iterator[None]:
-        """One at a time: chains of a block may come from several workers at once."""
+        """Hold the lock of a cell, since several workers may write chains of one block."""
         folder = self.path / cell_id
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / ".lock", "w") as gate:
@@ -91,7 +96,7 @@ class Store:
         block = record.seeds[0] // BLOCK
         older = self.read_or_none(cell.id, record.seeds[0])
         if older is not None and older.code == record.code:
-            record = older.merged(record)  # chains of edited code replace all that were there
+            record = older.merged(record)  # after an edit of the code, older chains are dropped
         record = record.compared()
         path = self.block_path(cell.id, block)
         about = path.parent / "cell.json"
@@ -102,55 +107,57 @@ class Store:
         return record
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """label -> id -> canonical form of the cells that are here; an empty form where it is not
-        known."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        """label -> id -> canonical form of the cells in this folder."""
+        cells: dict[str, dict[str, dict[str, Any]]] = {}
         for about in sorted(self.path.glob("*/cell.json")):
             try:
-                told = json.loads(about.read_text())
-                form = {k: v for k, v in told.items() if k not in ("label", "id")}
-                found.setdefault(told["label"], {})[told["id"]] = form
+                content = json.loads(about.read_text())
+                form = {k: v for k, v in content.items() if k not in ("label", "id")}
+                cells.setdefault(content["label"], {})[content["id"]] = form
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                continue  # a lost label costs a word in the plan and nothing else
-        return found
+                continue  # without it, a plan cannot say what has changed
+        return cells
 
     def records(self) -> Iterator[tuple[Path, Record | Damaged]]:
-        """Every record here, whole or damaged."""
+        """Every record in this folder, or the error of a damaged one."""
         for path in sorted(self.path.glob("*/*.parquet")):
             try:
                 yield path, Record.read(path)
             except Damaged as problem:
                 yield path, problem
 
-    # -- checkpoints of long cells ------------------------------------------------------------------------------
+    # -- checkpoints of long cells -----------------------------------------------------------------
 
     def checkpoint_path(self, cell_id: str, seeds: list[int]) -> Path:
         return self.path / cell_id / f"{seeds[0]}-{seeds[-1]}.ckpt"
 
     def save_checkpoint(self, cell_id: str, seeds: list[int], state: Any) -> None:
-        """Save the state, the weights of networks beside it as safetensors, and only then let go of the one before."""
+        """Save the state, network weights as safetensors, then remove the earlier checkpoint."""
         path = self.checkpoint_path(cell_id, seeds)
         path.parent.mkdir(parents=True, exist_ok=True)
         content, weights = packed(state)
-        beside = path.with_suffix(f".{uuid4().hex[:8]}.safetensors") if weights else None
-        if beside is not None:
+        weights_path = path.with_suffix(f".{uuid4().hex[:8]}.safetensors") if weights else None
+        if weights_path is not None:
             from safetensors.torch import save
 
-            replace_file(beside, save(weights))
-        told = {
+            replace_file(weights_path, save(weights))
+        saved = {
             "schema": SCHEMA,
             "id": cell_id,
             "seeds": seeds,
             "state": content,
-            "weights": beside and beside.name,
+            "weights": weights_path and weights_path.name,
         }
-        replace_file(path, pickle.dumps(told))
+        replace_file(path, pickle.dumps(saved))
         for older in path.parent.glob(f"{path.stem}.*.safetensors"):
-            if older != beside:
+            if older != weights_path:
                 older.unlink(missing_ok=True)
 
     def load_checkpoint(self, cell_id: str, seeds: list[int]) -> Any:
-        """The saved state, or None where there is none that can be used.  Load only checkpoints of your own runs."""
+        """The saved state, or None where there is none that can be used.
+
+        It is a pickle: load only checkpoints of your own runs.
+        """
         path = self.checkpoint_path(cell_id, seeds)
         try:
             saved = pickle.loads(path.read_bytes())
@@ -163,10 +170,10 @@ class Store:
                 weights = load((path.parent / saved["weights"]).read_bytes())
             return unpacked(saved["state"], weights)
         except Exception:
-            return None  # a checkpoint is a convenience: without one the cell starts again
+            return None  # without a checkpoint the cell starts again
 
     def drop_checkpoint(self, cell_id: str, seeds: list[int]) -> None:
-        """Remove the checkpoint of these chains, and those that other ways of grouping chains left of any of them."""
+        """Remove every checkpoint that holds one of these chains, however chains were grouped."""
         folder = self.path / cell_id
         for path in (*folder.glob("*.ckpt"), *folder.glob("*.safetensors")):
             first, _, last = path.name.split(".")[0].partition("-")
@@ -176,11 +183,11 @@ class Store:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside and rename: readers see the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write under another name, then rename: readers see the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

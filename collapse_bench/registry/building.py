@@ -1,4 +1,4 @@
-"""From specs to objects: values are coerced to the types of fields, classes check their ranges."""
+"""From specs to objects: values are coerced to the types of fields; classes check their ranges."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ ROLES: dict[str, type[Component]] = {
     "mitigation": Mitigation,
 }
 
-Find = Callable[
-    [str, str], type[Component]
-]  # (role, name) -> class; refuses a name that is not known
+#: (role, name) -> class; raises UsageError for an unknown name
+Find = Callable[[str, str], type[Component]]
 
 
 def build(find: Find, role: str, call: Call | str) -> Component:
-    """A plugin object from its spec.  UsageError for a parameter that it lacks, or a value that it
-    cannot have."""
+    """A plugin object from its spec.
+
+    Raises UsageError for an unknown or missing parameter, or a value of the wrong type or range.
+    """
     call = parse_call(call) if isinstance(call, str) else call
     cls = find(role, call.name)
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}
@@ -56,7 +57,7 @@ def _is_required(field: dataclasses.Field) -> bool:
 
 
 def build_mitigations(find: Find, text: str | tuple[Call, ...]) -> tuple[Mitigation, ...]:
-    """A composition of mitigations from its spec."""
+    """A composition of mitigations from its spec, such as ``a(k=1) + b``."""
     calls = parse_mitigations(text) if isinstance(text, str) else text
     return tuple(_built(find, Mitigation, call) for call in calls)
 
@@ -65,13 +66,16 @@ Base = TypeVar("Base", bound=Component)
 
 
 def _built(find: Find, base: type[Base], call: Call) -> Base:
-    """An object of the role of this base class."""
+    """An object of the role that this base class has."""
     role = next(role for role, cls in ROLES.items() if cls is base)
-    return cast(Base, build(find, role, call))  # a class of another role cannot be offered as it
+    return cast(Base, build(find, role, call))  # the registry checks the base class of an offer
 
 
 def build_cell(find: Find, spec: str | CellSpec, **overrides: Any) -> Cell:
-    """A cell from its spec; ``overrides`` are further fields of Cell (seeds, device)."""
+    """A cell from its spec; ``overrides`` are fields of Cell, such as seeds and device.
+
+    Raises UsageError for an unknown setting, plugin or parameter.
+    """
     spec = parse_cell(spec) if isinstance(spec, str) else spec
     settings = dict(spec.settings)
     known = {"n": int, "T": int, "growth": float, "first": DataGenerator | None}
@@ -102,8 +106,10 @@ class _Wrong(Exception):
 
 
 def coerce(find: Find, what: str, value: Any, hint: Any) -> Any:
-    """A value from a spec as the type of a field; ``what`` names it in the sentence that refuses
-    another one."""
+    """A value from a spec, converted to the type of a field.
+
+    ``what`` names the field in the sentence of a UsageError, raised for a value of another type.
+    """
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _one_of_types(find, what, value, hint)
     origin = typing.get_origin(hint) or hint
@@ -176,7 +182,7 @@ def _word(value: Any) -> str:
     return plain
 
 
-#: type of a field -> (what it takes, in words; how a value is read, raising _Wrong)
+#: type of a field -> (its description, its converter, which raises _Wrong)
 _PLAIN: dict[type, tuple[str, Callable[[Any], Any]]] = {
     bool: ("true or false", _bool),
     int: ("a whole number", _int),
@@ -190,7 +196,7 @@ def _shown(value: Any) -> str:
     return str(value) if isinstance(value, Call) else repr(value)
 
 
-# -- what a plugin takes ---------------------------------------------------------------------------
+# -- listing parameters ----------------------------------------------------------------------------
 
 
 def parameters(cls: type[Component]) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""Digests of the code of plugins, by which records know what computed them.
+"""Digests of the code of plugins.  A record holds those of the code that computed it.
 
-The code of a plugin is its module and every module that it imports, directly or not, except those
-of the suite, of the standard library, and of distributions that the plugin or the suite
-declares.  A digest is that of the syntax tree: a changed comment, docstring or layout changes
-none.  To find one, nothing is imported and nothing is run.
+The code of a plugin is its module and every module that it imports, directly or indirectly, except
+those of the suite, of the standard library, and of distributions that the plugin or the suite
+declares.  A digest is taken of the syntax tree, so comments, docstrings and layout do not count.
+Nothing is imported or executed to compute it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def _short(content: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _read(source: bytes) -> tuple[str, tuple[tuple[int, str, tuple[str, ...]], ...]]:
-    """(digest, imports) of the text of a module; what is no Python has the digest of its bytes and
-    imports nothing."""
+    """(digest, imports) of the text of a module.  Text that is not Python has the digest of its
+    bytes and no imports."""
     try:
         tree = ast.parse(source)
         return tree_digest(tree), tuple(_imports(tree))
@@ -58,8 +58,7 @@ def tree_digest(tree: ast.AST) -> str:
 
 
 def _write(node: Any, words: list[str]) -> None:
-    """Append the tree as text that is equal for all versions of Python that parse it to the same
-    nodes."""
+    """Append the tree as text, which is equal in all versions of Python that parse the same nodes."""
     if isinstance(node, list):
         words.append("[")
         for item in node:
@@ -78,8 +77,7 @@ def _write(node: Any, words: list[str]) -> None:
 
 
 def _is_docstring(node: Any) -> bool:
-    """True for a string that is a statement: documentation of what it follows or begins, and never
-    a number."""
+    """True for a statement that is only a string, which changes no number."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -88,8 +86,8 @@ def _is_docstring(node: Any) -> bool:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """(level, module, names) of every import, in functions too; what only a type checker reads is
-    none."""
+    """(level, module, names) of every import, also inside functions, except those under
+    TYPE_CHECKING."""
     if isinstance(tree, ast.If) and "TYPE_CHECKING" in ast.dump(tree.test):
         children: Iterable[ast.AST] = tree.orelse
     else:
@@ -106,12 +104,11 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str, tuple[str, ...]]]:
         yield from _imports(child)
 
 
-# -- where modules are -----------------------------------------------------------------------------
+# -- finding modules ------------------------------------------------------------------------------
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Where a module is, without importing anything, not even its packages; None where there is
-    none."""
+    """The spec of a module, found without importing it or its packages; None where there is none."""
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, importlib.machinery.ModuleSpec):
         return loaded
@@ -130,8 +127,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def _file(spec: importlib.machinery.ModuleSpec | None) -> Path | None:
-    """The file of a module, the source where there is one; None for a built-in one, and for a
-    folder without a file."""
+    """The file of a module; None for a built-in module and for a namespace package."""
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
@@ -149,8 +145,8 @@ def _requirements(distribution: str) -> list[str]:
 
 @cache
 def _declared(distribution: str | None) -> frozenset[str]:
-    """Distributions that a plugin of this one (None: of none) declares: its requirements, and all
-    that the suite needs."""
+    """Distributions whose code does not count: the requirements of this one (None: of no
+    distribution), and all that the suite requires, directly or indirectly."""
     suite, waiting = {"collapse-bench"}, ["collapse-bench"]
     while waiting:
         more = [name for name in _requirements(waiting.pop()) if name not in suite]
@@ -186,12 +182,12 @@ def code_files(
     module: str, file: Path | None = None, distribution: str | None = None
 ) -> dict[str, Path]:
     """Module -> file of the code of a plugin: ``module``, its packages, and what they import,
-    directly or not.
+    directly or indirectly.
 
-    file: where the module is, if it is not found by its name.  distribution: the one that it
-    belongs to, whose declared requirements are not followed.
+    file: the file of the module, if it cannot be found by its name.  distribution: the one that the
+    module belongs to, whose declared requirements are not followed.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     seen: set[str] = {module}
     waiting = [module, *_packages(module)] if file is None else [module]
     while waiting:
@@ -200,7 +196,7 @@ def code_files(
         place = file if name == module and file is not None else _file(spec)
         if place is None or not place.is_file():
             continue
-        found[name] = place
+        files[name] = place
         if place.suffix not in SOURCE:
             continue
         package = name if spec and spec.submodule_search_locations else name.rpartition(".")[0]
@@ -208,7 +204,7 @@ def code_files(
             if target not in seen and _followed(target, distribution):
                 seen.add(target)
                 waiting.append(target)
-    return found
+    return files
 
 
 def _packages(module: str) -> list[str]:
@@ -217,8 +213,7 @@ def _packages(module: str) -> list[str]:
 
 
 def _targets(imports: Iterable[tuple[int, str, tuple[str, ...]]], package: str) -> Iterator[str]:
-    """Names that may be modules: what is imported, each package on the way, and names imported from
-    a package."""
+    """Names that may be modules: every imported name, its packages, and names imported from it."""
     for level, name, names in imports:
         if level:
             parts = package.split(".")
@@ -229,8 +224,10 @@ def _targets(imports: Iterable[tuple[int, str, tuple[str, ...]]], package: str) 
 
 
 def digests_of(files: Mapping[str, Path], main: str | None = None) -> dict[str, str]:
-    """Module -> digest of its code.  ``main``, which is known by its file and not by its name, goes
-    by the file's name."""
+    """Module -> digest of its code.
+
+    main: a module that was named by its file, and is listed under the name of the file.
+    """
     return {
         place.name if name == main else name: _read(place.read_bytes())[0]
         for name, place in sorted(files.items())
@@ -238,20 +235,20 @@ def digests_of(files: Mapping[str, Path], main: str | None = None) -> dict[str, 
     }
 
 
-# -- what is loaded already ------------------------------------------------------------------------
+# -- loaded modules -------------------------------------------------------------------------------
 
 _LOADED: dict[str, str] = {}  # module -> digest of its code when a plugin that uses it was loaded
 
 
 def remember_loaded(files: Mapping[str, Path]) -> None:
-    """Note the code of modules that a plugin has just loaded."""
+    """Store the digests of modules that a plugin has just loaded."""
     now = digests_of(files)
     _LOADED.update({name: digest for name, digest in now.items() if name in sys.modules})
 
 
 def forget_edited(files: Mapping[str, Path]) -> None:
-    """Where one of these modules was edited since it was loaded, let Python import all of them
-    again: the others may hold what they took from it."""
+    """If one of these modules was edited since it was loaded, let Python import all of them again,
+    since the others may hold objects of the old one."""
     now = digests_of(files)
     if all(_LOADED.get(name, digest) == digest for name, digest in now.items()):
         return
@@ -260,33 +257,35 @@ def forget_edited(files: Mapping[str, Path]) -> None:
         package, _, last = name.rpartition(".")
         if getattr(sys.modules.get(package), last, None) is module is not None:
             delattr(sys.modules[package], last)
-        with suppress(OSError, NotImplementedError):  # its age in whole seconds hides a quick edit
+        with suppress(OSError, NotImplementedError):  # bytecode misses an edit within one second
             Path(importlib.util.cache_from_source(str(files[name]))).unlink()
     importlib.invalidate_caches()
 
 
-# -- a class that was written in a notebook or a script --------------------------------------------
+# -- classes from a notebook or a script -----------------------------------------------------------
 
 
 def class_digests(cls: type) -> dict[str, str]:
-    """Digests of the code behind a class that is offered by itself: its body, what it reads from
-    around it, and the file in which it is written.  Where its source is not known, a mark that no
-    other run has."""
-    around = _Around()
-    around.add(f"class {cls.__qualname__}", cls)
-    return around.digests
+    """Digests of the code of a class that is offered by itself: its body, the values that it reads
+    from outside, and the file in which it is written.
+
+    Where its source is not known, the digest is random, so no record is reused.
+    """
+    reader = _ClassReader()
+    reader.add(f"class {cls.__qualname__}", cls)
+    return reader.digests
 
 
-class _Around:
-    """Digests of classes and functions, and of all that they read from closures and from a
+class _ClassReader:
+    """Collects digests of classes and functions, and of what they read from closures and a
     notebook."""
 
     def __init__(self) -> None:
         self.digests: dict[str, str] = {}
-        self._seen: dict[int, Any] = {}  # an id is good only as long as its object lives
+        self._seen: dict[int, Any] = {}  # keeps the objects alive, so that ids stay unique
 
     def add(self, name: str, value: Any) -> None:
-        """Count in a value, which is called ``name`` where it is read."""
+        """Add a value that is read under this name."""
         if isinstance(value, types.ModuleType):
             self._module(value.__name__)
         elif not isinstance(value, (type, types.FunctionType)):
@@ -310,11 +309,11 @@ class _Around:
             spec = getattr(module, "__spec__", None)
             name = name if spec is None else spec.name
             main = name in ("__main__", "__mp_main__")  # the second in a worker process
-            found = code_files(file.name, file) if main else code_files(name)
-            self.digests.update(digests_of(found or code_files(name, file)))
+            files = code_files(file.name, file) if main else code_files(name)
+            self.digests.update(digests_of(files or code_files(name, file)))
 
     def _class(self, name: str, cls: type) -> None:
-        """Bases, and values of the body, which may come from a function around it."""
+        """Add the bases, and the values in the body, which may come from an enclosing function."""
         for base in cls.__bases__:
             if base is not object:
                 self.add(f"{name}({base.__name__})", base)
@@ -327,10 +326,10 @@ class _Around:
                     self.add(f"{name}.{field.name}", value)
 
     def _function(self, function: types.FunctionType) -> None:
-        """What a function reads from around it.  The globals of a file are digested with the file."""
+        """Add what a function reads from outside; globals of a file are digested with the file."""
         code, name = function.__code__, function.__qualname__
         for read, held in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            with suppress(ValueError):  # it has no value yet
+            with suppress(ValueError):  # the cell has no value yet
                 if read != "__class__":
                     self.add(f"{name}: {read}", held.cell_contents)
         if not Path(code.co_filename).is_file():
@@ -339,9 +338,9 @@ class _Around:
                     self.add(f"{name}: {read}", function.__globals__[read])
 
 
-#: what a class is given after its body
+#: attributes that the registry sets
 _GIVEN = ("name", "file_digests")
-#: what a class body holds besides values; the code of functions is looked at by itself
+#: what a class body holds besides values; the code of functions is read separately
 _NO_VALUES = (
     types.FunctionType,
     property,
@@ -362,7 +361,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _functions(value: Any) -> Iterator[types.FunctionType]:
     """The functions that are written in a class body, or the function itself."""
     for one in vars(value).values() if isinstance(value, type) else [value]:
-        one = getattr(one, "func", one)  # of a cached property
+        one = getattr(one, "func", one)  # the function of a cached property
         parts: tuple[Any, ...] = (one.fget, one.fset) if isinstance(one, property) else (one,)
         for part in parts:
             function = inspect.unwrap(getattr(part, "__func__", part))
@@ -376,22 +375,22 @@ def _generated(function: types.FunctionType) -> bool:
 
 
 def _definition(value: type | types.FunctionType) -> ast.AST | None:
-    """The statement that made a class or function, found by the line of its code; None where its
-    source is not known."""
+    """The statement that defines a class or function, found by its line; None where the source is
+    not known."""
     kind = ast.ClassDef if isinstance(value, type) else ast.FunctionDef | ast.Lambda
     for function in _functions(value):
         line, file = function.__code__.co_firstlineno, function.__code__.co_filename
-        around = [
+        enclosing = [
             node
             for node in _statements(file, kind, value.__name__, function.__globals__)
             if _first_line(node) <= line <= node.end_lineno
         ]
-        if around:
-            return max(around, key=_first_line)
+        if enclosing:
+            return max(enclosing, key=_first_line)
     if isinstance(value, type):  # a body without a method: all classes of this name in its file
         file = getattr(sys.modules.get(value.__module__), "__file__", None) or ""
-        found = _statements(file, kind, value.__name__, None)
-        return ast.Module(found, []) if found else None
+        nodes = _statements(file, kind, value.__name__, None)
+        return ast.Module(nodes, []) if nodes else None
     return None
 
 
@@ -400,7 +399,7 @@ def _first_line(node: Any) -> int:
 
 
 def _statements(file: str, kind: Any, name: str, space: dict[str, Any] | None) -> list[Any]:
-    """All statements of a kind and name in a file or in a cell of a notebook."""
+    """All statements of a kind and name in a file or a notebook cell."""
     linecache.checkcache(file)
     try:
         tree = ast.parse("".join(linecache.getlines(file, space)))
@@ -411,8 +410,7 @@ def _statements(file: str, kind: Any, name: str, space: dict[str, Any] | None) -
 
 
 def _value_digest(value: Any) -> str:
-    """Digest of a value by what it is made of; where it cannot be told, a mark that no other run
-    has."""
+    """Digest of a value by its content; random where it cannot be pickled."""
     try:
         return _short(pickle.dumps(value, protocol=4))
     except Exception:

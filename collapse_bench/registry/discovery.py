@@ -1,6 +1,7 @@
-"""From names to objects: plugins are found, each is loaded alone, and specs are built from what they offer.
+"""Find and load plugins, and build objects from what they offer.
 
-A broken plugin that nobody selected costs one warning line; one that was selected ends the command with exit code 3.
+Each plugin is loaded by itself.  A broken plugin that is not used costs one warning line; one that
+is used ends the command with exit code 3.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ from .building import ROLES, build, build_cell, build_mitigations
 from .digests import OWN, class_digests, code_files, digests_of, forget_edited, remember_loaded
 
 GROUP = "collapse_bench"
-REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"  # modules or files, joined by commas
+#: environment variable: modules or files, separated by commas, to load in place of all others
+REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"
 #: attributes of the roles that a plugin may have as parameters
 MAY_BE_PARAMETERS = {"contexts", "labels", "pool_size", "sampler", "span"}
 #: role -> (hook that offers it, base class)
@@ -51,17 +53,17 @@ KINDS: dict[str, tuple[str, type[Component]]] = {
 
 @dataclass
 class Plugin:
-    """One loaded module, or one that would not load."""
+    """One plugin module, loaded or broken."""
 
     module: str
-    source: str  # the entry point or the file it came from
+    source: str  # the entry point or file that it came from
     offers: list[tuple[str, str]] = field(default_factory=list)  # (kind, name)
-    error: str | None = None  # one sentence
+    error: str | None = None  # one sentence, where it did not load
     trace: str | None = None
     suites: list[Path] = field(default_factory=list)
-    file: Path | None = None  # where a plugin that was named by its file is
-    distribution: str | None = None  # what installed it, where it came by an entry point
-    # module -> digest of its code when it was loaded; empty for the suite's own
+    file: Path | None = None  # of a plugin that was named by its file
+    distribution: str | None = None  # of a plugin that came by an entry point
+    # module -> digest of its code when it was loaded; empty for the suite's own plugins
     digests: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -70,36 +72,39 @@ class Plugin:
 
     @property
     def foreign(self) -> bool:
-        """Whether it is no part of the suite, so that its code is digested."""
+        """Whether the plugin is not part of the suite.  The code of foreign plugins is digested."""
         return self.module.partition(".")[0] != OWN
 
     def code(self) -> dict[str, Path]:
-        """Module -> file of its code, as it is found now."""
+        """Module -> file of its code, as found now."""
         return code_files(self.module, self.file, self.distribution)
 
     def digests_now(self) -> dict[str, str]:
-        """The digests of its code as it is on disk now."""
+        """Module -> digest of its code as it is on disk now."""
         return digests_of(self.code(), self.module if self.file else None)
 
 
 class Registry:
-    """All plugins that were found, and the classes they offer by kind and name."""
+    """All plugins that were found, and the classes that they offer, by role and name."""
 
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
         self.classes: dict[str, dict[str, type[Component]]] = {kind: {} for kind in KINDS}
-        self.owners: dict[tuple[str, str], str] = {}
+        self.owners: dict[tuple[str, str], str] = {}  # (role, name) -> what offers it
         self.suites: list[Path] = []
         self._claims: list[Claim] | None = None
-        self.loads = 0  # how often its plugins have changed
+        self.loads = 0  # number of changes of its plugins
 
-    # -- loading ------------------------------------------------------------------------------------------------
+    # -- loading -----------------------------------------------------------------------------------
 
     @classmethod
     def discover(cls, files: Iterable[str | Path] = ()) -> Registry:
-        """Every installed plugin, then the given files.  A file that does not load raises PluginError."""
+        """Load every installed plugin, then the given files.
+
+        Raises PluginError for a file that does not load.
+        """
         registry = cls()
         chosen = os.environ.get(REPLACES_DISCOVERY)
         if chosen is None:
@@ -114,11 +119,11 @@ class Registry:
                     registry.shelf(name, source=REPLACES_DISCOVERY)
         for path in files:
             plugin = registry.file(path)
-            registry.whole(plugin, path)
+            registry.check_file(plugin, path)
         return registry
 
     def shelf(self, name: str, source: str, distribution: str | None = None) -> None:
-        """A module, or a package that has a hook, is one plugin; any other package is a shelf of plugins."""
+        """Load a module.  A package without a hook is a folder of plugins, which are all loaded."""
         plugin = Plugin(name, source, distribution=distribution)
         if plugin.foreign:
             forget_edited(plugin.code())
@@ -133,11 +138,12 @@ class Registry:
                 self.shelf(item.name, source, distribution)
 
     def file(self, path: str | Path) -> Plugin:
-        """One plugin from one file."""
+        """Load one plugin from a file.  Raises UsageError where it is no Python file."""
         path = Path(path)
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
-        name = f"collapse_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        word = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)
+        name = f"collapse_plugin_{word}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
         if importlib.util.spec_from_file_location(name, path) is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
         plugin = Plugin(name, str(path.absolute()), file=path.absolute())
@@ -146,7 +152,7 @@ class Registry:
         spec = importlib.machinery.ModuleSpec(name, loader, origin=plugin.source)
         spec.has_location = True
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # so that checkpoints find the classes again
+        sys.modules[name] = module  # pickled checkpoints look their classes up there
         try:
             loader.exec_module(module)
         except (Exception, SystemExit) as problem:
@@ -155,8 +161,10 @@ class Registry:
         return self._register(module, plugin)
 
     def refresh(self, files: Iterable[str | Path] = ()) -> None:
-        """Load what is not loaded of these files, and load again every plugin whose code was edited
-        since."""
+        """Load these files unless they are loaded, and reload every plugin whose code was edited.
+
+        Raises PluginError for a file that does not load.
+        """
         for plugin in [p for p in self.plugins if p.digests and p.digests_now() != p.digests]:
             self._unload(plugin)
             if plugin.file is None:
@@ -169,7 +177,7 @@ class Registry:
             for plugin in [p for p in known if p.broken]:
                 self.plugins.remove(plugin)
             if all(plugin.broken for plugin in known):
-                self.whole(self.file(path), path)
+                self.check_file(self.file(path), path)
 
     def _unload(self, plugin: Plugin) -> None:
         self.plugins.remove(plugin)
@@ -180,32 +188,36 @@ class Registry:
         self._changed()
 
     def _changed(self) -> None:
-        """Forget what was read off the plugins that were there before."""
+        """Drop what was cached from the plugins before a change."""
         self._claims = None
         self.loads += 1
 
-    def whole(self, plugin: Plugin, path: str | Path) -> None:
-        """PluginError where a file that was asked for does not load, or has nothing to offer."""
+    def check_file(self, plugin: Plugin, path: str | Path) -> None:
+        """Raises PluginError where a file that the user named does not load or has no hook."""
         if plugin.broken:
             raise PluginError(
-                f"plugin {path}: {plugin.error}; the traceback: collapse-bench plugins --plugin {path} --trace {Path(path).stem}"
+                f"plugin {path}: {plugin.error}; for the traceback: "
+                f"collapse-bench plugins --plugin {path} --trace {Path(path).stem}"
             )
         module = sys.modules[plugin.module]
         if not self.manager.get_hookcallers(module):
             self.manager.unregister(module)
-            plugin.error = "it has no hook"  # so that it is read again when it has one
+            plugin.error = "it has no hook"  # a broken plugin is loaded again after an edit
             raise PluginError(
-                f"plugin {path} has no hook, and so offers nothing; end it with @hookimpl and def collapse_mitigations(): "
-                'return {"name": Class}'
+                f"plugin {path} has no hook, and so offers nothing; end it with @hookimpl and "
+                'def collapse_mitigations(): return {"name": Class}'
             )
 
     def offer(self, kind: str, name: str, cls: type[Component]) -> None:
-        """Offer one class under a name, as a notebook does; offering it again replaces it."""
-        said = f"offer({name!r}, ...)"
-        self._look_at(kind, name, cls, said, said)
+        """Offer one class under a name, for notebooks.  A second offer replaces the first.
+
+        Raises PluginError for a name or a class that cannot be offered.
+        """
+        owner = f"offer({name!r}, ...)"
+        self._check_offer(kind, name, cls, owner, owner)
         cls.name, cls.file_digests = name, class_digests(cls)
         self.classes[kind][name] = cls
-        self.owners[kind, name] = said
+        self.owners[kind, name] = owner
 
     def _import(self, name: str, source: str) -> types.ModuleType | None:
         try:
@@ -245,7 +257,7 @@ class Registry:
         for kind, name, cls in offers:
             if "name" not in cls.__dict__:
                 cls.name = name
-            if cls.__module__.partition(".")[0] != OWN:  # one of the suite may be passed on
+            if cls.__module__.partition(".")[0] != OWN:  # a plugin may offer a class of the suite
                 cls.file_digests = plugin.digests
             self.classes[kind][name] = cls
             self.owners[kind, name] = module.__name__
@@ -259,9 +271,8 @@ class Registry:
         try:
             self.manager.register(module, name=module.__name__)
         except pluggy.PluginValidationError:
-            if self.manager.is_registered(
-                module
-            ):  # older versions of pluggy leave it half registered
+            # older versions of pluggy leave the module half registered
+            if self.manager.is_registered(module):
                 self.manager.unregister(module)
             raise
 
@@ -274,20 +285,20 @@ class Registry:
                     f"{hook}() must return a dict of name to class, got {type(offered).__name__}"
                 )
             for name, cls in offered.items():
-                self._look_at(kind, name, cls, f"{hook}()", module.__name__)
+                self._check_offer(kind, name, cls, f"{hook}()", module.__name__)
                 found.append((kind, name, cls))
         return found
 
-    def _look_at(self, kind: str, name: Any, cls: Any, said: str, owner: str) -> None:
-        """Refuse what cannot be offered under this name; ``said`` is the call that offers it."""
+    def _check_offer(self, kind: str, name: Any, cls: Any, call: str, owner: str) -> None:
+        """Raises PluginError for what cannot be offered; ``call`` is the call that offers it."""
         base = KINDS[kind][1]
         if not isinstance(name, str) or not is_word(name):
             raise PluginError(
-                f"{said} offers the name {name!r}, which cannot be typed in a spec; begin with a letter or _, go on with "
-                "letters, digits, _, - and ., and leave true, false and null to the values"
+                f"{call} offers the name {name!r}, which cannot be typed in a spec; use a letter "
+                "or _ followed by letters, digits, _, - and ., other than true, false and null"
             )
         if not (isinstance(cls, type) and issubclass(cls, base)):
-            raise PluginError(f"{said} offers {name!r}, which is not a subclass of {base.__name__}")
+            raise PluginError(f"{call} offers {name!r}, which is not a subclass of {base.__name__}")
         if not dataclasses.is_dataclass(cls) or "__dataclass_fields__" not in cls.__dict__:
             raise PluginError(
                 f"{name!r} must be a frozen dataclass: put @dataclass(frozen=True) above the class"
@@ -297,38 +308,40 @@ class Registry:
         hidden = shadowed_by(cls, base)
         if hidden:
             raise PluginError(
-                f"{name!r} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; rename the parameter"
+                f"{name!r} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; "
+                "rename the parameter"
             )
-        if self.owners.get((kind, name), said) != said:
+        if self.owners.get((kind, name), call) != call:
             raise PluginError(
-                f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; rename one"
+                f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; "
+                "rename one"
             )
 
     def files(self) -> dict[str, str]:
-        """Name -> file, for what plugin files offer."""
+        """Name -> plugin file, for everything that plugin files offer."""
         return {name: str(p.file) for p in self.plugins if p.file for _, name in p.offers}
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Name -> digests of the code, for all offers that are no part of the suite."""
-        found: dict[str, dict[str, str]] = {}
+        """Name -> module -> digest of its code, for all that foreign plugins offer."""
+        digests: dict[str, dict[str, str]] = {}
         for classes in self.classes.values():
             for name, cls in classes.items():
                 if cls.file_digests:
-                    found.setdefault(name, {}).update(cls.file_digests)
-        return found
+                    digests.setdefault(name, {}).update(cls.file_digests)
+        return digests
 
     def module_of(self, kind: str, name: str) -> types.ModuleType | None:
-        """The module whose hooks offer this class; None where it was offered from a notebook, or not at all."""
+        """The module whose hooks offer this class; None for a class from a notebook."""
         return self.manager.get_plugin(self.owners.get((kind, name), ""))
 
     @property
     def broken(self) -> list[Plugin]:
         return [plugin for plugin in self.plugins if plugin.broken]
 
-    # -- laws ---------------------------------------------------------------------------------------------------
+    # -- laws --------------------------------------------------------------------------------------
 
     def claims(self) -> list[Claim]:
-        """Laws that plugins promise of the engine, those of one plugin together; the same objects every time."""
+        """Laws that plugins claim for the engine, grouped by plugin; the same objects each time."""
         if self._claims is None:
             self._claims = [
                 claim for some in reversed(self.manager.hook.collapse_claims()) for claim in some
@@ -336,18 +349,22 @@ class Registry:
         return self._claims
 
     def predicted(self, cell: Cell) -> tuple[float, ...] | None:
-        """Expected primary loss of the cell for t = 0 .. generations, NaN where unknown; None where no law is known."""
-        for told in self.manager.hook.collapse_theory(cell=cell):
-            curve = tuple(float(value) for value in told)
+        """Expected primary loss of the cell for t = 0 .. generations, NaN where it is unknown.
+
+        None where no law is known.  Raises PluginError for a law of the wrong length.
+        """
+        for law in self.manager.hook.collapse_theory(cell=cell):
+            curve = tuple(float(value) for value in law)
             if len(curve) != cell.generations + 1:
                 raise PluginError(
-                    f"a law of {cell.data.title()} speaks of {len(curve)} generations; {cell.label} has {cell.generations + 1}"
+                    f"a law of {cell.data.title()} gives {len(curve)} generations; "
+                    f"{cell.label} has {cell.generations + 1}"
                 )
             if any(map(math.isfinite, curve)):
                 return curve
         return None
 
-    # -- figures ------------------------------------------------------------------------------------------------
+    # -- figures -----------------------------------------------------------------------------------
 
     @property
     def figures(self) -> dict[str, Callable[..., Figure]]:
@@ -360,15 +377,18 @@ class Registry:
         return dict(sorted(found.items()))
 
     def figure(self, name: str) -> Callable[..., Figure]:
-        """The figure of this name; the nearest known name is offered where there is none."""
+        """The figure of this name.  Raises UsageError with the nearest known name."""
         if name not in self.figures:
             raise UsageError(f"there is no figure {name!r}{nearest(name, self.figures)}")
         return self.figures[name]
 
-    # -- building -----------------------------------------------------------------------------------------------
+    # -- building ----------------------------------------------------------------------------------
 
     def find(self, kind: str, name: str) -> type[Component]:
-        """The class of this kind and name; the nearest known name is offered where there is none."""
+        """The class of this role and name.
+
+        Raises UsageError with the nearest known name, PluginError where its plugin did not load.
+        """
         known = self.classes[kind]
         if name in known:
             return known[name]
@@ -379,9 +399,9 @@ class Registry:
                 )
         elsewhere = [other for other in KINDS if name in self.classes[other]]
         if elsewhere:
-            raise UsageError(f"{name!r} is a {elsewhere[0]}, and a {kind} was due there")
+            raise UsageError(f"{name!r} is a {elsewhere[0]}; expected a {kind}")
         near = nearest(name, known)
-        hint = "" if near.endswith("?") else "; a file of your own is loaded by --plugin FILE"
+        hint = "" if near.endswith("?") else "; load your own file with --plugin FILE"
         if self.broken:
             hint += (
                 f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
@@ -400,7 +420,7 @@ class Registry:
     def build(self, kind: str, call: Call | str) -> Component: ...
 
     def build(self, kind: str, call: Call | str) -> Component:
-        """A plugin object from its spec, every value coerced to its field's type and checked against its range."""
+        """A plugin object from its spec.  Raises UsageError for an invalid parameter or value."""
         return build(self.find, kind, call)
 
     def mitigations(self, text: str | tuple[Call, ...]) -> tuple[Mitigation, ...]:
@@ -408,12 +428,12 @@ class Registry:
         return build_mitigations(self.find, text)
 
     def cell(self, spec: str | CellSpec, **overrides: Any) -> Cell:
-        """A cell from its spec; ``overrides`` are further fields of Cell (seeds, device)."""
+        """A cell from its spec; ``overrides`` are fields of Cell, such as seeds and device."""
         return build_cell(self.find, spec, **overrides)
 
 
 class _FromSource(importlib.machinery.SourceFileLoader):
-    """Reads the source itself: a cache of bytecode does not see an edit within one second."""
+    """Always reads the source: cached bytecode misses an edit within the same second."""
 
     def get_code(self, fullname: str) -> types.CodeType:
         path = self.get_filename(fullname)
@@ -438,7 +458,7 @@ def _hooks_of(module: types.ModuleType) -> list[str]:
 
 
 def _check_hooks(module: types.ModuleType) -> None:
-    """Refuse a misspelt hook, and one whose author forgot the mark: both would be silently left out."""
+    """Raises PluginError for a misspelt hook or one without @hookimpl, which pluggy would ignore."""
     specs = {name for name in vars(hookspecs) if name.startswith("collapse_")}
     for name, value in vars(module).items():
         if not inspect.isfunction(value) or value.__module__ != module.__name__:
@@ -456,9 +476,9 @@ _REGISTRY: Registry | None = None
 def registry(files: Iterable[str | Path] | None = None, reload: bool = False) -> Registry:
     """The registry of this process, discovered once.
 
-    files: plugin files that are loaded on top of it.  Where they are given, be it an empty list,
-    what was edited since it was loaded is loaded again, files and installed plugins alike: a run
-    begins so.
+    files: plugin files to load as well.  Where it is not None, even where it is empty, every plugin
+    whose code was edited since is reloaded.  Every run begins with that.  reload: discover all
+    plugins again.  Raises PluginError for a file that does not load.
     """
     global _REGISTRY
     if _REGISTRY is None or reload:

@@ -1,4 +1,4 @@
-"""What a plugin may offer.  Each hook returns; nothing is registered by import."""
+"""The hooks of a plugin.  Each returns what the plugin offers; importing it registers nothing."""
 
 from __future__ import annotations
 
@@ -37,18 +37,24 @@ def collapse_mitigations() -> dict[str, type]:
 
 @hookspec
 def collapse_theory(cell: Any) -> Any:
-    """Expected primary loss of a Cell for t = 0 .. generations (NaN where it is not known), or None: no law is known."""
+    """Expected primary loss of a Cell for t = 0 .. generations, NaN where it is not known.
+
+    Return None where no law is known.
+    """
 
 
 @hookspec
 def collapse_claims() -> list[Any]:
-    """Laws that the engine must obey: a ``Claim`` each, which ``verify-laws`` checks."""
+    """Laws that the engine must obey, one ``Claim`` each; ``verify-laws`` checks them."""
     return []
 
 
 @hookspec
 def collapse_figures() -> dict[str, Any]:
-    """Figures of papers by name: functions ``(scale, data) -> Figure``; data is a folder of real images, or None."""
+    """Figures of papers by name: functions ``(scale, data) -> Figure``.
+
+    ``data`` is a folder of real images, or None.
+    """
     return {}
 
 

@@ -315,7 +315,8 @@ def test_what_is_not_whole_is_not_published(world, tmp_path):
     run("smoke", seeds="0:3", settings=SETTINGS, output=tmp_path)
     next(p for p in tmp_path.glob("*/*.parquet")).unlink()
     with pytest.raises(
-        NothingMatched, match=r" on .* has chains that were not run; run the suite to its end first"
+        NothingMatched,
+        match=r" on .* has chains that were not run; finish the run of the suite first",
     ):
         publish_run(tmp_path, tmp_path / "out", force=True)
     assert not (tmp_path / "out" / "smoke.parquet").exists()

@@ -156,7 +156,7 @@ def test_a_manifest_of_version_0_1_is_read(manifest):
         (lambda plain: plain["suite"].update(n=0), "suite.n: "),
         (lambda plain: plain.update(tasks=[]), "tasks: "),
         (lambda plain: plain.update(schema=99), "it has schema 99, and this version reads 1"),
-        (lambda plain: plain.pop("schema"), "it is not the manifest of a run: it names no schema"),
+        (lambda plain: plain.pop("schema"), "it is not the manifest of a run: it has no schema"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused_in_one_sentence(spoil, words, manifest, tmp_path):

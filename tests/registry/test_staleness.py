@@ -14,7 +14,6 @@ from collapse_bench import Mitigation, api, cell_of, offer
 from collapse_bench.api import RunRequest, plan, publish_run, results, run
 from collapse_bench.core import identity
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.records.archive import Archive
 from collapse_bench.records.store import Store
 from collapse_bench.registry import digests, discovery
 from collapse_bench.registry.digests import code_files, digests_of
