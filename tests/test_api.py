@@ -503,7 +503,7 @@ def test_a_script_without_a_guard_says_what_is_missing(tmp_path):
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
     assert said.startswith(
-        "collapse_bench.errors.UsageError: a worker ended before it could begin (exit code 1"
+        "collapse_bench.errors.UsageError: a worker ended before it could start (exit code 1"
     )
     assert '`if __name__ == "__main__":`' in said
     assert not list(tmp_path.rglob("*.parquet"))

@@ -126,7 +126,7 @@ WORDS = {
     ),
     "another kind": (
         ["run", "linear | replace"],
-        ["'replace' is a protocol, and a model was due there"],
+        ["'replace' is a protocol; expected a model"],
     ),
     "misspelt parameter": (
         ["run", "linear | ridge(lamb=1)"],
@@ -164,7 +164,7 @@ WORDS = {
     "pair of protocol": (["run", "zipf | counts | verify-filter"], ["zipf has no verifier"]),
     "ceiling": (
         ["run", "linear | ols | replace | nature + distrust"],
-        ["takes no mitigation beside it"],
+        ["cannot be combined with a mitigation"],
     ),
     "file of data": (["run", 'idx-images(path="/no/such") | random-features'], ["/no/such"]),
     "extra": (
@@ -853,7 +853,7 @@ def test_a_worker_that_is_killed(suite, tmp_path):
     ended = call("run", suite, "--plugin", plugin, "--mitigation", "mine", "-o", output, "-j", 2)
     assert ended.code == 1, ended
     assert ended.said.startswith("1 job(s) failed, the first: the worker died (exit code -9)")
-    assert "want of memory" in ended.said
+    assert "memory was short" in ended.said
     assert "Traceback" not in ended.err
     assert entry(output, "mine").facts.status == ("killed",) * 4
     others = [

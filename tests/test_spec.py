@@ -466,7 +466,7 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
         ("gausian | gaussian-fit", "unknown generator 'gausian'; did you mean 'gaussian'?"),
         ("gaussian | gaussian_fit", "did you mean 'gaussian-fit'?"),
         ("gaussian | qqq", "unknown model 'qqq'; known: "),
-        ("gaussian | gaussian", "'gaussian' is a generator, and a model was due there"),
+        ("gaussian | gaussian", "'gaussian' is a generator; expected a model"),
         (
             "gaussian(sgima=2) | gaussian-fit",
             "gaussian has no parameter 'sgima'; did you mean 'sigma'?",
@@ -497,7 +497,7 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
         ),
         (
             "gaussian | gaussian-fit | mix(decode=mix)",
-            "'mix' is a protocol, and a mitigation was due there",
+            "'mix' is a protocol; expected a mitigation",
         ),
         ("gaussian(d=1, d=2) | gaussian-fit", "'d' is given twice (position 14)"),
         ("gaussian | gaussian-fit @ n=1 n=2", "'n' is given twice"),
@@ -527,7 +527,10 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
         ("gaussian", "has 1 section(s)"),
         ("a | b | c | d | e", "has 5 section(s)"),
         ("", "expected a name before 'the end of the spec'"),
-        ("gaussian | gaussian-fit | replace | nature + none", "takes no mitigation beside it"),
+        (
+            "gaussian | gaussian-fit | replace | nature + none",
+            "cannot be combined with a mitigation",
+        ),
     ],
 )
 def test_errors_tell_what_and_what_instead(text, words):

@@ -1,4 +1,7 @@
-"""What an entry may use: `real=0.1,verifier=1000`, per chain and over a whole run, the protocol's own use left out."""
+"""Limits on what an entry may use: `real=0.1,verifier=1000`, per chain and over a whole run.
+
+What the protocol itself uses does not count.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import UsageError
 
-#: as it is typed -> what the ledger counts
+#: name in a budget -> substance in the ledger
 NAMES = {
     "real": "real_unique",
     "real-drawn": "real_rows",
@@ -19,18 +22,22 @@ NAMES = {
     "generated": "generated_rows",
     "fits": "fits",
 }
-SHARES = ("real", "real-drawn")  # a number below 1 is a share of the rows that all generations read
+#: names whose limit, if below 1, is a share of the rows that all generations read
+SHARES = ("real", "real-drawn")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits per chain, as typed: ``(("real", 0.1), ("verifier", 1000.0))``; none of it enters a cell's id."""
+    """Limits per chain as typed, ``(("real", 0.1), ("verifier", 1000.0))``.
+
+    A budget is not part of a cell's id.
+    """
 
     limits: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """From `real=0.1,verifier=1000`; UsageError in one sentence where it cannot be read."""
+        """Parse `real=0.1,verifier=1000`.  Raises UsageError where it cannot be read."""
         limits: dict[str, float] = {}
         for piece in filter(None, (piece.strip() for piece in text.split(","))):
             name, equals, value = (part.strip() for part in piece.partition("="))
@@ -44,7 +51,7 @@ class Budget:
         return cls(tuple(limits.items()))
 
     def allowed(self, rows: int) -> Mapping[str, int]:
-        """substance -> most of it per chain, where all generations together read this many rows."""
+        """substance -> limit per chain, where all generations together read ``rows`` rows."""
         return {
             NAMES[name]: math.floor(value * rows + 1e-9)
             if name in SHARES and value < 1

@@ -1,4 +1,4 @@
-"""One experiment: what is learnt, by what, under which protocol and mitigations, how often and how long."""
+"""One experiment: data, model, protocol, mitigations, and how many rows and generations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, wri
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that one run needs; its id does not depend on seeds or device."""
+    """Everything that a run needs.  The id does not depend on seeds, device and budget.
+
+    Raises UsageError for a value that is out of range or not of its role.
+    """
 
     data: DataGenerator
     model: Model
@@ -27,30 +30,30 @@ class Cell:
     n: int = 100  # rows per generation
     generations: int = 10  # the horizon T: generations 0 .. T are run
     growth: float = 0.0  # generation t reads round(n (t + 1)^growth) rows
-    # a flawed source that teaches generation 0 in nature's place
+    # a flawed source that teaches generation 0 in place of nature
     first_teacher: DataGenerator | None = None
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = (0,)  # one chain each
     device: str = "cpu"
-    # what the mitigations may use; like seeds and device no part of the id
-    budget: Budget | None = None
+    budget: Budget | None = None  # what the mitigations may use
 
     def __post_init__(self) -> None:
         for name, low in (("n", 1), ("generations", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < low:
-                raise UsageError(
-                    f"{'T' if name == 'generations' else name} must be a whole number >= {low}, got {value}"
-                )
+                key = "T" if name == "generations" else name
+                raise UsageError(f"{key} must be a whole number >= {low}, got {value}")
         if not 0 <= self.growth <= 4:
             raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
-        for role, noun in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
-            if not isinstance(getattr(self, role), noun):
-                raise UsageError(f"{role} must be a {noun.__name__}, got {getattr(self, role)!r}")
+        for role, base in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
+            if not isinstance(getattr(self, role), base):
+                raise UsageError(f"{role} must be a {base.__name__}, got {getattr(self, role)!r}")
         if self.nature and len(self.mitigations) > 1:
-            raise UsageError("nature is the ceiling of a task and takes no mitigation beside it")
+            raise UsageError(
+                "nature is the ceiling of a task and cannot be combined with a mitigation"
+            )
 
     def for_seeds(self, seeds: Iterable[int]) -> Cell:
-        """The same cell for other chains; names and id are the same, and are not worked out again."""
+        """The same cell for other chains.  Its names and id are copied, not computed again."""
         twin = dataclasses.replace(self, seeds=tuple(seeds))
         twin.__dict__.update(
             {key: self.__dict__[key] for key in ("spec", "canonical", "id") if key in self.__dict__}
@@ -59,38 +62,38 @@ class Cell:
 
     @property
     def nature(self) -> bool:
-        """True for the ceiling: the same protocol with a perfect teacher."""
+        """True for the ceiling of a task: the same protocol with an oracle as teacher."""
         return any(m.perfect_teacher for m in self.mitigations)
 
     def size(self, t: int) -> int:
-        """Rows that generation t reads, before mitigations have their say."""
+        """Rows that generation t reads, before mitigations change the number."""
         return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
 
     @cached_property
     def limits(self) -> Mapping[str, int]:
-        """substance -> most that the mitigations may use of it per chain, over the whole run."""
+        """substance -> most that the mitigations may use per chain, over the whole run."""
         rows = sum(self.size(t) for t in range(self.generations + 1))
         return {} if self.budget is None else self.budget.allowed(rows)
 
     @cached_property
     def acts(self) -> tuple[tuple[str, Mitigation], ...]:
-        """The mitigations, each with the name under which it draws and is charged; the protocol's decoder first."""
+        """(name, mitigation), the protocol's decoder first.
+
+        The name keys the random stream and the ledger.  A second mitigation of one title is
+        ``title#2``.
+        """
         seen: Counter[str] = Counter()
         named = []
         for act in self.mitigations:
-            seen[act.title()] += 1
-            named.append(
-                (
-                    act.title() if seen[act.title()] == 1 else f"{act.title()}#{seen[act.title()]}",
-                    act,
-                )
-            )
+            title = act.title()
+            seen[title] += 1
+            named.append((title if seen[title] == 1 else f"{title}#{seen[title]}", act))
         if self.protocol.decode is not None:
             named.insert(0, ("decode", self.protocol.decode))
         return tuple(named)
 
     def _roles(self) -> Iterator[tuple[str, Component]]:
-        """(place, component) of what the cell itself names."""
+        """(place, component) of the fields of the cell."""
         yield from (("data", self.data), ("model", self.model), ("protocol", self.protocol))
         if self.first_teacher is not None:
             yield "first", self.first_teacher
@@ -98,9 +101,9 @@ class Cell:
             yield f"mitigations[{i}]", act
 
     def parts(self) -> Iterator[tuple[str, Component]]:
-        """(place, component) of everything that takes part, at any depth: the data generator, the
-        model, the protocol and its decoder, the first teacher, the mitigations, and what is nested
-        in the parameters of any of them."""
+        """(place, component) of all components of the cell, at any depth: the data generator, the
+        model, the protocol and its decoder, the first teacher, the mitigations, and the components
+        in their parameters."""
         for place, component in self._roles():
             yield place, component
             for inner, part in nested(component):
@@ -108,34 +111,36 @@ class Cell:
 
     @property
     def file_digests(self) -> dict[str, dict[str, str]]:
-        """Plugin -> module -> digest of its code, for plugins that are no part of the suite."""
-        found: dict[str, dict[str, str]] = {}
+        """Plugin -> module -> digest of its code, for plugins that are not part of the suite."""
+        digests: dict[str, dict[str, str]] = {}
         for _, part in self.parts():
             if type(part).file_digests:
-                found.setdefault(part.title(), {}).update(type(part).file_digests)
-        return found
+                digests.setdefault(part.title(), {}).update(type(part).file_digests)
+        return digests
 
     @property
     def code(self) -> dict[str, Any]:
-        """What computes the numbers, besides the parts' versions; see ``Record.code``."""
+        """The code that computes the numbers, besides declared versions; see ``Record.code``."""
         return {"": self.numerics, **self.file_digests}
 
     @property
     def numerics(self) -> int:
-        """Version of the numbers that the suite's own code gives for this cell.
+        """Version of the numbers that the suite's own code computes for this cell.
 
-        One higher where several mitigations adapt the model: version 0.1 lost a part of what such a
-        composition asks of the fit, so that its records are stale.
+        One higher where several mitigations adapt the model: version 0.1 lost some of their
+        requests for the fit, so its records of such cells are stale.
         """
         adapting = [act for act in self.mitigations if type(act).adapt is not Mitigation.adapt]
         return NUMERICS + (len(adapting) > 1)
 
     def incompatibility(self) -> str | None:
-        """None where all parts go together, else the sentence of the first that does not."""
+        """None where all components fit together, else the sentence of the first that does not.
+
+        Raises UsageError where a component's own ``incompatibility`` fails.
+        """
         for place, part in self.parts():
-            # a flawed source refuses to be the world of a cell; as the first teacher it is only to
-            # be of one kind with it
-            reason = None if place.startswith("first") else self._said_by(part)
+            # a flawed source refuses to be the data of a cell; a first teacher only needs its kind
+            reason = None if place.startswith("first") else self._refusal_of(part)
             if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
@@ -147,16 +152,17 @@ class Cell:
             and self.data.kind != "discrete"
             and not self.model.reads_sums
         ):
-            return (
-                f"{self.model.title()} looks at rows, and sampler=exact-law draws their sums alone"
-            )
+            return f"{self.model.title()} reads rows, and sampler=exact-law draws only their sums"
         return None
 
-    def _said_by(self, part: Component) -> str | None:
-        """What the part's own ``incompatibility`` says; one that breaks, or says neither None nor a sentence, is refused."""
+    def _refusal_of(self, part: Component) -> str | None:
+        """What the component's ``incompatibility`` returns.
+
+        Raises UsageError where that raises, or returns neither None nor a sentence.
+        """
         try:
             reason = part.incompatibility(self)
-        except Unreachable:  # whether it fits cannot be told now; running the cell records why
+        except Unreachable:  # data that cannot be loaded now; running the cell records why
             return None
         except Exception as problem:
             raise UsageError(
@@ -164,11 +170,12 @@ class Cell:
             ) from problem
         if reason is not None and not (isinstance(reason, str) and reason):
             raise UsageError(
-                f"{part.title()}.incompatibility returned {reason!r}; None or a sentence that says why not was due"
+                f"{part.title()}.incompatibility returned {reason!r}; "
+                "expected None, or a sentence that says why not"
             )
         return reason
 
-    # -- names --------------------------------------------------------------------------------------------------
+    # -- names -------------------------------------------------------------------------------------
 
     @cached_property
     def spec(self) -> CellSpec:
@@ -184,7 +191,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The spec text, defaults left out: what one types and what a row is called."""
+        """The spec text without defaults, as a user types it."""
         return str(self.spec)
 
     @property
@@ -199,7 +206,7 @@ class Cell:
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
-        """What the id hashes: every parameter with its value, files by the digest of their content."""
+        """What the id hashes: all parameters as plain values, files as digests of their content."""
         singles = {
             place: fingerprint(part)
             for place, part in self._roles()
@@ -217,4 +224,5 @@ class Cell:
 
     @cached_property
     def id(self) -> str:
+        """20 hex digits: the hash of ``canonical``."""
         return id_of(self.canonical)

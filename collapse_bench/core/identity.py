@@ -1,4 +1,4 @@
-"""The identity of a cell: its spec text, the fingerprints of its parts, and digests of files."""
+"""The identity of a cell: its spec text, the fingerprints of its parts, and file digests."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .components import Component, Mitigation
 
 SCHEMA = 1  # version of the records; part of every cell's id
 
-#: Version of the numbers that the suite's own code gives (core, lib, theory).  A record of another
-#: version is stale.  tests/core/test_numerics.py says when to raise it.
+#: Version of the numbers that the suite's own code computes (core, lib, theory).  A record of
+#: another version is stale.  tests/core/test_numerics.py says when to raise it.
 NUMERICS = 1
 
 
 def nested(component: Component) -> Iterator[tuple[str, Component]]:
     """(place, component) of all components in the parameters of this one, at any depth.
 
-    A place is the parameter's name, with the index of an item: ``read``, ``tutors[1]``,
+    A place names the parameter, and the index of an item: ``read``, ``tutors[1]``,
     ``tutors[1].decode``.
     """
     for field in dataclasses.fields(component):
@@ -41,23 +41,23 @@ def _components(place: str, value: Any) -> Iterator[tuple[str, Component]]:
 
 
 def changed_names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys under which two mappings differ, sorted."""
+    """The keys whose values differ between two mappings, sorted."""
     return sorted(key for key in {**one, **other} if one.get(key) != other.get(key))
 
 
 def is_none(act: Mitigation) -> bool:
-    """True for the control that does nothing, which a spec may name or leave out."""
+    """True for the control `none`, which does nothing; a spec may name it or leave it out."""
     return act.control and not act.perfect_teacher
 
 
-def written(noun: Component) -> Call:
-    """A plugin as it is written in a spec: its name and the parameters that differ from their defaults."""
+def written(component: Component) -> Call:
+    """The spec of a component: its name, and the parameters that differ from their defaults."""
     args = []
-    for field in dataclasses.fields(noun):
-        value = getattr(noun, field.name)
+    for field in dataclasses.fields(component):
+        value = getattr(component, field.name)
         if value != field.default:
             args.append((field.name, _written_value(value)))
-    return Call(noun.title(), tuple(args))
+    return Call(component.title(), tuple(args))
 
 
 def _written_value(value: Any) -> Any:
@@ -72,15 +72,18 @@ def _written_value(value: Any) -> Any:
     return value
 
 
-def fingerprint(noun: Component) -> dict[str, Any]:
-    """Name, declared version and every parameter of a plugin, in plain values; those added later where they are set."""
-    told = [
+def fingerprint(component: Component) -> dict[str, Any]:
+    """Name, declared version and parameters of a component, as plain values.
+
+    A parameter that was added later is left out at its default, so that older ids stay valid.
+    """
+    fields = [
         f
-        for f in dataclasses.fields(noun)
-        if not f.metadata.get("later") or getattr(noun, f.name) != f.default
+        for f in dataclasses.fields(component)
+        if not f.metadata.get("later") or getattr(component, f.name) != f.default
     ]
-    values = {field.name: _plain(getattr(noun, field.name)) for field in told}
-    return {"name": noun.title(), "version": noun.version, **{"params": values}}
+    values = {field.name: _plain(getattr(component, field.name)) for field in fields}
+    return {"name": component.title(), "version": component.version, "params": values}
 
 
 def _plain(value: Any) -> Any:
@@ -94,18 +97,21 @@ def _plain(value: Any) -> Any:
 
 
 def id_of(canonical: Mapping[str, Any]) -> str:
-    """The id of the cell of this canonical form: twenty hex digits."""
+    """The id of the cell with this canonical form, 20 hex digits."""
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, or of the names and contents of a folder's files."""
+    """sha256 of a file, or of the names and contents of all files in a folder.
+
+    Raises UsageError for a path that is missing or empty.
+    """
     path = Path(path)
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     if not files:
         raise UsageError(
-            f"{path} is not there, or is empty; give the path of a file or a folder with data"
+            f"{path} is missing or empty; give the path of a file or a folder with data"
         )
     total = hashlib.sha256()
     for file in files:

@@ -1,4 +1,4 @@
-"""How one model is to be fitted, as a value: mitigations fill it in, and one class applies it."""
+"""How one model is fitted, as a value.  Mitigations add to it; ``Configured`` applies it."""
 
 from __future__ import annotations
 
@@ -23,29 +23,28 @@ class Training(Protocol):
     ) -> Teacher: ...
 
 
-#: (teacher as fitted, the model that fitted it, the corpus it read) -> the teacher that is handed on
+#: (fitted teacher, the model that fitted it, its corpus) -> the teacher used in its place
 Change = Callable[[Teacher, Model, Corpus], Teacher]
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """What mitigations ask of a fit.  Nothing that was asked for is dropped: see ``asking``."""
+    """What mitigations request for a fit.  No request is dropped: see ``asking``."""
 
-    loss: Any = None  # takes the place of the model's own; see ``Model.with_loss``
-    validation: Corpus | None = None  # rows (R, n) on which the regularisation is chosen
-    start: Teacher | None = None  # the fit continues from its weights,
-    share: float = 1.0  # for this share of the steps of a fresh training
-    around: tuple[Training, ...] = ()  # innermost first
+    loss: Any = None  # replaces the model's own; see ``Model.with_loss``
+    validation: Corpus | None = None  # rows (R, n) on which regularisation is chosen
+    start: Teacher | None = None  # the fit continues from its weights
+    share: float = 1.0  # for this share of the steps of a training from scratch
+    around: tuple[Training, ...] = ()  # trainings around the fit, innermost first
 
     def asking(self, **more: Any) -> Recipe:
-        """The recipe with more in it.
+        """The recipe with further requests.
 
-        Validation rows are added to those that are there, and a training goes around the others.  A
-        later start replaces an earlier one, since a fit has one start.  Raises Incompatible for a
-        second loss.
+        Validation rows are added to the earlier ones.  A training goes around the earlier ones.  A
+        start replaces an earlier start.  Raises Incompatible for a second loss.
         """
         if "loss" in more and self.loss is not None:
-            raise Incompatible("two mitigations exchange the loss; a model learns under one loss")
+            raise Incompatible("two mitigations replace the loss; a model has one loss")
         if "validation" in more and self.validation is not None:
             more["validation"] = self.validation + more["validation"]
         if "around" in more:
@@ -53,21 +52,28 @@ class Recipe:
         return replace(self, **more)
 
     def of_chain(self, i: int, r: tuple[int, ...]) -> Recipe:
-        """The recipe of the i-th chain, which has the index r in the chain dimensions."""
+        """The recipe of the i-th chain, which has index r in the chain dimensions.
+
+        Raises ContractError for a start that was not fitted chain by chain.
+        """
         start = self.start
         if start is not None:
             teachers = getattr(start, "teachers", None)
             if teachers is None:
                 raise ContractError(
                     f"with_start got a {type(start).__name__}; a model that is fitted chain by "
-                    "chain continues from a teacher that it fitted itself"
+                    "chain can only continue from a teacher that it fitted itself"
                 )
             start = teachers[i]
         rows = None if self.validation is None else self.validation[r]
         return replace(self, validation=rows, start=start)
 
     def applied_to(self, model: Model) -> Model:
-        """The author's model with the loss, the validation rows and the start of this recipe."""
+        """The author's model with the loss, the validation rows and the start of this recipe.
+
+        Raises ContractError where with_loss or with_validation returned an object without
+        with_start.
+        """
         out = model
         if self.loss is not None:
             out = out.with_loss(self.loss)
@@ -76,8 +82,8 @@ class Recipe:
         if self.start is not None:
             if not has_method(out, "with_start"):
                 raise ContractError(
-                    f"{model.title()} has with_start, and {type(out).__name__}, which its with_loss "
-                    "or with_validation returned, has none; return a copy of the model instead"
+                    f"{model.title()} has with_start, but its with_loss or with_validation "
+                    f"returned a {type(out).__name__}, which has none; return a changed copy"
                 )
             out = out.with_start(self.start, self.share)
         return out
@@ -85,7 +91,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class PostFit:
-    """The training that hands on ``change(teacher, model, corpus)`` in place of the teacher."""
+    """The training that replaces the fitted teacher by ``change(teacher, model, corpus)``."""
 
     change: Change
 

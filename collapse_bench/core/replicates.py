@@ -1,4 +1,4 @@
-"""Models over chains: what mitigations ask of a fit, applied to every chain."""
+"""Models over all chains: the requests of mitigations, applied to every chain."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from .rng import Stream
 
 
 def lift(model: Model) -> Configured:
-    """The model over chain dimensions, with an empty recipe; itself where that was done before."""
+    """The model over chain dimensions, with an empty recipe; a lifted model is returned
+    unchanged."""
     return model if isinstance(model, Configured) else Configured(model)
 
 
 @dataclass(frozen=True, eq=False)
 class Configured(Model):
-    """A model as its author wrote it, and the recipe by which it is fitted.
+    """A model as its author wrote it, and the recipe for its fit.
 
-    ``fit`` takes any chain dimensions.  A model that is written for one chain is fitted to each
-    chain in turn, with that chain's rows, random numbers and part of the recipe.
+    ``fit`` takes any chain dimensions.  A model that is written for one chain is fitted to one
+    chain after another, with the rows, random numbers and recipe of that chain.
     """
 
     model: Model
@@ -41,8 +42,8 @@ class Configured(Model):
             object.__setattr__(self, name, getattr(self.model, name))
 
     def __getattr__(self, name: str) -> Any:
-        """The model's own parameters, which a mitigation may read; not called for anything above."""
-        if name == "model" or name.startswith("__"):  # asked for while a copy is being built
+        """The model's own parameters.  Called only for names that this class does not have."""
+        if name == "model" or name.startswith("__"):  # a copy is being built and has no model
             raise AttributeError(name)
         return getattr(self.model, name)
 
@@ -60,7 +61,7 @@ class Configured(Model):
             fitted.append(model.fit(corpus[r], rng[r], past))
         return LoopedTeacher(fitted, corpus.chain_shape)
 
-    # -- what mitigations ask for -----------------------------------------------------------------
+    # -- requests of mitigations -------------------------------------------------------------------
 
     def with_parameters(self, **values: Any) -> Configured:
         return replace(self, model=self.model.with_parameters(**values))
@@ -69,12 +70,12 @@ class Configured(Model):
         return replace(self, recipe=self.recipe.asking(**more))
 
     def with_loss(self, loss: Any) -> Configured:
-        self.model.with_loss(loss)  # a model that cannot says so now, before anything is fitted
+        self.model.with_loss(loss)  # raises Incompatible before anything is fitted
         return self._asking(loss=loss)
 
     def with_validation(self, corpus: Corpus) -> Configured:
         if not has_method(self.model, "with_validation"):
-            self.model.with_validation(corpus)  # raises the sentence of the base class
+            self.model.with_validation(corpus)  # the base class raises Incompatible
         return self._asking(validation=corpus)
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Configured:
@@ -82,8 +83,8 @@ class Configured(Model):
             return self._asking(start=teacher, share=share)
         if any(isinstance(value, Configured) for value in vars(self.model).values()):
             raise Incompatible(
-                f"{self.title()} is built around another model and has no with_start to pass the "
-                "start on; return model.with_training(...) from adapt in place of such a class"
+                f"{self.title()} wraps another model and has no with_start, so the start would be "
+                "lost; return model.with_training(...) from adapt in place of such a class"
             )
         return self
 
@@ -113,7 +114,7 @@ class LoopedTeacher(Teacher):
         return zip(self.teachers, product(*map(range, self.chain_shape)), strict=True)
 
     def _stacked(self, outs: Iterable[Tensor]) -> Tensor:
-        """One tensor per chain, as one with chain dimensions."""
+        """Stack one tensor per chain into one with chain dimensions."""
         outs = list(outs)
         return torch.stack(outs).reshape(*self.chain_shape, *outs[0].shape)
 
@@ -150,7 +151,8 @@ class LoopedTeacher(Teacher):
         if isinstance(other, LoopedTeacher) and other.chain_shape == self.chain_shape:
             return other.teachers
         raise Incompatible(
-            f"a {type(other).__name__} cannot be averaged with teachers that were fitted chain by chain"
+            f"a {type(other).__name__} cannot be averaged with teachers that were fitted "
+            "chain by chain"
         )
 
     def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
@@ -167,7 +169,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-#: how several values of an account become one; what is not named here is summed
+#: account key -> how several values become one; other keys are summed
 _MERGE: dict[str, Callable[[Sequence[float]], float]] = {
     "loss": _mean,
     "validation_loss": _mean,
@@ -179,8 +181,8 @@ _MERGE: dict[str, Callable[[Sequence[float]], float]] = {
 
 
 def merged(accounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Several accounts as one: work is summed, peaks are maxima, losses are means, rates are computed
-    from the sums."""
+    """Several accounts as one: work is summed, peaks are maxima, losses are means, and rates are
+    computed from the sums."""
     accounts = [account for account in accounts if account]
     if not accounts:
         return {}

@@ -44,7 +44,8 @@ def build(find: Find, role: str, call: Call | str) -> Component:
     missing = [name for name, f in fields.items() if name not in values and _is_required(f)]
     if missing:
         raise UsageError(
-            f"{call.name} needs the parameter(s) {', '.join(missing)}: {call.name}({missing[0]}=...)"
+            f"{call.name} needs the parameter(s) {', '.join(missing)}: "
+            f"{call.name}({missing[0]}=...)"
         )
     try:
         return cls(**values)

@@ -58,7 +58,7 @@ def tree_digest(tree: ast.AST) -> str:
 
 
 def _write(node: Any, words: list[str]) -> None:
-    """Append the tree as text, which is equal in all versions of Python that parse the same nodes."""
+    """Append the tree as text, equal in all versions of Python that parse the same nodes."""
     if isinstance(node, list):
         words.append("[")
         for item in node:
@@ -108,7 +108,7 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str, tuple[str, ...]]]:
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
-    """The spec of a module, found without importing it or its packages; None where there is none."""
+    """The spec of a module, found without importing it or its packages, or None."""
     loaded = getattr(sys.modules.get(name), "__spec__", None)
     if isinstance(loaded, importlib.machinery.ModuleSpec):
         return loaded

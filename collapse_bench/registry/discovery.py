@@ -458,7 +458,7 @@ def _hooks_of(module: types.ModuleType) -> list[str]:
 
 
 def _check_hooks(module: types.ModuleType) -> None:
-    """Raises PluginError for a misspelt hook or one without @hookimpl, which pluggy would ignore."""
+    """Raises PluginError for a misspelt hook or one without @hookimpl; pluggy ignores both."""
     specs = {name for name in vars(hookspecs) if name.startswith("collapse_")}
     for name, value in vars(module).items():
         if not inspect.isfunction(value) or value.__module__ != module.__name__:

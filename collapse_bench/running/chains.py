@@ -1,6 +1,6 @@
-"""One consumer of the loop: it runs chains of a cell, saves on the way, and returns their record.
+"""Run chains of one cell, save checkpoints on the way, and return their record.
 
-Nothing that a plugin does ends the run of the others: what happened becomes the status of its chains.
+An error in a plugin does not end the run of other cells: it becomes the status of its chains.
 """
 
 from __future__ import annotations
@@ -34,25 +34,24 @@ from ..records.store import Store
 from ..status import Status
 from .facts import Rows, environment, facts_of
 
-MEMORY = 512 * 2**20  # bytes that the rows of one chunk of chains may take
-CHECKPOINT_SECONDS = 5.0  # a generation that ends later than this after the last save is saved
+MEMORY = 512 * 2**20  # bytes for the rows of one chunk of chains
+CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
 class ProgressEvent:
-    """Where a run of a cell is: ``done`` of ``total`` generations, and a step within the one under way."""
+    """Progress of one cell: ``done`` of ``total`` generations, and a step in the next one."""
 
     label: str
     done: int
     total: int
-    step: Step | None = None  # None where a generation has just ended
+    step: Step | None = None  # None when a generation has just ended
     seconds: float = 0.0  # since this run of the cell began
-    # the share of the work that was done when it began, where it goes on from a checkpoint
-    started: float = 0.0
+    started: float = 0.0  # share of the work that a checkpoint held when this run began
 
     @property
     def share(self) -> float:
-        """How much of the work is done, in [0, 1], as far as steps of training tell it."""
+        """Share of the work that is done, in [0, 1], measured in generations and training steps."""
         within = (
             self.step.done / max(1, self.step.total)
             if self.step is not None and self.step.work == "fit"
@@ -66,11 +65,11 @@ Progress = Callable[[ProgressEvent], None]
 
 @dataclasses.dataclass
 class _Work:
-    """What the generations of this run took, and what could not be measured."""
+    """Time and training accounts of the generations so far, and remarks for the record."""
 
-    wall: float = 0.0  # seconds of runs that were broken off, up to the checkpoint from which this one goes on
-    cpu: float = 0.0
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    wall: float = 0.0  # seconds of earlier runs, up to the checkpoint that this one resumed from
+    cpu: float = 0.0  # likewise, CPU seconds
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)  # by part of the loop
     accounts: list[dict[str, float]] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)
 
@@ -81,11 +80,12 @@ class _Work:
             self.accounts.append(dict(now.teacher.account))
 
     def after(self, wall: float, cpu: float) -> _Work:
-        """The same with the seconds of this run counted in, and without its remarks, which the next one makes again."""
+        """What a checkpoint holds: with the seconds of this run, and without its remarks, which the
+        next run makes again."""
         return dataclasses.replace(self, wall=self.wall + wall, cpu=self.cpu + cpu, remarks=[])
 
     def account(self) -> RunAccount:
-        """For the account of a run: wall time by part, how training went, remarks; nothing where there is nothing to say."""
+        """Wall time by part, training and remarks for the account of a run, without empty ones."""
         account: RunAccount = {}
         if self.seconds:
             account["seconds_by_part"] = self.seconds
@@ -97,7 +97,7 @@ class _Work:
 
 
 class _GlobalDraws:
-    """Whether anybody drew from the generators that all code of a process shares, which no seed of a chain governs."""
+    """Detects draws from the global generators of the process, which no chain's seed controls."""
 
     def __init__(self) -> None:
         self._before = self._state()
@@ -113,23 +113,24 @@ class _GlobalDraws:
         )
 
     def remark(self, entry: str) -> list[str]:
+        """[a sentence] where the global generators were used, else []."""
         if self._state() == self._before:
             return []
         return [
-            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so that this cannot be "
-            "repeated; draw from the stream that is handed in"
+            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so "
+            "this run cannot be repeated; draw from the stream that the method receives"
         ]
 
 
 @dataclasses.dataclass
-class _Told:
-    """Tells the listener of a run where it is."""
+class _Reporting:
+    """Reports the progress of a run to its listener."""
 
     progress: Progress | None
     cell: Cell
     began: float
     start: int = 0  # generations that a checkpoint held
-    done: int = 0
+    done: int = 0  # generations
 
     def step(self, step: Step | None) -> None:
         if self.progress is not None:
@@ -144,16 +145,16 @@ class _Told:
 
 
 def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
-    """Seeds in groups whose rows fit the memory budget, going by what one row of the data generator takes.
+    """Split seeds into groups whose rows fit into ``memory`` bytes.
 
-    Chains are independent of their neighbours, so the split changes no number.
+    The size of a row is measured on the data generator.  Chains do not depend on each other, so the
+    split changes no number.
     """
     if not seeds:
         return
     row = _row_bytes(cell.data, cell.device)
-    rows = sum(
-        cell.size(t) for t in range(cell.generations + 1)
-    )  # what an accumulating protocol ends up with
+    # an accumulating protocol holds the rows of all generations
+    rows = sum(cell.size(t) for t in range(cell.generations + 1))
     step = int(max(1, min(len(seeds), memory // max(1, row * rows))))
     for i in range(0, len(seeds), step):
         yield seeds[i : i + step]
@@ -172,15 +173,16 @@ def run_chains(
     progress: Progress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Record:
-    """Run the chains of these seeds (all within one block) and return their record.
+    """Run the chains of these seeds, all within one block, and return their record.
 
-    The store keeps checkpoints; whoever writes the record drops them then.
+    store: where checkpoints are saved; the caller drops them after writing the record.  Errors of
+    plugins become the status of the chains.
     """
-    _ = cell.id  # worked out once for all chunks
+    _ = cell.id  # computed once for all chunks
     cell = cell.for_seeds(seeds)
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now, work = Rows(), None, None, _Work()
-    told, shared = _Told(progress, cell, began), _GlobalDraws()
+    reporting, global_draws = _Reporting(progress, cell, began), _GlobalDraws()
     status, reason = Status.DONE, None
     resumed, trace, ledger = None, None, None
     try:
@@ -189,11 +191,11 @@ def run_chains(
             raise Incompatible(reason)
         if store is not None:
             start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
-            told.start = told.done = 0 if start is None else start.t + 1
+            reporting.start = reporting.done = 0 if start is None else start.t + 1
         saved = time.perf_counter()
         data = nature(cell)
         work.remarks += data.remarks()
-        with listening(told.step if progress is not None else None):
+        with listening(reporting.step if progress is not None else None):
             for now in generations(cell, start, data):
                 rows.add(
                     now.t,
@@ -201,7 +203,7 @@ def run_chains(
                     len(seeds),
                 )
                 work.add(now)
-                told.generation(now.t)
+                reporting.generation(now.t)
                 late = (
                     cell.model.one_chain_per_job
                     or time.perf_counter() - saved >= checkpoint_seconds
@@ -211,23 +213,23 @@ def run_chains(
                     _save(store, cell, seeds, now, rows, work.after(*spent))
                     saved = time.perf_counter()
     except Incompatible as refusal:
-        # a pair that does not fit says so when it first meets; a method that refuses later has failed
+        # parts that do not fit are skipped at generation 0; an error later is a failure
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status, reason = Status.SKIPPED if early else Status.FAILED, str(refusal)
         ledger = getattr(refusal, "ledger", None)
     except OverBudget as problem:
-        status, reason = Status.OVER_BUDGET, f"{problem}, in generation {told.done}"
+        status, reason = Status.OVER_BUDGET, f"{problem}, in generation {reporting.done}"
         ledger = getattr(problem, "ledger", None)
     except (torch.OutOfMemoryError, MemoryError) as problem:
         status, reason = Status.OOM, str(problem).split("\n")[0] or "out of memory"
     except (Exception, SystemExit) as problem:
         status = Status.OOM if "out of memory" in str(problem).lower() else Status.FAILED
         reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
-        if not isinstance(problem, ContractError):  # whose sentence says what is to be mended
+        if not isinstance(problem, ContractError):  # its sentence already says what to fix
             reason += _place(problem, cell)
         trace = traceback.format_exc()
         ledger = getattr(problem, "ledger", None)
-    work.remarks += shared.remark(cell.entry)
+    work.remarks += global_draws.remark(cell.entry)
     facts = facts_of(cell, seeds, status, reason, now, ledger)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
@@ -246,8 +248,11 @@ def run_chains(
 
 
 def _place(problem: BaseException, cell: Cell) -> str:
-    """` (mine.py, line 12)`: the innermost line that the error came through in a plugin file, or else in the file of
-    a mitigation or of another part of the cell; nothing where it came through none."""
+    """` (mine.py, line 12)`: the innermost line of the traceback in the file of a part of the cell.
+
+    Plugin files are preferred, then mitigations, then other parts.  Empty where no such file is in
+    the traceback.
+    """
     lines = {frame.filename: frame.lineno for frame in traceback.extract_tb(problem.__traceback__)}
     ranks = ("mitigations", "protocol.decode", "model", "data", "protocol", "first")
     parts = [
@@ -256,7 +261,7 @@ def _place(problem: BaseException, cell: Cell) -> str:
         for place, part in reversed([*cell.parts()])
         if place.startswith(rank)
     ]
-    parts.sort(key=lambda part: not type(part).file_digests)  # those of a plugin file first
+    parts.sort(key=lambda part: not type(part).file_digests)  # plugin files first
     files = [getattr(sys.modules.get(type(part).__module__), "__file__", None) for part in parts]
     return next(
         (f" ({Path(file).name}, line {lines[file]})" for file in files if file in lines), ""
@@ -266,6 +271,10 @@ def _place(problem: BaseException, cell: Cell) -> str:
 def _resumed(
     store: Store, cell: Cell, seeds: list[int], rows: Rows, work: _Work
 ) -> tuple[Generation | None, Rows, int | None, _Work]:
+    """(generation, rows, number of the generation, work) of a checkpoint made by the same code.
+
+    Without one: (None, ``rows``, None, ``work``).
+    """
     match store.load_checkpoint(cell.id, seeds):
         case Generation() as start, Rows() as saved, code, _Work() as done if code == cell.code:
             return start, saved, start.t, done
@@ -275,7 +284,5 @@ def _resumed(
 def _save(
     store: Store, cell: Cell, seeds: list[int], now: Generation, rows: Rows, work: _Work
 ) -> None:
-    with suppress(
-        Exception
-    ):  # a teacher that cannot be pickled, or a full disk, costs the checkpoint and not the run
+    with suppress(Exception):  # a full disk, or a teacher that cannot be pickled: run on without
         store.save_checkpoint(cell.id, seeds, (now, rows, cell.code, work))

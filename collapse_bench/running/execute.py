@@ -1,4 +1,4 @@
-"""Ways to run jobs, all of one shape: jobs in, events out; the store is the only shared state."""
+"""Choose how jobs are run.  Executors take jobs and yield outcomes; they share only the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .jobs import Job, JobOutcome, Options
 
 
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
-    """One job per aligned block of seeds; one per seed where a chain is long work."""
+    """One job per aligned block of seeds, or per seed where the model is slow."""
     for wanted in blocks_of(seeds).values():
         groups = [[seed] for seed in wanted] if entry.cell.model.one_chain_per_job else [wanted]
         yield from (Job(entry.cell, tuple(group)) for group in groups)
@@ -22,7 +22,10 @@ def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
 def execute(
     jobs: Sequence[Job], options: Options, n_jobs: int, progress: Progress | None = None
 ) -> Iterator[JobOutcome]:
-    """Run jobs in this process, or in a pool where several are wanted or a time limit must be kept."""
+    """Run jobs in this process, or in worker processes if n_jobs > 1 or there is a time limit.
+
+    Raises UsageError where n_jobs < 1.
+    """
     if n_jobs < 1:
         raise UsageError(f"n_jobs must be >= 1, got {n_jobs}")
     if jobs and (n_jobs > 1 or options.timeout is not None):

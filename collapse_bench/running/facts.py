@@ -1,4 +1,4 @@
-"""The facts of a record: status, reason, ledger, law and environment."""
+"""Build the facts of a record: status, reason, ledger, law and environment."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ from ..status import Status
 
 @dataclasses.dataclass
 class Rows:
-    """Numbers collected so far, one entry per (generation, metric), each of shape (R,)."""
+    """Numbers collected so far, one item per (generation, metric), each of shape (R,)."""
 
     generation: list[int] = dataclasses.field(default_factory=list)
     metric: list[str] = dataclasses.field(default_factory=list)
     value: list[NDArray[Any]] = dataclasses.field(default_factory=list)
 
     def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int) -> None:
+        """Add the metrics of generation t.  Raises ValueError where a shape is not (chains,)."""
         for name, value in metrics.items():
             if tuple(value.shape) != (chains,):
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}; one number per chain was due, ({chains},)"
+                    f"{name} has shape {tuple(value.shape)}; "
+                    f"expected one number per chain, ({chains},)"
                 )
             self.value.append(value.detach().cpu().numpy())
             self.generation.append(t)
             self.metric.append(name)
 
     def record(self, seeds: list[int], facts: CellFacts, run: RunAccount) -> Record:
-        """The record of these seeds: its rows are ordered by seed, then as collected."""
+        """The record of these seeds, with rows ordered by seed, then as collected."""
         m, R = len(self.metric), len(seeds)
         values = (
             np.stack(self.value, 1).astype(np.float64, copy=False).reshape(-1) if m else np.empty(0)
@@ -60,7 +62,7 @@ class Rows:
 
 
 def refused(cell: Cell, seeds: list[int], status: Status, reason: str) -> Record:
-    """The record of chains that were not run to their end."""
+    """The record of chains that a worker did not finish."""
     facts = facts_of(cell, seeds, status, reason, None, None)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
@@ -75,8 +77,13 @@ def facts_of(
     status: Status,
     reason: str | None,
     now: Generation | None,
-    ledger: Ledger | None,  # of the generation that went wrong, where one did
+    ledger: Ledger | None,
 ) -> CellFacts:
+    """The facts of chains that ended with this status.
+
+    now: the last complete generation, if any.  ledger: that of a generation that raised an error;
+    None: that of ``now``.
+    """
     statuses, reasons = [status] * len(seeds), [reason] * len(seeds)
     if status is Status.DONE and now is not None:
         starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
@@ -121,7 +128,10 @@ def facts_of(
 
 
 def predicted(cell: Cell) -> tuple[float | None, ...] | None:
-    """Expected primary loss by generation, None where it is not known; None where the cell has no law."""
+    """Expected primary loss by generation, with None where it is not known.
+
+    None where the cell has no law.
+    """
     curve = _predicted(cell)
     if not curve:
         return None
@@ -133,13 +143,11 @@ _LAWS: dict[tuple[str, int], tuple[float, ...] | None] = {}
 
 def _predicted(cell: Cell) -> tuple[float, ...] | None:
     known = registry()
-    key = cell.id, known.loads  # a plugin that was edited may have another law
+    key = cell.id, known.loads  # an edited plugin may have another law
     if key not in _LAWS:
         try:
             _LAWS[key] = known.predicted(cell)
-        except (
-            Exception
-        ):  # a law that breaks costs the comparison, and 'predict' and 'check' tell why
+        except Exception:  # only the comparison is lost; 'predict' and 'check' report the error
             _LAWS[key] = None
     return _LAWS[key]
 
@@ -152,11 +160,11 @@ def _per_chain(amount: Any, chains: int) -> tuple[int, ...]:
 @cache
 def environment() -> dict[str, str]:
     """Versions and machine, for the metadata of a record."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in ("collapse-bench", "torch", "numpy", "scipy", "transformers"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "absent"
-    found["threads"] = str(torch.get_num_threads())
-    return found
+            versions[name] = "absent"
+    versions["threads"] = str(torch.get_num_threads())
+    return versions

@@ -11,7 +11,7 @@ from .jobs import Job, JobOutcome, Options, one_thread, run_job
 def run_here(
     jobs: Iterable[Job], options: Options, progress: Progress | None = None
 ) -> Iterator[JobOutcome]:
-    """Outcomes in order, on one thread."""
+    """Run the jobs in order, on one thread, and yield their outcomes."""
     with one_thread():
         for job in jobs:
             yield run_job(job, options, progress)

@@ -1,4 +1,4 @@
-"""What executors share: a job, what came of it, and the running of one job."""
+"""What executors share: a job, its outcome, and how one job is run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..records.store import Store
 from ..status import FINISHED, Status
 from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
 
-#: endings of a whole group that halves of it may not share
+#: statuses of a whole group of chains that its halves may not share
 _HALVED = tuple({s} for s in (Status.FAILED, Status.SKIPPED, Status.OOM, Status.OVER_BUDGET))
 
 
@@ -27,24 +27,25 @@ class Job:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """What came of a job: how many chains ended in which status, and the first reason where one went wrong."""
+    """How a job ended."""
 
     job: Job
-    statuses: dict[Status, int]
-    reason: str | None
+    statuses: dict[Status, int]  # status -> number of chains
+    reason: str | None  # the first one given by a chain that is not done
     seconds: float
 
     @property
     def good(self) -> bool:
+        """Whether no chain needs another run."""
         return not set(self.statuses) - set(FINISHED)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How jobs are run; none of it changes a number."""
+    """How jobs are run.  No option changes a number."""
 
     output: Path
-    plugins: tuple[str, ...] = ()  # plugin files that workers load as well
+    plugins: tuple[str, ...] = ()  # plugin files that workers load
     memory: int = MEMORY  # bytes per chunk of chains
     timeout: float | None = None  # seconds per job
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -52,7 +53,10 @@ class Options:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch and BLAS on one thread: small batched work only spins on more, and busy cores make that 5-10x slower."""
+    """Keep torch and BLAS on one thread.
+
+    Small batches gain nothing from more threads, and are 5 to 10 times slower on busy cores.
+    """
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -66,7 +70,7 @@ def one_thread() -> Iterator[None]:
 
 
 def run_job(job: Job, options: Options, progress: Progress | None = None) -> JobOutcome:
-    """Run a job chunk by chunk, each written to the store as it ends."""
+    """Run a job chunk by chunk, and write each chunk to the store when it ends."""
     store = Store(options.output)
     statuses: dict[Status, int] = {}
     reason, seconds = None, 0.0
@@ -84,12 +88,13 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Job
 def _records(
     job: Job, store: Store, options: Options, progress: Progress | None
 ) -> Iterator[Record]:
-    """Records of the job's chains.  A group that fails, refuses or wants more memory than there is runs again in halves,
-    so that a chain that goes wrong takes none of its neighbours along."""
+    """Run the chains of a job.
+
+    A group that fails, is skipped, runs out of memory or exceeds a budget is run again in halves,
+    so that one bad chain does not affect its neighbours.
+    """
     waiting = _chunks(job, options.memory)
-    fits = (
-        job.cell.incompatibility() is None
-    )  # a pair that does not fit is refused for all of its chains
+    fits = job.cell.incompatibility() is None  # otherwise all chains are skipped for one reason
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
@@ -103,5 +108,5 @@ def _records(
 def _chunks(job: Job, memory: int) -> list[list[int]]:
     try:
         return list(chunks(job.cell, list(job.seeds), memory))
-    except Exception:  # a data generator that cannot even ask: running it records why
+    except Exception:  # the data generator fails; running the chains records why
         return [list(job.seeds)]

@@ -1,4 +1,4 @@
-"""Imported once by the fork server, so that every worker starts warm."""
+"""Imported once by the fork server, so that workers start with these modules loaded."""
 
 import torch
 

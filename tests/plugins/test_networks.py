@@ -112,7 +112,7 @@ def test_a_convolution_wants_a_square():
     x, y = Stream(1).normal(30, 8), Stream(2).integers(2, 30)
     with pytest.raises(
         Incompatible,
-        match=r"(?i)cnn reads square images of 4 x 4 pixels or more, and 8 numbers are none",
+        match=r"(?i)cnn reads square images of at least 4 x 4 pixels, and 8 numbers are not one",
     ):
         CNN(steps=2).fit(Corpus.of(x, y, (), labels=2), Stream(3))
 

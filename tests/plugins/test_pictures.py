@@ -317,7 +317,7 @@ def test_a_u_net_wants_a_square():
     record = run_chains(cell_of("gaussian(d=8) | ddpm(net=unet) @ n=20 T=0"), [0])
     assert record.facts.status == ("skipped",)
     assert (
-        "the U-Net of ddpm reads square images of 4 x 4 pixels or more, and 8 numbers are none"
+        "the U-Net of ddpm reads square images of at least 4 x 4 pixels, and 8 numbers are not one"
         in record.facts.reason[0]
     )
 

@@ -374,7 +374,7 @@ def test_helpers_with_names_of_their_own_are_no_hooks(write, empty):
 
 
 def test_a_name_of_another_kind_is_told():
-    with pytest.raises(UsageError, match="'ols' is a model, and a mitigation was due there"):
+    with pytest.raises(UsageError, match="'ols' is a model; expected a mitigation"):
         registry().find("mitigation", "ols")
 
 

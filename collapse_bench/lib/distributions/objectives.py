@@ -1,8 +1,9 @@
-"""Losses in place of cross-entropy, each with the table of probabilities that training under it reaches.
+"""Losses that replace cross-entropy, each with the probabilities that training under it reaches.
 
-A loss is a function f(logp (N, K), y (N,)) -> (N,), as ``Model.with_loss`` takes it: -log p(y), changed.
-Its ``law(f (..., K))`` is where training a table of probabilities comes to rest, started at uniform and
-for relative frequencies f of each label.  A model that counts takes it without a gradient.
+A loss is a function of logp (N, K) and y (N,) with values (N,), as ``Model.with_loss`` takes it: a
+change of -log p(y).  Its ``law(f (..., K))`` is the table of probabilities to which training
+converges from the uniform one, for relative frequencies f of the labels.  A model that counts uses
+it without a gradient.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ...core.components import Mitigation, has_method
 
-# least log-probability: with -inf, p log p would be NaN at p = 0, in value and in gradient
+# least log-probability: at p = 0, p log p and its gradient would be NaN with -inf
 FLOOR = -1e4
 STEPS, TOLERANCE = 100, 1e-12  # of Newton's method; the tolerance is in log-probability
 
@@ -30,7 +31,7 @@ class Objective(Shape):
         """One loss per answer, (N,), of log-probabilities (N, K) and answers (N,)."""
 
     def law(self, f: Tensor) -> Tensor:
-        """Probabilities (..., K) float64 that are learnt from relative frequencies f (..., K)."""
+        """Probabilities (..., K) float64 learnt from relative frequencies f (..., K)."""
 
 
 def _own(logp: Tensor, y: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ def _own(logp: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Truncated:
-    """-log p(y) where p(y) <= p, and 0 where the model is more certain than that."""
+    """-log p(y) where p(y) <= p, and 0 where p(y) > p."""
 
     p: float
 
@@ -49,9 +50,11 @@ class Truncated:
         return torch.where(own.exp() > self.p, 0.0, -own)
 
     def law(self, f):
-        """A label with a frequency above p is learnt up to p, and the others share the rest in proportion to
-        their frequencies (equally, where these are 0): beyond p its own rows have no gradient, and the
-        others push it back.  For p >= 1/2."""
+        """A label with a frequency above p gets probability p, and the other labels share the rest
+        in proportion to their frequencies, or equally where these are 0.  For p >= 1/2.
+
+        Above p the rows of that label have no gradient, and those of the others reduce it to p.
+        """
         K, top = f.shape[-1], f.amax(-1, keepdim=True)
         others = torch.where(top < 1, f / (1 - top).clamp_min(1e-300), 1 / max(1, K - 1))
         capped = torch.where(f == top, self.p, (1 - self.p) * others)
@@ -71,7 +74,9 @@ class Focal:
         return -((-torch.expm1(own)).clamp_min(1e-12) ** self.gamma) * own
 
     def law(self, f):
-        """f_j g(p_j) is the same for all labels, g(p) = (1 - p)^gamma / p - gamma (1 - p)^(gamma - 1) log p."""
+        """f_j g(p_j) is the same for all labels j, where
+        g(p) = (1 - p)^gamma / p - gamma (1 - p)^(gamma - 1) log p.
+        """
         if self.gamma == 0:
             return f
         read, c = f > 0, self.gamma
@@ -90,7 +95,7 @@ class Focal:
 
 @dataclass(frozen=True)
 class Penalised:
-    """-log p(y) - beta H(p), H the entropy of all labels in nats."""
+    """-log p(y) - beta H(p), where H is the entropy of the distribution over labels, in nats."""
 
     beta: float
 
@@ -99,7 +104,7 @@ class Penalised:
         return -_own(logp, y) - self.beta * entropy
 
     def law(self, f):
-        """f_j / p_j - beta log p_j is the same for all labels."""
+        """f_j / p_j - beta log p_j is the same for all labels j."""
         if self.beta == 0:
             return f
         b = self.beta
@@ -114,7 +119,8 @@ class Penalised:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """-log p of a label that is the answer with probability 1 - eps, otherwise any of the K, uniformly."""
+    """The expectation of -log p of a label that is y with probability 1 - eps, else uniform over
+    the K labels."""
 
     eps: float
 
@@ -124,15 +130,16 @@ class Smoothed:
         return -(1 - self.eps) * _own(logp, y) - self.eps * logp.clamp_min(FLOOR).mean(-1)
 
     def law(self, f):
-        """(1 - eps) f + eps / K: smoothing of counts, by n eps / (1 - eps) / K for each of n rows."""
+        """(1 - eps) f + eps / K: each of the K counts grows by n eps / ((1 - eps) K), for n
+        rows."""
         return (1 - self.eps) * f + self.eps / f.shape[-1]
 
 
 def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive: Tensor) -> Tensor:
-    """p = e^x (..., K) with sum 1, for which pull(x) is the same for all labels that are ``alive``; 0 for
-    the others.
+    """p = e^x (..., K) with sum 1 for which pull(x) is the same for all labels that are ``alive``;
+    0 for the others.
 
-    Newton's method, started at x.  pull returns a value that decreases in x, and its slope.
+    Newton's method, started at x.  pull returns (a value that decreases in x, its slope).
     """
     for _ in range(STEPS):
         value, slope = pull(x)
@@ -150,11 +157,11 @@ def _balanced(pull: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, alive:
     return p / p.sum(-1, keepdim=True)
 
 
-# -- as mitigations -------------------------------------------------------------------------------------------------
+# -- mitigations -----------------------------------------------------------------------------------
 
 
 class ReplacesLoss(Mitigation):
-    """A mitigation that exchanges the loss of labels and tokens; at most one in an entry."""
+    """A mitigation that replaces the loss of labels and tokens.  An entry has at most one."""
 
     kinds = ("discrete", "classification", "sequence")
 
@@ -166,7 +173,7 @@ class ReplacesLoss(Mitigation):
         reason = super().incompatibility(cell)
         if reason is None and not has_method(cell.model, "with_loss"):
             reason = (
-                f"{self.title()} exchanges the loss, and {cell.model.title()} is not fitted by one"
+                f"{self.title()} replaces the loss, and {cell.model.title()} is not fitted by one"
             )
         others = [
             act.title()
@@ -174,7 +181,9 @@ class ReplacesLoss(Mitigation):
             if isinstance(act, ReplacesLoss) and act is not self
         ]
         if reason is None and others:
-            reason = f"{self.title()} and {others[0]} would each exchange the loss; an entry learns under one loss"
+            reason = (
+                f"{self.title()} and {others[0]} would both replace the loss; a model has one loss"
+            )
         return reason
 
     def adapt(self, model, access):

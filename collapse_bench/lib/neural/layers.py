@@ -1,7 +1,7 @@
-"""Small networks as modules: fully connected, convolutional, and a U-Net that is told a level of noise.
+"""Small networks as modules: fully connected, convolutional, and a U-Net conditioned on noise.
 
-They are built without a number and filled by ``started`` from the generator of a run.  Rows (n, inputs) go in and come
-out; what is an image within has its rows of pixels one behind the other.
+They are built without weights; ``started`` draws these from the generator of a run.  Inputs and
+outputs are rows (n, d).  An image is a row of its pixels, line after line.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ Module = TypeVar("Module", bound=nn.Module)
 def started(build: Callable[[], Module], generator: torch.Generator) -> Module:
     """The module that ``build`` returns, on the generator's device, with weights drawn from it.
 
-    He's start where a ReLU or a relative of it follows; unit variance over the inputs for a layer marked ``last``;
-    offsets 0, gains 1.  A layer marked ``silent`` starts at 0; a module with parameters of its own has ``fill(generator)``.
+    Layers start as He et al. propose, for a ReLU or similar after them.  A layer marked ``last``
+    has unit variance over its inputs, one marked ``silent`` starts at 0.  Offsets start at 0, gains
+    at 1.  A module that holds parameters itself defines ``fill(generator)``.
     """
-    with torch.device("meta"):  # a module built elsewhere would draw from the global generator
+    with torch.device("meta"):  # on another device it would draw from the global generator
         module = build()
     module.to_empty(device=generator.device)
     with torch.no_grad():
@@ -66,7 +67,7 @@ def _marked(layer: nn.Module, **marks: bool) -> nn.Module:
 def dense(
     inputs: int, width: int, depth: int, outputs: int, activation: type[nn.Module] = nn.ReLU
 ) -> nn.Sequential:
-    """``depth`` hidden layers of ``width`` units, and a linear one; depth 0 is an affine map."""
+    """``depth`` hidden layers of ``width`` units and a linear layer; depth 0 is an affine map."""
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [nn.Linear(inputs, width), activation()]
@@ -75,19 +76,23 @@ def dense(
 
 
 def square(pixels: int, who: str) -> tuple[int, int]:
-    """The sides of a square image of so many pixels, 4 x 4 or more; refused where there is none."""
+    """The sides of a square image with this many pixels, at least 4 x 4.
+
+    Raises Incompatible, with ``who`` as the subject, where there is none.
+    """
     side = math.isqrt(pixels)
     if side * side != pixels or side < 4:
         raise Incompatible(
-            f"{who} reads square images of 4 x 4 pixels or more, and {pixels} numbers are none"
+            f"{who} reads square images of at least 4 x 4 pixels, and {pixels} numbers are not one"
         )
     return side, side
 
 
 class Conv(nn.Module):
-    """Two convolutions (3 x 3, stride 2) of ``channels`` and twice as many, one fully connected layer, scores.
+    """Two convolutions (3 x 3, stride 2) with ``channels`` and 2 ``channels`` outputs, a fully
+    connected layer of ``width`` units, and a linear layer of scores.
 
-    ``features`` are the units of that layer; shape: rows and columns of an image.
+    shape: (height, width) of an image in pixels.
     """
 
     def __init__(self, shape: tuple[int, int], channels: int, width: int, outputs: int):
@@ -106,25 +111,28 @@ class Conv(nn.Module):
         self.head = _marked(nn.Linear(width, outputs), last=True)
 
     def features(self, x: Tensor) -> Tensor:
-        """(n, width) of images x (n, pixels)."""
+        """The units (n, width) of the fully connected layer, for images x (n, pixels)."""
         return self.trunk(x.unflatten(-1, (1, *self.shape)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
 
-# -- networks that are told a level of noise ------------------------------------------------------------------------
+# -- networks conditioned on a noise level ---------------------------------------------------------
 
-WAVES = 16  # numbers in which a level is told
+WAVES = 16  # numbers that encode a level
 
 
-def told(level: Tensor) -> Tensor:
-    """cos(pi k level), k = 0 .. WAVES - 1, of levels (n,) in [0, 1], (n, WAVES)."""
+def encoded(level: Tensor) -> Tensor:
+    """cos(pi k level) for k = 0 .. WAVES - 1, (n, WAVES), of levels (n,) in [0, 1]."""
     return torch.cos(math.pi * level[:, None] * torch.arange(WAVES, device=level.device))
 
 
 class Denoiser(nn.Module):
-    """Rows (n, d) and what is told beside them (n, t) to rows (n, d): ``depth`` hidden layers, which hear it each."""
+    """A residual network from rows (n, d) and a condition (n, t) to rows (n, d).
+
+    The condition enters each of its ``depth`` hidden layers.
+    """
 
     def __init__(self, d: int, t: int, width: int, depth: int):
         super().__init__()
@@ -133,16 +141,20 @@ class Denoiser(nn.Module):
         self.deep = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
         self.leave = _marked(nn.Linear(width, d), silent=True)
 
-    def forward(self, y: Tensor, beside: Tensor) -> Tensor:
-        h = nn.functional.silu(self.enter(y) + self.hear[0](beside))
+    def forward(self, y: Tensor, condition: Tensor) -> Tensor:
+        h = nn.functional.silu(self.enter(y) + self.hear[0](condition))
         for deep, hear in zip(self.deep, self.hear[1:], strict=True):
-            h = h + nn.functional.silu(deep(h) + hear(beside))
+            h = h + nn.functional.silu(deep(h) + hear(condition))
         return self.leave(h)
 
 
 class UNet(nn.Module):
-    """The same for images: three sizes, each half of the one before, with shortcuts between them (Ronneberger et al.,
-    arXiv 1505.04597); ``width`` maps at full size and twice as many below."""
+    """A U-Net (Ronneberger et al., arXiv 1505.04597) from images (n, pixels) and a condition (n, t)
+    to images (n, pixels).
+
+    It has three sizes, each half of the one before, with skip connections.  There are ``width``
+    channels at full size and 2 ``width`` below.
+    """
 
     def __init__(self, shape: tuple[int, int], t: int, width: int):
         super().__init__()
@@ -157,23 +169,23 @@ class UNet(nn.Module):
         self.norm = nn.GroupNorm(math.gcd(8, width), width)
         self.leave = _marked(nn.Conv2d(width, 1, 3, padding=1), silent=True)
 
-    def forward(self, y: Tensor, beside: Tensor) -> Tensor:
+    def forward(self, y: Tensor, condition: Tensor) -> Tensor:
         h, kept = self.enter(y.unflatten(-1, (1, *self.shape))), []
         for block, halve in zip(self.down, self.halve, strict=True):
-            h = block(h, beside)
+            h = block(h, condition)
             kept.append(h)
             h = halve(h)
-        h = self.middle(h, beside)
+        h = self.middle(h, condition)
         for block in self.up:
             skip = kept.pop()
             h = block(
-                torch.cat([nn.functional.interpolate(h, size=skip.shape[-2:]), skip], 1), beside
+                torch.cat([nn.functional.interpolate(h, size=skip.shape[-2:]), skip], 1), condition
             )
         return self.leave(nn.functional.silu(self.norm(h))).flatten(1)
 
 
 class _Block(nn.Module):
-    """Two convolutions around a shortcut, told something in between."""
+    """Two convolutions with a shortcut around them; the condition is added between the two."""
 
     def __init__(self, inputs: int, outputs: int, t: int):
         super().__init__()
@@ -186,8 +198,9 @@ class _Block(nn.Module):
             else _marked(nn.Conv2d(inputs, outputs, 1), last=True)
         )
 
-    def forward(self, h: Tensor, beside: Tensor) -> Tensor:
+    def forward(self, h: Tensor, condition: Tensor) -> Tensor:
         out = (
-            self.convs[0](nn.functional.silu(self.norms[0](h))) + self.hear(beside)[..., None, None]
+            self.convs[0](nn.functional.silu(self.norms[0](h)))
+            + self.hear(condition)[..., None, None]
         )
         return self.short(h) + self.convs[1](nn.functional.silu(self.norms[1](out)))

@@ -1,4 +1,4 @@
-"""Networks that answer in one pass: scores of classes, or one number."""
+"""Networks whose output is the answer: scores of classes, or one number."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .layers import Module, started
 from .neural import Neural
 from .training import train
 
-ROWS = 1 << 12  # rows that go through a network at a time, without a gradient
+ROWS = 1 << 12  # rows per forward pass without a gradient
 
 
 @dataclass(frozen=True)
 class Network(Neural):
-    """f(x) by a network that the subclass builds, from a new random start in every fit.
+    """f(x) by a network that the subclass builds, with new random weights in every fit.
 
-    Labels are fitted by cross-entropy (or the loss of ``with_loss``), and the largest score is the answer;
-    numbers by squared error.
+    Labels are fitted by cross-entropy, or the loss of ``with_loss``, and the largest score is the
+    answer.  Numbers are fitted by squared error.
     """
 
     kinds: ClassVar[tuple[Kind, ...] | None] = ("regression", "classification")
 
     def built(self, inputs: int, outputs: int) -> nn.Module:
-        """The network, rows (n, inputs) to (n, outputs)."""
+        """The network, from rows (n, inputs) to (n, outputs)."""
         raise NotImplementedError
 
     def fit(self, corpus: Corpus, rng, before=None) -> NetworkTeacher:
@@ -47,7 +47,7 @@ class Network(Neural):
     def _losses(
         self, module: nn.Module, x: Tensor, y: Tensor, labels: bool
     ) -> Callable[[Tensor], Tensor]:
-        """Loss of each of the rows (b,)."""
+        """A function of row numbers (b,) that gives their losses (b,)."""
         if labels:
             return lambda rows: self.answer_loss(module(x[rows]).log_softmax(-1), y[rows])
         y = y.float()
@@ -65,7 +65,7 @@ class Network(Neural):
 
 @dataclass(frozen=True, eq=False)
 class NetworkTeacher(Teacher):
-    """``module`` maps rows (n, inputs) to scores (n, K) of labels, or to one number (n, 1)."""
+    """A teacher whose ``module`` maps rows (n, inputs) to scores (n, K) of labels, or to (n, 1)."""
 
     module: nn.Module
     labels: bool
@@ -80,18 +80,18 @@ class NetworkTeacher(Teacher):
         return scores.argmax(-1) if self.labels else scores
 
     def blend(self, other: NetworkTeacher, w: float) -> NetworkTeacher:
-        """Every weight averaged."""
+        """The teacher with every weight averaged."""
         return NetworkTeacher(blended(self.module, other.module, w), self.labels)
 
 
 def passed(module: nn.Module, x: Tensor) -> Tensor:
-    """The module on rows x (n, ...), some at a time, without a gradient; float32 throughout."""
+    """Apply the module to rows x (n, ...), ``ROWS`` at a time, without a gradient, in float32."""
     with torch.no_grad():
         return torch.cat([module(some) for some in x.split(ROWS)]) if len(x) else module(x)
 
 
 def blended(one: Module, other: Module, w: float) -> Module:
-    """A module with every parameter at (1 - w) times that of one plus w times that of the other."""
+    """A module with (1 - w) times the parameters of ``one`` plus w times those of ``other``."""
     module = copy.deepcopy(one)
     with torch.no_grad():
         for mine, theirs in zip(module.parameters(), other.parameters(), strict=True):

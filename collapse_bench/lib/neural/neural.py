@@ -1,4 +1,4 @@
-"""What neural models share: the length of a training, its loss, and when it stops."""
+"""What neural models share: the schedule of a training, its loss, and early stopping."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def log_loss(logp: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Neural(Model):
-    """A model that a stochastic optimiser fits (AdamW), from new random weights in every generation unless
-    the subclass says otherwise.
+    """A model fitted by AdamW, from new random weights in every generation unless the subclass
+    decides otherwise.
 
-    At most one of ``steps`` and ``epochs`` is given: steps fix the work of a generation, epochs how often
-    each row is read.  With neither, it is the subclass's ``usual``.  A subclass writes ``fit``, which
-    calls ``training.train`` with ``self.schedule`` and trains under ``self.answer_loss``, which
-    ``with_loss`` exchanges.
+    Give at most one of ``steps`` and ``epochs``: steps fix the work of a generation, epochs fix how
+    often each row is read.  With neither, the subclass's ``usual`` applies.  A subclass defines
+    ``fit``, which calls ``training.train`` with ``self.schedule``, and trains under
+    ``self.answer_loss``, which ``with_loss`` replaces.  Raises UsageError where both are given.
     """
 
     steps: int | None = param(
@@ -59,7 +59,7 @@ class Neural(Model):
     one_chain_per_job = True
     usual: ClassVar[dict[str, float]] = {"steps": 500}  # or {"epochs": 1}
 
-    # rows that go through the network at a time; a field, where a model offers it
+    # rows per micro-batch; None: the whole batch.  A field of models that offer it
     @fact
     def micro(self) -> int | None:
         return None
@@ -72,15 +72,16 @@ class Neural(Model):
     def answer_loss(self) -> AnswerLoss:
         return staticmethod(log_loss)
 
-    validation_rows: ClassVar[Corpus | None] = None
-    start: ClassVar[Any] = None  # it continues from the weights of this teacher
-    share: ClassVar[float] = 1.0  # of the usual number of steps
+    validation_rows: ClassVar[Corpus | None] = None  # where training stops early
+    start: ClassVar[Any] = None  # training continues from the weights of this teacher
+    share: ClassVar[float] = 1.0  # of the number of steps of a training from scratch
 
     def __post_init__(self):
         super().__post_init__()
         if self.steps is not None and self.epochs is not None:
             raise UsageError(
-                f"{self.title()}: give either steps or epochs, got steps={self.steps} and epochs={self.epochs:g}"
+                f"{self.title()}: give either steps or epochs, got steps={self.steps} and "
+                f"epochs={self.epochs:g}"
             )
 
     def _with(self, **values) -> Neural:
@@ -90,26 +91,32 @@ class Neural(Model):
         return twin
 
     def with_loss(self, loss: AnswerLoss) -> Neural:
-        """Trained under ``loss(logp (N, K), y (N,)) -> (N,)``, one loss per answer: a label, or a token of a sequence."""
+        """The same model trained under ``loss(logp (N, K), y (N,)) -> (N,)``.
+
+        An item is a label, or one token of a sequence.
+        """
         return self._with(answer_loss=loss)
 
     def with_validation(self, corpus: Corpus) -> Neural:
-        """Stopped where the loss on these rows of one run is lowest."""
+        """The same model, keeping the parameters with the lowest loss on these rows (n) of one
+        chain."""
         return self._with(validation_rows=corpus)
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Neural:
-        """Continuing from the weights of this teacher of one chain, for this share of the steps.
+        """The same model, continuing from the weights of this teacher of one chain.
 
-        Raises Incompatible for a teacher that is no one network, such as a blend of predictions.
+        share: of the steps of a training from scratch.  Raises Incompatible for a teacher that is
+        not a single network, such as a blend of predictions.
         """
         if not isinstance(getattr(teacher, "module", None), nn.Module):
             raise Incompatible(
-                f"{self.title()} continues from the weights of one network, and {type(teacher).__name__} has none"
+                f"{self.title()} continues from the weights of one network, and "
+                f"{type(teacher).__name__} has none"
             )
         return self._with(start=teacher, share=share)
 
     def begun(self, build: Callable[[], Module]) -> Module:
-        """The network to train: a copy of that of ``start``, where there is one, otherwise ``build()``."""
+        """The network to train: a copy of that of ``start``, or ``build()`` where there is none."""
         if self.start is None:
             return build()
         module: Module = copy.deepcopy(self.start.module).requires_grad_(True)
@@ -117,6 +124,7 @@ class Neural(Model):
 
     @property
     def schedule(self) -> Schedule:
+        """The schedule of one fit."""
         steps: float | None = self.steps
         epochs = self.epochs
         if steps is None and epochs is None:

@@ -1,8 +1,9 @@
 """The training loop of every neural model: weighted rows, a schedule, one optimiser.
 
-A step minimises sum_r w_r loss_r / sum_r w_r units_r over its batch, where loss_r is summed over the units of row r
-(tokens of a text, one for a label): each unit counts the same, and a row of weight 2 counts as the row written twice.
-The gradient does not depend on how a batch is cut into micro-batches.
+A step minimises sum_r w_r loss_r / sum_r w_r units_r over its batch, where loss_r is summed over
+the units of row r: the tokens of a text, or one unit for a label.  So each unit counts the same,
+and a row of weight 2 counts as the row written twice.  The gradient does not depend on how a batch
+is split into micro-batches.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ CHECKS = 20  # evaluations on the validation rows in one training
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a number; the sentence says at which step, and what to try."""
+    """The loss is not finite.  The message says at which step, and what to try."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long, in which steps, at which rate.  ``steps`` or ``epochs`` is given; an epoch reads every row once."""
+    """Length, batch size and learning rate of a training.
+
+    Exactly one of ``steps`` and ``epochs`` is given.  An epoch reads every row once.
+    """
 
     steps: int | None
     epochs: float | None
@@ -41,17 +45,17 @@ class Schedule:
     cosine: bool = False  # whether it falls to zero afterwards, along half a cosine
     decay: float = 0.0  # decoupled weight decay, of matrices only
     clip: float | None = None  # largest norm of a gradient
-    micro: int | None = None  # rows that go through the network at a time; None: the whole batch
+    micro: int | None = None  # rows per micro-batch; None: the whole batch
 
     def length(self, rows: int) -> int:
-        """Steps in all, for a corpus of this many rows."""
+        """Number of steps, for a corpus of this many rows."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None  # one of the two is given
         return max(1, math.ceil(self.epochs * math.ceil(rows / self.batch) - 1e-9))
 
     def rate(self, step: int, steps: int) -> float:
-        """The share of ``lr`` in force at a step."""
+        """The factor of ``lr`` at a step."""
         rise = self.warmup * steps
         if step + 1 < rise:
             return (step + 1) / rise
@@ -69,21 +73,23 @@ def train(
     generator: torch.Generator,
     validation: Callable[[], float] | None = None,
 ) -> dict[str, float]:
-    """Train the parameters of ``module`` that require a gradient, in place, and return an account of it.
+    """Train the parameters of ``module`` that require a gradient, in place, and return an account.
 
-    loss(rows (b,) int64): summed losses (b,) of those rows.  weight (n,) >= 0: rows of weight 0 are never read.
-    units (n,): how many units each row has, 1 by default.  validation: a loss on other rows; the
-    parameters are left where it was lowest among ``CHECKS`` evaluations.  Raises Diverged.
+    loss(rows (b,) int64): losses (b,) of these rows, each summed over its units.  weight (n,) >= 0:
+    rows of weight 0 are never read.  units (n,): number of units of each row; None: 1.  validation:
+    a loss on other rows; the parameters with the lowest value among ``CHECKS`` evaluations are
+    kept.  Raises Diverged where the loss is not finite.
 
-    Account: steps, units (read in all), seconds, units_per_second, loss (mean of the last tenth), micro_batch (rows),
-    peak_device_memory_mib (GPU only), stopped_at (the step kept, with validation).
+    Account: steps, units (read in total), seconds, units_per_second, loss (mean over the last tenth
+    of the steps), micro_batch (rows), peak_device_memory_mib (GPU only), and with validation
+    stopped_at (the step whose parameters are kept) and validation_loss.
     """
-    there = torch.nonzero(weight > 0)[:, 0]
+    present = torch.nonzero(weight > 0)[:, 0]
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimiser = _optimiser(parameters, schedule)
-    steps = schedule.length(len(there))
-    size = min(schedule.batch, len(there))
-    alike = bool((weight[there] == weight[there[0]]).all())
+    steps = schedule.length(len(present))
+    size = min(schedule.batch, len(present))
+    alike = bool((weight[present] == weight[present[0]]).all())
     worth = _Worth(None if alike else weight.float(), None if units is None else units.float())
     stepper = _Stepper(loss, worth, parameters, min(schedule.micro or size, size), schedule.clip)
     best = _Best(module, validation, steps)
@@ -93,7 +99,7 @@ def train(
     began, recent = time.perf_counter(), []
     seen: Tensor | int = 0
     module.train()
-    for step, rows in enumerate(batches(there, size, steps, generator)):
+    for step, rows in enumerate(batches(present, size, steps, generator)):
         for group in optimiser.param_groups:
             group["lr"] = schedule.lr * schedule.rate(step, steps)
         value = stepper.gradient(rows)
@@ -122,7 +128,7 @@ def train(
 
 
 def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """``steps`` batches of at most ``size`` row numbers; each pass over all rows has a new order."""
+    """``steps`` batches of at most ``size`` row numbers, in a new random order for each epoch."""
     done = 0
     while done < steps:
         order = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
@@ -134,8 +140,10 @@ def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> 
 
 @contextmanager
 def seeded(generator: torch.Generator) -> Iterator[None]:
-    """Inside this context, torch's global generators (initial weights and dropout in libraries) are seeded
-    from ``generator``."""
+    """A context in which torch's global generators are seeded from ``generator``.
+
+    Libraries draw initial weights and dropout from them.
+    """
     device = generator.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator, device=device)))
@@ -143,7 +151,7 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
 
 
 def precision(device: torch.device):
-    """The context in which a network computes: bfloat16 where a GPU has it, float32 elsewhere."""
+    """The context of a forward pass: bfloat16 on a GPU that supports it, float32 elsewhere."""
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
@@ -151,24 +159,27 @@ def precision(device: torch.device):
 
 @dataclass(frozen=True)
 class _Worth:
-    """How much rows count: weight (n,), None where all are equal, times units (n,), None where each is 1."""
+    """How much each row counts: its weight times its units, both (n,).
+
+    weight: None where all are equal.  units: None where each is 1.
+    """
 
     weight: Tensor | None
     units: Tensor | None
 
     def count(self, rows: Tensor) -> Tensor | int:
-        """Units of these rows."""
+        """Number of units in these rows."""
         return len(rows) if self.units is None else self.units[rows].sum()
 
     def mass(self, rows: Tensor) -> Tensor | int:
-        """The sum over these rows of weight times units, up to a common factor."""
+        """Sum of weight times units over these rows, up to a factor that all batches share."""
         sides = [side[rows] for side in (self.weight, self.units) if side is not None]
         if not sides:
             return len(rows)
         return (sides[0] if len(sides) == 1 else sides[0] * sides[1]).sum().clamp_min(1e-12)
 
     def share(self, rows: Tensor, losses: Tensor, mass: Tensor | int) -> Tensor:
-        """The sum of weight times loss, up to the same factor, over the mass of the batch."""
+        """Sum of weight times loss, up to the same factor, divided by the mass of the batch."""
         if self.weight is None:
             return (
                 losses.mean() if self.units is None and mass == len(rows) else losses.sum() / mass
@@ -177,7 +188,7 @@ class _Worth:
 
 
 class _Stepper:
-    """Gradients of whole batches, in micro-batches that are halved when memory runs out."""
+    """Gradients of whole batches, in micro-batches whose size is halved when memory runs out."""
 
     def __init__(self, loss: RowLoss, worth: _Worth, parameters, micro: int, clip: float | None):
         self.loss, self.worth, self.parameters, self.micro, self.clip = (
@@ -189,7 +200,10 @@ class _Stepper:
         )
 
     def gradient(self, rows: Tensor) -> Tensor:
-        """Leave the gradient of the batch in the parameters; the loss per unit, detached."""
+        """Write the gradient of the batch into the parameters, and return the loss per unit.
+
+        Raises OutOfMemoryError where a micro-batch of one row is too large.
+        """
         while True:
             try:
                 value = self._accumulated(rows)
@@ -200,7 +214,8 @@ class _Stepper:
                 self.micro = (self.micro + 1) // 2
                 for parameter in self.parameters:
                     parameter.grad = None
-            torch.cuda.empty_cache()  # only here: inside the except clause the exception still holds tensors
+            # outside of the except clause, where the exception would still hold tensors
+            torch.cuda.empty_cache()
         if self.clip is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip)
         return value
@@ -216,7 +231,7 @@ class _Stepper:
 
 
 class _Best:
-    """The parameters at which the validation loss was lowest."""
+    """Keeps the parameters with the lowest validation loss."""
 
     def __init__(self, module: nn.Module, validation: Callable[[], float] | None, steps: int):
         self.module, self.validation, self.steps = module, validation, steps
@@ -248,11 +263,10 @@ class _Best:
 
 
 def _optimiser(parameters: Iterable[nn.Parameter], schedule: Schedule) -> torch.optim.Optimizer:
-    """AdamW, which decays only matrices: gains and offsets are not to be pulled to zero."""
+    """AdamW with weight decay on matrices only: gains and offsets should not shrink to zero."""
     parameters = list(parameters)
-    groups = [
-        {"params": parameters, "weight_decay": 0.0}
-    ]  # one group is the fastest, where nothing decays
+    # without decay, one group is faster than two
+    groups = [{"params": parameters, "weight_decay": 0.0}]
     if schedule.decay:
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": schedule.decay},
@@ -267,6 +281,7 @@ def _finite(value: Tensor, step: int, steps: int) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise Diverged(
-            f"the training loss is {number} at step {step + 1} of {steps}; a lower lr, or clip=1, may help"
+            f"the training loss is {number} at step {step + 1} of {steps}; "
+            "try a lower lr, or clip=1"
         )
     return number

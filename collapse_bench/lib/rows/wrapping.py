@@ -1,6 +1,6 @@
-"""Changes of a fitted teacher: averaged with another, or driven away from its own copy.
+"""Changes of a fitted teacher: interpolate to another one, or extrapolate away from a student.
 
-Each is a ``change`` for ``Model.with_after``: the changed teacher is judged, and writes the next
+Each is a ``change`` for ``Model.with_after``: the changed teacher is scored and writes the next
 corpus.
 """
 
@@ -15,7 +15,7 @@ from ...core.corpus import Corpus
 
 @dataclass(frozen=True, eq=False)
 class Interpolate:
-    """(1 - w) of the teacher plus w of ``other``, in their own parameters."""
+    """(1 - w) times the teacher plus w times ``other``, in parameter space."""
 
     other: Teacher
     w: float
@@ -26,13 +26,13 @@ class Interpolate:
 
 @dataclass(frozen=True, eq=False)
 class Extrapolate:
-    """(1 + w) of the teacher minus w of a student: what the same model learns from ``rows`` rows that
-    the teacher writes, read out as the protocol reads teachers out.
+    """(1 + w) times the teacher minus w times a student, in parameter space.
 
-    A model that solves for its minimum fits the student from scratch.  One that is trained step by
-    step continues from the teacher's weights, for the share ``tune`` of a training.  Of several
-    ``pupils`` the average is taken, which reduces the noise of what they lost.  Each costs one fit
-    and its rows.
+    The student is the same model fitted to ``rows`` rows that the teacher writes, decoded as the
+    protocol decodes.  A model that solves for its minimum fits the student from scratch.  One that
+    is trained step by step continues from the teacher's weights, for the share ``tune`` of a
+    training.  Several students (``pupils``) are averaged, which reduces the noise of their error.
+    Each student costs one fit and its rows.
     """
 
     access: Access
@@ -55,10 +55,10 @@ class Extrapolate:
 
 
 def no_average(who: str, model: Model) -> str | None:
-    """Why ``who`` cannot average weights of this model, None where it can."""
+    """A sentence that says why ``who`` cannot average weights of this model; None where it can."""
     if model.weights_average:
         return None
     return (
-        f"{who} averages weights, and every fit of {model.title()} begins at random weights of its own, of which no average "
-        "means anything"
+        f"{who} averages weights, and every fit of {model.title()} begins at other random weights, "
+        "so an average has no meaning"
     )

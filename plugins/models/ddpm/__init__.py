@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.lib.neural.generative import Generative, Unit
-from collapse_bench.lib.neural.layers import WAVES, Denoiser, UNet, square, started, told
+from collapse_bench.lib.neural.layers import WAVES, Denoiser, UNet, encoded, square, started
 from collapse_bench.lib.neural.networks import ROWS
 from collapse_bench.lib.neural.training import train
 from collapse_bench.registry.hookspecs import hookimpl
@@ -146,7 +146,7 @@ class DDPMTeacher(DiffusionTeacher):
 def _beside(a: Tensor, x: Tensor) -> Tensor:
     """Further inputs: the level (n,), as an angle whose cosine is sqrt(a), and the question."""
     level = torch.arccos(a.sqrt().clamp(0, 1)) * (2 / torch.pi)
-    return torch.cat([told(level.float()), x], 1)
+    return torch.cat([encoded(level.float()), x], 1)
 
 
 @hookimpl
