@@ -52,7 +52,7 @@ from .suite.plan import IDLE, CellPlan, estimate
 from .suite.plan import plan as plan_cells
 from .suite.staleness import Outdated, outdated
 
-Some = str | Path | Sequence[str | Path]  # one file, or several
+Paths = str | Path | Sequence[str | Path]  # one file, or several
 OnPlan = Callable[[list[CellPlan], list[Job]], None]
 OnOutcome = Callable[[JobOutcome], None]
 
@@ -75,7 +75,7 @@ class RunRequest:
     quick: bool = False  # run only the further entries; take the others from published records
     published: str | Path | None = None  # file of published records; None: the one that ships
     force: bool = False  # run finished chains again
-    plugins: Some = ()  # plugin files to load
+    plugins: Paths = ()  # plugin files to load
     n_jobs: int = 1  # worker processes
     memory: int = MEMORY  # bytes for the rows of the chains that run at once
     timeout: float | None = None  # seconds per job
@@ -140,10 +140,10 @@ class Results:
         """
         manifest, store = saved_run(self.output, self.suite), self.store
         board = board_of(store, manifest, focus)
-        older = outdated(manifest, board.codes, store, registry(()))
-        notes = [*board.notes, *older.sentences(), *older.doubts()]
-        if older.cells:
-            notes.append(f"bring them up to date with: {_run_again(self.output, manifest, older)}")
+        stale = outdated(manifest, board.codes, store, registry(()))
+        notes = [*board.notes, *stale.sentences(), *stale.doubts()]
+        if stale.cells:
+            notes.append(f"bring them up to date with: {_run_again(self.output, manifest, stale)}")
         return dataclasses.replace(board, notes=tuple(notes))
 
     def draw(self, path: str | Path) -> Path:
@@ -158,14 +158,14 @@ class Results:
         return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
 
 
-def _run_again(output: Path, manifest: Manifest, older: Outdated) -> str:
+def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
     """The command that runs the outdated cells again."""
     words = ["collapse-bench", "run", str(output / f"{manifest.suite.name}.suite.toml")]
     for file in dict.fromkeys(manifest.files.values()):
         words += ["--plugin", file]
     if manifest.published:
         words += ["--quick", "--published", manifest.published]
-        for name in older.methods:
+        for name in stale.methods:
             words += ["--mitigation", name]
     return shlex.join([*words, "-o", str(output)])
 
@@ -196,7 +196,7 @@ def load_suite(request: RunRequest) -> Suite:
     Loads the plugins of the request.  Raises UsageError for an unknown suite, spec, setting, device
     or focus, PluginError for a plugin that does not load.
     """
-    reg = registry(_several(request.plugins))
+    reg = registry(_listed(request.plugins))
     device = device_of(request.device)
     budget = None if request.budget is None else Budget.parse(request.budget)
     model, path = _model_of(request.what, reg)
@@ -229,7 +229,7 @@ def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteMode
     changes = _settings(request.settings)
     if request.seeds is not None:
         changes["seeds"] = request.seeds
-    extra = [str(text) for text in _several(request.mitigations)]
+    extra = [str(text) for text in _listed(request.mitigations)]
     if extra:
         listed = changes.get("mitigations", model.mitigations)
         changes["mitigations"] = list(dict.fromkeys([*listed, *extra]))
@@ -288,7 +288,7 @@ def run(
     quick: bool = False,
     published: str | Path | None = None,
     force: bool = False,
-    plugins: Some = (),
+    plugins: Paths = (),
     n_jobs: int = 1,
     memory: int = MEMORY,
     timeout: float | None = None,
@@ -336,7 +336,7 @@ def plan(request: RunRequest) -> RunPlan:
     archive = archive_of(suite, request.published) if request.quick or request.published else None
     only = None
     if request.quick:
-        only = [_entry_name(str(text), registry()) for text in _several(request.mitigations)]
+        only = [_entry_name(str(text), registry()) for text in _listed(request.mitigations)]
         _check_quick(suite, only)
     # a quick run forces its own entries, not the published ones that it compares them with
     store = _store(request.output, archive)
@@ -391,10 +391,10 @@ def run_plan(
     # absolute, since workers have a working folder of their own
     store = _store(Path(request.output).absolute(), planned.archive)
     for step in planned.steps:
-        for wanted in blocks_of(suite.seeds).values():
-            if step.verdict not in IDLE and not set(wanted) & set(step.todo):
+        for block_seeds in blocks_of(suite.seeds).values():
+            if step.verdict not in IDLE and not set(block_seeds) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
-                store.drop_checkpoint(step.entry.cell.id, wanted)
+                store.drop_checkpoint(step.entry.cell.id, block_seeds)
     save_run(suite, suite.seeds, store, None if planned.archive is None else planned.archive.path)
     jobs = planned.jobs
     if on_plan is not None:
@@ -421,7 +421,7 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     other entries would be left out.
     """
     to_run = {step.entry.cell.id for step in steps if step.todo}
-    older = {step.entry.name: step.why for step in steps if step.verdict == "stale"}
+    stale = {step.entry.name: step.why for step in steps if step.verdict == "stale"}
     missing = [
         e.name
         for e in suite.entries
@@ -430,7 +430,7 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
     gone = dict.fromkeys(missing)
     others = {e.name for e in suite.entries if e.role == "entry" and e.skip is None} - only
     if gone and gone.keys() >= others:
-        why = next((f" ({name}: {older[name]})" for name in gone if name in older), "")
+        why = next((f" ({name}: {stale[name]})" for name in gone if name in stale), "")
         raise NothingMatched(
             f"no other entry of {suite.name} has records with these chains, settings and versions"
             f"{why}, so a quick run has nothing to compare with; leave out --seeds and --set, or "
@@ -490,10 +490,10 @@ def publish_run(
     codes: dict[str, list[Mapping[str, Any]]] = {}
     for record, entry in records:
         codes.setdefault(entry.id, []).append(record.code)
-    older = outdated(manifest, codes, ran.store, registry(()))
-    if older.cells and not force:
+    stale = outdated(manifest, codes, ran.store, registry(()))
+    if stale.cells and not force:
         raise UsageError(
-            f"{'; '.join(older.sentences())}; run {_run_again(ran.output, manifest, older)}, "
+            f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
             "or publish the older records with --force"
         )
     broken = [
@@ -509,20 +509,20 @@ def publish_run(
             "or publish with --force"
         )
     board = board_of(ran.store, manifest)  # without a command that names paths of this machine
-    text = report(dataclasses.replace(board, notes=(*board.notes, *older.sentences())))
+    text = report(dataclasses.replace(board, notes=(*board.notes, *stale.sentences())))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
     replace_file(files[1], f"{text}\n".encode())
     return files
 
 
-def _several(what: Some) -> Sequence[str | Path]:
+def _listed(what: Paths) -> Sequence[str | Path]:
     """A list, since iterating over one string would give its letters."""
     return [what] if isinstance(what, (str, Path)) else what
 
 
-def _absolute(plugins: Some) -> tuple[str, ...]:
-    return tuple(str(Path(path).absolute()) for path in _several(plugins))
+def _absolute(plugins: Paths) -> tuple[str, ...]:
+    return tuple(str(Path(path).absolute()) for path in _listed(plugins))
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
@@ -535,7 +535,7 @@ def calibrate(
     *,
     output: str | Path | None = None,
     n_jobs: int = 1,
-    plugins: Some = (),
+    plugins: Paths = (),
     on_outcome: OnOutcome | None = None,
     on_plan: OnPlan | None = None,
 ) -> list[Calibration]:
@@ -545,7 +545,7 @@ def calibrate(
     kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
     UsageError where its file cannot be written or a cell fails.
     """
-    reg = registry(_several(plugins))
+    reg = registry(_listed(plugins))
     path = find_suite(str(what), reg)
     suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
@@ -604,7 +604,7 @@ def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ..
 
     Raises NothingMatched where the cell has no law, UsageError where its parts do not fit.
     """
-    cell = registry(_several(plugins)).cell(spec)
+    cell = registry(_listed(plugins)).cell(spec)
     reason = cell.incompatibility()
     if reason is not None:
         raise UsageError(f"{cell.label}: {reason}")
@@ -619,7 +619,7 @@ def verify_laws(
     *,
     quick: bool = False,
     n_jobs: int = 1,
-    plugins: Some = (),
+    plugins: Paths = (),
     on_verdicts: Callable[[list[Verdict], int], None] | None = None,
 ) -> list[Verdict]:
     """Run the engine against the laws that plugins claim, and return one verdict per claim.
@@ -629,7 +629,7 @@ def verify_laws(
     NothingMatched where no claim is left.
     """
     parts = [words] if isinstance(words, str) else list(words)
-    known = registry(_several(plugins)).claims()
+    known = registry(_listed(plugins)).claims()
     claimed = {claim.law for claim in known}
     for word in parts:
         if not any(word in law for law in claimed):
@@ -644,11 +644,11 @@ def verify_laws(
     if not claims:
         raise NothingMatched("no plugin claims a law")
     verdicts: dict[int, Verdict] = {}
-    place = {id(claim): i for i, claim in enumerate(claims)}
-    for some in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
-        verdicts.update({place[id(verdict.claim)]: verdict for verdict in some})
+    order = {id(claim): i for i, claim in enumerate(claims)}
+    for group in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
+        verdicts.update({order[id(verdict.claim)]: verdict for verdict in group})
         if on_verdicts is not None:
-            on_verdicts(some, len(claims))
+            on_verdicts(group, len(claims))
     return [verdicts[i] for i in sorted(verdicts)]
 
 
@@ -659,7 +659,7 @@ def reproduce(
     data: str | Path | None = None,
     output: str | Path = "figures",
     n_jobs: int = 1,
-    plugins: Some = (),
+    plugins: Paths = (),
     device: str = "cpu",
     on_plan: OnPlan | None = None,
     on_outcome: OnOutcome | None = None,
@@ -670,7 +670,7 @@ def reproduce(
     """
     return redrawn(
         name,
-        registry(_several(plugins)),
+        registry(_listed(plugins)),
         scale=scale,
         data=None if data is None else Path(data),
         output=Path(output),

@@ -145,7 +145,7 @@ class LoopedTeacher(Teacher):
 
     def blend(self, other: Teacher, w: float) -> LoopedTeacher:
         pairs = zip(self.teachers, self._teachers_of(other), strict=True)
-        return LoopedTeacher((mine.blend(theirs, w) for mine, theirs in pairs), self.chain_shape)
+        return LoopedTeacher((own.blend(theirs, w) for own, theirs in pairs), self.chain_shape)
 
     def _teachers_of(self, other: Teacher) -> tuple[Teacher, ...]:
         if isinstance(other, LoopedTeacher) and other.chain_shape == self.chain_shape:

@@ -70,16 +70,16 @@ def publish(pairs: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, p
             "value": column(lambda _, r: r.value, np.float64),
         }
     )
-    about = {
+    header = {
         "schema": SCHEMA,
         "metrics": names,
         "records": [{"facts": r.facts.to_json(), "runs": r.runs} for r in records],
     }
-    about["seal"] = _seal(table, about)
+    header["seal"] = _seal(table, header)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd", compression_level=19) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({_META: _packed(about)})
+        writer.add_key_value_metadata({_META: _packed(header)})
     replace_file(path, sink.getvalue().to_pybytes())
     return len(records)
 
@@ -122,20 +122,20 @@ def _kept(run: RunAccount) -> RunAccount:
     return cast(RunAccount, {name: value for name, value in run.items() if name in _KEPT})
 
 
-def _packed(about: Mapping[str, Any]) -> bytes:
+def _packed(header: Mapping[str, Any]) -> bytes:
     """Compressed text for the metadata, most of the file; parquet compresses only columns."""
-    return base64.b64encode(zlib.compress(json.dumps(about).encode(), 9))
+    return base64.b64encode(zlib.compress(json.dumps(header).encode(), 9))
 
 
 def _unpacked(text: bytes) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
-    return about
+    header: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+    return header
 
 
-def _seal(table: pa.Table, about: Mapping[str, Any]) -> str:
+def _seal(table: pa.Table, header: Mapping[str, Any]) -> str:
     """Digest of all that the file holds."""
     total = hashlib.sha256(
-        json.dumps({k: v for k, v in about.items() if k != "seal"}, sort_keys=True).encode()
+        json.dumps({k: v for k, v in header.items() if k != "seal"}, sort_keys=True).encode()
     )
     for name in table.column_names:
         total.update(np.ascontiguousarray(table[name].to_numpy()).tobytes())
@@ -154,27 +154,27 @@ class Archive:
             file = pq.ParquetFile(self.path)
             if _META not in (file.metadata.metadata or {}):
                 raise ValueError("it has no seal of 'collapse-bench publish'")
-            table, about = file.read(), _unpacked(file.metadata.metadata[_META])
+            table, header = file.read(), _unpacked(file.metadata.metadata[_META])
         except Exception as problem:
             raise UsageError(
                 f"{self.path} cannot be read as published records ({problem})".split("\n")[0]
             ) from problem
-        if about["schema"] != SCHEMA:
+        if header["schema"] != SCHEMA:
             raise UsageError(
-                f"{self.path} has schema {about['schema']}, and this version reads schema {SCHEMA}"
+                f"{self.path} has schema {header['schema']}, and this version reads schema {SCHEMA}"
             )
-        if about["seal"] != _seal(table, about):
+        if header["seal"] != _seal(table, header):
             raise UsageError(
                 f"{self.path} was changed after it was published: its seal does not match its "
                 "content; download it again, or write it again with 'collapse-bench publish'"
             )
-        names = np.asarray(about["metrics"], dtype=object)
+        names = np.asarray(header["metrics"], dtype=object)
         seed, generation, metric, value = (
             table[name].to_numpy() for name in ("seed", "generation", "metric", "value")
         )
-        ends = np.searchsorted(table["record"].to_numpy(), np.arange(len(about["records"]) + 1))
+        ends = np.searchsorted(table["record"].to_numpy(), np.arange(len(header["records"]) + 1))
         records = {}
-        for i, account in enumerate(about["records"]):
+        for i, account in enumerate(header["records"]):
             rows = slice(ends[i], ends[i + 1])
             facts = CellFacts.from_json(account["facts"])
             record = Record(
@@ -183,7 +183,7 @@ class Archive:
                 names[metric[rows]],
                 value[rows],
                 # the seal marks times that were measured on another machine
-                replace(facts, published=facts.published or about["seal"]),
+                replace(facts, published=facts.published or header["seal"]),
                 account["runs"],
             )
             records[facts.id, next(iter(blocks_of(record.seeds)))] = record

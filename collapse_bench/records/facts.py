@@ -106,22 +106,27 @@ class CellFacts:
         for name in ("verifiers", "external"):
             known[name] = tuple(map(tuple, plain[name]))
         known["status"] = tuple(map(Status, plain["status"]))
-        known["ledger"] = {what: tuple(amounts) for what, amounts in plain["ledger"].items()}
+        known["ledger"] = {
+            substance: tuple(amounts) for substance, amounts in plain["ledger"].items()
+        }
         known["theory"] = Prediction.from_json(plain["theory"])
         return cls(**known, more={k: v for k, v in plain.items() if k not in names})
 
     def only(self, seeds: Iterable[int]) -> CellFacts:
         """The facts, restricted to the chains of these seeds."""
-        wanted = set(seeds)
-        return self._picked([i for i, seed in enumerate(self.seeds) if seed in wanted])
+        chosen = set(seeds)
+        return self._picked([i for i, seed in enumerate(self.seeds) if seed in chosen])
 
-    def _picked(self, places: list[int]) -> CellFacts:
-        ledger = {what: tuple(amounts[i] for i in places) for what, amounts in self.ledger.items()}
+    def _picked(self, indices: list[int]) -> CellFacts:
+        ledger = {
+            substance: tuple(amounts[i] for i in indices)
+            for substance, amounts in self.ledger.items()
+        }
         return replace(
             self,
-            seeds=tuple(self.seeds[i] for i in places),
-            status=tuple(self.status[i] for i in places),
-            reason=tuple(self.reason[i] for i in places),
+            seeds=tuple(self.seeds[i] for i in indices),
+            status=tuple(self.status[i] for i in indices),
+            reason=tuple(self.reason[i] for i in indices),
             ledger=ledger,
             track=track_shown(ledger),
         )
@@ -129,8 +134,8 @@ class CellFacts:
     def joined(self, newer: CellFacts) -> CellFacts:
         """The chains of both, ordered by seed.  Facts about the cell are taken from ``newer``."""
         rows = {
-            what: _amounts(self, what) + _amounts(newer, what)
-            for what in sorted({*self.ledger, *newer.ledger})
+            substance: _amounts(self, substance) + _amounts(newer, substance)
+            for substance in sorted({*self.ledger, *newer.ledger})
         }
         both = replace(
             newer,
@@ -147,7 +152,9 @@ class CellFacts:
 def track_shown(ledger: Mapping[str, Iterable[int]]) -> str:
     """The track of chains: the join of the tracks of all substances that their mitigations used."""
     return joined_tracks(
-        track for what, track in TRACKS.items() if any(ledger.get(f"{what}_by_methods", ()))
+        track
+        for substance, track in TRACKS.items()
+        if any(ledger.get(f"{substance}_by_methods", ()))
     )
 
 
@@ -161,9 +168,9 @@ def _most_calls(
     return tuple((*key, calls) for key, calls in sorted(most.items()))
 
 
-def _amounts(facts: CellFacts, what: str) -> tuple[int, ...]:
+def _amounts(facts: CellFacts, substance: str) -> tuple[int, ...]:
     """What each chain used; 0 for a substance that an older version did not count."""
-    return tuple(facts.ledger.get(what, (0,) * len(facts.seeds)))
+    return tuple(facts.ledger.get(substance, (0,) * len(facts.seeds)))
 
 
 def _plain(value: Any) -> Any:

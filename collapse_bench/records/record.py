@@ -79,12 +79,12 @@ class Record:
     def beyond(self, limits: Mapping[str, int]) -> dict[int, str]:
         """Seed -> a sentence, for chains whose mitigations used more than these limits allow."""
         sentences = {}
-        for what, limit in limits.items():
-            spent_by = self.facts.ledger.get(f"{what}_by_methods", ())
+        for substance, limit in limits.items():
+            spent_by = self.facts.ledger.get(f"{substance}_by_methods", ())
             for seed, spent in zip(self.facts.seeds, spent_by, strict=False):
                 if spent > limit:
                     sentences[seed] = (
-                        f"{self.facts.entry} used {spent} {WORDS[what]}, "
+                        f"{self.facts.entry} used {spent} {WORDS[substance]}, "
                         f"and the budget allows {limit}"
                     )
         return sentences
@@ -117,8 +117,8 @@ class Record:
 
     def restricted(self, seeds: Iterable[int]) -> Record:
         """The record, restricted to the chains of these seeds."""
-        wanted = set(seeds)
-        return self.rows(np.isin(self.seed, sorted(wanted)), self.facts.only(wanted), self.runs)
+        chosen = set(seeds)
+        return self.rows(np.isin(self.seed, sorted(chosen)), self.facts.only(chosen), self.runs)
 
     def merged(self, newer: Record) -> Record:
         """The chains of both records, by seed; a chain that both hold is taken from ``newer``."""

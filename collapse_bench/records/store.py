@@ -99,19 +99,19 @@ class Store:
             record = older.merged(record)  # after an edit of the code, older chains are dropped
         record = record.compared()
         path = self.block_path(cell.id, block)
-        about = path.parent / "cell.json"
-        if not about.exists():
+        description = path.parent / "cell.json"
+        if not description.exists():
             text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical})
-            replace_file(about, text.encode())
+            replace_file(description, text.encode())
         replace_file(path, record.packed())
         return record
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
         """label -> id -> canonical form of the cells in this folder."""
         cells: dict[str, dict[str, dict[str, Any]]] = {}
-        for about in sorted(self.path.glob("*/cell.json")):
+        for description in sorted(self.path.glob("*/cell.json")):
             try:
-                content = json.loads(about.read_text())
+                content = json.loads(description.read_text())
                 form = {k: v for k, v in content.items() if k not in ("label", "id")}
                 cells.setdefault(content["label"], {})[content["id"]] = form
             except (OSError, ValueError, KeyError, TypeError, AttributeError):

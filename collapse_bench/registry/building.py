@@ -106,56 +106,56 @@ class _Wrong(Exception):
     """The value is not of the type."""
 
 
-def coerce(find: Find, what: str, value: Any, hint: Any) -> Any:
+def coerce(find: Find, label: str, value: Any, hint: Any) -> Any:
     """A value from a spec, converted to the type of a field.
 
-    ``what`` names the field in the sentence of a UsageError, raised for a value of another type.
+    ``label`` names the field in the sentence of a UsageError, raised for a value of another type.
     """
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        return _one_of_types(find, what, value, hint)
+        return _one_of_types(find, label, value, hint)
     origin = typing.get_origin(hint) or hint
     if origin is Literal:
-        return _one_of_words(what, value, typing.get_args(hint))
+        return _one_of_words(label, value, typing.get_args(hint))
     if isinstance(origin, type) and issubclass(origin, Component):
-        return _component(find, what, value, origin)
+        return _component(find, label, value, origin)
     if origin in (tuple, list):
         inner = typing.get_args(hint)[0] if typing.get_args(hint) else Any
         if isinstance(value, tuple):
-            return tuple(coerce(find, what, item, inner) for item in value)
-        raise UsageError(f"{what} must be a list such as [1, 2], got {_shown(value)}")
+            return tuple(coerce(find, label, item, inner) for item in value)
+        raise UsageError(f"{label} must be a list such as [1, 2], got {_shown(value)}")
     if origin not in _PLAIN:
         return value
-    wanted, read = _PLAIN[origin]
+    expected, convert = _PLAIN[origin]
     try:
-        return read(value)
+        return convert(value)
     except _Wrong:
-        raise UsageError(f"{what} must be {wanted}, got {_shown(value)}") from None
+        raise UsageError(f"{label} must be {expected}, got {_shown(value)}") from None
 
 
-def _one_of_types(find: Find, what: str, value: Any, hint: Any) -> Any:
+def _one_of_types(find: Find, label: str, value: Any, hint: Any) -> Any:
     options = [arg for arg in typing.get_args(hint) if arg is not type(None)]
     if value is None and len(options) < len(typing.get_args(hint)):
         return None
     for option in options[:-1]:
         try:
-            return coerce(find, what, value, option)
+            return coerce(find, label, value, option)
         except UsageError:
             continue
-    return coerce(find, what, value, options[-1])
+    return coerce(find, label, value, options[-1])
 
 
-def _one_of_words(what: str, value: Any, options: tuple[Any, ...]) -> Any:
+def _one_of_words(label: str, value: Any, options: tuple[Any, ...]) -> Any:
     plain = value.name if isinstance(value, Call) and not value.args else value
     if plain in options:
         return plain
-    raise UsageError(f"{what} must be one of {', '.join(map(str, options))}, got {_shown(value)}")
+    raise UsageError(f"{label} must be one of {', '.join(map(str, options))}, got {_shown(value)}")
 
 
-def _component(find: Find, what: str, value: Any, base: type) -> Component:
+def _component(find: Find, label: str, value: Any, base: type) -> Component:
     role = next(role for role, cls in ROLES.items() if issubclass(base, cls))
     if isinstance(value, (Call, str)):
         return build(find, role, value)
-    raise UsageError(f"{what} must be a {role} such as name(key=1), got {_shown(value)}")
+    raise UsageError(f"{label} must be a {role} such as name(key=1), got {_shown(value)}")
 
 
 def _number(value: Any) -> int | float:

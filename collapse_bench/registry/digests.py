@@ -137,10 +137,10 @@ def _normal(name: str) -> str:
 
 def _requirements(distribution: str) -> list[str]:
     try:
-        wanted = importlib.metadata.requires(distribution) or []
+        required = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-    return [_normal(name) for text in wanted for name in re.findall(r"^\s*([\w.-]+)", text)]
+    return [_normal(name) for text in required for name in re.findall(r"^\s*([\w.-]+)", text)]
 
 
 @cache
@@ -170,9 +170,9 @@ def _followed(name: str, distribution: str | None) -> bool:
     if top == OWN or top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return False
     declared = _declared(distribution)
-    mine = distribution and _normal(distribution)
+    own = distribution and _normal(distribution)
     owners = [_normal(top)] if _normal(top) in declared else _distributions().get(top, [])
-    return any(owner == mine for owner in owners) or not set(owners) & declared
+    return any(owner == own for owner in owners) or not set(owners) & declared
 
 
 # -- the code of a plugin --------------------------------------------------------------------------
@@ -193,14 +193,14 @@ def code_files(
     while waiting:
         name = waiting.pop()
         spec = None if name == module and file is not None else _spec(name)
-        place = file if name == module and file is not None else _file(spec)
-        if place is None or not place.is_file():
+        path = file if name == module and file is not None else _file(spec)
+        if path is None or not path.is_file():
             continue
-        files[name] = place
-        if place.suffix not in SOURCE:
+        files[name] = path
+        if path.suffix not in SOURCE:
             continue
         package = name if spec and spec.submodule_search_locations else name.rpartition(".")[0]
-        for target in _targets(_read(place.read_bytes())[1], package):
+        for target in _targets(_read(path.read_bytes())[1], package):
             if target not in seen and _followed(target, distribution):
                 seen.add(target)
                 waiting.append(target)
@@ -229,9 +229,9 @@ def digests_of(files: Mapping[str, Path], main: str | None = None) -> dict[str, 
     main: a module that was named by its file, and is listed under the name of the file.
     """
     return {
-        place.name if name == main else name: _read(place.read_bytes())[0]
-        for name, place in sorted(files.items())
-        if place.is_file()
+        path.name if name == main else name: _read(path.read_bytes())[0]
+        for name, path in sorted(files.items())
+        if path.is_file()
     }
 
 
@@ -328,10 +328,10 @@ class _ClassReader:
     def _function(self, function: types.FunctionType) -> None:
         """Add what a function reads from outside; globals of a file are digested with the file."""
         code, name = function.__code__, function.__qualname__
-        for read, held in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        for read, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             with suppress(ValueError):  # the cell has no value yet
                 if read != "__class__":
-                    self.add(f"{name}: {read}", held.cell_contents)
+                    self.add(f"{name}: {read}", cell.cell_contents)
         if not Path(code.co_filename).is_file():
             for read in _names(code):
                 if read in function.__globals__:

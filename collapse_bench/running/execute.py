@@ -14,8 +14,12 @@ from .jobs import Job, JobOutcome, Options
 
 def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
     """One job per aligned block of seeds, or per seed where the model is slow."""
-    for wanted in blocks_of(seeds).values():
-        groups = [[seed] for seed in wanted] if entry.cell.model.one_chain_per_job else [wanted]
+    for block_seeds in blocks_of(seeds).values():
+        groups = (
+            [[seed] for seed in block_seeds]
+            if entry.cell.model.one_chain_per_job
+            else [block_seeds]
+        )
         yield from (Job(entry.cell, tuple(group)) for group in groups)
 
 

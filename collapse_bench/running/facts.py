@@ -89,10 +89,10 @@ def facts_of(
         starved = [False] * len(seeds) if now.starved is None else now.starved.tolist()
         for i, undefined in enumerate(now.scores[cell.data.primary].isnan().tolist()):
             if starved[i]:
-                who = cell.entry if cell.mitigations else cell.protocol.title()
+                responsible = cell.entry if cell.mitigations else cell.protocol.title()
                 statuses[i], reasons[i] = (
                     Status.STARVED,
-                    f"{who} left no row any weight, so that there was nothing to read",
+                    f"{responsible} left no row any weight, so that there was nothing to read",
                 )
             elif undefined:
                 statuses[i], reasons[i] = (
@@ -100,9 +100,12 @@ def facts_of(
                     f"{cell.data.primary} is NaN after generation {now.t}",
                 )
     ledger = ledger or (now.ledger if now is not None else None) or Ledger()
-    amounts = {what: _per_chain(ledger.total(what), len(seeds)) for what in SUBSTANCES}
+    amounts = {
+        substance: _per_chain(ledger.total(substance), len(seeds)) for substance in SUBSTANCES
+    }
     amounts |= {
-        f"{what}_by_methods": _per_chain(ledger.by_methods(what), len(seeds)) for what in SUBSTANCES
+        f"{substance}_by_methods": _per_chain(ledger.by_methods(substance), len(seeds))
+        for substance in SUBSTANCES
     }
     return CellFacts(
         schema=SCHEMA,

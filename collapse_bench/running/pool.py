@@ -256,6 +256,6 @@ def _record_loss(job: Job, options: Options, status: Status, reason: str) -> Non
     store = Store(options.output)
     block = store.read_or_none(job.cell.id, job.seeds[0])
     finished = set(block.finished) if block is not None else set()
-    left = [seed for seed in job.seeds if seed not in finished]
-    if left:
-        store.write(refused(job.cell, left, status, reason), job.cell)
+    remaining = [seed for seed in job.seeds if seed not in finished]
+    if remaining:
+        store.write(refused(job.cell, remaining, status, reason), job.cell)

@@ -141,9 +141,9 @@ def _with_data(task: TaskModel) -> tuple[TaskModel, str | None]:
             task,
             f"it reads files in {DATA}, which is not set; set it to the folder that holds them",
         )
-    place = str(Path(folder).expanduser())
+    folder_path = str(Path(folder).expanduser())
     return task.model_copy(
-        update={what: getattr(task, what).replace(DATA, place) for what in ("data", "model")}
+        update={what: getattr(task, what).replace(DATA, folder_path) for what in ("data", "model")}
     ), None
 
 

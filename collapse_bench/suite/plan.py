@@ -58,28 +58,28 @@ def _step(
     edited: dict[str, None] = {}
     beyond: dict[int, str] = {}
     refused = ""
-    for block, wanted in blocks_of(seeds).items():
+    for block, block_seeds in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
         except Damaged as problem:
-            todo += wanted
+            todo += block_seeds
             why.append(str(problem))
             continue
         if record is None:
-            todo += wanted
+            todo += block_seeds
             continue
         if record.code != entry.cell.code:
             edited |= dict.fromkeys(code_changes(record.code, entry.cell.code))
-            todo += wanted
+            todo += block_seeds
             continue
         finished = set(record.finished)
         beyond |= record.beyond(entry.cell.limits)
-        left = [seed for seed in wanted if seed not in finished]
-        todo += left
-        refused = refused or next(filter(None, map(record.refusals.get, wanted)), "")
-        lost = sorted({status for seed, status in record.status.items() if seed in left})
-        if lost:
-            why.append(f"{' and '.join(lost)} last time")
+        remaining = [seed for seed in block_seeds if seed not in finished]
+        todo += remaining
+        refused = refused or next(filter(None, map(record.refusals.get, block_seeds)), "")
+        unfinished = sorted({status for seed, status in record.status.items() if seed in remaining})
+        if unfinished:
+            why.append(f"{' and '.join(unfinished)} last time")
     if edited:
         return CellPlan(entry, "stale", "; ".join(edited), tuple(todo))
     if not todo:

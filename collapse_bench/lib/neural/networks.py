@@ -54,13 +54,13 @@ class Network(Neural):
         return lambda rows: (module(x[rows])[:, 0] - y[rows]).square()
 
     def _validation(self, module: nn.Module, labels: bool) -> Callable[[], float] | None:
-        held = self.validation_rows
-        if held is None:
+        corpus = self.validation_rows
+        if corpus is None:
             return None
-        losses = self._losses(module, held.x.flatten(1).float(), held.y, labels)
-        share = held.multiplicity / held.mass
-        rows = torch.arange(held.n, device=share.device)
-        return lambda: float(sum((share[some] * losses(some)).sum() for some in rows.split(ROWS)))
+        losses = self._losses(module, corpus.x.flatten(1).float(), corpus.y, labels)
+        share = corpus.multiplicity / corpus.mass
+        rows = torch.arange(corpus.n, device=share.device)
+        return lambda: float(sum((share[part] * losses(part)).sum() for part in rows.split(ROWS)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +87,13 @@ class NetworkTeacher(Teacher):
 def passed(module: nn.Module, x: Tensor) -> Tensor:
     """Apply the module to rows x (n, ...), ``ROWS`` at a time, without a gradient, in float32."""
     with torch.no_grad():
-        return torch.cat([module(some) for some in x.split(ROWS)]) if len(x) else module(x)
+        return torch.cat([module(part) for part in x.split(ROWS)]) if len(x) else module(x)
 
 
 def blended(one: Module, other: Module, w: float) -> Module:
     """A module with (1 - w) times the parameters of ``one`` plus w times those of ``other``."""
     module = copy.deepcopy(one)
     with torch.no_grad():
-        for mine, theirs in zip(module.parameters(), other.parameters(), strict=True):
-            mine.lerp_(theirs, w)
+        for own, theirs in zip(module.parameters(), other.parameters(), strict=True):
+            own.lerp_(theirs, w)
     return module

@@ -132,9 +132,9 @@ def batches(rows: Tensor, size: int, steps: int, generator: torch.Generator) -> 
     done = 0
     while done < steps:
         order = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
-        for some in order.split(size):
+        for part in order.split(size):
             if done < steps:
-                yield some
+                yield part
                 done += 1
 
 
@@ -222,9 +222,9 @@ class _Stepper:
 
     def _accumulated(self, rows: Tensor) -> Tensor:
         mass, values = self.worth.mass(rows), []
-        for some in (rows,) if len(rows) <= self.micro else rows.split(self.micro):
+        for part in (rows,) if len(rows) <= self.micro else rows.split(self.micro):
             with precision(rows.device):
-                value = self.worth.share(some, self.loss(some), mass)
+                value = self.worth.share(part, self.loss(part), mass)
             value.backward()
             values.append(value.detach())
         return values[0] if len(values) == 1 else torch.stack(values).sum()

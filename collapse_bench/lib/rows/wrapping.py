@@ -31,7 +31,7 @@ class Extrapolate:
     The student is the same model fitted to ``rows`` rows that the teacher writes, decoded as the
     protocol decodes.  A model that solves for its minimum fits the student from scratch.  One that
     is trained step by step continues from the teacher's weights, for the share ``tune`` of a
-    training.  Several students (``pupils``) are averaged, which reduces the noise of their error.
+    training.  Several ``students`` are averaged, which reduces the noise of their error.
     Each student costs one fit and its rows.
     """
 
@@ -39,14 +39,14 @@ class Extrapolate:
     w: float
     rows: int
     tune: float = 1.0
-    pupils: int = 1
+    students: int = 1
 
     def __call__(self, teacher: Teacher, model: Model, corpus: Corpus) -> Teacher:
         if not self.w:
             return teacher
         tuned, read = model.with_start(teacher, self.tune), self.access.read_out(teacher)
         mean = self._student(tuned, read, teacher)
-        for i in range(1, self.pupils):
+        for i in range(1, self.students):
             mean = mean.blend(self._student(tuned, read, teacher), 1 / (i + 1))
         return teacher.blend(mean, -self.w)
 
