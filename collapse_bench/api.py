@@ -59,7 +59,7 @@ OnOutcome = Callable[[JobOutcome], None]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """All that a run, its plan and the commands ``run`` and ``plan`` can be asked for.
+    """The settings of one run, for ``run``, ``plan`` and the commands of these names.
 
     Raises UsageError for a memory or a time limit that is no positive number.
     """
@@ -92,7 +92,7 @@ class RunPlan:
     """What a run would do with each cell."""
 
     request: RunRequest
-    suite: Suite  # of a quick run: without the entries that would have to be run to be compared
+    suite: Suite  # of a quick run: without entries that lack complete records
     steps: tuple[CellPlan, ...]
     archive: Archive | None = field(default=None, repr=False)  # published records to reuse
 

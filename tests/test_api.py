@@ -466,7 +466,7 @@ def test_calibrate_sees_that_it_can_write_before_it_runs(suite, monkeypatch):
 
     monkeypatch.setattr(api, "replace_file", full)
     with pytest.raises(
-        cb.UsageError, match=r"Permission denied.*copy the suite file to a folder of yours"
+        cb.UsageError, match=r"Permission denied.*copy the suite file to another folder"
     ):
         cb.calibrate(suite, on_plan=lambda steps, jobs: pytest.fail("it runs first"))
 

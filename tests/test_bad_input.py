@@ -269,7 +269,7 @@ SUITES = {
     "seeds without quotes": (
         SUITE.replace('"0:4"', "5"),
         2,
-        ['seeds must be text, "0:32" for 32 chains', "got 5"],
+        ['seeds must be text: "0:32" for 32 chains', "got 5"],
     ),
     "no protocol": (
         "protocols = []\n" + SUITE,
@@ -865,7 +865,7 @@ def test_a_worker_that_is_killed(suite, tmp_path):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("os._exit(3)", "the worker died (exit code 3); what it ran ended the process"),
+        ("os._exit(3)", "the worker died (exit code 3); the code that it ran ended the process"),
         (
             "signal.signal(signal.SIGSEGV, signal.SIG_DFL), os.kill(os.getpid(), signal.SIGSEGV)",
             "(exit code -11); signal 11",

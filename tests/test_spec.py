@@ -446,7 +446,7 @@ def test_files_are_known_by_their_content(everything, tmp_path):
     for name, content in (("a.txt", "real"), ("b.txt", "real"), ("c.txt", "other")):
         (tmp_path / name).write_text(content)
     assert id_of(tmp_path / "a.txt") == id_of(tmp_path / "b.txt") != id_of(tmp_path / "c.txt")
-    with pytest.raises(UsageError, match="is not there"):
+    with pytest.raises(UsageError, match="is missing or empty"):
         id_of(tmp_path / "d.txt")
 
 

@@ -241,7 +241,7 @@ def test_what_is_published_is_the_suite_of_its_name_and_replaces_nothing_unasked
     before = (tmp_path / "out" / "own.md").read_bytes()
     with pytest.raises(
         UsageError,
-        match=r"own\.md would be replaced; choose another folder by -o, or replace by --force",
+        match=r"own\.md would be replaced; choose another folder with -o, or replace with --force",
     ):
         publish_run(tmp_path / "results", tmp_path / "out")
     assert (tmp_path / "out" / "own.md").read_bytes() == before

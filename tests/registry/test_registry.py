@@ -342,7 +342,7 @@ def test_one_name_in_two_kinds_is_no_clash(write, empty):
         (plugin("x").replace("class Own(Mitigation)", "class Own(Protocol)"), "not a subclass of Mitigation"),
         (plugin("x").replace('"x": Own', '"x": Own()'), "not a subclass of Mitigation"),
         (plugin("x").replace("k: int", "size: int"), "'x' has a parameter 'size', which hides Mitigation.size; rename the parameter"),
-        (plugin("Bad Name|x"), "collapse_mitigations() offers the name 'Bad Name|x', which cannot be typed in a spec; begin with a letter"),
+        (plugin("Bad Name|x"), "collapse_mitigations() offers the name 'Bad Name|x', which cannot be typed in a spec; use a letter"),
         (plugin("true"), "the name 'true', which cannot be typed in a spec"),
         (plugin("x").replace('"x": Own', "3: Own"), "the name 3, which cannot be typed"),
         (plugin("x").replace('{"x": Own}', "[Own]"), "collapse_mitigations() must return a dict of name to class, got list"),
