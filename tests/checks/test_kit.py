@@ -764,7 +764,7 @@ def test_claims_are_looked_at(claim, words, tmp_path):
     ("curve", "words"),
     [
         ("1 / 0", "(ZeroDivisionError: division by zero)"),
-        ("[1.0]", "speaks of 1 generations"),
+        ("[1.0]", "gives 1 generations"),
         ('["much"] * 3', "ValueError"),
         ("None", ""),
         ("[1.0] * (cell.generations + 1)", ""),

@@ -177,7 +177,7 @@ def test_validation_keeps_the_best_parameters():
 def test_a_loss_that_is_no_number_stops_with_a_sentence():
     line, x = Line(), torch.ones(4)
     losses = line.losses(x, torch.full((4,), torch.nan))
-    with pytest.raises(Diverged, match=r"training loss is nan at step 1 of 400; a lower lr"):
+    with pytest.raises(Diverged, match=r"training loss is nan at step 1 of 400; try a lower lr"):
         train(line, losses, torch.ones(4), None, schedule(), generator())
 
 
