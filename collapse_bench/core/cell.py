@@ -111,27 +111,23 @@ class Cell:
 
     @property
     def file_digests(self) -> dict[str, dict[str, str]]:
-        """Plugin -> module -> digest of its code, for plugins that are not part of the suite."""
+        """Plugin -> module -> digest of its code, for plugins that are not part of the suite.
+
+        Where several mitigations adapt the model, the code that composes their requests counts as
+        one more: version 0.1 lost some of these, so its records of such cells are stale.
+        """
         digests: dict[str, dict[str, str]] = {}
         for _, part in self.parts():
             if type(part).file_digests:
                 digests.setdefault(part.title(), {}).update(type(part).file_digests)
+        if sum(type(act).adapt is not Mitigation.adapt for act in self.mitigations) > 1:
+            digests["composed fits"] = {"collapse_bench.core.recipe": "2"}
         return digests
 
     @property
     def code(self) -> dict[str, Any]:
         """The code that computes the numbers, besides declared versions; see ``Record.code``."""
-        return {"": self.numerics, **self.file_digests}
-
-    @property
-    def numerics(self) -> int:
-        """Version of the numbers that the suite's own code computes for this cell.
-
-        One higher where several mitigations adapt the model: version 0.1 lost some of their
-        requests for the fit, so its records of such cells are stale.
-        """
-        adapting = [act for act in self.mitigations if type(act).adapt is not Mitigation.adapt]
-        return NUMERICS + (len(adapting) > 1)
+        return {"": NUMERICS, **self.file_digests}
 
     def incompatibility(self) -> str | None:
         """None where all components fit together, else the sentence of the first that does not.

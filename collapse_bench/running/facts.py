@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.cell import Cell
-from ..core.identity import SCHEMA
+from ..core.identity import NUMERICS, SCHEMA
 from ..core.ledger import Ledger
 from ..core.loop import Generation
 from ..core.tracks import SUBSTANCES
@@ -115,7 +115,7 @@ def facts_of(
         entry=cell.entry,
         canonical=cell.canonical,
         sources=cell.file_digests,
-        numerics=cell.numerics,
+        numerics=NUMERICS,
         family=cell.data.family,
         primary=cell.data.primary,
         generations=cell.generations,

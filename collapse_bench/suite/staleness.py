@@ -198,9 +198,7 @@ class _Files:
     def code(self, was: Code) -> dict[str, Any]:
         """The code of the plugins that ``was`` names, as far as it can be found now."""
         known = {name: self._digests(name) for name in was if self._knows(name)}
-        # a composition counts one higher (Cell.numerics), and the cell is not known here
-        numerics = was.get("", NUMERICS)
-        return {"": numerics if numerics in (NUMERICS, NUMERICS + 1) else NUMERICS, **known}
+        return {"": NUMERICS, **known}
 
     def know_all(self, code: Code) -> bool:
         """Whether each plugin is loaded or is a file that can be read."""

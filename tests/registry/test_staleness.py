@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from collapse_bench import Mitigation, api, cell_of, offer
+from collapse_bench import Mitigation, api, offer
 from collapse_bench.api import RunRequest, plan, publish_run, results, run
 from collapse_bench.core import identity
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.store import Store
 from collapse_bench.registry import digests, discovery
 from collapse_bench.registry.digests import code_files, digests_of
-from collapse_bench.running.chains import run_chains
 from collapse_bench.running.jobs import Job
 from collapse_bench.running.pool import _packed, _unpacked
 
@@ -411,7 +410,7 @@ def test_a_raised_version_of_the_suites_own_numbers_makes_all_records_stale(tmp_
     run(suite, output=out)
     publish_run(out, tmp_path / "kept")
     monkeypatch.setattr(identity, "NUMERICS", 2)
-    for module in ("core.cell", "suite.staleness"):
+    for module in ("core.cell", "running.facts", "suite.staleness"):
         monkeypatch.setattr(f"collapse_bench.{module}.NUMERICS", 2)
     why = "the suite's own numbers have version 2, these records version 1"
     kept = tmp_path / "kept" / "own.parquet"
@@ -427,16 +426,20 @@ def test_a_raised_version_of_the_suites_own_numbers_makes_all_records_stale(tmp_
 
 
 def test_compositions_that_version_0_1_computed_otherwise_are_stale(tmp_path):
-    """It lost what `tuned-weighting` or `neon` asked of a fit; records of single methods stay valid."""
-    one, two = (
-        cell_of(f"gaussian | gaussian-fit | replace | {entry} @ n=20 T=1")
-        for entry in ("neon", "tuned-weighting + neon")
-    )
-    store = Store(tmp_path).create()
-    for cell in (one, two):
-        record = run_chains(cell, [0])
-        store.write(replace(record, facts=replace(record.facts, numerics=None)), cell)
-        assert (store.read(cell.id, 0).code == cell.code) is (cell is one)
+    """It lost what the first mitigation asked of a fit; records of single methods stay valid."""
+    (tmp_path / "own.toml").write_text(SUITE)
+    suite, out = str(tmp_path / "own.toml"), tmp_path / "out"
+    composed = "weight-averaging + anchor"
+    left = run(suite, output=out, mitigations=["neon", composed])
+    assert set(left.board().frame().entry) >= {"none", "neon", composed}
+    store = Store(out)
+    for step in left.steps:  # as that version wrote them
+        record = store.read(step.entry.cell.id, 0)
+        assert record is not None
+        old = replace(record.facts, numerics=None, sources=None)
+        store.write(replace(record, facts=old), step.entry.cell)
+    steps = plan(RunRequest(suite, output=out, mitigations=["neon", composed])).steps
+    assert {s.entry.name for s in steps if s.verdict == "stale"} == {composed}
 
 
 # -- two codes in one row --------------------------------------------------------------------------
@@ -466,7 +469,7 @@ def test_a_run_that_was_broken_off_after_an_edit_mixes_no_two_codes(tmp_path):
     assert not rows.isin(before).any()  # those of the new code only
     frame = found.frame()
     assert frame[frame.entry == "mycut"].seed.nunique() == 32
-    (note,) = [note for note in board.notes if "other code" in note]
+    (note,) = [note for note in board.notes if "older code" in note]
     assert note.startswith("mycut on zipf(K=30) | counts | replace @ n=20 T=1: 32 chain(s)")
     with pytest.raises(NothingMatched, match="two versions of its code"):
         publish_run(out, tmp_path / "other", force=True)
