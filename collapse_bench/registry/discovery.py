@@ -140,6 +140,11 @@ class Registry:
     def file(self, path: str | Path) -> Plugin:
         """Load one plugin from a file.  Raises UsageError where it is no Python file."""
         path = Path(path)
+        if path.is_dir():
+            raise UsageError(
+                f"{path} is a folder, and --plugin loads one file; offer a folder by an entry point, "
+                "see CONTRIBUTING.md"
+            )
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         word = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)

@@ -256,6 +256,8 @@ def test_a_file_that_is_not_there(tmp_path, empty):
         UsageError, match=r"plugin file .*gone\.py is not there; give the path of a Python file"
     ):
         Registry.discover([tmp_path / "gone.py"])
+    with pytest.raises(UsageError, match="is a folder, and --plugin loads one file"):
+        Registry.discover([tmp_path])
 
 
 def test_a_file_that_is_no_python_file(write, empty):
