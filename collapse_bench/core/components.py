@@ -332,7 +332,7 @@ class DataGenerator(Component, Teacher):
 
     @property
     def verifiable(self) -> bool:
-        """Whether answers can be checked against the truth: by default, if there is a ``verify``."""
+        """Whether answers can be checked against the truth; by default, if it has ``verify``."""
         return has_method(self, "verify")
 
     def verify(self, x: Tensor, y: Tensor) -> Tensor:

@@ -446,7 +446,7 @@ class _FromSource(importlib.machinery.SourceFileLoader):
 
 
 def shadowed_by(cls: type[Component], base: type[Component]) -> str | None:
-    """The first parameter of a class that hides a method or an attribute of its role; None where there is none."""
+    """The first parameter of a class that hides a method or attribute of its role, or None."""
     fields = {f.name for f in dataclasses.fields(base)} | MAY_BE_PARAMETERS
     for f in dataclasses.fields(cls):
         definitions = [vars(b)[f.name] for b in base.__mro__ if f.name in vars(b)]

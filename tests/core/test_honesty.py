@@ -246,7 +246,7 @@ def test_what_fits_may_say(says):
     )()
     with pytest.raises(
         UsageError,
-        match=r"Odd\.incompatibility (raised ZeroDivisionError|returned .*None or a sentence)",
+        match=r"Odd\.incompatibility (raised ZeroDivisionError|returned .*expected None, or a sentence)",
     ):
         replace(cell_of("gaussian | gaussian-fit"), mitigations=(act,)).incompatibility()
 

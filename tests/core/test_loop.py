@@ -70,9 +70,9 @@ def test_under_a_flawed_first_teacher_it_acts_from_the_start():
     assert {t for t, _ in calls} == {0}
 
 
-def test_nature_takes_no_mitigation_beside_it():
+def test_nature_is_not_combined_with_a_mitigation():
     cell = cell_of("gaussian | gaussian-fit @ n=20 T=0", seeds="0")
-    with pytest.raises(UsageError, match="takes no mitigation"):
+    with pytest.raises(UsageError, match="cannot be combined with a mitigation"):
         replace(cell, mitigations=(Nature(), Log(calls=[])))
 
 
