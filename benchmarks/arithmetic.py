@@ -1,9 +1,10 @@
-"""What labels of the gcd task cost: writing with a cache of keys against reading all anew at every token, and the sieve.
+"""What labels of the gcd task cost: writing with a cache of keys against reading all anew at every
+token, and the sieve.
 
     python benchmarks/arithmetic.py
 
-One process, one thread, CPU time, the two sides by turns and the best of each.  Both sides must have written the same
-labels before their ratio is printed.
+One process, one thread, CPU time, the two sides by turns and the best of each.  Both sides must
+have written the same labels before their ratio is printed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def written(data: str, model: str, n: int, learnt: int):
 
     @torch.no_grad()
     def anew():
-        """Questions of a length together, as with the cache; everything is read again for every token."""
+        """Questions of a length together, as with the cache; everything is read again for every
+        token."""
         net = teacher.net
         out = torch.full((n, net.longest), -1)
         for size in length.unique().tolist():
@@ -83,7 +85,8 @@ def main() -> None:
             raise AssertionError(f"{what}: only {same:.2%} of the labels agree")
         ours, theirs = by_turns(cached, anew)
         print(
-            f"{theirs / ours:7.2f}x  (goal 2.5x)  {what}: labels with a cache, against re-forwarding",
+            f"{theirs / ours:7.2f}x  (goal 2.5x)  {what}: labels with a cache, against "
+            f"re-forwarding",
             flush=True,
         )
     chains, n = 500, 100
@@ -93,7 +96,8 @@ def main() -> None:
     corpus = Corpus.of(x, nature.answer(x), (chains,), labels=nature.labels)
     spent, _ = by_turns(lambda: cell.model.fit(corpus, Stream(range(chains))), lambda: None)
     print(
-        f"{1e6 * spent / chains:7.1f} us  a fit of gcd-sieve to {n} rows, {chains} chains at a time",
+        f"{1e6 * spent / chains:7.1f} us  a fit of gcd-sieve to {n} rows, {chains} chains at a "
+        f"time",
         flush=True,
     )
 

@@ -1,10 +1,11 @@
-"""What the neural tasks cost, as a ratio against the plain PyTorch that a user would otherwise write.
+"""What the neural tasks cost, as a ratio against the plain PyTorch that a user would otherwise
+write.
 
     python benchmarks/neural.py            # all, some minutes on one core
     python benchmarks/neural.py write      # those whose name contains the word
 
-One process, one thread, CPU time, the two sides by turns and the best of each.  Before a ratio is printed both sides must
-have computed the same thing; a case that has not is an error.
+One process, one thread, CPU time, the two sides by turns and the best of each.  Before a ratio is
+printed both sides must have computed the same thing; a case that has not is an error.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def texts(n: int) -> Corpus:
     return Corpus.of(y[:, :1], y[:, 1:], (), labels=V)
 
 
-# -- training -------------------------------------------------------------------------------------------------------
+# -- training --------------------------------------------------------------------------------------
 
 
 def train_causal_lm(steps: int = 12):
@@ -123,7 +124,7 @@ def train_mlp(steps: int = 500):
     )
 
 
-# -- writing --------------------------------------------------------------------------------------------------------
+# -- writing ---------------------------------------------------------------------------------------
 
 
 def write_together(length: int = 48):
@@ -156,7 +157,8 @@ def write_together(length: int = 48):
 
 
 def write_with_memory(length: int = 96):
-    """The same texts with what was computed for earlier tokens kept, against reading all anew at every token."""
+    """The same texts with what was computed for earlier tokens kept, against reading all anew at
+    every token."""
     teacher = (
         registry()
         .build("model", f"causal-lm({FIVE_MILLION}, steps=1)")
@@ -187,13 +189,14 @@ def write_with_memory(length: int = 96):
     )
 
 
-# -- exams ----------------------------------------------------------------------------------------------------------
+# -- exams -----------------------------------------------------------------------------------------
 
 
 def measure_a_generation(n: int = 300):
     """All losses and measures of a generation against its training and the writing of its corpus.
 
-    A fifth of the rows and of the exam of a cell at n=1500, test=200, judged=64: the share is the same.
+    A fifth of the rows and of the exam of a cell at n=1500, test=200, judged=64: the share is the
+    same.
     """
     data = registry().build(
         "generator", f"grammar-stories(block=48, test={n * 2 // 15}, judged={n * 64 // 1500})"

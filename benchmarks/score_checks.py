@@ -3,9 +3,10 @@
     python benchmarks/score_checks.py                  # 1600 chains a cell, four minutes on one core
     python benchmarks/score_checks.py 6400             # 200 boards of 32 chains that share none
 
-Equals are one method entered several times under names of its own: draws are keyed by the name under which a method
-acts, so that each has private randomness, and truth, exam and the protocol's draws in common.  Boards of 32 chains are
-cut from a large pool of chains and scored by `collapse_bench.board.score`, with the gaps and floors of the suite file.
+Equals are one method entered several times under names of its own: draws are keyed by the name
+under which a method acts, so that each has private randomness, and truth, exam and the protocol's
+draws in common.  Boards of 32 chains are cut from a large pool of chains and scored by
+`collapse_bench.board.score`, with the gaps and floors of the suite file.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ EQUALS = {
 
 
 def twin(act: Mitigation, number: int) -> Mitigation:
-    """The same method under another name: it draws numbers of its own, and computes the same with them."""
+    """The same method under another name: it draws numbers of its own, and computes the same with
+    them."""
     name = f"{act.title()}-{number}"
     cls = dataclass(frozen=True)(type(type(act).__name__, (type(act),), {"name": name}))
     return cls(**{f.name: getattr(act, f.name) for f in fields(act)})
@@ -86,7 +88,7 @@ def pool(
     return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
-# ------------------------------------------------------------------------------------------------ boards
+# boards
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,12 @@ class Pool:
         return score(frame, self.tasks, focus=focus, tracks=tracks, planned=CHAINS)
 
     def boards(self, count: int, seed: int) -> Iterator[tuple[Pool, np.ndarray]]:
-        """``count`` boards, and which chains each has.  Those of one deal share no chain; then the pool is dealt anew.
+        """``count`` boards, and which chains each has.  Those of one deal share no chain; then the
+        pool is dealt anew.
 
-        Before every deal equals are exchanged at random, chain by chain: given what they have in common their losses are
-        draws of one law, so that boards are as likely as before, and differ from those of other deals.
+        Before every deal equals are exchanged at random, chain by chain: given what they have in
+        common their losses are draws of one law, so that boards are as likely as before, and differ
+        from those of other deals.
         """
         rng, dealt = np.random.default_rng(seed), 0
         while dealt < count:
@@ -146,7 +150,8 @@ class Pool:
                 dealt += 1
 
     def improved(self, row: int, by: float) -> Pool:
-        """The same chains, of which one row scores ``by`` more on every task, as far as a loss of 0 lets it."""
+        """The same chains, of which one row scores ``by`` more on every task, as far as a loss of 0
+        lets it."""
         loss = self.loss.copy()
         for k, task in enumerate(self.tasks.values()):
             if task.log_loss:
@@ -179,7 +184,7 @@ def gathered(suite: Suite, losses: Mapping[tuple[str, str], np.ndarray]) -> Pool
     )
 
 
-# ------------------------------------------------------------------------------------------------ checks
+# checks
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,8 @@ class Check:
 
 
 def checks(pool: Pool, boards: int = 1000, planted: int = 200, seed: int = 1) -> list[Check]:
-    """Every promise on ``boards`` boards of equals, and on ``planted`` boards with a planted improvement."""
+    """Every promise on ``boards`` boards of equals, and on ``planted`` boards with a planted
+    improvement."""
     methods = [method for method in dict.fromkeys(pool.method) if method != "none"]
     return [*_of_equals(pool, methods, boards, seed), *_planted(pool, methods, planted, seed + 1)]
 
@@ -278,7 +284,8 @@ def table(found: Sequence[Check]) -> str:
         )
         mark = "" if c.kept else " **no**"
         lines.append(
-            f"| {c.what} | {allowed} | {100 * c.measured:.1f} ± {100 * c.error:.1f} %{mark} | {len(c.shares)} |"
+            f"| {c.what} | {allowed} | {100 * c.measured:.1f} ± {100 * c.error:.1f} %{mark} | "
+            f"{len(c.shares)} |"
         )
     return "\n".join(lines)
 

@@ -3,8 +3,10 @@
     python benchmarks/speed.py            # all, about three minutes on one core
     python benchmarks/speed.py gaussian   # those whose name contains the word
 
-One process, one thread, CPU time, best of three on each side (one where it takes long); both sides judge every generation, as curves need it.  Before a ratio is printed both sides must obey the same
-law within four standard errors (ten per cent where no closed form is at hand); a case that does not is an error.
+One process, one thread, CPU time, best of three on each side (one where it takes long); both sides
+judge every generation, as curves need it.  Before a ratio is printed both sides must obey the same
+law within four standard errors (ten per cent where no closed form is at hand); a case that does not
+is an error.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def engine(spec: str, seeds: int) -> Callable[[], Losses]:
     return run
 
 
-# -- what a user would otherwise run --------------------------------------------------------------------------------
+# -- what a user would otherwise run
 
 
 def gaussian_1d(n: int, T: int, seeds: int) -> Losses:
@@ -246,8 +248,8 @@ def same_law(name: str, ours: Losses, plain: Losses) -> None:
 
 
 def harness_cost() -> tuple[float, float]:
-    """CPU ms per cell in a warm process: what a whole job costs, record and all, beside the loop, the descriptions and the
-    law, which are the plugins' own work; and the whole."""
+    """CPU ms per cell in a warm process: what a whole job costs, record and all, beside the loop,
+    the descriptions and the law, which are the plugins' own work; and the whole."""
     seeds = tuple(range(32))
     with tempfile.TemporaryDirectory() as folder:
         options = Options(Path(folder))
@@ -277,8 +279,9 @@ def harness_cost() -> tuple[float, float]:
 
 
 def widths_cost(n: int = 300, d: int = 100, repeats: int = 5) -> tuple[float, float, float]:
-    """Ridgeless random features at 20 widths through n: CPU ms of numpy's pinv width by width and of ``shortest``, and the
-    largest relative error of the second against a singular value decomposition in float64."""
+    """Ridgeless random features at 20 widths through n: CPU ms of numpy's pinv width by width and
+    of ``shortest``, and the largest relative error of the second against a singular value
+    decomposition in float64."""
     rng = np.random.default_rng(0)
     shares = (
         0.1,
@@ -349,16 +352,19 @@ def main(words: list[str]) -> None:
         plain_ms, ours_ms, worst = widths_cost()
         name = "random features, 20 widths, ridgeless, against pinv"
         print(
-            f"{name:<50}{plain_ms:>12.1f}{ours_ms:>12.2f}{plain_ms / ours_ms:>8.1f}x{8:>6}x   (error {worst:.1e})"
+            f"{name:<50}{plain_ms:>12.1f}{ours_ms:>12.2f}{plain_ms / ours_ms:>8.1f}x{8:>6}x   "
+            f"(error {worst:.1e})"
         )
     if not words or "mixture" in words:
         print(
-            f"strong.mixture at d=120, two covariances, weights, projection: {mixture_cost():.1f} ms (goal 50 ms)"
+            f"strong.mixture at d=120, two covariances, weights, projection: {mixture_cost():.1f} "
+            f"ms (goal 50 ms)"
         )
     if not words or "harness" in words:
         extra, whole = harness_cost()
         print(
-            f"harness cost per cell: {extra:.2f} ms beside loop, descriptions and law ({whole:.2f} ms with them; goal 3 ms)"
+            f"harness cost per cell: {extra:.2f} ms beside loop, descriptions and law ({whole:.2f} "
+            f"ms with them; goal 3 ms)"
         )
 
 

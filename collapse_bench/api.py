@@ -638,7 +638,7 @@ def verify_laws(
                 f"no cell of the engine expresses {', '.join(laws)}; "
                 f"'collapse-bench law {laws[0]}' shows what it is"
                 if laws
-                else f"no claim is made of {word}{nearest(word, claimed)}"
+                else f"there is no claim about {word}{nearest(word, claimed)}"
             )
     claims = [claim for claim in known if not parts or any(word in claim.law for word in parts)]
     if not claims:

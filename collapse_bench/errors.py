@@ -1,4 +1,5 @@
-"""The errors of the suite.  Each message is one sentence: what is wrong, the allowed range, the remedy."""
+"""The errors of the suite.  Each message is one sentence: what is wrong, the allowed range, the
+remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class NothingMatched(UserError):
 
 
 class Incompatible(UserError):
-    """The parts of a cell do not fit together: the cell is skipped, with the message as its reason."""
+    """The parts of a cell do not fit together: the cell is skipped, and the message says why."""
 
 
 class ContractError(Exception):
@@ -28,7 +29,7 @@ class ContractError(Exception):
 
 
 class OverBudget(Exception):
-    """A method asked for more than its budget allows.  The request is refused, and the chains end."""
+    """A method asked for more than its budget allows.  The request is refused; the chains end."""
 
 
 class Unreachable(UserError):

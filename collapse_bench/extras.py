@@ -16,7 +16,8 @@ EXTRAS = {
 
 
 def lacking(extra: str, what: str) -> str | None:
-    """None where the package of an extra is installed, else the sentence that says what needs it and how to get it."""
+    """None where the package of an extra is installed, else the sentence that says what needs it
+    and how to get it."""
     package = EXTRAS[extra]
     if find_spec(package) is not None:
         return None

@@ -1,4 +1,5 @@
-"""The spec language: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | token-edit(p=0.99) + truncated-ce @ n=100 T=10`.
+"""The spec language: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | token-edit(p=0.99) +
+truncated-ce @ n=100 T=10`.
 
 This module turns text into a syntax tree and back; it knows no plugin.  Bare words are
 `[A-Za-z_][\\w.-]*`; paths, hub ids and anything else go in JSON quotes.  Values are numbers, true,
@@ -99,7 +100,8 @@ class _Reader:
         near = near or self.text[at : at + 20].strip() or "the end of the spec"
         raise UsageError(
             f"spec {self.text!r}: {why.format(near=repr(near))} (position {at}); a spec reads "
-            "'data | model | protocol | mitigation + mitigation @ n=100 T=10', and anything but words, numbers and "
+            "'data | model | protocol | mitigation + mitigation @ n=100 T=10', and anything but "
+            "words, numbers and "
             "lists goes in double quotes"
         )
 
@@ -225,7 +227,8 @@ def parse_cell(text: str) -> CellSpec:
             reader.fail("unexpected {near}")
     if not 2 <= len(sections) <= 4:
         raise UsageError(
-            f"spec {text!r} has {len(sections)} section(s); a spec reads 'data | model | protocol | mitigations @ n=100 T=10' "
+            f"spec {text!r} has {len(sections)} section(s); a spec reads 'data | model | protocol "
+            f"| mitigations @ n=100 T=10' "
             "and needs at least data and model"
         )
     data, model, *rest = [section[0] for section in sections]

@@ -1,7 +1,9 @@
-"""Write docs/architecture.svg: the folders of the package, and who imports whom, read from the imports.
+"""Write docs/architecture.svg: the folders of the package, and who imports whom, read from the
+imports.
 
-An arrow is an import.  One that follows from two others is left out, so that arrows join neighbours only.  What a folder
-imports decides its floor; its place from left to right and its caption are chosen here, in ``BOXES``.
+An arrow is an import.  One that follows from two others is left out, so that arrows join neighbours
+only.  What a folder imports decides its floor; its place from left to right and its caption are
+chosen here, in ``BOXES``.
 
     python docs/draw_architecture.py
 """
@@ -77,7 +79,7 @@ LEGEND = {
 WIDTH, MARGIN, FLOOR, HIGH = 1080, 26, 98, 50
 
 
-# -- who imports whom -----------------------------------------------------------------------------------------------
+# -- who imports whom
 
 
 def node(module: str) -> str:
@@ -120,12 +122,13 @@ def depth(name: str) -> int:
 
 @cache
 def floor(name: str) -> int:
-    """0 is the lowest.  A box is right below the lowest that imports it, or as high as it must be if none does."""
+    """0 is the lowest.  A box is right below the lowest that imports it, or as high as it must be
+    if none does."""
     importers = [other for other in BOXES if name in graph()[other]]
     return min(map(floor, importers)) - 1 if importers else depth(name)
 
 
-# -- the drawing ----------------------------------------------------------------------------------------------------
+# -- the drawing -----------------------------------------------------------------------------------
 
 
 def width(name: str) -> float:
@@ -138,7 +141,8 @@ def top(name: str) -> float:
 
 
 def spread(name: str, ends: list[tuple[str, str]], side: int) -> dict[tuple[str, str], float]:
-    """x of the ends of arrows along an edge of a box, in the order of where they come from or go to."""
+    """x of the ends of arrows along an edge of a box, in the order of where they come from or go
+    to."""
     ordered = sorted(ends, key=lambda arrow: LANES.get(arrow, BOXES[arrow[side]].x))
     step = min(26, (width(name) - 30) / max(1, len(ordered) - 1))
     first = BOXES[name].x - step * (len(ordered) - 1) / 2
@@ -212,7 +216,8 @@ def rectangle(x: float, y: float, w: float, h: float, kind: str, corner: int = 8
     fill, edge = COLOURS[kind]
     dash = ' stroke-dasharray="4 3"' if kind == "contract" else ""
     return (
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{corner}" fill="{fill}" '
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" rx="{corner}" '
+        f'fill="{fill}" '
         f'stroke="{edge}" stroke-width="1.4"{dash}/>'
     )
 
@@ -232,7 +237,8 @@ def box(name: str) -> str:
 def bands() -> str:
     """A stripe behind every other floor."""
     return "\n".join(
-        f'<rect x="0" y="{MARGIN + FLOOR * row - (FLOOR - HIGH) / 2}" width="{WIDTH}" height="{FLOOR}" '
+        f'<rect x="0" y="{MARGIN + FLOOR * row - (FLOOR - HIGH) / 2}" width="{WIDTH}" '
+        f'height="{FLOOR}" '
         'fill="#f7f8fa"/>'
         for row in range(1, 1 + max(map(floor, BOXES)), 2)
     )
@@ -257,7 +263,8 @@ def slab(y: float) -> str:
     words = f"{', '.join(GROUND)}: {about}"
     return "\n".join(
         [
-            f'<rect x="{MARGIN}" y="{y}" width="{WIDTH - 2 * MARGIN}" height="30" rx="6" fill="#eceef1"/>',
+            f'<rect x="{MARGIN}" y="{y}" width="{WIDTH - 2 * MARGIN}" height="30" rx="6" '
+            f'fill="#eceef1"/>',
             text(WIDTH / 2, y + 19, words, 'class="caption"'),
         ]
     )
@@ -286,7 +293,8 @@ def picture() -> str:
             '.caption{font:12px "Helvetica Neue",Helvetica,Arial,"DejaVu Sans",sans-serif;fill:#4a5058}'
             "</style>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-            'markerHeight="7" orient="auto"><path d="M0 0.8L8 4L0 7.2z" fill="#6b727c"/></marker></defs>',
+            'markerHeight="7" orient="auto"><path d="M0 0.8L8 4L0 7.2z" '
+            'fill="#6b727c"/></marker></defs>',
             f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#ffffff"/>',
             bands(),
             discovery(),

@@ -156,7 +156,10 @@ WORDS = {
     "one section": (["run", "linear | ols", "ols"], ["1 section(s)", "data | model | protocol"]),
     "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read"]),
     "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
-    "pair": (["run", "gaussian | ols"], ["ols fits regression data, and gaussian is density"]),
+    "pair": (
+        ["run", "gaussian | ols"],
+        ["ols fits regression data, and gaussian gives density data"],
+    ),
     "pair of method": (
         ["run", "linear | ols | replace | top-p"],
         ["top-p fits discrete and sequence data"],
@@ -207,7 +210,10 @@ WORDS = {
         ["run", "smoke", "--plugin", "absent.py"],
         ["plugin file absent.py is not there"],
     ),
-    "plugin folder": (["run", "smoke", "--plugin", "."], ["plugin file . is not there"]),
+    "plugin folder": (
+        ["run", "smoke", "--plugin", "."],
+        [". is a folder, and --plugin loads one file"],
+    ),
     "format": (["board", ".", "--format", "xml"], ["'xml' is not one of"]),
     "show": (
         ["show", "rigde"],
@@ -313,7 +319,7 @@ def test_a_pair_that_does_not_fit_is_skipped_in_a_suite(tmp_path):
     assert ended.code == 0, ended
     flat = " ".join(ended.out.split())
     assert (
-        "skipped gaussian | ols | replace @ n=8 T=2: ols fits regression data, and gaussian is density"
+        "skipped gaussian | ols | replace @ n=8 T=2: ols fits regression data, and gaussian gives density data"
         in flat
     )
     assert "Traceback" not in ended.err

@@ -1,20 +1,21 @@
-"""The conformance kit: what the harness takes for granted of a plugin, as checks that anyone can run over theirs.
+"""The conformance kit: what the harness takes for granted of a plugin, as checks that anyone can
+run over theirs.
 
     from collapse_bench.checks import outcomes, parametrize
 
-    for outcome in outcomes("model", Ridge):  # one for each check: passed, failed, warned or skipped
+    for outcome in outcomes("model", Ridge):  # one per check
         print(outcome)
 
     test_plugin = parametrize("my-method")  # in a test file: one test for each check
 
-The kit knows no plugin by name.  What a check needs besides the plugin (data for a model to read, a model for a
-mitigation to steer) is taken from the registry.
+The kit knows no plugin by name.  What a check needs besides the plugin (data for a model to read, a
+model for a mitigation to steer) is taken from the registry.
 
 Three things an author may state in the class body, and need not:
 
 - ``tiny = {"d": 4}``: parameters at which the checks run, where the defaults would take long;
-- ``truth_is = "fixed"``: of a data generator whose seeds share one truth (a parameter of this name will do);
-- ``exact = False``: of a model fitted by random steps, which obeys weights in distribution and not number by number.
+- ``truth_is = "fixed"``: of a data generator whose seeds share one truth;
+- ``exact = False``: of a model fitted by random steps, which obeys weights only in distribution.
 """
 
 from . import generators, laws, mitigations, models, plugins, protocols  # register their checks

@@ -34,8 +34,9 @@ def behaviour(
 ) -> dict[str, Tensor]:
     """What a teacher returns from each of its methods (R, ...); methods that it lacks are left out.
 
-    Without ``drawing``, its drawn answers are left out where another method gives their distribution: a covariance
-    factor is known up to signs, so that equal distributions may draw different numbers.
+    Without ``drawing``, its drawn answers are left out where another method gives their
+    distribution: a covariance factor is known up to signs, so that equal distributions may draw
+    different numbers.
     """
     values: dict[str, Tensor] = {}
     try:
@@ -119,7 +120,8 @@ class Lent:
             version, copy = self.copies[name]
             if value._version != version or _differ(value, copy):
                 raise CheckFailure(
-                    f"{who} changed {name} in place; inputs are read-only: return a new tensor (`a + b`, not `a += b`)"
+                    f"{who} changed {name} in place; inputs are read-only: return a new tensor (`a "
+                    f"+ b`, not `a += b`)"
                 )
 
 

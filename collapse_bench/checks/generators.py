@@ -34,7 +34,8 @@ POOL_PROBE = 1000  # rows in which a pool of up to about 100 000 different ones 
 
 @dataclass(frozen=True, eq=False)
 class WithModel:
-    """A generator under test and a registered model that can learn from it; no model where there is none."""
+    """A generator under test and a registered model that can learn from it; no model where there is
+    none."""
 
     component: DataGenerator
     candidate: Model | None
@@ -70,12 +71,14 @@ def with_models(subject: Subject[DataGenerator]) -> Iterator[World]:
 
 
 def with_models_of_sums(subject: Subject[DataGenerator]) -> Iterator[World]:
-    """The generator with the first registered model that can learn from sums drawn by their exact law."""
+    """The generator with the first registered model that can learn from sums drawn by their exact
+    law."""
     yield _with_models(subject, varied(subject.component, sampler="exact-law"))
 
 
 def _with_models(subject: Subject[DataGenerator], read: DataGenerator) -> World:
-    """The generator with the registered models that can learn from ``read``, found when they are needed."""
+    """The generator with the registered models that can learn from ``read``, found when they are
+    needed."""
     cells = cells_of(subject.registry, data=read)
     cases = Lazy(WithModel(subject.component, cell.model) for cell in cells)
     return World("", cases or (WithModel(subject.component, None),))
@@ -99,7 +102,8 @@ def _has_two_samplers(subject: Subject[DataGenerator]) -> str | None:
 
 @check(essential=True)
 def check_generator_answers_in_shape(case: Subject[DataGenerator]) -> None:
-    """Questions, answers and observations begin with the chain dimensions and n, and have the dtype of their kind."""
+    """Questions, answers and observations begin with the chain dimensions and n, and have the dtype
+    of their kind."""
     for chain_shape in CHAIN_SHAPES:
         _answers_in_shape(case.component, chain_shape)
 
@@ -108,20 +112,24 @@ def _answers_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) ->
     data, _ = access_at_0(generator, chain_shape)
     if not isinstance(data, type(generator)):
         raise CheckFailure(
-            f"{generator.title()}.sample_truth must return a copy of itself: return self.with_truth(truth=...)"
+            f"{generator.title()}.sample_truth must return a copy of itself: return "
+            f"self.with_truth(truth=...)"
         )
     x, y, rng = probe_of(data, chain_shape)
     leading = (*chain_shape, ROWS)
     if tuple(x.shape[: len(leading)]) != leading or x.ndim == len(leading):
         raise CheckFailure(
-            f"{data.title()}.ask returned shape {tuple(x.shape)} for chain shape {chain_shape} and n = {ROWS}; expected "
-            f"leading dimensions {leading} and at least one more (of width 0 where there is nothing to ask): start from "
+            f"{data.title()}.ask returned shape {tuple(x.shape)} for chain shape {chain_shape} and "
+            f"n = {ROWS}; expected "
+            f"leading dimensions {leading} and at least one more (of width 0 where there is "
+            f"nothing to ask): start from "
             "rng.chain_shape, or draw with rng.normal(n, d), which adds the chain dimensions"
         )
     for method, value in (("answer", y), ("observe", data.observe(y, rng.at("noise")))):
         if tuple(value.shape[: len(leading)]) != leading:
             raise CheckFailure(
-                f"{data.title()}.{method} returned shape {tuple(value.shape)}; expected leading dimensions {leading}: "
+                f"{data.title()}.{method} returned shape {tuple(value.shape)}; expected leading "
+                f"dimensions {leading}: "
                 "index the last dimensions only, e.g. y[..., 0]"
             )
     _dtype_of_kind(data, y)
@@ -130,7 +138,8 @@ def _answers_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) ->
     low = -1 if data.kind == "sequence" else 0
     if data.labels is not None and (int(y.min()) < low or int(y.max()) >= data.labels):
         raise CheckFailure(
-            f"{data.title()} states labels = {data.labels}, but some answers are outside [0, {data.labels})"
+            f"{data.title()} states labels = {data.labels}, but some answers are outside [0, "
+            f"{data.labels})"
         )
     if data.kind == "sequence":
         _ends_once(data, y)
@@ -144,7 +153,8 @@ def _dtype_of_kind(data: DataGenerator, y: Tensor) -> None:
         )
     if not wants_integers and not y.is_floating_point():
         raise CheckFailure(
-            f"{data.title()} has kind {data.kind!r} and answers in {y.dtype}; expected floating point"
+            f"{data.title()} has kind {data.kind!r} and answers in {y.dtype}; expected floating "
+            f"point"
         )
 
 
@@ -156,13 +166,15 @@ def _ends_once(data: DataGenerator, y: Tensor) -> None:
     ended = y < 0
     if (ended[..., :-1] & ~ended[..., 1:]).any():
         raise CheckFailure(
-            f"{data.title()} answers with a token after -1; after the end of a sequence all entries must be -1"
+            f"{data.title()} answers with a token after -1; after the end of a sequence all "
+            f"entries must be -1"
         )
 
 
 @check(essential=True)
 def check_generator_losses_in_shape(case: Subject[DataGenerator]) -> None:
-    """Losses are finite, one per chain, include the primary loss, and are >= 0 where they are scored by a logarithm."""
+    """Losses are finite, one per chain, include the primary loss, and are >= 0 where they are
+    scored by a logarithm."""
     for chain_shape in CHAIN_SHAPES:
         _losses_in_shape(case.component, chain_shape)
 
@@ -172,7 +184,8 @@ def _losses_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) -> 
     scores = data.losses(data, stream_of(chain_shape).at("exam"))
     if data.primary not in scores:
         raise CheckFailure(
-            f"{data.title()}.losses returned {sorted(scores)} without {data.primary!r}, which is its primary loss"
+            f"{data.title()}.losses returned {sorted(scores)} without {data.primary!r}, which is "
+            f"its primary loss"
         )
     for name, value in scores.items():
         if not isinstance(value, Tensor) or tuple(value.shape) != tuple(chain_shape):
@@ -180,16 +193,19 @@ def _losses_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) -> 
                 f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             )
             raise CheckFailure(
-                f"{data.title()}.losses returned {name} with {got}; expected shape {chain_shape}, one number per chain: "
+                f"{data.title()}.losses returned {name} with {got}; expected shape {chain_shape}, "
+                f"one number per chain: "
                 "average over rows with .mean(-1), not .mean()"
             )
         if not torch.isfinite(value).all():
             raise CheckFailure(
-                f"{data.title()}.losses returned a {name} that is not finite for the true distribution itself"
+                f"{data.title()}.losses returned a {name} that is not finite for the true "
+                f"distribution itself"
             )
     if data.resolution > 0 and (scores[data.primary] < 0).any():
         raise CheckFailure(
-            f"{data.title()}.losses returned a negative {data.primary}; a loss with resolution {data.resolution:g} is "
+            f"{data.title()}.losses returned a negative {data.primary}; a loss with resolution "
+            f"{data.resolution:g} is "
             "scored by its logarithm and must be >= 0 (rounding: .clamp_min(0))"
         )
 
@@ -215,8 +231,10 @@ def check_generator_chains_independent(case: Subject[DataGenerator]) -> None:
         alike(
             chain_at(together, r),
             by_itself,
-            f"{generator.title()}: chain {r} draws other numbers by itself than together with other chains; draw only "
-            "from the rng that is passed in, and keep chains apart (a mean without -1 and a shared shuffle mix them)",
+            f"{generator.title()}: chain {r} draws other numbers by itself than together with "
+            f"other chains; draw only "
+            "from the rng that is passed in, and keep chains apart (a mean without -1 and a shared "
+            "shuffle mix them)",
         )
 
 
@@ -233,8 +251,10 @@ def check_generator_prefix_stable(case: Subject[DataGenerator]) -> None:
     alike(
         shorter,
         {name: value[:, :ROWS] for name, value in longer.items()},
-        f"{data.title()}: the first {ROWS} rows change when {2 * ROWS} are asked for; draw each quantity at once, rows "
-        "first, from a stream of its own (rng.at('name')), and never after another draw whose size depends on n",
+        f"{data.title()}: the first {ROWS} rows change when {2 * ROWS} are asked for; draw each "
+        f"quantity at once, rows "
+        "first, from a stream of its own (rng.at('name')), and never after another draw whose size "
+        "depends on n",
     )
 
 
@@ -253,7 +273,8 @@ def check_generator_own_stream(case: Subject[DataGenerator]) -> None:
     alike(
         values[0],
         values[1],
-        f"{case.title} draws from a global random generator; draw from the rng that is passed in (rng.normal, ...)",
+        f"{case.title} draws from a global random generator; draw from the rng that is passed in "
+        f"(rng.normal, ...)",
     )
 
 
@@ -268,7 +289,8 @@ def check_generator_truths_differ(case: Subject[DataGenerator]) -> None:
     x = one.ask(ROWS, same.at("x"))
     if torch.equal(one.answer(x, same.at("y")), other.answer(x, same.at("y"))):
         raise CheckFailure(
-            f"{generator.title()} has the same truth for every seed, so a method could know it in advance; draw it in "
+            f"{generator.title()} has the same truth for every seed, so a method could know it in "
+            f"advance; draw it in "
             "sample_truth(rng), or state truth_is = 'fixed' if that is intended"
         )
 
@@ -303,8 +325,10 @@ def check_generator_truth_has_lowest_loss(case: WithModel) -> None:
     learned = data.losses(teacher, exam.at("paper"))[data.primary].double()
     if z_score(own - learned) > 4:
         raise CheckFailure(
-            f"{data.title()}.losses gives the true distribution {float(own.mean()):.4g} and {name_of(case.learner)}, "
-            f"fitted to {ROWS} rows, {float(learned.mean()):.4g}; {data.primary} must be a loss (lower is better) that the "
+            f"{data.title()}.losses gives the true distribution {float(own.mean()):.4g} and "
+            f"{name_of(case.learner)}, "
+            f"fitted to {ROWS} rows, {float(learned.mean()):.4g}; {data.primary} must be a loss "
+            f"(lower is better) that the "
             "true distribution minimises (turn a diversity into diversity lost)"
         )
 
@@ -319,7 +343,8 @@ def check_generator_diagnostics_in_shape(case: WithModel) -> None:
             for name, value in values.items():
                 if tuple(value.shape) != tuple(chain_shape):
                     raise CheckFailure(
-                        f"{data.title()}.diagnostics returned {name} with shape {tuple(value.shape)}; expected "
+                        f"{data.title()}.diagnostics returned {name} with shape "
+                        f"{tuple(value.shape)}; expected "
                         f"{chain_shape}, one number per chain"
                     )
 
@@ -332,7 +357,8 @@ def check_generator_verifies_own_answers(case: Subject[DataGenerator]) -> None:
     right = data.verify(x, data.observe(y, rng.at("noise")))
     if right.dtype != torch.bool or tuple(right.shape) != (8, ROWS):
         raise CheckFailure(
-            f"{data.title()}.verify returned {right.dtype} of shape {tuple(right.shape)}; expected bool of shape "
+            f"{data.title()}.verify returned {right.dtype} of shape {tuple(right.shape)}; expected "
+            f"bool of shape "
             f"{(8, ROWS)}"
         )
     share = float(right.double().mean())
@@ -342,13 +368,15 @@ def check_generator_verifies_own_answers(case: Subject[DataGenerator]) -> None:
         )
     if x.shape[-1] and float(data.verify(x, y.roll(1, 1)).double().mean()) >= share:
         raise CheckFailure(
-            f"{data.title()}.verify passes answers to other questions as often as right ones; does it read x?"
+            f"{data.title()}.verify passes answers to other questions as often as right ones; does "
+            f"it read x?"
         )
 
 
 @check()
 def check_generator_pool_declared(case: Subject[DataGenerator]) -> None:
-    """A generator that draws from a finite pool states pool_size and names each item by identity(x, y)."""
+    """A generator that draws from a finite pool states pool_size and names each item by identity(x,
+    y)."""
     data, _ = access_at_0(case.component, (2,))
     x, y, _ = probe_of(data, (2,))
     items, size = data.identity(x, y), data.pool_size
@@ -362,7 +390,8 @@ def check_generator_pool_declared(case: Subject[DataGenerator]) -> None:
         return
     if items.dtype != torch.int64 or tuple(items.shape) != (2, ROWS):
         raise CheckFailure(
-            f"{data.title()}.identity returned {items.dtype} of shape {tuple(items.shape)}; expected int64 of shape "
+            f"{data.title()}.identity returned {items.dtype} of shape {tuple(items.shape)}; "
+            f"expected int64 of shape "
             f"{(2, ROWS)}"
         )
     if int(items.min()) < 0 or int(items.max()) >= size:
@@ -381,15 +410,18 @@ def _rows_are_new(generator: DataGenerator) -> None:
     again = POOL_PROBE - len(distinct)
     if len(distinct) < 2 or again < 3:  # one number of 24 bits recurs by chance now and then
         return
-    # how many pairs of rows would be equal if the columns were independent, each with the values of the distinct rows
+    # how many pairs of rows would be equal if the columns were independent, each with the values of
+    # the distinct rows
     chance = torch.ones((), dtype=torch.float64)
     for column in distinct.T:
         count = column.unique(return_counts=True)[1].double()
         chance *= (count * (count - 1)).sum() / (len(distinct) * (len(distinct) - 1))
     if float(chance) * POOL_PROBE**2 / 2 < 0.01:
         raise CheckFailure(
-            f"{data.title()} draws rows again: {again} of {POOL_PROBE} rows are exact copies of others, which continuous "
-            "values never are; it draws from a finite pool, so state pool_size and identity(x, y), which count the real "
+            f"{data.title()} draws rows again: {again} of {POOL_PROBE} rows are exact copies of "
+            f"others, which continuous "
+            "values never are; it draws from a finite pool, so state pool_size and identity(x, y), "
+            "which count the real "
             "rows that a method has used"
         )
 
@@ -404,7 +436,8 @@ def check_generator_samplers_agree(case: WithModel) -> None:
         corpus = access.real(ROWS)
         if not torch.allclose(corpus.mass, torch.full_like(corpus.mass, ROWS)):
             raise CheckFailure(
-                f"{generator.title()}: {ROWS} rows drawn with sampler={sampler} weigh {corpus.mass.unique().tolist()}"
+                f"{generator.title()}: {ROWS} rows drawn with sampler={sampler} weigh "
+                f"{corpus.mass.unique().tolist()}"
             )
         teacher = case.model.fit(corpus, exam.at("fit", sampler))
         values.append(data.losses(teacher, exam.at("paper")) | data.diagnostics(teacher))
@@ -412,6 +445,8 @@ def check_generator_samplers_agree(case: WithModel) -> None:
         z = z_score(value - values[1][name])
         if abs(z) > 5:
             raise CheckFailure(
-                f"{generator.title()}: {name} after one fit differs between sampler=explicit and sampler=exact-law by "
-                f"{z:+.1f} standard errors; sample_sufficient must draw from the same distribution as answer"
+                f"{generator.title()}: {name} after one fit differs between sampler=explicit and "
+                f"sampler=exact-law by "
+                f"{z:+.1f} standard errors; sample_sufficient must draw from the same distribution "
+                f"as answer"
             )

@@ -1,7 +1,8 @@
 """The registry of checks: what each one is called, whom it concerns, and what became of it.
 
-A check is a function ``check_<role>_<name>(case)`` marked with ``@check(...)``.  Its id is ``<role>.<name>``, and does
-not depend on the data or the shapes that it runs on.  The role ``plugin`` stands for all roles.
+A check is a function ``check_<role>_<name>(case)`` marked with ``@check(...)``.  Its id is
+``<role>.<name>``, and does not depend on the data or the shapes that it runs on.  The role
+``plugin`` stands for all roles.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ NEED_ATTENTION: tuple[Verdict, ...] = ("failed", "warned")
 
 
 class World(NamedTuple):
-    """What a check runs on: a label for messages, and candidates, of which the first that is not refused is used."""
+    """What a check runs on: a label for messages, and candidates, of which the first that is not
+    refused is used."""
 
     label: str
     candidates: Iterable[Any]
@@ -143,7 +145,8 @@ def check(
     applies: Callable[[Subject], str | None] = lambda subject: None,
     worlds: Callable[[Subject], Iterator[World]] = itself,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Register a function ``check_<role>_<name>``; its docstring is one sentence that says what holds."""
+    """Register a function ``check_<role>_<name>``; its docstring is one sentence that says what
+    holds."""
 
     def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
         _, role, name = function.__name__.split("_", 2)
@@ -169,7 +172,8 @@ def checks_of(role: str, only: Iterable[str] | None = None) -> list[Check]:
 
 
 def known_ids(ids: Iterable[str]) -> frozenset[str]:
-    """The ids, if there is a check of each.  Raises UsageError with the nearest one where there is none."""
+    """The ids, if there is a check of each.  Raises UsageError with the nearest one where there is
+    none."""
     for id in (ids := frozenset(ids)):
         if id not in CHECKS:
             raise UsageError(
@@ -206,13 +210,15 @@ def _built_small(cls: type[Component]) -> Component:
         first, *_ = missing = without_default(cls)
         raise UsageError(
             f"{cls.title()} has no default for {', '.join(missing)}: check it with its parameters, "
-            f"{cls.title()}({first}=...), or state `tiny` in the class body, tiny = {{{first!r}: ...}}"
+            f"{cls.title()}({first}=...), or state `tiny` in the class body, tiny = "
+            f"{{{first!r}: ...}}"
         )
     return component
 
 
 def subjects_named(text: Call | str, registry: Registry) -> list[Subject]:
-    """The registered plugins of a name, in each role that has one, or the one that a spec describes.
+    """The registered plugins of a name, in each role that has one, or the one that a spec
+    describes.
 
     Raises UsageError where there is none.
     """
@@ -237,28 +243,32 @@ def outcomes(
 ) -> Iterator[Outcome]:
     """Run the checks of a plugin, one outcome each.
 
-    role: generator, model, protocol or mitigation; ``registry``: where partners are taken from, by default what is
-    installed; ``only``: ids of the checks to run; not ``thorough``: on small data only.  Raises UsageError where the
-    plugin cannot be built, and nothing else.
+    role: generator, model, protocol or mitigation; ``registry``: where partners are taken from, by
+    default what is installed; ``only``: ids of the checks to run; not ``thorough``: on small data
+    only.  Raises UsageError where the plugin cannot be built, and nothing else.
     """
     subject = subject_of(role, thing, registry, thorough)
     for check in checks_of(role, only):
         yield check.run(subject)
 
 
-# -- how an error inside a plugin is reported -----------------------------------------------------------------------
+# -- how an error inside a plugin is reported
 
 
 REMEDY = {
-    "model": "if {title} cannot read such data, say so: state `kinds`, or return a sentence from incompatibility(cell)",
-    "protocol": "if {title} does not go with such a cell, return a sentence from incompatibility(cell)",
-    "mitigation": "if {title} does not go with such a cell, say so: state `kinds`, or return a sentence from "
+    "model": "if {title} cannot read such data, say so: state `kinds`, or return a sentence from "
+    "incompatibility(cell)",
+    "protocol": "if {title} does not go with such a cell, return a sentence from "
+    "incompatibility(cell)",
+    "mitigation": "if {title} does not go with such a cell, say so: state `kinds`, or return a "
+    "sentence from "
     "incompatibility(cell)",
 }
 
 
 def described(problem: BaseException, component: Component) -> str:
-    """An error inside a plugin in one sentence: what it is, the line of the plugin's file, and the remedy."""
+    """An error inside a plugin in one sentence: what it is, the line of the plugin's file, and the
+    remedy."""
     if isinstance(problem, (CheckFailure, ContractError)):
         return str(problem)
     message = re.sub(r"\s+", " ", str(problem)).strip()
@@ -271,7 +281,8 @@ def described(problem: BaseException, component: Component) -> str:
 
 
 def line_of(problem: BaseException, component: Component) -> str | None:
-    """The innermost line of the files that define the component at which an error passed; None where there is none."""
+    """The innermost line of the files that define the component at which an error passed; None
+    where there is none."""
     files = {inspect.getsourcefile(cls) for cls in type(component).__mro__ if _of_a_plugin(cls)}
     lines = [
         frame for frame in traceback.extract_tb(problem.__traceback__) if frame.filename in files

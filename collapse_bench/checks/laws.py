@@ -25,7 +25,8 @@ def _predicts(subject: Subject) -> str | None:
 
 @check(applies=_claims_laws)
 def check_plugin_claims_known_laws(case: Subject) -> None:
-    """Every claim of the plugin names a known law and a cell and generation on which it can be checked."""
+    """Every claim of the plugin names a known law and a cell and generation on which it can be
+    checked."""
     laws = theory.laws()
     for claim in _hook(case, "collapse_claims")():
         prefix = f"the plugin of {case.title} claims {claim.law!r} for {claim.spec!r}"
@@ -40,7 +41,8 @@ def check_plugin_claims_known_laws(case: Subject) -> None:
             raise CheckFailure(f"{prefix}: {reason}")
         if not 0 <= claim.t <= cell.generations:
             raise CheckFailure(
-                f"{prefix} at generation {claim.t}, but the cell ends at {cell.generations}: raise its T"
+                f"{prefix} at generation {claim.t}, but the cell ends at {cell.generations}: raise "
+                f"its T"
             )
 
 
@@ -52,6 +54,7 @@ def check_plugin_predicts_every_cell(case: Subject) -> None:
             case.registry.predicted(cell)
         except Exception as problem:
             raise CheckFailure(
-                f"collapse_theory failed for {cell.label} ({type(problem).__name__}: {problem}); return one number per "
+                f"collapse_theory failed for {cell.label} ({type(problem).__name__}: {problem}); "
+                f"return one number per "
                 "generation 0 .. T, or None where no law is known"
             ) from problem

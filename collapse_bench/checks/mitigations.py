@@ -102,14 +102,16 @@ def check_mitigation_acts(case: Subject[Mitigation]) -> None:
 
 @check(worlds=one_per_kind)
 def check_mitigation_returns_what_it_was_given(case: CellCase) -> None:
-    """steer returns a teacher, curate a corpus with valid weights, adapt a model, and size a whole number >= 1."""
+    """steer returns a teacher, curate a corpus with valid weights, adapt a model, and size a whole
+    number >= 1."""
     mitigation, title = case.cell.mitigations[0], case.cell.mitigations[0].title()
     scene = Scene.of(case.cell, (2,))
     outputs = scene.stages()
     for stage, output, expected in zip(STAGES, outputs, (Teacher, Corpus, Model), strict=False):
         if not isinstance(output, expected):
             raise CheckFailure(
-                f"{title}.{stage} returned {type(output).__name__}; expected a {expected.__name__} (is a return missing?)"
+                f"{title}.{stage} returned {type(output).__name__}; expected a {expected.__name__} "
+                f"(is a return missing?)"
             )
     memory = (None,) if size_takes_memory(mitigation) else ()
     for t in range(1, 4):
@@ -121,7 +123,8 @@ def check_mitigation_returns_what_it_was_given(case: CellCase) -> None:
     _, curated, _ = outputs
     if curated.chain_shape != scene.corpus.chain_shape:
         raise CheckFailure(
-            f"{title}.curate returned chain shape {curated.chain_shape}; expected {scene.corpus.chain_shape}"
+            f"{title}.curate returned chain shape {curated.chain_shape}; expected "
+            f"{scene.corpus.chain_shape}"
         )
     if not (torch.isfinite(curated.mass) & (curated.mass >= 0)).all():
         raise CheckFailure(f"{title}.curate returned weights that are negative or not finite")
@@ -152,7 +155,8 @@ def check_mitigation_inputs_untouched(case: CellCase) -> None:
     alike(
         before,
         behaviour(scene.access.teacher, x, y, rng),
-        f"{title}.steer changed the teacher in place; return another one, e.g. teacher.decoded(...)",
+        f"{title}.steer changed the teacher in place; return another one, e.g. "
+        f"teacher.decoded(...)",
     )
 
 
@@ -163,7 +167,8 @@ def check_mitigation_chain_shapes_agree(case: CellCase) -> None:
         alike(
             chain_at(outputs_of(case, chain_shape), (0,) * len(chain_shape)),
             outputs_of(case, ()),
-            f"{case.cell.mitigations[0].title()} treats a chain differently in chain shape {chain_shape} than by itself; "
+            f"{case.cell.mitigations[0].title()} treats a chain differently in chain shape "
+            f"{chain_shape} than by itself; "
             "take sums and quantiles over rows (dim -1), and keep chains apart",
         )
 
@@ -174,14 +179,16 @@ def check_mitigation_is_repeatable(case: CellCase) -> None:
     alike(
         outputs_of(case, (2,), 1),
         outputs_of(case, (2,), 2),
-        f"{case.cell.mitigations[0].title()} acts differently the second time; draw only from access.rng, and keep "
+        f"{case.cell.mitigations[0].title()} acts differently the second time; draw only from "
+        f"access.rng, and keep "
         "what the next generation needs in access.memory",
     )
 
 
 @lru_cache(maxsize=16)
 def outputs_of(case: CellCase, chain_shape: tuple[int, ...], seed: int = 1) -> dict[str, Tensor]:
-    """What the stages return and what is learned from it, as tensors; global generators start at ``seed``."""
+    """What the stages return and what is learned from it, as tensors; global generators start at
+    ``seed``."""
     scene = Scene.of(case.cell, chain_shape)
     x, y, rng = probe_of(scene.data, chain_shape)
     with Undisturbed():
@@ -210,12 +217,14 @@ def check_mitigation_resumes(case: CellCase) -> None:
         pickle.dumps(run[-2].kept)
     except Exception as problem:
         raise CheckFailure(
-            f"{title} keeps something in access.memory that cannot be pickled, so a run cannot be saved: {problem}"
+            f"{title} keeps something in access.memory that cannot be pickled, so a run cannot be "
+            f"saved: {problem}"
         ) from problem
     alike(
         run[-1].scores,
         run_cell(case.cell, pickle.loads(pickle.dumps(run[-2])))[-1].scores,
-        f"{title} gives other results when a run is resumed; keep all that the next generation needs in access.memory, "
+        f"{title} gives other results when a run is resumed; keep all that the next generation "
+        f"needs in access.memory, "
         "and nothing in the mitigation itself",
     )
 
@@ -230,7 +239,8 @@ def check_mitigation_memory_per_chain(case: CellCase) -> None:
         alike(
             chain_at(run[-1].scores, (i,)),
             chain_at(run_cell(case.cell.for_seeds([seed]))[-1].scores, (0,)),
-            f"{case.cell.mitigations[0].title()} gives other results when a chain runs by itself; keep tensors with the "
+            f"{case.cell.mitigations[0].title()} gives other results when a chain runs by itself; "
+            f"keep tensors with the "
             "dimensions of the chains in front, and no number that is computed from several chains",
         )
 
@@ -243,7 +253,8 @@ def check_mitigation_ignores_others_draws(case: CellCase) -> None:
     alike(
         run_of(case)[-1].scores,
         run_cell(watched)[-1].scores,
-        f"{mitigation.title()} gives other results when an idle mitigation next to it draws random numbers; draw only "
+        f"{mitigation.title()} gives other results when an idle mitigation next to it draws random "
+        f"numbers; draw only "
         "from access.rng",
     )
 
@@ -257,5 +268,6 @@ def check_mitigation_leaves_others_draws(case: CellCase) -> None:
         alike(
             left,
             right,
-            f"{mitigation.title()} shifts the random numbers of a mitigation next to it; draw only from access.rng",
+            f"{mitigation.title()} shifts the random numbers of a mitigation next to it; draw only "
+            f"from access.rng",
         )

@@ -56,7 +56,7 @@ class OnData:
 
 @lru_cache(maxsize=1024)
 def first_fit(case: OnData) -> Teacher | Exception:
-    """The teacher of one chain, fitted to real rows and asked once; or what was raised meanwhile."""
+    """The teacher of one chain, fitted to real rows and asked once; or the error raised."""
     try:
         data, access = access_at_0(case.data, ())
         x, _, rng = probe_of(data, ())
@@ -67,7 +67,8 @@ def first_fit(case: OnData) -> Teacher | Exception:
         teacher = case.model.fit(corpus, rng.at("fit"))
         if not isinstance(teacher, Teacher):
             raise CheckFailure(
-                f"{case.title}.fit returned {type(teacher).__name__}; expected a Teacher (is a return missing?)"
+                f"{case.title}.fit returned {type(teacher).__name__}; expected a Teacher (is a "
+                f"return missing?)"
             )
         teacher.answer(x, rng.at("answer"))
     except Exception as problem:
@@ -89,7 +90,8 @@ def accepted(subject: Subject[Model]) -> Iterator[World]:
 
 @lru_cache(maxsize=256)
 def _interface(generator: Key) -> tuple | None:
-    """What a model must handle: generators with equal interfaces are alike to it; None of one that is broken."""
+    """What a model must handle: generators with equal interfaces are alike to it; None of one that
+    is broken."""
     try:
         data, _ = access_at_0(generator.component, ())
         rng = stream_of(()).at("interface")
@@ -110,7 +112,8 @@ def _interface(generator: Key) -> tuple | None:
 
 
 def readable(subject: Subject[Model]) -> Iterator[World]:
-    """For each kind of data the first generator that the model learns from, in the sizes in which it does.
+    """For each kind of data the first generator that the model learns from, in the sizes in which
+    it does.
 
     A generator that the model accepts and fails on is left to check_model_fits_what_it_accepts.
     """
@@ -130,7 +133,8 @@ def readable(subject: Subject[Model]) -> Iterator[World]:
 
 
 class Unreadable:
-    """Stands for data of a kind that the model accepts and cannot learn from: whoever reads it skips the world."""
+    """Stands for data of a kind that the model accepts and cannot learn from: whoever reads it
+    skips the world."""
 
     def __init__(self, title: str, kind: str, reason: str):
         self._sentence = f"{title} learns from no {kind} data: {reason}"
@@ -149,7 +153,8 @@ def _is_vectorized(subject: Subject[Model]) -> str | None:
 
 @check(essential=True, worlds=accepted)
 def check_model_fits_what_it_accepts(case: OnData) -> None:
-    """fit returns a teacher that answers, on all data that the model's kinds and incompatibility() accept."""
+    """fit returns a teacher that answers, on all data that the model's kinds and incompatibility()
+    accept."""
     result = first_fit(case)
     if isinstance(result, (Incompatible, CheckFailure)):
         raise result
@@ -164,8 +169,10 @@ def check_model_weight_zero_is_absent(case: OnData) -> None:
         case,
         _weight_zero,
         _absent,
-        f"{case.title} learns from rows of weight 0, which must count as absent; filters only set weights to 0: multiply "
-        "every sum over rows by corpus.multiplicity (or use corpus.moments() or tally()), and take the sample size from "
+        f"{case.title} learns from rows of weight 0, which must count as absent; filters only set "
+        f"weights to 0: multiply "
+        "every sum over rows by corpus.multiplicity (or use corpus.moments() or tally()), and take "
+        "the sample size from "
         "multiplicity.sum(-1), never from corpus.n",
     )
 
@@ -195,15 +202,18 @@ def check_model_vectorized_equals_loop(case: OnData) -> None:
         alike(
             chain_at(whole, r),
             by_itself,
-            f"{case.title} fitted to all chains together differs from {case.title} fitted to chain {r} by itself; a "
-            "vectorized model must keep chains apart: sums with .sum(-1), matrices with .mT and '...', or leave "
+            f"{case.title} fitted to all chains together differs from {case.title} fitted to chain "
+            f"{r} by itself; a "
+            "vectorized model must keep chains apart: sums with .sum(-1), matrices with .mT and "
+            "'...', or leave "
             "vectorized = False",
         )
 
 
 @check(worlds=readable)
 def check_model_inputs_untouched(case: OnData) -> None:
-    """fit changes neither its corpus nor the previous teacher in place, and the teacher changes no questions."""
+    """fit changes neither its corpus nor the previous teacher in place, and the teacher changes no
+    questions."""
     model = case.model
     data, access = access_at_0(case.data, (2,))
     x, y, rng = probe_of(data, (2,))
@@ -222,13 +232,15 @@ def check_model_inputs_untouched(case: OnData) -> None:
     alike(
         before,
         behaviour(first, x, y, rng),
-        f"{case.title}.fit changed the teacher that it was given as `before`; copy its parameters first",
+        f"{case.title}.fit changed the teacher that it was given as `before`; copy its parameters "
+        f"first",
     )
 
 
 @check(worlds=readable)
 def check_model_chain_shapes_agree(case: OnData) -> None:
-    """Teachers answer in the shapes of the data, and the first chain learns the same in every chain shape."""
+    """Teachers answer in the shapes of the data, and the first chain learns the same in every chain
+    shape."""
     values = {}
     for chain_shape in CHAIN_SHAPES:
         data, access = access_at_0(case.data, chain_shape)
@@ -240,7 +252,8 @@ def check_model_chain_shapes_agree(case: OnData) -> None:
         alike(
             chain_at(values[chain_shape], (0,) * len(chain_shape)),
             values[()],
-            f"{case.title} learns something else in chain shape {chain_shape} than in the same run by itself",
+            f"{case.title} learns something else in chain shape {chain_shape} than in the same run "
+            f"by itself",
         )
 
 
@@ -251,18 +264,21 @@ def _teacher_in_shape(
         value = values.get(method)
         if value is not None and tuple(value.shape[: len(leading)]) != leading:
             raise CheckFailure(
-                f"the teacher of {title} returned {method} with shape {tuple(value.shape)}; expected leading dimensions "
+                f"the teacher of {title} returned {method} with shape {tuple(value.shape)}; "
+                f"expected leading dimensions "
                 f"{leading}"
             )
     logp = values.get("logp")
     if logp is not None and logp.ndim != len(leading) + 1:
         raise CheckFailure(
-            f"the teacher of {title} returned logp with shape {tuple(logp.shape)}; expected (R, n, L), where L = 1 unless "
+            f"the teacher of {title} returned logp with shape {tuple(logp.shape)}; expected (R, n, "
+            f"L), where L = 1 unless "
             "the data are sequences: add [..., None]"
         )
     if values["answer"].shape != y.shape:
         raise CheckFailure(
-            f"the teacher of {title} answers with shape {tuple(values['answer'].shape)}; expected {tuple(y.shape)}, as the "
+            f"the teacher of {title} answers with shape {tuple(values['answer'].shape)}; expected "
+            f"{tuple(y.shape)}, as the "
             "data generator answers"
         )
 
@@ -281,18 +297,21 @@ def check_model_fit_is_repeatable(case: OnData) -> None:
     alike(
         values[0],
         values[1],
-        f"{case.title} fitted twice to one corpus with one stream gives two different teachers; draw from the rng that is "
-        "passed in (rng.normal, rng.torch_generator(), never torch.rand), and keep nothing between fits",
+        f"{case.title} fitted twice to one corpus with one stream gives two different teachers; "
+        f"draw from the rng that is "
+        "passed in (rng.normal, rng.torch_generator(), never torch.rand), and keep nothing between "
+        "fits",
     )
 
 
-# -- weights --------------------------------------------------------------------------------------------------------
+# -- weights ---------------------------------------------------------------------------------------
 
 Edit = Callable[[Corpus], Corpus]
 
 
 def _same_result(case: OnData, one: Edit, other: Edit, sentence: str) -> None:
-    """Raise CheckFailure where the model learns something else from one edit of a corpus than from the other.
+    """Raise CheckFailure where the model learns something else from one edit of a corpus than from
+    the other.
 
     A model that is exact must show the same numbers; another one the same mean loss.
     """
@@ -307,7 +326,8 @@ def _same_result(case: OnData, one: Edit, other: Edit, sentence: str) -> None:
 
 @lru_cache(maxsize=64)
 def _learned_from(case: OnData, edit: Edit) -> dict[str, Tensor]:
-    """What the model's teachers show (or, of a model that is not exact, their losses) after an edit of one corpus."""
+    """What the model's teachers show (or, of a model that is not exact, their losses) after an edit
+    of one corpus."""
     exact = case.model.exact
     chain_shape = (3,) if exact else (24,)
     data, access = access_at_0(case.data, chain_shape)
@@ -361,6 +381,8 @@ def _written_twice(corpus: Corpus) -> Corpus:
 
 def _twice_sentence(case: OnData, what: str) -> str:
     return (
-        f"{case.title} learns something else from a row of {what} 2 than from the row written twice; multiply every sum "
-        "over rows by corpus.multiplicity, which is weight times count, and take its sum as the sample size"
+        f"{case.title} learns something else from a row of {what} 2 than from the row written "
+        f"twice; multiply every sum "
+        "over rows by corpus.multiplicity, which is weight times count, and take its sum as the "
+        "sample size"
     )

@@ -33,7 +33,8 @@ def check_plugin_is_read_as_written(case: Subject) -> None:
     base = KINDS[case.role][1]
     if hidden := shadowed_by(cls, base):
         raise CheckFailure(
-            f"{title} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; rename the parameter"
+            f"{title} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; rename the "
+            f"parameter"
         )
     if type(component.version) is not int or component.version < 1:
         raise CheckFailure(
@@ -42,24 +43,28 @@ def check_plugin_is_read_as_written(case: Subject) -> None:
     known = typing.get_args(Kind)
     if isinstance(component.kinds, str) or set(component.kinds or ()) - set(known):
         raise CheckFailure(
-            f"{title}.kinds must be a tuple of {', '.join(known)}; got {component.kinds!r} (a tuple of one needs its comma)"
+            f"{title}.kinds must be a tuple of {', '.join(known)}; got {component.kinds!r} (a "
+            f"tuple of one needs its comma)"
         )
     if pickle.loads(pickle.dumps(component)) != component:
         raise CheckFailure(
-            f"{title} is not equal to its copy after pickling, and executors pickle it for other processes"
+            f"{title} is not equal to its copy after pickling, and executors pickle it for other "
+            f"processes"
         )
     if (
         classes.get(title) is cls
         and case.registry.build(case.role, written(component)) != component
     ):
         raise CheckFailure(
-            f"the spec {name_of(component)} does not build the plugin that it describes; give every parameter a type that a "
+            f"the spec {name_of(component)} does not build the plugin that it describes; give "
+            f"every parameter a type that a "
             "spec can express (numbers, words, true and false, lists, paths, nested plugins)"
         )
     offered = [name for name, other in classes.items() if other is cls]
     if title not in classes and offered:
         raise CheckFailure(
-            f"{offered[0]!r} states the name {title!r}; leave `name` out, the hook that offers the class sets it"
+            f"{offered[0]!r} states the name {title!r}; leave `name` out, the hook that offers the "
+            f"class sets it"
         )
 
 
@@ -70,7 +75,8 @@ def check_plugin_says_why_not(case: Subject) -> None:
         reason = case.component.incompatibility(cell)
         if reason is not None and not (isinstance(reason, str) and reason.strip()):
             raise CheckFailure(
-                f"{case.title}.incompatibility returned {reason!r} for {cell.label}; return None where the cell fits, "
+                f"{case.title}.incompatibility returned {reason!r} for {cell.label}; return None "
+                f"where the cell fits, "
                 "else one sentence that says why not"
             )
 

@@ -65,7 +65,8 @@ def composed(case: CellCase, chain_shape: tuple[int, ...], reload: bool = False)
 
 @check(essential=True, worlds=one_per_kind)
 def check_protocol_right_number_of_rows(case: CellCase) -> None:
-    """Generation t reads between n rows (a fixed budget) and (t + 1) n rows (everything ever written)."""
+    """Generation t reads between n rows (a fixed budget) and (t + 1) n rows (everything ever
+    written)."""
     title, n = case.cell.protocol.title(), case.cell.n
     for step in composed(case, (2,)):
         if step.rows is None:
@@ -77,8 +78,10 @@ def check_protocol_right_number_of_rows(case: CellCase) -> None:
         most = n * (step.t + 1)
         if not n <= step.rows <= most:
             raise CheckFailure(
-                f"{title} gives generation {step.t} {step.rows} rows; expected between {n} (a fixed budget) and {most} "
-                "(everything ever written), including rows of weight 0: ask for access.n rows in total"
+                f"{title} gives generation {step.t} {step.rows} rows; expected between {n} (a "
+                f"fixed budget) and {most} "
+                "(everything ever written), including rows of weight 0: ask for access.n rows in "
+                "total"
             )
 
 
@@ -90,7 +93,8 @@ def check_protocol_memory_survives_pickling(case: CellCase) -> None:
         alike(
             straight.values,
             reloaded.values,
-            f"{case.cell.protocol.title()} continues differently after its memory was saved and loaded; keep corpora and "
+            f"{case.cell.protocol.title()} continues differently after its memory was saved and "
+            f"loaded; keep corpora and "
             "plain values in the memory, and nothing in the protocol itself",
         )
 
@@ -111,7 +115,8 @@ def check_protocol_chain_shapes_agree(case: CellCase) -> None:
             alike(
                 chain_at(step.values, (0,) * len(chain_shape)),
                 one.values,
-                f"{case.cell.protocol.title()} composes generation {step.t} differently in chain shape {chain_shape} than "
+                f"{case.cell.protocol.title()} composes generation {step.t} differently in chain "
+                f"shape {chain_shape} than "
                 "in a single run; keep chains apart",
             )
 
@@ -122,19 +127,21 @@ def check_protocol_rows_on_ledger(case: CellCase) -> None:
     for step in composed(case, (2,))[:3]:
         if step.rows is not None and step.rows > step.drawn:
             raise CheckFailure(
-                f"{case.cell.protocol.title()} returns more rows than it drew; all rows come from access.real and "
+                f"{case.cell.protocol.title()} returns more rows than it drew; all rows come from "
+                f"access.real and "
                 "access.synthetic, and each is returned once"
             )
 
 
 @check(essential=True, worlds=every_pair)
 def check_protocol_runs_and_resumes(case: CellCase) -> None:
-    """Every cell runs with finite losses, and ends the same when it is resumed after generation 0."""
+    """Every cell runs with finite losses, and ends the same if resumed after generation 0."""
     straight = run_cell(case.cell)
     finite_losses(case.cell, straight)
     resumed = run_cell(case.cell, pickle.loads(pickle.dumps(straight[0])))
     alike(
         straight[-1].scores,
         resumed[-1].scores,
-        f"{case.cell.label}: a run that is resumed after generation 0 ends differently from one that was not interrupted",
+        f"{case.cell.label}: a run that is resumed after generation 0 ends differently from one "
+        f"that was not interrupted",
     )

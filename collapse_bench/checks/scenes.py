@@ -35,7 +35,8 @@ from .world import Key, Lazy, kinds_of_data, name_of, stream_of
 def composed_by(
     cell: Cell, chain_shape: tuple[int, ...], last: int = 3, reload: bool = False
 ) -> Iterator[tuple[Access, Corpus, Any]]:
-    """(access, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles the memory."""
+    """(access, corpus, memory) of generations 0 .. last, without mitigations; ``reload`` pickles
+    the memory."""
     rng = stream_of(chain_shape)
     data = cell.data.sample_truth(rng.at("truth"))
     teacher: Teacher = data
@@ -47,7 +48,8 @@ def composed_by(
         out = cell.protocol.compose(access, memory)
         if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], Corpus)):
             raise CheckFailure(
-                f"{cell.protocol.title()}.compose must return (corpus, memory); memory is None where nothing is kept"
+                f"{cell.protocol.title()}.compose must return (corpus, memory); memory is None "
+                f"where nothing is kept"
             )
         corpus, memory = out
         yield access, corpus, memory
@@ -89,7 +91,8 @@ class Scene:
         return cls(cell.mitigations[0], access, corpus, lift(cell.model))
 
     def stages(self) -> tuple[Teacher, Corpus, Model]:
-        """What the stages steer, curate and adapt return, in the order of the loop.  Call it once: it changes the desk."""
+        """What the stages steer, curate and adapt return, in the order of the loop.  Call it once:
+        it changes the desk."""
         desk, user = self.access._desk, self.mitigation.title()
         desk.teacher = self.mitigation.steer(desk.teacher, desk.access(user))
         curated = self.mitigation.curate(self.corpus, desk.access(user))
@@ -107,7 +110,8 @@ def key_of(cell: Cell) -> Key:
 
 
 def _scene(key: Key, chain_shape: tuple[int, ...]) -> tuple[Access, Corpus]:
-    """A copy of generation 2, which the mitigation under test may spoil without harm to the next check."""
+    """A copy of generation 2, which the mitigation under test may spoil without harm to the next
+    check."""
     return copy.deepcopy(_generation_2(key, chain_shape))
 
 
@@ -125,7 +129,7 @@ def drawn_without(key: Key) -> list[dict[str, Tensor]]:
     return onlooker.drawn
 
 
-# -- runs -----------------------------------------------------------------------------------------------------------
+# -- runs ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +139,8 @@ class CellCase:
     cell: Cell
 
     def broken_partner(self, problem: Exception) -> str | None:
-        """None where the cell runs without the plugin under test, else one sentence that says what fails."""
+        """None where the cell runs without the plugin under test, else one sentence that says what
+        fails."""
         cell = dataclasses.replace(self.cell, mitigations=())
         if not self.cell.mitigations:
             cell = dataclasses.replace(cell, protocol=Reference())
@@ -165,7 +170,8 @@ def _failure_of(key: Key) -> str | None:
 
 
 def per_kind(registry: Registry, cells: Callable[..., Iterator[Cell]]) -> Iterator[World]:
-    """One world for each kind of data: the cells of that kind whose parts go together, found when they are needed."""
+    """One world for each kind of data: the cells of that kind whose parts go together, found when
+    they are needed."""
     for kind in kinds_of_data(registry):
         candidates = Lazy(map(CellCase, cells(kind=kind)))
         if candidates:

@@ -25,10 +25,11 @@ def parametrize(
 
         test_plugin = parametrize("my-method", expected_failures={"mitigation.acts": "why"})
 
-    plugins: names or specs of registered plugins, classes, or objects.  ``expected_failures``: id -> why; such a test
-    must fail with CheckFailure (a strict xfail).  ``only``: ids of the checks to run.  An essential check that is
-    skipped fails, unless ``allow_skipped``.  ``registry``: where plugins are looked up, by default what is installed.
-    Raises UsageError for an unknown name or id.
+    plugins: names or specs of registered plugins, classes, or objects.  ``expected_failures``: id
+    -> why; such a test must fail with CheckFailure (a strict xfail).  ``only``: ids of the checks
+    to run.  An essential check that is skipped fails, unless ``allow_skipped``.  ``registry``:
+    where plugins are looked up, by default what is installed.  Raises UsageError for an unknown
+    name or id.
     """
     import pytest  # a test tool, which the package does not require
 
@@ -60,7 +61,8 @@ def parametrize(
 
 
 def subjects_of(plugin: Plugin, registry_: Registry | None = None) -> list[Subject]:
-    """What a name, a spec, a class or an object stands for.  Raises UsageError where it is no plugin."""
+    """What a name, a spec, a class or an object stands for.  Raises UsageError where it is no
+    plugin."""
     registry_ = registry_ or registry()
     if isinstance(plugin, str):
         return subjects_named(plugin, registry_)

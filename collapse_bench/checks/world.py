@@ -36,11 +36,12 @@ STAGES = ("steer", "curate", "adapt", "size")  # of a mitigation
 _SMALL = {"d": 2, "K": 20}  # dimension and alphabet of the small variant of a data generator
 
 
-# -- variants of a plugin -------------------------------------------------------------------------------------------
+# -- variants of a plugin
 
 
 def small(cls: type[C]) -> C | None:
-    """The plugin at parameters that cost little; None where a parameter has neither a default nor a value in ``tiny``."""
+    """The plugin at parameters that cost little; None where a parameter has neither a default nor a
+    value in ``tiny``."""
     names = {f.name for f in dataclasses.fields(cls)}
     tiny = getattr(cls, "tiny", None) or {
         name: value for name, value in _SMALL.items() if name in names
@@ -65,8 +66,9 @@ def without_default(cls: type[Component]) -> list[str]:
 
 
 def variants(cls: type[C]) -> Iterator[C]:
-    """The plugin at its defaults, at its small variant, and one step away from that: other words, other switches, and
-    the ends 0 and 1 of closed ranges (except for data generators, whose worlds would have no signal)."""
+    """The plugin at its defaults, at its small variant, and one step away from that: other words,
+    other switches, and the ends 0 and 1 of closed ranges (except for data generators, whose worlds
+    would have no signal)."""
     components = _sizes(cls)
     if not components:
         return
@@ -133,7 +135,7 @@ class Key:
         return isinstance(other, Key) and self._key == other._key
 
 
-# -- cells ----------------------------------------------------------------------------------------------------------
+# -- cells -----------------------------------------------------------------------------------------
 
 
 class Lazy(Iterable):
@@ -184,9 +186,12 @@ def all_cells(
     mitigations: tuple[Mitigation, ...] = (),
     n: int = ROWS,
 ) -> Iterator[Cell]:
-    """All cells with these parts, on data of one kind or of any; what is not given comes from the registry.
+    """All cells with these parts, on data of one kind or of any; what is not given comes from the
+    registry.
 
-    Data come at their default and their small parameters, or, if not ``thorough``, at the small ones only.  The protocol is `replace` by default.  The first cells are cheap: models that train one chain per job come last.
+    Data come at their default and their small parameters, or, if not ``thorough``, at the small
+    ones only.  The protocol is `replace` by default.  The first cells are cheap: models that train
+    one chain per job come last.
     """
     if protocols is None:
         protocols = (registry.build("protocol", "replace"),)
@@ -200,7 +205,7 @@ def all_cells(
 
 
 def cells_with(role: str, component: Component, registry: Registry) -> Iterator[Cell]:
-    """All cells whose compatibility this plugin could be asked about, with those where it says no."""
+    """All cells whose compatibility this plugin can be asked about, refused ones included."""
     given: dict[str, dict[str, Any]] = {
         "generator": {"data": component},
         "model": {"model": component},
@@ -210,7 +215,7 @@ def cells_with(role: str, component: Component, registry: Registry) -> Iterator[
     return all_cells(registry, **given[role])
 
 
-# -- chains ---------------------------------------------------------------------------------------------------------
+# -- chains ----------------------------------------------------------------------------------------
 
 
 def stream_of(chain_shape: tuple[int, ...]) -> Stream:

@@ -74,7 +74,7 @@ _by_environment(cli, "COLLAPSE_BENCH")
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit with the documented code; an error is one sentence on stderr."""
+    """Run the command line; exit with the documented code, with errors as one sentence on stderr."""
     try:
         code = cli.main(args, standalone_mode=False)
     except click.exceptions.Exit as leaving:
@@ -99,7 +99,8 @@ def _exit_code(problem: Exception) -> int:
     if isinstance(problem, OSError):
         where = f" ({problem.filename})" if problem.filename else ""
         click.echo(
-            f"Error: {problem.strerror or problem}{where}; finished chains are kept, and the same command "
+            f"Error: {problem.strerror or problem}{where}; finished chains are kept, and the same "
+            f"command "
             "continues from there once this is fixed",
             err=True,
         )

@@ -135,7 +135,7 @@ def predict(spec, plugin_files, as_json):
 def verify_laws(words, quick, n_jobs, form, plugin_files):
     """Compare the engine with the closed forms; WORDS selects names that contain one of them.
 
-    Exit code 4 where a law is violated.
+    Exit code 4 if a law is violated.
 
     \b
     Examples:

@@ -72,7 +72,7 @@ def show(name, plugin_files, as_json):
     if not found:
         known = {n for kind in KINDS for n in reg.classes[kind]} | set(suites)
         raise UsageError(f"no plugin and no suite is called {name!r}{nearest(name, known)}")
-    told = [
+    rows = [
         {
             "name": name,
             "kind": kind,
@@ -85,9 +85,9 @@ def show(name, plugin_files, as_json):
         for kind, cls in found
     ]
     if as_json:
-        click.echo(json.dumps(told, indent=1, default=str))
+        click.echo(json.dumps(rows, indent=1, default=str))
         return
-    for item in told:
+    for item in rows:
         click.echo(
             click.style(f"{item['name']}", bold=True)
             + f"  ({item['kind']}, version {item['version']}, {item['plugin']})"
@@ -128,7 +128,7 @@ def plugins(as_json, trace, plugin_files):
         click.echo(json.dumps([vars(p) for p in reg.plugins], indent=1, default=str))
     else:
         for p in reg.plugins:
-            offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "suites or nothing"
+            offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "no components"
             click.echo(f"{'BROKEN' if p.broken else 'ok':<7}{p.module:<50}{p.error or offers}")
     if any(p.broken for p in named):
         sys.exit(3)
@@ -146,7 +146,8 @@ def plugins(as_json, trace, plugin_files):
 def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
     """Run the conformance kit on the named plugins, or on all that the plugin files offer.
 
-    Prints one line per failure and the counts. Exits 4 if a check fails, or if an essential check cannot run.
+    Prints one line per failure and the counts.  Exits 4 if a check fails, or if an essential check
+    cannot run.
 
     \b
     Examples:
@@ -175,7 +176,8 @@ def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
                 _say(*results[-1])
     if not results:
         raise NothingMatched(
-            f"none of the checks {', '.join(sorted(only))} is for {', '.join(s.role for s in subjects)}"
+            f"none of the checks {', '.join(sorted(only))} is for "
+            f"{', '.join(s.role for s in subjects)}"
         )
     if as_json:
         click.echo(json.dumps([{"plugin": who, **asdict(o)} for who, o in results], indent=1))

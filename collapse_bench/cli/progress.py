@@ -142,7 +142,8 @@ def _where(event: ProgressEvent) -> str:
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives ``moved(more, total)``: it advances a bar, or prints ten lines where there is no terminal."""
+    """Gives ``moved(more, total)``: it advances a bar, or prints ten lines where there is no
+    terminal."""
     if not sys.stderr.isatty():
         done = 0
 

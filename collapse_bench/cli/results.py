@@ -78,7 +78,7 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace existing files; allow changed settings, interrupted chains and rows of a quick run.",
+    help="Replace files; allow changed settings, interrupted chains and rows of a quick run.",
 )
 def publish(path, suite_name, output, force):
     """Publish a finished run: its records in one file, its board, and what the numbers say.

@@ -65,7 +65,7 @@ def run(plugin_files, fail_fast, quiet, **options):
       collapse-bench run smoke --plugin mine.py --mitigation mine
       collapse-bench run standard --plugin mine.py --mitigation mine --quick
       collapse-bench run smoke --budget real=0.1,verifier=1000
-      collapse-bench run "linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | golden-ratio @ n=100 T=10" --seeds 0:64
+      collapse-bench run "linear(d=20) | ridge | mix(real=0.1) | golden-ratio @ n=100" --seeds 0:64
     """
     from .. import api
     from ..registry.discovery import registry
@@ -122,7 +122,7 @@ def run(plugin_files, fail_fast, quiet, **options):
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON, with one row per skipped cell.")
 def plan(plugin_files, as_json, **options):
-    """Show what a run would do with each cell and why: reuse, run, stale or skip; and its time.
+    """Show what a run would do with each cell (reuse, run, stale or skip), why, and its time.
 
     \b
     Examples:

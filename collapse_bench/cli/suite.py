@@ -56,5 +56,6 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
         )
     for row in rows:
         click.echo(
-            f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  {row.task}"
+            f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  "
+            f"{row.task}"
         )

@@ -101,7 +101,9 @@ class Component(HasOldNames):
         if self.kinds is None or cell.data.kind in self.kinds:
             return None
         kinds = " and ".join(self.kinds)
-        return f"{self.title()} fits {kinds} data, and {cell.data.title()} is {cell.data.kind}"
+        return (
+            f"{self.title()} fits {kinds} data, and {cell.data.title()} gives {cell.data.kind} data"
+        )
 
 
 def has_method(component: object, name: str) -> bool:

@@ -1,7 +1,7 @@
 """Progress within a generation.
 
-Long work calls ``report_step("fit", 120, 400, "loss 3.21")`` from time to time.  The runner listens,
-and adds the cell and the generation.  Without a listener a call costs next to nothing.
+Long work calls ``report_step("fit", 120, 400, "loss 3.21")`` from time to time.  The runner
+listens, and adds the cell and the generation.  Without a listener a call costs next to nothing.
 """
 
 from __future__ import annotations

@@ -142,7 +142,8 @@ class Registry:
         path = Path(path)
         if path.is_dir():
             raise UsageError(
-                f"{path} is a folder, and --plugin loads one file; offer a folder by an entry point, "
+                f"{path} is a folder, and --plugin loads one file; offer a folder by an entry "
+                f"point, "
                 "see CONTRIBUTING.md"
             )
         if not path.is_file():

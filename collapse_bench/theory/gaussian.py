@@ -15,8 +15,8 @@ from ._law import STEPS, law, number, require, whole
 from ._special import basel, digamma_minus_log, expm1_half_ratio, log_half_ratio
 
 ROWS = whole("rows per fit", 2)
-FITS = whole("successive fits, the first to real data; 0 leaves the truth", 0, STEPS)
-LONG = whole("successive fits, the first to real data; 0 leaves the truth", 0)
+FITS = whole("successive fits, the first to real data; 0 is the truth", 0, STEPS)
+LONG = whole("successive fits, the first to real data; 0 is the truth", 0)
 STD = number("true standard deviation, in units of the data", "(0, inf)")
 DDOF = whole(
     "subtracted from the number of rows in a variance: 1 unbiased, 0 maximum likelihood", 0, 1

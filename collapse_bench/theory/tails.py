@@ -21,7 +21,7 @@ INPUTS = whole("training inputs", 0)
 SEEN = whole("training inputs", 1)
 SYMBOLS = whole("symbols at which the Zipf law is truncated", 1, 10 * STEPS)
 RANK = whole("rank at which the training law is cut", 1)
-GENERATIONS = whole("generations; 0 leaves the truth, which is never wrong", 0, STEPS)
+GENERATIONS = whole("generations; 0 is the truth, which is never wrong", 0, STEPS)
 
 HUTTER = "Hutter, arXiv 2102.04074"
 TAILS = "Dohmatob et al., arXiv 2402.07043"

@@ -36,7 +36,7 @@ class GcdSieve(Model):
     all of them are known.
 
     Over generations: without noise a label is f(g), the largest member of D that divides g.  A
-    student knows no more than its teacher, and under ``replace`` loses for good every power that
+    student knows no more than its teacher, and under ``replace`` permanently loses every power that
     too few of its own rows show.  Enough real rows bring a power back, slowly: under
     ``mix(real=p)`` r_q rises from p in the first fit towards 1.  With noise and temperature 1, r_q
     drifts like a neutral gene and falls by the factor 1 - noise per generation.  A temperature

@@ -13,7 +13,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Memory(Model):
-    """The answer that was read most often to a question; the last symbol where none was read
+    """The answer that was read most often to a question; the last symbol if none was read
     (Hutter, arXiv 2102.04074).
 
     In `zipf-memory` the last symbol means "unknown".  Ties go to the smaller symbol.

@@ -11,7 +11,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class OLS(Model):
-    """min sum w_i (y_i - x_i.w)^2, without intercept; of least norm with too few rows."""
+    """min sum w_i (y_i - x_i.w)^2, without intercept; with too few rows, the solution of
+    least norm."""
 
     kinds = ("regression",)
     vectorized = True

@@ -131,15 +131,15 @@ def test_words_select_laws_by_a_part_of_their_name(files):
     assert LAW in laws
     assert all("sigma_mean" in law for law in laws)
     with pytest.raises(
-        NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"
+        NothingMatched, match=r"there is no claim about gaussian\.sigma_maen; did you mean"
     ):
         verify_laws(["gaussian.sigma_maen"])
     with pytest.raises(
-        NothingMatched, match=r"no claim is made of gaussian\.sigma_maen; did you mean"
+        NothingMatched, match=r"there is no claim about gaussian\.sigma_maen; did you mean"
     ):
         verify_laws("gaussian.sigma_maen", plugins=files["true"])  # one word is no list of letters
     with pytest.raises(
-        NothingMatched, match="no claim is made of misspelt"
+        NothingMatched, match="there is no claim about misspelt"
     ):  # and no word is left aside in silence
         verify_laws(["sigma_mean", "misspelt"])
     with pytest.raises(

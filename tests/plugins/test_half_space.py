@@ -149,11 +149,11 @@ def test_walls_stand_at_their_angles():
         ),
         (
             "half-space | ols | replace",
-            "ols fits regression data, and half-space is classification",
+            "ols fits regression data, and half-space gives classification data",
         ),
         (
             "linear | averaging | replace",
-            "averaging fits classification data, and linear is regression",
+            "averaging fits classification data, and linear gives regression data",
         ),
     ],
 )

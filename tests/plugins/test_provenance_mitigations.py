@@ -47,7 +47,7 @@ def test_at_neutral_parameters_nothing_is_changed(task, act):
     ("spec", "words"),
     [
         (f"{ZIPF} | replace | unbiased-decoding @ n=9 T=1", "this protocol has none"),
-        (f"{LINEAR} | replace | unbiased-decoding @ n=9 T=1", "linear is regression"),
+        (f"{LINEAR} | replace | unbiased-decoding @ n=9 T=1", "linear gives regression data"),
         (f"{STORIES} | replace | watermark @ n=9 T=1", "provides no other rows"),
         (f"{STORIES} | mix(real=0) | watermark @ n=9 T=1", "provides no other rows"),
         (f"{ZIPF} | mix | watermark @ n=9 T=1", "score of at most 1.73"),
@@ -59,9 +59,9 @@ def test_at_neutral_parameters_nothing_is_changed(task, act):
             "zipf(sampler=exact-law) | counts | replace | noise-augmentation @ n=9 T=1",
             "choose sampler=explicit",
         ),
-        (f"{GAUSS} | replace | token-edit @ n=9 T=1", "gaussian is density"),
-        (f"{ZIPF} | replace | frozen-relabel @ n=9 T=1", "zipf is discrete"),
-        (f"{LINEAR} | replace | self-correction @ n=40 T=1", "linear is regression"),
+        (f"{GAUSS} | replace | token-edit @ n=9 T=1", "gaussian gives density data"),
+        (f"{ZIPF} | replace | frozen-relabel @ n=9 T=1", "zipf gives discrete data"),
+        (f"{LINEAR} | replace | self-correction @ n=40 T=1", "linear gives regression data"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):

@@ -195,7 +195,7 @@ def test_every_task_gets_its_controls_and_its_curve():
         )
         assert (entry.skip is None) == (entry.name != "top-p")
     skipped = next(entry for entry in suite.entries if entry.name == "top-p")
-    assert skipped.skip == "top-p fits discrete and sequence data, and gaussian is density"
+    assert skipped.skip == "top-p fits discrete and sequence data, and gaussian gives density data"
 
 
 def test_a_cell_that_two_tasks_share_is_run_once():
@@ -254,8 +254,8 @@ def test_tasks_that_do_not_fit_are_skipped_with_a_reason():
         protocols=["replace", "verify-filter"],
     )
     assert suite.skipped_tasks == {
-        "gaussian | ols | replace @ n=8 T=2": "ols fits regression data, and gaussian is density",
-        "gaussian | ols | verify-filter @ n=8 T=2": "ols fits regression data, and gaussian is density",
+        "gaussian | ols | replace @ n=8 T=2": "ols fits regression data, and gaussian gives density data",
+        "gaussian | ols | verify-filter @ n=8 T=2": "ols fits regression data, and gaussian gives density data",
         "zipf | counts | verify-filter @ n=8 T=2": "verify-filter needs answers that can be checked, and zipf has no verifier",
     }
     assert suite.tasks == ["zipf | counts | replace @ n=8 T=2"]
