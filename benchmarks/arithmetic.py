@@ -1,5 +1,6 @@
-"""What labels of the gcd task cost: writing with a cache of keys against reading all anew at every
-token, and the sieve.
+"""The cost of labels of the gcd task.
+
+It compares generation with a cache of keys with a full forward pass per token, and times the sieve.
 
     python benchmarks/arithmetic.py
 

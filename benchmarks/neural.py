@@ -1,5 +1,4 @@
-"""What the neural tasks cost, as a ratio against the plain PyTorch that a user would otherwise
-write.
+"""The cost of the neural tasks, as a ratio to plain PyTorch code.
 
     python benchmarks/neural.py            # all, some minutes on one core
     python benchmarks/neural.py write      # those whose name contains the word

@@ -1,5 +1,7 @@
-"""The errors of the suite.  Each message is one sentence: what is wrong, the allowed range, the
-remedy."""
+"""The errors of the suite.
+
+Each message is one sentence: what is wrong, the allowed range, the remedy.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""The spec language: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | token-edit(p=0.99) +
-truncated-ce @ n=100 T=10`.
+"""The spec language.
+
+An example: `linear(d=20) | ridge(lam=0.1) | mix(real=0.1) | distrust @ n=100 T=10`.
 
 This module turns text into a syntax tree and back; it knows no plugin.  Bare words are
 `[A-Za-z_][\\w.-]*`; paths, hub ids and anything else go in JSON quotes.  Values are numbers, true,

@@ -1,5 +1,4 @@
-"""The conformance kit: what the harness takes for granted of a plugin, as checks that anyone can
-run over theirs.
+"""The conformance kit: checks of what the harness assumes about a plugin.
 
     from collapse_bench.checks import outcomes, parametrize
 
