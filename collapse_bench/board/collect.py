@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..errors import NothingMatched
 from ..records.facts import joined_tracks
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Damaged, Record, blocks_of
+from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..scoring.rules import LEAST_GAP_ERRORS
 from ..scoring.score import score
@@ -123,120 +125,68 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
 
     ``focus`` replaces the focus row of the suite.  Raises NothingMatched if there is no record.
     """
-    tasks, notes = manifest.tasks, list[str]()
-    primary = {name: task.primary for name, task in tasks.items()}
-    suite = manifest.suite if not focus else manifest.suite.model_copy(update={"focus": focus})
-    rows: list[dict[str, Any]] = []  # task, entry, seed, loss, status
-    curves: dict[str, dict[int, dict[int, float]]] = defaultdict(
-        lambda: defaultdict(dict)
-    )  # task -> m -> seed -> loss
-    used: list[dict[str, Any]] = []
-    secondary: list[dict[str, Any]] = []  # task, entry, seed, what (tail or diversity), value
-    tracks: dict[str, list[str]] = defaultdict(list)
-    codes: dict[str, list[Mapping[str, Any]]] = {}
-    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, notes):
-        codes[entry.id] = [record.code for record in records]
-        task, name, seeds = entry.task, entry.name, manifest.seeds
-        if entry.skip is not None:
-            rows.append(
-                {
-                    "task": task,
-                    "entry": name,
-                    "seed": None,
-                    "loss": math.nan,
-                    "status": Status.SKIPPED.value,
-                }
-            )
-            continue
-        for record in records:
-            final = _values(record, primary[task], entry.horizon)
-            status = {
-                **record.status,
-                **dict.fromkeys(record.beyond(entry.limits), Status.OVER_BUDGET),
-            }
-            if entry.role == "curve":
-                curves[task][entry.rows].update(
-                    {s: v for s, v in final.items() if status[s] is Status.DONE}
-                )
-                continue
-            chains = [seed for seed in record.seeds if seed in set(seeds)]
-            rows += [
-                {
-                    "task": task,
-                    "entry": name,
-                    "seed": s,
-                    "loss": final.get(s, math.nan),
-                    "status": status[s].value,
-                }
-                for s in chains
-            ]
-            if name == "none":
-                start = _values(record, primary[task], 0)
-                rows += [
-                    {
-                        "task": task,
-                        "entry": "frozen",
-                        "seed": s,
-                        "loss": start.get(s, math.nan),
-                        "status": (Status.DONE if s in start else status[s]).value,
-                    }
-                    for s in chains
-                ]
-            secondary += _tail_and_diversity(record, entry, tasks[task], chains)
-            tracks[name].append(record.facts.track)
-            notes += [remark for run in record.runs for remark in run.get("remarks", ())]
-            used += usage_of(record, entry, [s for s in chains if status[s] is not Status.SKIPPED])
-    if not rows:
+    found = _collected(store, manifest)
+    if not found.rows:
         raise NothingMatched(
             f"{store.path} holds no record of suite {manifest.suite.name}; run it first"
         )
-    losses = _without_excuses(pd.DataFrame(rows))
-    usage = pd.DataFrame(used)
+    losses = _without_excuses(pd.DataFrame(found.rows))
+    usage = pd.DataFrame(found.used)
     # entries that drew more real rows than the learning curve covers
     beyond: set[str] = set()
-    losses = pd.concat([losses, real_only(losses, usage, curves, tasks, beyond)], ignore_index=True)
-    notes += [
+    fits = real_only(losses, usage, found.curves, manifest.tasks, beyond)
+    losses = pd.concat([losses, fits], ignore_index=True)
+    found.notes += [
         f"{e} used more real rows than real-only was measured with, so the two are not compared"
         for e in sorted(beyond)
     ]
     if gone := manifest.left_out:
-        notes.append(
+        found.notes.append(
             "left out of this quick run because no complete record has their version, parameters "
             f"and chains: {', '.join(gone)}"
         )
+    suite = manifest.suite if not focus else manifest.suite.model_copy(update={"focus": focus})
     calibrated = _tasks(manifest)
-    if not calibrated:
-        return LossBoard(
-            suite=suite,
-            losses=losses,
-            usage=usage_by_entry(usage, losses, curves, tasks),
-            skipped_tasks=manifest.skipped_tasks,
-            notes=tuple(dict.fromkeys(notes)),  # tasks share records
-            codes=codes,
-        )
-    controls = [
-        *("none", "nature", "frozen"),
-        *(n for n in losses.entry.unique() if n.startswith(REAL_ONLY)),
-    ]
+    if calibrated:
+        return _scored(manifest, suite, calibrated, found, losses, usage)
+    return LossBoard(
+        suite=suite,
+        losses=losses,
+        usage=usage_by_entry(usage, losses, found.curves, manifest.tasks),
+        skipped_tasks=manifest.skipped_tasks,
+        notes=tuple(dict.fromkeys(found.notes)),  # tasks share records
+        codes=found.codes,
+    )
+
+
+def _scored(
+    manifest: Manifest,
+    suite: SuiteModel,
+    calibrated: Mapping[str, Task],
+    found: _Collected,
+    losses: pd.DataFrame,
+    usage: pd.DataFrame,
+) -> ScoredBoard:
+    """The board of a suite with calibrated tasks."""
+    fits = [name for name in losses.entry.unique() if name.startswith(REAL_ONLY)]
     scores = score(
         losses,
         calibrated,
         focus=suite.focus,
-        controls=controls,
-        tracks={name: joined_tracks(names) for name, names in tracks.items()},
+        controls=["none", "nature", "frozen", *fits],
+        tracks={name: joined_tracks(names) for name, names in found.tracks.items()},
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
     # usage is averaged over the scored tasks only
     scored = set(scores.per_task.task[scores.per_task.weight > 0])
-    usage = usage_by_entry(
-        usage[usage.task.isin(scored)], losses[losses.task.isin(scored)], curves, tasks
-    )
+    usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
+    usage = usage_by_entry(usage, known, found.curves, manifest.tasks)
     untimed = [
         name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)
     ]
     if untimed:
-        notes.append(
+        found.notes.append(
             f"no cost for {', '.join(untimed)}: the seconds of none come from records of another "
             "run, perhaps on another machine"
         )
@@ -245,11 +195,80 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         losses=losses,
         usage=usage,
         skipped_tasks=manifest.skipped_tasks,
-        notes=tuple(dict.fromkeys(notes)),
-        codes=codes,
+        notes=tuple(dict.fromkeys(found.notes)),
+        codes=found.codes,
         scores=scores,
-        lost=_lost(pd.DataFrame(secondary), scored),
+        lost=_lost(pd.DataFrame(found.secondary), scored),
     )
+
+
+# -- from records to rows --------------------------------------------------------------------------
+
+
+def _curves() -> dict[str, dict[int, dict[int, float]]]:
+    return defaultdict(lambda: defaultdict(dict))
+
+
+@dataclass
+class _Collected:
+    """What the records of a run say, row by row."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)  # task, entry, seed, loss, status
+    curves: dict[str, dict[int, dict[int, float]]] = field(
+        default_factory=_curves
+    )  # task -> real rows -> seed -> loss, of real-only
+    used: list[dict[str, Any]] = field(default_factory=list)
+    # task, entry, seed, what (tail or diversity), value
+    secondary: list[dict[str, Any]] = field(default_factory=list)
+    tracks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    codes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by the id of a cell
+    notes: list[str] = field(default_factory=list)
+
+    def add_row(
+        self, entry: ManifestEntry, name: str, seed: int | None, loss: float, end: Status
+    ) -> None:
+        """One loss of a row of the board."""
+        self.rows.append(
+            {"task": entry.task, "entry": name, "seed": seed, "loss": loss, "status": end.value}
+        )
+
+    def add(
+        self, entry: ManifestEntry, record: Record, about: ManifestTask, seeds: set[int]
+    ) -> None:
+        """Count in the chains of one record that belong to ``seeds``."""
+        final = _values(record, about.primary, entry.horizon)
+        over = dict.fromkeys(record.beyond(entry.limits), Status.OVER_BUDGET)
+        status = {**record.status, **over}
+        if entry.role == "curve":
+            done = {s: v for s, v in final.items() if status[s] is Status.DONE}
+            self.curves[entry.task][entry.rows].update(done)
+            return
+        chains = [seed for seed in record.seeds if seed in seeds]
+        for s in chains:
+            self.add_row(entry, entry.name, s, final.get(s, math.nan), status[s])
+        if entry.name == "none":  # the control `frozen` is none's generation 0
+            start = _values(record, about.primary, 0)
+            for s in chains:
+                end = Status.DONE if s in start else status[s]
+                self.add_row(entry, "frozen", s, start.get(s, math.nan), end)
+        self.secondary += _tail_and_diversity(record, entry, about, chains)
+        self.tracks[entry.name].append(record.facts.track)
+        self.notes += [remark for run in record.runs for remark in run.get("remarks", ())]
+        ran = [s for s in chains if status[s] is not Status.SKIPPED]
+        self.used += usage_of(record, entry, ran)
+
+
+def _collected(store: Store, manifest: Manifest) -> _Collected:
+    """All records of a run that were computed by one version of the code."""
+    found, seeds = _Collected(), set(manifest.seeds)
+    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, found.notes):
+        found.codes[entry.id] = [record.code for record in records]
+        if entry.skip is not None:
+            found.add_row(entry, entry.name, None, math.nan, Status.SKIPPED)
+            continue
+        for record in records:
+            found.add(entry, record, manifest.tasks[entry.task], seeds)
+    return found
 
 
 def _tail_and_diversity(
