@@ -38,7 +38,7 @@ def written(data: str, model: str, n: int, learnt: int):
         return teacher.answer(asked, Stream(4))
 
     @torch.no_grad()
-    def anew():
+    def full():
         """Questions of a length together, as with the cache; everything is read again for every
         token."""
         net = teacher.net
@@ -56,7 +56,7 @@ def written(data: str, model: str, n: int, learnt: int):
                         break
         return out
 
-    return cached, anew
+    return cached, full
 
 
 CASES = [
@@ -80,11 +80,11 @@ CASES = [
 
 def main() -> None:
     for what, *case in CASES:
-        cached, anew = written(*case)
-        same = (cached() == anew()).all(-1).double().mean()
+        cached, full = written(*case)
+        same = (cached() == full()).all(-1).double().mean()
         if same < 0.999:  # rounding may tip a tie
             raise AssertionError(f"{what}: only {same:.2%} of the labels agree")
-        ours, theirs = by_turns(cached, anew)
+        ours, theirs = by_turns(cached, full)
         print(
             f"{theirs / ours:7.2f}x  (goal 2.5x)  {what}: labels with a cache, against "
             f"re-forwarding",

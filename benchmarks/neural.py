@@ -43,7 +43,7 @@ def texts(n: int) -> Corpus:
 
 
 def train_causal_lm(steps: int = 12):
-    """Training a causal-lm of five million parameters against a plain loop over the same network."""
+    """Training a causal-lm of five million parameters, against a plain loop over the network."""
     corpus, rng = texts(steps * BATCH), Stream(0).at("fit")
     student = registry().build("model", f"causal-lm({FIVE_MILLION}, steps={steps})")
     last = {}
@@ -127,7 +127,7 @@ def train_mlp(steps: int = 500):
 
 
 def write_together(length: int = 48):
-    """32 texts written together against one at a time, by one network of five million parameters."""
+    """32 texts written together, against one at a time, by a network of five million weights."""
     teacher = (
         registry()
         .build("model", f"causal-lm({FIVE_MILLION}, steps=1)")
@@ -156,8 +156,7 @@ def write_together(length: int = 48):
 
 
 def write_with_memory(length: int = 96):
-    """The same texts with what was computed for earlier tokens kept, against reading all anew at
-    every token."""
+    """The same texts with cached keys of earlier tokens, against a full pass for every token."""
     teacher = (
         registry()
         .build("model", f"causal-lm({FIVE_MILLION}, steps=1)")

@@ -127,7 +127,7 @@ class Pool:
 
     def boards(self, count: int, seed: int) -> Iterator[tuple[Pool, np.ndarray]]:
         """``count`` boards, and which chains each has.  Those of one deal share no chain; then the
-        pool is dealt anew.
+        pool is dealt again.
 
         Before every deal equals are exchanged at random, chain by chain: given what they have in
         common their losses are draws of one law, so that boards are as likely as before, and differ
