@@ -190,7 +190,7 @@ def source(tmp_path):
     """A copy of what a build reads, since builds write into their source."""
     copy = tmp_path / "source"
     copy.mkdir()
-    for pattern in ("*.md", "*.toml", "*.txt", "LICENSE", "MANIFEST.in"):
+    for pattern in ("*.md", "*.toml", "*.txt", "LICENSE", "MANIFEST.in", "*.cff"):
         for path in REPOSITORY.glob(pattern):
             shutil.copy(path, copy)
     for name in (ROOT, "plugins", "leaderboard"):
