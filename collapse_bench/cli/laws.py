@@ -105,7 +105,11 @@ def predict(spec, plugin_files, as_json):
     curve = api.predict(spec, plugins=plugin_files)
     cell = registry().cell(spec)
     if as_json:
-        predicted = [None if math.isnan(value) else value for value in curve]
+        # JSON has neither NaN nor infinity
+        predicted = [
+            None if math.isnan(value) else value if math.isfinite(value) else str(value)
+            for value in curve
+        ]
         click.echo(
             json.dumps(
                 {"cell": cell.label, "metric": cell.data.primary, "predicted": predicted}, indent=1
@@ -114,7 +118,11 @@ def predict(spec, plugin_files, as_json):
         return
     click.echo(f"{'generation':>10}  {cell.data.primary}")
     for t, value in enumerate(curve):
-        click.echo(f"{t:>10}  {value:.8g}")
+        click.echo(f"{t:>10}  {'no law' if math.isnan(value) else f'{value:.8g}'}")
+    if any(map(math.isnan, curve)):
+        click.echo("no law: no closed form is known for these generations of the cell")
+    if any(map(math.isinf, curve)):
+        click.echo("inf: the expected loss is infinite there")
 
 
 @click.command("verify-laws")

@@ -366,7 +366,7 @@ class Registry:
                     f"a law of {cell.data.title()} gives {len(curve)} generations; "
                     f"{cell.label} has {cell.generations + 1}"
                 )
-            if any(map(math.isfinite, curve)):
+            if not all(map(math.isnan, curve)):
                 return curve
         return None
 

@@ -133,12 +133,12 @@ def facts_of(
 def predicted(cell: Cell) -> tuple[float | None, ...] | None:
     """Expected primary loss by generation, with None where it is not known.
 
-    None where the cell has no law.
+    None where the cell has no finite law: nothing can be compared with an infinite loss.
     """
     curve = _predicted(cell)
-    if not curve:
+    if not curve or not any(map(math.isfinite, curve)):
         return None
-    return tuple(None if math.isnan(value) else value for value in curve)
+    return tuple(value if math.isfinite(value) else None for value in curve)
 
 
 _LAWS: dict[tuple[str, int], tuple[float, ...] | None] = {}

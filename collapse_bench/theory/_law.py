@@ -17,7 +17,7 @@ from ..errors import UsageError
 
 #: How far a formula can be trusted.
 STATUS = {
-    "EXACT": "exact, an identity at finite size",
+    "EXACT": "exact, an identity at finite size or in the limit that the law names",
     "DE": "deterministic equivalent, rows and dimension large together, relative error O(1/n)",
     "LEAD": "leading order in one over the number of rows",
     "ASYM": "asymptotic or mean field",
@@ -132,6 +132,7 @@ class Law:
     source: str
     formula: Callable[..., float]
     ranges: Mapping[str, Range]
+    infinite: str = ""  # where the true value is infinite; empty: nowhere
 
     @property
     def summary(self) -> str:
@@ -159,7 +160,9 @@ class Law:
     def _value(self, given: dict[str, Any]) -> float:
         try:
             admitted = {name: self.ranges[name].admit(name, value) for name, value in given.items()}
-            with np.errstate(all="ignore"):  # overflow gives inf and underflow 0, both as intended
+            with np.errstate(
+                all="ignore"
+            ):  # underflow gives 0 as intended; overflow is found below
                 value = float(self.formula(**admitted))
         except TheoryError as error:
             raise TheoryError(f"{self.name}: {error}") from None
@@ -172,7 +175,8 @@ class Law:
             value = math.nan
         except ArithmeticError as error:
             raise TheoryError(f"{self.name}: {error}") from None
-        if math.isnan(value):
+        # An overflow must not pass for an infinite value.
+        if math.isnan(value) or (math.isinf(value) and not self.infinite):
             raise TheoryError(
                 f"{self.name}: the value, or an intermediate result, is beyond the range of a float"
             )
@@ -190,12 +194,16 @@ class Formula(Protocol):
     def __call__(self, *args: Any, **kwargs: Any) -> float: ...
 
 
-def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., Any]], Formula]:
+def law(
+    status: str, source: str, *, infinite: str = "", **ranges: Range
+) -> Callable[[Callable[..., Any]], Formula]:
     """Make a formula public: check its parameters before each call, and say in its docstring what
     was declared here.
 
     The decorated function checks its parameters before each call, so the formula's body only sees
-    values inside their ranges.  Status, source and ranges are added to its docstring.
+    values inside their ranges.  Status, source and ranges are added to its docstring, and
+    ``infinite``, which says where the true value is infinite.  Without it, an infinite result is an
+    overflow and raises TheoryError.
     """
 
     def public(formula: Callable[..., Any]) -> Formula:
@@ -204,7 +212,7 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., An
         assert set(ranges) == set(signature.parameters), f"{name}: declare each parameter once"
         assert status in STATUS, status
         this = LAWS[name] = Law(
-            name, status, source, formula, {p: ranges[p] for p in signature.parameters}
+            name, status, source, formula, {p: ranges[p] for p in signature.parameters}, infinite
         )
 
         @functools.wraps(formula)
@@ -214,7 +222,8 @@ def law(status: str, source: str, **ranges: Range) -> Callable[[Callable[..., An
             return this._value(bound.arguments)
 
         lines = [f"    {p}: {r.meaning}; {r}" for p, r in this.ranges.items()]
-        parts = [inspect.getdoc(formula) or "", f"Status: {STATUS[status]}.", f"Source: {source}."]
+        parts = [inspect.getdoc(formula) or "", *([f"Infinite: {infinite}."] if infinite else [])]
+        parts += [f"Status: {STATUS[status]}.", f"Source: {source}."]
         checked.__doc__ = "\n\n".join([*parts, "\n".join(["Parameters:", *lines])])
         public_formula = cast(Formula, checked)
         public_formula.law = this

@@ -126,7 +126,12 @@ class Mixture:
             s = np.exp(y)
             e = self.settle(s, e)
             _, A, Q = self.at(e, s)
-            return s / target * (1 - g.trace(g.mul(A, Q)) / self.m) - 1
+            value = s / target * (1 - g.trace(g.mul(A, Q)) / self.m) - 1
+            if np.isnan(value):
+                raise ArithmeticError(
+                    f"the penalty lam = {self.lam:g} is too small to compute with"
+                )
+            return value
 
         low = high = np.log(target)  # theta <= 1, so s >= target
         while excess(high) < 0:

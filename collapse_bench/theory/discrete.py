@@ -72,11 +72,12 @@ def H_accumulate(K, beta, M, k) -> float:
     pi=number("share of fresh real draws", "[0, 1]"),
 )
 def l2_mix_limit(K, beta, M, pi) -> float:
-    """Stationary E |p_k - p|^2 when each fit reads pi M fresh real draws, the rest synthetic.
+    """Stationary E |p_k - p|^2 when each fit reads round(pi M) fresh real draws.
 
-    The other (1 - pi) M draws come from the model before.  H_0/(1 - pi + M pi (2 - pi)).  In
-    squared probability; valid where pi M is a whole number, and an interpolation elsewhere.
+    The other draws come from the model before.  H_0/(1 - pi + M pi (2 - pi)), where pi is the share
+    after rounding.  In squared probability; valid at every M.
     """
+    pi = round(pi * M) / M
     return _heterozygosity(K, beta) / (1 - pi + M * pi * (2 - pi))
 
 

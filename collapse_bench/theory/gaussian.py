@@ -29,8 +29,7 @@ SPECTRUM = number(
     "exponent of the spectrum: eigenvalue j of the true covariance is j^-beta, j = 1 .. d"
 )
 SHARE = number("share of real rows in each fit", "[0, 1]")
-REAL = number("share of real rows in each fit; pi M >= 1", "(0, 1]")
-IGNORED = whole("generations; has no effect, since the value is the stationary one", 0)
+REAL = number("share of real rows in each fit; round(pi M) >= 1", "(0, 1]")
 
 SHUMAILOV = "Shumailov et al., Nature 2024"
 GERSTGRASSER = "Gerstgrasser et al., arXiv 2404.01413"
@@ -398,7 +397,7 @@ def accsub_e(M, t, sigma=1.0, ddof=0) -> float:
 
 def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
     """(E v, E e) after t fits for sigma = 1: an affine map of second moments, t times."""
-    bessel = M / (M - ddof)
+    pi, bessel = round(pi * M) / M, M / (M - ddof)
     e = np.array([(1 - pi) ** 2, (1 - pi) / M, pi / M])  # of the previous (e, v, 1)
     v = bessel * (np.array([1 - pi, 1 - pi, pi]) - e)
     e, v, _ = np.linalg.matrix_power(np.array([e, v, [0, 0, 1]]), t) @ [0.0, 1.0, 1.0]
@@ -415,12 +414,12 @@ def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
     ddof=DDOF,
 )
 def mix_v(M, pi, t, sigma=1.0, ddof=0) -> float:
-    """E v_t, mean variance when each fit reads pi M fresh real rows, the rest synthetic.
+    """E v_t, mean variance when each fit reads round(pi M) fresh real rows, the rest synthetic.
 
-    The other (1 - pi) M rows come from the model before.  ddof=0 tends to sigma^2 (1 - 1/(1 - pi +
-    M pi (2 - pi))), so the number M pi of real rows decides about collapse.  ddof=1 can grow
-    without bound at small M pi.  In units of sigma^2; valid where pi M is a whole number, and an
-    interpolation elsewhere.
+    The other rows come from the model before.  With pi the share after rounding, ddof=0 tends to
+    sigma^2 (1 - 1/(1 - pi + M pi (2 - pi))), so the number M pi of real rows decides about
+    collapse.  ddof=1 can grow without bound at small M pi.  In units of sigma^2; valid for all M
+    and t.
     """
     return sigma**2 * _mix(M, pi, t, ddof)[0]
 
@@ -435,22 +434,30 @@ def mix_v(M, pi, t, sigma=1.0, ddof=0) -> float:
     ddof=DDOF,
 )
 def mix_e(M, pi, t, sigma=1.0, ddof=0) -> float:
-    """E (m_t - mu)^2, squared error of the mean with pi M fresh real rows in every fit.
+    """E (m_t - mu)^2, squared error of the mean with round(pi M) fresh real rows in every fit.
 
-    The other (1 - pi) M rows come from the model before.  ddof=0 tends to sigma^2/(1 - pi + M pi (2
-    - pi)).  In units of sigma^2; valid where pi M is a whole number, and an interpolation
-    elsewhere.
+    The other rows come from the model before.  With pi the share after rounding, ddof=0 tends to
+    sigma^2/(1 - pi + M pi (2 - pi)).  In units of sigma^2; valid for all M and t.
     """
     return sigma**2 * _mix(M, pi, t, ddof)[1]
 
 
-def _mix_fixed(M: int, pi: float) -> tuple[float, float]:
-    """Stationary (E v, E e) for sigma = 1, ddof = 0."""
-    real = pi * M
-    require(real >= 1, "pi", pi, f"at least 1/M = {1 / M:g}, one real row")
-    K = (1 - pi) / (M * pi * (2 - pi) + 1 - pi)
-    spread = 1 - 1 / real  # expected variance of the real rows about their own mean
-    return spread * (1 - K), 1 / real + K * spread
+def _mix_fixed(M: int, pi: float, t: int) -> tuple[float, float]:
+    """(E v, E e) after t fits for sigma = 1, ddof = 0.
+
+    The means m_t are followed about the mean a of the real rows: with D = m - a, the state is
+    (E D^2, E v, 1), and E (a - mu) D shrinks by 1 - pi with every fit.
+    """
+    real = round(pi * M)
+    require(real >= 1, "pi", pi, f"such that at least one row is real: round(pi {M}) >= 1")
+    if t == 0:
+        return 1.0, 0.0
+    pi = real / M
+    away_later = np.array([(1 - pi) ** 2, (1 - pi) / M, 0])
+    v_later = np.array([pi * (1 - pi), (1 - pi) * (1 - 1 / M), pi * (1 - 1 / real)])
+    step = np.array([away_later, v_later, [0, 0, 1]])
+    away, v, _ = np.linalg.matrix_power(step, t - 1) @ [(1 - pi) / real, 1 - 1 / M, 1.0]
+    return v, 1 / real + away - 2 * (1 - pi) ** t / real
 
 
 @law(
@@ -458,16 +465,17 @@ def _mix_fixed(M: int, pi: float) -> tuple[float, float]:
     "derived here; the setting of Bertrand et al., arXiv 2310.00429",
     M=ROWS,
     pi=REAL,
-    t=IGNORED,
+    t=LONG,
     sigma=STD,
 )
 def mixfixed_v(M, pi, t, sigma=1.0) -> float:
-    """Stationary E v when every fit reads the same M_r = pi M real rows (ddof=0).
+    """E v_t when every fit reads the same M_r = round(pi M) real rows (ddof=0).
 
-    The other (1 - pi) M rows come from the model before.  sigma^2 (1 - 1/M_r)(1 - K) with
-    K = (1 - pi)/(M pi (2 - pi) + 1 - pi).  In units of sigma^2; valid once t is large.
+    The other rows come from the model before; the first fit reads M real rows, M_r of them kept.
+    It tends to sigma^2 (1 - 1/M_r)(1 - K) with K = (1 - pi)/(M pi (2 - pi) + 1 - pi), where pi is
+    M_r/M.  In units of sigma^2; valid for all M and t.
     """
-    return sigma**2 * _mix_fixed(M, pi)[0]
+    return sigma**2 * _mix_fixed(M, pi, t)[0]
 
 
 @law(
@@ -475,22 +483,23 @@ def mixfixed_v(M, pi, t, sigma=1.0) -> float:
     "derived here; the setting of Bertrand et al., arXiv 2310.00429",
     M=ROWS,
     pi=REAL,
-    t=IGNORED,
+    t=LONG,
     sigma=STD,
 )
 def mixfixed_e(M, pi, t, sigma=1.0) -> float:
-    """Stationary E (m - mu)^2 when every fit reads the same M_r = pi M real rows (ddof=0).
+    """E (m_t - mu)^2 when every fit reads the same M_r = round(pi M) real rows (ddof=0).
 
-    The other (1 - pi) M rows come from the model before.  sigma^2/M_r + K sigma^2 (1 - 1/M_r) with
-    K as in ``mixfixed_v``: no better than the real rows without synthetic ones.  In units of
-    sigma^2; valid once t is large.
+    The other rows come from the model before; the first fit reads M real rows, M_r of them kept.
+    It tends to sigma^2/M_r + K sigma^2 (1 - 1/M_r) with K as in ``mixfixed_v``: no better than the
+    real rows without synthetic ones.  In units of sigma^2; valid for all M and t.
     """
-    return sigma**2 * _mix_fixed(M, pi)[1]
+    return sigma**2 * _mix_fixed(M, pi, t)[1]
 
 
 @law(
     "EXACT",
     "He et al., arXiv 2502.18049",
+    infinite="at w = 0, where the mean is a random walk",
     n1=whole("fresh real rows per fit", 1),
     n2=whole("synthetic rows per fit", 1),
     w=number("weight of the real rows, 1 - w that of the synthetic ones", "[0, 1]"),
@@ -500,7 +509,6 @@ def weighted_mean_limit(n1, n2, w, s=1.0) -> float:
     """Stationary squared error of a mean: weight w on n1 real rows, 1 - w on n2 synthetic rows.
 
     s^2 [w^2/n1 + (1-w)^2/n2]/(1 - (1-w)^2), for a known variance.  For n1 = n2 the minimum is at w
-    = 0.618, the reciprocal of the golden ratio.  Infinite at w = 0, where the mean is a random
-    walk.  In units of s^2; valid for all sizes.
+    = 0.618, the reciprocal of the golden ratio.  In units of s^2; valid for all sizes.
     """
     return s**2 * (w**2 / n1 + (1 - w) ** 2 / n2) / (w * (2 - w)) if w else math.inf

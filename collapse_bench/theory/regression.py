@@ -73,6 +73,7 @@ def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
 @law(
     "LEAD",
     "derived here",
+    infinite="where the denominator is not positive, as at pi = 0",
     d=DIMENSION,
     T=MANY,
     pi=number("share of fresh real rows", "[0, 1]"),
@@ -82,8 +83,7 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
     """Stationary excess risk of least squares, pi T fresh real rows in every round.
 
     The other rows are labelled by the model of the previous round.  s^2 u/(1 - (1-pi)^2 - pi (1-pi)
-    u) with u = d/(T - d - 1).  Infinite if the denominator is not positive, as at pi = 0.  In units
-    of the squared label; valid to leading order in d/T.
+    u) with u = d/(T - d - 1).  In units of the squared label; valid to leading order in d/T.
     """
     _enough(T, d)
     u = d / (T - d - 1)

@@ -19,7 +19,11 @@ from ._spectra import effective_ridge, power_law, signal, variance_factor
 DIMENSION = whole("input dimension", 1)
 AXES = whole("input dimension", 1, STEPS)  # bounded, since the spectrum is summed
 ROWS = whole("rows, real and synthetic", 1)
-RIDGE = number("ridge penalty; 0 is evaluated at 1e-6", "[0, inf)")
+RIDGE = number(
+    "ridge penalty; 0 is the limit without a ridge, where the rows with weight must not be as many "
+    "as the smaller of d and m",
+    "[0, inf)",
+)
 SHARE = number("share of synthetic rows", "[0, 1]")
 SPECTRUM = number("exponent of the spectrum of real inputs, S1 = diag(j^-beta1)")
 SPECTRUM2 = number(
@@ -46,17 +50,30 @@ def _shares(n: int, p2: float) -> tuple[float, float]:
 
 
 def _mixture(
-    S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | None, algebra
+    S, n: int, p2: float, lam: float, a: tuple[float, float], m: int | None, algebra, smallest
 ) -> Mixture:
+    """``smallest`` is the smallest eigenvalue of both covariances."""
     n2 = round(p2 * n)
     rows = (n - n2, n2)
+    read = sum(count for count, weight in zip(rows, a, strict=True) if weight)
     require(
-        any(count and weight for count, weight in zip(rows, a, strict=True)),
+        read > 0,
         "a1",
         a[0],
-        "positive, or a2 positive: at least one row must have weight",
+        f"such that a row has weight: there are {rows[0]} real rows of weight a1 and {n2} synthetic "
+        "rows of weight a2",
     )
-    return Mixture(S, rows, a, lam or 1e-6, m, algebra)
+    d = len(S[0])
+    least = min(d, m or d)
+    require(
+        lam > 0 or read != least,
+        "n",
+        n,
+        f"such that other than {least} rows have weight where lam is 0: the risk is infinite there",
+    )
+    # At this penalty the risk is that without a ridge to eight digits next to the peaks, to five
+    # where m = d, and to ten elsewhere.
+    return Mixture(S, rows, a, lam or 1e-12 * smallest, m, algebra)
 
 
 @law(
@@ -128,7 +145,7 @@ def mixture_parts(
     """
     S1 = power_law(d, beta1)
     S2 = S1 if beta2 is None else power_law(d, beta2)
-    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DIAGONAL)
+    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DIAGONAL, min(S1.min(), S2.min()))
     return fit.parts(signal(S1, src, r2), c2 / d / S1, (s1**2, s2**2))
 
 
@@ -209,9 +226,10 @@ def noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7) 
     """
     rng = np.random.default_rng(seed)
     axes = [np.linalg.qr(rng.standard_normal((d, d)))[0] for _ in range(2)]
-    S1, S2 = (q * power_law(d, 0.8) @ q.T for q in axes)
+    eigenvalues = power_law(d, 0.8)
+    S1, S2 = (q * eigenvalues @ q.T for q in axes)
     Delta = np.linalg.inv(S2 + 0.1 * np.eye(d))
-    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DENSE)
+    fit = _mixture((S1, S2), n, p2, lam, (a1, a2), m, DENSE, eigenvalues.min())
     return fit.risk(np.eye(d) / np.trace(S1), Delta / np.trace(S1 @ Delta), (s1**2, s2**2))
 
 

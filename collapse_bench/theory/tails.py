@@ -3,11 +3,14 @@
 Inputs follow a Zipf law p_i = i^-beta/zeta(beta).  The model is correct on i if and only if i is
 one of its T training inputs, drawn from some q.  Its test error is the mass of p that it has not
 seen, E = sum p_i (1 - q_i)^T.  Laws with a parameter N use p truncated to N symbols and
-renormalised; laws without N use the infinite distribution.  The model is that of Hutter (arXiv
-2102.04074), the recursion that of Dohmatob et al. (arXiv 2402.07043).  c = 1 - 1/beta.
+renormalised, for every beta >= 0; laws without N use the infinite distribution, beta > 1.  The
+model is that of Hutter (arXiv 2102.04074), the recursion that of Dohmatob et al. (arXiv
+2402.07043).  c = 1 - 1/beta.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import scipy
@@ -16,7 +19,8 @@ from ._law import STEPS, law, number, one_of, require, whole
 from ._special import binomial
 from ._zipf import survival, zipf
 
-EXPONENT = number("exponent of the Zipf law", "(1, inf)")
+INFINITE = number("exponent of the Zipf law on infinitely many symbols", "(1, inf)")
+EXPONENT = number("exponent of the Zipf law on N symbols; 0: all equally likely", "[0, inf)")
 INPUTS = whole("training inputs", 0)
 SEEN = whole("training inputs", 1)
 SYMBOLS = whole("symbols at which the Zipf law is truncated", 1, 10 * STEPS)
@@ -54,7 +58,7 @@ def _cut(p: np.ndarray, k: int) -> np.ndarray:
     ),
     N=SYMBOLS,
     k=RANK.or_none,
-    beta2=number("exponent of the narrowed training law", "(0, inf)").or_none,
+    beta2=number("exponent of the narrowed training law", "[0, inf)").or_none,
     pi=number("share of real inputs; the rest is cut", "[0, 1]").or_none,
     top_p=number("mass kept by nucleus sampling", "(0, 1]").or_none,
     temp=number("temperature, q proportional to p^(1/temp)", "(0, inf)").or_none,
@@ -90,16 +94,16 @@ def hutter(
     return p @ np.exp(scipy.special.xlog1py(T, -np.minimum(q, 1.0)))
 
 
-@law("ASYM", HUTTER + ", with the constant derived here", beta=EXPONENT, T=SEEN)
+@law("ASYM", HUTTER + ", with the constant derived here", beta=INFINITE, T=SEEN)
 def asym_real(beta, T) -> float:
     """Test error of a memoriser of T real inputs as T grows: A T^-c.
 
     A = Gamma(c) zeta(beta)^(-1/beta)/beta.  A probability; valid for T >> 1 (to 0.1% at T = 2000).
     """
-    return asym_narrow.law.formula(beta, beta, T)
+    return _power(beta, beta, T)
 
 
-@law("ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, k=RANK)
+@law("ASYM", "derived here; the setting of " + TAILS, beta=INFINITE, T=SEEN, k=RANK)
 def asym_cut(beta, T, k) -> float:
     """Test error of a memoriser of T inputs whose law is cut at rank k, as T and k grow.
 
@@ -111,13 +115,13 @@ def asym_cut(beta, T, k) -> float:
     tail = (k + 0.5) ** (1 - beta) / ((beta - 1) * zeta)
     P = 1 - tail
     upper = scipy.special.gamma(c) * scipy.special.gammaincc(c, T * (k + 0.5) ** -beta / (zeta * P))
-    return tail + P / beta * (zeta * P) ** (-1 / beta) * T**-c * upper
+    return _reached(tail + P / beta * (zeta * P) ** (-1 / beta) * T**-c * upper, T)
 
 
 @law(
     "ASYM",
     "derived here; the setting of " + TAILS,
-    beta=EXPONENT,
+    beta=INFINITE,
     beta2=number("exponent of the narrowed training law", "(1, inf)"),
     T=SEEN,
 )
@@ -127,12 +131,19 @@ def asym_narrow(beta, beta2, T) -> float:
     Gamma(c')/(beta2 zeta(beta)) (T/zeta(beta2))^-c', c' = (beta - 1)/beta2.  A probability; valid
     for T >> 1.
     """
+    return _power(beta, beta2, T)
+
+
+def _power(beta: float, beta2: float, T: int) -> float:
     c = (beta - 1) / beta2
-    return (
-        scipy.special.gamma(c)
-        / (beta2 * scipy.special.zeta(beta))
-        * (T / scipy.special.zeta(beta2)) ** -c
-    )
+    log = scipy.special.gammaln(c) - c * math.log(T / scipy.special.zeta(beta2))
+    return _reached(np.exp(log) / (beta2 * scipy.special.zeta(beta)), T)
+
+
+def _reached(error: float, T: int) -> float:
+    """``error``, refused where the asymptotic form is far from its limit and exceeds one."""
+    require(not error > 1, "T", T, "larger: the asymptotic form exceeds 1 there")
+    return error
 
 
 @law(

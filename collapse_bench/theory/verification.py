@@ -142,30 +142,48 @@ def acc_ols(p, phi, psi, mu2, d, N) -> float:
     return scipy.special.ndtr(m * mu2 / ((1 - f) * G) / math.sqrt(spread))
 
 
-@law(
-    "EXACT",
-    "derived here; the setting of " + FENG,
-    tg=number("angle between generator and truth, in radians", ANGLE),
-    tv=number("angle between verifier and truth, in radians", ANGLE),
-    N=whole("labelled rows before selection; None: infinitely many", 1).or_none,
-    d=whole("input dimension; None: infinitely many rows per dimension", 1).or_none,
-)
-def halfspace(tg, tv, N=None, d=None) -> float:
-    """Accuracy of averaging on the labels of a linear generator that a linear verifier agrees with.
+BLIND = "other than pi - tg, where generator and verifier never agree"
+GENERATOR = number("angle between generator and truth, in radians", ANGLE)
+VERIFIER = number("angle between verifier and truth, in radians", ANGLE)
 
-    x ~ N(0, 1).  The errors of the two are independent: cos(generator, verifier) = cos tg cos tv =:
-    r.  Averaging learns their bisector, at cosine (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and
-    the accuracy is 1 - angle/pi.  A verifier somewhat worse than the generator still helps, since
-    its errors are independent.  Exact for infinitely many rows.  With N and d given it is a
-    deterministic equivalent: the cosine shrinks by 1/sqrt(1 + d/(n |v|^2)), where n = N (1 -
-    arccos(r)/pi) rows are kept and |v|^2 = (1 + r)/(pi (n/N)^2) is the squared norm of their mean.
-    A probability.
-    """
-    require((N is None) == (d is None), "d", d, "given together with N")
+
+def _bisector(tg: float, tv: float) -> tuple[float, float, float]:
+    """(r, share of rows that are kept, cosine of the bisector to the truth)."""
     r = math.cos(tg) * math.cos(tv)
     kept = 1 - math.acos(r) / math.pi
-    require(kept > 1e-12, "tv", tv, "other than pi - tg, where generator and verifier never agree")
-    cosine = (math.cos(tg) + math.cos(tv)) / math.sqrt(2 + 2 * r)
-    if N is not None:
-        cosine /= math.sqrt(1 + d * math.pi * kept / (N * (1 + r)))
+    require(kept > 1e-12, "tv", tv, BLIND)
+    return r, kept, (math.cos(tg) + math.cos(tv)) / math.sqrt(2 + 2 * r)
+
+
+@law("EXACT", "derived here; the setting of " + FENG, tg=GENERATOR, tv=VERIFIER)
+def halfspace(tg, tv) -> float:
+    """Accuracy of averaging on infinitely many labels that a linear verifier agrees with.
+
+    x ~ N(0, 1), and the labels are those of a linear generator.  The errors of generator and
+    verifier are independent: cos(generator, verifier) = cos tg cos tv =: r.  Averaging learns their
+    bisector, at cosine (cos tg + cos tv)/sqrt(2 + 2r) to the truth, and the accuracy is
+    1 - angle/pi.  A verifier somewhat worse than the generator still helps, since its errors are
+    independent.  A probability; valid for infinitely many rows.
+    """
+    cosine = _bisector(tg, tv)[2]
+    return 1 - math.acos(max(-1.0, min(1.0, cosine))) / math.pi
+
+
+@law(
+    "DE",
+    "derived here; the setting of " + FENG,
+    tg=GENERATOR,
+    tv=VERIFIER,
+    N=CANDIDATES,
+    d=DIMENSION,
+)
+def halfspace_rows(tg, tv, N, d) -> float:
+    """Accuracy of averaging on those of N labels that a linear verifier agrees with.
+
+    As ``halfspace``, with a cosine that shrinks by 1/sqrt(1 + d/(n |v|^2)), where n = N (1 -
+    arccos(r)/pi) rows are kept and |v|^2 = (1 + r)/(pi (n/N)^2) is the squared norm of their mean.
+    A probability; valid within about 1% from d = 40.
+    """
+    r, kept, cosine = _bisector(tg, tv)
+    cosine /= math.sqrt(1 + d * math.pi * kept / (N * (1 + r)))
     return 1 - math.acos(max(-1.0, min(1.0, cosine))) / math.pi

@@ -106,7 +106,7 @@ class Bigram(DataGenerator):
 def collapse_theory(cell):
     """Total variation of one fit to real rows if all contexts are read equally often: exact."""
     data, (model, protocol) = cell.data, recursion(cell) or (None, None)
-    if not isinstance(data, Bigram) or model != "counts" or cell.model.smoothing or data.beta <= 1:
+    if not isinstance(data, Bigram) or model != "counts" or cell.model.smoothing:
         return None
     if (
         data.visits != "fixed"

@@ -299,13 +299,13 @@ def _bisecting(data, reading, flawed, last):
     for t in range(last + 1):
         accuracy = math.nan
         if reading.phi == reading.psi == 1 or (t == 0 and flawed is None):
-            blur = verification.halfspace(0.0, 0.0, reading.most or reading.N, data.d)
+            blur = verification.halfspace_rows(0.0, 0.0, reading.most or reading.N, data.d)
             accuracy = 1 - math.acos(math.cos(angle) * math.cos(math.pi * (1 - blur))) / math.pi
         elif selected and (verifier == 0 or t == 0):
             kept = 1 - math.acos(math.cos(angle) * math.cos(verifier)) / math.pi
             if kept > 1e-9 and not math.isnan(angle):
                 candidates = reading.candidates(kept)
-                accuracy = verification.halfspace(angle, verifier, candidates, data.d)
+                accuracy = verification.halfspace_rows(angle, verifier, candidates, data.d)
         yield accuracy
         angle = math.pi * (1 - accuracy)
 
@@ -339,7 +339,7 @@ def collapse_claims():
             f"n={N} T=0"
         )
         given = {"tg": tg, "tv": tv, "N": N, "d": d}
-        return one("halfspace", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
+        return one("halfspace_rows", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
 
     def iterated(spec, t, chains=200, **given):
         spec = f"d={given['d']}, mu2={given['mu2']}) | averaging | {spec}"

@@ -133,8 +133,10 @@ def _one_fit(cell, n: int, p2: float, flaw: _Flaw) -> float:
         return flaw.c2 * p2 + regression.ols_replace(d, n, 1, data.noise) if n > d + 1 else math.nan
     if squares and a1 == a2 and d < SMALL * n:
         return _rounds(d, n, p2, 1, flaw.c2, data.noise)
-    peaked = lam < 0.01 and any(abs(n - size) < 0.3 * n for size in (d, m or 0))
-    if min(d, n, m or d) < LARGE or peaked:
+    # Rows without weight do not count: the risk peaks where the others are as many as d or m.
+    rows = n * ((1 - p2) * (a1 > 0) + p2 * (a2 > 0))
+    peaked = lam < 0.01 and any(abs(rows - size) < 0.3 * rows for size in (d, m or 0))
+    if min(d, rows, m or d) < LARGE or peaked:
         return math.nan
     s2 = data.noise if flaw.noise is None else flaw.noise
     beta2 = data.beta if flaw.beta is None else flaw.beta

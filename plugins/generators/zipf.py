@@ -102,13 +102,7 @@ class Zipf(DataGenerator):
 def collapse_theory(cell):
     """Total variation of one fit to real rows: exact.  Later generations have no closed form."""
     data, (model, _), read = cell.data, recursion(cell) or (None, None), natural(cell)
-    if (
-        not isinstance(data, Zipf)
-        or model != "counts"
-        or cell.model.smoothing
-        or data.read
-        or data.beta <= 1
-    ):
+    if not isinstance(data, Zipf) or model != "counts" or cell.model.smoothing or data.read:
         return None
     risks = [tails.bigram_tv(data.beta, T, data.K) for T in (read if cell.nature else read[:1])]
     return risks + [math.nan] * (cell.generations + 1 - len(risks))

@@ -105,7 +105,7 @@ class ZipfMemory(DataGenerator):
 def collapse_theory(cell):
     """Error of a memoriser: trained on real rows, and of later generations under replace."""
     data, (model, protocol), read = cell.data, recursion(cell) or (None, None), natural(cell)
-    if not isinstance(data, ZipfMemory) or model != "memory" or data.beta <= 1 or not read:
+    if not isinstance(data, ZipfMemory) or model != "memory" or not read:
         return None
     if cell.nature:
         risks = [tails.hutter(data.beta, T, N=data.K) for T in read]

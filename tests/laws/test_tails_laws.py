@@ -48,6 +48,10 @@ def test_what_the_plugins_claim_holds(world):
         "zipf-memory(K=5000, beta=1.3) | memory | verify-filter(oversample=2) @ n=2000 T=2",
         "bigram(K=8) | counts | accumulate | nature @ n=160 T=2",
         "bigram(K=8, beta=1.2, sampler=exact-law) | counts | replace @ n=80 T=1",
+        "zipf(beta=0.8, K=40) | counts @ n=30 T=0",
+        "zipf(beta=0, K=40) | counts | replace | nature @ n=30 T=1",
+        "bigram(K=8, beta=0.6) | counts | accumulate | nature @ n=160 T=1",
+        "zipf-memory(beta=0.7, K=60) | memory | replace @ n=40 T=3",
     ],
 )
 def test_predicted_curves_are_met(spec):
@@ -68,7 +72,6 @@ def test_predicted_curves_are_met(spec):
 @pytest.mark.parametrize(
     "spec",
     [
-        "zipf(beta=0.8, K=40) | counts @ n=30 T=2",
         "zipf(K=40) | counts(smoothing=1) @ n=30 T=2",
         "zipf(K=40) | counts | replace | top-p @ n=30 T=2",
         "zipf(K=40) | counts @ n=30 T=2 first=zipf(beta=2, K=40)",

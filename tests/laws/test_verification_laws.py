@@ -77,7 +77,7 @@ def test_half_spaces_that_agree():
         accuracies(spec % "replace", 60),
         accuracies(spec % "verify-filter(oversample=1)", 60),
     )
-    holds("halfspace", agreed, verification.halfspace(tg, tv, N, d), sees=0.02)
+    holds("halfspace_rows", agreed, verification.halfspace_rows(tg, tv, N, d), sees=0.02)
     holds("the source's own angle", alone, 1 - tg / math.pi, slack=CLOSE, sees=0.02)
     assert agreed.mean() > alone.mean() + 0.03
 

@@ -290,8 +290,8 @@ def test_laws_lists_every_law():
         (["gaussian.w2_mean", "M=64", "k=7", "sigma=2.0"], theory.gaussian.w2_mean(64, 7, 2.0)),
         (["gaussian.acc_limit_v", "M=1e2"], theory.gaussian.acc_limit_v(100)),
         (
-            ["verification.halfspace", "tg=0.3", "tv=0.4", "N=none", "d=None"],
-            theory.verification.halfspace(0.3, 0.4),
+            ["strong.mixture", "d=20", "n=50", "lam=1", "p2=0.5", "m=none", "beta2=None"],
+            theory.strong.mixture(20, 50, 1.0, 0.5),
         ),
         (
             ["tails.hutter", "beta=1.5", "T=1000", "kind=cut", "k=100"],
@@ -354,9 +354,50 @@ def test_predict_prints_the_curve_of_a_cell():
     assert found["predicted"] == [curve[0], None, None]  # JSON knows no NaN
     head, *lines = plain.out.splitlines()
     assert head.split() == ["generation", "error_rate"]
-    assert [line.split()[0] for line in lines] == ["0", "1", "2"]
+    assert [line.split()[0] for line in lines[:3]] == ["0", "1", "2"]
     assert float(lines[0].split()[1]) == pytest.approx(curve[0], rel=1e-7)
-    assert lines[1].split()[1] == "nan"
+    assert lines[1].split() == ["1", "no", "law"]
+    assert lines[3:] == ["no law: no closed form is known for these generations of the cell"]
+
+
+INFINITE = """\
+import math
+from dataclasses import dataclass
+
+from collapse_bench.core.components import Protocol
+from collapse_bench.registry.hookspecs import hookimpl
+
+
+@dataclass(frozen=True)
+class Forever(Protocol):
+    \"""Replace, with a law of its own.\"""
+
+    def compose(self, access, memory):
+        return access.synthetic(access.n), None
+
+
+@hookimpl
+def collapse_protocols():
+    return {"forever": Forever}
+
+
+@hookimpl
+def collapse_theory(cell):
+    return [math.inf] * (cell.generations + 1) if cell.protocol.title() == "forever" else None
+"""
+
+
+def test_an_infinite_loss_is_said_and_is_not_taken_for_no_law(tmp_path):
+    (tmp_path / "forever.py").write_text(INFINITE)
+    spec = "gaussian | gaussian-fit | forever @ n=20 T=1"
+    given = ("predict", spec, "--plugin", str(tmp_path / "forever.py"))
+    plain, as_json = call(*given), call(*given, "--json")
+    assert plain.out.splitlines()[1:] == [
+        "         0  inf",
+        "         1  inf",
+        "inf: the expected loss is infinite there",
+    ]
+    assert json.loads(as_json.out)["predicted"] == ["inf", "inf"]
 
 
 @pytest.mark.parametrize(

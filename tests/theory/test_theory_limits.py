@@ -190,6 +190,26 @@ def test_mixes_with_and_without_real_rows():
     e = gaussian.mix_e(20, 0.3, 10**6, 1.3)
     assert e == near(1.69 / (0.7 + 20 * 0.3 * 1.7))
     assert gaussian.mix_v(20, 0.3, 10**6, 1.3) == near(1.69 - e)
+    K = 0.7 / (20 * 0.3 * 1.7 + 0.7)
+    assert gaussian.mixfixed_v(20, 0.3, 10**6, 1.3) == near(1.69 * 5 / 6 * (1 - K))
+    assert gaussian.mixfixed_e(20, 0.3, 10**6, 1.3) == near(1.69 * (1 / 6 + 5 / 6 * K))
+    # the first fit is one to real rows, whatever is kept of them
+    assert gaussian.mixfixed_e(20, 0.3, 1, 1.3) == near(1.69 / 20)
+    assert gaussian.mixfixed_v(20, 0.3, 1, 1.3) == near(1.69 * 19 / 20)
+
+
+def test_shares_of_real_rows_are_those_of_whole_rows():
+    """As the loop rounds them."""
+    for law, given in (
+        (gaussian.mix_v, {"t": 3}),
+        (gaussian.mix_e, {"t": 3}),
+        (gaussian.mixfixed_v, {"t": 3}),
+        (gaussian.mixfixed_e, {"t": 3}),
+        (discrete.l2_mix_limit, {"K": 5, "beta": 1.0}),
+    ):
+        assert law(M=10, pi=0.27, **given) == law(M=10, pi=0.3, **given)
+        assert law(M=10, pi=0.27, **given) != law(M=10, pi=0.2, **given)
+    assert gcd.said(3, 10, 2, 0.1, pi=0.27) == gcd.said(3, 10, 2, 0.1, pi=0.3)
 
 
 def test_the_best_weight_of_the_mean_is_the_golden_one():
@@ -226,7 +246,7 @@ def test_equal_covariances_under_a_projection(n, m):
         left, right = 1 - df(kappa) / n, 1 - df(kappa) / m
         small = min(left, right) <= 0 or kappa * left * right < lam * d / m
         low, high = (kappa, high) if small else (low, kappa)
-    fit = strong._mixture((S, S), n, 0.3, lam, (1.0, 1.0), m, strong.DIAGONAL)
+    fit = strong._mixture((S, S), n, 0.3, lam, (1.0, 1.0), m, strong.DIAGONAL, S.min())
     t, A, _, s = fit.solve()
     assert s / t[0] == near(kappa, 1e-9)
     assert t[0] == t[1] == near(1 - df(kappa) / n, 1e-9)
@@ -272,9 +292,9 @@ def test_the_general_solver_by_plain_iteration_and_a_difference_quotient():
     _, A, Q = fixed(0.0)
     bias = slope[2] + gamma @ (S[0] - 2 * A * Q * S[0])
     slow = 0.5 * slope[0] + 0.2 * slope[1] + bias + slope[3]
-    fit = strong._mixture(tuple(S), n, p[1], lam, a, m, strong.DIAGONAL)
+    fit = strong._mixture(tuple(S), n, p[1], lam, a, m, strong.DIAGONAL, S[1].min())
     assert fit.risk(gamma, delta, (0.5, 0.2)) == near(slow, 1e-6)
-    dense = strong._mixture(tuple(map(np.diag, S)), n, p[1], lam, a, m, strong.DENSE)
+    dense = strong._mixture(tuple(map(np.diag, S)), n, p[1], lam, a, m, strong.DENSE, S[1].min())
     assert dense.risk(np.diag(gamma), np.diag(delta), (0.5, 0.2)) == near(slow, 1e-6)
 
 
@@ -283,11 +303,21 @@ def test_least_squares_is_the_limit_of_ridge():
     exact = strong.iso_ridgeless(**setting)
     assert strong.mixture_equal(lam=0.0, **setting) == near(exact)
     assert strong.mixture_equal(lam=1e-10, **setting) == near(exact, 1e-8)
-    assert (
-        strong.mixture(lam=0.0, **setting)
-        == strong.mixture(lam=1e-6, **setting)
-        == near(exact, 1e-4)
-    )
+    assert strong.mixture(lam=0.0, **setting) == near(exact, 1e-10)
+
+
+@pytest.mark.parametrize(("n", "beta"), [(40, 0.9), (69, 0.9), (71, 0.9), (40, 4.0), (200, 4.0)])
+def test_no_ridge_is_the_limit_for_steep_spectra_too(n, beta):
+    setting = {"d": 70, "n": n, "lam": 0, "p2": 0.3, "beta1": beta, "c2": 1.4, "s1": 0.5}
+    assert strong.mixture(**setting) == near(strong.mixture_equal(**setting), 1e-7)
+    # weights do not matter to an interpolation
+    if n < 70:
+        assert strong.mixture(**setting, a1=3.0) == near(strong.mixture(**setting), 1e-7)
+
+
+def test_features_that_span_the_inputs_do_not_matter_to_least_squares():
+    setting = {"d": 50, "n": 120, "lam": 0, "p2": 0.3, "beta1": 1.0}
+    assert strong.mixture(m=200, **setting) == near(strong.iso_ridgeless(50, 120, 0.3), 1e-8)
 
 
 def test_the_floor_of_a_mixture():
@@ -587,10 +617,24 @@ def test_half_spaces_that_agree():
     assert (
         verification.halfspace(0.5, 0.7) > 1 - 0.5 / math.pi
     )  # better than the generator, by a worse verifier
-    assert verification.halfspace(0.5, 0.9, 10**13, 10) == near(
+    assert verification.halfspace_rows(0.5, 0.9, 10**13, 10) == near(
         verification.halfspace(0.5, 0.9), 1e-9
     )
-    assert verification.halfspace(0.5, 0.9, 100, 10**9) == near(0.5, 1e-3)
+    assert verification.halfspace_rows(0.5, 0.9, 100, 10**9) == near(0.5, 1e-3)
+
+
+@pytest.mark.parametrize(("tg", "tv"), [(0.7, 1.0), (1.4, 0.2), (2.0, 0.3), (0.0, 1.2)])
+def test_a_bisector_by_quadrature(tg, tv):
+    """In the plane of generator and verifier the mean of y x over agreeing rows is an integral."""
+    angle = math.acos(math.cos(tg) * math.cos(tv))  # between generator and verifier
+    x = np.linspace(0, 2 * math.pi, 400_001)[:-1]  # the direction of x, from the generator
+    label = np.sign(np.cos(x)) * (np.sign(np.cos(x)) == np.sign(np.cos(x - angle)))
+    mean = np.array([(label * np.cos(x)).sum(), (label * np.sin(x)).sum()])
+    mean /= np.linalg.norm(mean)
+    # the cosines of the truth to the two axes of the plane
+    truth = math.cos(tg), (math.cos(tv) - math.cos(angle) * math.cos(tg)) / math.sin(angle)
+    expected = 1 - math.acos(mean @ truth) / math.pi
+    assert verification.halfspace(tg, tv) == near(expected, 1e-5)
 
 
 def test_kernels_in_the_long_run():
