@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import discrete
@@ -27,8 +25,9 @@ def discrete_survival(scale, data=None):
         law = [None] + [discrete.survive_count(copies, k) for k in range(1, T + 1)]
         return [Point(k, spec, "support", k, law[k], times=1 / many) for k in range(1, T + 1)]
 
-    # k counts fits after the first, so there are k + 1 fits in total.
-    bound = [Point(k, None, predicted=1 - math.exp(-5 / (k + 1))) for k in range(1, T + 1)]
+    # 1 - exp(-n p g) with g iterated from x to 1 - e^-x, which is the law of the curves above.  The
+    # better known 1 - exp(-c/k) is a corollary, too low by a factor of about two.
+    bound = [Point(k, None, predicted=discrete.survive_count(5, k)) for k in range(1, T + 1)]
     return Figure(
         "Resampling loses symbols; more real data, or all data, keep them",
         "Suresh et al. 2024 (arXiv 2412.17646); Wright and Fisher's model",
@@ -54,7 +53,7 @@ def discrete_survival(scale, data=None):
                 "survival probability",
                 [
                     *(Curve(f"c = {copies}", alive(copies)) for copies in (20, 5, 1)),
-                    Curve("published bound, c = 5", bound),
+                    Curve("Theorem 1 of Suresh et al., c = 5", bound),
                 ],
                 "xy",
             ),

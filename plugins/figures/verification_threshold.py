@@ -8,7 +8,10 @@ from collapse_bench.theory import verification
 
 
 def verification_threshold(scale, data=None):
-    """Accuracy against label error for verifiers, sizes and generations (Feng et al. 2024)."""
+    """Accuracy against label error for verifiers, sizes and generations (Feng et al. 2024).
+
+    The dashed curves of finite sizes are the limit of infinite ridge in El Firdoussi et al. (2025).
+    """
     rows, d, chains, steps = (4000, 100, 24, 20) if scale == "quick" else (10_000, 200, 50, 25)
     mu2, T = 2.0, 10
     errors = [round(i / steps, 4) for i in range(steps + 1)]
@@ -79,7 +82,7 @@ def verification_threshold(scale, data=None):
     ]
     return Figure(
         "Verified labels: perfect below the threshold",
-        "Feng et al., arXiv 2406.07515",
+        "Feng et al., arXiv 2406.07515; finite sizes: El Firdoussi et al., arXiv 2410.08942",
         panels,
         chains,
     )

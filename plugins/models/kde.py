@@ -35,14 +35,24 @@ class KDE(Model):
     - ``shrinking``: the identity times M^(-2/(d+4)), the rate of the best bandwidth;
     - ``scaled``: the covariance of the rows (over M);
     - ``silverman``: that covariance times (4/((d + 2) M))^(2/(d+4)), best for a Gaussian truth
-      (Silverman 1986).
+      (Silverman 1986);
+    - ``scott``: that covariance times M^(-2/(d+4)) (Scott 1992);
+    - ``sklearn-silverman``, ``sklearn-scott``: the identity times these two factors.  This is what
+      scikit-learn's KernelDensity means by "silverman" and "scott": bandwidths that ignore the
+      scale of the data.  Kazdan et al. (arXiv 2410.16713) use them.
 
     h = 0 is the plain bootstrap, which has no density.
     """
 
-    rule: Literal["fixed", "shrinking", "scaled", "silverman"] = param(
-        "silverman", "the bandwidth that h multiplies"
-    )
+    rule: Literal[
+        "fixed",
+        "shrinking",
+        "scaled",
+        "silverman",
+        "scott",
+        "sklearn-silverman",
+        "sklearn-scott",
+    ] = param("silverman", "the bandwidth that h multiplies")
     h: float = param(1.0, "bandwidth, in the units of the rule", ge=0)
 
     kinds = ("density",)
@@ -53,7 +63,7 @@ class KDE(Model):
         rows = fitted(corpus)
         d = rows.mean.shape[-1]
         unit = rows.factor
-        if self.rule in ("fixed", "shrinking"):
+        if self.rule not in ("scaled", "silverman", "scott"):
             unit = torch.eye(d, dtype=torch.float64, device=rows.mean.device)
         kernel = (self.h * self.narrowing(corpus.mass, d))[..., None, None] * unit
         points = corpus.y.reshape(*corpus.chain_shape, corpus.n, -1).double()
@@ -62,11 +72,12 @@ class KDE(Model):
 
     def narrowing(self, M: Tensor, d: int) -> Tensor:
         """The bandwidth of the rule for this number of rows."""
-        if self.rule == "shrinking":
-            return M ** (-1 / (d + 4))
-        return (
-            (4 / ((d + 2) * M)) ** (1 / (d + 4)) if self.rule == "silverman" else torch.ones_like(M)
-        )
+        match self.rule.removeprefix("sklearn-"):
+            case "shrinking" | "scott":
+                return M ** (-1 / (d + 4))
+            case "silverman":
+                return (4 / ((d + 2) * M)) ** (1 / (d + 4))
+        return torch.ones_like(M)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +188,7 @@ def collapse_theory(cell):
     data, model = cell.data, cell.model
     if recursion(cell) != ("kde", REPLACE) or data.distribution != "gaussian" or data.d > 1:
         return None
-    if model.h and model.rule not in ("scaled", "silverman"):
+    if model.h and model.rule not in ("scaled", "silverman", "scott"):
         return None
     return [
         _first(model, data.sigma, M[0]) if len(M) == 1 and M[0] > 1 else math.nan
@@ -186,7 +197,8 @@ def collapse_theory(cell):
 
 
 def _first(model: KDE, sigma: float, M: int) -> float:
-    wider = 1 + (model.h * (_silverman(M) if model.rule == "silverman" else 1)) ** 2
+    narrowing = float(model.narrowing(torch.tensor(float(M), dtype=torch.float64), 1))
+    wider = 1 + (model.h * narrowing) ** 2
     return sigma**2 * (
         1 / M + wider * (1 - 1 / M) - 2 * wider**0.5 * gaussian.sigma_mean(M, 1, ddof=0) + 1
     )
@@ -212,19 +224,21 @@ def collapse_claims():
         **more,
     ):
         """``h`` is that of the spec; the laws of scaled bandwidths use b standard deviations."""
-        b = h * _silverman(M) if rule == "silverman" else h
+        b = h * (_silverman(M) if rule.endswith("silverman") else 1)
+        unscaled = rule in ("fixed", "sklearn-silverman")
         steps = {"t" if protocol == "accumulate" else "k": k}
-        given = {"M": M, "h" if rule == "fixed" else "b": b, **steps, "sigma": sigma}
+        given = {"M": M, "h" if unscaled else "b": b, **steps, "sigma": sigma}
         spec = f"gaussian(sigma={sigma}) | kde(rule={rule}, h={h}) | {protocol} @ n={M} T={k - 1}"
         # The laws are for the rows; the metric is for a draw from the estimate.
         if metric == "variance":
-            more |= {"plus": h**2} if rule == "fixed" else {"times": 1 + b**2}
+            more |= {"plus": b**2} if unscaled else {"times": 1 + b**2}
         return Claim(f"kde.{law}", given, spec, metric, k - 1, chains, **more)
 
     return [
         one("var", 20, 0.3, 10),
         one("var", 8, 0.0, 6, sigma=2.0),
         one("var", 10, 0.5, 40, sigma=2.0),
+        one("var", 50, 1.0, 21, rule="sklearn-silverman"),
         one("var_scaled", 20, 0.2, 8, rule="scaled"),
         one("var_scaled", 20, 1.0, 6, rule="silverman", sigma=2.0),
         one("mise", 20, 0.4, 1, "ise", chains=2000),

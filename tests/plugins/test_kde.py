@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from sklearn.neighbors import KernelDensity
 
 from collapse_bench import cell_of, generations
 from collapse_bench.core.corpus import Corpus
@@ -13,6 +14,7 @@ from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.plugins.models.kde import KDE
+from collapse_bench.theory import kde
 
 
 def learnt(rows, weight=None, **settings):
@@ -37,7 +39,7 @@ def test_density_is_the_mean_of_its_kernels():
         )
 
 
-@pytest.mark.parametrize("rule", ["fixed", "shrinking", "scaled", "silverman"])
+@pytest.mark.parametrize("rule", ["fixed", "shrinking", "scaled", "silverman", "sklearn-scott"])
 def test_density_is_that_of_the_answers(rule):
     rows = Stream(4).normal(6, 2).double() @ torch.tensor(
         [[2.0, 1.0], [0.0, 0.1]], dtype=torch.float64
@@ -74,6 +76,41 @@ def test_rules_scale_as_they_say():
     assert kernel(7, rule="silverman") == pytest.approx(7 * kernel(1, rule="silverman"))
     assert kernel(1, rule="silverman") == pytest.approx(1.0592 * 50**-0.2 * spread, rel=1e-4)
     assert kernel(1, rule="shrinking", h=2) == pytest.approx(2 * 50**-0.2)
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 1), (30, 2), (7, 5)])
+def test_bandwidths_named_after_scikit_learn_are_its_own(n, d):
+    """On rows of any scale; the rules without that name follow the scale, like SciPy's."""
+    rows = 3.0 * Stream(3).normal(n, d).double()
+    covariance = torch.cov(rows.T, correction=0).reshape(d, d)
+    for name in ("silverman", "scott"):
+        theirs = KernelDensity(bandwidth=name).fit(rows.numpy()).bandwidth_
+        plain, scaled = (learnt(rows.tolist(), rule=rule) for rule in (f"sklearn-{name}", name))
+        assert torch.allclose(
+            plain.kernel @ plain.kernel.mT,
+            theirs**2 * torch.eye(d, dtype=torch.float64),
+            rtol=1e-12,
+        )
+        assert torch.allclose(scaled.kernel @ scaled.kernel.mT, theirs**2 * covariance, rtol=1e-9)
+
+
+def test_the_scale_decides_how_far_an_estimate_spreads():
+    """Generation 20 at n = 50: twelve times as wide where the bandwidth follows the batch."""
+    spec = "gaussian | kde(rule={}) | replace @ n=50 T=20"
+    wide = {}
+    for rule in ("sklearn-silverman", "silverman"):
+        cell = cell_of(spec.format(rule), seeds=range(144))
+        *_, last = generations(cell)
+        found = nature(cell).diagnostics(last.teacher)["variance"].double()
+        wide[rule] = float(found.mean()), float(found.std()) / 12
+    b = (4 / 150) ** 0.2
+    for rule, law in (
+        ("sklearn-silverman", kde.var(50, b, 21) + b**2),
+        ("silverman", (1 + b**2) * kde.var_scaled(50, b, 21)),
+    ):
+        mean, error = wide[rule]
+        assert abs(mean - law) < 4 * error, (rule, mean, law, error)
+    assert wide["silverman"][0] > 8 * wide["sklearn-silverman"][0]
 
 
 def test_no_bandwidth_is_the_bootstrap():
