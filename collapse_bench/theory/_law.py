@@ -25,6 +25,9 @@ STATUS = {
     "REFUTED": "leading order as published, contradicted by simulation",
 }
 
+#: the source of a law for which a search of the literature found no published form
+UNPUBLISHED = "derived here (no published form found)"
+
 STEPS = 10**7  #: the largest number of rounds that a formula sums or iterates over
 
 

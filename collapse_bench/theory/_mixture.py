@@ -10,8 +10,9 @@ lam |v|^2.  The deterministic equivalent of the sample resolvent is Q = (A + s)^
     s = lam,  or with features  s theta = lam d/m,  theta = 1 - tr(A Q)/m.
 
 The excess risk needs terms such as E x'Q S_1 Q x.  They are derivatives of these equations along
-A -> A + h S_1, so one linear solve gives them all.  Derived here; the setting of Dohmatob et al.,
-arXiv 2410.04840.
+A -> A + h S_1, so one linear solve gives them all.  Equal covariances are Theorem 1 of Dohmatob et
+al., arXiv 2410.04840; two covariances without a ridge are in Yang et al., arXiv 2010.11750; no
+published form was found of all cases together.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import scipy
 
-from ._law import STEPS, law, number, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, require, whole
 from ._special import basel, binomial
 from ._zipf import survival, zipf
 
@@ -53,7 +53,7 @@ def l2_drift(K, beta, M, k) -> float:
     return -_heterozygosity(K, beta) * math.expm1(scipy.special.xlog1py(k, -1 / M))
 
 
-@law("EXACT", "derived here", K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
+@law("EXACT", UNPUBLISHED, K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def H_accumulate(K, beta, M, k) -> float:
     """E H_k of the model fitted to all k batches of M draws: one real, the others from the models.
 
@@ -65,7 +65,8 @@ def H_accumulate(K, beta, M, k) -> float:
 
 @law(
     "EXACT",
-    "derived here",
+    "Wright, Genetics 1931 (island model), for independent origins of the draws; with a fixed number "
+    "of real draws " + UNPUBLISHED,
     K=SYMBOLS,
     beta=EXPONENT,
     M=DRAWS,
@@ -148,7 +149,7 @@ def missing_mass(K, beta, M, k) -> float:
     return p @ _lost(p, M, k)
 
 
-@law("ASYM", "derived here, a branching process", K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
+@law("ASYM", SURESH + ", Theorem 1, summed over symbols", K=SYMBOLS, beta=EXPONENT, M=DRAWS, k=FITS)
 def support_branching(K, beta, M, k) -> float:
     """Expected number of surviving symbols if all are rare: sum 1 - exp(-M p (1 - q_{k-1})).
 
@@ -162,7 +163,7 @@ def support_branching(K, beta, M, k) -> float:
 
 @law(
     "ASYM",
-    "derived here; the bound 1 - exp(-c/k) in " + SURESH,
+    SURESH + ", Theorem 1, there a lower bound; its corollary is 1 - exp(-c/k)",
     c=number("expected copies of the symbol in the real sample", "[0, inf)"),
     k=whole("fits after the first", 0, STEPS),
     M=whole("draws per fit; has no effect, since the value is the limit of large M", 1).or_none,
@@ -170,8 +171,8 @@ def support_branching(K, beta, M, k) -> float:
 def survive_count(c, k, M=None) -> float:
     """Probability that a symbol with c expected copies in the real sample survives k more fits.
 
-    1 - exp(-c (1 - q_k)), q_0 = 0, q' = exp(q - 1); about 1 - exp(-2c/k).  A probability; valid for
-    c, k << M.
+    1 - exp(-c g), where g is 1 mapped k times by x -> 1 - exp(-x); about 1 - exp(-2c/k).  For
+    finite M it is a lower bound.  A probability; valid for c, k << M.
     """
     return -math.expm1(-c * survival(k))
 

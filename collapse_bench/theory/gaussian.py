@@ -11,7 +11,7 @@ import math
 import numpy as np
 import scipy
 
-from ._law import STEPS, law, number, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, require, whole
 from ._special import basel, digamma_minus_log, expm1_half_ratio, log_half_ratio
 
 ROWS = whole("rows per fit", 2)
@@ -35,6 +35,15 @@ SHUMAILOV = "Shumailov et al., Nature 2024"
 GERSTGRASSER = "Gerstgrasser et al., arXiv 2404.01413"
 KAZDAN = "Kazdan et al., arXiv 2410.16713"
 SURESH = "Suresh et al., arXiv 2412.17646"
+LOG_CHI = (
+    "the logarithm of a chi variable (Bartlett and Kendall, Suppl. J. R. Stat. Soc. 1946), k times"
+)
+POOLED = KAZDAN + ", for ddof = 0; ddof = 1 " + UNPUBLISHED
+MIXED = (
+    UNPUBLISHED
+    + "; the setting of Bertrand et al., arXiv 2310.00429, and of the fresh data loop of "
+    "Alemohammad et al., arXiv 2307.01850"
+)
 
 
 def _sizes(M: int, k: int, growth: float) -> np.ndarray:
@@ -82,7 +91,7 @@ def _mean_log(M: int, ddof: int) -> float:
 
 @law(
     "EXACT",
-    "derived here; the leading order in " + SHUMAILOV,
+    UNPUBLISHED + "; the leading order in " + SHUMAILOV,
     M=ROWS,
     k=FITS,
     sigma=STD,
@@ -102,7 +111,7 @@ def w2_mean(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return sigma**2 * (ddof * (1 / sizes).sum() - 2 * math.expm1(_log_rho(sizes, ddof).sum()))
 
 
-@law("EXACT", "derived here", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law("EXACT", UNPUBLISHED, M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
 def w2_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 between the truth N(mu, sigma^2) and model k, over runs of the replace recursion.
 
@@ -157,7 +166,7 @@ def w2_mean_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     return 1.5 * sigma**2 * (1 / _sizes(M, k, growth)).sum()
 
 
-@law("LEAD", "derived here", M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
+@law("LEAD", UNPUBLISHED, M=ROWS, k=FITS, sigma=STD, growth=GROWTH, ddof=DDOF)
 def w2_var_leading(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
     """Var W2^2 of the replace recursion to leading order, (5/2) sigma^4 (sum 1/M_i)^2.
 
@@ -190,7 +199,7 @@ def w2_var_as_published(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
 
 @law(
     "EXACT",
-    SHUMAILOV + "; the absence of a remainder derived here",
+    SHUMAILOV + ", to first order; that there is no remainder is " + UNPUBLISHED,
     M=ROWS,
     k=FITS,
     sigma=STD,
@@ -208,7 +217,7 @@ def sample_var(M, k, sigma=1.0, growth=0.0, ddof=1) -> float:
 
 @law(
     "EXACT",
-    "derived here; the bound exp(-k/(4M)) in " + SURESH,
+    "the mean of a chi distribution, k times; the bound exp(-k/(4M)) in " + SURESH,
     M=ROWS,
     k=LONG,
     sigma=STD,
@@ -223,7 +232,7 @@ def sigma_mean(M, k, sigma=1.0, ddof=1) -> float:
     return sigma * math.exp(k * _log_rho(M, ddof))
 
 
-@law("EXACT", "derived here", M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
+@law("EXACT", "mean of " + LOG_CHI, M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
 def logsigma_mean(M, k, sigma=1.0, ddof=1) -> float:
     """E ln s_k of the replace recursion: ln sigma + (k/2)[psi((M-1)/2) - ln((M-ddof)/2)].
 
@@ -233,7 +242,7 @@ def logsigma_mean(M, k, sigma=1.0, ddof=1) -> float:
     return math.log(sigma) + k * _mean_log(M, ddof)
 
 
-@law("EXACT", "derived here", M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
+@law("EXACT", "variance of " + LOG_CHI, M=ROWS, k=LONG, sigma=STD, ddof=DDOF)
 def logsigma_var(M, k, sigma=1.0, ddof=1) -> float:
     """Var ln s_k of the replace recursion: (k/4) psi'((M-1)/2), about k/(2M).
 
@@ -245,7 +254,7 @@ def logsigma_var(M, k, sigma=1.0, ddof=1) -> float:
 # -- d dimensions, replace, ddof = 1 ---------------------------------------------------------------
 
 
-@law("LEAD", "derived here", d=whole("dimension", 1, 10**5), M=ROWS, k=LONG, beta=SPECTRUM)
+@law("LEAD", UNPUBLISHED, d=whole("dimension", 1, 10**5), M=ROWS, k=LONG, beta=SPECTRUM)
 def nd_frechet_leading(d, M, k, beta=0.0) -> float:
     """E W2^2 (Frechet distance) in d dimensions to leading order, for eigenvalues l_j = j^-beta.
 
@@ -260,7 +269,8 @@ def nd_frechet_leading(d, M, k, beta=0.0) -> float:
 
 @law(
     "EXACT",
-    "derived here",
+    "Bartlett's decomposition of a Wishart matrix, k times; the rates as in Newman, Commun. Math. "
+    "Phys. 1986",
     d=DIMENSION,
     M=whole("rows per fit; M >= d + 1", 2),
     k=LONG,
@@ -280,7 +290,14 @@ def nd_logdet(d, M, k, beta=0.0) -> float:
     return np.log(_spectrum(d, beta)).sum() + k * rates.sum()
 
 
-@law("EXACT", "derived here", d=DIMENSION, M=ROWS, k=LONG, beta=SPECTRUM)
+@law(
+    "EXACT",
+    "second moments of a Wishart matrix (Haff, J. Multivariate Anal. 1979), k times",
+    d=DIMENSION,
+    M=ROWS,
+    k=LONG,
+    beta=SPECTRUM,
+)
 def nd_trS2(d, M, k, beta=0.0) -> float:
     """E tr Sigma_k^2 of model k in d dimensions, replace, ddof=1, true eigenvalues j^-beta.
 
@@ -308,7 +325,7 @@ def _pool(M: int, t: int, ddof: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.log1p(-lost))])
 
 
-@law("EXACT", "derived here; the setting of " + GERSTGRASSER, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
+@law("EXACT", POOLED, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def acc_v(M, t, sigma=1.0, ddof=0) -> float:
     """E v_t, mean variance of the model fitted to all t batches of M rows, only the first real.
 
@@ -319,7 +336,7 @@ def acc_v(M, t, sigma=1.0, ddof=0) -> float:
     return sigma**2 * math.exp(_pool(M, t, ddof)[-1])
 
 
-@law("EXACT", "derived here; the setting of " + GERSTGRASSER, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
+@law("EXACT", POOLED, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def acc_e(M, t, sigma=1.0, ddof=0) -> float:
     """E (m_t - mu)^2, error of the mean of all t accumulated batches: sum_j E v_{j-1}/(M j^2).
 
@@ -331,7 +348,7 @@ def acc_e(M, t, sigma=1.0, ddof=0) -> float:
     return sigma**2 * (np.exp(pool[:-1]) / (M * np.arange(1.0, t + 1) ** 2)).sum()
 
 
-@law("EXACT", "derived here", M=ROWS, sigma=STD)
+@law("EXACT", KAZDAN, M=ROWS, sigma=STD)
 def acc_limit_v(M, sigma=1.0) -> float:
     """Limit of E v_t when all batches are kept (ddof=0): sigma^2 sin(pi/sqrt M)/(pi/sqrt M).
 
@@ -341,7 +358,11 @@ def acc_limit_v(M, sigma=1.0) -> float:
 
 
 @law(
-    "LEAD", "derived here; pi^2/6 as in Dey and Donoho, arXiv 2410.22812", M=ROWS, t=FITS, sigma=STD
+    "LEAD",
+    "Dey and Donoho, arXiv 2410.22812, for the squared W2 distance",
+    M=ROWS,
+    t=FITS,
+    sigma=STD,
 )
 def acc_w2_leading(M, t, sigma=1.0) -> float:
     """E W2^2 when all batches are kept, to leading order: (3/2)(sigma^2/M) sum_{j <= t} 1/j^2.
@@ -371,7 +392,7 @@ def _subsample(M: int, t: int, ddof: int) -> tuple[float, float]:
     return (1.0 if ddof else q) * a, e
 
 
-@law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
+@law("EXACT", UNPUBLISHED + "; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def accsub_v(M, t, sigma=1.0, ddof=0) -> float:
     """E v_t, mean variance of the model fitted to M rows subsampled from the pool of t batches.
 
@@ -382,7 +403,7 @@ def accsub_v(M, t, sigma=1.0, ddof=0) -> float:
     return sigma**2 * _subsample(M, t, ddof)[0]
 
 
-@law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
+@law("EXACT", UNPUBLISHED + "; the setting of " + KAZDAN, M=ROWS, t=FITS, sigma=STD, ddof=DDOF)
 def accsub_e(M, t, sigma=1.0, ddof=0) -> float:
     """E (m_t - mu)^2, squared error of the mean of M rows subsampled from the pool of t batches.
 
@@ -406,7 +427,7 @@ def _mix(M: int, pi: float, t: int, ddof: int) -> tuple[float, float]:
 
 @law(
     "EXACT",
-    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    MIXED,
     M=ROWS,
     pi=SHARE,
     t=LONG,
@@ -426,7 +447,7 @@ def mix_v(M, pi, t, sigma=1.0, ddof=0) -> float:
 
 @law(
     "EXACT",
-    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    MIXED,
     M=ROWS,
     pi=SHARE,
     t=LONG,
@@ -462,7 +483,7 @@ def _mix_fixed(M: int, pi: float, t: int) -> tuple[float, float]:
 
 @law(
     "EXACT",
-    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    MIXED,
     M=ROWS,
     pi=REAL,
     t=LONG,
@@ -480,7 +501,7 @@ def mixfixed_v(M, pi, t, sigma=1.0) -> float:
 
 @law(
     "EXACT",
-    "derived here; the setting of Bertrand et al., arXiv 2310.00429",
+    MIXED,
     M=ROWS,
     pi=REAL,
     t=LONG,
@@ -498,7 +519,7 @@ def mixfixed_e(M, pi, t, sigma=1.0) -> float:
 
 @law(
     "EXACT",
-    "He et al., arXiv 2502.18049",
+    "He et al., J. R. Stat. Soc. B, arXiv 2502.18049",
     infinite="at w = 0, where the mean is a random walk",
     n1=whole("fresh real rows per fit", 1),
     n2=whole("synthetic rows per fit", 1),

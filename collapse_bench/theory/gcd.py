@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from ._law import law, number, one_of, require, whole
+from ._law import UNPUBLISHED, law, number, one_of, require, whole
 
 MOST = 10**6  # largest operand for which sums over all operands are formed
 KNOWN = whole("a number whose primes, or whose divisors, are known; 1: nothing is known", 1, 10**9)
@@ -41,8 +41,7 @@ GROK = number("factor on the examples for each additional digit that decides", "
 CAP = whole("largest prime power that can be known", 1, 10**4)
 OPERANDS = one_of("distribution of the training operands", "uniform", "log-uniform")
 
-CHARTON = "the sieve rule of Charton, arXiv 2308.15594; the form is derived here"
-OURS = "derived here"
+CHARTON = "the sieve rule of Charton, arXiv 2308.15594; the form " + UNPUBLISHED
 
 
 # -- prime powers ----------------------------------------------------------------------------------
@@ -207,7 +206,7 @@ def heights_after(
 
 @law(
     "EXACT",
-    OURS,
+    UNPUBLISHED + "; the setting of Charton, arXiv 2308.15594",
     q=whole("a prime power", 2, MOST),
     n=ROWS,
     k=FITS,
@@ -228,7 +227,7 @@ def survives(q, n, k, examples, N=None) -> float:
 
 @law(
     "EXACT",
-    OURS,
+    UNPUBLISHED + "; the setting of Charton, arXiv 2308.15594",
     p=whole("a prime", 2, MOST),
     n=ROWS,
     k=FITS,
@@ -259,7 +258,7 @@ def said(p, n, k, noise, pi=0.0, N=None) -> float:
 
 @law(
     "ASYM",
-    OURS,
+    UNPUBLISHED + "; the setting of Charton, arXiv 2308.15594",
     n=ROWS,
     k=SOME_FITS,
     base=BASE,
@@ -281,7 +280,7 @@ def sieve_accuracy(n, k, base, N, examples, grok=1.0, most=100, operands="unifor
 
 @law(
     "ASYM",
-    OURS,
+    UNPUBLISHED + "; the setting of Charton, arXiv 2308.15594",
     n=ROWS,
     k=SOME_FITS,
     base=BASE,

@@ -12,7 +12,7 @@ import math
 import numpy as np
 import scipy
 
-from ._law import STEPS, law, number, whole
+from ._law import STEPS, UNPUBLISHED, law, number, whole
 
 ROWS = whole("rows per batch", 1)
 BATCHES = whole("batches, the first real; 0 leaves the truth", 0)
@@ -20,9 +20,17 @@ STD = number("true standard deviation, in units of the data", "(0, inf)")
 BANDWIDTH = number("bandwidth, in units of the data", "[0, inf)")
 
 KAZDAN = "Kazdan et al., arXiv 2410.16713"
+SMOOTHED = "the variance of a smoothed bootstrap (Silverman and Young, Biometrika 1987)"
 
 
-@law("EXACT", "derived here; the setting of " + KAZDAN, M=ROWS, h=BANDWIDTH, k=BATCHES, sigma=STD)
+@law(
+    "EXACT",
+    SMOOTHED + ", k times; the setting of " + KAZDAN,
+    M=ROWS,
+    h=BANDWIDTH,
+    k=BATCHES,
+    sigma=STD,
+)
 def var(M, h, k, sigma=1.0) -> float:
     """Expected variance (over M) of batch k, fixed bandwidth, replace: v' = (1 - 1/M)(v + h^2).
 
@@ -37,7 +45,7 @@ def var(M, h, k, sigma=1.0) -> float:
 
 @law(
     "EXACT",
-    "derived here; the setting of " + KAZDAN,
+    SMOOTHED + ", k times; the setting of " + KAZDAN,
     M=ROWS,
     b=number("bandwidth over the batch's standard deviation (the one over M)", "[0, inf)"),
     k=BATCHES,
@@ -56,7 +64,7 @@ def var_scaled(M, b, k, sigma=1.0) -> float:
 
 @law(
     "EXACT",
-    "derived here",
+    "Fryer, Biometrics 1976, for k = 1; k > 1 " + UNPUBLISHED,
     M=ROWS,
     h=number("bandwidth, in units of the data", "(0, inf)"),
     k=whole("successive estimates; 0 leaves the truth", 0, STEPS),
@@ -88,7 +96,7 @@ def _peak(v):
 
 @law(
     "EXACT",
-    "derived here; the setting of " + KAZDAN,
+    UNPUBLISHED + "; the setting of " + KAZDAN,
     M=ROWS,
     h=BANDWIDTH,
     t=whole("batches, the first real; 0 leaves the truth", 0, STEPS),

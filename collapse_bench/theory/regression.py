@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ._law import STEPS, law, number, one_of, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, one_of, require, whole
 from ._special import basel
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
@@ -30,6 +30,7 @@ SIGNAL = number("tr(S Gamma), variance of the noiseless label", "[0, inf)")
 
 GERSTGRASSER = "Gerstgrasser et al., arXiv 2404.01413"
 DEMYSTIFIED = "Dohmatob et al., arXiv 2402.07712"
+GARG = "Garg et al., arXiv 2509.22341"
 
 
 def _enough(T: int, d: int, name: str = "T") -> None:
@@ -49,7 +50,7 @@ def ols_replace(d, T, k, s=1.0) -> float:
 
 @law(
     "EXACT",
-    GERSTGRASSER + " with one X; fresh X derived here",
+    GERSTGRASSER + ", with one X; fresh X " + UNPUBLISHED,
     d=DIMENSION,
     T=MANY,
     k=FITS,
@@ -72,7 +73,7 @@ def ols_accumulate(d, T, k, s=1.0, same_x=False) -> float:
 
 @law(
     "LEAD",
-    "derived here",
+    UNPUBLISHED + "; real and synthetic labels of the same rows: " + GARG,
     infinite="where the denominator is not positive, as at pi = 0",
     d=DIMENSION,
     T=MANY,
@@ -93,7 +94,7 @@ def ols_mix_fresh(d, T, pi, s=1.0) -> float:
 
 @law(
     "LEAD",
-    "derived here",
+    UNPUBLISHED + "; real and synthetic labels of the same rows: " + GARG,
     d=DIMENSION,
     T=MANY,
     pi=number("share of real rows; pi T > d + 1", "(0, 1]"),
@@ -112,7 +113,11 @@ def ols_mix_fixedreal(d, T, pi, s=1.0) -> float:
 
 @law(
     "DE",
-    "derived here",
+    UNPUBLISHED
+    + "; the exponential loss without noise, n < d: "
+    + DEMYSTIFIED
+    + "; with real labels "
+    "of the same rows: " + GARG,
     d=AXES,
     n=ROWS,
     lam=RIDGE,
@@ -146,7 +151,7 @@ def ridge_iterated(d, n, lam, k, beta=1.0, src=0.0, r2=1.0, s=0.5) -> float:
 
 @law(
     "DE",
-    "derived here; the setting of " + DEMYSTIFIED,
+    DEMYSTIFIED + ", with the constants of a random signal",
     d=AXES,
     T0=whole("rows of each least-squares fit of the chain; more than d + 1 where g > 0", 1),
     g=whole("least-squares fits of the chain; 0: real labels", 0),
@@ -179,7 +184,7 @@ def ols_chain_then_ridge(d, T0, g, T, lam, beta=1.0, src=0.0, r2=1.0, s=0.5, s0=
 
 @law(
     "ASYM",
-    "derived here; the setting of " + DEMYSTIFIED,
+    "the best penalty in the rates of " + DEMYSTIFIED,
     beta=number("exponent of the spectrum (capacity), l_j = j^-beta", "(0, inf)"),
     r=number(
         "source exponent: l_j times the second moment of weight j is j^-(1 + 2 r beta)", "(0, 1]"

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ._law import STEPS, law, number, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, require, whole
 from ._mixture import DENSE, DIAGONAL, Mixture
 from ._spectra import effective_ridge, power_law, signal, variance_factor
 
@@ -41,6 +41,10 @@ WEIGHT2 = number("weight of a synthetic row in the loss", "[0, inf)")
 WIDTH = whole("random features, F of shape d x m with entries N(0, 1/d); None: no projection", 1)
 
 DOHMATOB = "Dohmatob et al., arXiv 2410.04840"
+PAIRS = (
+    "two covariances without a ridge: Yang et al., arXiv 2010.11750, for n > d, and Song et al., "
+    "arXiv 2406.13944, for n < d"
+)
 
 
 def _shares(n: int, p2: float) -> tuple[float, float]:
@@ -78,7 +82,11 @@ def _mixture(
 
 @law(
     "DE",
-    "derived here, S1 = S2 and unit weights as in " + DOHMATOB,
+    DOHMATOB
+    + ", for S1 = S2 and unit weights; "
+    + PAIRS
+    + "; weights and features together "
+    + UNPUBLISHED,
     d=AXES,
     n=ROWS,
     lam=RIDGE,
@@ -151,7 +159,7 @@ def mixture_parts(
 
 @law(
     "DE",
-    DOHMATOB + ", Theorem 1, with constants derived here",
+    DOHMATOB + ", Theorem 1",
     d=AXES,
     n=ROWS,
     lam=number("ridge penalty; 0 is the limit without a ridge, for n other than d", "[0, inf)"),
@@ -183,7 +191,7 @@ def mixture_equal(d, n, lam, p2, beta1=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.0, s2=
 
 @law(
     "DE",
-    DOHMATOB + ", with constants derived here",
+    DOHMATOB + ", Theorem 1, for equal eigenvalues and no ridge",
     d=DIMENSION,
     n=whole("rows, real and synthetic; more than d", 2),
     p2=SHARE,
@@ -204,7 +212,7 @@ def iso_ridgeless(d, n, p2, c2=1.0, s1=1.0, s2=1.0) -> float:
 
 @law(
     "DE",
-    "derived here",
+    PAIRS + "; with ridge, weights and features " + UNPUBLISHED,
     d=whole("input dimension", 1, 5000),
     n=ROWS,
     lam=RIDGE,
@@ -235,7 +243,7 @@ def noncommuting(d, n, lam, p2, m=None, s1=0.5, s2=0.2, a1=1.2, a2=0.7, seed=7) 
 
 @law(
     "LEAD",
-    "derived here; the setting of " + DOHMATOB,
+    UNPUBLISHED + "; the setting of " + DOHMATOB,
     d=DIMENSION,
     n=whole("rows per round; more than d", 2),
     p2=SHARE,

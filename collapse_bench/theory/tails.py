@@ -15,7 +15,7 @@ import math
 import numpy as np
 import scipy
 
-from ._law import STEPS, law, number, one_of, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, one_of, require, whole
 from ._special import binomial
 from ._zipf import survival, zipf
 
@@ -94,7 +94,7 @@ def hutter(
     return p @ np.exp(scipy.special.xlog1py(T, -np.minimum(q, 1.0)))
 
 
-@law("ASYM", HUTTER + ", with the constant derived here", beta=INFINITE, T=SEEN)
+@law("ASYM", HUTTER + ", for the rate; the constant " + UNPUBLISHED, beta=INFINITE, T=SEEN)
 def asym_real(beta, T) -> float:
     """Test error of a memoriser of T real inputs as T grows: A T^-c.
 
@@ -103,7 +103,13 @@ def asym_real(beta, T) -> float:
     return _power(beta, beta, T)
 
 
-@law("ASYM", "derived here; the setting of " + TAILS, beta=INFINITE, T=SEEN, k=RANK)
+@law(
+    "ASYM",
+    TAILS + ", for the rates; the constants " + UNPUBLISHED,
+    beta=INFINITE,
+    T=SEEN,
+    k=RANK,
+)
 def asym_cut(beta, T, k) -> float:
     """Test error of a memoriser of T inputs whose law is cut at rank k, as T and k grow.
 
@@ -120,7 +126,7 @@ def asym_cut(beta, T, k) -> float:
 
 @law(
     "ASYM",
-    "derived here; the setting of " + TAILS,
+    TAILS + ", for the rate; the constant " + UNPUBLISHED,
     beta=INFINITE,
     beta2=number("exponent of the narrowed training law", "(1, inf)"),
     T=SEEN,
@@ -148,7 +154,8 @@ def _reached(error: float, T: int) -> float:
 
 @law(
     "ASYM",
-    "derived here; the law g^c T^-c in " + TAILS,
+    "the survival of Suresh et al., arXiv 2412.17646, Theorem 1, summed over symbols; the law g^c "
+    "T^-c in " + TAILS,
     beta=EXPONENT,
     T=SEEN,
     g=GENERATIONS,
@@ -165,7 +172,12 @@ def gens_resample(beta, T, g, N=200000) -> float:
 
 
 @law(
-    "ASYM", "derived here; the setting of " + TAILS, beta=EXPONENT, T=SEEN, g=GENERATIONS, N=SYMBOLS
+    "ASYM",
+    UNPUBLISHED + "; the setting of " + TAILS,
+    beta=EXPONENT,
+    T=SEEN,
+    g=GENERATIONS,
+    N=SYMBOLS,
 )
 def gens_relabel(beta, T, g, N=200000) -> float:
     """Test error of memoriser g, each trained on fresh inputs among the known symbols.
@@ -183,7 +195,7 @@ def gens_relabel(beta, T, g, N=200000) -> float:
 
 @law(
     "EXACT",
-    "derived here; the setting of " + TAILS,
+    UNPUBLISHED + "; the setting of " + TAILS,
     beta=EXPONENT,
     T=INPUTS,
     g=GENERATIONS,
@@ -203,7 +215,7 @@ def gens_mislabel(beta, T, g, N=200000) -> float:
 
 @law(
     "EXACT",
-    "de Moivre's mean absolute deviation",
+    "the mean absolute deviation of de Moivre (Diaconis and Zabell, Statist. Sci. 1991), summed",
     beta=EXPONENT,
     T=whole("visits of the row", 1),
     N=SYMBOLS,
@@ -220,7 +232,7 @@ def bigram_tv(beta, T, N=200000) -> float:
 
 @law(
     "HEURISTIC",
-    "derived here; the setting of Cabannes et al., arXiv 2310.02984",
+    UNPUBLISHED + "; the setting of Cabannes et al., arXiv 2310.02984, whose bounds have the rates",
     beta=EXPONENT,
     d=whole("dimension of the embeddings", 1),
     N=whole("symbols, inputs and outputs alike", 1, 30000),

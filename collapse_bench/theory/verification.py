@@ -12,7 +12,7 @@ import math
 
 import scipy
 
-from ._law import STEPS, law, number, require, whole
+from ._law import STEPS, UNPUBLISHED, law, number, require, whole
 
 WRONG = number("probability that a label is wrong", "[0, 1]")
 RIGHT_KEPT = number("probability that a right label is kept", "[0, 1]")
@@ -23,6 +23,7 @@ CANDIDATES = whole("labelled rows before selection", 1)
 ANGLE = "[0, 3.141592653589794)"
 
 FENG = "Feng et al., arXiv 2406.07515"
+FIRDOUSSI = "El Firdoussi et al., ICLR 2025, arXiv 2410.08942"
 
 
 def _selected(q: float, phi: float, psi: float) -> tuple[float, float]:
@@ -51,7 +52,7 @@ def threshold(phi, psi) -> float:
 
 @law(
     "DE",
-    "derived here; the setting of " + FENG,
+    FIRDOUSSI + ", in the limit of infinite ridge; the setting of " + FENG,
     p=WRONG,
     phi=RIGHT_KEPT,
     psi=WRONG_KEPT,
@@ -73,7 +74,7 @@ def acc_average(p, phi, psi, mu2, d, N) -> float:
 
 @law(
     "DE",
-    "derived here; the setting of " + FENG,
+    FIRDOUSSI + ", for one fit; its iteration " + UNPUBLISHED,
     t=whole("generation", 0, STEPS),
     mu2=SIGNAL,
     d=DIMENSION,
@@ -120,7 +121,7 @@ def taught_cosine(cosine, mu2, d, N, phi=1.0, psi=1.0, most=None) -> float:
 
 @law(
     "DE",
-    "derived here; the setting of " + FENG,
+    FIRDOUSSI + ", in the limit of zero ridge; the setting of " + FENG,
     p=WRONG,
     phi=RIGHT_KEPT,
     psi=WRONG_KEPT,
@@ -155,7 +156,7 @@ def _bisector(tg: float, tv: float) -> tuple[float, float, float]:
     return r, kept, (math.cos(tg) + math.cos(tv)) / math.sqrt(2 + 2 * r)
 
 
-@law("EXACT", "derived here; the setting of " + FENG, tg=GENERATOR, tv=VERIFIER)
+@law("EXACT", UNPUBLISHED + "; the setting of " + FENG, tg=GENERATOR, tv=VERIFIER)
 def halfspace(tg, tv) -> float:
     """Accuracy of averaging on infinitely many labels that a linear verifier agrees with.
 
@@ -171,7 +172,7 @@ def halfspace(tg, tv) -> float:
 
 @law(
     "DE",
-    "derived here; the setting of " + FENG,
+    UNPUBLISHED + "; the setting of " + FENG,
     tg=GENERATOR,
     tv=VERIFIER,
     N=CANDIDATES,

@@ -42,7 +42,7 @@ def gaussian_nd(scale, data=None):
 
     return Figure(
         "A Gaussian in d dimensions, fitted to its own samples",
-        "Shumailov et al. 2024 (Nature 631); laws derived here",
+        "Shumailov et al. 2024 (Nature 631); rates: Newman 1986 (Commun. Math. Phys. 103)",
         [
             Panel(
                 f"risk, M = {M}",

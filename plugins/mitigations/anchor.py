@@ -25,8 +25,9 @@ class Anchor(Mitigation):
     metric of the penalty, as for a mean of known variance.  ``kl``: loss + beta KL(p_0 || p) by
     Monte Carlo:  generation 0 writes beta times as many rows as the training set has, and they are
     read together.  For exponential families in their mean parameters (tables of probabilities, the
-    mean of a Gaussian) both are the same in expectation (derived here).  Generation 0 itself is
-    left as it is, also where a flawed source teaches it.
+    mean of a Gaussian) both are the same in expectation: rows of generation 0 act as a conjugate
+    prior (Diaconis and Ylvisaker, Ann. Statist. 1979).  Generation 0 itself is left as it is, also
+    where a flawed source teaches it.
     """
 
     beta: float = param(0.5, "weight of the distance relative to a mean loss", ge=0)

@@ -18,9 +18,9 @@ class AutophagyPenalty(Mitigation):
 
     Stage: adapt; track: blind, ``pupils`` more fits per generation.  Near theta_hat a refit differs
     from its source by a bias only, R(theta) = theta - b with b = theta_hat - R(theta_hat), and for
-    the loss |theta - theta_hat|^2 the minimiser is theta_hat + mu / (1 + mu) b (derived here).  So
-    a maximum-likelihood variance is multiplied by 1 + mu / (1 + mu) / n, which is unbiased to first
-    order as mu grows.  R is an average over ``pupils`` refits.
+    the loss |theta - theta_hat|^2 the minimiser is theta_hat + mu / (1 + mu) b (derived here;
+    no published form found).  So a maximum-likelihood variance is multiplied by 1 + mu / (1 + mu) /
+    n, which is unbiased to first order as mu grows.  R is an average over ``pupils`` refits.
     """
 
     mu: float = param(1.0, "weight of the penalty relative to a mean loss; 0: none", ge=0)

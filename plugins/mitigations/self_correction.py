@@ -26,7 +26,7 @@ class SelfCorrection(Mitigation):
     real rows, which pulls inwards if there are few centers.  With gamma = 1 and k = n in one
     dimension every training set equals those k rows.  For a Gaussian of known variance s^2 the
     squared error of the mean under replace tends to s^2/k + s^2/n (1 - gamma)^2 / (1 - (1 -
-    gamma)^2), for k = n (derived here).
+    gamma)^2), for k = n (derived here; no published form found).
     """
 
     gamma: float = param(0.5, "how far a row moves towards its projection", ge=0, le=1)

@@ -20,8 +20,8 @@ class TokenEdit(Mitigation):
     Stage: curate; track: real, n rows once, or in every generation with ``fresh``.  The rows of the
     protocol stay at weight 0.  The end of a text is not a token.  For single symbols, if symbol 0
     is always redrawn, k cuts nothing and rows are fresh, E p_t(0) = p(0)^(t + 1) after t
-    generations (derived here): edits without other synthetic data collapse too, on the symbols that
-    they redraw.
+    generations (derived here; no published form found): edits without other synthetic data collapse
+    too, on the symbols that they redraw.
     """
 
     p: float = param(0.99, "probability from which a token is redrawn", ge=0, le=1)

@@ -10,6 +10,7 @@ import pytest
 from settings_of_laws import SETTINGS
 
 from collapse_bench import theory
+from collapse_bench.theory._law import UNPUBLISHED
 
 PUBLIC = """
 discrete.H_accumulate(K, beta, M, k)
@@ -86,6 +87,7 @@ verification.threshold(phi, psi)
 """
 LIST = dict(line.split("(", 1) for line in PUBLIC.split("\n") if line)
 LAWS = sorted(theory.laws())
+YEARS = ("arXiv", "1931", "1946", "1979", "1986", "1987", "1991", "2004", "2024")
 UNITS = (
     "in units of",
     "in squared",
@@ -133,6 +135,31 @@ def test_a_docstring_tells_what_standing_source_units_and_ranges(name):
     assert any(word in told for word in ("valid", "exact for", "contradicts", "heuristic"))
     for parameter, allowed in law.ranges.items():
         assert f"    {parameter}: {allowed.meaning}; {allowed}" in text
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_source_is_a_publication_or_says_that_none_was_found(name):
+    source = theory.laws()[name].source
+    assert "derived here" not in source.replace(UNPUBLISHED, "")
+    assert UNPUBLISHED in source or any(year in source for year in YEARS), source
+
+
+@pytest.mark.parametrize(
+    ("name", "authors"),
+    [
+        ("verification.acc_average", "El Firdoussi et al., ICLR 2025, arXiv 2410.08942"),
+        ("verification.acc_ols", "El Firdoussi et al., ICLR 2025, arXiv 2410.08942"),
+        ("discrete.survive_count", "Suresh et al., arXiv 2412.17646, Theorem 1"),
+        ("discrete.support_branching", "Suresh et al., arXiv 2412.17646, Theorem 1"),
+        ("tails.gens_resample", "Suresh et al., arXiv 2412.17646, Theorem 1"),
+        ("kde.mise", "Fryer, Biometrics 1976"),
+        ("gaussian.nd_logdet", "Newman, Commun. Math. Phys. 1986"),
+        ("strong.mixture", "Yang et al., arXiv 2010.11750"),
+    ],
+)
+def test_laws_that_others_published_first_name_them(name, authors):
+    assert authors in theory.laws()[name].source
+    assert authors in theory.documentation(name)
 
 
 @pytest.mark.parametrize("name", ["gaussian.w2_var", "gaussian.w2_var_as_published"])
