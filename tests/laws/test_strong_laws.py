@@ -150,3 +150,13 @@ def _run(spec):
 
     cell = cell_of(spec, seeds=range(4))
     return [(now.t, now.teacher, now.scores) for now in generations(cell)]
+
+
+def test_rows_without_weight_do_not_hide_the_peak():
+    """200 rows of which 100 count are 100 rows: least squares in 100 dimensions has no finite risk."""
+    spec = (
+        "linear(d=100) | ridge(lam=0) | iterative-mix(real=0.5) | "
+        "mix-weights(real=1, synthetic={}) @ n=200 T=0 first=linear-surrogate"
+    )
+    assert registry().predicted(cell_of(spec.format(0))) is None
+    assert registry().predicted(cell_of(spec.format(0.5))) is not None
