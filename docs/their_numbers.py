@@ -305,7 +305,7 @@ def pruned() -> str:
 
 
 def surviving() -> str:
-    """Survival of a symbol with p = 0.01 in samples of 100: theorem, corollary, exact chain, loop."""
+    """Survival of a symbol with p = 0.01 in samples of 100: theorem, corollary, chain, loop."""
     K = n = 100
     rows = []
     for k in (1, 10, 20, 50):

@@ -65,8 +65,8 @@ def H_accumulate(K, beta, M, k) -> float:
 
 @law(
     "EXACT",
-    "Wright, Genetics 1931 (island model), for independent origins of the draws; with a fixed number "
-    "of real draws " + UNPUBLISHED,
+    "Wright, Genetics 1931 (island model), for independent origins of the draws; with a fixed "
+    "number of real draws " + UNPUBLISHED,
     K=SYMBOLS,
     beta=EXPONENT,
     M=DRAWS,

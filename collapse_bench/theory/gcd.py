@@ -238,10 +238,10 @@ def survives(q, n, k, examples, N=None) -> float:
 def said(p, n, k, noise, pi=0.0, N=None) -> float:
     """Mean probability that a label contains prime p where p divides both numbers, after k fits.
 
-    round(pi n) of the n rows are real, a share pi.  r' = (1 - noise)(1 - (1 - P)^n)(pi + (1 - pi) r) from r = 1,
-    with P = (floor(N/p)/N)^2.  A fit copies the share of its relevant rows that contain p, and gets
-    0 if none of its n rows is divisible by p.  A probability; valid where one example is enough, at
-    temperature 1.
+    round(pi n) of the n rows are real, a share pi.  r' = (1 - noise)(1 - (1 - P)^n)(pi + (1 - pi)
+    r) from r = 1, with P = (floor(N/p)/N)^2.  A fit copies the share of its relevant rows that
+    contain p, and gets 0 if none of its n rows is divisible by p.  A probability; valid where one
+    example is enough, at temperature 1.
     """
     require(factors(p) == {p: 1}, "p", p, "a prime")
     pi = round(pi * n) / n

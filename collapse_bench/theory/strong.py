@@ -64,8 +64,8 @@ def _mixture(
         read > 0,
         "a1",
         a[0],
-        f"such that a row has weight: there are {rows[0]} real rows of weight a1 and {n2} synthetic "
-        "rows of weight a2",
+        f"such that a row has weight: there are {rows[0]} real rows of weight a1 and {n2} "
+        "synthetic rows of weight a2",
     )
     d = len(S[0])
     least = min(d, m or d)

@@ -36,7 +36,7 @@ def kde_bandwidth(scale, data=None):
 
     return Figure(
         "The bandwidth decides whether a resampled density estimate spreads or collapses",
-        "setting of Kazdan et al. 2024 (arXiv 2410.16713), whose code uses scikit-learn's bandwidth",
+        "setting of Kazdan et al. 2024 (arXiv 2410.16713), whose code uses scikit-learn's rule",
         [
             Panel(
                 f"variance of the estimate, {M} rows",
