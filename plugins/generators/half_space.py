@@ -5,13 +5,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from collapse_bench.core.components import REPLACE, VERIFIED, DataGenerator, Teacher
+from collapse_bench.core.components import (
+    REPLACE,
+    VERIFIED,
+    Composition,
+    DataGenerator,
+    Teacher,
+)
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
@@ -187,13 +194,14 @@ class _Reading:
     """What a generation reads of N labelled rows.
 
     Right rows are kept with probability phi, wrong ones with psi, and at most ``most`` of them are
-    read.
+    read.  ``real`` rows with true labels join them, and are kept with probability phi too.
     """
 
     N: int
     phi: float = 1.0
     psi: float = 1.0
     most: int | None = None
+    real: int = 0
 
     @classmethod
     def of(cls, cell):
@@ -206,6 +214,11 @@ class _Reading:
             return cls(cell.n)
         if rule.composition == REPLACE and len(acts) == 1 and verifiers[0] is not None:
             return cls(cell.n, *verifiers[0])
+        made = rule.composition
+        if made is not None and made == Composition(real=made.real) and len(acts) <= 1:
+            real = round(made.real * cell.n) if cell.first_teacher is not None else 0
+            selection = (1.0, 1.0) if not acts else verifiers[0]
+            return None if selection is None else cls(cell.n - real, *selection, real=real)
         if rule.composition == VERIFIED and not acts:
             return cls(round(rule.oversample * cell.n), rule.phi, rule.psi, cell.n)
         return None
@@ -229,7 +242,12 @@ def collapse_theory(cell):
         or data.d < max(20, 20 * apart * (1 + apart))
     ):
         return None
-    law = {"averaging": _averaging, "least-squares": _least_squares}.get(cell.model.estimator)
+    laws = {"averaging": _averaging, "least-squares": _least_squares}
+    law = laws.get(cell.model.estimator)
+    if cell.model.estimator == "ridge-classifier":
+        law = partial(_ridge, cell.model.lam)
+    elif reading.real:
+        return None
     if data.inputs == "isotropic":
         law = _bisecting if law is _averaging else None
     elif data.verifier is not None:
@@ -288,26 +306,43 @@ def _least_squares(data, reading, flawed, last):
     yield from [math.nan] * last
 
 
+def _ridge(lam, data, reading, flawed, last):
+    """Accuracy of the first fit with a penalty, to real and kept rows; NaN after it."""
+    p, phi, psi = (0.0, 1.0, 1.0) if flawed is None else (flawed.p, reading.phi, reading.psi)
+    kept, real = (1 - p) * phi + p * psi, reading.real * phi
+    N = reading.most or reading.N
+    if flawed is not None and kept:
+        N = reading.candidates(kept)
+    read = N * kept + real > 0
+    law = verification.acc_ridge
+    yield law(p, phi, psi, data.mu2, data.d, N, lam, real) if read else math.nan
+    yield from [math.nan] * last
+
+
 def _bisecting(data, reading, flawed, last):
     """Accuracy of averaging for isotropic inputs, with or without selection by the verifier.
 
-    The student of a perfect verifier is a source of the same kind, so the law continues.  The
-    student of an imperfect verifier shares its errors, so the law ends after generation 0.
+    s is the cosine between a teacher and the truth, r that between a teacher and the verifier.
     """
-    angle = 0.0 if flawed is None else flawed.tilt or 0.0
-    selected, verifier = (reading.phi, reading.psi) == (1, 0), data.verifier or 0.0
+    verifier = math.cos(data.verifier or 0.0)
+    selected = (reading.phi, reading.psi) == (1, 0)
+    s = 1.0 if flawed is None else math.cos(flawed.tilt or 0.0)
+    r = s * verifier
     for t in range(last + 1):
-        accuracy = math.nan
         if reading.phi == reading.psi == 1 or (t == 0 and flawed is None):
             blur = verification.halfspace_rows(0.0, 0.0, reading.most or reading.N, data.d)
-            accuracy = 1 - math.acos(math.cos(angle) * math.cos(math.pi * (1 - blur))) / math.pi
-        elif selected and (verifier == 0 or t == 0):
-            kept = 1 - math.acos(math.cos(angle) * math.cos(verifier)) / math.pi
-            if kept > 1e-9 and not math.isnan(angle):
+            shrink = math.cos(math.pi * (1 - blur))
+            s, r = s * shrink, r * shrink
+        elif selected:
+            kept = 1 - math.acos(max(-1.0, min(1.0, r))) / math.pi
+            if kept > 1e-9:
                 candidates = reading.candidates(kept)
-                accuracy = verification.halfspace_rows(angle, verifier, candidates, data.d)
-        yield accuracy
-        angle = math.pi * (1 - accuracy)
+                s, r = verification.selected_cosines(s, r, verifier, candidates, data.d)
+            else:
+                s = r = math.nan
+        else:
+            s = r = math.nan
+        yield 1 - math.acos(max(-1.0, min(1.0, s))) / math.pi if not math.isnan(s) else math.nan
 
 
 @hookimpl
@@ -341,6 +376,24 @@ def collapse_claims():
         given = {"tg": tg, "tv": tv, "N": N, "d": d}
         return one("halfspace_rows", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
 
+    def agreed(t, tg, tv, N, d, chains):
+        spec = (
+            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ "
+            f"n={N} T={t} first=half-space(tilt={tg})"
+        )
+        given = {"t": t, "tg": tg, "tv": tv, "N": N, "d": d}
+        return one("halfspace_iterated", given, spec, t, chains)
+
+    def penalised(p, phi, psi, mu2, d, n, lam, share, chains):
+        """Real rows and selected synthetic rows in one fit."""
+        real = round(share * n)
+        given = {"p": p, "phi": phi, "psi": psi, "mu2": mu2, "d": d, "N": n - real, "lam": lam}
+        spec = (
+            f"d={d}, mu2={mu2}) | least-squares(lam={lam}) | mix(real={share}) | "
+            f"oracle-verify(phi={phi}, psi={psi}) @ n={n} T=0 first=noisy-labels(p={p})"
+        )
+        return one("acc_ridge", {**given, "real": real * phi}, spec, 0, chains)
+
     def iterated(spec, t, chains=200, **given):
         spec = f"d={given['d']}, mu2={given['mu2']}) | averaging | {spec}"
         return one("acc_average_iterated", {"t": t, **given}, spec, t, chains)
@@ -367,6 +420,12 @@ def collapse_claims():
         ),
         tilted(0.9, 1.0, 20000, 10, 200),  # a verifier worse than the source, which still helps
         tilted(0.5, 1.2, 20000, 10, 200),  # so much worse that it harms
+        # The verifier is better than the source, then worse: the classifier ends at the verifier.
+        *(agreed(t, 0.9, 0.4, 4000, 50, 200) for t in (1, 4)),
+        *(agreed(t, 0.3, 0.8, 4000, 50, 200) for t in (1, 4)),
+        penalised(0.4, 1.0, 0.2, 1.0, 100, 400, 0.3, 0.2, 400),
+        penalised(0.3, 0.8, 0.3, 1.5, 200, 150, 0.05, 0.4, 400),  # fewer rows than dimensions
+        penalised(0.2, 1.0, 1.0, 1.0, 100, 600, 2.0, 0.5, 400),  # no selection
         *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
         *(
             iterated(

@@ -1,4 +1,4 @@
-"""Classification by least squares on one-hot labels."""
+"""Classification by least squares on one-hot labels, with or without a penalty."""
 
 from __future__ import annotations
 
@@ -8,24 +8,35 @@ import torch
 from torch import Tensor
 
 from collapse_bench.core.components import Model
+from collapse_bench.core.params import param
 from collapse_bench.lib.linear.classification import LinearClassifier, class_sums, second_moments
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
 class LeastSquares(Model):
-    """min sum w_i |W x_i - e_(y_i)|^2 over W with one-hot rows e_c; the largest score wins.
+    """min (1/N) sum w_i |W x_i - e_(y_i)|^2 + lam |W|^2 over W, with N the sum of the weights.
 
-    For two classes, +1 and -1, this is the sign of x.w with w from least squares on y.  There is no
-    intercept.  With too few rows it is the solution of least norm.
+    e_c are one-hot rows; the largest score wins.  For two classes, +1 and -1, this is the sign of
+    x.w with w from least squares on y (ridge on y).  There is no intercept.  With lam = 0 and too
+    few rows it is the solution of least norm.
     """
+
+    lam: float = param(0.0, "penalty on |W|^2, added to a mean of squares", ge=0, later=True)
 
     kinds = ("classification",)
     vectorized = True
-    estimator = "least-squares"
+
+    @property
+    def estimator(self):
+        return "ridge-classifier" if self.lam else "least-squares"
 
     def fit(self, corpus, rng, before=None):
-        return LinearClassifier(_solved(second_moments(corpus), class_sums(corpus).mT).mT)
+        matrix = second_moments(corpus)
+        if self.lam:
+            eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+            matrix = matrix + self.lam * corpus.mass[..., None, None] * eye
+        return LinearClassifier(_solved(matrix, class_sums(corpus).mT).mT)
 
 
 def _solved(matrix: Tensor, right: Tensor) -> Tensor:

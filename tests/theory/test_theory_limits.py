@@ -637,6 +637,33 @@ def test_a_bisector_by_quadrature(tg, tv):
     assert verification.halfspace(tg, tv) == near(expected, 1e-5)
 
 
+@pytest.mark.parametrize("real", [0.0, 150.0])
+@pytest.mark.parametrize(("p", "phi", "psi", "N"), [(0.2, 0.9, 0.3, 500), (0.6, 0.7, 0.2, 300)])
+def test_a_penalty_lies_between_least_squares_and_averaging(p, phi, psi, N, real):
+    """Also with real rows: they raise the agreement of the labels as right rows of the source do."""
+    at = (1.5, 50)
+    # a source that is as often right as the union of both sets, and not selected
+    kept = (1 - p) * phi + p * psi
+    rows = round(real + kept * N)
+    wrong = p * psi * N / rows
+    low = verification.acc_ridge(p, phi, psi, *at, N, 1e-9, real)
+    high = verification.acc_ridge(p, phi, psi, *at, N, 1e9, real)
+    middle = verification.acc_ridge(p, phi, psi, *at, N, 0.5, real)
+    assert low == near(verification.acc_ols(wrong, 1.0, 1.0, *at, rows), 1e-6)
+    assert high == near(verification.acc_average(wrong, 1.0, 1.0, *at, rows), 1e-6)
+    assert min(low, high) < middle <= max(low, high) + 1e-9
+
+
+def test_selection_leads_to_the_verifier():
+    law = verification.halfspace_iterated
+    assert law(0, 0.5, 0.9, 800, 30) == near(verification.halfspace_rows(0.5, 0.9, 800, 30))
+    # the verifier's own accuracy, from a better and from a worse source
+    for start in (0.0, 0.3, 1.4):
+        assert law(60, start, 0.9, 10**13, 10) == near(1 - 0.9 / math.pi, 1e-6)
+    # each round halves the angle to the verifier in their plane
+    assert law(2, 0.8, 0.0, 10**13, 10) == near(1 - 0.8 / 8 / math.pi, 1e-6)
+
+
 def test_kernels_in_the_long_run():
     assert kde.var(9, 0.3, 10**4) == near(8 * 0.09)
     assert kde.var(9, 0.0, 5) == near((8 / 9) ** 5)
