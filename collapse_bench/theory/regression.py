@@ -31,6 +31,8 @@ SIGNAL = number("tr(S Gamma), variance of the noiseless label", "[0, inf)")
 GERSTGRASSER = "Gerstgrasser et al., arXiv 2404.01413"
 DEMYSTIFIED = "Dohmatob et al., arXiv 2402.07712"
 GARG = "Garg et al., arXiv 2509.22341"
+DEY_DONOHO = "Dey and Donoho, arXiv 2410.22812"
+HE_XU_CHENG = "He, Xu and Cheng, arXiv 2502.18049"
 
 
 def _enough(T: int, d: int, name: str = "T") -> None:
@@ -198,3 +200,46 @@ def opt_ridge_exponent(beta, r, b) -> float:
     < 1 the best penalty is larger than for clean labels.  Dimensionless; valid for T, T0 >> d.
     """
     return 2 * r * beta * min(1.0, b) / (1 + 2 * r * beta)
+
+
+@law("LEAD", DEY_DONOHO, d=DIMENSION, n=ROWS, k=FITS)
+def glm_replace(d, n, k) -> float:
+    """E KL after k maximum-likelihood fits of a generalised linear model, replace: k d/(2 n).
+
+    Every label is sampled from the previous model.  The link, the signal and the distribution of
+    the inputs do not matter.  In nats per label; valid to leading order in k d/n.
+    """
+    return k * d / (2 * n)
+
+
+@law("LEAD", DEY_DONOHO, d=DIMENSION, n=ROWS, k=FITS)
+def glm_accumulate(d, n, k) -> float:
+    """E KL after k maximum-likelihood fits of a generalised linear model to all rows so far.
+
+    n new rows each round with sampled labels: d/(2 n) sum_i 1/i^2, at most pi^2/6 times one fit.
+    In nats per label; valid to leading order in d/n.
+    """
+    return d / (2 * n) * basel(k)
+
+
+@law(
+    "LEAD",
+    HE_XU_CHENG,
+    d=DIMENSION,
+    n=ROWS,
+    pi=number("share of fresh real rows", "(0, 1)"),
+    t=whole("generation; generation 0 reads n real rows", 0, STEPS),
+    w=number("share of all weight on the real rows; None: pi", "[0, 1]").or_none,
+)
+def glm_mix_fresh(d, n, pi, t, w=None) -> float:
+    """E KL of maximum likelihood with a share pi of fresh real rows, the rest sampled by the model.
+
+    V' = u [w^2/pi + (1-w)^2/(1-pi)] + (1-w)^2 V from V = u = d/(2 n).  At pi = 1/2 the best
+    constant weight is the golden ratio 0.618, and V tends to 1.236 u, 0.618 times the error d/n of
+    its n/2 real rows.  In nats per label; valid to leading order in d/n.
+    """
+    u = d / (2 * n)
+    w, found = pi if w is None else w, u
+    for _ in range(t):
+        found = u * (w**2 / pi + (1 - w) ** 2 / (1 - pi)) + (1 - w) ** 2 * found
+    return found

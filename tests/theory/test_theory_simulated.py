@@ -447,6 +447,86 @@ def halfspaces(rng, tg, tv, d, N, runs):
     return {"verification.halfspace_rows": np.array(accuracy)}
 
 
+def halfspaces_again(rng, t, tg, tv, d, N, runs):
+    v, accuracy = np.zeros(d), []
+    v[[0, 2]] = np.cos(tv), np.sin(tv)
+    for _ in range(runs):
+        w = np.zeros(d)
+        w[:2] = np.cos(tg), np.sin(tg)
+        for _ in range(t + 1):
+            X = rng.standard_normal((N, d))
+            label = np.sign(X @ w)
+            w = (X * label[:, None])[label == np.sign(X @ v)].sum(0)
+        accuracy.append(1 - np.arccos(w[0] / np.linalg.norm(w)) / np.pi)
+    return {"verification.halfspace_iterated": np.array(accuracy)}
+
+
+def real_and_selected(rng, p, phi, psi, mu2, d, N, lam, real, runs):
+    mu, accuracy = np.zeros(d), []
+    mu[0] = np.sqrt(mu2)
+    for _ in range(runs):
+        y = rng.choice([-1.0, 1.0], N + real)
+        X = y[:, None] * mu + rng.standard_normal((N + real, d))
+        made = np.arange(N + real) < N
+        wrong = made & (rng.random(N + real) < p)
+        kept = ~made | (rng.random(N + real) < np.where(wrong, psi, phi))
+        label = np.where(wrong, -y, y)[kept]
+        w = ridge(X[kept], label, lam)
+        accuracy.append(Phi(w @ mu / np.linalg.norm(w)))
+    return {"verification.acc_ridge": np.array(accuracy)}
+
+
+# -- generalised linear models --------------------------------------------------------------------
+
+
+def sampled_labels(rng, d, n, k, t, pi, w, poisson, runs):
+    """Replace, accumulate and mix; KL over the inputs by a large sample of them."""
+    mean = np.exp if poisson else lambda e: 1 / (1 + np.exp(-e))
+    total = np.exp if poisson else lambda e: np.logaddexp(0, e)
+    truth, exam = np.zeros(d), rng.standard_normal((4000, d))
+    truth[0] = 0.7
+
+    def rows(teacher, count):
+        X = rng.standard_normal((count, d))
+        m = mean(X @ teacher)
+        return X, rng.poisson(m) if poisson else rng.random(count) < m
+
+    def fit(parts, weights):
+        X, y = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+        share = np.concatenate(
+            [np.full(len(part[1]), weight) for part, weight in zip(parts, weights, strict=True)]
+        )
+        found = np.zeros(d)
+        for _ in range(12):
+            e = X @ found
+            slope, m = X.T @ (share * (y - mean(e))), mean(e)
+            bend = (X * (share * (m if poisson else m * (1 - m)))[:, None]).T @ X
+            found = found + np.linalg.solve(bend, slope)
+        return found
+
+    def divergence(found):
+        e, f = exam @ truth, exam @ found
+        return (total(f) - total(e) - mean(e) * (f - e)).mean()
+
+    out = {"glm_replace": [], "glm_accumulate": [], "glm_mix_fresh": []}
+    for _ in range(runs):
+        now, pool, mixed = truth, [], None
+        newest = truth
+        for generation in range(t + 1):  # k = t + 1 fits
+            now = fit([rows(now, n)], [1.0])
+            pool.append(rows(newest, n))
+            newest = fit(pool, [1.0] * len(pool))
+            if generation == 0:
+                mixed = fit([rows(truth, n)], [1.0])
+                continue
+            real = round(pi * n)
+            parts = [rows(truth, real), rows(mixed, n - real)]
+            mixed = fit(parts, [w / real, (1 - w) / (n - real)])
+        for name, found in zip(out, (now, newest, mixed), strict=True):
+            out[name].append(divergence(found))
+    return {f"regression.{name}": np.array(values) for name, values in out.items()}
+
+
 # -- kernel density estimates ---------------------------------------------------------------------------------------
 
 
@@ -561,6 +641,7 @@ WIDE = {
     "s1": 0.6,
 }
 TAUGHT = {"n": 300, "k": 2, "base": 6, "N": 100, "most": 20, "limit": 30}
+LABELS = {"d": 3, "n": 600, "k": 5, "t": 4, "pi": 0.5}
 CASES = [
     (replace_1d, {"M": 9, "k": 4, "sigma": 1.7, "growth": 0.0, "ddof": 1}, 40000),
     (replace_1d, {"M": 9, "k": 4, "sigma": 0.6, "growth": 0.0, "ddof": 0}, 40000),
@@ -671,6 +752,14 @@ CASES = [
     ),
     (halfspaces, {"tg": 0.7, "tv": 1.0, "d": 100, "N": 700}, 200),
     (halfspaces, {"tg": 1.4, "tv": 0.2, "d": 40, "N": 60}, 2000),
+    (halfspaces_again, {"t": 3, "tg": 0.2, "tv": 0.9, "d": 60, "N": 1500}, 200),
+    (
+        real_and_selected,
+        {"p": 0.3, "phi": 0.9, "psi": 0.2, "mu2": 1.0, "d": 100, "N": 200, "lam": 0.2, "real": 60},
+        200,
+    ),
+    (sampled_labels, {**LABELS, "poisson": False, "w": 0.5}, 400),
+    (sampled_labels, {**LABELS, "poisson": True, "w": 0.618}, 400),
     (kernel_density, {"M": 12, "h": 0.4, "k": 3, "sigma": 1.2}, 6000),
     (kernel_density, {"M": 12, "h": 0.4, "k": 1, "sigma": 1.2}, 3000),
     (kernel_density_scaled, {"M": 9, "b": 0.5, "k": 4, "sigma": 1.2}, 20000),
