@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..errors import Unreachable, UsageError
+from ..errors import DataChanged, Unreachable, UsageError
 from ..spec import CellSpec
 from .budget import Budget
 from .components import Component, DataGenerator, Mitigation, Model, Protocol
@@ -160,6 +160,8 @@ class Cell:
             reason = part.incompatibility(self)
         except Unreachable:  # data that cannot be loaded now; running the cell records why
             return None
+        except DataChanged:
+            raise
         except Exception as problem:
             raise UsageError(
                 f"{part.title()}.incompatibility raised {type(problem).__name__}: {problem}"

@@ -80,6 +80,23 @@ def fetched(
         ) from problem
 
 
+def tokenizer_files(folder: Path) -> list[str]:
+    """Names of the files of a folder from which transformers can make a tokenizer."""
+    return _with_endings(folder, (".json", ".model", ".tiktoken", ".txt"))
+
+
+def checkpoint_files(folder: Path) -> list[str]:
+    """Names of the files of a folder from which transformers can make a model and its tokenizer."""
+    return [*tokenizer_files(folder), *_with_endings(folder, (".safetensors",))]
+
+
+def _with_endings(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    names = (file.name for file in folder.iterdir())
+    return [name for name in names if name.lower().endswith(endings) and name[0] != "."]
+
+
 def quiet() -> None:
     """Silence progress bars and advice of transformers: stderr belongs to the command line."""
     from transformers.utils import logging

@@ -8,7 +8,7 @@ from pathlib import Path
 from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
 from collapse_bench.lib.images.images import LabelledImages, evenly
-from collapse_bench.lib.images.readers import read_labelled_images
+from collapse_bench.lib.images.readers import files_of, read_labelled_images
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -32,6 +32,9 @@ class IdxImages(LabelledImages):
                 "digits needs no files"
             )
         object.__setattr__(self, "path", Path(self.path).expanduser())
+
+    def files_read(self, parameter, folder):
+        return files_of(folder)
 
     def images(self):
         train_x, train_y, test_x, test_y = read_labelled_images(self.path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,10 @@ from ...errors import UsageError
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
+#: first words of the file names of the two halves
+TRAINING, HELD_OUT = ("train",), ("t10k", "test")
+#: second word of the names, and the number of dimensions
+IMAGES, LABELS = ("images", 3), ("labels", 1)
 
 
 def read_idx(path: str | Path) -> np.ndarray:
@@ -56,14 +61,9 @@ def read_labelled_images(
     can replace the hyphen before ``idx``, and ``.gz`` can follow.  Raises UsageError if a file is
     missing or malformed, or if files do not match.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UsageError(
-            f"{folder} is not a folder; give the path of a folder with the four idx files of a "
-            "data set"
-        )
-    train_x, train_y = _half(folder, ("train",))
-    test_x, test_y = _half(folder, ("t10k", "test"))
+    folder = _checked(folder)
+    train_x, train_y = _half(folder, TRAINING)
+    test_x, test_y = _half(folder, HELD_OUT)
     if train_x.shape[1:] != test_x.shape[1:]:
         raise UsageError(
             f"{folder}: training images are {_by(train_x)} and test images {_by(test_x)}; "
@@ -107,8 +107,8 @@ def _content(path: Path) -> bytes:
 def _half(folder: Path, prefixes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of one half of a data set, checked against each other."""
     images_at, labels_at = (
-        _named(folder, prefixes, "images", 3),
-        _named(folder, prefixes, "labels", 1),
+        _named(folder, prefixes, *IMAGES),
+        _named(folder, prefixes, *LABELS),
     )
     images, labels = read_idx(images_at), read_idx(labels_at)
     if images.ndim != 3:
@@ -131,13 +131,38 @@ def _half(folder: Path, prefixes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarr
     return images, labels.astype(np.int64)
 
 
-def _named(folder: Path, prefixes: tuple[str, ...], what: str, dims: int) -> Path:
-    names = [
+def files_of(folder: str | Path) -> list[str]:
+    """Names of the four files of a folder that ``read_labelled_images`` reads.
+
+    Raises UsageError if one is missing.
+    """
+    folder = _checked(folder)
+    halves = product((TRAINING, HELD_OUT), (IMAGES, LABELS))
+    return [_named(folder, prefixes, *what).name for prefixes, what in halves]
+
+
+def _checked(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(
+            f"{folder} is not a folder; give the path of a folder with the four idx files of a "
+            "data set"
+        )
+    return folder
+
+
+def _names(prefixes: tuple[str, ...], what: str, dims: int) -> list[str]:
+    """The accepted names of a file, in the order in which they are looked for."""
+    return [
         f"{prefix}-{what}{mark}idx{dims}-ubyte{packed}"
         for prefix in prefixes
         for mark in "-."
         for packed in ("", ".gz")
     ]
+
+
+def _named(folder: Path, prefixes: tuple[str, ...], what: str, dims: int) -> Path:
+    names = _names(prefixes, what, dims)
     for name in names:
         if (folder / name).is_file():
             return folder / name

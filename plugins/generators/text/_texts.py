@@ -12,6 +12,7 @@ from collapse_bench.errors import UsageError
 from collapse_bench.lib.sources import fetched
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
+DEFAULT_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class Place:
 
     def _split(self, splits):
         """The requested split, by default ``train``."""
-        split = self.split or "train"
+        split = self.split or DEFAULT_SPLIT
         if split not in splits:
             raise UsageError(
                 f"{self.whose}: {self.source} has no split {split!r}; choose one of "
@@ -155,6 +156,29 @@ class Place:
                 )
             texts.append(value)
         return texts
+
+
+def saved_files(folder: Path, splits: Iterable[str | None]) -> list[str] | None:
+    """Names of the files that hold these splits of a folder written by ``save_to_disk``.
+
+    A split of None is the default one.  None where the folder is not of that kind.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        if not (folder / "dataset_dict.json").is_file():
+            return _table_files(folder, "")
+        names = dict.fromkeys(split or DEFAULT_SPLIT for split in splits)
+        return [file for name in names for file in _table_files(folder, f"{name}/")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # reading the folder says what is wrong
+
+
+def _table_files(folder: Path, prefix: str) -> list[str]:
+    """The two descriptions of a saved table, and the files that its state names."""
+    described = [f"{prefix}state.json", f"{prefix}dataset_info.json"]
+    state = json.loads((folder / described[0]).read_bytes())
+    return described + [f"{prefix}{file['filename']}" for file in state["_data_files"]]
 
 
 def _datasets():
