@@ -226,6 +226,21 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
         )
 
 
+def test_a_mark_in_the_text_ends_no_block(book, tmp_path):
+    """A model that starts from the checkpoint would take the mark for the end of a text."""
+    from transformers import PreTrainedTokenizerFast
+
+    inner = tokenizer_of("bpe", [book.read_text()], 280, "text").inner
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    file = tmp_path / "marked.txt"
+    file.write_text("<|endoftext|>".join(sentences(200)))
+    data = drawn(file, tokenizer=tmp_path / "tokenizer")
+    end = data.vocabulary.index("<|endoftext|>")
+    assert not (data.truth.blocks == end).any()
+    assert "<|endoftext|>" in "".join(data.spell(data.truth.blocks[:20]))
+
+
 # -- refusals -------------------------------------------------------------------------------------------------------
 
 

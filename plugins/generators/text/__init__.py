@@ -72,6 +72,8 @@ class Text(Language):
     block: int = param(64, "tokens of a block, including the prompt", ge=2, le=1_000_000)
     prompt: int = param(32, "tokens given as the question", ge=0)
 
+    version = 2
+
     def __post_init__(self):
         super().__post_init__()
         if self.source is None:
@@ -285,7 +287,7 @@ def _units(place: Place, data: Text) -> list[str]:
         and isinstance(place.source, Path)
         and place.source.suffix.lower() == ".txt"
     ):
-        texts = [line for text in texts for line in text.splitlines()]
+        texts = [line for text in texts for line in text.split("\n")]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise UsageError(f"text: {place.source} is empty; give a file or data set with some text")
