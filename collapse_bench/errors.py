@@ -39,4 +39,4 @@ class OverBudget(Exception):
 
 
 class Unreachable(UserError):
-    """A file on a hub cannot be reached now; only the cells that need it fail."""
+    """A file on a hub, or in the folder of data, cannot be reached now; its cells cannot be run."""

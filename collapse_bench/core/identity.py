@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import Content
+from ..places import text_of
 from ..spec import Call, is_word
 from .components import Component, Mitigation
 from .content import contents
@@ -65,7 +66,7 @@ def _written_value(value: Any) -> Any:
     if isinstance(value, Component):
         return written(value)
     if isinstance(value, Path):
-        return str(value)
+        return text_of(value)
     if isinstance(value, str) and is_word(value):
         return Call(value)
     if isinstance(value, (tuple, list)):
