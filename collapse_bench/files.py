@@ -116,10 +116,15 @@ def _hashed(
     return total.hexdigest(), tuple(digests)
 
 
-def changed_files(was: Content, now: Mapping[str, str]) -> str:
-    """Which files of a file or folder changed, as the beginning of a sentence."""
-    names = sorted(name for name in {**was.files, **now} if was.files.get(name) != now.get(name))
+def changed_files(
+    path: str | Path, was: Mapping[str, str], now: Mapping[str, str], when: str = ""
+) -> str:
+    """Which files changed, as a sentence without its end: ``data in FOLDER changed: FILE``.
+
+    was, now: ``Content.files``.  when: follows the verb, with a space before it.
+    """
+    names = sorted(name for name in {**was, **now} if was.get(name) != now.get(name))
     if names in ([""], []):
-        return f"{was.path} changed"
+        return f"{path} changed{when}"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"data in {was.path} changed ({', '.join(names[:3])}{more})"
+    return f"data in {path} changed{when}: {', '.join(names[:3])}{more}"

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "lib": "core errors extras theory",
     "registry": "core errors laws.claims papers.figure places spec suggest",
     "records": "core errors status",
-    "suite": "core errors places records registry spec status suggest",
+    "suite": "core errors files places records registry spec status suggest",
     "running": "core errors records registry status suite",
     "board": "errors extras records scoring status",
     "laws": "board core errors registry theory",

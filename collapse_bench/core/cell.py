@@ -10,10 +10,14 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import DataChanged, Unreachable, UsageError
+from ..places import text_of
 from ..spec import CellSpec
 from .budget import Budget
 from .components import Component, DataGenerator, Mitigation, Model, Protocol
+from .content import contents
 from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
+
+MOST_FILES = 1000  # of a folder whose files a description of the cell names
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,19 @@ class Cell:
         if sum(type(act).adapt is not Mitigation.adapt for act in self.mitigations) > 1:
             digests["composed fits"] = {"collapse_bench.core.recipe": "2"}
         return digests
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Place -> ``path`` and ``files`` of the data that the id hashes, to say what changed.
+
+        Folders of more than ``MOST_FILES`` files are left out.
+        """
+        return {
+            f"{place}.{inner}": {"path": text_of(found.path), "files": dict(found.files)}
+            for place, component in self._roles()
+            for inner, found in contents(component).items()
+            if len(found.files) <= MOST_FILES
+        }
 
     @property
     def code(self) -> dict[str, Any]:

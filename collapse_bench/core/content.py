@@ -76,8 +76,8 @@ def compare(component: Component) -> None:
     for place, was in then.items():
         if now[place].sha256 != was.sha256:
             raise DataChanged(
-                f"{changed_files(was, now[place].files)} during the run; the records would be of "
-                "other data than their ids say, so run again"
+                f"{changed_files(was.path, was.files, now[place].files, ' during the run')}; "
+                "the records would be of other data than their ids say, so run again"
             )
 
 

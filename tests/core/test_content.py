@@ -83,7 +83,7 @@ def test_a_component_remembers_the_content_that_its_id_hashes(folder):
     for twin in (pickle.loads(pickle.dumps(data)), same_files(data, scale=2.0), data.with_truth()):
         with pytest.raises(DataChanged) as refusal:
             compare(twin)
-        assert str(refusal.value).startswith(f"data in {folder} changed (a.txt) during the run")
+        assert str(refusal.value).startswith(f"data in {folder} changed during the run: a.txt; ")
     assert fingerprint(replace(data)) != before
     compare(replace(data, inner=None))
 

@@ -11,6 +11,7 @@ import torch
 from collapse_bench import UsageError, cell_of, generations
 from collapse_bench.checks import outcomes
 from collapse_bench.cli import main
+from collapse_bench.core.identity import fingerprint
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.language import events_of
@@ -208,6 +209,37 @@ def test_content_and_not_the_path_makes_the_cell(book, tmp_path):
     assert cell_of(f'text(source="{copy}") | ngram @ n=10 T=1').id != cells[0].id
     hub = cell_of('text(source="owner/name", revision=v1) | ngram @ n=10 T=1')
     assert hub.canonical["data"]["params"]["source"] == "owner/name"
+
+
+def test_a_saved_data_set_is_the_files_that_hold_its_splits(tmp_path):
+    from datasets import Dataset, DatasetDict, disable_progress_bars
+
+    disable_progress_bars()
+    folder = tmp_path / "saved"
+    sets = {
+        name: Dataset.from_dict({"text": sentences(30, seed)})
+        for seed, name in enumerate(("train", "test", "dev"))
+    }
+    DatasetDict(sets).save_to_disk(folder)
+
+    def hashed(**settings):
+        return fingerprint(small(folder, **settings))["params"]["source"]
+
+    def edit(split):
+        (file,) = (folder / split).glob("data-*.arrow")
+        file.write_bytes(file.read_bytes() + b"\0")
+
+    train, both = hashed(), hashed(exam="test")
+    (folder / "train" / "cache-0123.arrow").write_bytes(b"stray")
+    (folder / ".DS_Store").write_bytes(b"stray")
+    edit("dev")
+    assert (hashed(), hashed(exam="test")) == (train, both)
+    assert hashed(split="test") != train
+    edit("test")
+    assert hashed() == train
+    assert hashed(exam="test") != both
+    edit("train")
+    assert hashed() != train
 
 
 def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):

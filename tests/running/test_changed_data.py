@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collapse_bench.api import RunRequest, cell_of, plan, run, run_plan
+from collapse_bench.api import RunRequest, cell_of, plan, results, run, run_plan
 from collapse_bench.core.params import param
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.running.chains import run_chains
@@ -97,6 +97,35 @@ def test_data_that_change_before_they_are_read_are_refused(task, tmp_path):
     assert reason.startswith(("data in", str(tmp_path)))
     assert reason.endswith("so run again")
     assert "\n" not in reason
+
+
+def test_a_plan_names_the_file_that_changed(tmp_path):
+    """And a stray file in the folder changes nothing."""
+    write(tmp_path / "data", 1)
+    request = RunRequest(
+        [TASKS[name].format(tmp_path / "data") for name in ("text", "idx")],
+        seeds="0:2",
+        output=tmp_path / "out",
+    )
+
+    def reasons():
+        steps = [step for step in plan(request).steps if step.entry.name == "none"]
+        return [f"{step.verdict}: {step.why}" for step in steps]
+
+    run_plan(plan(request))
+    for stray in (".DS_Store", "README.md"):
+        (tmp_path / "data" / stray).write_text("stray")
+    assert {why.partition(":")[0] for why in reasons()} == {"reuse"}
+    write(tmp_path / "data", 2)
+    halves = [
+        f"{h}-{what}-ubyte.gz" for h in ("t10k", "train") for what in ("images-idx3", "labels-idx1")
+    ]
+    assert reasons() == [
+        f"stale: {tmp_path}/data/book.txt changed",
+        f"stale: data in {tmp_path}/data changed: {', '.join(halves[:3])} and 1 more",
+    ]
+    board = results(tmp_path / "out").board()
+    assert any(f"data in {tmp_path}/data changed: t10k" in note for note in board.notes)
 
 
 @dataclass(frozen=True)
