@@ -5,17 +5,42 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .errors import Unreachable
+from .errors import Unreachable, UsageError
 
 VARIABLE = "COLLAPSE_BENCH_DATA"
 #: how a spec or a suite file names the folder
 DATA = f"${VARIABLE}"
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` written out.  Raises UsageError for an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as problem:
+        raise UsageError(
+            f"{path} begins with the home folder of a user who is not known here; write it out"
+        ) from problem
+
+
+def exists(path: Path, whose: str = "") -> bool:
+    """Whether there is a file or folder of this path.  ``whose`` begins the message.
+
+    Raises UsageError where that cannot be found out: for a folder that may not be entered, or a
+    name that is too long.
+    """
+    try:
+        return path.exists()
+    except OSError as problem:
+        raise UsageError(
+            f"{whose}{str(path)[:200]} cannot be read ({problem.strerror}); make it readable, or "
+            "give another path"
+        ) from problem
+
+
 def data_folder() -> Path | None:
     """The folder of real data, None where the variable is not set."""
     value = os.environ.get(VARIABLE)
-    return Path(value).expanduser().absolute() if value else None
+    return expanded(value).absolute() if value else None
 
 
 def path_of(text: str) -> Path:

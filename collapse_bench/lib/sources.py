@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import Unreachable, UsageError
+from ..places import exists, expanded
 
 Found = TypeVar("Found")
 
@@ -43,8 +44,8 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     """
     if value is None:
         return None
-    path = Path(value).expanduser()
-    if str(value) and path.exists():
+    path = expanded(value)
+    if str(value) and exists(path, f"{whose}: "):
         return path
     if _HUB_ID.fullmatch(str(value)) and not str(value).lower().endswith(_FILES):
         return str(value)

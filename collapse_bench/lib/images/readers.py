@@ -10,13 +10,14 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from itertools import product
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from ...errors import UsageError
+from ...places import exists
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
@@ -94,7 +95,7 @@ def _header(path: Path, head: bytes) -> tuple[np.dtype, tuple[int, ...]]:
     return np.dtype(_TYPES[head[2]]), shape
 
 
-def _up_to(stream: BinaryIO, size: int) -> bytes:
+def _up_to(stream: gzip.GzipFile | BufferedReader, size: int) -> bytes:
     """At most ``size`` bytes, read in pieces, since a header may name more than there are."""
     pieces = []
     while size > 0 and (piece := stream.read(min(size, PIECE))):
@@ -188,7 +189,7 @@ def files_of(folder: str | Path) -> list[str]:
 
 def _checked(folder: str | Path) -> Path:
     folder = Path(folder)
-    if not folder.is_dir():
+    if not (exists(folder) and folder.is_dir()):
         raise UsageError(
             f"{folder} is not a folder; give the path of a folder with the four idx files of a "
             "data set"

@@ -17,6 +17,7 @@ from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
 from collapse_bench.lib.images.readers import files_of, read_digits, read_labelled_images
+from collapse_bench.places import expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._features import FeatureExtractor
@@ -66,7 +67,7 @@ class Pictures(ImagePool):
     def __post_init__(self):
         super().__post_init__()
         if self.path is not None:
-            object.__setattr__(self, "path", Path(self.path).expanduser())
+            object.__setattr__(self, "path", expanded(self.path))
 
     def images(self):
         train_x, train_y, test_x, test_y = (

@@ -19,6 +19,7 @@ from collapse_bench.lib.rows.pools import deal
 from collapse_bench.lib.sources import located, tokenizer_files
 from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.lib.text.measures import frequencies
+from collapse_bench.places import exists, expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._texts import Place, saved_files
@@ -119,8 +120,8 @@ class Text(Language):
 
     def _examined(self) -> Path | str:
         """The held-out file as a Path, or the name of a split of the source."""
-        path = Path(str(self.exam)).expanduser()
-        if path.is_file():
+        path = expanded(str(self.exam))
+        if exists(path, "text: exam: ") and path.is_file():
             return path
         if not self._has_splits:
             raise UsageError(

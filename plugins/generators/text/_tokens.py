@@ -159,7 +159,7 @@ class Pretrained(Tokenizer):
         if not texts:
             return []
         coded = self.inner(list(texts), add_special_tokens=False, split_special_tokens=True)
-        rows: list[list[int]] = coded["input_ids"]
+        rows = coded["input_ids"]
         special = set(self.inner.all_special_ids)
         if self.inner.unk_token_id != self.inner.eos_token_id:
             special.discard(self.inner.unk_token_id)  # stands for rare characters
