@@ -20,6 +20,7 @@ from .board.collect import board_of, frame_of, laws_of
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
+from .core.content import contents
 from .errors import NothingMatched, UsageError
 from .laws import verify
 from .laws.verify import Verdict
@@ -587,7 +588,7 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
     losses = {}
     for entry in entries:
         if entry.task == task:
-            data = entry.cell.data
+            cell, data = entry.cell, entry.cell.data
             frame = frame_of(store, [entry_of(entry)], CALIBRATION_SEEDS)
             last = frame[
                 (frame.generation == entry.cell.generations) & (frame.metric == data.primary)
@@ -596,7 +597,15 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
     floor, gap, gap_sd = floor_and_gap(
         losses["none"], losses["nature"], data.resolution, data.log_loss
     )
-    return Calibration(task=task, floor=floor, gap=gap, gap_sd=gap_sd, chains=len(losses["none"]))
+    reads_files = any(contents(part) for _, part in cell.parts())
+    return Calibration(
+        task=task,
+        floor=floor,
+        gap=gap,
+        gap_sd=gap_sd,
+        chains=len(losses["none"]),
+        cell=dataclasses.replace(cell, mitigations=()).id if reads_files else None,
+    )
 
 
 def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ...]:

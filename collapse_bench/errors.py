@@ -14,6 +14,10 @@ class UsageError(UserError):
     """Wrong input: an unknown name, a parameter out of range, a missing file (exit code 2)."""
 
 
+class DataChanged(UsageError):
+    """A file that a cell reads does not hold the content that the id of the cell hashes."""
+
+
 class PluginError(UserError):
     """A plugin that was selected could not be loaded (exit code 3)."""
 
@@ -35,4 +39,4 @@ class OverBudget(Exception):
 
 
 class Unreachable(UserError):
-    """A file on a hub cannot be reached now; only the cells that need it fail."""
+    """A file on a hub, or in the folder of data, cannot be reached now; its cells cannot be run."""

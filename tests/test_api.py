@@ -460,6 +460,20 @@ def test_calibrate(suite, tmp_path):
     assert cb.run(suite).board().scores is not None
 
 
+def test_calibrate_names_the_content_of_files(tmp_path):
+    (tmp_path / "book.txt").write_text("the owl sang of rain by the old mill\n" * 40)
+    path = tmp_path / "own.toml"
+    path.write_text(
+        'name = "own"\ngenerations = 1\nn = 8\nseeds = "0:2"\n[[tasks]]\nmodel = "ngram"\n'
+        "data = 'text(source=\"book.txt\", tokenizer=bytes, block=8, prompt=2, test=20, judged=4)'\n"
+        '[[tasks]]\ndata = "zipf(K=20)"\nmodel = "counts"\n'
+    )
+    text, zipf = cb.calibrate(path)
+    assert zipf.cell is None
+    assert text.cell == cb.cell_of(text.task).id
+    assert api.load_suite(api.RunRequest(path)).model.calibration == [text, zipf]
+
+
 def test_calibrate_sees_that_it_can_write_before_it_runs(suite, monkeypatch):
     def full(path, content):
         raise PermissionError(13, "Permission denied")

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from collapse_bench.core.cell import Cell
 from collapse_bench.core.components import Component, Mitigation
-from collapse_bench.core.identity import SCHEMA, digest, fingerprint, written
+from collapse_bench.core.identity import SCHEMA, fingerprint, written
 from collapse_bench.core.params import param, type_hints
 from collapse_bench.errors import UsageError
+from collapse_bench.files import digest
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.plugins.protocols.standard import Mix, Replace

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..core.access import Access
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
+from ..core.content import contents
 from ..core.desk import Desk
 from ..core.identity import written
 from ..core.ledger import Ledger
@@ -125,8 +126,13 @@ class Key:
 
     def __init__(self, component: Any):
         self.component = component
-        parts = vars(component).values() if isinstance(component, Cell) else (component,)
-        self._key = tuple((type(part), repr(part)) for part in parts)
+        whole = isinstance(component, Cell)
+        values = vars(component).values() if whole else (component,)
+        parts = [part for _, part in component.parts()] if whole else [component]
+        self._key = (
+            *((type(value), repr(value)) for value in values),
+            *(file for part in parts for file in contents(part).values()),
+        )
 
     def __hash__(self) -> int:
         return hash(self._key)

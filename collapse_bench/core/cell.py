@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..errors import Unreachable, UsageError
+from ..errors import DataChanged, Unreachable, UsageError
+from ..places import text_of
 from ..spec import CellSpec
 from .budget import Budget
 from .components import Component, DataGenerator, Mitigation, Model, Protocol
+from .content import contents
 from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
+
+MOST_FILES = 1000  # of a folder whose files a description of the cell names
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,19 @@ class Cell:
         return digests
 
     @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """Place -> ``path`` and ``files`` of the data that the id hashes, to say what changed.
+
+        Folders of more than ``MOST_FILES`` files are left out.
+        """
+        return {
+            f"{place}.{inner}": {"path": text_of(found.path), "files": dict(found.files)}
+            for place, component in self._roles()
+            for inner, found in contents(component).items()
+            if len(found.files) <= MOST_FILES
+        }
+
+    @property
     def code(self) -> dict[str, Any]:
         """The code that computes the numbers, besides declared versions; see ``Record.code``."""
         return {"": NUMERICS, **self.file_digests}
@@ -160,6 +177,8 @@ class Cell:
             reason = part.incompatibility(self)
         except Unreachable:  # data that cannot be loaded now; running the cell records why
             return None
+        except DataChanged:
+            raise
         except Exception as problem:
             raise UsageError(
                 f"{part.title()}.incompatibility raised {type(problem).__name__}: {problem}"

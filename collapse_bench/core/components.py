@@ -15,14 +15,16 @@ import copy
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
 from ..errors import Incompatible, UsageError
+from .content import same_files
 from .corpus import Corpus
 from .params import COMPARE, allowed, fact, param
 from .renamed import HasOldNames
@@ -95,6 +97,14 @@ class Component(HasOldNames):
     def title(cls) -> str:
         """The name in specs and tables."""
         return cls.name or cls.__name__
+
+    def files_read(self, parameter: str, folder: Path) -> Iterable[str] | None:
+        """Names of the files that the plugin reads of the folder that a parameter holds.
+
+        The id of a cell hashes the content of these files.  None: all files in the folder and in
+        the folders in it, except hidden ones.
+        """
+        return None
 
     def incompatibility(self, cell: Cell) -> str | None:
         """None where this plugin fits the cell, else one sentence that says why not."""
@@ -464,7 +474,7 @@ class Model(Component):
 
     def with_parameters(self, **values: Any) -> Model:
         """The same model with other values of these parameters."""
-        return dataclasses.replace(self, **values)
+        return same_files(self, **values)
 
     def with_after(self, change: Callable[[Teacher, Model, Corpus], Teacher]) -> Model:
         """The same model, each of whose teachers is replaced by ``change(teacher, model, corpus)``.

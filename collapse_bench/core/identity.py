@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
+from ..files import Content
+from ..places import text_of
 from ..spec import Call, is_word
 from .components import Component, Mitigation
+from .content import contents
 
 SCHEMA = 1  # version of the records; part of every cell's id
 
@@ -64,7 +66,7 @@ def _written_value(value: Any) -> Any:
     if isinstance(value, Component):
         return written(value)
     if isinstance(value, Path):
-        return str(value)
+        return text_of(value)
     if isinstance(value, str) and is_word(value):
         return Call(value)
     if isinstance(value, (tuple, list)):
@@ -82,17 +84,18 @@ def fingerprint(component: Component) -> dict[str, Any]:
         for f in dataclasses.fields(component)
         if not f.metadata.get("later") or getattr(component, f.name) != f.default
     ]
-    values = {field.name: _plain(getattr(component, field.name)) for field in fields}
+    files = contents(component)
+    values = {f.name: _plain(getattr(component, f.name), f.name, files) for f in fields}
     return {"name": component.title(), "version": component.version, "params": values}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, place: str, files: Mapping[str, Content]) -> Any:
     if isinstance(value, Component):
         return fingerprint(value)
     if isinstance(value, Path):
-        return {"sha256": digest(value)}
+        return {"sha256": files[place].sha256}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [_plain(item, f"{place}[{i}]", files) for i, item in enumerate(value)]
     return value
 
 
@@ -100,21 +103,3 @@ def id_of(canonical: Mapping[str, Any]) -> str:
     """The id of the cell with this canonical form, 20 hex digits."""
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, or of the names and contents of all files in a folder.
-
-    Raises UsageError for a path that is missing or empty.
-    """
-    path = Path(path)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    if not files:
-        raise UsageError(
-            f"{path} is missing or empty; give the path of a file or a folder with data"
-        )
-    total = hashlib.sha256()
-    for file in files:
-        total.update(str(file.relative_to(path) if file != path else "").encode() + b"\0")
-        total.update(file.read_bytes())
-    return total.hexdigest()

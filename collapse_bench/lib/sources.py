@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import Unreachable, UsageError
+from ..places import exists, expanded
 
 Found = TypeVar("Found")
 
@@ -43,8 +44,8 @@ def located(value: str | Path | None, whose: str, what: str = "data") -> Path | 
     """
     if value is None:
         return None
-    path = Path(value).expanduser()
-    if str(value) and path.exists():
+    path = expanded(value)
+    if str(value) and exists(path, f"{whose}: "):
         return path
     if _HUB_ID.fullmatch(str(value)) and not str(value).lower().endswith(_FILES):
         return str(value)
@@ -78,6 +79,23 @@ def fetched(
             f"the hub ({reason}); give the path of a local copy in double quotes, or connect to "
             "the hub and run again"
         ) from problem
+
+
+def tokenizer_files(folder: Path) -> list[str]:
+    """Names of the files of a folder from which transformers can make a tokenizer."""
+    return _with_endings(folder, (".json", ".model", ".tiktoken", ".txt"))
+
+
+def checkpoint_files(folder: Path) -> list[str]:
+    """Names of the files of a folder from which transformers can make a model and its tokenizer."""
+    return [*tokenizer_files(folder), *_with_endings(folder, (".safetensors",))]
+
+
+def _with_endings(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    if not folder.is_dir():
+        return []
+    names = (file.name for file in folder.iterdir())
+    return [name for name in names if name.lower().endswith(endings) and name[0] != "."]
 
 
 def quiet() -> None:

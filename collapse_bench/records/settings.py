@@ -30,6 +30,7 @@ class Calibration(_Strict):
     gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
     gap_sd: float  # standard deviation of that difference over chains
     chains: int
+    cell: str | None = None  # id of the cell without a mitigation, of a task that reads files
 
 
 class SuiteModel(_Strict):

@@ -101,7 +101,9 @@ class Store:
         path = self.block_path(cell.id, block)
         description = path.parent / "cell.json"
         if not description.exists():
-            text = json.dumps({"label": cell.label, "id": cell.id, **cell.canonical})
+            text = json.dumps(
+                {"label": cell.label, "id": cell.id, "files": cell.files, **cell.canonical}
+            )
             replace_file(description, text.encode())
         replace_file(path, record.packed())
         return record

@@ -13,6 +13,7 @@ from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
 from ..core.params import allowed, type_hints
 from ..errors import UsageError
+from ..places import path_of
 from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from ..suggest import nearest
 
@@ -189,7 +190,7 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Any]]] = {
     int: ("a whole number", _int),
     float: ("a number", lambda value: float(_number(value))),
     str: ("a word or a quoted string", _word),
-    Path: ("a path in double quotes", lambda value: Path(_word(value))),
+    Path: ("a path in double quotes", lambda value: path_of(_word(value))),
 }
 
 

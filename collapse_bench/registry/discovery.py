@@ -406,6 +406,16 @@ class Registry:
         elsewhere = [other for other in KINDS if name in self.classes[other]]
         if elsewhere:
             raise UsageError(f"{name!r} is a {elsewhere[0]}; expected a {kind}")
+        if not known and not self.broken:
+            chosen = os.environ.get(REPLACES_DISCOVERY)
+            raise PluginError(
+                f"there is no {kind} at all: the installed package names no plugins; install it "
+                "again"
+                if chosen is None
+                else f"there is no {kind} at all: {REPLACES_DISCOVERY} is {chosen!r}, and no other "
+                "plugins are loaded; unset it, or name plugins with a "
+                f"{kind}"
+            )
         near = nearest(name, known)
         hint = "" if near.endswith("?") else "; load your own file with --plugin FILE"
         if self.broken:

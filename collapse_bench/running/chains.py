@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ import torch
 
 from ..core.cell import Cell
 from ..core.components import DataGenerator
+from ..core.content import cached_by_content, compare
 from ..core.loop import Generation, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
-from ..errors import ContractError, Incompatible, OverBudget
+from ..errors import ContractError, DataChanged, Incompatible, OverBudget
 from ..records.facts import RunAccount
 from ..records.record import Record
 from ..records.store import Store
@@ -160,7 +160,7 @@ def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[
         yield seeds[i : i + step]
 
 
-@lru_cache(maxsize=256)
+@cached_by_content(maxsize=256)
 def _row_bytes(data: DataGenerator, device: str) -> int:
     stream = Stream([0], device=device)
     return 8 * (data.sample_truth(stream.at("truth")).ask(1, stream.at("probe"))[0].numel() + 4)
@@ -212,11 +212,16 @@ def run_chains(
                     spent = time.perf_counter() - began, time.process_time() - cpu
                     _save(store, cell, seeds, now, rows, work.after(*spent))
                     saved = time.perf_counter()
+        for _, part in cell.parts():
+            if type(part).file_digests:  # the suite's own plugins compare whenever they read
+                compare(part)
     except Incompatible as refusal:
         # parts that do not fit are skipped at generation 0; an error later is a failure
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status, reason = Status.SKIPPED if early else Status.FAILED, str(refusal)
         ledger = getattr(refusal, "ledger", None)
+    except DataChanged as problem:  # no fault of the method: the chains are broken off
+        status, reason = Status.KILLED, str(problem)
     except OverBudget as problem:
         status, reason = Status.OVER_BUDGET, f"{problem}, in generation {reporting.done}"
         ledger = getattr(problem, "ledger", None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +12,12 @@ from ..core.budget import Budget
 from ..core.cell import Cell
 from ..core.identity import is_none
 from ..errors import UsageError
+from ..places import DATA, data_folder, missing
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
 from ..spec import CellSpec, parse_call, parse_cell
+from .calibration import matching
 from .model import parse_seeds
-
-#: in a suite file: the folder of real data, which differs between users
-DATA = "$COLLAPSE_BENCH_DATA"
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,11 @@ class Suite:
         return list(dict.fromkeys(entry.task for entry in self.entries))
 
     @property
+    def task_ids(self) -> dict[str, str]:
+        """Task -> id of its cell without a mitigation."""
+        return {entry.task: entry.cell.id for entry in self.entries if entry.name == "none"}
+
+    @property
     def methods(self) -> list[str]:
         """The entries that compete, in the order of the file."""
         return list(dict.fromkeys(entry.name for entry in self.entries if entry.role == "entry"))
@@ -87,9 +90,8 @@ def expand(
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
-        task, missing = _with_data(task)
-        if missing is not None:
-            skipped[f"{task.data} | {task.model}"] = missing
+        if _lacks_data(task):
+            skipped[f"{task.data} | {task.model}"] = missing()
             continue
         named = model.mitigations if task.mitigations is None else task.mitigations
         mitigations = [registry.mitigations(text) for text in named]
@@ -127,24 +129,17 @@ def expand(
             entries += _entries_of(bare, mitigations, registry, budget)
     # a cell that the file lists twice is run once
     unique = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}
-    return Suite(model, tuple(unique.values()), path, skipped)
+    suite = Suite(model, tuple(unique.values()), path, skipped)
+    if any(row.cell is not None for row in model.calibration):
+        rows = matching(model.calibration, suite.task_ids)
+        suite = replace(suite, model=model.model_copy(update={"calibration": rows}))
+    return suite
 
 
-def _with_data(task: TaskModel) -> tuple[TaskModel, str | None]:
-    """(the task with ``$COLLAPSE_BENCH_DATA`` replaced by its value, None), or (the task, a
-    sentence that says what to set)."""
-    if not any(DATA in text for text in (task.data, task.model)):
-        return task, None
-    folder = os.environ.get(DATA[1:])
-    if not folder:
-        return (
-            task,
-            f"it reads files in {DATA}, which is not set; set it to the folder that holds them",
-        )
-    folder_path = str(Path(folder).expanduser())
-    return task.model_copy(
-        update={what: getattr(task, what).replace(DATA, folder_path) for what in ("data", "model")}
-    ), None
+def _lacks_data(task: TaskModel) -> bool:
+    """Whether the task reads files in the folder of real data, and that is not known."""
+    texts = (task.data, task.model, task.first or "", *(task.protocols or ()))
+    return data_folder() is None and any(DATA in text for text in texts)
 
 
 def _entries_of(

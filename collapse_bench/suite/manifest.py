@@ -14,6 +14,7 @@ from ..records.settings import Calibration, SuiteModel
 from ..records.store import Store, replace_file
 from ..registry.discovery import Registry, registry
 from ..suggest import nearest
+from .calibration import matching
 from .expand import Entry, Suite
 from .model import read_suite, to_toml
 
@@ -93,9 +94,8 @@ def save_run(
     records that the run reuses, if any.
     """
     known = {row.task for row in suite.model.calibration}
-    kept = [
-        row for row in _calibrated(store.path, suite.model) if row.task in set(suite.tasks) - known
-    ]
+    rows = matching(_calibrated(store.path, suite.model), suite.task_ids)
+    kept = [row for row in rows if row.task in set(suite.tasks) - known]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
     text = json.dumps(
@@ -137,5 +137,7 @@ def saved_run(output: Path, name: str | None) -> Manifest:
             f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
         ) from problem
     suite = manifest.suite
-    rows = {row.task: row for row in [*suite.calibration, *_calibrated(output, suite)]}
+    ids = {entry.task: entry.id for entry in manifest.entries if entry.name == "none"}
+    calibrated = matching(_calibrated(output, suite), ids)
+    rows = {row.task: row for row in [*suite.calibration, *calibrated]}
     return replace(manifest, suite=suite.model_copy(update={"calibration": list(rows.values())}))

@@ -139,7 +139,9 @@ def with_calibration(text: str, rows: Sequence[Calibration]) -> str:
     body = text.split(MARK)[0].rstrip() + "\n"
     tables = [
         "[[calibration]]\n"
-        + "\n".join(f"{key} = {_toml(value)}" for key, value in row.model_dump().items())
+        + "\n".join(
+            f"{key} = {_toml(value)}" for key, value in row.model_dump(exclude_none=True).items()
+        )
         for row in rows
     ]
     return f"{body}\n{MARK}\n\n" + "\n\n".join(tables) + "\n"

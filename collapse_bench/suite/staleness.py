@@ -15,6 +15,7 @@ from typing import Any
 from ..core.cell import Cell
 from ..core.identity import NUMERICS, changed_names, id_of
 from ..errors import UserError
+from ..files import changed_files
 from ..records.manifest import Manifest, ManifestEntry
 from ..records.store import Store
 from ..registry.digests import code_files, digests_of
@@ -49,17 +50,31 @@ def _code_change(plugin: str, was: Any, now: Any) -> str:
 def version_changes(cell: Cell, other_id: str, form: Mapping[str, Any]) -> list[str]:
     """Why a cell of the same label has another id.
 
-    form: the canonical form of the other cell, empty where it is not known.
+    form: the canonical form of the other cell, and its ``files`` where they are known; empty where
+    neither is.
     """
     if form:
-        changes = list(_differences("", form, cell.canonical))
+        data = list(_changed_data(form.get("files", {}), cell.files))
+        plain = {key: value for key, value in form.items() if key != "files"}
+        changes = [*data, *_differences("", plain, cell.canonical, named=bool(data))]
     else:
         changes = list(_earlier_version(cell, other_id))
     return changes or ["these records are of another version of a plugin, or of other data"]
 
 
-def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
-    """Walk two canonical forms in parallel; ``name`` is the enclosing plugin."""
+def _changed_data(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each file or folder at one place whose files have changed."""
+    for place in was.keys() & now.keys():
+        before, after = was[place], now[place]
+        if before["path"] == after["path"] and before["files"] != after["files"]:
+            yield changed_files(after["path"], before["files"], after["files"])
+
+
+def _differences(name: str, was: Any, now: Any, named: bool = False) -> Iterator[str]:
+    """Walk two canonical forms in parallel; ``name`` is the enclosing plugin.
+
+    named: the files that have changed were named already.
+    """
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         name = now.get("name", name)
         for key in changed_names(was, now):
@@ -69,9 +84,10 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
             elif key == "version":
                 yield f"{name} has version {after}, these records version {before}"
             elif key == "sha256":
-                yield f"the data that {name} reads have changed"
+                if not named:
+                    yield f"the data that {name} reads have changed"
             elif isinstance(before, (Mapping, list)) and isinstance(after, (Mapping, list)):
-                yield from _differences(name, before, after)
+                yield from _differences(name, before, after, named)
             elif key not in was:
                 yield f"{name} has a new parameter {key}"
             elif key not in now:
@@ -80,7 +96,7 @@ def _differences(name: str, was: Any, now: Any) -> Iterator[str]:
                 yield f"{key} of {name} is {after} by default, {before} in these records"
     elif isinstance(was, list) and isinstance(now, list):
         for before, after in zip(was, now, strict=False):
-            yield from _differences(name, before, after)
+            yield from _differences(name, before, after, named)
 
 
 def _earlier_version(cell: Cell, other_id: str) -> Iterator[str]:

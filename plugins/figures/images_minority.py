@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -16,8 +18,8 @@ def images_minority(scale, data=None):
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name
     rare = "minority=0.02, rare"
-    labels = "digits(" if small else f'idx-images(path="{data}", '
-    images = "pictures(" if small else f'pictures(path="{data}", '
+    labels = "digits(" if small else f"idx-images(path={json.dumps(str(data))}, "
+    images = "pictures(" if small else f"pictures(path={json.dumps(str(data))}, "
     network = "mlp(steps=300)" if quick else "mlp(steps=2000)"
     vae = (
         "vae(steps=800)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from collapse_bench.papers.figure import Curve, Figure, Gallery, Panel, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -21,7 +23,11 @@ def images_self_consuming(scale, data=None):
     """
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name
-    world = "pictures" if small else f'pictures(path="{data}", test={1000 if quick else 2000})'
+    world = (
+        "pictures"
+        if small
+        else f"pictures(path={json.dumps(str(data))}, test={1000 if quick else 2000})"
+    )
     T, chains, n = (4, 3, 1000) if quick else (9, 5, 1000 if small else 60_000)
     vae = (
         "vae(steps=800)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from collapse_bench.papers.figure import Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -15,7 +17,11 @@ def strong_collapse_images(scale, data=None):
     """
     quick, small = scale == "quick", data is None
     named = "digits" if small else data.name
-    world = "digits" if small else f'idx-images(path="{data}", test={1000 if quick else 5000})'
+    world = (
+        "digits"
+        if small
+        else f"idx-images(path={json.dumps(str(data))}, test={1000 if quick else 5000})"
+    )
     sizes = (50, 100, 200, 400, 800) if small or quick else (100, 300, 1000, 3000, 10000)
     widths = (10, 30, 100, 300, 1000) if small or quick else (30, 100, 300, 1000, 3000)
     weak, chains = (20 if small else 50), (6 if quick else 16)

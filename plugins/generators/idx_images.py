@@ -8,7 +8,8 @@ from pathlib import Path
 from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
 from collapse_bench.lib.images.images import LabelledImages, evenly
-from collapse_bench.lib.images.readers import read_labelled_images
+from collapse_bench.lib.images.readers import files_of, read_labelled_images
+from collapse_bench.places import expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -31,7 +32,10 @@ class IdxImages(LabelledImages):
                 'idx-images needs the folder of its files: idx-images(path="data/mnist"); '
                 "digits needs no files"
             )
-        object.__setattr__(self, "path", Path(self.path).expanduser())
+        object.__setattr__(self, "path", expanded(self.path))
+
+    def files_read(self, parameter, folder):
+        return files_of(folder)
 
     def images(self):
         train_x, train_y, test_x, test_y = read_labelled_images(self.path)

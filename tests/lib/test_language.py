@@ -12,6 +12,7 @@ import torch
 from collapse_bench import extras, generations
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.rng import Stream
+from collapse_bench.lib.text import language
 from collapse_bench.lib.text.language import HeldOut, Language, events_of, lost, tail_of
 from collapse_bench.plugins.generators.grammar_stories import GrammarStories
 from collapse_bench.registry.discovery import registry
@@ -191,6 +192,7 @@ def test_diversities_of_sentences_are_judged_where_they_can_be(name, monkeypatch
 
     monkeypatch.setattr(extras, "find_spec", lambda package: object())
     monkeypatch.setattr("collapse_bench.lib.text.language._tool", lambda *_: (None, of))
+    (tmp_path / "tool").write_text("its files")
     data = GrammarStories(**DATA, **{name: tmp_path}).sample_truth(Stream(range(3)))
     parrot = Parrot(data.truth.held_out.y)
     scores, described = data.losses(parrot, Stream(range(3))), data.diagnostics(parrot)
@@ -210,3 +212,21 @@ def test_language_is_judged_in_nats():
     )
     for moment in generations(cell):
         assert moment.scores["nats"].isfinite().all()
+
+
+def test_an_encoder_is_loaded_again_when_its_files_change(monkeypatch, tmp_path):
+    monkeypatch.setattr(extras, "find_spec", lambda package: object())
+    loaded = []
+
+    def encoder(source, whose, device):
+        loaded.append((source / "weights").read_text())
+        return loaded[-1]
+
+    monkeypatch.setattr("collapse_bench.lib.text.language.sentences.encoder_of", encoder)
+    (tmp_path / "weights").write_text("one")
+    tool = language._tool(GrammarStories(**DATA, encoder=tmp_path), "encoder", "cpu")[0]
+    same = language._tool(GrammarStories(**DATA, encoder=tmp_path), "encoder", "cpu")[0]
+    (tmp_path / "weights").write_text("two")
+    other = language._tool(GrammarStories(**DATA, encoder=tmp_path), "encoder", "cpu")[0]
+    assert (tool, same, other) == ("one", "one", "two")
+    assert loaded == ["one", "two"]

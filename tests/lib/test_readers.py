@@ -1,6 +1,7 @@
 """The idx reader gives back what was written, and refuses with one sentence what is not an idx file."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -63,6 +64,11 @@ def test_what_was_written_is_read(tmp_path_factory, values, packed):
         (idx(np.zeros((2, 3), np.uint8))[:-1], "is truncated: it has 17 bytes instead of 18"),
         (idx(np.zeros(4, np.uint8)) + b"x", "does not match its header"),
         (b"\0\0\x08\x01\xff\xff\xff\xff", "does not match its header"),
+        (b"\0\0\x08\x02" + b"\0\0\0\0\x7f\xff\xff\xff" * 2, "does not match its header"),
+        (b"\0\0\x08\x04" + b"\0\0\0\0" + b"\x7f\xff\xff\xff" * 3, "does not match its header"),
+        (b"\0\0\x08\x03" + b"\x7f\xff\xff\xff" * 3, "does not match its header"),
+        (b"\0\0\x08\x01\x7f\xff\xff\xff", "is truncated: it has 8 bytes instead of 2147483655"),
+        (b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"x", "not an idx file"),
         (gzip.compress(idx(np.zeros(99, np.uint8)), mtime=0)[:-9], "cannot be decompressed"),
         (b"\x1f\x8bnonsense", "cannot be decompressed"),
     ],
@@ -74,6 +80,18 @@ def test_a_malformed_file_is_refused_by_name(tmp_path, content, why):
         read_idx(path)
     assert str(path) in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_no_more_is_unpacked_than_the_header_names(tmp_path):
+    """A small file may unpack to a thousand times its size."""
+    path = tmp_path / "bomb-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.zeros(4, np.uint8)) + bytes(1 << 26), 1))
+    tracemalloc.start()
+    with pytest.raises(UsageError, match="more than the 12 bytes for shape"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 22
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -102,6 +120,11 @@ def u1(*shape):
         ("train-labels-idx1-ubyte", u1(12, 1), "does not contain labels"),
         ("train-labels-idx1-ubyte", np.full(12, -1, np.int8), "does not contain labels"),
         ("train-labels-idx1-ubyte", np.zeros(12, np.float32), "does not contain labels"),
+        ("t10k-labels-idx1-ubyte", np.full(5, 10_000, ">i4"), "label 10000; labels must lie in"),
+        ("train-labels-idx1-ubyte", np.full(12, 2**31 - 1, ">i4"), "label 2147483647"),
+        ("t10k-images-idx3-ubyte.gz", np.full((5, 4, 3), np.nan, ">f4"), "not finite"),
+        ("t10k-images-idx3-ubyte.gz", np.full((5, 4, 3), -np.inf, ">f8"), "not finite"),
+        ("train-images-idx3-ubyte", np.full((12, 4, 3), 1e300, ">f8"), r"beyond \+-2\^31"),
         ("t10k-images-idx3-ubyte.gz", u1(5, 12), "has 2 dimensions"),
         ("t10k-images-idx3-ubyte.gz", u1(5, 3, 4), "4 x 3 and test images 3 x 4"),
     ],

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from collapse_bench.core.identity import fingerprint
 from collapse_bench.errors import Unreachable, UsageError
 from collapse_bench.lib.sources import fetched, located
+from collapse_bench.registry.discovery import registry
 
 
 def test_what_is_here_is_a_path(tmp_path):
@@ -46,6 +48,30 @@ def test_what_is_neither_is_refused(value, tmp_path, monkeypatch):
         UsageError, match=r"^text: source: .* does not exist; give the local path of a text"
     ) as refusal:
         located(value, "text: source", "a text")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x" * 300, "cannot be read (File name too long); make it readable, or give another path"),
+        ("~nobody-of-this-name/x", "begins with the home folder of a user who is not known here"),
+    ],
+)
+@pytest.mark.parametrize(
+    "spec",
+    [
+        'text(source="{}")',
+        'text(source=".", tokenizer="{}")',
+        'text(source=".", exam="{}")',
+        'idx-images(path="{}")',
+        'pictures(path="{}")',
+    ],
+)
+def test_what_cannot_be_looked_up_is_refused(spec, value, words):
+    with pytest.raises(UsageError) as refusal:
+        fingerprint(registry().build("generator", spec.format(value)))
+    assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 

@@ -13,8 +13,9 @@ import torch
 from collapse_bench import Cell, UsageError
 from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.identity import fingerprint
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unreachable
+from collapse_bench.errors import DataChanged, Unreachable
 from collapse_bench.plugins.models.causal_lm._pretrained import small_llama
 from collapse_bench.plugins.protocols.standard import Replace
 from collapse_bench.records.checkpoint import packed, unpacked
@@ -320,13 +321,6 @@ def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
         for file in checkpoint.iterdir():
             (place / file.name).write_bytes(file.read_bytes())
         (place / name).write_bytes(content)
-        for cached in ("_config", "_damage", "_spoken"):
-            getattr(
-                __import__(
-                    "collapse_bench.plugins.models.causal_lm._pretrained", fromlist=[cached]
-                ),
-                cached,
-            ).cache_clear()
         return said(model(checkpoint=place))
 
     weights = (checkpoint / "model.safetensors").read_bytes()
@@ -337,9 +331,6 @@ def test_what_a_checkpoint_is_refused_for(checkpoint, tmp_path):
     (place / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
     spoilt("model.safetensors", weights)
     (place / "model.safetensors").rename(place / "model.bin")
-    __import__(
-        "collapse_bench.plugins.models.causal_lm._pretrained", fromlist=["_damage"]
-    )._damage.cache_clear()
     assert "has no *.safetensors" in said(model(checkpoint=place))
 
 
@@ -386,3 +377,22 @@ def test_questions_that_are_no_beginning_are_refused():
         continues_prompt = False
 
     assert "are not prompts" in model().incompatibility(Cell(Sums(), model(), Replace()))
+
+
+def test_a_checkpoint_that_changes_after_its_id_was_made_is_refused(checkpoint, tmp_path):
+    for file in checkpoint.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    student = model(checkpoint=tmp_path, steps=1)
+    before = fingerprint(student)
+    (tmp_path / "README.md").write_text("no reader takes it")
+    assert fingerprint(model(checkpoint=tmp_path, steps=1)) == before
+    torch.manual_seed(1)
+    net = small_llama(6, 16, 1, 2)
+    net.config.eos_token_id, net.config.bos_token_id = 4, None
+    net.save_pretrained(tmp_path)
+    for fitted in (student, student.with_parameters(lr=0.01)):
+        with pytest.raises(
+            DataChanged, match=r"data in .* changed during the run: .*model\.safetensors"
+        ):
+            fitted.fit(lessons(), Stream(0).at("fit"))
+    model(checkpoint=tmp_path, steps=1).fit(lessons(), Stream(0).at("fit"))

@@ -11,6 +11,7 @@ import torch
 from collapse_bench import UsageError, cell_of, generations
 from collapse_bench.checks import outcomes
 from collapse_bench.cli import main
+from collapse_bench.core.identity import fingerprint
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.language import events_of
@@ -210,6 +211,37 @@ def test_content_and_not_the_path_makes_the_cell(book, tmp_path):
     assert hub.canonical["data"]["params"]["source"] == "owner/name"
 
 
+def test_a_saved_data_set_is_the_files_that_hold_its_splits(tmp_path):
+    from datasets import Dataset, DatasetDict, disable_progress_bars
+
+    disable_progress_bars()
+    folder = tmp_path / "saved"
+    sets = {
+        name: Dataset.from_dict({"text": sentences(30, seed)})
+        for seed, name in enumerate(("train", "test", "dev"))
+    }
+    DatasetDict(sets).save_to_disk(folder)
+
+    def hashed(**settings):
+        return fingerprint(small(folder, **settings))["params"]["source"]
+
+    def edit(split):
+        (file,) = (folder / split).glob("data-*.arrow")
+        file.write_bytes(file.read_bytes() + b"\0")
+
+    train, both = hashed(), hashed(exam="test")
+    (folder / "train" / "cache-0123.arrow").write_bytes(b"stray")
+    (folder / ".DS_Store").write_bytes(b"stray")
+    edit("dev")
+    assert (hashed(), hashed(exam="test")) == (train, both)
+    assert hashed(split="test") != train
+    edit("test")
+    assert hashed() == train
+    assert hashed(exam="test") != both
+    edit("train")
+    assert hashed() != train
+
+
 def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
     """Rows of an exam in a .txt are its lines, whatever the source is."""
     source, exam = tmp_path / "rows.jsonl", tmp_path / "lines.txt"
@@ -224,6 +256,21 @@ def test_each_file_is_cut_as_its_own_kind_and_blamed_by_its_own_name(tmp_path):
         registry().build("generator", spec.replace("block=12", "block=13")).sample_truth(
             Stream([0])
         )
+
+
+def test_a_mark_in_the_text_ends_no_block(book, tmp_path):
+    """A model that starts from the checkpoint would take the mark for the end of a text."""
+    from transformers import PreTrainedTokenizerFast
+
+    inner = tokenizer_of("bpe", [book.read_text()], 280, "text").inner
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    file = tmp_path / "marked.txt"
+    file.write_text("<|endoftext|>".join(sentences(200)))
+    data = drawn(file, tokenizer=tmp_path / "tokenizer")
+    end = data.vocabulary.index("<|endoftext|>")
+    assert not (data.truth.blocks == end).any()
+    assert "<|endoftext|>" in "".join(data.spell(data.truth.blocks[:20]))
 
 
 # -- refusals -------------------------------------------------------------------------------------------------------

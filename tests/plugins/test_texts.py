@@ -39,6 +39,15 @@ def test_a_plain_file_is_one_text_without_its_mark(places):
     assert Place(places / "plain.txt", "text").texts() == ["\n".join(ROWS)]
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+def test_line_ends_of_other_systems_are_line_ends(end, tmp_path):
+    (tmp_path / "a.txt").write_bytes(end.join(["one", "two\x0cpage", ""]).encode())
+    assert Place(tmp_path / "a.txt", "text").texts() == ["one\ntwo\x0cpage\n"]
+    lines = [json.dumps({"text": f"{word}\r\n"}) for word in ("one", "two")]
+    (tmp_path / "a.jsonl").write_bytes(end.join(lines).encode())
+    assert Place(tmp_path / "a.jsonl", "text").texts() == ["one\r\n", "two\r\n"]
+
+
 def test_a_split_is_chosen(places):
     assert Place(places / "splits", "text", split="test").texts() == ROWS[:1]
 
@@ -59,9 +68,17 @@ def refused(kind, *place, **more):
         ("a", b"x", "ends in nothing"),
         ("a.txt", b"fine \xff not", "is not UTF-8 (byte 5 is 0xff)"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b"\n', "line 2 of"),
-        ("a.jsonl", b'{"text": "a"}\n{"body": "b", "n": 2}\n', "row 2 of"),
+        ("a.jsonl", b'{"text": "a"}\n{"body": "b", "n": 2}\n', "line 2 of"),
         ("a.jsonl", b'{"text": 7}\n', "has no text under 'text' (it has text)"),
         ("a.jsonl", b'["text"]\n', "(it has list)"),
+        ("a.jsonl", b'\n{"text": "a\\ud83d"}\n', r"line 2 of"),
+        ("a.jsonl", b'{"text": "\\udc00"}\n', r"holds '\udc00', one half of a character"),
+        ("a.jsonl", b'{"\\ud800": 7}\n', r"(it has \ud800)"),
+        ("a.jsonl", b"[" * 100_000, "line 1 of"),
+        ("a.jsonl", "\ufeff{}".encode("utf-16-le"), "is UTF-16, and texts are read as UTF-8"),
+        ("a.txt", "\ufefftext".encode("utf-16-be"), "convert it with iconv -f utf-16 -t utf-8"),
+        ("a.txt", "\ufefftext".encode("utf-32-le"), "is UTF-32"),
+        ("a.txt", "text".encode("utf-16-le"), "holds the character 0 at place 1"),
         ("a.parquet", b"PAR1 and no more", "cannot be read as a data set"),
     ],
 )
@@ -140,3 +157,42 @@ def test_the_tokenizer_of_a_checkpoint(tmp_path):
         tokenizer_of(tmp_path / "none", [], 0, "text: tokenizer")
     with pytest.raises(Unreachable, match='the tokenizer "owner/name" is not a local path'):
         tokenizer_of("owner/name", [], 0, "text: tokenizer")
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory):
+    """A byte-pair tokenizer with an end of texts, a special mark, and a token that was added."""
+    from transformers import PreTrainedTokenizerFast
+
+    place = tmp_path_factory.mktemp("marked")
+    inner = tokenizer_of("bpe", [TEXT], 280, "text").inner
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|endoftext|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
+    tokenizer.add_tokens(["<tool>"])
+    tokenizer.save_pretrained(place)
+    return place
+
+
+def test_special_tokens_that_are_written_in_a_text_are_text(marked):
+    tokenizer = tokenizer_of(marked, [], 0, "text: tokenizer")
+    end, user, tool = map(tokenizer.vocabulary.index, ("<|endoftext|>", "<|user|>", "<tool>"))
+    text = "The owl sang.<|endoftext|>The owl, <|user|> it ran <tool>"
+    (row,) = tokenizer.encode_all([text])
+    assert row == tokenizer.encode(text)
+    assert not {end, user} & set(row)
+    assert tool in row  # an ordinary token
+    assert tokenizer.decode(row) == text
+
+
+def test_a_tokenizer_that_makes_special_tokens_of_text_is_refused(marked, monkeypatch):
+    tokenizer = tokenizer_of(marked, [], 0, "text: tokenizer")
+    call = type(tokenizer.inner).__call__
+    monkeypatch.setattr(
+        type(tokenizer.inner),
+        "__call__",
+        lambda self, texts, split_special_tokens, **how: call(self, texts, **how),
+    )
+    with pytest.raises(UsageError) as refusal:
+        tokenizer.encode("The owl sang.<|endoftext|>The owl")
+    assert "encodes '<|endoftext|>', which is written in the text" in str(refusal.value)
+    assert str(refusal.value).startswith(f"text: tokenizer: {marked} ")

@@ -236,6 +236,16 @@ def test_the_variable_replaces_discovery(write, monkeypatch):
     assert not Registry.discover().plugins
 
 
+def test_a_process_without_plugins_says_why(monkeypatch):
+    monkeypatch.setenv(REPLACES_DISCOVERY, "")
+    with pytest.raises(PluginError, match=r"no generator at all: COLLAPSE_BENCH_PLUGINS is ''"):
+        Registry.discover().build("generator", "linear")
+    monkeypatch.delenv(REPLACES_DISCOVERY)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [])
+    with pytest.raises(PluginError, match="names no plugins; install it again"):
+        Registry.discover().build("generator", "linear")
+
+
 # -- files ----------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from collapse_bench import cell_of
 from collapse_bench.api import RunRequest, load_suite
-from collapse_bench.errors import NothingMatched, UsageError
+from collapse_bench.errors import NothingMatched, Unreachable, UsageError
 from collapse_bench.records.settings import Calibration, SuiteModel
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
@@ -276,11 +277,69 @@ def test_a_suite_finds_its_data_where_the_environment_says(tmp_path, monkeypatch
     (reason,) = suite.skipped_tasks.values()
     assert "COLLAPSE_BENCH_DATA, which is not set" in reason
     monkeypatch.setenv("COLLAPSE_BENCH_DATA", str(tmp_path))
-    path = registry().build("generator", f'idx-images(path="{tmp_path / "idx"}")').path
     with pytest.raises(
-        UsageError, match=str(path)
+        UsageError, match=str(tmp_path / "idx")
     ):  # it is looked for there, and the files are none of that kind
         suite_of(tasks=tasks)
+
+
+TEXT = 'text(source="{}", tokenizer=bytes, block=8, prompt=2, test=20, judged=4) | ngram @ n=8 T=1'
+
+
+def _text(folder) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "book.txt").write_text("the owl sang of rain by the old mill until night fell\n" * 20)
+    return folder / "book.txt"
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", 'a "quoted" one', "back\\slash", "comma, (bracket) | bar"]
+)
+def test_a_task_is_named_by_the_variable_and_not_by_the_folder(name, tmp_path, monkeypatch):
+    data, model = TEXT.split(" @ ")[0].format("$COLLAPSE_BENCH_DATA/own/book.txt").split(" | ")
+    labels, ids = set(), set()
+    for user in ("one", "other"):
+        root = tmp_path / user / name
+        file = _text(root / "own")
+        monkeypatch.setenv("COLLAPSE_BENCH_DATA", str(root))
+        suite = suite_of(tasks=[{"data": data, "model": model, "n": 8, "generations": 1}])
+        typed = adhoc(
+            [TEXT.format(str(file).replace("\\", "\\\\").replace('"', '\\"'))], registry()
+        )
+        labels |= {*suite.tasks, *expand(typed, registry()).tasks}
+        ids |= set(suite.task_ids.values())
+    (label,) = labels
+    assert 'source="$COLLAPSE_BENCH_DATA/own/book.txt"' in label
+    assert len(ids) == 1
+    assert registry().cell(label).id in ids
+    monkeypatch.delenv("COLLAPSE_BENCH_DATA")
+    with pytest.raises(Unreachable, match="COLLAPSE_BENCH_DATA, which is not set; set it"):
+        registry().cell(label)
+
+
+def test_a_calibration_belongs_to_the_content_of_the_files(tmp_path):
+    """In another folder it holds; for an edited file it does not."""
+    one, other = _text(tmp_path / "one"), _text(tmp_path / "other")
+
+    def expanded(file, rows=()):
+        model = adhoc([TEXT.format(file)], registry())
+        return expand(model.model_copy(update={"calibration": list(rows)}), registry())
+
+    suite = expanded(one)
+    ((task, cell),) = suite.task_ids.items()
+    row = Calibration(task=task, floor=0.1, gap=1.0, gap_sd=0.5, chains=256, cell=cell)
+    elsewhere = expanded(other, [row])
+    assert [r.task for r in elsewhere.model.calibration] == elsewhere.tasks != [task]
+    text = with_calibration("", elsewhere.model.calibration)
+    assert f'cell = "{cell}"' in text
+    assert "cell" not in with_calibration("", [row.model_copy(update={"cell": None})])
+
+    save_run(expanded(one, [row]), [0], Store(tmp_path / "out").create())
+    assert [r.task for r in saved_run(tmp_path / "out", None).suite.calibration] == [task]
+    one.write_text(one.read_text() + "and the rest")
+    assert expanded(one, [row]).model.calibration == []
+    save_run(expanded(one), [0], Store(tmp_path / "out"))
+    assert saved_run(tmp_path / "out", None).suite.calibration == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
+from ...core.content import cached_by_content, same_files, unchanged
 from ...core.params import param
 from ...core.rng import Stream
 from ...errors import Incompatible, UsageError
@@ -71,7 +71,7 @@ class ImagePool(DataGenerator):
 
         Fields that do not change the pool, such as ``fresh``, are set to their defaults.
         """
-        return replace(self, fresh=True)
+        return same_files(self, fresh=True)
 
     @property
     def table(self) -> SimpleNamespace:
@@ -200,10 +200,11 @@ def described(share: Tensor, rarest: int) -> dict[str, Tensor]:
     }
 
 
-@lru_cache(maxsize=2)
+@cached_by_content(maxsize=2)
 def _table(data: ImagePool) -> SimpleNamespace:
     """All images of a generator, training images first, with their lookup table; read once."""
-    train_x, train_y, test_x, test_y = data.images()
+    with unchanged(data):
+        train_x, train_y, test_x, test_y = data.images()
     values = train_x.reshape(-1)
     mean = float(values.mean(dtype=np.float64))
     square = (

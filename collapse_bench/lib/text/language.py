@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
+from ...core.content import cached_by_content, same_files, unchanged
 from ...core.params import fact, param
 from ...core.rng import Stream
 from ...errors import UsageError
@@ -306,7 +307,8 @@ class Language(DataGenerator):
         }
 
     def _diversity(self, name: str, y: Tensor) -> tuple[Tensor, Tensor]:
-        tool, of = _tool(name, getattr(self, name), f"{self.title()}: {name}", str(y.device))
+        # the key of the cache must not hold the truth of this run
+        tool, of = _tool(same_files(self), name, str(y.device))
         pairs = [of(self.spell(texts), tool) for texts in y.reshape(-1, *y.shape[-2:])]
         both = torch.tensor(pairs, dtype=torch.float64, device=y.device).reshape(*y.shape[:-2], 2)
         return both[..., 0], both[..., 1]
@@ -324,12 +326,14 @@ _NEEDS = {
 }
 
 
-@lru_cache(maxsize=2)
-def _tool(name: str, source: Path | str, whose: str, device: str):
+@cached_by_content(maxsize=4)
+def _tool(language: Language, name: str, device: str):
     """An encoder or parser, loaded once, and the measure that uses it."""
-    if name == "encoder":
-        return sentences.encoder_of(source, whose, device), sentences.semantic_diversity
-    return sentences.parser_of(source, whose).pipe, sentences.syntactic_diversity
+    source, whose = getattr(language, name), f"{language.title()}: {name}"
+    with unchanged(language):
+        if name == "encoder":
+            return sentences.encoder_of(source, whose, device), sentences.semantic_diversity
+        return sentences.parser_of(source, whose).pipe, sentences.syntactic_diversity
 
 
 def _mean(value: Tensor, there: Tensor) -> Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +12,12 @@ import torch
 from torch import Tensor
 
 from collapse_bench.core.components import Teacher
+from collapse_bench.core.content import cached_by_content, same_files
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
-from collapse_bench.lib.images.readers import read_digits, read_labelled_images
+from collapse_bench.lib.images.readers import files_of, read_digits, read_labelled_images
+from collapse_bench.places import expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._features import FeatureExtractor
@@ -66,7 +67,7 @@ class Pictures(ImagePool):
     def __post_init__(self):
         super().__post_init__()
         if self.path is not None:
-            object.__setattr__(self, "path", Path(self.path).expanduser())
+            object.__setattr__(self, "path", expanded(self.path))
 
     def images(self):
         train_x, train_y, test_x, test_y = (
@@ -75,9 +76,12 @@ class Pictures(ImagePool):
         chosen = evenly(len(test_y), self.test)
         return train_x, train_y, test_x[chosen], test_y[chosen]
 
+    def files_read(self, parameter, folder):
+        return files_of(folder)
+
     @property
     def shared(self):
-        return replace(self, fresh=True, given="nothing")
+        return same_files(self, fresh=True, given="nothing")
 
     def sample_truth(self, rng, nature=None):
         data = super().sample_truth(rng, nature)
@@ -178,16 +182,16 @@ class Pictures(ImagePool):
         return _held_out(self.shared, self.truth.images.device)
 
 
-@lru_cache(maxsize=2)
+@cached_by_content(maxsize=2)
 def _extractor(source: Pictures) -> FeatureExtractor:
     """The classifier trained on all images of a source, before ``minority`` reduces a class."""
-    whole = replace(source, minority=None, rare=None).table
+    whole = same_files(source, minority=None, rare=None).table
     return FeatureExtractor(
         whole.images[: whole.pool], whole.labels[: whole.pool], whole.classes, whole.shape
     )
 
 
-@lru_cache(maxsize=4)
+@cached_by_content(maxsize=4)
 def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor]:
     """Features of the held-out images, reduced like the pool, and of all of the rarest class."""
     table = source.table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -12,16 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_bench.core.content import cached_by_content, unchanged
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible, Unreachable, UsageError
 from collapse_bench.lib.rows.pools import deal
-from collapse_bench.lib.sources import located
+from collapse_bench.lib.sources import located, tokenizer_files
 from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.lib.text.measures import frequencies
+from collapse_bench.places import exists, expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
-from ._texts import Place
+from ._texts import Place, saved_files
 from ._tokens import BYTES, tokenizer_of
 
 TOKENIZERS = ("bpe", "bytes", "words")
@@ -72,6 +73,8 @@ class Text(Language):
     block: int = param(64, "tokens of a block, including the prompt", ge=2, le=1_000_000)
     prompt: int = param(32, "tokens given as the question", ge=0)
 
+    version = 2
+
     def __post_init__(self):
         super().__post_init__()
         if self.source is None:
@@ -117,8 +120,8 @@ class Text(Language):
 
     def _examined(self) -> Path | str:
         """The held-out file as a Path, or the name of a split of the source."""
-        path = Path(str(self.exam)).expanduser()
-        if path.is_file():
+        path = expanded(str(self.exam))
+        if exists(path, "text: exam: ") and path.is_file():
             return path
         if not self._has_splits:
             raise UsageError(
@@ -126,6 +129,14 @@ class Text(Language):
                 "no splits; give the path of a file in double quotes, or leave exam out"
             )
         return str(self.exam)
+
+    def files_read(self, parameter, folder):
+        if parameter == "source":
+            splits = [self.split, self.exam if isinstance(self.exam, str) else None]
+            return saved_files(folder, splits)
+        if parameter == "tokenizer":
+            return tokenizer_files(folder)
+        return super().files_read(parameter, folder)
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
@@ -214,7 +225,7 @@ def _table(data: Text) -> SimpleNamespace:
     return table
 
 
-@lru_cache(maxsize=4)
+@cached_by_content(maxsize=4)
 def _placed(data: Text, device: str) -> SimpleNamespace:
     """The blocks on a device, their lookup table, held-out blocks, and token counts."""
     table = _table(data)
@@ -228,11 +239,12 @@ def _placed(data: Text, device: str) -> SimpleNamespace:
     )
 
 
-@lru_cache(maxsize=4)
+@cached_by_content(maxsize=4)
 def _read(data: Text) -> SimpleNamespace | Unreachable:
     try:
-        learnt, exam = _halves_of(data)
-        tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
+        with unchanged(data):
+            learnt, exam = _halves_of(data)
+            tokenizer = tokenizer_of(data.tokenizer, learnt, data.vocab, "text: tokenizer")
     except Unreachable as refusal:
         return refusal
     pool = _blocks(tokenizer.encode_all(learnt), data, data.place, "the training part")
@@ -276,7 +288,7 @@ def _units(place: Place, data: Text) -> list[str]:
         and isinstance(place.source, Path)
         and place.source.suffix.lower() == ".txt"
     ):
-        texts = [line for text in texts for line in text.splitlines()]
+        texts = [line for text in texts for line in text.split("\n")]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise UsageError(f"text: {place.source} is empty; give a file or data set with some text")

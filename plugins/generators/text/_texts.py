@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,14 @@ from collapse_bench.errors import UsageError
 from collapse_bench.lib.sources import fetched
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
+DEFAULT_SPLIT = "train"
+#: first bytes of a file -> its encoding; the marks of UTF-16 begin those of UTF-32
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True)
@@ -56,18 +65,19 @@ class Place:
         return [self._decoded()]
 
     def _lines(self) -> list[str]:
-        rows = []
+        texts = []
         for i, line in enumerate(self._decoded().split("\n"), 1):
             if not line.strip():
                 continue
             try:
-                rows.append(json.loads(line))
-            except ValueError as problem:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as problem:
                 raise UsageError(
                     f"{self.whose}: line {i} of {self.source} is not JSON ({problem}); fix the "
                     "line or download the file again"
                 ) from problem
-        return self._values(rows)
+            texts.append(self._text_of(row, f"line {i}"))
+        return texts
 
     def _parquet(self) -> list[str]:
         Dataset = _datasets().Dataset
@@ -82,8 +92,16 @@ class Place:
             )
 
     def _decoded(self) -> str:
+        """The characters of the file, without a byte order mark, with lines that end in \\n."""
         try:
-            return Path(self.source).read_bytes().decode("utf-8-sig")
+            raw = Path(self.source).read_bytes()
+            for mark, encoding in MARKS.items():
+                if raw.startswith(mark):
+                    raise UsageError(
+                        f"{self.whose}: {self.source} is {encoding.upper()}, and texts are read as "
+                        f"UTF-8; convert it with iconv -f {encoding} -t utf-8"
+                    )
+            text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as problem:
             raise UsageError(
                 f"{self.whose}: {self.source} is not UTF-8 (byte {problem.start} is "
@@ -94,6 +112,13 @@ class Place:
                 f"{self.whose}: {self.source} cannot be read ({problem.strerror}); give a readable "
                 "file"
             ) from problem
+        if "\0" in text:
+            raise UsageError(
+                f"{self.whose}: {self.source} holds the character 0 at place {text.index(chr(0))}, "
+                "so it is no text, or UTF-16 without a mark; convert it, e.g. with "
+                "iconv -f utf-16le -t utf-8"
+            )
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     # -- data sets ---------------------------------------------------------------------------------
 
@@ -115,7 +140,7 @@ class Place:
 
     def _split(self, splits):
         """The requested split, by default ``train``."""
-        split = self.split or "train"
+        split = self.split or DEFAULT_SPLIT
         if split not in splits:
             raise UsageError(
                 f"{self.whose}: {self.source} has no split {split!r}; choose one of "
@@ -140,21 +165,56 @@ class Place:
                 f"{self.whose}: {self.source} has no column {self.field!r}; set field to one of "
                 f"{', '.join(dataset.column_names)}"
             )
-        return self._values({self.field: value} for value in dataset[self.field])
+        return [
+            self._text_of({self.field: value}, f"row {i}")
+            for i, value in enumerate(dataset[self.field], 1)
+        ]
 
-    def _values(self, rows: Iterable) -> list[str]:
-        """The text of each row.  Raises UsageError for a row without text."""
-        texts = []
-        for i, row in enumerate(rows, 1):
-            value = row.get(self.field) if isinstance(row, dict) else None
-            if not isinstance(value, str):
-                keys = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
-                raise UsageError(
-                    f"{self.whose}: row {i} of {self.source} has no text under {self.field!r} (it "
-                    f"has {keys}); choose another field, or remove such rows from the file"
-                )
-            texts.append(value)
-        return texts
+    def _text_of(self, row: object, where: str) -> str:
+        """The text of a row.  Raises UsageError for a row without text, or with half a character.
+
+        ``where`` names the row or line.
+        """
+        value = row.get(self.field) if isinstance(row, dict) else None
+        if not isinstance(value, str):
+            keys = ", ".join(map(str, row)) if isinstance(row, dict) else type(row).__name__
+            shown = keys.encode("utf-8", "backslashreplace").decode()[:200]
+            raise UsageError(
+                f"{self.whose}: {where} of {self.source} has no text under {self.field!r} (it has "
+                f"{shown}); choose another field, or remove such rows from the file"
+            )
+        try:
+            value.encode()
+        except UnicodeEncodeError as problem:
+            half = ascii(value[problem.start])
+            raise UsageError(
+                f"{self.whose}: {where} of {self.source} holds {half}, one half of a character "
+                "that takes two; remove it, or write the character itself"
+            ) from problem
+        return value
+
+
+def saved_files(folder: Path, splits: Iterable[str | None]) -> list[str] | None:
+    """Names of the files that hold these splits of a folder written by ``save_to_disk``.
+
+    A split of None is the default one.  None where the folder is not of that kind.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        if not (folder / "dataset_dict.json").is_file():
+            return _table_files(folder, "")
+        names = dict.fromkeys(split or DEFAULT_SPLIT for split in splits)
+        return [file for name in names for file in _table_files(folder, f"{name}/")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # reading the folder says what is wrong
+
+
+def _table_files(folder: Path, prefix: str) -> list[str]:
+    """The two descriptions of a saved table, and the files that its state names."""
+    described = [f"{prefix}state.json", f"{prefix}dataset_info.json"]
+    state = json.loads((folder / described[0]).read_bytes())
+    return described + [f"{prefix}{file['filename']}" for file in state["_data_files"]]
 
 
 def _datasets():

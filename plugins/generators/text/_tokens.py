@@ -110,9 +110,14 @@ class BytePairs(Tokenizer):
 
 @dataclass(frozen=True, eq=False)
 class Pretrained(Tokenizer):
-    """The tokenizer of a checkpoint, loaded by ``transformers``."""
+    """The tokenizer of a checkpoint, loaded by ``transformers``.
+
+    What stands in a text is text: "<|endoftext|>" is encoded as these characters, and not as the
+    token that ends a text.
+    """
 
     inner: Any
+    whose: str  # for messages
 
     @classmethod
     def at(cls, place: Path | str, whose: str) -> Pretrained:
@@ -140,17 +145,32 @@ class Pretrained(Tokenizer):
                     "folder written by save_pretrained, or one of bpe, bytes, words"
                 ) from problem
         inner.model_max_length = 1 << 62  # avoids a warning: the text is cut into blocks later
-        return cls(inner)
+        return cls(inner, f"{whose}: {place}")
 
     @cached_property
     def vocabulary(self):
         return _in_order(self.inner.get_vocab())
 
     def encode(self, text):
-        return self.inner.encode(text, add_special_tokens=False)
+        return self.encode_all([text])[0]
 
     def encode_all(self, texts):
-        return self.inner(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        """Raises UsageError for a tokenizer that makes special tokens of text all the same."""
+        if not texts:
+            return []
+        coded = self.inner(list(texts), add_special_tokens=False, split_special_tokens=True)
+        rows = coded["input_ids"]
+        special = set(self.inner.all_special_ids)
+        if self.inner.unk_token_id != self.inner.eos_token_id:
+            special.discard(self.inner.unk_token_id)  # stands for rare characters
+        for row in rows:
+            if not special.isdisjoint(row):
+                token = next(self.vocabulary[i] for i in row if i in special)
+                raise UsageError(
+                    f"{self.whose} encodes {token!r}, which is written in the text, as a special "
+                    "token; remove it from the text, or choose another tokenizer"
+                )
+        return rows
 
     def decode(self, tokens):
         return self.inner.decode(

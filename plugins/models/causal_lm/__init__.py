@@ -20,7 +20,7 @@ from collapse_bench.extras import lacking
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import AnswerLoss, Neural
 from collapse_bench.lib.neural.training import RowLoss, precision, seeded, train
-from collapse_bench.lib.sources import located
+from collapse_bench.lib.sources import checkpoint_files, located
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._pretrained import loaded, small_llama, unsound
@@ -93,6 +93,9 @@ class CausalLM(Neural):
                 f"causal-lm: {place} has no config.json; give a folder written by save_pretrained"
             )
 
+    def files_read(self, parameter, folder):
+        return checkpoint_files(folder)
+
     @property
     def begins(self) -> str:
         """The initial weights of a generation: pretrained, scratch or previous."""
@@ -118,7 +121,7 @@ class CausalLM(Neural):
         if reason is None and self.lora is not None:
             reason = lacking("lora", f"causal-lm(lora={self.lora})")
         if reason is None and isinstance(self.checkpoint, Path):
-            reason = unsound(self.checkpoint, cell.data, self.begins)
+            reason = unsound(self, cell.data)
         return reason
 
     def fit(self, corpus, rng, before=None):
@@ -153,9 +156,7 @@ class CausalLM(Neural):
         if self.checkpoint is None:
             module, end, start = small_llama(V + 1, self.width, self.layers, self.heads), V, V
         else:
-            module, end, start = loaded(
-                self.checkpoint, self.revision, V if self.begins == "scratch" else None
-            )
+            module, end, start = loaded(self, V if self.begins == "scratch" else None)
         return CausalTeacher(module.to(corpus.y.device), V, end, start, length)
 
     def _adapted(self, module: nn.Module) -> nn.Module:

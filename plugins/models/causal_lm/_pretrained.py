@@ -6,7 +6,6 @@ Weights are read only from safetensors, and no code of a checkpoint is ever run.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.content import cached_by_content, unchanged
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.sources import fetched, quiet
 
@@ -38,12 +38,15 @@ def small_llama(vocabulary: int, width: int, layers: int, heads: int) -> nn.Modu
     )
 
 
-def loaded(
-    place: Path | str, revision: str | None, vocabulary: int | None
-) -> tuple[nn.Module, int, int]:
-    """(network, id of the end, id of the start); ``vocabulary``: random weights for that size."""
+def loaded(model: Any, vocabulary: int | None) -> tuple[nn.Module, int, int]:
+    """(network, id of the end, id of the start) of the checkpoint of a causal-lm.
+
+    ``vocabulary``: random weights for that size.  Raises DataChanged where the files are no longer
+    those that the id of the cell hashes.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    place, revision = model.checkpoint, model.revision
     quiet()
     how = (
         {"revision": revision, "trust_remote_code": False}
@@ -65,7 +68,8 @@ def loaded(
     if isinstance(place, str):
         module, config = fetched(place, "causal-lm", load, "the checkpoint", revision)
     else:
-        module, config = load()
+        with unchanged(model):
+            module, config = load()
     if vocabulary is not None:
         return module, vocabulary, vocabulary
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
@@ -76,9 +80,9 @@ def loaded(
     return module, ends[0], ends[0] if config.bos_token_id is None else config.bos_token_id
 
 
-def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
-    """Why a local checkpoint is damaged or does not match the data, or None."""
-    config = _config(place)
+def unsound(model: Any, data: DataGenerator) -> str | None:
+    """Why the local checkpoint of a causal-lm is damaged or does not match the data, or None."""
+    place, config = model.checkpoint, _config(model)
     if isinstance(config, str):
         return config
     longest = config.get("max_position_embeddings") or config.get("n_positions")
@@ -86,13 +90,13 @@ def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
         return (
             f"{place} reads at most {longest} tokens, and a row of {data.title()} has {data.span}"
         )
-    if begins == "scratch":
+    if model.begins == "scratch":
         return None
-    damage = _damage(place)
+    damage = _damage(model)
     if damage is not None:
         return damage
     size = config.get("vocab_size")
-    if data.vocabulary is None or not _spoken(place, data.vocabulary):
+    if data.vocabulary is None or not _spoken(model, data.vocabulary):
         return (
             f"the checkpoint {place} has a vocabulary of {size} tokens, and {data.title()} has "
             "another of "
@@ -101,10 +105,12 @@ def unsound(place: Path, data: DataGenerator, begins: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=16)
-def _config(place: Path) -> dict[str, Any] | str:
+@cached_by_content(maxsize=16)
+def _config(model: Any) -> dict[str, Any] | str:
+    place: Path = model.checkpoint
     try:
-        config = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        with unchanged(model):
+            config = json.loads((place / "config.json").read_text(encoding="utf-8"))
         if isinstance(config, dict) and "model_type" in config:
             return config
         return f"{place / 'config.json'} names no model_type, as that of a transformers model does"
@@ -112,11 +118,12 @@ def _config(place: Path) -> dict[str, Any] | str:
         return f"{place / 'config.json'} cannot be read ({problem})"
 
 
-@lru_cache(maxsize=16)
-def _damage(place: Path) -> str | None:
+@cached_by_content(maxsize=16)
+def _damage(model: Any) -> str | None:
     """What is wrong with the weights of a local checkpoint."""
     from safetensors import SafetensorError, safe_open
 
+    place: Path = model.checkpoint
     files = sorted(place.glob("*.safetensors"))
     if not files:
         return (
@@ -125,20 +132,23 @@ def _damage(place: Path) -> str | None:
         )
     for file in files:
         try:
-            with safe_open(file, "pt"):
+            with unchanged(model), safe_open(file, "pt"):
                 pass
         except (SafetensorError, OSError) as problem:
             return f"the checkpoint is damaged: {file} ({problem})"
     return None
 
 
-@lru_cache(maxsize=16)
-def _spoken(place: Path, vocabulary: tuple[str, ...]) -> bool:
+@cached_by_content(maxsize=16)
+def _spoken(model: Any, vocabulary: tuple[str, ...]) -> bool:
     """Whether the tokenizer of a checkpoint assigns these ids to these tokens."""
     from transformers import AutoTokenizer
 
     try:
-        own = AutoTokenizer.from_pretrained(place, trust_remote_code=False).get_vocab()
+        with unchanged(model):
+            own = AutoTokenizer.from_pretrained(
+                model.checkpoint, trust_remote_code=False
+            ).get_vocab()
     except (OSError, ValueError):
         return False
     return all(own.get(token) == i for i, token in enumerate(vocabulary))
