@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import discrete
 
@@ -57,6 +57,7 @@ def discrete_survival(scale, data=None):
                     Curve("published bound, c = 5", bound),
                 ],
                 "xy",
+                SHARE,
             ),
         ],
         chains,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 
 ROWS = "images, n"
@@ -43,6 +43,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(size, features(wide), size, p2, weak) for size in sizes]),
             "xy",
+            SHARE,
         ),
         Panel(
             f"random features, {n} images",
@@ -50,6 +51,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(width, features(width), n, p2, weak) for width in widths]),
             "xy",
+            SHARE,
         ),
         Panel(
             "random features, half synthetic",
@@ -63,6 +65,7 @@ def strong_collapse_images(scale, data=None):
                 for rows in (weak // 2, weak, 5 * weak, 25 * weak)
             ],
             "xy",
+            SHARE,
         ),
         Panel(
             f"two-layer network, width {hidden}",
@@ -70,6 +73,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(size, network(hidden), size, p2, weak) for size in sizes]),
             "xy",
+            SHARE,
         ),
         Panel(
             f"two-layer network, {n} images",
@@ -77,6 +81,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(width, network(width), n, p2, weak) for width in widths]),
             "xy",
+            SHARE,
         ),
     ]
     return Figure(

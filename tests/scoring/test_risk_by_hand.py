@@ -74,9 +74,7 @@ def scores():
         for entry, losses in entries.items()
         for seed, loss in enumerate(losses)
     ]
-    rows.append(
-        {"task": "b", "entry": "wild", "seed": None, "loss": None, "status": "skipped"}
-    )
+    rows.append({"task": "b", "entry": "wild", "seed": None, "loss": None, "status": "skipped"})
     tasks = {
         name: Task(name, family, floor, gap, 0.1, log_loss=in_nats)
         for name, (family, floor, gap, in_nats) in TASKS.items()
