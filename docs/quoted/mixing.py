@@ -79,7 +79,7 @@ PUBLISHED = {  # means over 10 chains in the paper
 }
 
 
-@computed(PAGE, "mixing-support", long=True)
+@computed(PAGE, "mixing-support")
 def support() -> Table:
     ends = ["missing mass", "total variation", "published"]
     rows = [["", "0", "1", "5", "10", "20", *ends]]
@@ -113,4 +113,45 @@ def support() -> Table:
                 PUBLISHED.get(name, ""),
             ]
         )
+    return Table(rows)
+
+
+@computed(PAGE, "mixing-cut")
+def cut() -> Table:
+    def lost(method: str, n: int) -> list[str]:
+        task = "zipf(K=100000, beta=1.5, sampler=exact-law) | counts"
+        points = _curve()(task, method, "missing_mass", f"n={n} T=5", (0, 5), 10)
+        return [_plain(value, 4) for value, _ in points]
+
+    reading = "replace(decode=top-k(k=100))"
+    acts = ("tail-injection", "real-anchor(share=0.1)")
+    rows = [["n", "no cut", f"`{reading}`", *(f"+ {act}" for act in acts)]]
+    for power in (3, 4, 5, 6):
+        n = 10**power
+        first, last = lost("replace", n)
+        others = (lost(method, n)[1] for method in (reading, *(f"{reading} | {a}" for a in acts)))
+        rows.append([f"10^{power}", f"{last} ({first})", *others])
+    return Table(rows)
+
+
+@computed(PAGE, "mixing-classes")
+def classes() -> Table:
+    rows = [["", "error, 0", "1", "5", "rarest class, 0", "1", "5"]]
+    for method in (
+        "replace",
+        "star-quotas",
+        "star-quotas(oversample=4)",
+        "deliberate-practice",
+        "boosted-labels(beta=0.05)",
+        "boosted-labels(beta=0.05, filtered=false)",
+        "oracle-verify",
+        "real-anchor(share=0.05)",
+    ):
+        act = method if method == "replace" else f"replace | {method}"
+        cells = []
+        for metric, digits in (("error_rate", 3), ("error_rarest_class", 2)):
+            task = "digits(minority=0.02) | least-squares"
+            points = _curve()(task, act, metric, "n=300 T=5", (0, 1, 5))
+            cells += [_with_error(pair, digits) for pair in points]
+        rows.append([method, *cells])
     return Table(rows)
