@@ -185,7 +185,9 @@ def test_every_plugin_is_documented_for_show():
 
 
 def test_the_table_of_the_readme_is_of_this_version():
-    table = re.search(r"<!-- board -->(.*?)<!-- /board -->", README, re.DOTALL).group(1)
+    table = re.search(
+        r"<!-- computed: readme-board -->(.*?)<!-- /computed -->", README, re.DOTALL
+    ).group(1)
     suite = read_suite(find_suite("smoke", registry()))
     assert f"smoke v{suite.version}" in table
     for text in suite.mitigations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,61 @@ def test_the_published_board_is_made_from_the_published_records(archive, tmp_pat
     suite = load_suite(RunRequest("standard"))
     board = board_of(OverlayStore(tmp_path, archive), manifest_of(suite, suite.seeds))
     assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_published_risk_scores_follow_from_the_page(archive):
+    """By the steps of docs/score.md, from the published file and the suite file."""
+    suite = load_suite(RunRequest("standard"))
+    about = manifest_of(suite, suite.seeds).tasks
+    calibrated = {row.task: row for row in suite.model.calibration}
+    losses: dict[str, dict[str, dict[int, float | None]]] = {}
+    planned: dict[str, set[str]] = {}
+    for entry in suite.entries:
+        if entry.role == "entry":
+            planned.setdefault(entry.task, set()).add(entry.name)
+        if entry.role == "curve" or entry.skip is not None:
+            continue
+        record = archive.read(entry.cell.id, 0)
+        rows = record.metric == about[entry.task].primary
+        rows &= record.generation == entry.cell.generations
+        found = dict(zip(record.seed[rows].tolist(), record.value[rows].tolist(), strict=True))
+        if set(record.facts.status) != {"skipped"}:
+            losses.setdefault(entry.task, {})[entry.name] = {
+                seed: found.get(seed) for seed in record.seeds
+            }
+
+    def risk(task: str, name: str) -> float:
+        if name not in losses[task]:
+            return 0.0
+        row, none = calibrated[task], losses[task]["none"]
+
+        def base(who: str, seed: int) -> float:
+            loss = losses[task][who][seed]
+            if loss is None:
+                return base("none", seed) * math.exp(3 * row.gap)
+            return math.exp(loss) if about[task].log_loss else max(loss, 0) + row.floor
+
+        def mean(who: str) -> float:
+            return float(np.mean([base(who, s) for s, loss in none.items() if loss is not None]))
+
+        return math.log(mean("none") / mean(name)) / math.log(mean("none") / mean("nature"))
+
+    everyone = set().union(*planned.values())
+    families: dict[str, list[str]] = {}
+    for task, names in planned.items():
+        row = calibrated[task]
+        enough = row.gap >= max(math.log(1.05), 5 * row.gap_sd / math.sqrt(len(suite.seeds)))
+        if names == everyone and enough:
+            families.setdefault(about[task].family, []).append(task)
+    head, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (LEADERBOARD / "standard.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    )
+    place = head.index("risk score")
+    published = {row[2]: row[place] for row in rows if len(row) == len(head)}
+    assert everyone <= set(published)
+    for name in everyone:
+        means = [np.mean([risk(task, name) for task in tasks]) for tasks in families.values()]
+        assert published[name] == f"{np.mean(means):+.2f}", name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,13 @@ import pandas as pd
 from ..board.axes import plain_ticks
 from .figure import Figure, Gallery, Panel
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MplFigure
+
 COLUMN = 3.4  # inches: width of a column of a paper, at which all text must be legible
+FONT = 8  # points
+LINE = 0.15  # inches: height of a line of a legend
+BELOW = 34  # points from the axes to the legend: the numbers and the name of the x axis are between
 
 
 def draw(
@@ -27,33 +34,50 @@ def draw(
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    panels = list(figure.panels)
-    across = 2 if len(panels) == 4 else min(3, len(panels))
-    down = -(-len(panels) // across)
-    with plt.rc_context({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": figure.title}):
-        fig, axes = plt.subplots(
-            down,
-            across,
-            figsize=(COLUMN * across, 2.9 * down + 0.3),
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis, panel in zip(axes.flat, panels, strict=False):
-            if isinstance(panel, Gallery):
-                _gallery(axis, panel, (pictures or {})[panel.title])
-            else:
-                _panel(axis, panel, numbers[numbers.panel == panel.title])
-        for axis in list(axes.flat)[len(panels) :]:
-            axis.remove()
-        dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
-        legend = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
-        lines = [fill(text, 56 * across) for text in (figure.title, legend)]
-        fig.suptitle("\n".join(lines), fontsize=8)
+    with plt.rc_context({"font.size": FONT, "svg.fonttype": "none", "svg.hashsalt": figure.title}):
+        fig = drawn(figure, numbers, pictures)
         files = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
         for file in files:
             fig.savefig(file, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
         plt.close(fig)
     return files
+
+
+def drawn(
+    figure: Figure, numbers: pd.DataFrame, pictures: dict[str, np.ndarray] | None = None
+) -> MplFigure:
+    """The figure, not yet saved.  The caller closes it.
+
+    numbers: the table of ``reproduce``.  pictures: see ``draw``.
+    """
+    from matplotlib import pyplot as plt
+
+    panels = list(figure.panels)
+    across = 2 if len(panels) == 4 else min(3, len(panels))
+    down = -(-len(panels) // across)
+    # legends are below the axes, so each row of panels is higher by its longest legend
+    entries = [0 if isinstance(p, Gallery) else len(p.curves) for p in panels]
+    longest = [max(entries[i : i + across]) for i in range(0, len(panels), across)]
+    fig, axes = plt.subplots(
+        down,
+        across,
+        figsize=(COLUMN * across, 2.9 * down + LINE * sum(longest) + 0.3),
+        squeeze=False,
+        layout="constrained",
+        height_ratios=[2.9 + LINE * lines for lines in longest],
+    )
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        if isinstance(panel, Gallery):
+            _gallery(axis, panel, (pictures or {})[panel.title])
+        else:
+            _panel(axis, panel, numbers[numbers.panel == panel.title])
+    for axis in list(axes.flat)[len(panels) :]:
+        axis.remove()
+    dashed = "; dashed: law" if numbers.predicted.notna().any() else ""
+    legend = f"{figure.source}; bands: 95 % over {figure.chains} chains{dashed}"
+    lines = [fill(text, 56 * across) for text in (figure.title, legend)]
+    fig.suptitle("\n".join(lines), fontsize=FONT)
+    return fig
 
 
 def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
@@ -86,11 +110,27 @@ def _panel(axis, panel: Panel, numbers: pd.DataFrame) -> None:
         axis.set_yscale("log")
     for name in panel.log:
         plain_ticks(getattr(axis, f"{name}axis"))
-    axis.set_title(panel.title, fontsize=8, loc="left")
+    axis.set_title(panel.title, fontsize=FONT, loc="left")
     axis.set_xlabel(panel.x)
     axis.set_ylabel(panel.y)
     axis.grid(alpha=0.25, lw=0.5)
-    axis.legend(fontsize=7, framealpha=0.7, edgecolor="none")
+    _legend(axis)
+
+
+def _legend(axis) -> None:
+    """Put the legend below the axes, where it covers no data."""
+    from matplotlib.transforms import ScaledTranslation
+
+    shift = ScaledTranslation(0, -BELOW / 72, axis.figure.dpi_scale_trans)
+    axis.legend(
+        fontsize=7,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=axis.transAxes + shift,
+        borderaxespad=0,
+        labelspacing=0.3,
+    )
 
 
 def _gallery(axis, gallery: Gallery, pictures: np.ndarray) -> None:
@@ -108,6 +148,6 @@ def _gallery(axis, gallery: Gallery, pictures: np.ndarray) -> None:
     names = ["real", *(f"t = {t}" for t in gallery.generations)]
     axis.set_yticks([(side + 1) * i + side / 2 for i in range(rows)], names)
     axis.tick_params(length=0)
-    axis.set_title(gallery.title, fontsize=8, loc="left")
+    axis.set_title(gallery.title, fontsize=FONT, loc="left")
     for spine in axis.spines.values():
         spine.set_visible(False)

@@ -6,11 +6,13 @@ metrics are read from them, and what the law predicts.  The harness runs, saves 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Scale = Literal["quick", "paper"]
+SHARE = (0.0, 1.0)  #: bounds of a rate or probability
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Panel:
     """Curves on common axes.
 
     x, y: names of the axes, with units.  log: the logarithmic axes, one of '', 'x', 'y' and 'xy'.
+    bounds: the range of the quantity, where intervals end; ``SHARE`` for rates and probabilities.
     """
 
     title: str
@@ -54,6 +57,7 @@ class Panel:
     y: str
     curves: Sequence[Curve]
     log: str = ""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)

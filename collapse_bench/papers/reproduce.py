@@ -112,7 +112,8 @@ def _pictures(gallery: Gallery, cell: Cell, store: Store) -> np.ndarray:
 def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFrame:
     """One row per point.
 
-    Columns: panel, curve, x, measured, low and high (95 % interval over chains), chains,
+    Columns: panel, curve, x, measured, low and high (95 % interval over chains, within the bounds
+    of the panel), chains,
     predicted, ratio, z, metric, generation, cell.
     """
     samples: dict[str, pd.DataFrame] = {}
@@ -132,7 +133,7 @@ def numbers_of(figure: Figure, ids: dict[str, str], store: Store) -> pd.DataFram
                         "panel": panel.title,
                         "curve": curve.label,
                         "x": point.x,
-                        **_statistics(point, sample),
+                        **_statistics(point, sample, panel.bounds),
                     }
                 )
     return pd.DataFrame(rows)
@@ -155,8 +156,11 @@ def _numbers(store: Store, cell_id: str, chains: int) -> pd.DataFrame:
     return frame[frame.seed < chains]
 
 
-def _statistics(point: Point, sample: np.ndarray) -> dict:
-    """Measured value, interval and comparison with the law, from one value per chain."""
+def _statistics(point: Point, sample: np.ndarray, bounds: tuple[float, float]) -> dict:
+    """Measured value, interval and comparison with the law, from one value per chain.
+
+    The interval ends at ``bounds``: no rate is above 1.
+    """
     n = len(sample)
     value, error = math.nan, math.nan
     if n and point.statistic == "median":
@@ -168,7 +172,7 @@ def _statistics(point: Point, sample: np.ndarray) -> dict:
             sample = (sample - sample.mean()) ** 2 * n / max(n - 1, 1)
         value = float(sample.mean())
         error = float(sample.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-        low, high = value - 1.96 * error, value + 1.96 * error
+        low, high = np.clip((value - 1.96 * error, value + 1.96 * error), *bounds)
     else:
         low = high = math.nan
     predicted = math.nan if point.predicted is None else point.predicted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import discrete
 
@@ -56,6 +56,7 @@ def discrete_survival(scale, data=None):
                     Curve("Theorem 1 of Suresh et al., c = 5", bound),
                 ],
                 "xy",
+                SHARE,
             ),
         ],
         chains,

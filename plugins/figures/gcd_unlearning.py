@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd
 
@@ -57,7 +57,15 @@ def gcd_unlearning(scale, data=None):
         ("half real rows", "mix(real=0.5)", mixed),
     ):
         skills = curves(protocol, readings, "unlearned", learned, times=-1.0, plus=100.0)
-        panels.append(Panel(f"{title}: skills", "generation", "GCDs up to 100 learned", skills))
+        panels.append(
+            Panel(
+                f"{title}: skills",
+                "generation",
+                "GCDs up to 100 learned",
+                skills,
+                bounds=(0.0, 100.0),
+            )
+        )
         panels.append(
             Panel(
                 f"{title}: loss",
@@ -65,6 +73,7 @@ def gcd_unlearning(scale, data=None):
                 "1 - accuracy",
                 curves(protocol, readings, "error", error),
                 "y",
+                SHARE,
             )
         )
     return Figure(

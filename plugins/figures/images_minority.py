@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 
 GENERATION = "generation"
@@ -39,7 +39,7 @@ def images_minority(scale, data=None):
             for short, protocol in (("replaced", "replace"), ("half real", "mix(real=0.5)"))
             for metric, words in metrics.items()
         ]
-        return Panel(title, GENERATION, y, curves)
+        return Panel(title, GENERATION, y, curves, bounds=SHARE)
 
     return Figure(
         f"A rare class is lost first: {named}, one class reduced to 2 %",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 
-from collapse_bench.papers.figure import Curve, Figure, Gallery, Panel, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Gallery, Panel, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 
 GENERATION = "generation"
 MEASURES = (
-    ("frechet_distance", "Fr\u00e9chet distance", "y"),
-    ("precision_lost", "precision lost", ""),
-    ("recall_lost", "recall lost", ""),
+    ("frechet_distance", "Fr\u00e9chet distance", "y", (0.0, math.inf)),
+    ("precision_lost", "precision lost", "", SHARE),
+    ("recall_lost", "recall lost", "", SHARE),
 )
 
 
@@ -45,13 +46,13 @@ def images_self_consuming(scale, data=None):
     def spec(model, protocol):
         return f"{world} | {model} | {protocol} @ n={n} T={T}"
 
-    def panel(metric, words, log):
+    def panel(metric, words, log, bounds):
         curves = [
             Curve(f"{name}, {short}", over_time(spec(model, protocol), metric, T))
             for name, model in (("vae", vae), ("ddpm", ddpm))
             for short, protocol in (("replaced", "replace"), ("half real", "mix(real=0.5)"))
         ]
-        return Panel(words, GENERATION, words, curves, log)
+        return Panel(words, GENERATION, words, curves, log, bounds)
 
     shown = tuple(range(T + 1)) if quick else tuple(range(0, T + 1, 3))
     galleries = [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, over_time
+import math
+
+from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian, regression
 
@@ -20,7 +22,14 @@ def pi_squared_over_six(scale, data=None):
         spec = f"gaussian | gaussian-fit(ddof=0) | {protocol} @ n={M} T={T}"
         return over_time(spec, "w2", T, law)
 
-    replaced = [
+    def limit(one_fit):
+        """What accumulation tends to: pi^2/6 times the risk of one fit."""
+        return Curve(
+            "\u03c0\u00b2/6 times one fit",
+            [Point(t, None, predicted=math.pi**2 / 6 * one_fit) for t in (0, T)],
+        )
+
+    fits = [
         Curve(
             "replace",
             least_squares("replace", "true", lambda k: regression.ols_replace(d, rows, k)),
@@ -35,6 +44,7 @@ def pi_squared_over_six(scale, data=None):
                 "accumulate", "false", lambda k: regression.ols_accumulate(d, rows, k, same_x=True)
             ),
         ),
+        limit(regression.ols_accumulate(d, rows, 1)),
     ]
     return Figure(
         "Accumulating data keeps the risk below \u03c0\u00b2/6 times that of one fit",
@@ -44,7 +54,7 @@ def pi_squared_over_six(scale, data=None):
                 f"least squares, d = {d}, {rows} rows",
                 "generation",
                 "excess risk (noise variances)",
-                replaced,
+                fits,
                 "y",
             ),
             Panel(
@@ -56,6 +66,7 @@ def pi_squared_over_six(scale, data=None):
                     Curve(
                         "accumulate", density("accumulate", lambda k: gaussian.acc_w2_leading(M, k))
                     ),
+                    limit(gaussian.acc_w2_leading(M, 1)),
                 ],
                 "y",
             ),

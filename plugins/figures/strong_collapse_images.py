@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 
 ROWS = "images, n"
@@ -49,6 +49,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(size, features(wide), size, p2, weak) for size in sizes]),
             "xy",
+            SHARE,
         ),
         Panel(
             f"random features, {n} images",
@@ -56,6 +57,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(width, features(width), n, p2, weak) for width in widths]),
             "xy",
+            SHARE,
         ),
         Panel(
             "random features, half synthetic",
@@ -69,6 +71,7 @@ def strong_collapse_images(scale, data=None):
                 for rows in (weak // 2, weak, 5 * weak, 25 * weak)
             ],
             "xy",
+            SHARE,
         ),
         Panel(
             f"two-layer network, width {hidden}",
@@ -76,6 +79,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(size, network(hidden), size, p2, weak) for size in sizes]),
             "xy",
+            SHARE,
         ),
         Panel(
             f"two-layer network, {n} images",
@@ -83,6 +87,7 @@ def strong_collapse_images(scale, data=None):
             "error rate",
             by_share(lambda p2: [point(width, network(width), n, p2, weak) for width in widths]),
             "xy",
+            SHARE,
         ),
     ]
     return Figure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -47,6 +47,7 @@ def tails_capacity(scale, data=None):
                     for rho in (1.0, 0.5, 0.25)
                 ],
                 "xy",
+                SHARE,
             ),
             Panel(
                 "strength p",
@@ -60,6 +61,7 @@ def tails_capacity(scale, data=None):
                     Curve("unlimited", against_size("memory", tails.hutter)),
                 ],
                 "xy",
+                SHARE,
             ),
         ],
         chains,

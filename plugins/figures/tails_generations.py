@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -60,6 +60,7 @@ def tails_generations(scale, data=None):
                         ),
                     ),
                 ],
+                bounds=SHARE,
             ),
             Panel(
                 "inputs resampled",
@@ -67,6 +68,7 @@ def tails_generations(scale, data=None):
                 "test error (probability)",
                 [Curve(f"fit {g}", against_size(g)) for g in deep],
                 "xy",
+                SHARE,
             ),
         ],
         chains,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -33,6 +33,7 @@ def tails_mixing(scale, data=None):
                 "test error (probability)",
                 curves,
                 "xy",
+                SHARE,
             )
         ],
         chains,

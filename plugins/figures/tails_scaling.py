@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -65,6 +65,7 @@ def tails_scaling(scale, data=None):
                     Curve("narrowed to exponent 2", memoriser("beta=2", kind="narrow", beta2=2.0)),
                 ],
                 "xy",
+                SHARE,
             ),
             Panel(
                 "bigram table, 100 tokens",
@@ -72,6 +73,7 @@ def tails_scaling(scale, data=None):
                 "total variation (probability)",
                 [Curve(f"exponent {exponent}", rows(exponent)) for exponent in (1.2, 1.5, 2.5)],
                 "xy",
+                SHARE,
             ),
         ],
         chains,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collapse_bench.papers.figure import Curve, Figure, Panel, Point, over_time
+from collapse_bench.papers.figure import SHARE, Curve, Figure, Panel, Point, over_time
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
 
@@ -66,18 +66,21 @@ def verification_threshold(scale, data=None):
                 against_error(label, *rule, rows)
                 for label, rule in zip(named, verifiers, strict=True)
             ],
+            bounds=SHARE,
         ),
         Panel(
             "Fewer labels: a sigmoid of width √f; φ = 0.9, ψ = 0.3",
             "share p of wrong labels",
             "accuracy",
             [against_error(f"{N} labels", 0.9, 0.3, N) for N in (100, 300, 900)],
+            bounds=SHARE,
         ),
         Panel(
             f"Students of students, from p = 0.55; |μ| = 1, {4 * d} labels",
             "generation",
             "accuracy, median",
             [in_time(label, *rule) for label, rule in zip(named, verifiers, strict=True)],
+            bounds=SHARE,
         ),
     ]
     return Figure(

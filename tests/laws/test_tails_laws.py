@@ -135,7 +135,7 @@ def test_counts_stand_for_many_rows_and_lose_none(spec):
 
 
 def test_a_cut_source_keeps_the_ranks_of_nature():
-    """With inputs without end a memoriser of the first 20 symbols lacks just the mass of the others, on every seed."""
+    """With infinitely many inputs a memoriser of the first 20 symbols lacks just the mass of the others, on every seed."""
     spec = "zipf(K=50, sampler=exact-law) | counts @ n=1000000000000 T=0 first=zipf(K=50, read=top-k(k=20), sampler=exact-law)"
     _, teacher, scores, _ = next(follow(spec, 20))
     assert torch.allclose(

@@ -595,7 +595,7 @@ def test_averages_taught_by_averages():
     )
     assert law(0, 2.0, 50, 400) == near(verification.acc_average(0.0, 1.0, 1.0, 2.0, 50, 400))
     assert law(0, 2.0, 50, 400, None, 0.1, 0.1) == law(0, 2.0, 50, 400)  # nature is read as it is
-    # rows without end: what is right stays right, what is wrong stays wrong unless selection turns it
+    # infinitely many rows: what is right stays right, what is wrong stays wrong unless selection turns it
     assert law(30, 2.0, 50, 10**13) == near(perfect, 1e-6)
     assert law(30, 2.0, 50, 10**13, 0.6) == near(1 - perfect, 1e-5)
     assert law(30, 2.0, 50, 10**13, 0.6, 0.9, 0.3) == near(perfect, 1e-6)
