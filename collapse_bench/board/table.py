@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
+from ..display import json_text
 from ..errors import NothingMatched, UsageError
 from ..records.settings import SuiteModel
 from ..scoring.rules import WORST
 from ..scoring.score import Scores, compare
 from ..status import Status
-from .render import markdown, named_rows, needed, number, terminal
+from .render import csv, markdown, named_rows, needed, number, terminal
 
 NEAREST = 5  # rows of each kind that the note on the focus row names
 MOST_LOST = 1 - WORST  # limit of "tail lost" and "diversity lost", which are 1 for `none`
@@ -108,15 +109,14 @@ class Board(ABC):
         """
         frame = self.across() if across else self.per_task() if per_task else self.frame()
         if form == "csv":
-            return frame.to_csv(index=False).rstrip("\n")
+            return csv(frame)
         if form == "json":
-            return json.dumps(
+            return json_text(
                 {
                     "suite": f"{self.suite.name} v{self.suite.version}",
                     "notes": list(self._notes()),
                     "rows": json.loads(frame.to_json(orient="records")),
-                },
-                indent=1,
+                }
             )
         short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
         cells = (
