@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from .board.collect import board_of, frame_of, laws_of
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
+from .display import shell
 from .errors import NothingMatched, UsageError
 from .laws import verify
 from .laws.verify import Verdict
@@ -48,7 +48,7 @@ from .suite.model import (
     validated,
     with_calibration,
 )
-from .suite.plan import IDLE, CellPlan, estimate
+from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.staleness import Outdated, outdated
 
@@ -100,9 +100,8 @@ class RunPlan:
     def jobs(self) -> list[Job]:
         return [job for step in self.steps for job in jobs_of(step.entry, step.todo)]
 
-    def estimate(self) -> tuple[float, int]:
-        """(CPU seconds, number of chains without a timing), from records in the output folder and
-        the published ones."""
+    def estimate(self) -> Estimate:
+        """The CPU time of the run, from records in the output folder and the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
             stores.append(Archive(shipped(self.suite.name)))
@@ -167,7 +166,7 @@ def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
         words += ["--quick", "--published", manifest.published]
         for name in stale.methods:
             words += ["--mitigation", name]
-    return shlex.join([*words, "-o", str(output)])
+    return shell([*words, "-o", str(output)])
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:

@@ -805,7 +805,7 @@ def test_interrupt(workers, suite, tmp_path):
     assert (ended.code, ended.out) == (130, "")
     assert (
         ended.said
-        == "interrupted; finished chains are kept, and the same command continues from there"
+        == f"interrupted; finished chains are kept; resume with: collapse-bench {' '.join(map(str, command))}"
     )
     assert "Traceback" not in ended.err
     kept = records(output)

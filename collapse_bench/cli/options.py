@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from ..display import shell, visible
+from .output import tell
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -136,8 +141,8 @@ SUITE = click.option(
 def warn_broken(reg) -> None:
     """One warning line for plugins that could not be loaded and were not selected."""
     if reg.broken:
-        names = ", ".join(plugin.module for plugin in reg.broken)
-        click.echo(f"warning: could not load {names}; see 'collapse-bench plugins'", err=True)
+        names = ", ".join(visible(plugin.module) for plugin in reg.broken)
+        tell(f"warning: could not load {names}; see 'collapse-bench plugins'")
 
 
 def terminal_width() -> int | None:
@@ -145,3 +150,25 @@ def terminal_width() -> int | None:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
+#: variables that change what a run reads, besides those of the options
+_VARIABLES = ("COLLAPSE_BENCH_PLUGINS", "COLLAPSE_BENCH_DATA")
+
+
+def same_command() -> str:
+    """The command that is running, with the settings that came from environment variables."""
+    ctx = click.get_current_context()
+    words = ["collapse-bench", *sys.argv[1:]]
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if isinstance(option, click.Option) and source is ParameterSource.ENVIRONMENT:
+            flag = max(option.opts, key=len)
+            given = option.value_from_envvar(ctx)
+            if option.is_flag:
+                words += [flag] if ctx.params[option.name or ""] else []
+                continue
+            for value in given if isinstance(given, (list, tuple)) else [given]:
+                words += [flag, str(value)]
+    here = [f"{name}={shell([os.environ[name]])}" for name in _VARIABLES if name in os.environ]
+    return " ".join([*here, shell(words)])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from ..display import visible
 from .options import FORMATS, SUITE, terminal_width
+from .output import say, tell
 
 
 @click.command()
@@ -57,11 +59,11 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
     text = table.render(form, per_task=tasks, width=terminal_width(), across=across)
     if output:
         Path(output).write_text(text + "\n", encoding="utf-8")
-        click.echo(f"written: {output}", err=True)
+        tell(f"written: {visible(output)}")
     else:
-        click.echo(text)
+        say(text)
     if figure:
-        click.echo(f"written: {results.draw(figure)}", err=True)
+        tell(f"written: {visible(results.draw(figure))}")
 
 
 @click.command()
@@ -90,4 +92,4 @@ def publish(path, suite_name, output, force):
     from .. import api
 
     for file in api.publish_run(path, output, suite_name, force):
-        click.echo(f"written: {file}")
+        say(f"written: {visible(file)}")

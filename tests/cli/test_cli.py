@@ -97,6 +97,7 @@ def test_the_help_names_the_exit_codes():
         "2 usage",
         "3 a plugin",
         "5 nothing matched",
+        "6 the result could not be shown",
         "130 interrupted",
     ):
         assert code in ended.out
@@ -324,7 +325,9 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
     assert first.out == house.uncalibrated.out
     assert second.out == house.board().out
     lines = first.err.splitlines()
-    plan = re.fullmatch(r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs\)", lines[0])
+    plan = re.fullmatch(
+        r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs, time unknown\)", lines[0]
+    )
     jobs = int(plan[2])
     assert [line.split()[0] for line in lines[1 : jobs + 1]] == [
         f"[{i}/{jobs}]" for i in range(1, jobs + 1)
@@ -333,15 +336,11 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
         re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
     )
     assert lines[jobs + 1] == f"records:     {house.output}"
-    assert lines[jobs + 2] == f"resume with: collapse-bench run {house.suite} -o {house.output}"
-    assert len(lines) == jobs + 3
+    assert len(lines) == jobs + 2  # a complete run says nothing about resuming
 
 
 def test_run_again_reuses_everything(house):
-    """The command that the first run printed."""
-    line = house.first.err.splitlines()[-1].removeprefix("resume with: ").split()
-    assert line[0] == "collapse-bench"
-    again = call(*line[1:])
+    again = call("run", house.suite, "-o", house.output)
     assert again.code == 0
     assert re.match(r"plan: \d+ reuse, 1 skip \(0 chains in 0 jobs\)\n", again.err)
     assert again.out == house.second.out
@@ -428,12 +427,25 @@ def test_plan(house):
     assert {row["why"] for row in rows if row["verdict"] == "run"} == {"12 of 20 chains are there"}
     (skip,) = [row for row in rows if row["verdict"] == "skip"]
     assert skip["cell"] == TASKS[0].replace(" @", " | top-p @")
-    first, *lines = plain.out.splitlines()
+    first, *lines, last = plain.out.splitlines()
     assert first == f"skip       1 cell(s) of top-p  ({skip['why']})"
     assert lines == [
         f"run        8  {row['cell']}  ({row['why']})" for row in rows if row["verdict"] == "run"
     ]
-    assert plain.err == f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip\n"
+    assert (last, plain.err) == (f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip", "")
+
+
+def test_reused_cells_are_counted_unless_they_are_asked_for(house):
+    args = [house.suite, "-o", house.output]
+    brief, verbose = call("plan", *args), call("plan", *args, "--verbose")
+    rows = json.loads(call("plan", *args, "--json").out)
+    reused = [row for row in rows if row["verdict"] == "reuse"]
+    assert f"reuse   {len(reused):>4} cell(s)  (12 chains are there)" in brief.out.splitlines()
+    assert len(brief.out.splitlines()) == 3  # skip, reuse, totals
+    assert {f"reuse      0  {row['cell']}  ({row['why']})" for row in reused} < set(
+        verbose.out.splitlines()
+    )
+    assert brief.out.splitlines()[-1] == verbose.out.splitlines()[-1]
 
 
 def test_a_plan_and_a_run_count_the_same_skips(tmp_path):
@@ -442,7 +454,7 @@ def test_a_plan_and_a_run_count_the_same_skips(tmp_path):
     path.write_text(SUITE + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n')
     args = [path, "-o", tmp_path / "out", "--seeds", "3", "--set", "generations=1"]
     planned, run = call("plan", *args), call("run", *args)
-    assert planned.err.endswith(" 2 skip\n")
+    assert " 2 skip, " in planned.out.splitlines()[-1]
     assert ", 2 skip (" in run.err.splitlines()[0]
 
 

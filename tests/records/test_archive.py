@@ -355,13 +355,13 @@ def test_the_estimate_of_a_plan_is_what_it_took(world, tmp_path):
     planned = plan(
         RunRequest("smoke", seeds="32:42", settings=SETTINGS, output=world[0], force=True)
     )
-    seconds, unknown = planned.estimate()
+    seconds, unknown = planned.estimate().seconds, planned.estimate().unknown
     records = Store(world[0]).records()
     took = sum(run["cpu_seconds"] for _, record in records for run in record.runs)
     assert unknown == 0
     assert seconds == pytest.approx(took, rel=1e-9)
     nothing = plan(RunRequest("linear | ols @ n=20 T=2", seeds="0:4", output=tmp_path))
-    assert nothing.estimate()[0] == 0
+    assert nothing.estimate().seconds == 0
 
 
 def test_the_words_say_what_the_numbers_say(world):
