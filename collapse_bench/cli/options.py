@@ -139,7 +139,12 @@ SUITE = click.option(
 
 
 def warn_broken(reg) -> None:
-    """One warning line for plugins that could not be loaded and were not selected."""
+    """One warning line for plugins that could not be loaded and were not selected, and one for each
+    misspelt stage."""
+    from ..registry.misspelt import warnings_of
+
+    for sentence in warnings_of(reg.classes["mitigation"].values()):
+        tell(f"warning: {visible(sentence)}")
     if reg.broken:
         names = ", ".join(visible(plugin.module) for plugin in reg.broken)
         tell(f"warning: could not load {names}; see 'collapse-bench plugins'")
