@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from .records.record import RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
+from .registry.misspelt import misspelt_stages
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
@@ -38,8 +40,8 @@ from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF
 from .suggest import nearest
-from .suite.expand import Entry, Suite, adhoc, expand
-from .suite.manifest import changes_of, entry_of, save_run, saved_run
+from .suite.expand import Entry, Suite, adhoc, expand, typed_name
+from .suite.manifest import calibrated, changes_of, entry_of, save_run, saved_run
 from .suite.model import (
     CALIBRATION_SEEDS,
     find_suite,
@@ -117,10 +119,21 @@ class Results:
     outcomes: tuple[JobOutcome, ...] = ()
     steps: tuple[CellPlan, ...] = field(default=(), repr=False)
     archive: Archive | None = field(default=None, repr=False)  # published records that it reuses
+    # of a run of this process; None: the one in the folder, which another run may have replaced
+    manifest: Manifest | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        jobs = f", {len(self.outcomes)} jobs, {len(self.failed)} failed" if self.outcomes else ""
+        return f"Results({str(self.output)!r}, suite {self.suite!r}{jobs})"
 
     @property
     def store(self) -> Store:
         return _store(self.output, self.archive)
+
+    def _manifest(self) -> Manifest:
+        if self.manifest is None:
+            return saved_run(self.output, self.suite)
+        return calibrated(self.manifest, self.output)
 
     @property
     def failed(self) -> list[JobOutcome]:
@@ -129,7 +142,7 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """One row per number: task, entry, role, seed, generation, metric, value."""
-        manifest = saved_run(self.output, self.suite)
+        manifest = self._manifest()
         return frame_of(self.store, manifest.entries, manifest.seeds)
 
     def board(self, focus: str | None = None) -> Board:
@@ -137,7 +150,7 @@ class Results:
 
         focus: the entry that is compared with all others; None: the one that the run named.
         """
-        manifest, store = saved_run(self.output, self.suite), self.store
+        manifest, store = self._manifest(), self.store
         board = board_of(store, manifest, focus)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
@@ -152,7 +165,7 @@ class Results:
         """
         from .board.curves import draw_curves
 
-        manifest = saved_run(self.output, self.suite)
+        manifest = self._manifest()
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
 
@@ -200,6 +213,8 @@ def load_suite(request: RunRequest) -> Suite:
     budget = None if request.budget is None else Budget.parse(request.budget)
     model, path = _model_of(request.what, reg)
     model = _changed(model, request, reg)
+    if path is None:
+        model = model.model_copy(update={"name": typed_name(model)})
     parse_seeds(model.seeds)
     suite = expand(model, reg, path, device, budget)
     if suite.entries and model.focus is not None and model.focus not in suite.methods:
@@ -216,6 +231,12 @@ def _model_of(what: str | Path | Sequence[str], reg: Registry) -> tuple[SuiteMod
     if not items:
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
     if any("|" in item for item in items):
+        for item in items:
+            if "|" not in item:
+                raise UsageError(
+                    f"{item!r} is no spec of a cell, and a suite and typed specs are run by "
+                    "commands of their own; a spec reads 'data | model | protocol | mitigation'"
+                )
         return adhoc(items, reg), None
     if len(items) > 1:
         raise UsageError(f"one suite at a time, got {', '.join(items)}")
@@ -394,7 +415,9 @@ def run_plan(
             if step.verdict not in IDLE and not set(block_seeds) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, block_seeds)
-    save_run(suite, suite.seeds, store, None if planned.archive is None else planned.archive.path)
+    manifest = save_run(
+        suite, suite.seeds, store, None if planned.archive is None else planned.archive.path
+    )
     jobs = planned.jobs
     if on_plan is not None:
         on_plan(list(planned.steps), jobs)
@@ -410,7 +433,9 @@ def run_plan(
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
-    return Results(store.path, suite.name, tuple(outcomes), planned.steps, planned.archive)
+    return Results(
+        store.path, suite.name, tuple(outcomes), planned.steps, planned.archive, manifest
+    )
 
 
 def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:
@@ -495,6 +520,11 @@ def publish_run(
             f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
             "or publish the older records with --force"
         )
+    if stale.unchecked and not force:
+        raise UsageError(
+            f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
+            "with it, or publish them with --force"
+        )
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
@@ -508,7 +538,8 @@ def publish_run(
             "or publish with --force"
         )
     board = board_of(ran.store, manifest)  # without a command that names paths of this machine
-    text = report(dataclasses.replace(board, notes=(*board.notes, *stale.sentences())))
+    notes = (*board.notes, *stale.sentences(), *stale.doubts())
+    text = report(dataclasses.replace(board, notes=notes))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
     replace_file(files[1], f"{text}\n".encode())
@@ -710,6 +741,8 @@ def cell_of(
     Raises UsageError for a spec, seed or change that is not valid.
     """
     settings = ("n", "generations", "growth", "first_teacher")
+    if not isinstance(spec, str):
+        raise UsageError(f"a cell is written as text, 'data | model | protocol', got {spec!r}")
     for name in changes:
         if name not in settings:
             raise UsageError(f"cell_of has no setting {name!r}{nearest(name, settings)}")
@@ -737,3 +770,5 @@ def offer(name: str, cls: type[Mitigation]) -> None:
     Raises PluginError where the name or the class cannot be offered.
     """
     registry().offer("mitigation", name, cls)
+    for sentence in misspelt_stages(cls):
+        warnings.warn(sentence, UserWarning, stacklevel=2)

@@ -46,6 +46,14 @@ def visible(text: object, most: int | None = None) -> str:
     return raw if raw.isascii() and raw.isprintable() else "".join(map(_seen, raw))
 
 
+def shortened(text: str, room: int) -> str:
+    """The text in so many characters; an ellipsis stands for what is cut from its middle."""
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}\u2026{text[len(text) - end :]}"
+
+
 def visible_lines(text: object) -> str:
     """The text with its own lines, for documentation; each line as ``visible`` shows it."""
     return "\n".join(visible(line) for line in str(text).expandtabs().split("\n"))

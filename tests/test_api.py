@@ -95,7 +95,7 @@ def test_results_are_a_frame(results):
 
 def test_results_can_be_opened_again(results):
     again = cb.results(results.output)
-    assert again.suite == "typed"
+    assert again.suite == results.suite
     pd.testing.assert_frame_equal(again.frame(), results.frame())
     board = again.board()
     assert isinstance(board, Board)

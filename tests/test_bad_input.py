@@ -660,12 +660,13 @@ def test_a_board_of_several(suite, tmp_path):
     output = tmp_path / "out"
     assert call("run", suite, "-o", output).code == 0
     assert call("run", CELL, "--seeds", "0:2", "-o", output).code == 0
-    one_sentence(call("board", output), 2, "several suites (tiny, typed)", "--suite")
+    [typed] = [path.name.split(".")[0] for path in output.glob("typed-*.manifest.json")]
+    one_sentence(call("board", output), 2, f"of several suites (tiny, {typed})", "--suite")
     one_sentence(
         call("board", output, "--suite", "tinny"), 2, "no suite 'tinny'", "did you mean 'tiny'?"
     )
     assert call("board", output, "--suite", "tiny").out.startswith("tiny v1")
-    assert call("board", output, "--suite", "typed").out.startswith("typed v1")
+    assert call("board", output, "--suite", typed).out.startswith(f"{typed} v1")
 
 
 @pytest.mark.parametrize(

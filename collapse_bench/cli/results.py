@@ -24,6 +24,7 @@ from .output import say, tell
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
+@click.option("--wide", is_flag=True, help="All columns, however wide the terminal is.")
 @click.option("--across", is_flag=True, help="One row per entry, one column per task.")
 @click.option(
     "--curves",
@@ -37,7 +38,7 @@ from .output import say, tell
     type=click.Path(path_type=str),
     help="Write to a file instead of the terminal.",
 )
-def board(path, suite_name, form, focus, tasks, across, figure, output):
+def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
     """Show the leaderboard of a folder of records.
 
     \b
@@ -50,15 +51,21 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
     from .. import api
     from ..board.curves import picture
     from ..board.render import writable
+    from ..errors import UsageError
 
     for file, look in ((output, writable), (figure, picture)):
         if file:
             look(file)  # fail before the work, not after it
     results = api.results(path, suite_name)
     table = results.board(focus)
-    text = table.render(form, per_task=tasks, width=terminal_width(), across=across)
+    # a file has no width; one that is read on a terminal later is cut there
+    width = None if wide or output else terminal_width()
+    text = table.render(form, per_task=tasks, width=width, across=across)
     if output:
-        Path(output).write_text(text + "\n", encoding="utf-8")
+        try:
+            Path(output).write_text(text + "\n", encoding="utf-8")
+        except OSError as problem:
+            raise UsageError(f"cannot write {output}: {problem.strerror}") from problem
         tell(f"written: {visible(output)}")
     else:
         say(text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,12 @@ def curve_sizes(cell: Cell) -> list[int]:
         for j in octaves
     }
     return sorted(m for m in sizes if m >= 2)
+
+
+def typed_name(model: SuiteModel) -> str:
+    """The name of a suite of typed specs: a digest of its cells, so that two share no manifest."""
+    cells = model.model_dump(mode="json", exclude={"name", "seeds", "focus", "calibration"})
+    return f"typed-{sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:8]}"
 
 
 def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:

@@ -86,8 +86,8 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
 
 def save_run(
     suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None
-) -> None:
-    """Write the suite file and the manifest into the output folder.
+) -> Manifest:
+    """Write the suite file and the manifest into the output folder, and return the manifest.
 
     Keeps the calibration that an earlier suite file there holds.  published: the file of published
     records that the run reuses, if any.
@@ -98,10 +98,10 @@ def save_run(
     ]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
-    text = json.dumps(
-        manifest_of(replace(suite, model=model), seeds, published).to_json(), indent=1
-    )
+    manifest = manifest_of(replace(suite, model=model), seeds, published)
+    text = json.dumps(manifest.to_json(), indent=1)
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
+    return manifest
 
 
 def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
@@ -127,7 +127,8 @@ def saved_run(output: Path, name: str | None) -> Manifest:
         raise UsageError(f"{output} holds no suite {name!r}{nearest(name, saved)}")
     if name is None and len(saved) > 1:
         raise UsageError(
-            f"{output} holds several suites ({', '.join(saved)}); choose one with --suite"
+            f"{output} holds the results of several suites ({', '.join(saved)}); choose one with "
+            "--suite"
         )
     path = saved[name] if name is not None else next(iter(saved.values()))
     try:
@@ -136,6 +137,11 @@ def saved_run(output: Path, name: str | None) -> Manifest:
         raise UsageError(
             f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
         ) from problem
+    return calibrated(manifest, output)
+
+
+def calibrated(manifest: Manifest, output: Path) -> Manifest:
+    """The manifest with the calibration that the suite file of the output folder holds now."""
     suite = manifest.suite
     rows = {row.task: row for row in [*suite.calibration, *_calibrated(output, suite)]}
     return replace(manifest, suite=suite.model_copy(update={"calibration": list(rows.values())}))

@@ -162,7 +162,7 @@ def test_a_manifest_of_version_0_1_is_read(manifest):
 def test_a_manifest_that_is_none_is_refused_in_one_sentence(spoil, words, manifest, tmp_path):
     suite = load_suite(RunRequest(["gaussian | gaussian-fit @ n=8"]))
     save_run(suite, [0], Store(tmp_path))
-    path = tmp_path / "typed.manifest.json"
+    path = tmp_path / f"{suite.name}.manifest.json"
     plain = json.loads(path.read_text())
     spoil(plain)
     path.write_text(json.dumps(plain))
