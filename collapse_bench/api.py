@@ -216,7 +216,11 @@ def load_suite(request: RunRequest) -> Suite:
     if path is None:
         model = model.model_copy(update={"name": typed_name(model)})
     parse_seeds(model.seeds)
-    suite = expand(model, reg, path, device, budget)
+    typed = _typed_mitigations(request, model, path)
+    suite = expand(model, reg, path, device, budget, typed)
+    if model.focus is not None:
+        model = model.model_copy(update={"focus": _row_name(model.focus, suite, reg)})
+        suite = dataclasses.replace(suite, model=model)
     if suite.entries and model.focus is not None and model.focus not in suite.methods:
         raise UsageError(
             f"{model.focus!r} was named to be compared and does not compete"
@@ -266,8 +270,23 @@ def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteMode
     return validated({**plain, **changes}, f"suite {model.name}")
 
 
+def _typed_mitigations(request: RunRequest, model: SuiteModel, path: Path | None) -> set[str]:
+    """The mitigations of a request, as it writes them; all, where its cells are typed."""
+    typed = {str(text) for text in _listed(request.mitigations)}
+    if path is None or "mitigations" in request.settings:
+        typed |= {*model.mitigations, *(m for task in model.tasks for m in task.mitigations or ())}
+    return typed
+
+
+def _row_name(text: str, suite: Suite, reg: Registry) -> str:
+    """A composition of mitigations as the board of this suite names it."""
+    label = _entry_name(text, reg)
+    entries = (entry for entry in suite.entries if entry.role == "entry")
+    return next((entry.name for entry in entries if entry.cell.entry == label), label)
+
+
 def _entry_name(text: str, reg: Registry) -> str:
-    """A composition of mitigations as the board labels it."""
+    """A composition of mitigations without the parameters that have their defaults."""
     from .core.identity import written
 
     return " + ".join(str(written(act)) for act in reg.mitigations(text))
@@ -356,7 +375,7 @@ def plan(request: RunRequest) -> RunPlan:
     archive = archive_of(suite, request.published) if request.quick or request.published else None
     only = None
     if request.quick:
-        only = [_entry_name(str(text), registry()) for text in _listed(request.mitigations)]
+        only = [_row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
         _check_quick(suite, only)
     # a quick run forces its own entries, not the published ones that it compares them with
     store = _store(request.output, archive)
