@@ -26,6 +26,7 @@ from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
+from .paths import named
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
@@ -63,7 +64,8 @@ OnOutcome = Callable[[JobOutcome], None]
 class RunRequest:
     """The settings of one run, for ``run``, ``plan`` and the commands of these names.
 
-    Raises UsageError for a memory or a time limit that is no positive number.
+    Raises UsageError for a path that names nothing, and for a memory or a time limit that is no
+    positive number.
     """
 
     what: str | Path | Sequence[str]  # a suite by name or path, or specs of cells
@@ -84,6 +86,10 @@ class RunRequest:
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", named(self.output, "the output folder"))
+        if self.published is not None:
+            object.__setattr__(self, "published", named(self.published, "the published records"))
+        object.__setattr__(self, "plugins", _plugin_files(self.plugins))
         _positive("memory", self.memory, "bytes")
         if self.timeout is not None:
             _positive("timeout", self.timeout, "seconds")
@@ -167,7 +173,8 @@ class Results:
 
         manifest = self._manifest()
         primary = {name: task.primary for name, task in manifest.tasks.items()}
-        return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
+        file = named(path, "the picture")
+        return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest))
 
 
 def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
@@ -179,6 +186,8 @@ def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
         words += ["--quick", "--published", manifest.published]
         for name in stale.methods:
             words += ["--mitigation", name]
+    if manifest.budget is not None:
+        words += ["--budget", manifest.budget]
     return shell([*words, "-o", str(output)])
 
 
@@ -195,10 +204,11 @@ def results(
     the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
     where it holds several suites and none is named.
     """
-    manifest = saved_run(Path(output), suite)
+    folder = named(output, "the results")
+    manifest = saved_run(folder, suite)
     file = published or manifest.published
     return Results(
-        Path(output), manifest.suite.name, archive=None if file is None else Archive(Path(file))
+        folder, manifest.suite.name, archive=None if file is None else Archive(Path(file))
     )
 
 
@@ -208,7 +218,7 @@ def load_suite(request: RunRequest) -> Suite:
     Loads the plugins of the request.  Raises UsageError for an unknown suite, spec, setting, device
     or focus, PluginError for a plugin that does not load.
     """
-    reg = registry(_listed(request.plugins))
+    reg = registry(_plugin_files(request.plugins))
     device = device_of(request.device)
     budget = None if request.budget is None else Budget.parse(request.budget)
     model, path = _model_of(request.what, reg)
@@ -509,7 +519,7 @@ def publish_run(
     from .board.words import report
 
     ran = results(output, suite)
-    manifest, folder = saved_run(ran.output, ran.suite), Path(to)
+    manifest, folder = saved_run(ran.output, ran.suite), named(to, "the published files")
     files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
     if manifest.published and not force:
         raise UsageError(
@@ -570,8 +580,12 @@ def _listed(what: Paths) -> Sequence[str | Path]:
     return [what] if isinstance(what, (str, Path)) else what
 
 
+def _plugin_files(plugins: Paths) -> tuple[str, ...]:
+    return tuple(str(named(path, "a plugin file")) for path in _listed(plugins))
+
+
 def _absolute(plugins: Paths) -> tuple[str, ...]:
-    return tuple(str(Path(path).absolute()) for path in _listed(plugins))
+    return tuple(str(Path(path).absolute()) for path in _plugin_files(plugins))
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
@@ -594,7 +608,7 @@ def calibrate(
     kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
     UsageError where its file cannot be written or a cell fails.
     """
-    reg = registry(_listed(plugins))
+    reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
     suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
@@ -604,8 +618,10 @@ def calibrate(
     _rewrite(path, text)  # fail before the run, not after it
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
     with ExitStack() as stack:
-        folder = output or stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="collapse-bench-")
+        folder = (
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
+            if output is None
+            else named(output, "the calibration chains")
         )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
@@ -625,7 +641,7 @@ def calibrate(
 
 def _rewrite(path: Path, text: str) -> None:
     try:
-        replace_file(path, text.encode())
+        replace_file(path.resolve(), text.encode())  # a link stays a link
     except OSError as problem:
         raise UsageError(
             f"cannot write {path} ({problem.strerror}); copy the suite file to another folder"
@@ -653,7 +669,7 @@ def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ..
 
     Raises NothingMatched where the cell has no law, UsageError where its parts do not fit.
     """
-    cell = registry(_listed(plugins)).cell(spec)
+    cell = registry(_plugin_files(plugins)).cell(spec)
     reason = cell.incompatibility()
     if reason is not None:
         raise UsageError(f"{cell.label}: {reason}")
@@ -678,7 +694,7 @@ def verify_laws(
     NothingMatched where no claim is left.
     """
     parts = [words] if isinstance(words, str) else list(words)
-    known = registry(_listed(plugins)).claims()
+    known = registry(_plugin_files(plugins)).claims()
     claimed = {claim.law for claim in known}
     for word in parts:
         if not any(word in law for law in claimed):
@@ -719,10 +735,10 @@ def reproduce(
     """
     return redrawn(
         name,
-        registry(_listed(plugins)),
+        registry(_plugin_files(plugins)),
         scale=scale,
-        data=None if data is None else Path(data),
-        output=Path(output),
+        data=None if data is None else named(data, "the images"),
+        output=named(output, "the figures"),
         n_jobs=n_jobs,
         plugins=_absolute(plugins),
         device=device_of(device),

@@ -11,7 +11,7 @@ def named(path: str | Path, what: str) -> Path:
     """The path with `~` replaced by the home folder.
 
     ``what`` is what the path names, in the sentence of a UsageError for a path that names nothing,
-    is too long, or is a link to a place that does not exist.
+    is too long or not UTF-8, or is a link to a place that does not exist.
     """
     text = str(path)
     if not text.strip() or "\0" in text:
@@ -20,6 +20,13 @@ def named(path: str | Path, what: str) -> Path:
         found = Path(text).expanduser()
     except RuntimeError as problem:  # there is no such user
         raise UsageError(f"the path of {what} cannot be read: {problem}, got {text!r}") from problem
+    try:
+        str(found.absolute()).encode()
+    except UnicodeEncodeError as problem:
+        raise UsageError(
+            f"the path of {what} holds bytes that are not UTF-8, which records and manifests cannot "
+            f"store: {str(found.absolute())!r}; rename it"
+        ) from problem
     try:
         if found.is_symlink() and not found.exists():
             raise UsageError(

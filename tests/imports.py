@@ -13,6 +13,7 @@ ROOT = "collapse_bench"
 MAY_IMPORT = {
     "display": "",
     "errors": "display",
+    "paths": "errors",
     "status": "",
     "suggest": "",
     "extras": "errors",
@@ -31,8 +32,8 @@ MAY_IMPORT = {
     "checks": "core errors registry spec suggest theory",
     "plugins": "core errors extras laws.claims lib papers.figure registry.hookspecs theory",
     "suites": "registry.hookspecs",
-    "api": "board core display errors laws papers records registry running scoring spec status suggest suite theory",
-    "cli": "api board checks core display errors laws papers registry running spec status suggest suite theory",
+    "api": "board core display errors laws papers paths records registry running scoring spec status suggest suite theory",
+    "cli": "api board checks core display errors laws papers paths registry running spec status suggest suite theory",
     "__init__": "api core errors registry",
     "__main__": "cli",
 }

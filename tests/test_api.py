@@ -321,7 +321,7 @@ def test_run_takes_the_fields_of_a_request_and_their_defaults():
 @pytest.mark.parametrize("command", [run_command, plan_command], ids=lambda c: c.name)
 def test_the_commands_ask_for_what_a_request_has(command):
     """Every option is a field of a request under its own name, or belongs to the display."""
-    shown = {"fail_fast", "quiet", "as_json"}
+    shown = {"fail_fast", "quiet", "as_json", "verbose"}
     asked = {"plugins" if p.name == "plugin_files" else p.name for p in command.params} - shown
     assert asked <= {f.name for f in dataclasses.fields(api.RunRequest)}
 

@@ -153,7 +153,10 @@ WORDS = {
     "setting of range": (["run", "linear | ols @ n=0"], ["n must be a whole number >= 1"]),
     "setting of type": (["run", "linear | ols @ T=ten"], ["T must be a whole number, got ten"]),
     "half a spec": (["run", "linear |"], ["expected a name before"]),
-    "one section": (["run", "linear | ols", "ols"], ["1 section(s)", "data | model | protocol"]),
+    "one section": (
+        ["run", "linear | ols", "ols"],
+        ["'ols' is no spec of a cell", "data | model | protocol"],
+    ),
     "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read"]),
     "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
     "pair": (

@@ -66,11 +66,24 @@ def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
+class PluginFile(click.Path):
+    """The path of a plugin file, with `~` replaced, which a shell leaves in `--plugin=~/mine.py`."""
+
+    def convert(self, value, param, ctx):
+        from ..errors import UserError
+        from ..paths import named
+
+        try:
+            return super().convert(str(named(value, "a plugin file")), param, ctx)
+        except UserError as problem:
+            self.fail(str(problem))
+
+
 PLUGIN = click.option(
     "--plugin",
     "plugin_files",
     multiple=True,
-    type=click.Path(path_type=str),
+    type=PluginFile(path_type=str),
     help="Load this plugin file too (repeatable).",
 )
 

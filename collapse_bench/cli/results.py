@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from ..display import visible
@@ -52,25 +50,26 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
     from ..board.curves import picture
     from ..board.render import writable
     from ..errors import UsageError
+    from ..paths import named
 
-    for file, look in ((output, writable), (figure, picture)):
-        if file:
-            look(file)  # fail before the work, not after it
+    # fail before the work, not after it
+    file = None if output is None else writable(named(output, "the board"))
+    drawing = None if figure is None else picture(named(figure, "the picture"))
     results = api.results(path, suite_name)
     table = results.board(focus)
     # a file has no width; one that is read on a terminal later is cut there
     width = None if wide or output else terminal_width()
     text = table.render(form, per_task=tasks, width=width, across=across)
-    if output:
+    if file is not None:
         try:
-            Path(output).write_text(text + "\n", encoding="utf-8")
+            file.write_text(text + "\n", encoding="utf-8")
         except OSError as problem:
-            raise UsageError(f"cannot write {output}: {problem.strerror}") from problem
-        tell(f"written: {visible(output)}")
+            raise UsageError(f"cannot write {file}: {problem.strerror}") from problem
+        tell(f"written: {visible(file)}")
     else:
         say(text)
-    if figure:
-        tell(f"written: {visible(results.draw(figure))}")
+    if drawing is not None:
+        tell(f"written: {visible(results.draw(drawing))}")
 
 
 @click.command()

@@ -150,7 +150,7 @@ class Registry:
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         word = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)
-        name = f"collapse_plugin_{word}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        name = f"collapse_plugin_{word}_{sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
         if importlib.util.spec_from_file_location(name, path) is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
         plugin = Plugin(name, str(path.absolute()), file=path.absolute())

@@ -23,6 +23,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
 
     published: the file of published records that the run reuses, if any.
     """
+    budgets = (entry.cell.budget for entry in suite.entries)
     used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
     return Manifest(
         schema=SCHEMA,
@@ -34,6 +35,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
         left_out=suite.left_out,
         published=None if published is None else str(published.absolute()),
         files={name: file for name, file in registry().files().items() if name in used},
+        budget=next((str(budget) for budget in budgets if budget is not None), None),
     )
 
 
