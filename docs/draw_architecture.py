@@ -62,6 +62,7 @@ LANES = {
 GROUND = (
     "display",
     "errors",
+    "paths",
     "status",
     "suggest",
     "extras",

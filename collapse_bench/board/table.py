@@ -443,7 +443,7 @@ def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]
     return _cut_short(cells, width), gone
 
 
-def _alarming(name: str, column: pd.Series) -> bool:
+def _alarming(name: str, column: Any) -> bool:
     """Whether a column warns of something."""
     if name == HEADINGS["risk"]:
         return bool(column.str.contains("!").any())
