@@ -70,11 +70,10 @@ def _seen(letter: str) -> str:
 
 
 def markdown(text: object) -> str:
-    """The text for markdown: no HTML, no column of a table, no picture, and links to http(s) only."""
+    """The text for markdown: no HTML, no picture, and links to http(s) only."""
     shown = _ENTITY.sub("&amp;", visible(text)).replace("<", "&lt;")
     # a picture is loaded when the page is shown, and so tells its server who reads it
-    shown = _LINK.sub(_closed, shown.replace("![", "!\\["))
-    return shown.replace("|", "\\|")
+    return _LINK.sub(_closed, shown.replace("![", "!\\["))
 
 
 def _closed(bracket: re.Match[str]) -> str:

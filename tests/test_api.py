@@ -331,7 +331,7 @@ def test_the_first_further_mitigation_is_the_focus(tmp_path):
         return api.load_suite(api.RunRequest(SPEC, **more)).model.focus
 
     assert focus() is None
-    assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature"
+    assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature(t=1.1)"
     assert focus(focus="real-anchor(k=2)") == "real-anchor(k=2)"
     with pytest.raises(
         cb.UsageError,

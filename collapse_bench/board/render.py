@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,15 @@ def csv(frame: pd.DataFrame) -> str:
 
 def markdown(title: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     safe = display.markdown
+
+    def row_of(texts: Iterable[Any]) -> str:
+        return "| " + " | ".join(safe(text).replace("|", "\\|") for text in texts) + " |"
+
     lines = [
-        "| " + " | ".join(map(safe, cells.columns)) + " |",
+        row_of(cells.columns),
         "|" + "---|" * len(cells.columns),
     ]
-    lines += ["| " + " | ".join(map(safe, row)) + " |" for row in cells.itertuples(index=False)]
+    lines += map(row_of, cells.itertuples(index=False))
     return "\n".join([f"**{safe(title)}**", "", *lines, "", *(f"- {safe(note)}" for note in notes)])
 
 
