@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from forked import call
@@ -79,3 +80,21 @@ def test_a_misspelt_stage_is_named_when_it_is_loaded(tmp_path):
     assert ended.err == (
         "warning: Odd defines stear, which is never called; did you mean 'steer'?\n"
     )
+
+
+def test_a_board_whose_plugin_is_gone(tmp_path):
+    """It says so in a short sentence, and is not published without --force."""
+    file = folder(tmp_path / "a")
+    ended = call("run", SPEC, "--seeds", "0:2", "-o", tmp_path / "out", "--plugin", file)
+    assert ended.code == 0, ended
+    shutil.rmtree(tmp_path / "a")
+    shown = call("board", tmp_path / "out")
+    assert shown.code == 0
+    [note] = [n for n in " ".join(shown.out.split()).split(" - ") if "could not be compared" in n]
+    assert "unknown mitigation 'mine'" in note
+    assert len(note) < 400
+    refused = call("publish", tmp_path / "out", "-o", tmp_path / "to")
+    assert refused.code == 2
+    assert "could not be compared with the installed plugins" in refused.said
+    assert "--force" in refused.said
+    assert call("publish", tmp_path / "out", "-o", tmp_path / "to", "--force").code == 0
