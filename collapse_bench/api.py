@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,17 +21,20 @@ from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
+from .display import shell
 from .errors import NothingMatched, UsageError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
+from .paths import named
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
+from .registry.misspelt import misspelt_stages
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
@@ -39,8 +42,8 @@ from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF
 from .suggest import nearest
-from .suite.expand import Entry, Suite, adhoc, expand
-from .suite.manifest import changes_of, entry_of, save_run, saved_run
+from .suite.expand import Entry, Suite, adhoc, expand, typed_name
+from .suite.manifest import calibrated, changes_of, entry_of, save_run, saved_run
 from .suite.model import (
     CALIBRATION_SEEDS,
     find_suite,
@@ -49,7 +52,7 @@ from .suite.model import (
     validated,
     with_calibration,
 )
-from .suite.plan import IDLE, CellPlan, estimate
+from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.staleness import Outdated, outdated
 
@@ -62,7 +65,8 @@ OnOutcome = Callable[[JobOutcome], None]
 class RunRequest:
     """The settings of one run, for ``run``, ``plan`` and the commands of these names.
 
-    Raises UsageError for a memory or a time limit that is no positive number.
+    Raises UsageError for a path that names nothing, and for a memory or a time limit that is no
+    positive number.
     """
 
     what: str | Path | Sequence[str]  # a suite by name or path, or specs of cells
@@ -83,6 +87,10 @@ class RunRequest:
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", named(self.output, "the output folder"))
+        if self.published is not None:
+            object.__setattr__(self, "published", named(self.published, "the published records"))
+        object.__setattr__(self, "plugins", _plugin_files(self.plugins))
         _positive("memory", self.memory, "bytes")
         if self.timeout is not None:
             _positive("timeout", self.timeout, "seconds")
@@ -101,9 +109,8 @@ class RunPlan:
     def jobs(self) -> list[Job]:
         return [job for step in self.steps for job in jobs_of(step.entry, step.todo)]
 
-    def estimate(self) -> tuple[float, int]:
-        """(CPU seconds, number of chains without a timing), from records in the output folder and
-        the published ones."""
+    def estimate(self) -> Estimate:
+        """The CPU time of the run, from records in the output folder and the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
             stores.append(Archive(shipped(self.suite.name)))
@@ -119,10 +126,21 @@ class Results:
     outcomes: tuple[JobOutcome, ...] = ()
     steps: tuple[CellPlan, ...] = field(default=(), repr=False)
     archive: Archive | None = field(default=None, repr=False)  # published records that it reuses
+    # of a run of this process; None: the one in the folder, which another run may have replaced
+    manifest: Manifest | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        jobs = f", {len(self.outcomes)} jobs, {len(self.failed)} failed" if self.outcomes else ""
+        return f"Results({str(self.output)!r}, suite {self.suite!r}{jobs})"
 
     @property
     def store(self) -> Store:
         return _store(self.output, self.archive)
+
+    def _manifest(self) -> Manifest:
+        if self.manifest is None:
+            return saved_run(self.output, self.suite)
+        return calibrated(self.manifest, self.output)
 
     @property
     def failed(self) -> list[JobOutcome]:
@@ -131,7 +149,7 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """One row per number: task, entry, role, seed, generation, metric, value."""
-        manifest = saved_run(self.output, self.suite)
+        manifest = self._manifest()
         return frame_of(self.store, manifest.entries, manifest.seeds)
 
     def board(self, focus: str | None = None) -> Board:
@@ -139,7 +157,7 @@ class Results:
 
         focus: the entry that is compared with all others; None: the one that the run named.
         """
-        manifest, store = saved_run(self.output, self.suite), self.store
+        manifest, store = self._manifest(), self.store
         board = board_of(store, manifest, focus)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
@@ -154,9 +172,10 @@ class Results:
         """
         from .board.curves import draw_curves
 
-        manifest = saved_run(self.output, self.suite)
+        manifest = self._manifest()
         primary = {name: task.primary for name, task in manifest.tasks.items()}
-        return draw_curves(self.frame(), primary, path, laws_of(self.store, manifest))
+        file = named(path, "the picture")
+        return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest))
 
 
 def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
@@ -168,7 +187,9 @@ def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
         words += ["--quick", "--published", manifest.published]
         for name in stale.methods:
             words += ["--mitigation", name]
-    return shlex.join([*words, "-o", str(output)])
+    if manifest.budget is not None:
+        words += ["--budget", manifest.budget]
+    return shell([*words, "-o", str(output)])
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
@@ -184,10 +205,11 @@ def results(
     the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
     where it holds several suites and none is named.
     """
-    manifest = saved_run(Path(output), suite)
+    folder = named(output, "the results")
+    manifest = saved_run(folder, suite)
     file = published or manifest.published
     return Results(
-        Path(output), manifest.suite.name, archive=None if file is None else Archive(Path(file))
+        folder, manifest.suite.name, archive=None if file is None else Archive(Path(file))
     )
 
 
@@ -197,13 +219,19 @@ def load_suite(request: RunRequest) -> Suite:
     Loads the plugins of the request.  Raises UsageError for an unknown suite, spec, setting, device
     or focus, PluginError for a plugin that does not load.
     """
-    reg = registry(_listed(request.plugins))
+    reg = registry(_plugin_files(request.plugins))
     device = device_of(request.device)
     budget = None if request.budget is None else Budget.parse(request.budget)
     model, path = _model_of(request.what, reg)
     model = _changed(model, request, reg)
+    if path is None:
+        model = model.model_copy(update={"name": typed_name(model)})
     parse_seeds(model.seeds)
-    suite = expand(model, reg, path, device, budget)
+    typed = _typed_mitigations(request, model, path)
+    suite = expand(model, reg, path, device, budget, typed)
+    if model.focus is not None:
+        model = model.model_copy(update={"focus": _row_name(model.focus, suite, reg)})
+        suite = dataclasses.replace(suite, model=model)
     if suite.entries and model.focus is not None and model.focus not in suite.methods:
         raise UsageError(
             f"{model.focus!r} was named to be compared and does not compete"
@@ -218,6 +246,12 @@ def _model_of(what: str | Path | Sequence[str], reg: Registry) -> tuple[SuiteMod
     if not items:
         raise UsageError("name a suite or type a spec: collapse-bench run smoke")
     if any("|" in item for item in items):
+        for item in items:
+            if "|" not in item:
+                raise UsageError(
+                    f"{item!r} is no spec of a cell, and a suite and typed specs are run by "
+                    "commands of their own; a spec reads 'data | model | protocol | mitigation'"
+                )
         return adhoc(items, reg), None
     if len(items) > 1:
         raise UsageError(f"one suite at a time, got {', '.join(items)}")
@@ -247,8 +281,23 @@ def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteMode
     return validated({**plain, **changes}, f"suite {model.name}")
 
 
+def _typed_mitigations(request: RunRequest, model: SuiteModel, path: Path | None) -> set[str]:
+    """The mitigations of a request, as it writes them; all, where its cells are typed."""
+    typed = {str(text) for text in _listed(request.mitigations)}
+    if path is None or "mitigations" in request.settings:
+        typed |= {*model.mitigations, *(m for task in model.tasks for m in task.mitigations or ())}
+    return typed
+
+
+def _row_name(text: str, suite: Suite, reg: Registry) -> str:
+    """A composition of mitigations as the board of this suite names it."""
+    label = _entry_name(text, reg)
+    entries = (entry for entry in suite.entries if entry.role == "entry")
+    return next((entry.name for entry in entries if entry.cell.entry == label), label)
+
+
 def _entry_name(text: str, reg: Registry) -> str:
-    """A composition of mitigations as the board labels it."""
+    """A composition of mitigations without the parameters that have their defaults."""
     from .core.identity import written
 
     return " + ".join(str(written(act)) for act in reg.mitigations(text))
@@ -337,7 +386,7 @@ def plan(request: RunRequest) -> RunPlan:
     archive = archive_of(suite, request.published) if request.quick or request.published else None
     only = None
     if request.quick:
-        only = [_entry_name(str(text), registry()) for text in _listed(request.mitigations)]
+        only = [_row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
         _check_quick(suite, only)
     # a quick run forces its own entries, not the published ones that it compares them with
     store = _store(request.output, archive)
@@ -396,7 +445,9 @@ def run_plan(
             if step.verdict not in IDLE and not set(block_seeds) & set(step.todo):
                 # a run that was killed after it wrote the record may have left the checkpoint
                 store.drop_checkpoint(step.entry.cell.id, block_seeds)
-    save_run(suite, suite.seeds, store, None if planned.archive is None else planned.archive.path)
+    manifest = save_run(
+        suite, suite.seeds, store, None if planned.archive is None else planned.archive.path
+    )
     jobs = planned.jobs
     if on_plan is not None:
         on_plan(list(planned.steps), jobs)
@@ -412,7 +463,9 @@ def run_plan(
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
-    return Results(store.path, suite.name, tuple(outcomes), planned.steps, planned.archive)
+    return Results(
+        store.path, suite.name, tuple(outcomes), planned.steps, planned.archive, manifest
+    )
 
 
 def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:
@@ -467,7 +520,7 @@ def publish_run(
     from .board.words import report
 
     ran = results(output, suite)
-    manifest, folder = saved_run(ran.output, ran.suite), Path(to)
+    manifest, folder = saved_run(ran.output, ran.suite), named(to, "the published files")
     files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
     if manifest.published and not force:
         raise UsageError(
@@ -497,6 +550,11 @@ def publish_run(
             f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
             "or publish the older records with --force"
         )
+    if stale.unchecked and not force:
+        raise UsageError(
+            f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
+            "with it, or publish them with --force"
+        )
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
@@ -510,7 +568,8 @@ def publish_run(
             "or publish with --force"
         )
     board = board_of(ran.store, manifest)  # without a command that names paths of this machine
-    text = report(dataclasses.replace(board, notes=(*board.notes, *stale.sentences())))
+    notes = (*board.notes, *stale.sentences(), *stale.doubts())
+    text = report(dataclasses.replace(board, notes=notes))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
     replace_file(files[1], f"{text}\n".encode())
@@ -522,8 +581,12 @@ def _listed(what: Paths) -> Sequence[str | Path]:
     return [what] if isinstance(what, (str, Path)) else what
 
 
+def _plugin_files(plugins: Paths) -> tuple[str, ...]:
+    return tuple(str(named(path, "a plugin file")) for path in _listed(plugins))
+
+
 def _absolute(plugins: Paths) -> tuple[str, ...]:
-    return tuple(str(Path(path).absolute()) for path in _listed(plugins))
+    return tuple(str(Path(path).absolute()) for path in _plugin_files(plugins))
 
 
 def _positive(name: str, value: Any, unit: str) -> None:
@@ -546,7 +609,7 @@ def calibrate(
     kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
     UsageError where its file cannot be written or a cell fails.
     """
-    reg = registry(_listed(plugins))
+    reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
     suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
@@ -556,8 +619,10 @@ def calibrate(
     _rewrite(path, text)  # fail before the run, not after it
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
     with ExitStack() as stack:
-        folder = output or stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="collapse-bench-")
+        folder = (
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
+            if output is None
+            else named(output, "the calibration chains")
         )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
@@ -577,7 +642,7 @@ def calibrate(
 
 def _rewrite(path: Path, text: str) -> None:
     try:
-        replace_file(path, text.encode())
+        replace_file(path.resolve(), text.encode())  # a link stays a link
     except OSError as problem:
         raise UsageError(
             f"cannot write {path} ({problem.strerror}); copy the suite file to another folder"
@@ -613,7 +678,7 @@ def predict(spec: str, *, plugins: Sequence[str | Path] = ()) -> tuple[float, ..
 
     Raises NothingMatched where the cell has no law, UsageError where its parts do not fit.
     """
-    cell = registry(_listed(plugins)).cell(spec)
+    cell = registry(_plugin_files(plugins)).cell(spec)
     reason = cell.incompatibility()
     if reason is not None:
         raise UsageError(f"{cell.label}: {reason}")
@@ -638,7 +703,7 @@ def verify_laws(
     NothingMatched where no claim is left.
     """
     parts = [words] if isinstance(words, str) else list(words)
-    known = registry(_listed(plugins)).claims()
+    known = registry(_plugin_files(plugins)).claims()
     claimed = {claim.law for claim in known}
     for word in parts:
         if not any(word in law for law in claimed):
@@ -679,10 +744,10 @@ def reproduce(
     """
     return redrawn(
         name,
-        registry(_listed(plugins)),
+        registry(_plugin_files(plugins)),
         scale=scale,
-        data=None if data is None else Path(data),
-        output=Path(output),
+        data=None if data is None else named(data, "the images"),
+        output=named(output, "the figures"),
         n_jobs=n_jobs,
         plugins=_absolute(plugins),
         device=device_of(device),
@@ -720,6 +785,8 @@ def cell_of(
     Raises UsageError for a spec, seed or change that is not valid.
     """
     settings = ("n", "generations", "growth", "first_teacher")
+    if not isinstance(spec, str):
+        raise UsageError(f"a cell is written as text, 'data | model | protocol', got {spec!r}")
     for name in changes:
         if name not in settings:
             raise UsageError(f"cell_of has no setting {name!r}{nearest(name, settings)}")
@@ -747,3 +814,5 @@ def offer(name: str, cls: type[Mitigation]) -> None:
     Raises PluginError where the name or the class cannot be offered.
     """
     registry().offer("mitigation", name, cls)
+    for sentence in misspelt_stages(cls):
+        warnings.warn(sentence, UserWarning, stacklevel=2)

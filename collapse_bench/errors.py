@@ -5,9 +5,18 @@ Each message is one sentence: what is wrong, the allowed range, the remedy.
 
 from __future__ import annotations
 
+from .display import MOST, visible
+
 
 class UserError(Exception):
-    """A request that cannot be served; the message says why in one sentence."""
+    """A request that cannot be served; the message says why in one sentence.
+
+    The message often quotes what others wrote, so that it is shown in one line, without characters
+    that cannot be seen, and not longer than a few lines of a terminal.
+    """
+
+    def __str__(self) -> str:
+        return visible(self.args[0] if len(self.args) == 1 else super().__str__(), MOST)
 
 
 class UsageError(UserError):

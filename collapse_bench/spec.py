@@ -130,6 +130,12 @@ class _Reader:
         if not self.take(mark):
             self.fail(f"expected {mark!r} before {{near}}")
 
+    def _next(self, end: str) -> None:
+        """The comma before the next item of a list that ``end`` closes."""
+        if self.done or self.peek() in ("|", "@", "+"):
+            self.fail(f"missing {end!r} before {{near}}")
+        self.need(",")
+
     def word(self) -> str:
         if self.done or self.tokens[self.i][0] != "word":
             self.fail("expected a name before {near}")
@@ -145,7 +151,7 @@ class _Reader:
         if self.take("("):
             while not self.take(")"):
                 if args:
-                    self.need(",")
+                    self._next(")")
                 key = self.word()
                 if key in dict(args):
                     self.i -= 1
@@ -167,10 +173,15 @@ class _Reader:
         if kind == "string":
             self.i += 1
             try:
-                return json.loads(text)
+                plain: str = json.loads(text)
+                plain.encode()
             except json.JSONDecodeError:
                 self.i -= 1
                 self.fail("{near} is not a JSON string")
+            except UnicodeEncodeError:
+                self.i -= 1
+                self.fail("{near} holds half of a surrogate pair, which no file can store")
+            return plain
         if kind == "word":
             if text in _CONSTANTS:
                 self.i += 1
@@ -180,7 +191,7 @@ class _Reader:
             items: list[Value] = []
             while not self.take("]"):
                 if items:
-                    self.need(",")
+                    self._next("]")
                 items.append(self.value())
             return tuple(items)
         return self.fail("expected a value before {near}")

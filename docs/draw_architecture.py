@@ -60,12 +60,14 @@ LANES = {
     ("records", "core"): 330,
 }
 GROUND = (
+    "display",
     "errors",
+    "files",
+    "paths",
+    "places",
     "status",
     "suggest",
     "extras",
-    "files",
-    "places",
 )  # every folder may use these; drawn as one slab
 ENDS = (("registry", 1), ("plugins", -1))  # of the dotted line; 1 is the right side of a box
 HIDDEN = {"__init__", "__main__", "suites"}  # names, and data

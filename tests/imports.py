@@ -11,7 +11,9 @@ ROOT = "collapse_bench"
 
 #: folder (or file) of the package -> what else of the package its files may import; `docs/architecture.md` draws it
 MAY_IMPORT = {
-    "errors": "",
+    "display": "",
+    "errors": "display",
+    "paths": "errors",
     "status": "",
     "suggest": "",
     "extras": "errors",
@@ -26,14 +28,14 @@ MAY_IMPORT = {
     "records": "core errors status",
     "suite": "core errors files places records registry spec status suggest",
     "running": "core errors records registry status suite",
-    "board": "errors extras records scoring status",
-    "laws": "board core errors registry theory",
+    "board": "display errors extras records scoring status",
+    "laws": "board core display errors registry theory",
     "papers": "board core errors extras records registry running status suite",
     "checks": "core errors registry spec suggest theory",
     "plugins": "core errors extras laws.claims lib papers.figure places registry.hookspecs theory",
     "suites": "registry.hookspecs",
-    "api": "board core errors laws papers records registry running scoring spec status suggest suite theory",
-    "cli": "api board checks core errors laws papers registry running spec status suggest suite theory",
+    "api": "board core display errors laws papers paths records registry running scoring spec status suggest suite theory",
+    "cli": "api board checks core display errors laws papers paths registry running spec status suggest suite theory",
     "__init__": "api core errors registry",
     "__main__": "cli",
 }

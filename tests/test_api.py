@@ -95,7 +95,7 @@ def test_results_are_a_frame(results):
 
 def test_results_can_be_opened_again(results):
     again = cb.results(results.output)
-    assert again.suite == "typed"
+    assert again.suite == results.suite
     pd.testing.assert_frame_equal(again.frame(), results.frame())
     board = again.board()
     assert isinstance(board, Board)
@@ -321,7 +321,7 @@ def test_run_takes_the_fields_of_a_request_and_their_defaults():
 @pytest.mark.parametrize("command", [run_command, plan_command], ids=lambda c: c.name)
 def test_the_commands_ask_for_what_a_request_has(command):
     """Every option is a field of a request under its own name, or belongs to the display."""
-    shown = {"fail_fast", "quiet", "as_json"}
+    shown = {"fail_fast", "quiet", "as_json", "verbose"}
     asked = {"plugins" if p.name == "plugin_files" else p.name for p in command.params} - shown
     assert asked <= {f.name for f in dataclasses.fields(api.RunRequest)}
 
@@ -331,7 +331,7 @@ def test_the_first_further_mitigation_is_the_focus(tmp_path):
         return api.load_suite(api.RunRequest(SPEC, **more)).model.focus
 
     assert focus() is None
-    assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature"
+    assert focus(mitigations=["temperature(t=1.1)", "distrust"]) == "temperature(t=1.1)"
     assert focus(focus="real-anchor(k=2)") == "real-anchor(k=2)"
     with pytest.raises(
         cb.UsageError,

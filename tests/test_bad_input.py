@@ -153,7 +153,10 @@ WORDS = {
     "setting of range": (["run", "linear | ols @ n=0"], ["n must be a whole number >= 1"]),
     "setting of type": (["run", "linear | ols @ T=ten"], ["T must be a whole number, got ten"]),
     "half a spec": (["run", "linear |"], ["expected a name before"]),
-    "one section": (["run", "linear | ols", "ols"], ["1 section(s)", "data | model | protocol"]),
+    "one section": (
+        ["run", "linear | ols", "ols"],
+        ["'ols' is no spec of a cell", "data | model | protocol"],
+    ),
     "stray sign": (["run", "linear | ols ; replace"], ["'; replace' cannot be read"]),
     "deep": (["run", "linear | " + "f(a=" * 999 + "1" + ")" * 999], ["is nested more than"]),
     "pair": (
@@ -660,12 +663,13 @@ def test_a_board_of_several(suite, tmp_path):
     output = tmp_path / "out"
     assert call("run", suite, "-o", output).code == 0
     assert call("run", CELL, "--seeds", "0:2", "-o", output).code == 0
-    one_sentence(call("board", output), 2, "several suites (tiny, typed)", "--suite")
+    [typed] = [path.name.split(".")[0] for path in output.glob("typed-*.manifest.json")]
+    one_sentence(call("board", output), 2, f"of several suites (tiny, {typed})", "--suite")
     one_sentence(
         call("board", output, "--suite", "tinny"), 2, "no suite 'tinny'", "did you mean 'tiny'?"
     )
     assert call("board", output, "--suite", "tiny").out.startswith("tiny v1")
-    assert call("board", output, "--suite", "typed").out.startswith("typed v1")
+    assert call("board", output, "--suite", typed).out.startswith(f"{typed} v1")
 
 
 @pytest.mark.parametrize(
@@ -805,7 +809,7 @@ def test_interrupt(workers, suite, tmp_path):
     assert (ended.code, ended.out) == (130, "")
     assert (
         ended.said
-        == "interrupted; finished chains are kept, and the same command continues from there"
+        == f"interrupted; finished chains are kept; resume with: collapse-bench {' '.join(map(str, command))}"
     )
     assert "Traceback" not in ended.err
     kept = records(output)

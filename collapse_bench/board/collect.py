@@ -145,7 +145,12 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
             "left out of this quick run because no complete record has their version, parameters "
             f"and chains: {', '.join(gone)}"
         )
-    suite = manifest.suite if not focus else manifest.suite.model_copy(update={"focus": focus})
+    chosen = focus or manifest.suite.focus
+    if not focus and chosen is not None and chosen not in set(losses.entry):
+        found.notes.append(f"the focus row {chosen} has no record yet; run the suite again")
+        chosen = None
+    found.notes += _without_values(manifest, found)
+    suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
     if calibrated:
         return _scored(manifest, suite, calibrated, found, losses, usage)
@@ -157,6 +162,19 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         notes=tuple(dict.fromkeys(found.notes)),  # tasks share records
         codes=found.codes,
     )
+
+
+def _without_values(manifest: Manifest, found: _Collected) -> list[str]:
+    """A note for each declared metric of the tail or of diversity that no record holds."""
+    measured = {(row["task"], row["what"]) for row in found.secondary}
+    ran = {row["task"] for row in found.rows if row["status"] != Status.SKIPPED.value}
+    return [
+        f"no {what} lost for {name}: its data generator declares the metric {metric!r}, and no "
+        "record has it"
+        for name, task in manifest.tasks.items()
+        for what, metric in (("tail", task.tail), ("diversity", task.diversity))
+        if metric and name in ran and (name, what) not in measured
+    ]
 
 
 def _scored(

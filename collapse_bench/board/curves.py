@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..display import plain_math
 from ..errors import NothingMatched, UsageError
 from ..extras import require
 from .axes import plain_ticks
@@ -74,7 +75,7 @@ def draw_curves(
                 stats["mean"],
                 style,
                 color=colours[entry],
-                label=entry,
+                label=plain_math(entry),
                 lw=width,
                 zorder=above,
             )
@@ -109,9 +110,9 @@ def draw_curves(
         if (piece.value > 0).all():
             axis.set_yscale("log")
             plain_ticks(axis.yaxis)
-        axis.set_title("\n| ".join(task.split(" | ")), fontsize=8, loc="left")
+        axis.set_title(plain_math(task).replace(" | ", "\n| "), fontsize=8, loc="left")
         axis.set_xlabel("generation")
-        axis.set_ylabel(primary[task].replace("_", " "))
+        axis.set_ylabel(plain_math(primary[task].replace("_", " ")))
     for axis in list(axes.flat)[len(tasks) :]:
         axis.remove()
     handles = {str(line.get_label()): line for axis in fig.axes for line in axis.get_lines()}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from .. import display
+from ..display import visible
 from ..errors import UsageError
 
 GUTTER = 2
@@ -32,19 +34,37 @@ def named_rows(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def needed(cells: pd.DataFrame) -> int:
-    """Width of the table in characters."""
+    """Width of the table in columns of a terminal."""
+    from rich.cells import cell_len
+
     return sum(
-        max([len(name), *map(len, map(str, cells[name]))]) + GUTTER for name in cells.columns
+        max([cell_len(visible(v)) for v in (name, *cells[name])]) + GUTTER for name in cells.columns
     )
 
 
+def csv(frame: pd.DataFrame) -> str:
+    """The table as CSV, with every text and heading as ``display.spreadsheet`` shows it."""
+    shown = {
+        display.spreadsheet(name): column
+        if pd.api.types.is_numeric_dtype(column)
+        else [display.spreadsheet(v) if isinstance(v, str) else v for v in column]
+        for name, column in frame.items()
+    }
+    return pd.DataFrame(shown, index=frame.index).to_csv(index=False).rstrip("\n")
+
+
 def markdown(title: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    lines = ["| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
-    lines += [
-        "| " + " | ".join(str(v).replace("|", "\\|") for v in row) + " |"
-        for row in cells.itertuples(index=False)
+    safe = display.markdown
+
+    def row_of(texts: Iterable[Any]) -> str:
+        return "| " + " | ".join(safe(text).replace("|", "\\|") for text in texts) + " |"
+
+    lines = [
+        row_of(cells.columns),
+        "|" + "---|" * len(cells.columns),
     ]
-    return "\n".join([f"**{title}**", "", *lines, "", *(f"- {note}" for note in notes)])
+    lines += map(row_of, cells.itertuples(index=False))
+    return "\n".join([f"**{safe(title)}**", "", *lines, "", *(f"- {safe(note)}" for note in notes)])
 
 
 def terminal(
@@ -64,7 +84,7 @@ def terminal(
     from rich.table import Table
 
     table = Table(
-        title=title,
+        title=visible(title),
         title_justify="left",
         title_style="bold",
         header_style="bold",
@@ -72,13 +92,13 @@ def terminal(
         pad_edge=False,
     )
     for name in cells.columns:
-        table.add_column(name, justify="left" if name in left else "right", no_wrap=True)
+        table.add_column(visible(name), justify="left" if name in left else "right", no_wrap=True)
     last = None
     for row in cells.itertuples(index=False):
         if grouped and last not in (None, row[0]):
             table.add_row()
         last = row[0]
-        table.add_row(*map(str, row))
+        table.add_row(*map(visible, row))
     out = io.StringIO()
     tight = Console(
         file=out,
@@ -86,14 +106,20 @@ def terminal(
         force_terminal=False,
         highlight=False,
         markup=False,
+        emoji=False,
     )
     tight.print(table)
     loose = Console(
-        file=out, width=width or 120, force_terminal=False, highlight=False, markup=False
+        file=out,
+        width=width or 120,
+        force_terminal=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
     loose.print()
     for note in notes:
-        loose.print(f"- {note}")
+        loose.print(f"- {visible(note)}")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
 
 

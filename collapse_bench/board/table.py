@@ -11,13 +11,16 @@ from typing import Any
 
 import pandas as pd
 
+from ..display import json_text, shortened, visible
 from ..errors import NothingMatched, UsageError
 from ..records.settings import SuiteModel
 from ..scoring.rules import WORST
 from ..scoring.score import Scores, compare
 from ..status import Status
-from .render import markdown, named_rows, needed, number, terminal
+from .render import csv, markdown, named_rows, needed, number, terminal
 
+FORMS = ("table", "markdown", "csv", "json")  # of ``Board.render``
+LEAST = 16  # characters of a text that is cut to fit a terminal
 NEAREST = 5  # rows of each kind that the note on the focus row names
 MOST_LOST = 1 - WORST  # limit of "tail lost" and "diversity lost", which are 1 for `none`
 #: if all chains have this one status, it is shown without a count
@@ -48,7 +51,7 @@ HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Board(ABC):
     """The leaderboard of one suite: ``ScoredBoard`` if a task is calibrated, else ``LossBoard``.
 
@@ -88,6 +91,10 @@ class Board(ABC):
     def _own_notes(self) -> Iterator[str]:
         """Notes that explain this kind of board."""
 
+    def __repr__(self) -> str:
+        rows = len(self.frame())
+        return f"{type(self).__name__}({self.suite.name} v{self.suite.version}, {rows} rows)"
+
     def _notes(self) -> Iterator[str]:
         yield from self._own_notes()
         for task, reason in self.skipped_tasks.items():
@@ -104,19 +111,22 @@ class Board(ABC):
         """The board as ``table`` (terminal), ``markdown``, ``csv`` or ``json``.
 
         csv and json have every column, unrounded.  per_task: one row per entry and task.  across:
-        one row per entry, one column per task.
+        one row per entry, one column per task.  width: columns of the terminal; the table leaves
+        out columns, and notes are wrapped, to fit.  None: the whole table.  Raises UsageError for
+        another format.
         """
+        if form not in FORMS:
+            raise UsageError(f"unknown format {form!r}; known: {', '.join(FORMS)}")
         frame = self.across() if across else self.per_task() if per_task else self.frame()
         if form == "csv":
-            return frame.to_csv(index=False).rstrip("\n")
+            return csv(frame)
         if form == "json":
-            return json.dumps(
+            return json_text(
                 {
                     "suite": f"{self.suite.name} v{self.suite.version}",
                     "notes": list(self._notes()),
                     "rows": json.loads(frame.to_json(orient="records")),
-                },
-                indent=1,
+                }
             )
         short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
         cells = (
@@ -132,17 +142,17 @@ class Board(ABC):
         )
         if form == "markdown":
             return markdown(title, cells, notes)
-        if width is not None and not across:
+        if width is not None:
             cells, gone = _narrowed(cells, width)
             if gone:
-                names = ", ".join(gone)
-                notes.append(f"columns left out: {names} (--format markdown or csv shows all)")
+                shown = ", ".join(gone)
+                notes.append(f"columns left out: {shown} (--wide or --format csv shows all)")
         return terminal(
             title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LossBoard(Board):
     """The board of a suite without calibrated tasks: mean losses instead of scores."""
 
@@ -176,7 +186,7 @@ class LossBoard(Board):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoredBoard(Board):
     """The board of a suite with calibrated tasks.
 
@@ -218,10 +228,11 @@ class ScoredBoard(Board):
         ]
         rows["track"] = rows.track.where(~rows.control, "control")
         place = {track: i for i, track in enumerate([*self._tracks, "control"])}
-        rows = rows.sort_values("S", ascending=False, kind="stable").sort_values(
-            "track", key=lambda t: t.map(place), kind="stable"
-        )
-        return rows.reset_index(drop=True)
+        # rows without a tier come after those that have one
+        rows = rows.assign(_place=rows.track.map(place), _tierless=~rows.ranked & ~rows.control)
+        rows = rows.sort_values("S", ascending=False, kind="stable")
+        rows = rows.sort_values(["_place", "_tierless"], kind="stable")
+        return rows.drop(columns=["_place", "_tierless"]).reset_index(drop=True)
 
     def _beats(self, entry: str, other: str) -> str:
         if not {entry, other} <= set(self.scores.entries):
@@ -404,34 +415,49 @@ _WORDS = (
     *("entry", "track", "task", "family", "worst family"),
     *("beats real-only", "beats frozen", "status"),
 )
-#: columns that a narrow terminal leaves out, in this order; a column with a warning stays
+#: columns that a narrow terminal leaves out first, in this order
 _DISPENSABLE = (
-    "lesson",
-    "effective",
-    "cost",
-    "frozen",
-    "diversity",
-    "risk",
-    "failed",
-    "verifier",
-    "fits",
-    "worst",
-    "harmed",
-    "real",
+    *("lesson", "effective", "cost", "frozen", "diversity", "risk", "failed", "verifier", "fits"),
+    *("worst", "harmed", "real", "beats", "real_only", "tail"),
+)
+#: columns that stay in any case
+_KEPT = (
+    *(HEADINGS["track"], HEADINGS["tier"], HEADINGS["entry"], HEADINGS["score"]),
+    *("task", "loss", "S_k", "status"),
 )
 
 
 def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
-    """The table without the columns that do not fit, and the names of the columns left out."""
-    gone = []
-    for key in _DISPENSABLE:
-        name = HEADINGS[key]
-        if needed(cells) <= width or name not in cells:
-            continue
-        alarming = (key == "risk" and cells[name].str.contains("!").any()) or (
-            key == "failed" and set(cells[name]) - {"0 %", ""}
-        )
-        if not alarming:
-            cells = cells.drop(columns=name)
-            gone.append(name)
-    return cells, gone
+    """The table without the columns that do not fit, and the names of the columns left out.
+
+    The less important columns go first, then the others from right to left; a column with a
+    warning goes last.
+    """
+    named = [HEADINGS[key] for key in _DISPENSABLE if HEADINGS[key] in cells]
+    others = [name for name in reversed(cells.columns) if name not in (*named, *_KEPT)]
+    order = sorted([*named, *others], key=lambda name: _alarming(name, cells[name]))
+    gone: list[str] = []
+    while order and needed(cells) > width:
+        gone.append(order.pop(0))
+        cells = cells.drop(columns=gone[-1])
+    return _cut_short(cells, width), gone
+
+
+def _alarming(name: str, column: Any) -> bool:
+    """Whether a column warns of something."""
+    if name == HEADINGS["risk"]:
+        return bool(column.str.contains("!").any())
+    return name == HEADINGS["failed"] and bool(set(column) - {"0 %", ""})
+
+
+def _cut_short(cells: pd.DataFrame, width: int) -> pd.DataFrame:
+    """The table with its longest texts cut in the middle, if it is still too wide."""
+    cells = cells.map(visible)
+    while (beyond := needed(cells) - width) > 0:
+        lengths = {name: max(map(len, cells[name]), default=0) for name in cells.columns}
+        longest = max(lengths, key=lambda name: lengths[name])
+        if lengths[longest] <= LEAST:
+            break
+        room = max(LEAST, lengths[longest] - beyond)
+        cells = cells.assign(**{longest: [shortened(text, room) for text in cells[longest]]})
+    return cells

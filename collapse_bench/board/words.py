@@ -6,6 +6,8 @@ import math
 
 import pandas as pd
 
+from ..display import code
+from ..display import markdown as safe
 from .render import named_rows
 from .table import Board, ScoredBoard
 
@@ -41,7 +43,7 @@ def paragraphs(board: Board) -> list[str]:
 def _named(rows: pd.DataFrame, column: str = "S") -> str:
     """`a` (+0.31, blind), `b` (...), in the order of the rows."""
     names = [
-        f"`{row.entry}` ({getattr(row, column):+.2f}, {row.track})"
+        f"{code(row.entry)} ({getattr(row, column):+.2f}, {row.track})"
         for row in named_rows(rows.head(MOST))
     ]
     more = f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
@@ -58,7 +60,7 @@ def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
         good = good.assign(track=good.entry.map(track))
         if len(piece):
             names = _named(good) if len(good) else f"none of {len(piece)} entries"
-            lines.append(f"- {family}: {names}")
+            lines.append(f"- {safe(family)}: {names}")
     return (
         "**What helps** in each family (collapse averted; the whole 95 % interval is above 0):\n\n"
         + "\n".join(lines)
@@ -73,7 +75,7 @@ def _harms(rows: pd.DataFrame) -> str:
     if bad.empty:
         return "**What harms**: no row."
     names = [
-        f"`{row.entry}` ({row.S:+.2f}; worst {row.worst_family} {row.worst_score:+.2f}; "
+        f"{code(row.entry)} ({row.S:+.2f}; worst {safe(row.worst_family)} {row.worst_score:+.2f}; "
         f"harms {100 * row.harmed:.0f} % of the tasks)"
         for row in named_rows(bad.head(MOST))
     ]
@@ -86,7 +88,9 @@ def _tail(rows: pd.DataFrame) -> str:
     bad = rows[(rows.low > 0) & (rows.tail_lost > 1.05)].sort_values("tail_lost", ascending=False)
     if bad.empty:
         return ""
-    names = ", ".join(f"`{row.entry}` ({row.tail_lost:.2f})" for row in named_rows(bad.head(MOST)))
+    names = ", ".join(
+        f"{code(row.entry)} ({row.tail_lost:.2f})" for row in named_rows(bad.head(MOST))
+    )
     return (
         "**What helps on average but loses more of the tail** than no mitigation "
         f"(tail lost, which is 1 for `none`): {names}."
@@ -112,7 +116,7 @@ def _real_data(rows: pd.DataFrame) -> str:
         some = gain[gain.beats_real_only == verdict].sort_values("S", ascending=False)
         if len(some):
             names = ", ".join(
-                f"`{r.entry}` ({r.S:+.2f} against {r.S_real_only:+.2f})"
+                f"{code(r.entry)} ({r.S:+.2f} against {r.S_real_only:+.2f})"
                 for r in named_rows(some.head(MOST))
             )
             more = f" and {len(some) - MOST} more" if len(some) > MOST else ""

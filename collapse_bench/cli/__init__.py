@@ -7,7 +7,9 @@ import sys
 
 import click
 
+from ..display import MOST, visible
 from .laws import law, laws, predict, reproduce, verify_laws
+from .output import NOT_SHOWN, Unseen, finish, prepare, tell
 from .plugins import check, list_, plugins, show
 from .results import board, publish
 from .run import plan, run
@@ -22,16 +24,24 @@ Examples:
 
 \b
 Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be loaded,
-4 verification mismatch, 5 nothing matched, 130 interrupted."""
+4 verification mismatch, 5 nothing matched, 6 the result could not be shown or written,
+130 interrupted."""
+
+#: commands that only show something: a reader who has seen enough ends them without an error
+READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "show"}
 
 
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context):
         try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # the reader of the pipe is gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+            result = super().invoke(ctx)
+            finish()
+            return result
+        except Unseen as problem:
+            if problem.reader_left and ctx.invoked_subcommand in READERS:
+                return 0
+            tell(f"Error: standard output cannot be written ({problem})")
+            return NOT_SHOWN
 
 
 @click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,39 +85,40 @@ _by_environment(cli, "COLLAPSE_BENCH")
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line; exit with the documented code, with errors as one sentence on stderr."""
+    prepare()
+    resume: list[str] = []  # a command that keeps what is finished says how to go on
     try:
-        code = cli.main(args, standalone_mode=False)
+        code = cli.main(args, standalone_mode=False, obj=resume)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except click.ClickException as problem:
-        problem.show()
+        if isinstance(problem, click.UsageError) and problem.ctx is not None:
+            tell(problem.ctx.get_usage())
+            tell(f"Try '{problem.ctx.command_path} --help' for help.\n")
+        if resume:  # --fail-fast
+            tell(f"resume with: {resume[0]}")
+        tell(f"Error: {visible(problem.format_message(), MOST)}")  # it quotes what was typed
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "interrupted; finished chains are kept, and the same command continues from there",
-            err=True,
-        )
+        kept = f"; finished chains are kept; resume with: {resume[0]}" if resume else ""
+        tell(f"interrupted{kept}")
         code = 130
     except Exception as problem:
-        code = _exit_code(problem)
+        code = _exit_code(problem, resume)
     sys.exit(code or 0)
 
 
-def _exit_code(problem: Exception) -> int:
+def _exit_code(problem: Exception, resume: list[str]) -> int:
     from ..errors import NothingMatched, PluginError, UserError
 
     if isinstance(problem, OSError):
-        where = f" ({problem.filename})" if problem.filename else ""
-        click.echo(
-            f"Error: {problem.strerror or problem}{where}; finished chains are kept, and the same "
-            f"command "
-            "continues from there once this is fixed",
-            err=True,
-        )
+        where = f" ({visible(problem.filename)})" if problem.filename else ""
+        kept = "; finished chains are kept; once this is fixed, resume with: " if resume else ""
+        tell(f"Error: {visible(problem.strerror or problem)}{where}{kept}{''.join(resume[:1])}")
         return 1
     if not isinstance(problem, UserError):
         raise problem
-    click.echo(f"Error: {problem}", err=True)
+    tell(f"Error: {problem}")
     return (
         3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
 from typing import Any
 
 import click
 
+from ..display import visible
 from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken
+from .output import say, say_json, tell, words_to_stderr
 
 
 @click.command()
@@ -20,8 +21,6 @@ def laws(as_json):
     Example:
       collapse-bench laws --json
     """
-    import json
-
     from .. import theory
 
     known = theory.laws()
@@ -35,12 +34,12 @@ def laws(as_json):
             }
             for name, law in known.items()
         }
-        click.echo(json.dumps(listed, indent=1))
+        say_json(listed)
         return
     width = 2 + max(map(len, known))
     for name, law in known.items():
-        click.echo(f"{name:<{width}}{law.status:<11}{law.summary}")
-    click.echo("\n" + "\n".join(f"{word:<11}{meaning}" for word, meaning in theory.STATUS.items()))
+        say(f"{name:<{width}}{law.status:<11}{law.summary}")
+    say("\n" + "\n".join(f"{word:<11}{meaning}" for word, meaning in theory.STATUS.items()))
 
 
 @click.command()
@@ -58,14 +57,14 @@ def law(name, parameters):
     from .. import theory
 
     if not parameters:
-        click.echo(theory.documentation(name))
+        say(theory.documentation(name))
         return
     given = {}
     for key, value in map(_typed, parameters):
         if key in given:
             raise click.BadParameter(f"{key} is given twice")
         given[key] = value
-    click.echo(repr(theory.evaluate(name, **given)))
+    say(repr(theory.evaluate(name, **given)))
 
 
 def _typed(pair: str) -> tuple[str, Any]:
@@ -95,7 +94,6 @@ def predict(spec, plugin_files, as_json):
     Example:
       collapse-bench predict "gaussian | gaussian-fit | replace @ n=100 T=10"
     """
-    import json
     import math
 
     from .. import api
@@ -110,19 +108,15 @@ def predict(spec, plugin_files, as_json):
             None if math.isnan(value) else value if math.isfinite(value) else str(value)
             for value in curve
         ]
-        click.echo(
-            json.dumps(
-                {"cell": cell.label, "metric": cell.data.primary, "predicted": predicted}, indent=1
-            )
-        )
+        say_json({"cell": cell.label, "metric": cell.data.primary, "predicted": predicted})
         return
-    click.echo(f"{'generation':>10}  {cell.data.primary}")
+    say(f"{'generation':>10}  {visible(cell.data.primary)}")
     for t, value in enumerate(curve):
-        click.echo(f"{t:>10}  {'no law' if math.isnan(value) else f'{value:.8g}'}")
+        say(f"{t:>10}  {'no law' if math.isnan(value) else f'{value:.8g}'}")
     if any(map(math.isnan, curve)):
-        click.echo("no law: no closed form is known for these generations of the cell")
+        say("no law: no closed form is known for these generations of the cell")
     if any(map(math.isinf, curve)):
-        click.echo("inf: the expected loss is infinite there")
+        say("inf: the expected loss is infinite there")
 
 
 @click.command("verify-laws")
@@ -157,7 +151,7 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
     from .progress import bar
 
     warn_broken(registry(plugin_files))
-    with redirect_stdout(sys.stderr), bar("laws") as moved, one_thread():
+    with words_to_stderr(), bar("laws") as moved, one_thread():
         found = api.verify_laws(
             words,
             quick=quick,
@@ -165,7 +159,7 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
             plugins=plugin_files,
             on_verdicts=lambda some, total: moved(len(some), total),
         )
-    click.echo(render_laws(found, form, width=terminal_width()))
+    say(render_laws(found, form, width=terminal_width()))
     if not all(verdict.good for verdict in found):
         sys.exit(4)
 
@@ -219,11 +213,12 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
     warn_broken(reg)
     if as_list:
         for known, make in reg.figures.items():
-            click.echo(f"{known:<26}{(inspect.getdoc(make) or '').partition(chr(10))[0]}")
+            line = (inspect.getdoc(make) or "").partition("\n")[0]
+            say(f"{visible(known):<26}{visible(line)}")
         return
     if name is None:
         raise UsageError("name a figure; 'collapse-bench reproduce --list' shows them all")
-    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
+    with words_to_stderr(), Reporter(quiet) as reporter:
         numbers, files = api.reproduce(
             name,
             scale=scale,
@@ -238,13 +233,13 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
     known = numbers[numbers.z.notna()]
     if len(known):
         far = known.loc[known.z.abs().idxmax()]
-        click.echo(
+        say(
             f"{len(known)} points have a law; measured / predicted from {known.ratio.min():.3f} to "
             f"{known.ratio.max():.3f}, "
-            f"largest |z| {abs(far.z):.1f} ({far['panel']}, {far['curve']}, x = {far.x:g})"
+            f"largest |z| {abs(far.z):.1f} ({visible(far['panel'])}, {visible(far['curve'])}, x = {far.x:g})"
         )
     for file in files:
-        click.echo(f"written: {file}")
+        say(f"written: {visible(file)}")
     if numbers.measured.isna()[numbers.cell != ""].any():
-        click.echo("some points could not be measured; see the records", err=True)
+        tell("some points could not be measured; see the records")
         sys.exit(1)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+from ..display import shell, visible
+from .output import tell
 
 FORMATS = ("table", "markdown", "csv", "json")
 
@@ -61,11 +66,24 @@ def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
     return out
 
 
+class PluginFile(click.Path):
+    """The path of a plugin file, with `~` replaced, which a shell leaves in `--plugin=~/mine.py`."""
+
+    def convert(self, value, param, ctx):
+        from ..errors import UserError
+        from ..paths import named
+
+        try:
+            return super().convert(str(named(value, "a plugin file")), param, ctx)
+        except UserError as problem:
+            self.fail(str(problem))
+
+
 PLUGIN = click.option(
     "--plugin",
     "plugin_files",
     multiple=True,
-    type=click.Path(path_type=str),
+    type=PluginFile(path_type=str),
     help="Load this plugin file too (repeatable).",
 )
 
@@ -134,10 +152,15 @@ SUITE = click.option(
 
 
 def warn_broken(reg) -> None:
-    """One warning line for plugins that could not be loaded and were not selected."""
+    """One warning line for plugins that could not be loaded and were not selected, and one for each
+    misspelt stage."""
+    from ..registry.misspelt import warnings_of
+
+    for sentence in warnings_of(reg.classes["mitigation"].values()):
+        tell(f"warning: {visible(sentence)}")
     if reg.broken:
-        names = ", ".join(plugin.module for plugin in reg.broken)
-        click.echo(f"warning: could not load {names}; see 'collapse-bench plugins'", err=True)
+        names = ", ".join(visible(plugin.module) for plugin in reg.broken)
+        tell(f"warning: could not load {names}; see 'collapse-bench plugins'")
 
 
 def terminal_width() -> int | None:
@@ -145,3 +168,25 @@ def terminal_width() -> int | None:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
+#: variables that change what a run reads, besides those of the options
+_VARIABLES = ("COLLAPSE_BENCH_PLUGINS", "COLLAPSE_BENCH_DATA")
+
+
+def same_command() -> str:
+    """The command that is running, with the settings that came from environment variables."""
+    ctx = click.get_current_context()
+    words = ["collapse-bench", *sys.argv[1:]]
+    for option in ctx.command.params:
+        source = ctx.get_parameter_source(option.name or "")
+        if isinstance(option, click.Option) and source is ParameterSource.ENVIRONMENT:
+            flag = max(option.opts, key=len)
+            given = option.value_from_envvar(ctx)
+            if option.is_flag:
+                words += [flag] if ctx.params[option.name or ""] else []
+                continue
+            for value in given if isinstance(given, (list, tuple)) else [given]:
+                words += [flag, str(value)]
+    here = [f"{name}={shell([os.environ[name]])}" for name in _VARIABLES if name in os.environ]
+    return " ".join([*here, shell(words)])

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from ..display import visible
 from .options import PLUGIN, Spec, warn_broken
+from .output import say, say_json, tell
 
 
 @click.command("list")
@@ -21,7 +23,6 @@ def list_(plugin_files, as_json):
     Example:
       collapse-bench list --plugin mine.py
     """
-    import json
 
     from ..registry.discovery import KINDS, registry
 
@@ -33,12 +34,12 @@ def list_(plugin_files, as_json):
             name: _first_sentence(cls) for name, cls in sorted(reg.classes[kind].items())
         }
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        say_json(found)
         return
     for kind, names in found.items():
-        click.echo(click.style(f"{kind}s", bold=True))
+        say(bold=f"{kind}s")
         for name, line in names.items():
-            click.echo(f"  {name:<22}{line}")
+            say(f"  {name:<22}{visible(line)}")
 
 
 @click.command()
@@ -53,7 +54,6 @@ def show(name, plugin_files, as_json):
       collapse-bench show ridge
     """
     import inspect
-    import json
     import tomllib
 
     from ..errors import UsageError
@@ -67,7 +67,7 @@ def show(name, plugin_files, as_json):
     suites = {path.stem: path for path in reg.suites}
     if not found and name in suites:
         text = suites[name].read_text(encoding="utf-8")
-        click.echo(json.dumps(tomllib.loads(text), indent=1) if as_json else text)
+        say_json(tomllib.loads(text)) if as_json else say(text)
         return
     if not found:
         known = {n for kind in KINDS for n in reg.classes[kind]} | set(suites)
@@ -85,17 +85,18 @@ def show(name, plugin_files, as_json):
         for kind, cls in found
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=1, default=str))
+        say_json(rows)
         return
     for item in rows:
-        click.echo(
-            click.style(f"{item['name']}", bold=True)
-            + f"  ({item['kind']}, version {item['version']}, {item['plugin']})"
+        say(
+            f"  ({item['kind']}, version {visible(item['version'])}, {visible(item['plugin'])})",
+            bold=item["name"],
         )
-        click.echo(f"\n{item['doc']}\n")
+        say(f"\n{item['doc']}\n")
         for p in item["parameters"]:
             limits = f", {p['allowed']}" if p["allowed"] else ""
-            click.echo(f"  {p['name']} = {p['default']}  [{p['type']}{limits}]  {p['doc']}")
+            default = visible(p["default"])
+            say(f"  {p['name']} = {default}  [{p['type']}{limits}]  {visible(p['doc'])}")
 
 
 @click.command()
@@ -110,7 +111,6 @@ def plugins(as_json, trace, plugin_files):
       collapse-bench plugins
       collapse-bench plugins --trace broken_one
     """
-    import json
 
     from ..errors import NothingMatched
     from ..registry.discovery import Registry
@@ -122,14 +122,16 @@ def plugins(as_json, trace, plugin_files):
         if not found:
             raise NothingMatched(f"no broken plugin has {trace!r} in its name")
         for plugin in found:
-            click.echo(plugin.trace)
+            say(plugin.trace)
         return
     if as_json:
-        click.echo(json.dumps([vars(p) for p in reg.plugins], indent=1, default=str))
+        say_json([vars(p) for p in reg.plugins])
     else:
+        width = 2 + max((len(visible(p.module)) for p in reg.plugins), default=0)
         for p in reg.plugins:
             offers = ", ".join(f"{name} ({kind})" for kind, name in p.offers) or "no components"
-            click.echo(f"{'BROKEN' if p.broken else 'ok':<7}{p.module:<50}{p.error or offers}")
+            word = "BROKEN" if p.broken else "ok"
+            say(f"{word:<7}{visible(p.module):<{width}}{visible(p.error or offers)}")
     if any(p.broken for p in named):
         sys.exit(3)
 
@@ -156,7 +158,6 @@ def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
       collapse-bench check --plugin mine.py
       collapse-bench check --list
     """
-    import json
     from dataclasses import asdict
 
     from ..checks import checks_of
@@ -180,7 +181,7 @@ def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
             f"{', '.join(s.role for s in subjects)}"
         )
     if as_json:
-        click.echo(json.dumps([{"plugin": who, **asdict(o)} for who, o in results], indent=1))
+        say_json([{"plugin": who, **asdict(o)} for who, o in results])
     counts = {
         status: sum(o.status == status for _, o in results)
         for status in ("passed", "failed", "warned", "skipped")
@@ -188,12 +189,9 @@ def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
     unchecked = sum(o.not_checked for _, o in results)
     if not as_json:
         line = ", ".join(f"{n} {status}" for status, n in counts.items() if n or status != "warned")
-        click.echo(line + f" ({unchecked} of them essential)" * bool(unchecked))
+        say(line + f" ({unchecked} of them essential)" * bool(unchecked))
     if unchecked and not allow_skipped:
-        click.echo(
-            "an essential check was skipped; --allow-skipped accepts that",
-            err=True,
-        )
+        tell("an essential check was skipped; --allow-skipped accepts that")
     if counts["failed"] or (unchecked and not allow_skipped):
         sys.exit(4)
 
@@ -220,26 +218,25 @@ def _subjects(names, plugin_files) -> list:
 
 
 def _list_checks(only, as_json: bool) -> None:
-    import json
 
     from ..checks import CHECKS
 
     checks = [c for id, c in sorted(CHECKS.items()) if only is None or id in only]
     if as_json:
         fields = ("id", "role", "essential", "sentence")
-        click.echo(json.dumps([{f: getattr(c, f) for f in fields} for c in checks], indent=1))
+        say_json([{f: getattr(c, f) for f in fields} for c in checks])
         return
     for c in checks:
-        click.echo(f"{c.id:<42}{c.sentence}{' (essential)' * c.essential}")
+        say(f"{c.id:<42}{c.sentence}{' (essential)' * c.essential}")
 
 
 def _say(who: str, outcome) -> None:
     """One line for an outcome that needs attention."""
     if outcome.not_checked:
-        click.echo(f"not checked  {who}: {outcome.id}, because {outcome.sentence}")
+        say(f"not checked  {visible(who)}: {outcome.id}, because {visible(outcome.sentence)}")
     elif outcome.status in ("failed", "warned"):
         word = {"failed": "failed", "warned": "warning"}[outcome.status]
-        click.echo(f"{word:<13}{who}: {outcome.id}: {outcome.sentence}")
+        say(f"{word:<13}{visible(who)}: {outcome.id}: {visible(outcome.sentence)}")
 
 
 def _first_sentence(cls: type) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from ..display import visible
 from .options import FORMATS, SUITE, terminal_width
+from .output import say, tell
 
 
 @click.command()
@@ -22,6 +22,7 @@ from .options import FORMATS, SUITE, terminal_width
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
+@click.option("--wide", is_flag=True, help="All columns, however wide the terminal is.")
 @click.option("--across", is_flag=True, help="One row per entry, one column per task.")
 @click.option(
     "--curves",
@@ -35,7 +36,7 @@ from .options import FORMATS, SUITE, terminal_width
     type=click.Path(path_type=str),
     help="Write to a file instead of the terminal.",
 )
-def board(path, suite_name, form, focus, tasks, across, figure, output):
+def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
     """Show the leaderboard of a folder of records.
 
     \b
@@ -48,20 +49,27 @@ def board(path, suite_name, form, focus, tasks, across, figure, output):
     from .. import api
     from ..board.curves import picture
     from ..board.render import writable
+    from ..errors import UsageError
+    from ..paths import named
 
-    for file, look in ((output, writable), (figure, picture)):
-        if file:
-            look(file)  # fail before the work, not after it
+    # fail before the work, not after it
+    file = None if output is None else writable(named(output, "the board"))
+    drawing = None if figure is None else picture(named(figure, "the picture"))
     results = api.results(path, suite_name)
     table = results.board(focus)
-    text = table.render(form, per_task=tasks, width=terminal_width(), across=across)
-    if output:
-        Path(output).write_text(text + "\n", encoding="utf-8")
-        click.echo(f"written: {output}", err=True)
+    # a file has no width; one that is read on a terminal later is cut there
+    width = None if wide or output else terminal_width()
+    text = table.render(form, per_task=tasks, width=width, across=across)
+    if file is not None:
+        try:
+            file.write_text(text + "\n", encoding="utf-8")
+        except OSError as problem:
+            raise UsageError(f"cannot write {file}: {problem.strerror}") from problem
+        tell(f"written: {visible(file)}")
     else:
-        click.echo(text)
-    if figure:
-        click.echo(f"written: {results.draw(figure)}", err=True)
+        say(text)
+    if drawing is not None:
+        tell(f"written: {visible(results.draw(drawing))}")
 
 
 @click.command()
@@ -90,4 +98,4 @@ def publish(path, suite_name, output, force):
     from .. import api
 
     for file in api.publish_run(path, output, suite_name, force):
-        click.echo(f"written: {file}")
+        say(f"written: {visible(file)}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from contextlib import redirect_stdout
 
 import click
 
+from ..display import MOST, visible
 from .options import (
     BUDGET,
     DEVICE,
@@ -20,9 +19,11 @@ from .options import (
     SET,
     Bytes,
     Duration,
+    same_command,
     terminal_width,
     warn_broken,
 )
+from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
 
 
 @click.command()
@@ -74,8 +75,10 @@ def run(plugin_files, fail_fast, quiet, **options):
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
     planned = api.plan(request)
+    resume = same_command()
+    click.get_current_context().obj.append(resume)
     with (
-        redirect_stdout(sys.stderr),  # a plugin may print
+        words_to_stderr(),  # a plugin may print
         Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
     ):
         results = api.run_plan(
@@ -86,25 +89,33 @@ def run(plugin_files, fail_fast, quiet, **options):
             on_outcome=reporter.ended,
             on_progress=reporter.moved,
         )
-    if not quiet:
-        try:
-            click.echo(results.board().render("table", width=terminal_width()))
-        except api.NothingMatched as problem:
-            click.echo(str(problem), err=True)
-    command = shlex.join(["collapse-bench", *sys.argv[1:]])
-    click.echo(f"records:     {results.output.resolve()}\nresume with: {command}", err=True)
+    not_shown = None if quiet else _shown(results)
+    tell(f"records:     {visible(results.output.resolve())}")
     starved = [outcome for outcome in results.outcomes if "starved" in outcome.statuses]
     if starved:
         chains = sum(outcome.statuses["starved"] for outcome in starved)
-        click.echo(
-            f"{chains} chain(s) starved, which counts as failed; the first: {starved[0].reason}",
-            err=True,
-        )
+        reason = visible(starved[0].reason, MOST)
+        tell(f"{chains} chain(s) starved, which counts as failed; the first: {reason}")
+    if not_shown is not None:
+        tell(f"the board cannot be shown: {not_shown}")
     if results.failed:
-        click.echo(
-            f"{len(results.failed)} job(s) failed, the first: {results.failed[0].reason}", err=True
-        )
+        reason = visible(results.failed[0].reason, MOST)
+        tell(f"resume with: {resume}")
+        tell(f"{len(results.failed)} job(s) failed, the first: {reason}")
         sys.exit(1)
+    if not_shown is not None:
+        sys.exit(NOT_SHOWN)
+
+
+def _shown(results) -> str | None:
+    """Print the board; returns why it cannot be shown, or None."""
+    from ..errors import UserError
+
+    try:
+        say(results.board().render("table", width=terminal_width()))
+    except (UserError, Unseen) as problem:
+        return str(problem)
+    return None
 
 
 @click.command()
@@ -120,21 +131,26 @@ def run(plugin_files, fail_fast, quiet, **options):
 @click.option(
     "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with one row per skipped cell.")
-def plan(plugin_files, as_json, **options):
+@click.option("-v", "--verbose", is_flag=True, help="List the reused cells too, one per line.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one object per cell.")
+def plan(plugin_files, verbose, as_json, **options):
     """Show what a run would do with each cell (reuse, run, stale or skip), why, and its time.
+
+    Cells that are reused, skipped or left out are counted by reason.  The last line has the totals,
+    and the CPU time as far as earlier runs tell it.
 
     \b
     Examples:
       collapse-bench plan smoke --seeds 0:64
       collapse-bench plan standard --plugin mine.py --mitigation mine --quick
     """
-    import json
     from collections import Counter
+    from itertools import zip_longest
 
     from .. import api
     from ..registry.discovery import registry
-    from .progress import VERDICTS, took
+    from ..suite.plan import VERDICTS
+    from .progress import BASIC, took
 
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
@@ -154,19 +170,31 @@ def plan(plugin_files, as_json, **options):
         for task, why in planned.suite.skipped_tasks.items()
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        say_json(rows)
         return
-    idle = [step for step in planned.steps if step.verdict in api.IDLE]
-    for (verdict, name, why), cells in Counter(
-        (s.verdict, s.entry.name, s.why) for s in idle
-    ).items():
-        click.echo(f"{verdict:<8}{cells:>4} cell(s) of {name}  ({why})")
-    for row in rows:
-        if row["id"] is None or row["verdict"] not in api.IDLE:
-            click.echo(f"{row['verdict']:<8}{row['chains']:>4}  {row['cell']}  ({row['why']})")
-    counts = Counter(row["verdict"] for row in rows)
-    counts = {
-        verdict: counts[verdict] for verdict in VERDICTS if counts[verdict] or verdict != "left out"
+    counted = {
+        id(
+            step
+        ): f"{step.verdict:<8}{{}} cell(s) of {visible(step.entry.name)}  ({visible(step.why)})"
+        for step in planned.steps
+        if step.verdict in api.IDLE
     }
-    time_left = took(planned.estimate(), request.n_jobs)
-    click.echo(", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + time_left, err=True)
+    if not verbose:
+        counted |= {
+            id(step): f"reuse   {{}} cell(s)  ({visible(step.why)})"
+            for step in planned.steps
+            if step.verdict == "reuse"
+        }
+    for line, cells in Counter(counted.values()).items():
+        say(line.replace("{}", f"{cells:>4}", 1))
+    for step, row in zip_longest(planned.steps, rows):
+        if step is None or id(step) not in counted:
+            cell, why = visible(row["cell"]), visible(row["why"])
+            say(f"{row['verdict']:<8}{row['chains']:>4}  {cell}  ({why})")
+    counts = Counter(row["verdict"] for row in rows)
+    shown = [
+        f"{counts[verdict]} {verdict}"
+        for verdict in VERDICTS
+        if counts[verdict] or verdict in BASIC
+    ]
+    say(", ".join(shown) + took(planned.estimate(), request.n_jobs))

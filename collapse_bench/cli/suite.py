@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
-
 import click
 
+from ..display import visible
 from .options import PLUGIN, warn_broken
+from .output import say, words_to_stderr
 
 
 @click.group()
@@ -45,7 +44,7 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     from .progress import Reporter
 
     warn_broken(registry(plugin_files))
-    with redirect_stdout(sys.stderr), Reporter(quiet) as reporter:
+    with words_to_stderr(), Reporter(quiet) as reporter:
         rows = api.calibrate(
             name,
             output=output,
@@ -55,7 +54,7 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
             on_outcome=reporter.ended,
         )
     for row in rows:
-        click.echo(
+        say(
             f"gap {row.gap:8.3f} +- {row.gap_sd / row.chains**0.5:.3f}  floor {row.floor:.3g}  "
-            f"{row.task}"
+            f"{visible(row.task)}"
         )

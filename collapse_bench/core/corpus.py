@@ -53,6 +53,10 @@ class Corpus:
     labels: int | None = None
     _folds: dict[Hashable, tuple[int, Any]] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        kinds = " and ".join(dict.fromkeys(type(part).__name__ for part in self._parts))
+        return f"Corpus({kinds or 'empty'}, chain shape {self.chain_shape})"
+
     @classmethod
     def of(
         cls,

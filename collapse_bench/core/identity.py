@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,15 @@ def is_none(act: Mitigation) -> bool:
     return act.control and not act.perfect_teacher
 
 
-def written(component: Component) -> Call:
-    """The spec of a component: its name, and the parameters that differ from their defaults."""
+def written(component: Component, named: Collection[str] = ()) -> Call:
+    """The spec of a component: its name, and the parameters that differ from their defaults.
+
+    named: parameters that are written in any case.
+    """
     args = []
     for field in dataclasses.fields(component):
         value = getattr(component, field.name)
-        if value != field.default:
+        if value != field.default or field.name in named:
             args.append((field.name, _written_value(value)))
     return Call(component.title(), tuple(args))
 

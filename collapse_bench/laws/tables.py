@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
 
-from ..board.render import markdown, number, terminal
+from ..board.render import csv, markdown, number, terminal
+from ..display import json_text
 from .verify import Verdict
 
 _WORDS = ("law", "parameters", "metric", "verdict")
@@ -44,11 +44,11 @@ def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | N
     """
     frame = laws_frame(verdicts)
     if form == "csv":
-        return frame.to_csv(index=False).rstrip("\n")
+        return csv(frame)
     if form == "json":
         # JSON has no NaN
         rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        return json.dumps(rows, indent=1)
+        return json_text(rows)
     cells = pd.DataFrame(
         {
             "law": frame.law,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..board.render import csv
 from ..core.cell import Cell
 from ..core.loop import generations, nature
 from ..core.rng import Stream
@@ -68,7 +69,7 @@ def reproduce(
             on_outcome(outcome)
     numbers = numbers_of(figure, {spec: cell.id for spec, cell in cells.items()}, store)
     stem = output / (name if scale == "quick" else f"{name}-{scale}")
-    numbers.to_csv(stem.with_suffix(".csv"), index=False)
+    stem.with_suffix(".csv").write_text(f"{csv(numbers)}\n", encoding="utf-8")
     pictures = {
         g.title: _pictures(g, registry.cell(g.spec, device=device), store) for g in figure.galleries
     }

@@ -54,12 +54,15 @@ class Manifest:
     left_out: tuple[str, ...] = ()  # of a quick run: entries without complete records
     published: str | None = None  # the file of published records that the run reuses
     files: Mapping[str, str] = field(default_factory=dict)  # plugin -> its file
+    budget: str | None = None  # as it was typed
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as the file stores them."""
         plain = _adapter().dump_python(self, mode="json")
         if self.published is None:
             del plain["published"]
+        if self.budget is None:
+            del plain["budget"]
         return dict(plain)
 
     @classmethod

@@ -37,6 +37,7 @@ from ..papers.figure import Figure
 from ..spec import Call, CellSpec, is_word
 from ..suggest import nearest
 from . import hookspecs
+from .beside import check_helpers, open_folder
 from .building import ROLES, build, build_cell, build_mitigations
 from .digests import OWN, class_digests, code_files, digests_of, forget_edited, remember_loaded
 
@@ -149,10 +150,11 @@ class Registry:
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         word = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)
-        name = f"collapse_plugin_{word}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        name = f"collapse_plugin_{word}_{sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
         if importlib.util.spec_from_file_location(name, path) is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
         plugin = Plugin(name, str(path.absolute()), file=path.absolute())
+        open_folder(path)
         forget_edited(plugin.code())
         loader = _FromSource(name, plugin.source)
         spec = importlib.machinery.ModuleSpec(name, loader, origin=plugin.source)
@@ -251,6 +253,7 @@ class Registry:
     def _register(self, module: types.ModuleType, plugin: Plugin) -> Plugin:
         try:
             _check_hooks(module)
+            check_helpers(plugin.file, plugin.code() if plugin.file else {})
             offers = self._offers(module)
             suites = [Path(path) for path in getattr(module, "collapse_suites", list)()]
             self._hook_up(module)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ..core.budget import Budget
 from ..core.cell import Cell
-from ..core.identity import is_none
+from ..core.components import Mitigation
+from ..core.identity import is_none, written
 from ..errors import UsageError
 from ..places import DATA, data_folder, missing
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
-from ..spec import CellSpec, parse_call, parse_cell
+from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from .calibration import matching
 from .model import parse_seeds
 
@@ -26,7 +30,7 @@ class Entry:
 
     cell: Cell
     task: str
-    name: str  # the label of the mitigations; none, nature, real-only
+    name: str  # the mitigations as they were given; none, nature, real-only
     role: str  # entry, control or curve (a point on the learning curve of real-only)
     skip: str | None = None  # why it is not run; None: it is
 
@@ -80,11 +84,13 @@ def expand(
     path: Path | None = None,
     device: str = "cpu",
     budget: Budget | None = None,
+    typed: Collection[str] = (),
 ) -> Suite:
     """Build all cells of a suite: each task under each of its protocols, with the entries, the
     controls and the learning curve.
 
-    budget: limits for the entries; controls have none.  Raises UsageError for a spec that cannot be
+    budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
+    rows are named as they were written.  Raises UsageError for a spec that cannot be
     built, or a task without a protocol.
     """
     entries: list[Entry] = []
@@ -128,6 +134,8 @@ def expand(
                 continue
             entries += _entries_of(bare, mitigations, registry, budget)
     # a cell that the file lists twice is run once
+    shown = _shown(model, registry, typed)
+    entries = [replace(e, name=shown.get(e.name, e.name)) for e in entries]
     unique = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}
     suite = Suite(model, tuple(unique.values()), path, skipped)
     if any(row.cell is not None for row in model.calibration):
@@ -140,6 +148,30 @@ def _lacks_data(task: TaskModel) -> bool:
     """Whether the task reads files in the folder of real data, and that is not known."""
     texts = (task.data, task.model, task.first or "", *(task.protocols or ()))
     return data_folder() is None and any(DATA in text for text in texts)
+
+
+def _shown(model: SuiteModel, registry: Registry, typed: Collection[str]) -> dict[str, str]:
+    """Label of mitigations -> the name of their row, where it is another.
+
+    The name has the parameters that are given although they have their defaults, where the text was
+    typed, or is one of a sweep: several entries of one method.
+    """
+    lists = [model.mitigations, *(task.mitigations or [] for task in model.tasks)]
+    built = {text: registry.mitigations(text) for texts in lists for text in texts}
+    labels = {text: _written(acts) for text, acts in built.items()}
+    methods = {label: tuple(act.title() for act in built[text]) for text, label in labels.items()}
+    swept = Counter(methods.values())
+    return {
+        labels[text]: _written(acts, parse_mitigations(text))
+        for text, acts in built.items()
+        if text in typed or swept[methods[labels[text]]] > 1
+    }
+
+
+def _written(acts: Sequence[Mitigation], calls: Sequence[Call] = ()) -> str:
+    """The label of a composition, with all parameters that these calls give."""
+    named = [dict(call.args) for call in calls] or [{}] * len(acts)
+    return " + ".join(str(written(act, names)) for act, names in zip(acts, named, strict=True))
 
 
 def _entries_of(
@@ -179,6 +211,12 @@ def curve_sizes(cell: Cell) -> list[int]:
     return sorted(m for m in sizes if m >= 2)
 
 
+def typed_name(model: SuiteModel) -> str:
+    """The name of a suite of typed specs: a digest of its cells, so that two share no manifest."""
+    cells = model.model_dump(mode="json", exclude={"name", "seeds", "focus", "calibration"})
+    return f"typed-{sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
 def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
     """A suite from typed specs: their tasks, with their mitigations as entries.
 
@@ -197,16 +235,17 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
             and not cell.nature
             and not all(is_none(m) for m in cell.mitigations)
         )
-        written = cell.spec
+        given = " + ".join(map(str, spec.mitigations))
+        plain = cell.spec
         tasks[cell.task] = TaskModel(
-            data=str(written.data),
-            model=str(written.model),
-            protocols=[str(written.protocol)],
-            mitigations=list(dict.fromkeys([*before, cell.entry] if named else before)),
+            data=str(plain.data),
+            model=str(plain.model),
+            protocols=[str(plain.protocol)],
+            mitigations=list(dict.fromkeys([*before, given] if named else before)),
             n=cell.n,
             generations=cell.generations,
             growth=cell.growth,
-            first=str(dict(written.settings)["first"]) if cell.first_teacher is not None else None,
+            first=str(dict(plain.settings)["first"]) if cell.first_teacher is not None else None,
         )
     return SuiteModel(
         name="typed",

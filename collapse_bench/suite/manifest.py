@@ -24,6 +24,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
 
     published: the file of published records that the run reuses, if any.
     """
+    budgets = (entry.cell.budget for entry in suite.entries)
     used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
     return Manifest(
         schema=SCHEMA,
@@ -35,6 +36,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
         left_out=suite.left_out,
         published=None if published is None else str(published.absolute()),
         files={name: file for name, file in registry().files().items() if name in used},
+        budget=next((str(budget) for budget in budgets if budget is not None), None),
     )
 
 
@@ -87,8 +89,8 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
 
 def save_run(
     suite: Suite, seeds: Sequence[int], store: Store, published: Path | None = None
-) -> None:
-    """Write the suite file and the manifest into the output folder.
+) -> Manifest:
+    """Write the suite file and the manifest into the output folder, and return the manifest.
 
     Keeps the calibration that an earlier suite file there holds.  published: the file of published
     records that the run reuses, if any.
@@ -98,10 +100,10 @@ def save_run(
     kept = [row for row in rows if row.task in set(suite.tasks) - known]
     model = suite.model.model_copy(update={"calibration": [*suite.model.calibration, *kept]})
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
-    text = json.dumps(
-        manifest_of(replace(suite, model=model), seeds, published).to_json(), indent=1
-    )
+    manifest = manifest_of(replace(suite, model=model), seeds, published)
+    text = json.dumps(manifest.to_json(), indent=1)
     replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
+    return manifest
 
 
 def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
@@ -127,7 +129,8 @@ def saved_run(output: Path, name: str | None) -> Manifest:
         raise UsageError(f"{output} holds no suite {name!r}{nearest(name, saved)}")
     if name is None and len(saved) > 1:
         raise UsageError(
-            f"{output} holds several suites ({', '.join(saved)}); choose one with --suite"
+            f"{output} holds the results of several suites ({', '.join(saved)}); choose one with "
+            "--suite"
         )
     path = saved[name] if name is not None else next(iter(saved.values()))
     try:
@@ -136,6 +139,11 @@ def saved_run(output: Path, name: str | None) -> Manifest:
         raise UsageError(
             f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
         ) from problem
+    return calibrated(manifest, output)
+
+
+def calibrated(manifest: Manifest, output: Path) -> Manifest:
+    """The manifest with the calibration that the suite file of the output folder holds now."""
     suite = manifest.suite
     ids = {entry.task: entry.id for entry in manifest.entries if entry.name == "none"}
     calibrated = matching(_calibrated(output, suite), ids)

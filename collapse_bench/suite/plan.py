@@ -12,6 +12,8 @@ from .expand import Entry, Suite
 from .staleness import code_changes, version_changes
 
 IDLE = ("skip", "left out")  # verdicts on cells that a run does not touch
+#: of a run, in the order shown.  refused: chains of the cell ran before, and its parts did not fit
+VERDICTS = ("reuse", "run", "stale", "refused", "skip", "left out")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class CellPlan:
     """What a run would do with one cell."""
 
     entry: Entry
-    verdict: str  # reuse, run, stale, skip or left out
+    verdict: str  # one of VERDICTS
     why: str
     todo: tuple[int, ...] = ()  # seeds to run
 
@@ -57,7 +59,7 @@ def _step(
     why: list[str] = []
     edited: dict[str, None] = {}
     beyond: dict[int, str] = {}
-    refused = ""
+    refused, ran = "", 0
     for block, block_seeds in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -76,12 +78,15 @@ def _step(
         beyond |= record.beyond(entry.cell.limits)
         remaining = [seed for seed in block_seeds if seed not in finished]
         todo += remaining
-        refused = refused or next(filter(None, map(record.refusals.get, block_seeds)), "")
+        refused = refused or next(iter(record.refusals.values()), "")
+        ran += len(set(record.seeds) - set(record.refusals))
         unfinished = sorted({status for seed, status in record.status.items() if seed in remaining})
         if unfinished:
             why.append(f"{' and '.join(unfinished)} last time")
     if edited:
         return CellPlan(entry, "stale", "; ".join(edited), tuple(todo))
+    if refused and not ran:
+        return CellPlan(entry, "refused", refused, tuple(todo))
     if not todo:
         remark = (
             f"; over budget: {next(iter(beyond.values()))}"
@@ -100,11 +105,18 @@ def _step(
     return CellPlan(entry, "run", "; ".join(why) or "no record", tuple(todo))
 
 
-def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> tuple[float, int]:
-    """(CPU seconds that the plan will take, number of chains without a timing).
+@dataclass(frozen=True)
+class Estimate:
+    """CPU time that a plan will take, as far as earlier records tell it."""
 
-    Times are means over records in these stores: of the same cell, or else of the same task.
-    """
+    per_chain: Mapping[str, float]  # cell id -> seconds per chain, of cells whose time is known
+    seconds: float  # of all chains whose time is known
+    chains: int  # that the plan runs
+    unknown: int  # of these, chains without a timing
+
+
+def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> Estimate:
+    """Times are means over records in these stores: of the same cell, or else of its task."""
     spent: dict[str, list[float]] = {}  # cell id or task -> seconds per chain
     for step in steps:
         measured = (
@@ -114,12 +126,19 @@ def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> tuple
         )
         for key in (step.entry.cell.id, step.entry.task):
             spent.setdefault(key, []).extend(measured)
-    total, unknown = 0.0, 0
+    per_chain = {}
     for step in steps:
-        known = spent.get(step.entry.cell.id) or spent.get(step.entry.task)
-        total += len(step.todo) * sum(known) / len(known) if known else 0.0
-        unknown += 0 if known else len(step.todo)
-    return total, unknown
+        if known := spent.get(step.entry.cell.id) or spent.get(step.entry.task):
+            per_chain[step.entry.cell.id] = sum(known) / len(known)
+        if step.verdict == "refused":
+            per_chain[step.entry.cell.id] = 0.0
+    todo = {step.entry.cell.id: len(step.todo) for step in steps}
+    return Estimate(
+        per_chain,
+        sum(per_chain.get(cell, 0.0) * chains for cell, chains in todo.items()),
+        sum(todo.values()),
+        sum(chains for cell, chains in todo.items() if cell not in per_chain),
+    )
 
 
 def _seconds(store: RecordReader, cell_id: str) -> list[float]:

@@ -153,6 +153,10 @@ class Law:
                 raise TheoryError(
                     f"{self.name} has no parameter {name!r}{nearest(name, self.ranges)}"
                 )
+            try:
+                self.ranges[name].admit(name, given[name])
+            except TheoryError as error:
+                raise TheoryError(f"{self.name}: {error}") from None
         for name, default in self.parameters.items():
             if default is inspect.Parameter.empty and name not in given:
                 raise TheoryError(
@@ -235,8 +239,14 @@ def law(
     return public
 
 
+MOST = 12  # names in a sentence
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' if a known name is close, else '; known: ' and all known names."""
+    """'; did you mean X?' if a known name is close, else '; known: ' and the first names."""
     known = sorted(known)
     close = difflib.get_close_matches(str(name), known, 1, 0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
+    return f"; known: {', '.join(known[:MOST])}{more}"

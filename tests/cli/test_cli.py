@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +15,10 @@ import pandas as pd
 import pytest
 from forked import Ended, call
 
+from collapse_bench.api import results, run
+from collapse_bench.board import LossBoard
 from collapse_bench.cli import cli
+from collapse_bench.errors import UsageError
 from collapse_bench.registry.discovery import KINDS, registry
 from collapse_bench.suite.expand import expand
 from collapse_bench.suite.model import MARK, find_suite, read_suite
@@ -97,6 +101,7 @@ def test_the_help_names_the_exit_codes():
         "2 usage",
         "3 a plugin",
         "5 nothing matched",
+        "6 the result could not be shown",
         "130 interrupted",
     ):
         assert code in ended.out
@@ -324,7 +329,9 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
     assert first.out == house.uncalibrated.out
     assert second.out == house.board().out
     lines = first.err.splitlines()
-    plan = re.fullmatch(r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs\)", lines[0])
+    plan = re.fullmatch(
+        r"plan: (\d+) run, 1 skip \(\d+ chains in (\d+) jobs, time unknown\)", lines[0]
+    )
     jobs = int(plan[2])
     assert [line.split()[0] for line in lines[1 : jobs + 1]] == [
         f"[{i}/{jobs}]" for i in range(1, jobs + 1)
@@ -333,15 +340,11 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
         re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
     )
     assert lines[jobs + 1] == f"records:     {house.output}"
-    assert lines[jobs + 2] == f"resume with: collapse-bench run {house.suite} -o {house.output}"
-    assert len(lines) == jobs + 3
+    assert len(lines) == jobs + 2  # a complete run says nothing about resuming
 
 
 def test_run_again_reuses_everything(house):
-    """The command that the first run printed."""
-    line = house.first.err.splitlines()[-1].removeprefix("resume with: ").split()
-    assert line[0] == "collapse-bench"
-    again = call(*line[1:])
+    again = call("run", house.suite, "-o", house.output)
     assert again.code == 0
     assert re.match(r"plan: \d+ reuse, 1 skip \(0 chains in 0 jobs\)\n", again.err)
     assert again.out == house.second.out
@@ -390,7 +393,7 @@ def test_a_bar_on_a_terminal():
     assert "━" in ended.err
     assert "[1/" not in ended.err  # the bar tells it
     assert "\x1b" not in ended.out
-    assert ended.out.startswith("typed v1")
+    assert ended.out.startswith("typed-")
 
 
 def test_a_mitigation_named_in_the_command_is_the_focus(house):
@@ -428,12 +431,25 @@ def test_plan(house):
     assert {row["why"] for row in rows if row["verdict"] == "run"} == {"12 of 20 chains are there"}
     (skip,) = [row for row in rows if row["verdict"] == "skip"]
     assert skip["cell"] == TASKS[0].replace(" @", " | top-p @")
-    first, *lines = plain.out.splitlines()
+    first, *lines, last = plain.out.splitlines()
     assert first == f"skip       1 cell(s) of top-p  ({skip['why']})"
     assert lines == [
         f"run        8  {row['cell']}  ({row['why']})" for row in rows if row["verdict"] == "run"
     ]
-    assert plain.err == f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip\n"
+    assert (last, plain.err) == (f"0 reuse, {len(rows) - 1} run, 0 stale, 1 skip", "")
+
+
+def test_reused_cells_are_counted_unless_they_are_asked_for(house):
+    args = [house.suite, "-o", house.output]
+    brief, verbose = call("plan", *args), call("plan", *args, "--verbose")
+    rows = json.loads(call("plan", *args, "--json").out)
+    reused = [row for row in rows if row["verdict"] == "reuse"]
+    assert f"reuse   {len(reused):>4} cell(s)  (12 chains are there)" in brief.out.splitlines()
+    assert len(brief.out.splitlines()) == 3  # skip, reuse, totals
+    assert {f"reuse      0  {row['cell']}  ({row['why']})" for row in reused} < set(
+        verbose.out.splitlines()
+    )
+    assert brief.out.splitlines()[-1] == verbose.out.splitlines()[-1]
 
 
 def test_a_plan_and_a_run_count_the_same_skips(tmp_path):
@@ -442,7 +458,7 @@ def test_a_plan_and_a_run_count_the_same_skips(tmp_path):
     path.write_text(SUITE + '[[tasks]]\ndata = "gaussian"\nmodel = "ols"\n')
     args = [path, "-o", tmp_path / "out", "--seeds", "3", "--set", "generations=1"]
     planned, run = call("plan", *args), call("run", *args)
-    assert planned.err.endswith(" 2 skip\n")
+    assert " 2 skip, " in planned.out.splitlines()[-1]
     assert ", 2 skip (" in run.err.splitlines()[0]
 
 
@@ -497,7 +513,8 @@ def test_the_suite_beside_the_records_can_be_calibrated(tmp_path):
         "0:10",
     ]
     assert "no task is calibrated" in call(*run).out
-    assert call("suite", "calibrate", tmp_path / "typed.suite.toml", "-q").code == 0
+    [path] = tmp_path.glob("typed-*.suite.toml")
+    assert call("suite", "calibrate", path, "-q").code == 0
     for board in (call("board", tmp_path), call(*run), call("board", tmp_path)):
         assert board.code == 0
         assert "averted" in board.out
@@ -606,3 +623,178 @@ def test_smoke_in_short(tmp_path):
     for task in suite.tasks:
         assert task.replace("T=10", "T=1") in ended.out
     assert re.match(r"plan: \d+ reuse", call("run", "smoke", *args).err)
+
+
+# -- the board on a terminal ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("more", [{}, {"per_task": True}, {"across": True}], ids=str)
+def test_rows_fit_the_terminal(house, width, more):
+    shown = results(house.output).board()
+    whole = shown.render("table", **more).splitlines()
+    lines = shown.render("table", width=width, **more).splitlines()
+    assert max(map(len, lines)) <= width
+    rows = lines.index("")
+    assert len(lines[:rows]) == len(whole[: whole.index("")])  # every row has one line
+    words = " ".join(lines[rows:])
+    all_names, names = (set(re.split(r"\s{2,}", text[1].strip())) for text in (whole, lines))
+    left_out = all_names - names
+    assert bool(left_out) == ("columns left out: " in words)
+
+
+def test_losses_fit_the_terminal(house):
+    shown = results(house.output).board()
+    losses = LossBoard(
+        shown.suite, shown.losses, shown.usage, shown.skipped_tasks, shown.notes, shown.codes
+    )
+    lines = losses.render("table", width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "…" in lines[2]
+    assert all(word in lines[1] for word in ("task", "entry", "loss", "status"))
+
+
+@pytest.mark.parametrize("form", ["html", "latex", "nonsense"])
+def test_an_unknown_format_is_refused(house, form):
+    with pytest.raises(UsageError, match=f"{form}.*known: table, markdown, csv, json"):
+        results(house.output).board().render(form)
+
+
+def test_what_a_notebook_shows_is_short(house):
+    found = results(house.output)
+    for shown in (found, found.board()):
+        assert len(repr(shown)) < 300
+        assert "tiny" in repr(shown)
+
+
+def test_a_row_that_fits_no_task_follows_the_tiers(house):
+    frame = house_frame(house)
+    blind = frame[frame.track == "blind"]
+    assert blind.ranked.tolist() == sorted(blind.ranked, reverse=True)
+
+
+def house_frame(house) -> pd.DataFrame:
+    return results(house.output).board().frame()
+
+
+# -- an interrupted run ---------------------------------------------------------------------------------------------
+
+
+def test_a_board_shows_what_there_is(house, tmp_path):
+    """The focus row has no record yet."""
+    args = (house.suite, "--mitigation", "real-anchor(k=2)", "-o", tmp_path / "out")
+    assert call("run", *args).code == 0
+    [cell] = [
+        path.parent
+        for path in (tmp_path / "out").glob("*/cell.json")
+        if "n=10" in path.read_text() and "real-anchor(k=2)" in path.read_text()
+    ]
+    others = [
+        path.parent
+        for path in (tmp_path / "out").glob("*/cell.json")
+        if "real-anchor(k=2)" in json.loads(path.read_text())["label"]
+    ]
+    assert cell in others
+    for folder in others:
+        shutil.rmtree(folder)
+    ended = call("board", tmp_path / "out")
+    assert ended.code == 0, ended
+    said = " ".join(ended.out.split())
+    assert "the focus row real-anchor(k=2) has no record yet; run the suite again" in said
+    assert "top-p" in said
+    # a name that was typed is another matter
+    assert call("board", tmp_path / "out", "--focus", "real-anchor(k=2)").code == 2
+
+
+# -- two runs in one folder -----------------------------------------------------------------------------------------
+
+
+def test_typed_runs_share_a_folder(tmp_path):
+    """Each has its own manifest, and a run shows its own board."""
+    one = "gaussian | gaussian-fit | replace @ n=5 T=1"
+    two = "zipf(K=5) | counts | replace @ n=9 T=1"
+    first = run(one, seeds="0:2", output=tmp_path)
+    second = run(two, seeds="0:2", output=tmp_path)
+    longer = run(two, seeds="0:4", output=tmp_path)
+    assert first.suite != second.suite == longer.suite
+    assert set(first.board().losses.task) == {one}
+    assert set(second.board().losses.task) == {two}
+    assert (second.board().losses.seed.max(), longer.board().losses.seed.max()) == (1, 3)
+    assert set(results(tmp_path, first.suite).board().losses.task) == {one}
+    ended = call("board", tmp_path)
+    assert ended.code == 2
+    assert first.suite in ended.said
+    assert second.suite in ended.said
+
+
+# -- standard streams -----------------------------------------------------------------------------------------------
+
+BROKEN = """if True:
+    import os, sys
+    from collapse_bench.cli import main
+
+    how, *args = sys.argv[1:]
+    if how == "closed":
+        os.close(1)
+        sys.stdout = None
+    elif how == "full":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+    else:
+        reads, writes = os.pipe()
+        os.close(reads)
+        os.dup2(writes, 1)
+        if how == "both":
+            os.dup2(writes, 2)
+    main(args)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "why"),
+    [
+        ("closed", 6, "Bad file descriptor"),
+        ("full", 6, "No space left on device"),
+        ("pipe", 0, ""),
+    ],
+)
+def test_a_list_that_nobody_gets(how, code, why):
+    ended = call(how, "list", code=BROKEN)
+    assert ended.code == code
+    assert ended.err == (f"Error: standard output cannot be written ({why})\n" if why else "")
+
+
+@pytest.mark.parametrize("how", ["closed", "full", "pipe", "both"])
+def test_a_run_goes_on_where_nobody_reads(how, tmp_path):
+    spec = "gaussian | gaussian-fit | replace @ n=5 T=1"
+    ended = call(how, "run", spec, "--seeds", "0:2", "-o", tmp_path / "out", code=BROKEN)
+    assert ended.code == 6
+    if how != "both":
+        assert "the board cannot be shown: " in ended.err
+        assert "Traceback" not in ended.err
+    again = call("plan", spec, "--seeds", "0:2", "-o", tmp_path / "out")
+    assert again.out.splitlines()[-1].startswith("5 reuse, 0 run"), again
+
+
+def test_settings_of_the_environment_are_repeated(tmp_path):
+    env = {
+        "COLLAPSE_BENCH_RUN_SEEDS": "0:3",
+        "COLLAPSE_BENCH_RUN_FAIL_FAST": "1",
+        "COLLAPSE_BENCH_RUN_MITIGATION": "bad(k=1);top-p",
+        "COLLAPSE_BENCH_DATA": "/no where",
+    }
+    (tmp_path / "bad.py").write_text(
+        "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n"
+        "@dataclass(frozen=True)\nclass Bad(Mitigation):\n    k: int\n"
+        "    def curate(self, corpus, access):\n        raise ValueError('no')\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'bad': Bad}\n"
+    )
+    ended = call(
+        "run", "gaussian | gaussian-fit @ n=5 T=1", "--plugin", "bad.py", cwd=tmp_path, env=env
+    )
+    assert ended.code == 1
+    [line] = [line for line in ended.err.splitlines() if line.startswith("resume with: ")]
+    assert line == (
+        "resume with: COLLAPSE_BENCH_DATA='/no where' collapse-bench run "
+        "'gaussian | gaussian-fit @ n=5 T=1' --plugin bad.py --seeds 0:3 "
+        "--mitigation 'bad(k=1)' --mitigation top-p --fail-fast"
+    )
