@@ -27,7 +27,7 @@ from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.manifest import Manifest
-from .records.record import RecordReader, blocks_of
+from .records.record import BLOCK, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
@@ -36,7 +36,7 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
-from .status import BROKEN_OFF
+from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand
 from .suite.manifest import changes_of, entry_of, save_run, saved_run
@@ -411,7 +411,21 @@ def run_plan(
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
+    outcomes = [_kept(outcome, store) for outcome in outcomes]
     return Results(store.path, suite.name, tuple(outcomes), planned.steps, planned.archive)
+
+
+def _kept(outcome: JobOutcome, store: Store) -> JobOutcome:
+    """The outcome of a job, a loss of its chains where its record is not in the output folder."""
+    job = outcome.job
+    path = store.block_path(job.cell.id, job.seeds[0] // BLOCK)
+    if path.is_file():
+        return outcome
+    reason = (
+        f"its record {path} is missing: something removed it while the command ran; run the same "
+        "command again"
+    )
+    return dataclasses.replace(outcome, statuses={Status.KILLED: len(job.seeds)}, reason=reason)
 
 
 def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:
