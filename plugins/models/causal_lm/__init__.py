@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.corpus import Corpus
+from collapse_bench.core.foreign import says_out_of_memory
 from collapse_bench.core.params import param
 from collapse_bench.core.progress import report_step
 from collapse_bench.errors import Incompatible, UsageError
@@ -355,8 +356,8 @@ def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> T
     while done < n:
         try:
             made.append(make(slice(done, done + rows)))
-        except torch.OutOfMemoryError:
-            if rows == 1:
+        except (RuntimeError, MemoryError) as problem:
+            if rows == 1 or not says_out_of_memory(problem):
                 raise
             rows //= 2
         else:
