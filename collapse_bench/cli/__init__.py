@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -23,6 +26,9 @@ Examples:
 \b
 Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be loaded,
 4 verification mismatch, 5 nothing matched, 130 interrupted."""
+
+
+EXIT_SECONDS = 30.0  # time limit for exit handlers
 
 
 class _Commands(click.Group):
@@ -83,6 +89,7 @@ def main(args: list[str] | None = None) -> None:
         problem.show()
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not spoil the sentence
         click.echo(
             "interrupted; finished chains are kept, and the same command continues from there",
             err=True,
@@ -90,7 +97,16 @@ def main(args: list[str] | None = None) -> None:
         code = 130
     except Exception as problem:
         code = _exit_code(problem)
+    # registered last, so that it runs before the exit handlers of plugins
+    atexit.register(_end_in_time, code if isinstance(code, int) else 1)
     sys.exit(code or 0)
+
+
+def _end_in_time(code: int) -> None:
+    """End the process after ``EXIT_SECONDS`` where the exit handler of a plugin does not end."""
+    stop = threading.Timer(EXIT_SECONDS, os._exit, [code])
+    stop.daemon = True
+    stop.start()
 
 
 def _exit_code(problem: Exception) -> int:
