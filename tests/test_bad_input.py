@@ -895,9 +895,12 @@ def test_a_plugin_that_workers_cannot_load(suite, tmp_path):
     plugin.write_text(guard + plugin.read_text())
     args = ["--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2]
     ended = call("run", suite, *args, env={"HERE": "1"})
-    assert ended.code == 3, ended
+    assert ended.code == 1, ended
+    assert "a worker could not load it: " in ended.said
     assert "AssertionError: not here" in ended.said
     assert "Traceback" not in ended.err
+    assert entry(tmp_path / "out", "mine").facts.status == ("failed",) * 4
+    assert len(records(tmp_path / "out")) == CELLS + 1
 
 
 # -- settings from the environment ----------------------------------------------------------------------------------

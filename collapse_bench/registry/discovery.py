@@ -596,9 +596,10 @@ def _check_facts(name: str, cls: type[Component]) -> None:
                 f"{name!r}: title() returned {shown(title, 60)}; it must return a name that "
                 "can be typed in a spec"
             )
+    parameters = {field.name for field in dataclasses.fields(cls)}
     for fact, (holds, expected) in _FACTS.items():
         value = inspect.getattr_static(cls, fact, None)
-        if value is None or isinstance(value, property) or fact in cls.__dataclass_fields__:
+        if value is None or isinstance(value, property) or fact in parameters:
             continue
         if not holds(value):
             raise PluginError(f"{name!r}: {fact} is {shown(value, 60)}; it must be {expected}")
