@@ -78,7 +78,8 @@ class RunRequest:
     plugins: Paths = ()  # plugin files to load
     n_jobs: int = 1  # worker processes
     memory: int = MEMORY  # bytes for the rows of the chains that run at once
-    timeout: float | None = None  # seconds per job
+    # seconds per job; None: no limit, but code of plugins ends after SILENCE without progress
+    timeout: float | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:

@@ -47,7 +47,8 @@ from .options import (
 @click.option(
     "--timeout",
     type=Duration(),
-    help="Time limit per job, e.g. 10m; a longer job is recorded as timeout.",
+    help="Time limit per job, e.g. 10m; a longer job is recorded as timeout.  [default: none; code "
+    "of plugins ends after 30m without progress]",
 )
 @QUICK
 @PUBLISHED

@@ -75,7 +75,7 @@ CASES = {
         slow=False,
     ),
     "default device": Case(
-        "torch.set_default_device('meta'); return c", words="the default device", status="failed"
+        "torch.set_default_device('meta'); return c", words="the default device of torch"
     ),
     "grad mode": Case("torch.set_grad_enabled(False); return c", words="the grad mode of torch"),
     "threads": Case("torch.set_num_threads(2); return c", words="the number of threads of torch"),
@@ -94,7 +94,7 @@ CASES = {
     "path": Case("sys.path.insert(0, '/nowhere'); return c", words="sys.path"),
     "umask": Case("os.umask(0o777); return c", words="the umask"),
     "streams": Case("sys.stdout = sys.stderr = None; return c", words="stdin, stdout or stderr"),
-    "closed stdout": Case("os.close(1); return c"),
+    "closed stdout": Case("os.close(1) if access.t == 1 else None; return c"),
     "at import": Case(
         top="torch.set_default_dtype(torch.float64); torch.set_grad_enabled(False)",
         words="broken.py changed the default dtype of torch, the grad mode of torch",
