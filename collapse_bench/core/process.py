@@ -66,6 +66,22 @@ def _read(setting: Setting) -> tuple[bool, Any]:
         return False, None
 
 
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """A Python process that is started in the block does not import from the working folder.
+
+    Otherwise a file ``random.py`` there would be taken for the module of this name.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 # -- readers and writers of the table --------------------------------------------------------------
 
 

@@ -49,4 +49,5 @@ def execute(
         (there if in_workers and (isolated or some is not None) else here).append(job)
     if there:
         yield from pool.run_in_workers(there, options, n_jobs, progress)
-    yield from inline.run_here(here, options, progress)
+    if here:
+        yield from inline.run_here(here, options, progress)

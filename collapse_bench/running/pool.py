@@ -28,7 +28,7 @@ from ..core.cell import Cell
 from ..core.components import Component
 from ..core.foreign import LOAD_SECONDS, Broke, bounded, contained, described
 from ..core.identity import changed_names
-from ..core.process import OF_LATER_IMPORTS
+from ..core.process import OF_LATER_IMPORTS, safe_path
 from ..errors import PluginError, UsageError, UserError
 from ..records.store import Store
 from ..registry.discovery import Origin, loaded, registry
@@ -59,7 +59,8 @@ def _serve(
     os.environ.clear()  # the server may have been started with another environment
     os.environ.update(environment)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    os.dup2(2, 1)  # keeps what a plugin prints out of the output of the command
+    with suppress(OSError):  # stderr is closed
+        os.dup2(2, 1)  # keeps what a plugin prints out of the output of the command
     sys.stdout = sys.stderr
     with one_thread(), suppress(EOFError, ConnectionError):  # the parent has ended
         try:
@@ -79,6 +80,10 @@ def _follow_parent() -> None:
     """End this process, and those that it has started, when the parent ends."""
     if (parent := multiprocessing.parent_process()) is not None:
         wait([parent.sentinel])
+        try:
+            os.fstat(parent.sentinel)
+        except OSError:  # foreign code has closed the files of this process; the parent lives
+            os._exit(1)
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
@@ -137,7 +142,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         args = (theirs, self.options, self.origins, dict(os.environ))
         self.process = context.Process(target=_serve, args=args, daemon=True)
-        with _safe_path(), nullcontext() if self.origins is None else _without_main():
+        with safe_path(), nullcontext() if self.origins is None else _without_main():
             self.process.start()
         theirs.close()
 
@@ -173,22 +178,6 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.pipe.close()
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """A server that is started in the block does not import from the working folder.
-
-    Otherwise a file ``random.py`` there would be taken for the module of this name.
-    """
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["PYTHONSAFEPATH"]
-        if before is not None:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 @contextmanager
