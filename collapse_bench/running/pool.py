@@ -38,6 +38,7 @@ from .facts import without_result
 from .jobs import Job, JobOutcome, Options, one_thread, run_job
 
 INTERVAL = 0.5  # least seconds between two progress messages about one job
+CLOSING_SECONDS = 2.0  # that a worker has to end after it has closed its connection
 START_SECONDS = 60.0  # time limit for starting a worker, besides loading its plugins
 
 #: The foreign plugins that a worker loads.  None: all that the command has loaded, and the script
@@ -335,9 +336,16 @@ def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Jo
         return _lost(worker, Status.FAILED, f"a worker could not load it: {content}")
     if not kind and worker.process.is_alive() and not late:
         return None
+    if kind == "died":
+        worker.process.join(CLOSING_SECONDS)
+    closed = kind == "died" and worker.process.is_alive()
     worker.process.kill()
     worker.process.join()
     code = worker.process.exitcode
+    if closed:
+        return _lost(
+            worker, Status.FAILED, "the code that it ran closed the files of its worker process"
+        )
     if late and limit is not None:
         return _lost(worker, Status.TIMEOUT, limit[1])
     if not worker.ready and not worker.origins:
