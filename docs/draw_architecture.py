@@ -59,7 +59,13 @@ LANES = {
     ("board", "records"): 296,
     ("records", "core"): 330,
 }
-GROUND = ("errors", "status", "suggest", "extras")  # every folder may use these; drawn as one slab
+GROUND = (
+    "errors",
+    "status",
+    "suggest",
+    "extras",
+    "foreign",
+)  # every folder may use these; drawn as one slab
 ENDS = (("registry", 1), ("plugins", -1))  # of the dotted line; 1 is the right side of a box
 HIDDEN = {"__init__", "__main__", "suites"}  # names, and data
 COLOURS = {  # fill, edge

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import Unreachable, UsageError
+from ..foreign.calls import Broke, bounded, contained, described, shown
 from ..spec import CellSpec
 from .budget import Budget
 from .components import Component, DataGenerator, Mitigation, Model, Protocol
-from .foreign import Broke, bounded, contained, described, shown
 from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
 
 MOST_GENERATIONS = 10**6  # the largest horizon T

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import torch
 
 from ..errors import ContractError
+from ..foreign.calls import bounded, shown
 from .access import Access
 from .cell import MOST_ROWS
 from .components import Mitigation, Teacher
 from .corpus import Corpus
-from .foreign import bounded, shown
 from .rows import RowsPart
 from .sums import Part
 

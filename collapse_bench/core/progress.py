@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from .foreign import bounded
+from ..foreign.calls import bounded
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from zlib import crc32
 import torch
 
 from ..core.loop import generations, nature
-from ..core.process import safe_path
 from ..errors import UsageError
+from ..foreign.process import safe_path
 from ..registry.discovery import Registry, registry
 from .claims import SLACK, Claim
 

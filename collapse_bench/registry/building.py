@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar, cast
 
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
-from ..core.foreign import Broke, contained, sentence
 from ..core.params import allowed, type_hints
 from ..errors import UsageError, UserError
+from ..foreign.calls import Broke, contained, sentence
 from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from ..suggest import nearest
 

@@ -32,10 +32,10 @@ import pluggy
 
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
-from ..core.foreign import LOAD_SECONDS, Broke, contained, described, shown, traced
-from ..core.process import RANDOM
 from ..core.renamed import OldName
 from ..errors import PluginError, UsageError
+from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, shown, traced
+from ..foreign.process import RANDOM
 from ..laws.claims import Claim
 from ..papers.figure import Figure
 from ..spec import Call, CellSpec, is_word

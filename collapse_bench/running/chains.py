@@ -19,14 +19,14 @@ from pathlib import Path
 from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.contracts import accounted, sentences
-from ..core.foreign import Broke, contained, described, out_of_memory, sentence, traced
 from ..core.ledger import Ledger
 from ..core.loop import Generation, generations, nature
-from ..core.process import OF_LATER_IMPORTS, RANDOM, restored
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
 from ..errors import ContractError, Incompatible, OverBudget
+from ..foreign.calls import Broke, contained, described, out_of_memory, sentence, traced
+from ..foreign.process import OF_LATER_IMPORTS, RANDOM, restored
 from ..records.facts import RunAccount
 from ..records.record import Record
 from ..records.store import Store

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.cell import Cell
-from ..core.foreign import contained, described
 from ..errors import UserError
+from ..foreign.calls import contained, described
 from ..records.record import Record
 from ..records.store import Store
 from ..status import FINISHED, Status

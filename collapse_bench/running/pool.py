@@ -26,10 +26,10 @@ from typing import Any
 
 from ..core.cell import Cell
 from ..core.components import Component
-from ..core.foreign import LOAD_SECONDS, Broke, bounded, contained, described
 from ..core.identity import changed_names
-from ..core.process import OF_LATER_IMPORTS, safe_path
 from ..errors import PluginError, UsageError, UserError
+from ..foreign.calls import LOAD_SECONDS, Broke, bounded, contained, described
+from ..foreign.process import OF_LATER_IMPORTS, safe_path
 from ..records.store import Store
 from ..registry.discovery import Origin, loaded, registry
 from ..status import Status

@@ -1,5 +1,7 @@
-"""Imported once by the fork server, so that workers start with these modules and the suite's own
-plugins loaded.  Foreign plugins are loaded in the workers."""
+"""Imported once by the fork server, so that workers start with what they need.
+
+These modules and the suite's own plugins are loaded here, foreign plugins in the workers.
+"""
 
 import os
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...core.foreign import says_out_of_memory
 from ...core.progress import report_step
+from ...foreign.calls import says_out_of_memory
 
 #: one number per row (b,): its loss, summed over its units
 RowLoss = Callable[[Tensor], Tensor]

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.corpus import Corpus
-from collapse_bench.core.foreign import says_out_of_memory
 from collapse_bench.core.params import param
 from collapse_bench.core.progress import report_step
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.extras import lacking
+from collapse_bench.foreign.calls import says_out_of_memory
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import AnswerLoss, Neural
 from collapse_bench.lib.neural.training import RowLoss, precision, seeded, train

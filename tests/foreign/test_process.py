@@ -16,7 +16,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from collapse_bench.core.process import OF_LATER_IMPORTS, RANDOM, SETTINGS, restored
+from collapse_bench.foreign.process import OF_LATER_IMPORTS, RANDOM, SETTINGS, restored
 
 
 def lower_a_limit():

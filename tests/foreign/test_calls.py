@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_bench.core.foreign import (
+from collapse_bench.foreign.calls import (
     LONGEST,
     LONGEST_TRACE,
     Broke,
