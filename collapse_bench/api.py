@@ -30,7 +30,7 @@ from .papers.reproduce import reproduce as redrawn
 from .paths import named
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
 from .records.manifest import Manifest
-from .records.record import RecordReader, blocks_of
+from .records.record import BLOCK, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store, replace_file
 from .registry.discovery import Registry, registry
@@ -40,7 +40,7 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
-from .status import BROKEN_OFF
+from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
 from .suite.manifest import calibrated, changes_of, entry_of, save_run, saved_run
@@ -83,7 +83,8 @@ class RunRequest:
     plugins: Paths = ()  # plugin files to load
     n_jobs: int = 1  # worker processes
     memory: int = MEMORY  # bytes for the rows of the chains that run at once
-    timeout: float | None = None  # seconds per job
+    # seconds per job; None: no limit, but code of plugins ends after SILENCE without progress
+    timeout: float | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:
@@ -463,9 +464,23 @@ def run_plan(
         outcomes.append(outcome)
         if on_outcome is not None:
             on_outcome(outcome)
+    outcomes = [_kept(outcome, store) for outcome in outcomes]
     return Results(
         store.path, suite.name, tuple(outcomes), planned.steps, planned.archive, manifest
     )
+
+
+def _kept(outcome: JobOutcome, store: Store) -> JobOutcome:
+    """The outcome of a job, a loss of its chains where its record is not in the output folder."""
+    job = outcome.job
+    path = store.block_path(job.cell.id, job.seeds[0] // BLOCK)
+    if path.is_file():
+        return outcome
+    reason = (
+        f"its record {path} is missing: something removed it while the command ran; run the same "
+        "command again"
+    )
+    return dataclasses.replace(outcome, statuses={Status.KILLED: len(job.seeds)}, reason=reason)
 
 
 def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite, list[CellPlan]]:

@@ -63,6 +63,7 @@ GROUND = (
     "display",
     "errors",
     "files",
+    "foreign",
     "paths",
     "places",
     "status",

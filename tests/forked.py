@@ -45,7 +45,7 @@ class Ended:
 
 @dataclass
 class Started:
-    """A command under way, leader of a process group of its own."""
+    """A command under way, leader of a session and a process group of its own."""
 
     number: int
     pid: int
@@ -60,12 +60,12 @@ class Started:
         os.killpg(self.pid, sign)
 
     def group(self) -> list[int]:
-        """Its live processes, workers included."""
+        """Its live processes, workers included: each worker leads a group of the same session."""
         found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):  # ended while it was looked at
-                state, _, leader = stat.read_text().rpartition(")")[2].split()[:3]
-                if int(leader) == self.pid and state != "Z":
+                state, _, _, session = stat.read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.pid and state != "Z":
                     found.append(int(stat.parent.name))
         return found
 
@@ -85,8 +85,9 @@ class Started:
     def give_up(self) -> None:
         """End it and its workers, where a test has lost interest."""
         if self.ended is None:
-            with suppress(ProcessLookupError):
-                self.send_group(signal.SIGKILL)
+            for pid in self.group():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             code = _answer("ended", self.number, PATIENCE)
             assert code is not None, "a killed command does not end"
             self.ended = Ended(code, "", self.err())
@@ -180,12 +181,17 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
+        reads, writes = os.pipe()
         pid = os.fork()
         if not pid:
             answers.close()
+            os.close(reads)
+            os.setsid()
+            os.close(writes)
             _leave(_obey, order)
-        with suppress(OSError):  # it is a leader already, or gone
-            os.setpgid(pid, pid)
+        os.close(writes)
+        os.read(reads, 1)  # until it leads its session
+        os.close(reads)
         answers.write(f"started {order['number']} {pid}\n")
         _, status = os.waitpid(pid, 0)
         answers.write(f"ended {order['number']} {os.waitstatus_to_exitcode(status)}\n")
@@ -213,7 +219,6 @@ def _leave(work, order: dict) -> None:
 
 
 def _obey(order: dict) -> None:
-    os.setpgid(0, 0)
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell that ran the tests by `&` has had it ignored

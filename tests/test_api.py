@@ -499,25 +499,42 @@ def test_device_of():
     assert api.device_of("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+SCRIPT = """
+from dataclasses import dataclass
+import collapse_bench as cb
+
+@dataclass(frozen=True)
+class Own(cb.Mitigation):
+    pass
+
+cb.offer("own", Own)
+cb.run({spec!r}, seeds='0:2', output='out', n_jobs=2)
+"""
+
+
+def run_script(folder, spec: str):
+    (folder / "script.py").write_text(SCRIPT.format(spec=spec))
+    command = [sys.executable, folder / "script.py"]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, timeout=300, check=False
+    )
+
+
 @pytest.mark.slow
 def test_a_script_without_a_guard_says_what_is_missing(tmp_path):
-    """Workers read the script that starts them; one that starts workers where it is read would go round in circles."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import collapse_bench as cb\ncb.run({SPEC!r}, seeds='0:2', output='out', n_jobs=2)\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, script],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=60,
-        check=False,
-    )
+    """Workers read the script that offers a class; one that starts workers where it is read would go round in circles."""
+    ended = run_script(tmp_path, f"{SPEC.partition(' @')[0]} | own @ n=5 T=1")
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
     assert said.startswith(
         "collapse_bench.errors.UsageError: a worker ended before it could start (exit code 1"
     )
     assert '`if __name__ == "__main__":`' in said
-    assert not list(tmp_path.rglob("*.parquet"))
+    assert not [path for path in tmp_path.rglob("*.parquet") if "own" in str(path)]
+
+
+@pytest.mark.slow
+def test_a_script_needs_no_guard_where_workers_do_not_need_it(tmp_path):
+    ended = run_script(tmp_path, SPEC)
+    assert ended.returncode == 0, ended.stderr
+    assert list(tmp_path.rglob("*.parquet"))

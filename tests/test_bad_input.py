@@ -895,13 +895,16 @@ def test_a_worker_that_dies_of_its_job_is_not_said_to_want_memory(how, words, su
 def test_a_plugin_that_workers_cannot_load(suite, tmp_path):
     """It loads here and not there: said in a sentence, and not a broken pipe."""
     plugin = mitigation(tmp_path, "def curate(self, c, access):\n    return c")
-    guard = f"import os\nassert os.getppid() == {os.getpid()} or os.environ.pop('HERE', None), 'not here'\n"
+    guard = "import multiprocessing\nassert multiprocessing.parent_process() is None, 'not here'\n"
     plugin.write_text(guard + plugin.read_text())
     args = ["--plugin", plugin, "--mitigation", "mine", "-o", tmp_path / "out", "-j", 2]
-    ended = call("run", suite, *args, env={"HERE": "1"})
-    assert ended.code == 3, ended
+    ended = call("run", suite, *args)
+    assert ended.code == 1, ended
+    assert "a worker could not load it: " in ended.said
     assert "AssertionError: not here" in ended.said
     assert "Traceback" not in ended.err
+    assert entry(tmp_path / "out", "mine").facts.status == ("failed",) * 4
+    assert len(records(tmp_path / "out")) == CELLS + 1
 
 
 # -- settings from the environment ----------------------------------------------------------------------------------

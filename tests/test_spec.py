@@ -511,6 +511,12 @@ def test_folders_are_known_by_names_and_contents(tmp_path):
             "unknown setting 'growht' after '@'; did you mean 'growth'?",
         ),
         ("gaussian | gaussian-fit @ n=0", "n must be a whole number >= 1, got 0"),
+        ("gaussian | gaussian-fit @ T=1000000000", "T must be at most 1000000, got 1000000000"),
+        ("gaussian | gaussian-fit @ n=1e308", "n must be at most 9007199254740992, got 1000"),
+        (
+            "gaussian | gaussian-fit @ n=1000000 T=1000000 growth=4",
+            "it must be at most 90071992547",
+        ),
         ("gaussian | gaussian-fit @ T=-1", "T must be a whole number >= 0, got -1"),
         ("gaussian | gaussian-fit @ growth=9", "growth must lie in [0, 4], got 9"),
         ('gaussian(truth_is="fixed) | gaussian-fit', "cannot be read (position 18)"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
+import threading
 
 import click
 
@@ -29,6 +32,9 @@ Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be lo
 
 #: commands that only show something: a reader who has seen enough ends them without an error
 READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "show"}
+
+
+EXIT_SECONDS = 30.0  # time limit for exit handlers
 
 
 class _Commands(click.Group):
@@ -100,12 +106,22 @@ def main(args: list[str] | None = None) -> None:
         tell(f"Error: {visible(problem.format_message(), MOST)}")  # it quotes what was typed
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not spoil the sentence
         kept = f"; finished chains are kept; resume with: {resume[0]}" if resume else ""
         tell(f"interrupted{kept}")
         code = 130
     except Exception as problem:
         code = _exit_code(problem, resume)
+    # registered last, so that it runs before the exit handlers of plugins
+    atexit.register(_end_in_time, code if isinstance(code, int) else 1)
     sys.exit(code or 0)
+
+
+def _end_in_time(code: int) -> None:
+    """End the process after ``EXIT_SECONDS`` where the exit handler of a plugin does not end."""
+    stop = threading.Timer(EXIT_SECONDS, os._exit, [code])
+    stop.daemon = True
+    stop.start()
 
 
 def _exit_code(problem: Exception, resume: list[str]) -> int:

@@ -48,7 +48,8 @@ from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
 @click.option(
     "--timeout",
     type=Duration(),
-    help="Time limit per job, e.g. 10m; a longer job is recorded as timeout.",
+    help="Time limit per job, e.g. 10m; a longer job is recorded as timeout.  [default: none; code "
+    "of plugins ends after 30m without progress]",
 )
 @QUICK
 @PUBLISHED

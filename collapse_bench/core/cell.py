@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..errors import DataChanged, Unreachable, UsageError
+from ..foreign.calls import Broke, bounded, contained, described, shown
 from ..places import text_of
 from ..spec import CellSpec
 from .budget import Budget
@@ -18,6 +20,8 @@ from .content import contents
 from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
 
 MOST_FILES = 1000  # of a folder whose files a description of the cell names
+MOST_GENERATIONS = 10**6  # the largest horizon T
+MOST_ROWS = 2**53  # of one generation: larger whole numbers are not exact in float64
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,22 @@ class Cell:
     budget: Budget | None = None  # what the mitigations may use
 
     def __post_init__(self) -> None:
-        for name, low in (("n", 1), ("generations", 0)):
+        for name, key, low, high in (
+            ("n", "n", 1, MOST_ROWS),
+            ("generations", "T", 0, MOST_GENERATIONS),
+        ):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < low:
-                key = "T" if name == "generations" else name
-                raise UsageError(f"{key} must be a whole number >= {low}, got {value}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise UsageError(f"{key} must be a whole number >= {low}, got {shown(value, 40)}")
+            if value > high:
+                raise UsageError(f"{key} must be at most {high}, got {shown(value, 40)}")
         if not 0 <= self.growth <= 4:
             raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
+        if self.size(self.generations) > MOST_ROWS:
+            raise UsageError(
+                f"the last generation would read n (T + 1)^growth = {self.size(self.generations):g} "
+                f"rows; it must be at most {MOST_ROWS}, so lower n, T or growth"
+            )
         for role, base in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
             if not isinstance(getattr(self, role), base):
                 raise UsageError(f"{role} must be a {base.__name__}, got {getattr(self, role)!r}")
@@ -73,11 +86,17 @@ class Cell:
         """Rows that generation t reads, before mitigations change the number."""
         return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
 
+    @property
+    def rows(self) -> int:
+        """Rows that all generations read together, before mitigations change their number."""
+        if not self.growth:
+            return self.n * (self.generations + 1)
+        return sum(self.size(t) for t in range(self.generations + 1))
+
     @cached_property
     def limits(self) -> Mapping[str, int]:
         """substance -> most that the mitigations may use per chain, over the whole run."""
-        rows = sum(self.size(t) for t in range(self.generations + 1))
-        return {} if self.budget is None else self.budget.allowed(rows)
+        return {} if self.budget is None else self.budget.allowed(self.rows)
 
     @cached_property
     def acts(self) -> tuple[tuple[str, Mitigation], ...]:
@@ -174,21 +193,23 @@ class Cell:
         Raises UsageError where that raises, or returns neither None nor a sentence.
         """
         try:
-            reason = part.incompatibility(self)
-        except Unreachable:  # data that cannot be loaded now; running the cell records why
-            return None
-        except DataChanged:
-            raise
+            with contained() if type(part).file_digests else nullcontext():
+                reason = part.incompatibility(self)
         except Exception as problem:
+            cause = problem.problem if isinstance(problem, Broke) else problem
+            if isinstance(cause, Unreachable):  # running the cell records that it is not there now
+                return None
+            if isinstance(cause, DataChanged):
+                raise cause from None
             raise UsageError(
-                f"{part.title()}.incompatibility raised {type(problem).__name__}: {problem}"
+                f"{part.title()}.incompatibility raised {described(cause)}"
             ) from problem
         if reason is not None and not (isinstance(reason, str) and reason):
             raise UsageError(
-                f"{part.title()}.incompatibility returned {reason!r}; "
+                f"{part.title()}.incompatibility returned {shown(reason, 60)}; "
                 "expected None, or a sentence that says why not"
             )
-        return reason
+        return None if reason is None else bounded(reason)
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -6,18 +6,23 @@ expected.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
 
 from ..errors import ContractError
+from ..foreign.calls import bounded, shown
 from .access import Access
-from .components import Mitigation
+from .cell import MOST_ROWS
+from .components import Mitigation, Teacher
 from .corpus import Corpus
 from .rows import RowsPart
 from .sums import Part
 
 T = TypeVar("T")
+MOST_REMARKS = 100
 
 
 def same_component(who: str, method: str, out: object, role: type[T]) -> T:
@@ -31,8 +36,11 @@ def same_component(who: str, method: str, out: object, role: type[T]) -> T:
 
 def positive_number(who: str, method: str, n: Any) -> int:
     """The value that a method returned, if it is a number of rows."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ContractError(f"{who}.{method} returned {n!r}; expected a whole number of rows >= 1")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_ROWS:
+        raise ContractError(
+            f"{who}.{method} returned {shown(n, 40)}; expected a whole number of rows >= 1 "
+            f"and <= {MOST_ROWS}"
+        )
     return n
 
 
@@ -87,3 +95,41 @@ def untouched(name: str, method: str, corpus: Corpus, lent: tuple[list[int], lis
             f"{name}.{method} changed its input in place; return a new corpus instead, e.g. "
             "corpus.edited(y=...)"
         )
+
+
+def accounted(who: str, teacher: Teacher) -> dict[str, float]:
+    """The account of a teacher's training, if it maps names to finite numbers."""
+    account = dict(teacher.account)
+    for name, value in account.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not isinstance(name, str) or not number or not math.isfinite(value):
+            raise ContractError(
+                f"the account of a teacher of {who} holds {shown(name, 40)}: "
+                f"{shown(value, 40)}; expected names and finite numbers"
+            )
+    return account
+
+
+def measured(who: str, metrics: Mapping[str, Any], chains: int) -> dict[str, torch.Tensor]:
+    """The losses and diagnostics of a generation, if each is one real number per chain."""
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.is_complex():
+            raise ContractError(
+                f"{who} measured {shown(name, 40)} as {shown(value, 40)}; expected a "
+                "name and a tensor of real numbers"
+            )
+        if tuple(value.shape) != (chains,):
+            raise ContractError(
+                f"{who}: {name} has shape {tuple(value.shape)}; expected one number per chain, "
+                f"({chains},)"
+            )
+    return dict(metrics)
+
+
+def sentences(who: str, remarks: Any) -> list[str]:
+    """The remarks of a data generator, if they are a list of sentences."""
+    if not isinstance(remarks, (list, tuple)) or not all(isinstance(r, str) for r in remarks):
+        raise ContractError(
+            f"{who}.remarks returned {shown(remarks, 60)}; expected a list of sentences"
+        )
+    return [bounded(remark) for remark in remarks[:MOST_REMARKS]]

@@ -139,7 +139,7 @@ class Ledger:
         """Attach the ledger to any exception, so that the use of a failed generation is known."""
         try:
             yield
-        except Exception as problem:
+        except BaseException as problem:  # a plugin may raise what is not an Exception
             problem.__dict__["ledger"] = self
             raise
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from ..foreign.calls import bounded
+
 
 @dataclass(frozen=True)
 class Step:
@@ -29,7 +31,7 @@ def report_step(work: str, done: int, total: int, note: str = "") -> None:
     """Report a step to the listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
-        listener(Step(work, done, total, note))
+        listener(Step(bounded(str(work), 40), int(done), int(total), bounded(str(note), 200)))
 
 
 @contextmanager

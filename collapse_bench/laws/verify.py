@@ -19,6 +19,7 @@ import torch
 
 from ..core.loop import generations, nature
 from ..errors import UsageError
+from ..foreign.process import safe_path
 from ..registry.discovery import Registry, registry
 from .claims import SLACK, Claim
 
@@ -92,10 +93,11 @@ def checked(
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(n_jobs, context, _warm, (tuple(plugins),)) as pool:
-        waiting = {
-            pool.submit(_measured, spec, chains, _places(claims)): claims
-            for spec, chains, claims in work
-        }
+        with safe_path():
+            waiting = {
+                pool.submit(_measured, spec, chains, _places(claims)): claims
+                for spec, chains, claims in work
+            }
         for done in as_completed(waiting):
             yield [
                 Verdict(claim, *numbers)

@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeVar, cast
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
 from ..core.params import allowed, type_hints
-from ..errors import UsageError
+from ..errors import UsageError, UserError
+from ..foreign.calls import Broke, contained, sentence
 from ..places import path_of
 from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from ..suggest import nearest
@@ -49,7 +50,16 @@ def build(find: Find, role: str, call: Call | str) -> Component:
             f"{call.name}({missing[0]}=...)"
         )
     try:
-        return cls(**values)
+        if not cls.file_digests:
+            return cls(**values)
+        with contained():
+            return cls(**values)
+    except Broke as broke:
+        if isinstance(broke.problem, UserError):
+            raise broke.problem from None
+        own_words = isinstance(broke.problem, (ValueError, TypeError))
+        words = sentence(broke.problem) if own_words else f"it could not be built: {broke}"
+        raise UsageError(f"{call.name}: {words}") from broke
     except (ValueError, TypeError) as problem:
         raise UsageError(f"{call.name}: {problem}") from problem
 

@@ -20,18 +20,22 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, get_args, overload
 
 import pluggy
 
 from ..core.cell import Cell
-from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
+from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
 from ..core.renamed import OldName
 from ..errors import PluginError, UsageError
+from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, shown, traced
+from ..foreign.process import RANDOM
 from ..laws.claims import Claim
 from ..papers.figure import Figure
 from ..spec import Call, CellSpec, is_word
@@ -52,6 +56,20 @@ KINDS: dict[str, tuple[str, type[Component]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a foreign plugin comes from: enough to load it in another process."""
+
+    module: str
+    source: str
+    file: str | None = None  # of a plugin that was named by its file
+    distribution: str | None = None  # of a plugin that came by an entry point
+
+
+def _is_foreign(module: str) -> bool:
+    return module.partition(".")[0] != OWN
+
+
 @dataclass
 class Plugin:
     """One plugin module, loaded or broken."""
@@ -66,6 +84,8 @@ class Plugin:
     distribution: str | None = None  # of a plugin that came by an entry point
     # module -> digest of its code when it was loaded; empty for the suite's own plugins
     digests: dict[str, str] = field(default_factory=dict)
+    # settings of the process that loading it changed, and that were restored
+    changed: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> bool:
@@ -74,7 +94,32 @@ class Plugin:
     @property
     def foreign(self) -> bool:
         """Whether the plugin is not part of the suite.  The code of foreign plugins is digested."""
-        return self.module.partition(".")[0] != OWN
+        return _is_foreign(self.module)
+
+    @property
+    def origin(self) -> Origin:
+        """What another process needs in order to load it."""
+        return Origin(
+            self.module,
+            self.source,
+            None if self.file is None else str(self.file),
+            self.distribution,
+        )
+
+    def remarks(self) -> list[str]:
+        """[a sentence] where loading it changed the process, else []."""
+        named = [name for name in self.changed if name not in RANDOM]
+        if not named:
+            return []
+        return [
+            f"{self.title} changed {', '.join(named)} when it was loaded; this was undone for "
+            "other code"
+        ]
+
+    @property
+    def title(self) -> str:
+        """The file or the module, as it is named in a sentence."""
+        return self.module if self.file is None else self.file.name
 
     def code(self) -> dict[str, Path]:
         """Module -> file of its code, as found now."""
@@ -97,23 +142,30 @@ class Registry:
         self.suites: list[Path] = []
         self._claims: list[Claim] | None = None
         self.loads = 0  # number of changes of its plugins
+        self.homes: dict[type[Component], Plugin] = {}  # class of a foreign plugin -> the plugin
+        # settings that a plugin may change for good when it is loaded, in a process of its own
+        self.keep: tuple[str, ...] = ()
 
     # -- loading -----------------------------------------------------------------------------------
 
     @classmethod
-    def discover(cls, files: Iterable[str | Path] = ()) -> Registry:
+    def discover(cls, files: Iterable[str | Path] = (), foreign: bool = True) -> Registry:
         """Load every installed plugin, then the given files.
 
-        Raises PluginError for a file that does not load.
+        foreign: False leaves out the installed plugins that are not part of the suite.  Raises
+        PluginError for a file that does not load.
         """
         registry = cls()
         chosen = os.environ.get(REPLACES_DISCOVERY)
         if chosen is None:
             for point in importlib.metadata.entry_points(group=GROUP):
                 owner = None if point.dist is None else point.dist.name
-                registry.shelf(point.value, f"entry point {point.name}", owner)
+                if foreign or not _is_foreign(point.value):
+                    registry.shelf(point.value, f"entry point {point.name}", owner)
         else:
             for name in filter(None, map(str.strip, chosen.split(","))):
+                if not foreign and _is_foreign(name):
+                    continue
                 if name.endswith(".py"):
                     registry.file(name)
                 else:
@@ -123,12 +175,28 @@ class Registry:
             registry.check_file(plugin, path)
         return registry
 
+    def load(self, origins: Iterable[Origin], keep: tuple[str, ...] = ()) -> None:
+        """Load these foreign plugins, in a process of their own.
+
+        keep: settings that they may change for good.  Raises PluginError for one that does not
+        load.
+        """
+        self.keep = keep
+        for origin in origins:
+            if origin.file is not None:
+                self.check_file(self.file(origin.file), origin.file)
+                continue
+            self.shelf(origin.module, origin.source, origin.distribution)
+            for plugin in self.broken:
+                if plugin.module == origin.module:
+                    raise PluginError(f"plugin {plugin.module}: {plugin.error}")
+
     def shelf(self, name: str, source: str, distribution: str | None = None) -> None:
         """Load a module.  A package without a hook is a folder of plugins, which are all loaded."""
         plugin = Plugin(name, source, distribution=distribution)
         if plugin.foreign:
             forget_edited(plugin.code())
-        module = self._import(name, source)
+        module = self._import(plugin)
         if module is None:
             return
         if not hasattr(module, "__path__") or _hooks_of(module):
@@ -162,10 +230,11 @@ class Registry:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # pickled checkpoints look their classes up there
         try:
-            loader.exec_module(module)
-        except (Exception, SystemExit) as problem:
-            del sys.modules[name]
-            return self._broken(name, plugin.source, problem, plugin.file)
+            with contained(LOAD_SECONDS, self.keep) as plugin.changed:
+                loader.exec_module(module)
+        except Broke as broke:
+            sys.modules.pop(name, None)
+            return self._broken(name, plugin.source, broke.problem, plugin.file)
         return self._register(module, plugin)
 
     def refresh(self, files: Iterable[str | Path] = ()) -> None:
@@ -190,6 +259,7 @@ class Registry:
     def _unload(self, plugin: Plugin) -> None:
         self.plugins.remove(plugin)
         for kind, name in plugin.offers:
+            self.homes.pop(self.classes[kind][name], None)
             del self.classes[kind][name], self.owners[kind, name]
         self.manager.unregister(name=plugin.module)
         self.suites = [path for path in self.suites if path not in plugin.suites]
@@ -227,17 +297,22 @@ class Registry:
         self.classes[kind][name] = cls
         self.owners[kind, name] = owner
 
-    def _import(self, name: str, source: str) -> types.ModuleType | None:
+    def _import(self, plugin: Plugin) -> types.ModuleType | None:
         try:
-            return importlib.import_module(name)
-        except (Exception, SystemExit) as problem:
-            self._broken(name, source, problem)
-            return None
+            if not plugin.foreign:
+                return importlib.import_module(plugin.module)
+            with contained(LOAD_SECONDS, self.keep) as plugin.changed:
+                return importlib.import_module(plugin.module)
+        except Broke as broke:
+            self._broken(plugin.module, plugin.source, broke.problem)
+        except Exception as problem:
+            self._broken(plugin.module, plugin.source, problem)
+        return None
 
     def _broken(
         self, name: str, source: str, problem: BaseException, file: Path | None = None
     ) -> Plugin:
-        sentence = f"{type(problem).__name__}: {problem}".splitlines()[0]
+        sentence = described(problem)
         lines = [
             frame.lineno
             for frame in traceback.extract_tb(problem.__traceback__)
@@ -245,20 +320,27 @@ class Registry:
         ]
         if lines:
             sentence += f" ({Path(source).name}, line {lines[-1]})"
-        trace = "".join(traceback.format_exception(problem))
-        plugin = Plugin(name, source, error=sentence, trace=trace, file=file)
+        plugin = Plugin(name, source, error=sentence, trace=traced(problem), file=file)
         self.plugins.append(plugin)
         return plugin
 
     def _register(self, module: types.ModuleType, plugin: Plugin) -> Plugin:
+        more: list[str] = []
+        guard: AbstractContextManager[list[str]] = (
+            contained(LOAD_SECONDS, self.keep) if plugin.foreign else nullcontext(more)
+        )
         try:
-            _check_hooks(module)
-            check_helpers(plugin.file, plugin.code() if plugin.file else {})
-            offers = self._offers(module)
-            suites = [Path(path) for path in getattr(module, "collapse_suites", list)()]
-            self._hook_up(module)
+            with guard as more:
+                _check_hooks(module)
+                check_helpers(plugin.file, plugin.code() if plugin.file else {})
+                offers = self._offers(module)
+                suites = [Path(path) for path in getattr(module, "collapse_suites", list)()]
+                self._hook_up(module)
+        except Broke as broke:
+            return self._broken(plugin.module, plugin.source, broke.problem, plugin.file)
         except Exception as problem:
             return self._broken(plugin.module, plugin.source, problem, plugin.file)
+        plugin.changed += [name for name in more if name not in plugin.changed]
         self._changed()
         if plugin.foreign:
             plugin.digests = plugin.digests_now()
@@ -268,6 +350,7 @@ class Registry:
                 cls.name = name
             if cls.__module__.partition(".")[0] != OWN:  # a plugin may offer a class of the suite
                 cls.file_digests = plugin.digests
+                self.homes[cls] = plugin
             self.classes[kind][name] = cls
             self.owners[kind, name] = module.__name__
             plugin.offers.append((kind, name))
@@ -320,6 +403,7 @@ class Registry:
                 f"{name!r} has a parameter {hidden!r}, which hides {base.__name__}.{hidden}; "
                 "rename the parameter"
             )
+        _check_facts(name, cls)
         if self.owners.get((kind, name), call) != call:
             raise PluginError(
                 f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; "
@@ -339,6 +423,26 @@ class Registry:
                     digests.setdefault(name, {}).update(cls.file_digests)
         return digests
 
+    def origins(self, cell: Cell) -> tuple[Origin, ...] | None:
+        """The foreign plugins that take part in a cell, sorted by module.
+
+        None where another process cannot load one of its classes: it was offered by itself.
+        """
+        classes = {type(part) for _, part in cell.parts() if type(part).file_digests}
+        if any(cls not in self.homes for cls in classes):
+            return None
+        plugins = {self.homes[cls].module: self.homes[cls] for cls in classes}
+        return tuple(plugins[module].origin for module in sorted(plugins))
+
+    def remarks(self, cell: Cell) -> list[str]:
+        """What the plugins that take part in a cell changed in the process when they were loaded."""
+        plugins = {
+            self.homes[type(part)].module: self.homes[type(part)]
+            for _, part in cell.parts()
+            if type(part) in self.homes
+        }
+        return [remark for module in sorted(plugins) for remark in plugins[module].remarks()]
+
     def module_of(self, kind: str, name: str) -> types.ModuleType | None:
         """The module whose hooks offer this class; None for a class from a notebook."""
         return self.manager.get_plugin(self.owners.get((kind, name), ""))
@@ -352,18 +456,25 @@ class Registry:
     def claims(self) -> list[Claim]:
         """Laws that plugins claim for the engine, grouped by plugin; the same objects each time."""
         if self._claims is None:
-            self._claims = [
-                claim for some in reversed(self.manager.hook.collapse_claims()) for claim in some
-            ]
+            answers = reversed([*self._answers("collapse_claims")])
+            self._claims = [claim for _, some in answers for claim in some]
         return self._claims
 
     def predicted(self, cell: Cell) -> tuple[float, ...] | None:
         """Expected primary loss of the cell for t = 0 .. generations, NaN where it is unknown.
 
-        None where no law is known.  Raises PluginError for a law of the wrong length.
+        None where no law is known.  The laws of a foreign plugin count only for cells in which it
+        takes part.  Raises PluginError for a law that fails or has the wrong length.
         """
-        for law in self.manager.hook.collapse_theory(cell=cell):
-            curve = tuple(float(value) for value in law)
+        parts = {type(part) for _, part in cell.parts()}
+        concerned = {self.homes[cls].module for cls in parts if cls in self.homes}
+        for plugin, law in self._answers("collapse_theory", concerned, cell=cell):
+            try:
+                curve = tuple(float(value) for value in law)
+            except (TypeError, ValueError, OverflowError) as problem:
+                raise PluginError(
+                    f"collapse_theory of plugin {plugin} must return numbers: {described(problem)}"
+                ) from problem
             if len(curve) != cell.generations + 1:
                 raise PluginError(
                     f"a law of {cell.data.title()} gives {len(curve)} generations; "
@@ -373,16 +484,36 @@ class Registry:
                 return curve
         return None
 
+    def _answers(
+        self, hook: str, concerned: Collection[str] | None = None, **args: Any
+    ) -> Iterator[tuple[str, list[Any]]]:
+        """(plugin, the items that it returns) for each plugin with this hook, the last loaded
+        first, without those that return None.
+
+        concerned: the foreign plugins that are asked; None: all.  Raises PluginError where a
+        foreign plugin fails.
+        """
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            plugin = implementation.plugin_name
+            foreign = _is_foreign(plugin)
+            if foreign and concerned is not None and plugin not in concerned:
+                continue
+            try:
+                with contained() if foreign else nullcontext():
+                    answer = implementation.function(*(args[k] for k in implementation.argnames))
+                    items = answer.items() if isinstance(answer, dict) else answer
+                    answers = None if items is None else list(items)
+            except Broke as broke:
+                raise PluginError(f"{hook} of plugin {plugin} failed: {broke}") from broke
+            if answers is not None:
+                yield plugin, answers
+
     # -- figures -----------------------------------------------------------------------------------
 
     @property
     def figures(self) -> dict[str, Callable[..., Figure]]:
         """Figures of papers by name, sorted."""
-        found = {
-            name: make
-            for some in self.manager.hook.collapse_figures()
-            for name, make in some.items()
-        }
+        found = {name: make for _, some in self._answers("collapse_figures") for name, make in some}
         return dict(sorted(found.items()))
 
     def figure(self, name: str) -> Callable[..., Figure]:
@@ -469,6 +600,53 @@ def shadowed_by(cls: type[Component], base: type[Component]) -> str | None:
     return None
 
 
+def _check_facts(name: str, cls: type[Component]) -> None:
+    """Raises PluginError for a class attribute of a wrong type, which would spoil records."""
+    if vars(cls).get("title") is not None:
+        title = cls.title()
+        if not (isinstance(title, str) and is_word(title)):
+            raise PluginError(
+                f"{name!r}: title() returned {shown(title, 60)}; it must return a name that "
+                "can be typed in a spec"
+            )
+    parameters = {field.name for field in dataclasses.fields(cls)}
+    for fact, (holds, expected) in _FACTS.items():
+        value = inspect.getattr_static(cls, fact, None)
+        if value is None or isinstance(value, property) or fact in parameters:
+            continue
+        if not holds(value):
+            raise PluginError(f"{name!r}: {fact} is {shown(value, 60)}; it must be {expected}")
+
+
+def _is_kinds(value: Any) -> bool:
+    return isinstance(value, tuple) and set(value) <= set(get_args(Kind))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+#: class attribute -> (whether a value is allowed, what is expected)
+_FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "version": (lambda value: type(value) is int, "a whole number"),
+    "kinds": (_is_kinds, f"None or a tuple of {', '.join(get_args(Kind))}"),
+    "kind": (lambda value: value in get_args(Kind), f"one of {', '.join(get_args(Kind))}"),
+    "family": (_is_text, "text"),
+    "primary": (_is_text, "the name of a loss"),
+    "tail_metric": (_is_text, "None or the name of a loss"),
+    "diversity_metric": (_is_text, "None or the name of a loss"),
+    "log_loss": (_is_bool, "True or False"),
+    "vectorized": (_is_bool, "True or False"),
+    "control": (_is_bool, "True or False"),
+    "perfect_teacher": (_is_bool, "True or False"),
+    "applies_to_memory": (_is_bool, "True or False"),
+}
+
+
 def _hooks_of(module: types.ModuleType) -> list[str]:
     """Names of the functions of a module that are marked as hooks."""
     return [
@@ -490,6 +668,27 @@ def _check_hooks(module: types.ModuleType) -> None:
 
 
 _REGISTRY: Registry | None = None
+
+
+def loaded(origins: Iterable[Origin], keep: tuple[str, ...]) -> Registry:
+    """Make the registry of this process one of the suite's own plugins and these foreign ones.
+
+    keep: settings of the process that the foreign ones may change for good.  Raises PluginError for
+    one that does not load.
+    """
+    global _REGISTRY
+    _REGISTRY = own_registry(os.environ.get(REPLACES_DISCOVERY))
+    _REGISTRY.load(origins, keep)
+    return _REGISTRY
+
+
+@cache
+def own_registry(chosen: str | None) -> Registry:
+    """The registry of the suite's own plugins; ``chosen`` is the value of REPLACES_DISCOVERY.
+
+    The server from which workers are forked makes it once.
+    """
+    return Registry.discover(foreign=False)
 
 
 def registry(files: Iterable[str | Path] | None = None, reload: bool = False) -> Registry:

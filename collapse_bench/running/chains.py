@@ -6,7 +6,6 @@ An error in a plugin does not end the run of other cells: it becomes the status 
 from __future__ import annotations
 
 import dataclasses
-import random
 import resource
 import sys
 import time
@@ -15,22 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.content import cached_by_content, compare
+from ..core.contracts import accounted, sentences
+from ..core.ledger import Ledger
 from ..core.loop import Generation, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
 from ..errors import ContractError, DataChanged, Incompatible, OverBudget
+from ..foreign.calls import Broke, contained, described, out_of_memory, sentence, traced
+from ..foreign.process import OF_LATER_IMPORTS, RANDOM, restored
 from ..records.facts import RunAccount
 from ..records.record import Record
 from ..records.store import Store
+from ..registry.discovery import registry
 from ..status import Status
 from .facts import Rows, environment, facts_of
 
@@ -73,11 +73,11 @@ class _Work:
     accounts: list[dict[str, float]] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)
 
-    def add(self, now: Generation) -> None:
+    def add(self, now: Generation, model: str) -> None:
         for name, seconds in now.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-        if now.teacher.account:
-            self.accounts.append(dict(now.teacher.account))
+        if account := accounted(model, now.teacher):
+            self.accounts.append(account)
 
     def after(self, wall: float, cpu: float) -> _Work:
         """What a checkpoint holds: with the seconds of this run, and without its remarks, which the
@@ -94,32 +94,6 @@ class _Work:
         if self.remarks:
             account["remarks"] = self.remarks
         return account
-
-
-class _GlobalDraws:
-    """Detects draws from the global generators of the process, which no chain's seed controls."""
-
-    def __init__(self) -> None:
-        self._before = self._state()
-
-    @staticmethod
-    def _state() -> tuple[bytes, bytes, int, tuple[Any, ...]]:
-        _, words, place, *_ = np.random.get_state(legacy=True)
-        return (
-            torch.get_rng_state().numpy().tobytes(),
-            np.asarray(words).tobytes(),
-            int(place),
-            random.getstate(),
-        )
-
-    def remark(self, entry: str) -> list[str]:
-        """[a sentence] where the global generators were used, else []."""
-        if self._state() == self._before:
-            return []
-        return [
-            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so "
-            "this run cannot be repeated; draw from the stream that the method receives"
-        ]
 
 
 @dataclasses.dataclass
@@ -144,6 +118,11 @@ class _Reporting:
         self.step(None)
 
 
+def is_foreign(cell: Cell) -> bool:
+    """Whether code that is not part of the suite takes part in a cell."""
+    return any(type(part).file_digests for _, part in cell.parts())
+
+
 def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
     """Split seeds into groups whose rows fit into ``memory`` bytes.
 
@@ -154,8 +133,7 @@ def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[
         return
     row = _row_bytes(cell.data, cell.device)
     # an accumulating protocol holds the rows of all generations
-    rows = sum(cell.size(t) for t in range(cell.generations + 1))
-    step = int(max(1, min(len(seeds), memory // max(1, row * rows))))
+    step = int(max(1, min(len(seeds), memory // max(1, row * cell.rows))))
     for i in range(0, len(seeds), step):
         yield seeds[i : i + step]
 
@@ -180,62 +158,50 @@ def run_chains(
     """
     _ = cell.id  # computed once for all chunks
     cell = cell.for_seeds(seeds)
+    foreign = is_foreign(cell)
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now, work = Rows(), None, None, _Work()
-    reporting, global_draws = _Reporting(progress, cell, began), _GlobalDraws()
-    status, reason = Status.DONE, None
-    resumed, trace, ledger = None, None, None
+    reporting, ending, resumed = _Reporting(progress, cell, began), _Ending(Status.DONE), None
     try:
-        reason = cell.incompatibility()
-        if reason is not None:
-            raise Incompatible(reason)
-        if store is not None:
-            start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
-            reporting.start = reporting.done = 0 if start is None else start.t + 1
-        saved = time.perf_counter()
-        data = nature(cell)
-        work.remarks += data.remarks()
-        with listening(reporting.step if progress is not None else None):
-            for now in generations(cell, start, data):
-                rows.add(
-                    now.t,
-                    {**data.diagnostics(now.teacher), **now.scores, "effective_size": now.size},
-                    len(seeds),
-                )
-                work.add(now)
-                reporting.generation(now.t)
-                late = (
-                    cell.model.one_chain_per_job
-                    or time.perf_counter() - saved >= checkpoint_seconds
-                )
-                if store is not None and late and now.t < cell.generations:
-                    spent = time.perf_counter() - began, time.process_time() - cpu
-                    _save(store, cell, seeds, now, rows, work.after(*spent))
-                    saved = time.perf_counter()
-        for _, part in cell.parts():
-            if type(part).file_digests:  # the suite's own plugins compare whenever they read
-                compare(part)
-    except Incompatible as refusal:
-        # parts that do not fit are skipped at generation 0; an error later is a failure
-        early = now is None or (now.t == 0 and cell.first_teacher is None)
-        status, reason = Status.SKIPPED if early else Status.FAILED, str(refusal)
-        ledger = getattr(refusal, "ledger", None)
-    except DataChanged as problem:  # no fault of the method: the chains are broken off
-        status, reason = Status.KILLED, str(problem)
-    except OverBudget as problem:
-        status, reason = Status.OVER_BUDGET, f"{problem}, in generation {reporting.done}"
-        ledger = getattr(problem, "ledger", None)
-    except (torch.OutOfMemoryError, MemoryError) as problem:
-        status, reason = Status.OOM, str(problem).split("\n")[0] or "out of memory"
+        with contained() if foreign else restored(OF_LATER_IMPORTS) as changed:
+            reason = cell.incompatibility()
+            if reason is not None:
+                raise Incompatible(reason)
+            if store is not None:
+                start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
+                reporting.start = reporting.done = 0 if start is None else start.t + 1
+            saved = time.perf_counter()
+            data = nature(cell)
+            work.remarks += sentences(cell.data.title(), data.remarks())
+            with listening(reporting.step if progress is not None else None):
+                for now in generations(cell, start, data):
+                    metrics = {
+                        **data.diagnostics(now.teacher),
+                        **now.scores,
+                        "effective_size": now.size,
+                    }
+                    rows.add(now.t, metrics, len(seeds), cell.data.title())
+                    work.add(now, cell.model.title())
+                    reporting.generation(now.t)
+                    late = (
+                        cell.model.one_chain_per_job
+                        or time.perf_counter() - saved >= checkpoint_seconds
+                    )
+                    if store is not None and late and now.t < cell.generations:
+                        spent = time.perf_counter() - began, time.process_time() - cpu
+                        _save(store, cell, seeds, now, rows, work.after(*spent))
+                        saved = time.perf_counter()
+            for _, part in cell.parts():
+                if type(part).file_digests:  # the suite's own plugins compare whenever they read
+                    compare(part)
+    except Broke as broke:
+        ending = _ending(broke.problem, cell, now, reporting.done)
     except (Exception, SystemExit) as problem:
-        status = Status.OOM if "out of memory" in str(problem).lower() else Status.FAILED
-        reason = f"{type(problem).__name__}: {problem}".split("\n")[0].rstrip(": ")
-        if not isinstance(problem, ContractError):  # its sentence already says what to fix
-            reason += _place(problem, cell)
-        trace = traceback.format_exc()
-        ledger = getattr(problem, "ledger", None)
-    work.remarks += global_draws.remark(cell.entry)
-    facts = facts_of(cell, seeds, status, reason, now, ledger)
+        ending = _ending(problem, cell, now, reporting.done)
+    work.remarks += _changes(cell.entry, changed, foreign)
+    if foreign:
+        work.remarks += registry().remarks(cell)
+    facts = facts_of(cell, seeds, ending.status, ending.reason, now, ending.ledger)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -247,9 +213,62 @@ def run_chains(
         "environment": environment(),
         **work.account(),
     }
-    if trace is not None:
-        run["traceback"] = trace
+    if ending.trace is not None:
+        run["traceback"] = ending.trace
     return rows.record(seeds, facts, run)
+
+
+def _changes(entry: str, changed: list[str], foreign: bool) -> list[str]:
+    """Sentences about what the run changed in the process.
+
+    Random draws are named for every cell, other settings for foreign code only: the suite's own
+    code changes them where it imports a library for the first time.
+    """
+    remarks = []
+    if set(changed) & set(RANDOM):
+        remarks.append(
+            f"{entry}: global random numbers were drawn (torch.rand, numpy.random or random), so "
+            "this run cannot be repeated; draw from the stream that the method receives"
+        )
+    others = [name for name in changed if name not in RANDOM]
+    if others and foreign:
+        remarks.append(
+            f"{entry}: the run changed {', '.join(others)}; this was undone after it, so that no "
+            "other cell is affected"
+        )
+    return remarks
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ending:
+    """How the chains ended, and what their record says about it."""
+
+    status: Status
+    reason: str | None = None
+    trace: str | None = None
+    ledger: Ledger | None = None  # of the generation that was not completed
+
+
+def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: int) -> _Ending:
+    """The ending that an exception stands for; ``done`` generations were complete."""
+    ledger = getattr(problem, "ledger", None)
+    ledger = ledger if isinstance(ledger, Ledger) else None
+    if isinstance(problem, Incompatible):
+        # parts that do not fit are skipped at generation 0; an error later is a failure
+        early = now is None or (now.t == 0 and cell.first_teacher is None)
+        status = Status.SKIPPED if early else Status.FAILED
+        return _Ending(status, sentence(problem), None, ledger)
+    if isinstance(problem, DataChanged):  # no fault of the method: the chains are broken off
+        return _Ending(Status.KILLED, sentence(problem))
+    if isinstance(problem, OverBudget):
+        reason = f"{sentence(problem)}, in generation {done}"
+        return _Ending(Status.OVER_BUDGET, reason, None, ledger)
+    if out_of_memory(problem):
+        return _Ending(Status.OOM, f"out of memory: {sentence(problem)}", None, ledger)
+    reason = described(problem)
+    if not isinstance(problem, ContractError):  # its sentence already says what to fix
+        reason += _place(problem, cell)
+    return _Ending(Status.FAILED, reason, traced(problem), ledger)
 
 
 def _place(problem: BaseException, cell: Cell) -> str:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.cell import Cell
+from ..core.contracts import measured
 from ..core.identity import NUMERICS, SCHEMA
 from ..core.ledger import Ledger
 from ..core.loop import Generation
@@ -33,14 +34,10 @@ class Rows:
     metric: list[str] = dataclasses.field(default_factory=list)
     value: list[NDArray[Any]] = dataclasses.field(default_factory=list)
 
-    def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int) -> None:
-        """Add the metrics of generation t.  Raises ValueError where a shape is not (chains,)."""
-        for name, value in metrics.items():
-            if tuple(value.shape) != (chains,):
-                raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}; "
-                    f"expected one number per chain, ({chains},)"
-                )
+    def add(self, t: int, metrics: dict[str, torch.Tensor], chains: int, who: str) -> None:
+        """Add the metrics of generation t.  Raises ContractError where one is not a number per
+        chain."""
+        for name, value in measured(who, metrics, chains).items():
             self.value.append(value.detach().cpu().numpy())
             self.generation.append(t)
             self.metric.append(name)
@@ -61,8 +58,9 @@ class Rows:
         )
 
 
-def refused(cell: Cell, seeds: list[int], status: Status, reason: str) -> Record:
-    """The record of chains that a worker did not finish."""
+def without_result(cell: Cell, seeds: list[int], status: Status, reason: str) -> Record:
+    """The record of chains of which no result is known: a worker did not finish them, or their
+    result cannot be written."""
     facts = facts_of(cell, seeds, status, reason, None, None)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],

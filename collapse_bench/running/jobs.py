@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.cell import Cell
+from ..errors import UserError
+from ..foreign.calls import contained, described
 from ..records.record import Record
 from ..records.store import Store
 from ..status import FINISHED, Status
-from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
+from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, is_foreign, run_chains
+from .facts import without_result
 
+#: 30 minutes: time limit of foreign code between two signs of progress
+SILENCE = 1800.0
 #: statuses of a whole group of chains that its halves may not share
 _HALVED = tuple({s} for s in (Status.FAILED, Status.SKIPPED, Status.OOM, Status.OVER_BUDGET))
 
@@ -45,10 +50,12 @@ class Options:
     """How jobs are run.  No option changes a number."""
 
     output: Path
-    plugins: tuple[str, ...] = ()  # plugin files that workers load
+    plugins: tuple[str, ...] = ()  # plugin files of the command, for workers of a script's classes
     memory: int = MEMORY  # bytes per chunk of chains
     timeout: float | None = None  # seconds per job
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    # seconds without progress after which a job of foreign code is ended, where there is no timeout
+    silence: float = SILENCE
 
 
 @contextmanager
@@ -75,7 +82,7 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Job
     statuses: dict[Status, int] = {}
     reason, seconds = None, 0.0
     for record in _records(job, store, options, progress):
-        store.write(record, job.cell)
+        record = _written(record, job.cell, store)
         if Status.OOM not in record.facts.status:
             store.drop_checkpoint(job.cell.id, record.seeds)
         for status in record.facts.status:
@@ -83,6 +90,22 @@ def run_job(job: Job, options: Options, progress: Progress | None = None) -> Job
         reason = reason or next((r for r in record.facts.reason if r), None)
         seconds += record.runs[-1]["seconds"]
     return JobOutcome(job, statuses, reason, seconds)
+
+
+def _written(record: Record, cell: Cell, store: Store) -> Record:
+    """Write a record, or where it cannot be packed, that of its failure; returns what is written.
+
+    Raises OSError where the store cannot be written.
+    """
+    try:
+        store.write(record, cell)
+    except (OSError, UserError):
+        raise
+    except Exception as problem:
+        reason = f"its record cannot be written: {described(problem)}"
+        record = without_result(cell, record.seeds, Status.FAILED, reason)
+        store.write(record, cell)
+    return record
 
 
 def _records(
@@ -94,7 +117,7 @@ def _records(
     so that one bad chain does not affect its neighbours.
     """
     waiting = _chunks(job, options.memory)
-    fits = job.cell.incompatibility() is None  # otherwise all chains are skipped for one reason
+    fits = _fits(job.cell)  # otherwise all chains have one reason
     while waiting:
         seeds = waiting.pop(0)
         record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
@@ -105,8 +128,16 @@ def _records(
             yield record
 
 
+def _fits(cell: Cell) -> bool:
+    try:
+        return cell.incompatibility() is None
+    except UserError:  # a plugin fails to answer
+        return False
+
+
 def _chunks(job: Job, memory: int) -> list[list[int]]:
     try:
-        return list(chunks(job.cell, list(job.seeds), memory))
+        with contained() if is_foreign(job.cell) else nullcontext():
+            return list(chunks(job.cell, list(job.seeds), memory))
     except Exception:  # the data generator fails; running the chains records why
         return [list(job.seeds)]

@@ -1,8 +1,10 @@
 """Run jobs in worker processes, one job at a time in each.
 
-Workers are forked from a server that has imported everything once.  When a worker dies, for example
-because the system is out of memory, its job is recorded as ``killed``.  A worker that exceeds the
-time limit is killed, and its job is recorded as ``timeout``.  The other workers continue.
+Workers are forked from a server that has imported the suite once.  A worker serves the cells of one
+set of foreign plugins and loads only these, so that no plugin affects the cells of another one or
+those of the suite.  When a worker dies, for example because the system is out of memory, its job is
+recorded.  A worker that exceeds a time limit is killed, with all processes that it has started, and
+its job is recorded as ``timeout``.  The other workers continue.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -24,28 +27,50 @@ from typing import Any
 from ..core.cell import Cell
 from ..core.components import Component
 from ..core.identity import changed_names
-from ..errors import UsageError, UserError
+from ..errors import PluginError, UsageError, UserError
+from ..foreign.calls import LOAD_SECONDS, Broke, bounded, contained, described
+from ..foreign.process import OF_LATER_IMPORTS, safe_path
 from ..records.store import Store
+from ..registry.discovery import Origin, loaded, registry
 from ..status import Status
 from .chains import Progress, ProgressEvent
-from .facts import refused
+from .facts import without_result
 from .jobs import Job, JobOutcome, Options, one_thread, run_job
 
 INTERVAL = 0.5  # least seconds between two progress messages about one job
+CLOSING_SECONDS = 2.0  # that a worker has to end after it has closed its connection
+START_SECONDS = 60.0  # time limit for starting a worker, besides loading its plugins
+
+#: The foreign plugins that a worker loads.  None: all that the command has loaded, and the script
+#: that is the main module, which holds classes that were offered by themselves.
+Origins = tuple[Origin, ...] | None
 
 
-def _serve(pipe: Connection, options: Options) -> None:
+# -- in the worker ---------------------------------------------------------------------------------
+
+
+def _serve(
+    pipe: Connection, options: Options, origins: Origins, environment: Mapping[str, str]
+) -> None:
     """The loop of a worker: receive pickled jobs and send outcomes, until the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent kills its workers
+    with suppress(PermissionError):  # a session leader already leads its group
+        os.setpgid(0, 0)  # processes that a plugin starts are killed with the worker
+    multiprocessing.current_process().daemon = False  # daemons may not start processes
+    os.environ.clear()  # the server may have been started with another environment
+    os.environ.update(environment)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    sys.stdout = sys.stderr  # keeps what a plugin prints out of the output of the command
-    from ..registry.discovery import registry
-
+    with suppress(OSError):  # stderr is closed
+        os.dup2(2, 1)  # keeps what a plugin prints out of the output of the command
+    sys.stdout = sys.stderr
     with one_thread(), suppress(EOFError, ConnectionError):  # the parent has ended
         try:
-            registry(options.plugins)
+            if origins is None:
+                registry(options.plugins, reload=True)
+            else:
+                loaded(origins, OF_LATER_IMPORTS)
         except UserError as problem:
-            pipe.send(("error", problem))
+            pipe.send(("unloaded", str(problem)))
             return
         pipe.send(("ready", None))
         while True:
@@ -53,50 +78,61 @@ def _serve(pipe: Connection, options: Options) -> None:
 
 
 def _follow_parent() -> None:
-    """End this process when the parent ends."""
+    """End this process, and those that it has started, when the parent ends."""
     if (parent := multiprocessing.parent_process()) is not None:
         wait([parent.sentinel])
-    os._exit(1)
+        try:
+            os.fstat(parent.sentinel)
+        except OSError:  # foreign code has closed the files of this process; the parent lives
+            os._exit(1)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 class _Throttled:
-    """Sends progress to the parent: steps at most every ``INTERVAL`` seconds, and each generation
-    that took at least as long."""
+    """Sends progress to the parent, at most every ``INTERVAL`` seconds."""
 
     def __init__(self, pipe: Connection):
-        self.pipe, self.last, self.generation = pipe, time.monotonic(), time.monotonic()
+        self.pipe, self.last = pipe, time.monotonic()
 
     def __call__(self, event: ProgressEvent) -> None:
         now = time.monotonic()
-        ended = event.step is None
-        send = now - (self.generation if ended else self.last) >= INTERVAL
-        if ended:
-            self.generation = now
-        if send:
+        if now - self.last >= INTERVAL:
             self.last = now
             self.pipe.send(("progress", event))
 
 
 def _served(packed: bytes, options: Options, progress: Progress) -> tuple[str, Any]:
-    """("done", fields of the outcome), or ("error", an exception to raise in the parent)."""
+    """(kind, content) of the answer to a job.
+
+    Content is plain data, since the parent unpickles it: the fields of the outcome for "done",
+    (number, text, file) of an OSError for "unwritten", else a sentence.
+    """
     try:
-        job = _unpacked(packed)
-    except Exception as problem:
-        if isinstance(problem, UserError):
-            return "error", problem
-        return "error", UsageError(f"a worker could not read its job ({problem}); {_REMEDY}")
+        with contained():
+            job = _unpacked(packed)
+    except Broke as broke:
+        if isinstance(broke.problem, UserError):
+            return "unusable", str(broke.problem)
+        return "unusable", f"a worker could not read its job ({broke}); {_REMEDY}"
     try:
         outcome = run_job(job, options, progress)
-    except Exception as problem:  # a job could not write its record, e.g. on a full disk
-        return "error", problem if isinstance(problem, OSError) else RuntimeError(repr(problem))
+    except OSError as problem:  # a job could not write its record, e.g. on a full disk
+        return "unwritten", (problem.errno, str(problem.strerror or problem), problem.filename)
+    except BaseException as problem:
+        return "failed", described(problem)
     return "done", (outcome.statuses, outcome.reason, outcome.seconds)
+
+
+# -- in the parent ---------------------------------------------------------------------------------
 
 
 @dataclass
 class _Worker:
     options: Options
+    origins: Origins
     job: Job | None = None
-    since: float | None = None  # when it began its job; None before it is ready
+    since: float = 0.0  # when it was started, or began its job
+    heard: float = 0.0  # when its last message came
     ready: bool = False
     process: Any = field(init=False)
     pipe: Connection = field(init=False)
@@ -105,23 +141,98 @@ class _Worker:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["collapse_bench.running.warm"])
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.options), daemon=True)
-        self.process.start()
+        args = (theirs, self.options, self.origins, dict(os.environ))
+        self.process = context.Process(target=_serve, args=args, daemon=True)
+        with safe_path(), nullcontext() if self.origins is None else _without_main():
+            self.process.start()
         theirs.close()
 
     def give(self, job: Job, packed: bytes) -> None:
-        self.job, self.since = job, time.monotonic() if self.ready else None
+        self.job = job
+        self.since = self.heard = time.monotonic()
         with suppress(ConnectionError):  # a worker that has just died; `_outcome` notices
             self.pipe.send_bytes(packed)
 
-    def spent(self) -> float:
-        """Seconds at the job, without the time that the worker took to start."""
-        return 0.0 if self.since is None else time.monotonic() - self.since
+    def allowed(self) -> tuple[float, str] | None:
+        """(the moment at which it must be ended, why), or None where there is no limit.
+
+        What the worker takes to start does not count for its job.
+        """
+        limit = self.options.timeout
+        if not self.ready:
+            load = LOAD_SECONDS + START_SECONDS
+            return self.since + load, f"its plugin was not loaded within {load:g} s"
+        if limit is not None:
+            return self.since + limit, f"ran longer than the limit of {limit:g} s"
+        if self.origins == ():
+            return None
+        silence = self.options.silence
+        return self.heard + silence, (
+            f"made no progress for {silence:g} s, the default limit for code of plugins; "
+            "set another one with --timeout"
+        )
 
     def end(self) -> None:
+        """Kill the worker and all processes that it has started."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.join()
         self.pipe.close()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process that is started in the block does not import the script that starts it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+class _Pool:
+    """At most ``size`` busy workers, and the idle ones, by the plugins that they have loaded."""
+
+    def __init__(self, options: Options, size: int):
+        self.options, self.size = options, size
+        self.busy: list[_Worker] = []
+        self.idle: list[_Worker] = []
+
+    def give(self, job: Job, packed: bytes) -> None:
+        """Give a job to an idle worker of its plugins, or to a new one."""
+        origins = registry().origins(job.cell)
+        worker = next((w for w in self.idle if w.origins == origins and w.process.is_alive()), None)
+        if worker is not None:
+            self.idle.remove(worker)
+        else:
+            while len(self.idle) >= self.size:
+                self.idle.pop(0).end()
+            worker = _Worker(self.options, origins)
+        self.busy.append(worker)
+        worker.give(job, packed)
+
+    def release(self, worker: _Worker) -> None:
+        """Take back a worker whose job has ended."""
+        self.busy.remove(worker)
+        worker.job = None
+        if worker.process.is_alive():
+            self.idle.append(worker)
+        else:
+            worker.end()
+
+    def wait(self) -> None:
+        """Wait for a message, the end of a worker, or a time limit."""
+        ends = [allowed[0] for w in self.busy if (allowed := w.allowed()) is not None]
+        wait(
+            [w.pipe for w in self.busy] + [w.process.sentinel for w in self.busy],
+            timeout=max(0.0, min(ends) - time.monotonic()) + 0.01 if ends else None,
+        )
+
+    def end(self) -> None:
+        for worker in (*self.busy, *self.idle):
+            worker.end()
 
 
 def run_in_workers(
@@ -133,29 +244,36 @@ def run_in_workers(
     worker.  Jobs that have not begun are then not run.
     """
     waiting = deque((job, _packed(job)) for job in jobs)
-    pool = [_Worker(options) for _ in range(max(1, min(workers, len(waiting))))]
+    pool = _Pool(options, max(1, workers))
     try:
-        for worker in pool:
-            worker.give(*waiting.popleft())
-        while busy := [(w, w.job) for w in pool if w.job is not None]:
-            wait(
-                [w.pipe for w, _ in busy] + [w.process.sentinel for w, _ in busy],
-                timeout=_patience([w for w, _ in busy], options),
-            )
-            for worker, job in busy:
-                outcome = _outcome(worker, job, options, progress)
+        while waiting or pool.busy:
+            while waiting and len(pool.busy) < pool.size:
+                pool.give(*waiting.popleft())
+            pool.wait()
+            for worker in [*pool.busy]:
+                outcome = _outcome(worker, options, progress)
                 if outcome is None:
                     continue
-                worker.job = None
-                if not worker.process.is_alive():
-                    worker.end()
-                    pool[pool.index(worker)] = worker = _Worker(options)
-                if waiting:
-                    worker.give(*waiting.popleft())
+                pool.release(worker)
+                if waiting:  # before the yield, which may take long
+                    pool.give(*waiting.popleft())
                 yield outcome
     finally:
-        for worker in pool:
-            worker.end()
+        with _uninterrupted():
+            pool.end()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore further SIGINT in the block, so that a second Ctrl-C leaves no worker behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _REMEDY = "put the plugin in a file and name it with --plugin, or use one job (--n-jobs 1)"
@@ -166,7 +284,7 @@ def _packed(job: Job) -> bytes:
         return pickle.dumps((job, _marks(job.cell)))
     except Exception as problem:
         raise UsageError(
-            f"{job.cell.label} cannot be sent to a worker ({problem}); {_REMEDY}"
+            f"{job.cell.label} cannot be sent to a worker ({described(problem)}); {_REMEDY}"
         ) from problem
 
 
@@ -191,71 +309,96 @@ def _unpacked(packed: bytes) -> Job:
     return job
 
 
-def _patience(busy: list[_Worker], options: Options) -> float | None:
-    """Seconds until the first job exceeds the time limit."""
-    if options.timeout is None:
-        return None
-    return max(0.0, options.timeout - max(w.spent() for w in busy)) + 0.01
-
-
-def _outcome(
-    worker: _Worker, job: Job, options: Options, progress: Progress | None
-) -> JobOutcome | None:
+def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> JobOutcome | None:
     """The outcome of the worker's job, None while it runs.
 
-    Raises the error that the worker sent, and UsageError for a worker that could not start.
+    Raises what keeps all jobs from running: a store that cannot be written, a job that cannot be
+    read, and a worker of the suite's own code that cannot start.
     """
-    late = options.timeout is not None and worker.spent() > options.timeout
-    if worker.pipe.poll():
-        try:
-            kind, content = worker.pipe.recv()
-        except (EOFError, ConnectionError):
-            kind, content = "died", None
-        if kind == "ready":
-            worker.ready, worker.since = True, time.monotonic()
-            return None
-        if kind == "progress":
-            if progress is not None:
-                progress(content)
-            return None
-        if kind == "done":
-            return JobOutcome(job, *content)
-        if kind == "error":
-            raise content
-    elif worker.process.is_alive() and not late:
+    limit = worker.allowed()
+    late = limit is not None and time.monotonic() > limit[0]
+    kind, content = _message(worker)
+    if kind in ("ready", "progress"):
+        _heard(worker, kind, content, progress)
         return None
-    status = Status.TIMEOUT if late else Status.KILLED
+    if kind == "done":
+        assert worker.job is not None
+        return JobOutcome(worker.job, *content)
+    if kind == "unwritten":
+        raise OSError(*content)
+    if kind == "unusable":
+        raise UsageError(content)
+    if kind == "failed":
+        return _lost(worker, Status.FAILED, content)
+    if kind == "unloaded":
+        if worker.origins is None:
+            raise PluginError(content)
+        return _lost(worker, Status.FAILED, f"a worker could not load it: {content}")
+    if not kind and worker.process.is_alive() and not late:
+        return None
+    if kind == "died":
+        worker.process.join(CLOSING_SECONDS)
+    closed = kind == "died" and worker.process.is_alive()
     worker.process.kill()
     worker.process.join()
-    if not worker.ready:
+    code = worker.process.exitcode
+    if closed:
+        return _lost(
+            worker, Status.FAILED, "the code that it ran closed the files of its worker process"
+        )
+    if late and limit is not None:
+        return _lost(worker, Status.TIMEOUT, limit[1])
+    if not worker.ready and not worker.origins:
         raise UsageError(
-            f"a worker ended before it could start (exit code {worker.process.exitcode}, see "
-            "above); a script that uses workers must call run under "
+            f"a worker ended before it could start (exit code {code}, see "
+            "above); a script whose classes run in workers must call run under "
             '`if __name__ == "__main__":`, since each worker imports the script'
         )
-    reason = (
-        f"ran longer than the limit of {options.timeout:g} s"
-        if late
-        else f"the worker died (exit code {worker.process.exitcode}); "
-        f"{_cause(worker.process.exitcode)}"
-    )
-    _record_loss(job, options, status, reason)
-    return JobOutcome(job, {status: len(job.seeds)}, reason, worker.spent())
+    return _lost(worker, *_death(code))
 
 
-def _cause(exitcode: int) -> str:
+def _message(worker: _Worker) -> tuple[str, Any]:
+    """(kind, content) of the next message, ("died", None) at its end, ("", None) without one."""
+    if not worker.pipe.poll():
+        return "", None
+    try:
+        kind, content = worker.pipe.recv()
+    except (EOFError, ConnectionError):
+        return "died", None
+    return kind, content
+
+
+def _heard(worker: _Worker, kind: str, content: Any, progress: Progress | None) -> None:
+    worker.heard = time.monotonic()
+    if kind == "ready":
+        worker.ready, worker.since = True, worker.heard
+    elif progress is not None:
+        progress(content)
+
+
+def _death(exitcode: int) -> tuple[Status, str]:
+    """The status and the reason of the chains of a worker that died."""
+    words = f"the worker died (exit code {exitcode}); "
+    if exitcode >= 0:  # the suite itself never ends a worker in the middle of a job
+        words += "the code that it ran ended the process; see its output above"
+        return Status.FAILED, words
     if exitcode == -signal.SIGKILL:
-        return "the system may have killed it because memory was short"
-    if exitcode < 0:
-        return f"signal {-exitcode} ({signal.strsignal(-exitcode)}) killed it; see its output above"
-    return "the code that it ran ended the process; see its output above"
+        words += "the system may have killed it because memory was short"
+    else:
+        name = signal.strsignal(-exitcode)
+        words += f"signal {-exitcode} ({name}) killed it; see its output above"
+    return Status.KILLED, words
 
 
-def _record_loss(job: Job, options: Options, status: Status, reason: str) -> None:
+def _lost(worker: _Worker, status: Status, reason: str) -> JobOutcome:
     """Record the status of the chains that the worker did not finish."""
-    store = Store(options.output)
+    job = worker.job
+    assert job is not None
+    reason = bounded(reason)
+    store = Store(worker.options.output)
     block = store.read_or_none(job.cell.id, job.seeds[0])
     finished = set(block.finished) if block is not None else set()
     remaining = [seed for seed in job.seeds if seed not in finished]
     if remaining:
-        store.write(refused(job.cell, remaining, status, reason), job.cell)
+        store.write(without_result(job.cell, remaining, status, reason), job.cell)
+    return JobOutcome(job, {status: len(job.seeds)}, reason, time.monotonic() - worker.since)

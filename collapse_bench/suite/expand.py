@@ -128,7 +128,7 @@ def expand(
                 tuple(settings),
             )
             bare = registry.cell(spec, device=device)
-            reason = bare.incompatibility()
+            reason = _why_skipped(bare)
             if reason is not None:
                 skipped[bare.label] = reason
                 continue
@@ -187,12 +187,23 @@ def _entries_of(
         cell = replace(bare, mitigations=acts, budget=budget)
         if all(is_none(act) for act in acts) or cell.nature:
             continue  # the control exists already
-        competing.append(Entry(cell, task, cell.entry, "entry", cell.incompatibility()))
+        competing.append(Entry(cell, task, cell.entry, "entry", _why_skipped(cell)))
     yield from competing
     plain = registry.build("protocol", "replace")
     for m in curve_sizes(bare):
         cell = Cell(bare.data, bare.model, plain, (), m, 0, device=bare.device)
         yield Entry(cell, task, "real-only", "curve")
+
+
+def _why_skipped(cell: Cell) -> str | None:
+    """Why the parts of a cell do not fit together; None where they do.
+
+    None also where a plugin fails to answer: running the cell records why.
+    """
+    try:
+        return cell.incompatibility()
+    except UsageError:
+        return None
 
 
 def curve_sizes(cell: Cell) -> list[int]:
@@ -201,7 +212,7 @@ def curve_sizes(cell: Cell) -> list[int]:
     They are n times powers of two, from n / 8 up to the number of rows that a method reads in all
     generations, and at most the pool of real rows.
     """
-    most = sum(cell.size(t) for t in range(cell.generations + 1))
+    most = cell.rows
     pool = cell.data.pool_size or math.inf
     octaves = range(-3, max(1, math.ceil(math.log2(max(1, most / cell.n)))) + 1)
     sizes = {
@@ -226,7 +237,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
     for text in specs:
         spec = parse_cell(text)
         cell = registry.cell(spec)
-        reason = cell.incompatibility()
+        reason = _why_skipped(cell)
         if reason is not None:
             raise UsageError(f"{cell.label}: {reason}")
         before = (tasks[cell.task].mitigations or []) if cell.task in tasks else []

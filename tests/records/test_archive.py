@@ -27,7 +27,7 @@ from collapse_bench.errors import NothingMatched
 from collapse_bench.records.archive import Archive, OverlayStore, shipped
 from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry
-from collapse_bench.running.facts import refused
+from collapse_bench.running.facts import without_result as refused
 
 SETTINGS = {"protocols": "replace", "mitigations": ["distrust", "real-anchor", "oracle-verify"]}
 OWN = 'name = "own"\nseeds = "0:3"\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'

@@ -453,3 +453,151 @@ def test_public_names_are_there():
         assert getattr(collapse_bench, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         collapse_bench.nothing  # noqa: B018
+
+
+# -- plugins that misbehave when they are loaded --------------------------------------------------------------------
+
+MITIGATION = """
+@dataclass(frozen=True)
+class Own(Mitigation):
+    {}
+@hookimpl
+def collapse_mitigations():
+    return {{"own": Own}}
+"""
+GENERATOR = """
+@dataclass(frozen=True)
+class Own(DataGenerator):
+    {}
+@hookimpl
+def collapse_generators():
+    return {{"own": Own}}
+"""
+
+MISBEHAVING = {
+    "KeyboardInterrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "GeneratorExit": ("raise GeneratorExit", "GeneratorExit"),
+    "no message": (
+        "class Mute(Exception):\n    def __str__(self): raise self\nraise Mute",
+        "Mute, whose message cannot be read",
+    ),
+    "a long message": ("raise ValueError('x' * 30_000_000)", "ValueError: xxx"),
+    "an endless loop": ("while True: pass", "Endless: it did not end within 2 s"),
+    "a hook that interrupts": (
+        HEAD + "@hookimpl\ndef collapse_mitigations():\n    raise KeyboardInterrupt",
+        "KeyboardInterrupt",
+    ),
+    "version": (
+        HEAD + MITIGATION.format("version = object()"),
+        "PluginError: 'own': version is <object object at ",
+    ),
+    "title of a number": (
+        HEAD + MITIGATION.format("title = classmethod(lambda cls: 7)"),
+        "PluginError: 'own': title() returned 7; it must return a name",
+    ),
+    "title that raises": (
+        HEAD + MITIGATION.format("title = classmethod(lambda cls: 1 / 0)"),
+        "ZeroDivisionError: division by zero",
+    ),
+    "kinds": (
+        HEAD + MITIGATION.format("kinds = 'density'"),
+        "PluginError: 'own': kinds is 'density'; it must be None or a tuple of density, ",
+    ),
+    "kind": (
+        HEAD + GENERATOR.format("kind = 'picture'"),
+        "PluginError: 'own': kind is 'picture'; it must be one of density, ",
+    ),
+    "primary": (
+        HEAD + GENERATOR.format("primary = 3"),
+        "PluginError: 'own': primary is 3; it must be the name of a loss",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), MISBEHAVING.values(), ids=list(MISBEHAVING))
+def test_a_plugin_that_misbehaves_when_loaded_costs_itself(
+    text, sentence, write, empty, monkeypatch
+):
+    if "while" in text:
+        monkeypatch.setattr(registry_module, "LOAD_SECONDS", 2.0)
+    bad = write("bad_one.py", text)
+    good = write("good.py", plugin("good"))
+    found = Registry()
+    found.file(bad)
+    assert found.broken[0].error.startswith(sentence)
+    assert len(found.broken[0].error) < 1200
+    assert len(found.broken[0].trace) < 50_000
+    found.check_file(found.file(good), good)
+    assert found.find("mitigation", "good").title() == "good"
+    with pytest.raises(PluginError, match="bad_one"):
+        found.check_file(found.broken[0], bad)
+
+
+def test_what_a_plugin_changes_when_loaded_is_undone_and_named(write, empty, capfd):
+    import torch
+
+    text = "import os, torch\nprint('hello')\nos.system('echo hello')\ntorch.set_default_dtype(torch.float64)\n"
+    found = Registry()
+    file = write("mine.py", text + plugin("mine"))
+    (loaded,) = [found.file(file)]
+    assert torch.get_default_dtype() is torch.float32
+    assert loaded.remarks() == [
+        "mine.py changed the default dtype of torch when it was loaded; this was undone for other code"
+    ]
+    assert capfd.readouterr() == ("", "hello\nhello\n")
+
+
+def test_a_class_that_cannot_be_built_is_one_sentence(write, empty):
+    body = "def __post_init__(self):\n        raise KeyboardInterrupt"
+    found = Registry()
+    found.file(write("mine.py", HEAD + MITIGATION.format(body)))
+    with pytest.raises(UsageError, match=r"^own: it could not be built: KeyboardInterrupt$"):
+        found.mitigations("own")
+
+
+def test_a_law_of_a_plugin_counts_for_its_own_cells_only(write, monkeypatch):
+    """Neither a wrong law nor one that fails reaches the cells of others."""
+    monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins")
+    found = Registry.discover()
+    cell = found.cell("gaussian | gaussian-fit @ n=8 T=2")
+    curve = found.predicted(cell)
+    for name, law in (("wrong", "return [0.0] * 3"), ("failing", "raise KeyboardInterrupt")):
+        hook = f"\n@hookimpl\ndef collapse_theory(cell):\n    {law}\n"
+        found.file(write(f"{name}.py", plugin(name) + hook))
+    assert found.predicted(cell) == curve
+    assert found.predicted(found.cell("gaussian | gaussian-fit | replace | wrong @ n=8 T=2")) == (
+        0.0,
+        0.0,
+        0.0,
+    )
+    with pytest.raises(PluginError, match=r"collapse_theory of plugin \w*failing\w* failed: Key"):
+        found.predicted(found.cell("gaussian | gaussian-fit | replace | failing @ n=8 T=2"))
+
+
+def test_a_worker_loads_only_the_plugins_of_its_cells(write, monkeypatch):
+    monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins")
+    monkeypatch.setattr(registry_module, "_REGISTRY", None)
+    files = [write(f"{name}.py", plugin(name)) for name in ("one", "two")]
+    found = registry(files)
+    cell = found.cell("gaussian | gaussian-fit | replace | one @ n=8 T=2")
+    (origin,) = found.origins(cell)
+    assert origin.file == str(files[0])
+    assert found.origins(found.cell("gaussian | gaussian-fit")) == ()
+    inside = registry_module.loaded([origin], ())
+    assert "one" in inside.classes["mitigation"]
+    assert "two" not in inside.classes["mitigation"]
+    registry_module.own_registry.cache_clear()
+
+
+def test_a_class_that_was_offered_by_itself_has_no_origin():
+    from dataclasses import dataclass
+
+    from collapse_bench import Mitigation
+
+    @dataclass(frozen=True)
+    class Own(Mitigation):
+        pass
+
+    found = Registry.discover()
+    found.offer("mitigation", "own", Own)
+    assert found.origins(found.cell("gaussian | gaussian-fit | replace | own")) is None

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.progress import report_step
+from ...foreign.calls import says_out_of_memory
 
 #: one number per row (b,): its loss, summed over its units
 RowLoss = Callable[[Tensor], Tensor]
@@ -202,14 +203,15 @@ class _Stepper:
     def gradient(self, rows: Tensor) -> Tensor:
         """Write the gradient of the batch into the parameters, and return the loss per unit.
 
-        Raises OutOfMemoryError where a micro-batch of one row is too large.
+        Raises OutOfMemoryError, on a CPU RuntimeError, where a micro-batch of one row is too
+        large.
         """
         while True:
             try:
                 value = self._accumulated(rows)
                 break
-            except torch.OutOfMemoryError:
-                if self.micro == 1:
+            except (RuntimeError, MemoryError) as problem:
+                if self.micro == 1 or not says_out_of_memory(problem):
                     raise
                 self.micro = (self.micro + 1) // 2
                 for parameter in self.parameters:

@@ -17,6 +17,7 @@ from collapse_bench.core.params import param
 from collapse_bench.core.progress import report_step
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.extras import lacking
+from collapse_bench.foreign.calls import says_out_of_memory
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.neural.neural import AnswerLoss, Neural
 from collapse_bench.lib.neural.training import RowLoss, precision, seeded, train
@@ -356,8 +357,8 @@ def _chunked(make: Callable[[slice], Tensor], n: int, rows: int, work: str) -> T
     while done < n:
         try:
             made.append(make(slice(done, done + rows)))
-        except torch.OutOfMemoryError:
-            if rows == 1:
+        except (RuntimeError, MemoryError) as problem:
+            if rows == 1 or not says_out_of_memory(problem):
                 raise
             rows //= 2
         else:
