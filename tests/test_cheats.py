@@ -13,6 +13,7 @@ import torch
 from collapse_bench import checks
 from collapse_bench.api import cell_of, run
 from collapse_bench.core import loop as engine
+from collapse_bench.core.budget import Budget
 from collapse_bench.core.rng import Stream
 from collapse_bench.registry import discovery as registry
 from collapse_bench.running.chains import run_chains
@@ -176,6 +177,29 @@ def test_global_rng():
     assert any("global random numbers were drawn" in remark for remark in told.runs[0]["remarks"])
     assert "remarks" not in honest().runs[0]
     assert "mitigation.is-repeatable" in kit_failures("global_rng")
+
+
+def test_change_cell():
+    told = ran("change_cell")
+    np.testing.assert_array_equal(final(told), final(honest()))
+    assert told.facts.ledger["generated_rows"] == honest().facts.ledger["generated_rows"]
+
+
+def test_ask_nature():
+    told = ran("ask_nature").facts
+    assert set(told.status) == {"failed"}
+    assert "this cell has no seeds" in told.reason[0]
+
+
+def test_zero_ledger():
+    told = ran("zero_ledger", WORLD.replace("replace", "mix(real=0.5)")).facts
+    # 3 rows asked for in each of 8 generations, and the protocol's rows that are kept
+    assert min(told.ledger["real_unique_by_methods"]) > 3 * 8
+    reg, name = offered("zero_ledger")
+    cell = replace(
+        cell_of(WORLD), mitigations=(reg.find("mitigation", name)(),), budget=Budget.parse("real=5")
+    )
+    assert set(run_chains(cell, SEEDS).facts.status) == {"over-budget"}
 
 
 # -- the document ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,6 +60,16 @@ class Cell:
             {key: self.__dict__[key] for key in ("spec", "canonical", "id") if key in self.__dict__}
         )
         return twin
+
+    def lent(self) -> Cell:
+        """A copy for a plugin to look at: it has no seeds, and changes to it reach nobody.
+
+        Seeds would let a plugin compute the truth of each chain.
+        """
+        components = {
+            field.name: _copied(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+        return dataclasses.replace(self, **{**components, "seeds": ()})
 
     @property
     def nature(self) -> bool:
@@ -157,7 +168,8 @@ class Cell:
         Raises UsageError where that raises, or returns neither None nor a sentence.
         """
         try:
-            reason = part.incompatibility(self)
+            # called on a copy of the part as well, which must not change its own parameters either
+            reason = _copied(part).incompatibility(self.lent())
         except Unreachable:  # data that cannot be loaded now; running the cell records why
             return None
         except Exception as problem:
@@ -222,3 +234,13 @@ class Cell:
     def id(self) -> str:
         """20 hex digits: the hash of ``canonical``."""
         return id_of(self.canonical)
+
+
+def _copied(value: Any) -> Any:
+    """A component with copies of the components in its parameters; other values as they are."""
+    if isinstance(value, Component):
+        twin = copy.copy(value)
+        for field in dataclasses.fields(value):
+            object.__setattr__(twin, field.name, _copied(getattr(value, field.name)))
+        return twin
+    return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value

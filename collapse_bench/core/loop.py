@@ -49,7 +49,12 @@ Act = tuple[str, Mitigation]  # the name under which a mitigation draws and is c
 
 
 def nature(cell: Cell) -> DataGenerator:
-    """The data generator of the cell with the truth of each seed drawn."""
+    """The data generator of the cell with the truth of each seed drawn.
+
+    Raises ContractError for a cell without seeds, which is all that plugins see.
+    """
+    if not cell.seeds:
+        raise ContractError("this cell has no seeds, so that no truth can be drawn from it")
     return cell.data.sample_truth(Stream(cell.seeds, device=cell.device).at("truth"))
 
 
