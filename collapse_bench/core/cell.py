@@ -72,6 +72,11 @@ class Cell:
         return dataclasses.replace(self, **{**components, "seeds": ()})
 
     @property
+    def foreign(self) -> bool:
+        """Whether a part of the cell does not come with the suite, so that nobody reviewed it."""
+        return any(type(part).file_digests for _, part in self.parts())
+
+    @property
     def nature(self) -> bool:
         """True for the ceiling of a task: the same protocol with an oracle as teacher."""
         return any(m.perfect_teacher for m in self.mitigations)
@@ -145,9 +150,9 @@ class Cell:
 
         Raises UsageError where a component's own ``incompatibility`` fails.
         """
-        for place, part in self.parts():
+        for place, _ in self.parts():
             # a flawed source refuses to be the data of a cell; a first teacher only needs its kind
-            reason = None if place.startswith("first") else self._refusal_of(part)
+            reason = None if place.startswith("first") else self._refusal_of(place)
             if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
@@ -162,14 +167,17 @@ class Cell:
             return f"{self.model.title()} reads rows, and sampler=exact-law draws only their sums"
         return None
 
-    def _refusal_of(self, part: Component) -> str | None:
-        """What the component's ``incompatibility`` returns.
+    def _refusal_of(self, place: str) -> str | None:
+        """What ``incompatibility`` of the component at this place returns.
+
+        It is called on copies of the cell and of the component, which it must not change either.
 
         Raises UsageError where that raises, or returns neither None nor a sentence.
         """
+        lent = self.lent()
+        part = dict(lent.parts())[place]
         try:
-            # called on a copy of the part as well, which must not change its own parameters either
-            reason = _copied(part).incompatibility(self.lent())
+            reason = part.incompatibility(lent)
         except Unreachable:  # data that cannot be loaded now; running the cell records why
             return None
         except Exception as problem:

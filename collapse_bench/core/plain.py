@@ -16,8 +16,8 @@ from ..errors import ContractError
 _PYTHON = torch._C.DispatchKey.Python
 
 
-def plain(value: Tensor) -> Tensor:
-    """The tensor as ``torch.Tensor`` itself, on the same memory.
+def plain(value: Any, what: str) -> Tensor:
+    """The tensor as ``torch.Tensor`` itself, on the same memory; ``what`` it is, for messages.
 
     Raises ContractError for a tensor whose values are computed by Python code
     (``__torch_dispatch__``), and for anything that is no tensor.
@@ -25,18 +25,19 @@ def plain(value: Tensor) -> Tensor:
     if type(value) is Tensor:
         return value
     if not issubclass(type(value), Tensor):
-        raise ContractError(f"expected a torch.Tensor, got {type(value).__name__}")
+        raise ContractError(f"{what} is a {type(value).__name__}; it must be a torch.Tensor")
     with torch._C.DisableTorchFunctionSubclass():
         if torch._C._dispatch_keys(value).has(_PYTHON):
             raise ContractError(
-                f"a {type(value).__name__} computes its values by __torch_dispatch__; return plain "
-                "tensors"
+                f"{what} is a {type(value).__name__}, which computes its values by "
+                "__torch_dispatch__; it must be a plain torch.Tensor"
             )
-        return torch.Tensor.as_subclass(value, Tensor)
+        return Tensor.as_subclass(value, Tensor)
 
 
-def make_plain(holder: Any) -> None:
-    """Replace the tensors among the attributes of a frozen dataclass by plain ones."""
-    for name, value in vars(holder).items():
-        if type(value) is not Tensor and isinstance(value, Tensor):
-            object.__setattr__(holder, name, plain(value))
+def make_plain(holder: Any, *names: str) -> None:
+    """Make these attributes of a frozen dataclass plain tensors; None stays None."""
+    for name in names:
+        value = getattr(holder, name)
+        if type(value) is not Tensor and value is not None:
+            object.__setattr__(holder, name, plain(value, name))

@@ -27,7 +27,6 @@ class AskNature(Mitigation):
 
     def incompatibility(self, cell):
         SEEN.append(nature(cell).truth.teacher)
-        return None
 
     def adapt(self, model, access):
         return Drawn(SEEN[-1])

@@ -17,7 +17,6 @@ class ChangeCell(Mitigation):
         object.__setattr__(cell, "mitigations", ())
         object.__setattr__(cell.data, "sigma", 0.0)
         object.__setattr__(self, "share", 1.0)
-        return None
 
     def curate(self, corpus, access):
         assert self.share == 0.5
