@@ -15,8 +15,11 @@ from collapse_bench.api import cell_of, run
 from collapse_bench.core import loop as engine
 from collapse_bench.core.budget import Budget
 from collapse_bench.core.rng import Stream
+from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry
 from collapse_bench.running.chains import run_chains
+from collapse_bench.running.inline import run_here
+from collapse_bench.running.jobs import Job, Options
 
 FOLDER = Path(__file__).parent / "cheats"
 CHEATS = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -200,6 +203,79 @@ def test_zero_ledger():
         cell_of(WORLD), mitigations=(reg.find("mitigation", name)(),), budget=Budget.parse("real=5")
     )
     assert set(run_chains(cell, SEEDS).facts.status) == {"over-budget"}
+
+
+@pytest.mark.parametrize("how", ["data", "numpy"])
+def test_mutate_data(how):
+    told = ran("mutate_data", how=how).facts
+    assert set(told.status) == {"failed"}
+    assert "changed its input in place" in told.reason[0]
+
+
+def test_mutate_data_of_cached_sums():
+    world = WORLD.replace("replace", "accumulate")
+    told = ran("mutate_data", world, how="sums")
+    np.testing.assert_array_equal(final(told), final(honest(world)))
+
+
+def test_mutate_data_a_generation_later():
+    world = "gaussian | kde | accumulate @ n=30 T=4"  # a model that reads all rows again
+    reg, _ = offered("mutate_data")
+    late = reg.find("mitigation", "mutate-later")()
+    told = run_chains(replace(cell_of(world), mitigations=(late,)), SEEDS)
+    np.testing.assert_array_equal(final(told), final(honest(world)))
+
+
+def test_vouch():
+    told = ran("vouch").facts
+    assert set(told.status) == {"failed"}
+    assert "gave a row the weight -0.5" in told.reason[0]
+
+
+def test_move_questions():
+    world = "linear(d=3) | ridge | replace @ n=30 T=3"
+    zero = ran("move_questions", world)
+    assert set(zero.facts.status) == {"done"}
+    assert final(zero).mean() > 0.2  # the risk of answering 0 is the signal, 1 on average
+
+
+def job(cheat: str, world: str, folder: Path, name: str | None = None):
+    """The records of a job with the cheat, in the folder, as a worker runs it."""
+    reg, named = offered(cheat)
+    cell = replace(cell_of(world), mitigations=(reg.find("mitigation", name or named)(),))
+    list(run_here([Job(cell, tuple(SEEDS))], Options(folder)))
+    return Store(folder).read(cell.id, 0)
+
+
+FIXED = "gaussian(truth_is=fixed) | gaussian-fit | replace @ n=30 T=8"
+
+
+def test_pool(tmp_path):
+    told = job("pool", FIXED, tmp_path)
+    assert set(told.facts.status) == {"done"}
+    assert all("chains of this cell ran one by one" in run["remarks"][0] for run in told.runs)
+    # one chain by itself pools nothing: its own rows count as real and have no origin
+    assert final(told).mean() > final(honest(FIXED)).mean() / 2
+    declared = job("pool", FIXED, tmp_path, "open-pool")
+    assert final(declared).mean() < final(told).mean() / 4
+    assert "its chains depend on each other" in declared.runs[0]["remarks"][0]
+
+
+def test_pool_names_the_chain_and_both_losses():
+    told = ran("pool", FIXED).facts
+    assert set(told.status) == {"failed"}
+    assert re.search(
+        r"pool: chain \d+ by itself has w2 [\d.e-]+ in generation 1, and [\d.e-]+ together with 11 "
+        r"others; treat each chain by itself",
+        told.reason[0],
+    )
+
+
+def test_clock(tmp_path):
+    told = job("clock", WORLD, tmp_path)
+    assert set(told.facts.status) == {"done"}
+    assert any("draw only from the streams" in remark for remark in told.runs[0]["remarks"])
+    assert "mitigation.is-repeatable" in kit_failures("clock")
 
 
 # -- the document ---------------------------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.apart import Apart
 from ..core.cell import Cell
 from ..core.components import DataGenerator
-from ..core.loop import Generation, generations, nature
+from ..core.loop import Generation, as_judged, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
@@ -195,11 +196,18 @@ def run_chains(
         saved = time.perf_counter()
         data = nature(cell)
         work.remarks += data.remarks()
+        apart = Apart(cell)
+        work.remarks += apart.remarks
         with listening(reporting.step if progress is not None else None):
             for now in generations(cell, start, data):
+                apart.compare(now)
                 rows.add(
                     now.t,
-                    {**data.diagnostics(now.teacher), **now.scores, "effective_size": now.size},
+                    {
+                        **data.diagnostics(as_judged(cell, now.teacher)),
+                        **now.scores,
+                        "effective_size": now.size,
+                    },
                     len(seeds),
                 )
                 work.add(now)
