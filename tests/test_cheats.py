@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from collapse_bench.api import cell_of, run
 from collapse_bench.core import loop as engine
 from collapse_bench.core.budget import Budget
 from collapse_bench.core.rng import Stream
+from collapse_bench.plugins.mitigations.golden_ratio import GoldenRatio
 from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry
 from collapse_bench.running.chains import run_chains
@@ -253,7 +255,7 @@ FIXED = "gaussian(truth_is=fixed) | gaussian-fit | replace @ n=30 T=8"
 def test_pool(tmp_path):
     told = job("pool", FIXED, tmp_path)
     assert set(told.facts.status) == {"done"}
-    assert all("chains of this cell ran one by one" in run["remarks"][0] for run in told.runs)
+    assert all("chains then ran in smaller groups" in run["remarks"][0] for run in told.runs)
     # one chain by itself pools nothing: its own rows count as real and have no origin
     assert final(told).mean() > final(honest(FIXED)).mean() / 2
     declared = job("pool", FIXED, tmp_path, "open-pool")
@@ -276,6 +278,66 @@ def test_clock(tmp_path):
     assert set(told.facts.status) == {"done"}
     assert any("draw only from the streams" in remark for remark in told.runs[0]["remarks"])
     assert "mitigation.is-repeatable" in kit_failures("clock")
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [
+        ("judge", "collapse_bench.core.loop.judged"),
+        ("rival", "collapse_bench.plugins.mitigations.golden_ratio.GoldenRatio.curate"),
+        ("torch", "torch.Tensor.mean"),
+    ],
+)
+def test_patch(what, name, monkeypatch):
+    for owner, method in [(engine, "judged"), (GoldenRatio, "curate"), (torch.Tensor, "mean")]:
+        monkeypatch.setattr(owner, method, getattr(owner, method))  # restored after the test
+    told = ran("patch", what=what).facts
+    assert set(told.status) == {"failed"}
+    assert f"patch.py replaced {name}; a plugin must not change code" in told.reason[0]
+    rival = honest(WORLD.replace("@", "| golden-ratio @").replace("replace", "mix"))
+    assert set(rival.facts.status) == {"failed"}  # in this process no number can be believed
+    assert f"patch.py replaced {name}" in rival.facts.reason[0]
+
+
+def test_leave_process():
+    reg, name = offered("leave_process")
+    cheat = reg.find("mitigation", name)
+    told = run_chains(replace(cell_of(WORLD), mitigations=(cheat(),)), SEEDS)
+    left = sys.modules[cheat.__module__]
+    left.END.set()
+    left.LEFT[0].communicate()  # ends it
+    assert re.search(
+        r"leave-process: process \d+, thread helper still ran when the chains had ended",
+        told.runs[0]["remarks"][0],
+    )
+
+
+def test_walk_stack():
+    """Honesty of the document: this one is not detected."""
+    told = ran("walk_stack")
+    assert final(told).max() < 1e-12
+    assert told.facts.track == "blind"
+
+
+def test_hoard_disk(tmp_path, monkeypatch):
+    """Honesty of the document: the second run is not detected."""
+    monkeypatch.setenv("CHEAT_FILE", str(tmp_path / "rows.pt"))
+    first = job("hoard_disk", FIXED, tmp_path)
+    assert "by itself has used 500 real rows by generation 1, and 0" in first.runs[0]["remarks"][0]
+    again = ran("hoard_disk", FIXED)
+    assert again.facts.track == "blind"
+    assert final(again).mean() < final(honest(FIXED)).mean() / 4
+    drawn = WORLD.replace("T=8", "T=1")  # each seed has a truth of its own
+    assert final(ran("hoard_disk", drawn)).mean() > final(honest(drawn)).mean()
+
+
+def test_import_data():
+    """Honesty of the document: this one is not detected."""
+    world = "digits | random-features(width=100) | replace @ n=40 T=2"
+    seeds = SEEDS[:4]
+    told = ran("import_data", world, seeds)
+    assert told.facts.track == "blind"
+    assert final(told).mean() < final(honest(world, seeds)).mean() / 2
 
 
 # -- the document ---------------------------------------------------------------------------------------------------

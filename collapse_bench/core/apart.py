@@ -12,7 +12,9 @@ from torch import Tensor
 
 from ..errors import ContractError
 from .cell import Cell
+from .ledger import Ledger
 from .loop import Generation, generations
+from .tracks import WORDS
 
 #: largest relative difference of a loss; batched linear algebra may round differently
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -23,34 +25,44 @@ _FOUND: dict[str, str] = {}
 
 
 class Apart:
-    """The losses of one chain that ran by itself, before the others: what it learns there is known
-    to nobody else.
+    """The losses and the ledger of one chain that ran by itself, before the others: what it learns
+    there is known to nobody else.
 
-    ``remarks`` are for the record: where a plugin declares ``couples_chains``, and where chains run
-    one by one because a comparison failed before.
+    ``remarks`` are for the record: where a plugin declares ``couples_chains``, and where a
+    comparison failed before.
     """
 
     def __init__(self, cell: Cell):
         self.cell, self.remarks = cell, _remarks(cell)
         self.place = int(cell.id, 16) % len(cell.seeds)
-        self._losses: list[dict[str, Tensor]] | None = None  # by generation; None: not compared
+        # (losses, ledger) by generation; None: not compared
+        self._alone: list[tuple[dict[str, Tensor], Ledger]] | None = None
         self._problem: Exception | None = None  # that ended the chain
         if cell.foreign and len(cell.seeds) > 1 and not _coupled(cell):
-            self._losses = []
+            self._alone = []
             try:
                 for now in generations(cell.for_seeds([cell.seeds[self.place]])):
-                    self._losses.append(dict(now.scores))
+                    self._alone.append((dict(now.scores), now.ledger))
             except Exception as problem:
                 self._problem = problem
 
     def compare(self, now: Generation) -> None:
-        """Raise ContractError where the chain has other losses among the others than by itself."""
-        if self._losses is None:
+        """Raise ContractError where the chain has other losses, or another use of anything, among
+        the others than by itself."""
+        if self._alone is None:
             return
-        if now.t >= len(self._losses):
+        if now.t >= len(self._alone):
             raise self._error(f"ends in generation {now.t} with {self._problem!r}")
+        losses, ledger = self._alone[now.t]
+        for what, word in WORDS.items():
+            used, among = _of(ledger, what, 0), _of(now.ledger, what, self.place)
+            if used != among:
+                raise self._error(
+                    f"has used {used} {word} by generation {now.t}, and {among} together with "
+                    f"{len(self.cell.seeds) - 1} others"
+                )
         for name, value in now.scores.items():
-            together, alone = value[self.place], self._losses[now.t][name][0]
+            together, alone = value[self.place], losses[name][0]
             if not _close(together, alone):
                 raise self._error(
                     f"has {name} {float(alone):.6g} in generation {now.t}, and {float(together):.6g} "
@@ -64,7 +76,8 @@ class Apart:
             f"{names}: chain {seed} by itself {what}; treat each chain by itself, and draw only from "
             "the streams that are passed in, or declare couples_chains = True"
         )
-        _FOUND[self.cell.id] = f"{sentence}. The chains of this cell ran one by one"
+        # an executor then runs the chains in halves, down to single ones
+        _FOUND[self.cell.id] = f"{sentence}; its chains then ran in smaller groups"
         return ContractError(sentence)
 
 
@@ -79,9 +92,15 @@ def _remarks(cell: Cell) -> list[str]:
         "this entry are too narrow"
         for title in _coupled(cell)
     ]
-    if len(cell.seeds) == 1 and cell.id in _FOUND:
+    if cell.id in _FOUND:
         remarks.append(_FOUND[cell.id])
     return remarks
+
+
+def _of(ledger: Ledger, substance: str, place: int) -> int:
+    """What the mitigations of one chain have used of a substance."""
+    amount = ledger.by_methods(substance)
+    return int(amount[place]) if isinstance(amount, Tensor) else amount
 
 
 def _close(one: Tensor, other: Tensor) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ OwnSums = TypeVar("OwnSums", bound=Moments | Products | Tensor)
 def own(sums: OwnSums) -> OwnSums:
     """The sums with tensors of their own."""
     if isinstance(sums, Tensor):
-        return sums.clone()
+        return cast(OwnSums, sums.clone())
     tensors: dict[str, Any] = {k: v if v is None else v.clone() for k, v in vars(sums).items()}
     return type(sums)(**tensors)
 

@@ -24,6 +24,7 @@ import torch
 from ..core.apart import Apart
 from ..core.cell import Cell
 from ..core.components import DataGenerator
+from ..core.intact import replaced
 from ..core.loop import Generation, as_judged, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
@@ -32,8 +33,10 @@ from ..errors import ContractError, Incompatible, OverBudget
 from ..records.facts import RunAccount
 from ..records.record import Record
 from ..records.store import Store
+from ..registry.discovery import registry
 from ..status import Status
 from .facts import Rows, environment, facts_of
+from .leftovers import Leftovers
 
 MEMORY = 512 * 2**20  # bytes for the rows of one chunk of chains
 CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints
@@ -186,6 +189,7 @@ def run_chains(
     reporting, global_draws = _Reporting(progress, cell, began), _GlobalDraws()
     status, reason = Status.DONE, None
     resumed, trace, ledger = None, None, None
+    leftovers = Leftovers() if cell.foreign else None
     try:
         reason = cell.incompatibility()
         if reason is not None:
@@ -238,6 +242,10 @@ def run_chains(
         trace = traceback.format_exc()
         ledger = getattr(problem, "ledger", None)
     work.remarks += global_draws.remark(cell.entry)
+    if leftovers is not None:
+        work.remarks += leftovers.remarks(cell.entry)
+    if patch := replaced(registry().foreign_files()):
+        status, reason = Status.FAILED, patch
     facts = facts_of(cell, seeds, status, reason, now, ledger)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],

@@ -1,7 +1,7 @@
 """Learn from the rows of all chains at once, where they share one truth: 12 times the data.
 
-Neutralised: one chain is run by itself before the others, and compared.  Where its losses differ, the chains run one
-by one, and the record says so; a method that declares `couples_chains` keeps its numbers, with a remark on the board.
+Neutralised: one chain is run by itself before the others, and compared.  Where its losses differ, the chains run in
+smaller groups, down to single ones, and the record says so; a method that declares `couples_chains` keeps its numbers, with a remark on the board.
 """
 
 from dataclasses import dataclass
