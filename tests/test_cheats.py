@@ -340,6 +340,23 @@ def test_import_data():
     assert final(told).mean() < final(honest(world, seeds)).mean() / 2
 
 
+@pytest.mark.slow
+def test_die(tmp_path):
+    results = run(
+        "smoke",
+        seeds="0:4",
+        output=tmp_path,
+        plugins=[FOLDER / "die.py"],
+        mitigations="die",
+        settings={"mitigations": "die", "protocols": "replace"},
+        n_jobs=2,
+    )
+    frame = results.board().per_task()
+    mine = frame[(frame.entry == "die") & frame.task.str.startswith("gaussian")].iloc[0]
+    assert mine.failed == 4
+    assert mine.S_k == -3
+
+
 # -- the document ---------------------------------------------------------------------------------------------------
 
 

@@ -224,9 +224,11 @@ def _outcome(
             raise content
     elif worker.process.is_alive() and not late:
         return None
-    status = Status.TIMEOUT if late else Status.KILLED
     worker.process.kill()
     worker.process.join()
+    status = Status.TIMEOUT if late else Status.KILLED
+    if not late and worker.process.exitcode >= 0:
+        status = Status.FAILED  # the method's doing: only its code ends the process by itself
     if not worker.ready:
         raise UsageError(
             f"a worker ended before it could start (exit code {worker.process.exitcode}, see "
