@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import ContractError
 from .components import BiasedVerifier, Model, Teacher
 from .corpus import Corpus
+from .meter import paid_fit
 from .plain import plain
 from .rng import Stream
 
@@ -133,13 +134,12 @@ class Access:
     ) -> Teacher:
         """Fit ``model`` to ``corpus``, in addition to the fit of the generation itself.
 
-        Charged as one of ``fits``.  Pass ``rng`` to compare several fits with the same random
+        Charged as one of ``fits``, like a fit that a mitigation calls without this.  Pass ``rng`` to compare several fits with the same random
         numbers.
         """
         self._desk.open_ledger(self.user).charge(self.user, "fits", 1)
-        return model.fit(
-            corpus, self._desk.stream(self.user, "fit") if rng is None else rng, before
-        )
+        rng = self._desk.stream(self.user, "fit") if rng is None else rng
+        return paid_fit(model, corpus, rng, before)
 
     def read_out(self, teacher: Teacher) -> Teacher:
         """``teacher`` through the decoder of the protocol, if it has one."""

@@ -22,6 +22,7 @@ from .corpus import Corpus
 from .desk import Desk
 from .examined import examined
 from .ledger import Ledger
+from .meter import metered, metering, paid_fit
 from .plain import plain
 from .replicates import lift
 from .rng import Stream
@@ -102,7 +103,7 @@ def next_generation(
         kept=now.kept,
         guarded=cell.foreign,
     )
-    with ledger.witnessing():
+    with ledger.witnessing(), metering(ledger, rng.chain_shape):
         desk.n = sized(acts, desk)
         desk.teacher = steer(acts, desk)
         corpus, memory = composed(cell, acts, desk, now.memory)
@@ -183,7 +184,9 @@ def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
     Wrappers always get a lifted model.
     """
     for name, act in acts:
-        model = same_component(name, "adapt", act.adapt(model, desk.access(name)), Model)
+        lent = model if type(act).adapt is Mitigation.adapt else metered(model, name)
+        out = same_component(name, "adapt", act.adapt(lent, desk.access(name)), Model)
+        model = model if out is lent else out
     return lift(model)
 
 
@@ -226,7 +229,7 @@ def fitted(
             starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
     loan = Loan(training_set, desk.guarded)
-    out = model.fit(loan.lent, desk.rng.at("fit"), before)
+    out = paid_fit(model, loan.lent, desk.rng.at("fit"), before)
     loan.check(model.title(), "fit")
     return same_component(model.title(), "fit", out, Teacher), starved
 
