@@ -357,6 +357,14 @@ def test_die(tmp_path):
     assert mine.S_k == -3
 
 
+def test_two_faces():
+    """Honesty of the document: the ledger shows nothing; the conformance kit finds it."""
+    told = ran("two_faces")
+    assert told.facts.track == "blind"
+    assert np.log(final(told)).mean() < np.log(final(honest())).mean() - 0.5
+    assert "mitigation.answers-as-it-states" in kit_failures("two_faces")
+
+
 # -- the document ---------------------------------------------------------------------------------------------------
 
 
