@@ -167,19 +167,19 @@ def answers_as_stated(teacher: Teacher, data: DataGenerator, rng: Stream) -> str
             mean, factor = teacher.mean_and_factor()
             spread = (factor @ factor.mT).diagonal(dim1=-2, dim2=-1)[..., None, :]
             gaps = [_blocks(y) - mean[..., None, :] for y in (one, two)]
-            if _biased(*gaps, spread.sqrt()):
+            if _biased(gaps, spread.sqrt()):
                 return "mean_and_factor states another mean than that of its answers"
             squares = [(y - mean[..., None, :]) ** 2 for y in (one, two)]
-            if _biased(*(_blocks(value) - spread for value in squares), spread):
+            if _biased([_blocks(value) - spread for value in squares], spread):
                 return "mean_and_factor states another variance than that of its answers"
         elif data.kind == "regression":
             mean = teacher.mean_answer(x)
-            if _biased(one - mean, two - mean, mean.std(-1, keepdim=True)):
+            if _biased([one - mean, two - mean], mean.std(-1, keepdim=True)):
                 return "mean_answer states other answers than those that it gives"
         elif data.kind == "discrete" and data.labels is not None:
             likeliest = one.mode(-1, keepdim=True).values.expand(one.shape)
             share = teacher.logp(x, likeliest)[..., 0].exp()
-            if _biased(*((y == likeliest).double() - share for y in (one, two)), torch.ones(())):
+            if _biased([(y == likeliest).double() - share for y in (one, two)], torch.ones(())):
                 return "logp states another probability than that of its answers"
     except Incompatible:
         pass
@@ -191,9 +191,10 @@ def _blocks(y: Tensor) -> Tensor:
     return y.double().unflatten(-2, (-1, BLOCK)).mean(-2)
 
 
-def _biased(one: Tensor, two: Tensor, scale: Tensor) -> bool:
+def _biased(gaps: list[Tensor], scale: Tensor) -> bool:
     """Whether two independent estimates of one quantity, both minus what is stated, are off by more
     than chance (6 standard errors) and by more than rounding."""
+    one, two = gaps
     product = (one / scale.clamp_min(1e-300)) * (two / scale.clamp_min(1e-300))
     product = product[product.isfinite()].flatten()
     return bool(product.numel()) and float(product.mean()) > 1e-6 and z_score(product) > 6
