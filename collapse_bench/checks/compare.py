@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.components import Teacher
+from ..core.components import DataGenerator, Teacher
 from ..core.corpus import Corpus
 from ..core.rng import Stream
 from ..core.sums import SumsPart
@@ -147,3 +147,54 @@ def z_score(gap: Tensor) -> float:
     gap = gap.double()
     mean, error = float(gap.mean()), float(gap.std() / math.sqrt(gap.numel()))
     return 0.0 if abs(mean) < 1e-12 else mean / max(error, 1e-300)
+
+
+DRAWS = 16384  # answers per chain in which a teacher shows that it answers as it states
+BLOCK = 512  # of them, whose mean is compared
+
+
+def answers_as_stated(teacher: Teacher, data: DataGenerator, rng: Stream) -> str | None:
+    """None where a teacher's answers have the distribution that its other methods state, else what
+    differs: a teacher is judged by those methods, and teaches by its answers.
+
+    Two independent draws are compared with the statement.  Their gaps have a product of mean 0
+    unless the statement is wrong, whatever the distribution of the answers.
+    """
+    x = data.ask(DRAWS, rng.at("x"))
+    one, two = (teacher.answer(x, rng.at("answer", i)) for i in (1, 2))
+    try:
+        if data.kind == "density":
+            mean, factor = teacher.mean_and_factor()
+            spread = (factor @ factor.mT).diagonal(dim1=-2, dim2=-1)[..., None, :]
+            gaps = [_blocks(y) - mean[..., None, :] for y in (one, two)]
+            if _biased(gaps, spread.sqrt()):
+                return "mean_and_factor states another mean than that of its answers"
+            squares = [(y - mean[..., None, :]) ** 2 for y in (one, two)]
+            if _biased([_blocks(value) - spread for value in squares], spread):
+                return "mean_and_factor states another variance than that of its answers"
+        elif data.kind == "regression":
+            mean = teacher.mean_answer(x)
+            if _biased([one - mean, two - mean], mean.std(-1, keepdim=True)):
+                return "mean_answer states other answers than those that it gives"
+        elif data.kind == "discrete" and data.labels is not None:
+            likeliest = one.mode(-1, keepdim=True).values.expand(one.shape)
+            share = teacher.logp(x, likeliest)[..., 0].exp()
+            if _biased([(y == likeliest).double() - share for y in (one, two)], torch.ones(())):
+                return "logp states another probability than that of its answers"
+    except Incompatible:
+        pass
+    return None
+
+
+def _blocks(y: Tensor) -> Tensor:
+    """Means of blocks of rows, (R, n / BLOCK, d)."""
+    return y.double().unflatten(-2, (-1, BLOCK)).mean(-2)
+
+
+def _biased(gaps: list[Tensor], scale: Tensor) -> bool:
+    """Whether two independent estimates of one quantity, both minus what is stated, are off by more
+    than chance (6 standard errors) and by more than rounding."""
+    one, two = gaps
+    product = (one / scale.clamp_min(1e-300)) * (two / scale.clamp_min(1e-300))
+    product = product[product.isfinite()].flatten()
+    return bool(product.numel()) and float(product.mean()) > 1e-6 and z_score(product) > 6

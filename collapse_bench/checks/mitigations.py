@@ -20,6 +20,7 @@ from .compare import (
     Lent,
     Undisturbed,
     alike,
+    answers_as_stated,
     behaviour,
     chain_at,
     disturb,
@@ -37,7 +38,7 @@ from .scenes import (
     run_cell,
     run_of,
 )
-from .world import CHAIN_SHAPES, ROWS, STAGES, cells_of, probe_of, registered, small
+from .world import CHAIN_SHAPES, ROWS, STAGES, cells_of, probe_of, registered, small, stream_of
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,20 @@ def outputs_of(case: CellCase, chain_shape: tuple[int, ...], seed: int = 1) -> d
             "fitted": behaviour(fitted, x, y, rng),
         }
     return {f"{stage} {name}": value for stage in values for name, value in values[stage].items()}
+
+
+@check(worlds=one_per_kind)
+def check_mitigation_answers_as_it_states(case: CellCase) -> None:
+    """The answers of the teacher that is fitted have the distribution that it states."""
+    scene = Scene.of(case.cell, (2,))
+    _, curated, adapted = scene.stages()
+    rng = stream_of((2,)).at("probe")
+    fitted = lift(adapted).fit(curated, rng.at("fit"), scene.access.teacher)
+    if differs := answers_as_stated(fitted, scene.data, rng):
+        raise CheckFailure(
+            f"the teacher under {case.cell.mitigations[0].title()}: {differs}; it is judged by what "
+            "it states"
+        )
 
 
 @check(essential=True, worlds=one_per_kind)

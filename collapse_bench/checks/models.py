@@ -20,6 +20,7 @@ from .compare import (
     Lent,
     Undisturbed,
     alike,
+    answers_as_stated,
     behaviour,
     chain_at,
     disturb,
@@ -302,6 +303,18 @@ def check_model_fit_is_repeatable(case: OnData) -> None:
         "passed in (rng.normal, rng.torch_generator(), never torch.rand), and keep nothing between "
         "fits",
     )
+
+
+@check(worlds=readable)
+def check_model_answers_as_it_states(case: OnData) -> None:
+    """The answers of a teacher have the mean, variance or probabilities that it states."""
+    data, access = access_at_0(case.data, (2,))
+    rng = stream_of((2,)).at("probe")
+    teacher = lift(case.model).fit(access.real(ROWS), rng.at("fit"))
+    if differs := answers_as_stated(teacher, data, rng):
+        raise CheckFailure(
+            f"the teacher of {case.title}: {differs}; it is judged by what it states"
+        )
 
 
 # -- weights ---------------------------------------------------------------------------------------

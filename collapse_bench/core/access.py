@@ -13,6 +13,8 @@ from torch import Tensor
 from ..errors import ContractError
 from .components import BiasedVerifier, Model, Teacher
 from .corpus import Corpus
+from .meter import paid_fit
+from .plain import plain
 from .rng import Stream
 
 if TYPE_CHECKING:
@@ -93,17 +95,17 @@ class Access:
         ``verifier_calls``, one per row.  Raises ContractError if phi or psi is outside [0, 1];
         Incompatible if the data generator cannot verify answers.
         """
+        phi, psi = float(phi), float(psi)
         for name, value in (("phi", phi), ("psi", psi)):
             if not 0 <= value <= 1:
                 raise ContractError(f"{name} must lie in [0, 1], got {value}")
-        self._desk.open_ledger(self.user).charge_verifier(
-            self.user, corpus.n, float(phi), float(psi)
-        )
-        data, rows = self._desk.data, (corpus.x, corpus.y)
+        data, rows = self._desk.data, (plain(corpus.x, "x"), plain(corpus.y, "y"))
+        n = rows[1].shape[len(self.rng.chain_shape)]  # the rows that are verified are charged
+        self._desk.open_ledger(self.user).charge_verifier(self.user, n, phi, psi)
         right = data.verify(*rows) if centre is None else data.within(*rows, centre)
         if (phi, psi) == (1, 0):
             return right
-        u = self._desk.stream(self.user, "verify").uniform(corpus.n)
+        u = self._desk.stream(self.user, "verify").uniform(n)
         return (right & (u < phi)) | (~right & (u < psi))
 
     def provenance(self, corpus: Corpus) -> Tensor:
@@ -111,8 +113,9 @@ class Access:
 
         Charged as ``provenance_lookups``, one per row.
         """
-        self._desk.open_ledger(self.user).charge(self.user, "provenance_lookups", corpus.n)
-        return corpus._origin()
+        origin = corpus._origin()
+        self._desk.open_ledger(self.user).charge(self.user, "provenance_lookups", origin.shape[-1])
+        return origin
 
     def external(self, what: str, calls: int = 1) -> None:
         """Declare the use of an external model or data set, by its name.
@@ -131,13 +134,12 @@ class Access:
     ) -> Teacher:
         """Fit ``model`` to ``corpus``, in addition to the fit of the generation itself.
 
-        Charged as one of ``fits``.  Pass ``rng`` to compare several fits with the same random
+        Charged as one of ``fits``, like a fit that a mitigation calls without this.  Pass ``rng`` to compare several fits with the same random
         numbers.
         """
         self._desk.open_ledger(self.user).charge(self.user, "fits", 1)
-        return model.fit(
-            corpus, self._desk.stream(self.user, "fit") if rng is None else rng, before
-        )
+        rng = self._desk.stream(self.user, "fit") if rng is None else rng
+        return paid_fit(model, corpus, rng, before)
 
     def read_out(self, teacher: Teacher) -> Teacher:
         """``teacher`` through the decoder of the protocol, if it has one."""

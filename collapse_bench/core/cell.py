@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,6 +77,21 @@ class Cell:
             {key: self.__dict__[key] for key in ("spec", "canonical", "id") if key in self.__dict__}
         )
         return twin
+
+    def lent(self) -> Cell:
+        """A copy for a plugin to look at: it has no seeds, and changes to it reach nobody.
+
+        Seeds would let a plugin compute the truth of each chain.
+        """
+        components = {
+            field.name: _copied(getattr(self, field.name)) for field in dataclasses.fields(self)
+        }
+        return dataclasses.replace(self, **{**components, "seeds": ()})
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a part of the cell does not come with the suite, so that nobody reviewed it."""
+        return any(type(part).file_digests for _, part in self.parts())
 
     @property
     def nature(self) -> bool:
@@ -170,9 +186,9 @@ class Cell:
 
         Raises UsageError where a component's own ``incompatibility`` fails.
         """
-        for place, part in self.parts():
+        for place, _ in self.parts():
             # a flawed source refuses to be the data of a cell; a first teacher only needs its kind
-            reason = None if place.startswith("first") else self._refusal_of(part)
+            reason = None if place.startswith("first") else self._refusal_of(place)
             if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
@@ -187,14 +203,18 @@ class Cell:
             return f"{self.model.title()} reads rows, and sampler=exact-law draws only their sums"
         return None
 
-    def _refusal_of(self, part: Component) -> str | None:
-        """What the component's ``incompatibility`` returns.
+    def _refusal_of(self, place: str) -> str | None:
+        """What ``incompatibility`` of the component at this place returns.
+
+        It is called on copies of the cell and of the component, which it must not change either.
 
         Raises UsageError where that raises, or returns neither None nor a sentence.
         """
+        lent = self.lent()
+        part = dict(lent.parts())[place]
         try:
             with contained() if type(part).file_digests else nullcontext():
-                reason = part.incompatibility(self)
+                reason = part.incompatibility(lent)
         except Exception as problem:
             cause = problem.problem if isinstance(problem, Broke) else problem
             if isinstance(cause, Unreachable):  # running the cell records that it is not there now
@@ -262,3 +282,13 @@ class Cell:
     def id(self) -> str:
         """20 hex digits: the hash of ``canonical``."""
         return id_of(self.canonical)
+
+
+def _copied(value: Any) -> Any:
+    """A component with copies of the components in its parameters; other values as they are."""
+    if isinstance(value, Component):
+        twin = copy.copy(value)
+        for field in dataclasses.fields(value):
+            object.__setattr__(twin, field.name, _copied(getattr(value, field.name)))
+        return twin
+    return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value

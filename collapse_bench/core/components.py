@@ -72,6 +72,10 @@ class Component(HasOldNames):
     # class's ``incompatibility`` refuses the others with a sentence, so that suites skip those
     # cells.
     kinds: ClassVar[tuple[Kind, ...] | None] = None
+    # True: what happens to a chain depends on the other chains of a run.  The record says so, since
+    # chains are the independent unit of all statistics.  False: a chain of every cell with a plugin
+    # that is not part of the suite is run by itself and compared.
+    couples_chains: ClassVar[bool] = False
     OLD_NAMES = {"fits": "incompatibility"}
 
     def __post_init__(self) -> None:

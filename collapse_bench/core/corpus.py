@@ -28,6 +28,7 @@ from .sums import (
     SumsPart,
     mass_of,
     moments_of,
+    own,
     products_of,
     tally_of,
 )
@@ -262,6 +263,10 @@ class Corpus:
 
         return hidden.edited(blank(hidden.x), blank(hidden.y))
 
+    def _lent(self) -> Corpus:
+        """The same corpus with rows of its own, so that no change to them reaches this one."""
+        return replace(self, _parts=tuple(part.own() for part in self._parts))
+
     # -- sums --------------------------------------------------------------------------------------
 
     def _fold(self, key: Hashable, of_part: Callable[[Part], Summed]) -> Summed:
@@ -273,30 +278,32 @@ class Corpus:
         self._folds[key] = (len(self._parts), total)
         return cast(Summed, total)
 
+    # The cached sums belong to every corpus that holds these parts, also to the protocol's memory.
+    # So callers get copies, which they may change.
+
     def moments(self) -> Moments:
         """Weighted sums over the rows z = [x, y], cached per part.
 
         Raises Incompatible if the corpus is known by other sums only.
         """
-        return self._fold("moments", lambda part: moments_of(part, self.chain_shape))
+        return own(self._fold("moments", lambda part: moments_of(part, self.chain_shape)))
 
     def products(self) -> Products:
         """Weighted sums of products of questions and scalar answers; like ``moments``."""
-        return self._fold("products", lambda part: products_of(part, self.chain_shape))
+        return own(self._fold("products", lambda part: products_of(part, self.chain_shape)))
 
     def tally(self, K: int, contexts: int | None = None) -> Tensor:
         """Weighted count of each symbol of y, (R, K) float64.
 
         With ``contexts``, of each symbol after each context x, (R, contexts, K).
         """
-        return self._fold(
-            ("tally", K, contexts), lambda part: tally_of(part, self.chain_shape, K, contexts)
-        )
+        key = ("tally", K, contexts)
+        return own(self._fold(key, lambda part: tally_of(part, self.chain_shape, K, contexts)))
 
     @property
     def mass(self) -> Tensor:
         """Total weight, (R,) float64."""
-        return self._fold("mass", lambda part: mass_of(part, self.chain_shape, 1))
+        return own(self._fold("mass", lambda part: mass_of(part, self.chain_shape, 1)))
 
     @property
     def effective_size(self) -> Tensor:

@@ -19,6 +19,7 @@ from .components import DataGenerator, Mitigation, Teacher
 from .corpus import Corpus
 from .ledger import Ledger
 from .memory import copied, corpora_in, to_keep
+from .plain import plain
 from .rng import Stream
 from .rows import PAID
 from .tracks import PROTOCOL
@@ -43,7 +44,8 @@ class Desk:
 
     ``age`` is the number of generations between nature and the rows that the teacher writes: t, or
     t + 1 if a flawed source taught the first generation.  ``kept`` has the memory of each
-    mitigation, by user.
+    mitigation, by user.  ``guarded``: code that is not part of the suite takes part, so rows are
+    copied where it could keep a reference to them.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Desk:
         age: int | None = None,
         decode: Mitigation | None = None,
         kept: Mapping[str, Any] | None = None,
+        guarded: bool = False,
     ):
         self.data, self.teacher, self.first = data, teacher, first
         self.t, self.n, self.age = t, n, t if age is None else age
+        self.guarded = guarded
         self.rng, self.ledger = root.at("generation", t), ledger
         self.kept: dict[str, Any] = dict(kept or {})
         self._root, self._decode, self._closed = root, decode, False
@@ -112,6 +116,7 @@ class Desk:
         fixed: bool = False,
     ) -> Corpus:
         """n rows of the teacher, or its answers to x, charged to the user of the access."""
+        n = None if n is None else _whole(n)
         self._check_request(access.user, teacher, n, x, fixed)
         real = teacher is self.data
         rng = (
@@ -122,8 +127,9 @@ class Desk:
         chains = rng.chain_shape
         if x is None:
             assert n is not None  # checked above
-            rows = int(n)
+            rows = n
         else:
+            x = plain(x, "x")
             rows = x.shape[len(chains)]
         # a mitigation pays for its real rows here, and not again if it keeps them
         origin = self.age if not real else 0 if access.user == PROTOCOL else PAID
@@ -135,7 +141,7 @@ class Desk:
             return world.summary(teacher, rows, rng).dated(origin)
         if x is None:
             x = world.ask(rows, rng.at("x"))
-        y = teacher.answer(x, rng.at("y"))
+        y = self._answered(teacher, x, rng.at("y"))
         if tuple(y.shape[: len(chains) + 1]) != (*chains, rows):
             raise ContractError(
                 f"{type(teacher).__name__}.answer returned shape {tuple(y.shape)}; expected "
@@ -145,20 +151,25 @@ class Desk:
         noisy = world.observe(y, rng.at("noise"))
         return Corpus.of(x, noisy, chains, origin=origin, labels=self.data.labels)
 
+    def _answered(self, teacher: Teacher, x: Tensor, rng: Stream) -> Tensor:
+        """The teacher's answers; it gets copies and leaves copies, so that it cannot change the
+        questions, nor the rows later."""
+        lent = x.clone() if self.guarded else x
+        y = plain(teacher.answer(lent, rng), f"what {type(teacher).__name__}.answer returned")
+        return y.clone() if self.guarded else y
+
     def _check_request(
         self, user: str, teacher: Teacher, n: int | None, x: Tensor | None, fixed: bool
     ) -> None:
         """ContractError or Incompatible if a request for rows cannot be served."""
         if (n is None) == (x is None):
             raise ContractError("give either a number of rows n or questions x")
-        if n is not None and (n != int(n) or n < 0):
-            raise ContractError(f"a number of rows must be a whole number >= 0, got {n}")
         if fixed and x is not None:
             raise ContractError(
                 "fixed rows are drawn with questions of their own; leave out x or fixed"
             )
         if n is not None:
-            self._check_number(user, teacher is self.data, int(n))
+            self._check_number(user, teacher is self.data, n)
         elif self.data.sampler == "exact-law":
             raise Incompatible(
                 "sampler=exact-law draws no answers to given questions; choose sampler=explicit"
@@ -256,6 +267,17 @@ class Desk:
         extra = (returned._real_rows() - lent._real_rows() - served).clamp_min(0)
         if (extra > 0).any():
             self.open_ledger(user).charge_carried(user, extra, extra)
+
+
+def _whole(n: Any) -> int:
+    """A number of rows as a plain int.  Raises ContractError unless it is a whole number >= 0."""
+    try:
+        whole = int(n)
+    except (TypeError, ValueError, OverflowError):
+        whole = -1
+    if whole < 0 or n != whole:
+        raise ContractError(f"a number of rows must be a whole number >= 0, got {n}")
+    return whole
 
 
 def _paid(leaf: Any) -> Any:

@@ -33,14 +33,12 @@ class Ledger:
         self.limits: Mapping[str, int] = {}
 
     def copy(self) -> Ledger:
-        """An independent ledger with the same counts."""
+        """An independent ledger with the same counts; no change to it reaches this one."""
         twin = Ledger()
-        twin.counts, twin.fixed, twin.seen = dict(self.counts), dict(self.fixed), self.seen
-        twin.verifiers, twin.external, twin.limits = (
-            dict(self.verifiers),
-            dict(self.external),
-            self.limits,
-        )
+        twin.counts = {key: _own(amount) for key, amount in self.counts.items()}
+        twin.fixed, twin.limits = dict(self.fixed), dict(self.limits)
+        twin.seen = None if self.seen is None else self.seen.clone()
+        twin.verifiers, twin.external = dict(self.verifiers), dict(self.external)
         return twin
 
     def under(self, limits: Mapping[str, int]) -> Ledger:
@@ -160,6 +158,10 @@ class Ledger:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__
+
+
+def _own(amount: int | Tensor) -> int | Tensor:
+    return amount.clone() if isinstance(amount, Tensor) else amount
 
 
 def _most(amount: int | Tensor) -> int:

@@ -17,10 +17,13 @@ from torch import Tensor
 from ..errors import ContractError, Incompatible
 from .cell import Cell
 from .components import DataGenerator, Mitigation, Model, Teacher, size_takes_memory
-from .contracts import curated, positive_number, same_component, untouched, versions, weighed
+from .contracts import Loan, curated, positive_number, same_component, same_corpus, weighed
 from .corpus import Corpus
 from .desk import Desk
+from .examined import examined
 from .ledger import Ledger
+from .meter import metered, metering, paid_fit
+from .plain import plain
 from .replicates import lift
 from .rng import Stream
 from .tracks import PROTOCOL
@@ -49,7 +52,12 @@ Act = tuple[str, Mitigation]  # the name under which a mitigation draws and is c
 
 
 def nature(cell: Cell) -> DataGenerator:
-    """The data generator of the cell with the truth of each seed drawn."""
+    """The data generator of the cell with the truth of each seed drawn.
+
+    Raises ContractError for a cell without seeds, which is all that plugins see.
+    """
+    if not cell.seeds:
+        raise ContractError("this cell has no seeds, so that no truth can be drawn from it")
     return cell.data.sample_truth(Stream(cell.seeds, device=cell.device).at("truth"))
 
 
@@ -93,19 +101,20 @@ def next_generation(
         age=t + flawed_source,  # rows of a flawed source are one generation from nature
         decode=cell.protocol.decode,
         kept=now.kept,
+        guarded=cell.foreign,
     )
-    with ledger.witnessing():
+    with ledger.witnessing(), metering(ledger, rng.chain_shape):
         desk.n = sized(acts, desk)
         desk.teacher = steer(acts, desk)
         corpus, memory = composed(cell, acts, desk, now.memory)
         training_set = curate(acts, corpus.anonymous(desk.rng.at("shuffle")), desk)
         model = adapt(acts, lift(cell.model), desk)
         clock.lap("write")
-        teacher, starved = fitted(model, training_set, now, desk.rng.at("fit"))
+        teacher, starved = fitted(model, training_set, now, desk)
         clock.lap("fit")
         ledger.charge(PROTOCOL, "fits", 1)
         desk.close()
-        scores = judged(data, teacher, rng.at("exam"), starved)
+        scores = judged(data, as_judged(cell, teacher), rng.at("exam"), starved)
         clock.lap("judge")
     size, first = training_set.effective_size, now.first or teacher
     return Generation(
@@ -162,7 +171,7 @@ def curate(acts: tuple[Act, ...], corpus: Corpus, desk: Desk, into_memory: bool 
             access.provenance(corpus)
         reorder = changed and not into_memory
         lent = corpus.anonymous(desk.rng.at("shuffle", name)) if reorder else corpus
-        out = curated(name, act, lent, access)
+        out = curated(name, act, lent, access, desk.guarded)
         if out is not lent:  # one that changes nothing leaves the order as it was
             desk.charge_rebuilt(name, lent, out)
             corpus, changed = out, True
@@ -175,7 +184,9 @@ def adapt(acts: tuple[Act, ...], model: Model, desk: Desk) -> Model:
     Wrappers always get a lifted model.
     """
     for name, act in acts:
-        model = same_component(name, "adapt", act.adapt(model, desk.access(name)), Model)
+        lent = model if type(act).adapt is Mitigation.adapt else metered(model, name)
+        out = same_component(name, "adapt", act.adapt(lent, desk.access(name)), Model)
+        model = model if out is lent else out
     return lift(model)
 
 
@@ -194,13 +205,13 @@ def composed(
     edits = any(act.applies_to_memory for _, act in acts)
     access = desk.access(PROTOCOL, edit if edits else None)
     corpus, memory = cell.protocol.compose(access, memory)
-    weighed(who, "compose", same_component(who, "compose", corpus, Corpus))
+    weighed(who, "compose", same_corpus(who, "compose", corpus))
     desk.ledger.charge_growth(before, desk.n, cell.size(desk.t))
     return corpus, memory
 
 
 def fitted(
-    model: Model, training_set: Corpus, now: Generation, rng: Stream
+    model: Model, training_set: Corpus, now: Generation, desk: Desk
 ) -> tuple[Teacher, Tensor | None]:
     """(the new teacher, starved chains).
 
@@ -217,10 +228,16 @@ def fitted(
             )
             starved = empty if starved is None else starved | empty
     before = None if isinstance(now.teacher, DataGenerator) else now.teacher
-    lent = versions(training_set)
-    teacher = same_component(model.title(), "fit", model.fit(training_set, rng, before), Teacher)
-    untouched(model.title(), "fit", training_set, lent)
-    return teacher, starved
+    loan = Loan(training_set, desk.guarded)
+    out = paid_fit(model, loan.lent, desk.rng.at("fit"), before)
+    loan.check(model.title(), "fit")
+    return same_component(model.title(), "fit", out, Teacher), starved
+
+
+def as_judged(cell: Cell, teacher: Teacher) -> Teacher:
+    """The teacher as losses and diagnostics meet it: guarded where a part of the cell is not of the
+    suite."""
+    return examined(teacher) if cell.foreign else teacher
 
 
 def judged(
@@ -230,13 +247,14 @@ def judged(
 
     NaN for starved chains.
     """
-    scores = data.losses(teacher, rng)
+    scores = dict(data.losses(teacher, rng))
     if data.primary not in scores:
         raise ContractError(
             f"{data.title()}.losses returned no {data.primary!r}, which it names as its primary "
             "loss"
         )
-    for name, value in scores.items():
+    for name in scores:
+        value = scores[name] = plain(scores[name], f"{data.title()}.losses: {name}")
         if tuple(value.shape) != rng.chain_shape:
             raise ContractError(
                 f"{data.title()}.losses returned {name} of shape {tuple(value.shape)}; expected "

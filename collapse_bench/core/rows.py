@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .plain import make_plain, plain
+
 #: origin of real rows that a mitigation has paid for; plugins see it as 0, real
 PAID = -1
 
@@ -29,6 +31,13 @@ class RowsPart:
     count: Tensor | None  # (R, n) int64: how many identical rows a row stands for
     # the generation a row came from, 0 = real (or PAID); one number or (R, n)
     origin: int | Tensor
+
+    def __post_init__(self) -> None:
+        make_plain(self, "x", "y", "weight", "count")
+        if type(self.origin) not in (int, Tensor):
+            tensor = isinstance(self.origin, Tensor)
+            origin = plain(self.origin, "origin") if tensor else int(self.origin)
+            object.__setattr__(self, "origin", origin)
 
     @property
     def unit(self) -> bool:
@@ -55,6 +64,10 @@ class RowsPart:
     def at(self, order: Tensor, axis: int) -> RowsPart:
         """The rows at the positions ``order (R, m)``; ``axis`` is the dimension of the rows."""
         return self._each(lambda value: _take(value, order, axis))
+
+    def own(self) -> RowsPart:
+        """The part with tensors of its own."""
+        return self._each(torch.clone)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> RowsPart:
         tensors = {k: change(v) for k, v in vars(self).items() if isinstance(v, Tensor)}

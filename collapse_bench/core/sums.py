@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import Incompatible
+from .plain import make_plain
 from .rows import PAID, RowsPart
 
 
@@ -31,6 +32,9 @@ class Moments:
     mean: Tensor
     scatter: Tensor
     factor: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        make_plain(self, "weight", "mean", "scatter", "factor")
 
     def __add__(self, other: Moments) -> Moments:
         """Chan, Golub and LeVeque's update (1979): exact, without cancellation against the mean."""
@@ -61,6 +65,9 @@ class Products:
     xy: Tensor
     yy: Tensor
 
+    def __post_init__(self) -> None:
+        make_plain(self, "weight", "xx", "xy", "yy")
+
     def __add__(self, other: Products) -> Products:
         return Products(
             self.weight + other.weight, self.xx + other.xx, self.xy + other.xy, self.yy + other.yy
@@ -69,6 +76,15 @@ class Products:
 
 Sums = Moments | Products
 OneKind = TypeVar("OneKind", Moments, Products)
+OwnSums = TypeVar("OwnSums", bound=Moments | Products | Tensor)
+
+
+def own(sums: OwnSums) -> OwnSums:
+    """The sums with tensors of their own."""
+    if isinstance(sums, Tensor):
+        return cast(OwnSums, sums.clone())
+    tensors: dict[str, Any] = {k: v if v is None else v.clone() for k, v in vars(sums).items()}
+    return type(sums)(**tensors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +104,10 @@ class SumsPart:
         """The part of some chains; ``r`` indexes their dimensions."""
         values: dict[str, Any] = {k: v if v is None else v[r] for k, v in vars(self.sums).items()}
         return replace(self, sums=type(self.sums)(**values))
+
+    def own(self) -> SumsPart:
+        """The part with tensors of its own."""
+        return replace(self, sums=own(self.sums))
 
     def dated(self, origin: int) -> SumsPart:
         return replace(self, origin=origin)

@@ -414,6 +414,12 @@ class Registry:
         """Name -> plugin file, for everything that plugin files offer."""
         return {name: str(p.file) for p in self.plugins if p.file for _, name in p.offers}
 
+    def foreign_files(self) -> frozenset[str]:
+        """The files of all loaded code of plugins that are not part of the suite."""
+        names = {name for p in self.plugins if p.foreign for name in (p.module, *p.digests)}
+        files = (getattr(sys.modules.get(name), "__file__", None) for name in names)
+        return frozenset(filter(None, files))
+
     def digests(self) -> dict[str, dict[str, str]]:
         """Name -> module -> digest of its code, for all that foreign plugins offer."""
         digests: dict[str, dict[str, str]] = {}

@@ -15,12 +15,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..core.apart import Apart
 from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.content import cached_by_content, compare
 from ..core.contracts import accounted, sentences
+from ..core.intact import replaced
 from ..core.ledger import Ledger
-from ..core.loop import Generation, generations, nature
+from ..core.loop import Generation, as_judged, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
@@ -33,6 +35,7 @@ from ..records.store import Store
 from ..registry.discovery import registry
 from ..status import Status
 from .facts import Rows, environment, facts_of
+from .leftovers import Leftovers
 
 MEMORY = 512 * 2**20  # bytes for the rows of one chunk of chains
 CHECKPOINT_SECONDS = 5.0  # least time between two checkpoints
@@ -118,11 +121,6 @@ class _Reporting:
         self.step(None)
 
 
-def is_foreign(cell: Cell) -> bool:
-    """Whether code that is not part of the suite takes part in a cell."""
-    return any(type(part).file_digests for _, part in cell.parts())
-
-
 def chunks(cell: Cell, seeds: list[int], memory: int = MEMORY) -> Iterator[list[int]]:
     """Split seeds into groups whose rows fit into ``memory`` bytes.
 
@@ -158,10 +156,11 @@ def run_chains(
     """
     _ = cell.id  # computed once for all chunks
     cell = cell.for_seeds(seeds)
-    foreign = is_foreign(cell)
+    foreign = cell.foreign
     began, cpu = time.perf_counter(), time.process_time()
     rows, start, now, work = Rows(), None, None, _Work()
     reporting, ending, resumed = _Reporting(progress, cell, began), _Ending(Status.DONE), None
+    leftovers = Leftovers() if foreign else None
     try:
         with contained() if foreign else restored(OF_LATER_IMPORTS) as changed:
             reason = cell.incompatibility()
@@ -173,10 +172,13 @@ def run_chains(
             saved = time.perf_counter()
             data = nature(cell)
             work.remarks += sentences(cell.data.title(), data.remarks())
+            apart = Apart(cell)
+            work.remarks += apart.remarks
             with listening(reporting.step if progress is not None else None):
                 for now in generations(cell, start, data):
+                    apart.compare(now)
                     metrics = {
-                        **data.diagnostics(now.teacher),
+                        **data.diagnostics(as_judged(cell, now.teacher)),
                         **now.scores,
                         "effective_size": now.size,
                     }
@@ -199,8 +201,10 @@ def run_chains(
     except (Exception, SystemExit) as problem:
         ending = _ending(problem, cell, now, reporting.done)
     work.remarks += _changes(cell.entry, changed, foreign)
-    if foreign:
-        work.remarks += registry().remarks(cell)
+    if leftovers is not None:
+        work.remarks += leftovers.remarks(cell.entry) + registry().remarks(cell)
+    if patch := replaced(registry().foreign_files()):
+        ending = _Ending(Status.FAILED, patch)
     facts = facts_of(cell, seeds, ending.status, ending.reason, now, ending.ledger)
     run: RunAccount = {
         "seeds": [seeds[0], seeds[-1]],

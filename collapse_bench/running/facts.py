@@ -147,7 +147,7 @@ def _predicted(cell: Cell) -> tuple[float, ...] | None:
     key = cell.id, known.loads  # an edited plugin may have another law
     if key not in _LAWS:
         try:
-            _LAWS[key] = known.predicted(cell)
+            _LAWS[key] = known.predicted(cell.lent())  # a law is a plugin's code
         except Exception:  # only the comparison is lost; 'predict' and 'check' report the error
             _LAWS[key] = None
     return _LAWS[key]

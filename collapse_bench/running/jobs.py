@@ -13,7 +13,7 @@ from ..foreign.calls import contained, described
 from ..records.record import Record
 from ..records.store import Store
 from ..status import FINISHED, Status
-from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, is_foreign, run_chains
+from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
 from .facts import without_result
 
 #: 30 minutes: time limit of foreign code between two signs of progress
@@ -137,7 +137,7 @@ def _fits(cell: Cell) -> bool:
 
 def _chunks(job: Job, memory: int) -> list[list[int]]:
     try:
-        with contained() if is_foreign(job.cell) else nullcontext():
+        with contained() if job.cell.foreign else nullcontext():
             return list(chunks(job.cell, list(job.seeds), memory))
     except Exception:  # the data generator fails; running the chains records why
         return [list(job.seeds)]

@@ -166,11 +166,11 @@ def axis_variance(shape: str) -> float:
         return (second - mean[0] ** 2 - mean[1] ** 2) / 2
     low, high = 1.5 * math.pi, 4.5 * math.pi
     second = (high**3 - low**3) / (3 * (high - low))
-    mean = [
+    center = [
         (f(high) - f(low)) / (high - low)
         for f in (lambda s: math.cos(s) + s * math.sin(s), lambda s: math.sin(s) - s * math.cos(s))
     ]
-    return (second - mean[0] ** 2 - mean[1] ** 2) / 2 / high**2
+    return (second - center[0] ** 2 - center[1] ** 2) / 2 / high**2
 
 
 # -- laws ------------------------------------------------------------------------------------------

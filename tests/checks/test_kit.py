@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 
 from collapse_bench.checks import CHECKS, Outcome, checks_of, outcomes, parametrize, subject_of
 from collapse_bench.checks.world import variants
-from collapse_bench.core.components import Mitigation, Model, Protocol
+from collapse_bench.core.components import Mitigation, Model, Protocol, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.identity import written
 from collapse_bench.core.params import param
@@ -21,7 +22,9 @@ from collapse_bench.errors import PluginError, UsageError
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
+from collapse_bench.plugins.models.counts import Counts
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
+from collapse_bench.plugins.models.ridge import Ridge
 from collapse_bench.registry.discovery import Registry
 
 
@@ -297,6 +300,60 @@ class QuantileOverSeeds(Mitigation):
         return corpus.reweighted((far <= far.double().mean()).double())
 
 
+@dataclass(frozen=True, eq=False)
+class _Other(Teacher):
+    """Answers otherwise than it states."""
+
+    stated: Teacher
+    taught: Callable
+
+    def answer(self, x, rng):
+        return self.taught(self.stated.answer(x, rng))
+
+    def mean_and_factor(self):
+        return self.stated.mean_and_factor()
+
+    def mean_answer(self, x):
+        return self.stated.mean_answer(x)
+
+    def logp(self, x, y):
+        return self.stated.logp(x, y)
+
+
+@dataclass(frozen=True)
+class Shifted(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        return _Other(super().fit(corpus, rng), lambda y: y + 0.5)
+
+
+@dataclass(frozen=True)
+class Narrowed(GaussianFit):
+    def fit(self, corpus, rng, before=None):
+        teacher = super().fit(corpus, rng)
+        mean = teacher.mean_and_factor()[0][..., None, :]
+        return _Other(teacher, lambda y: mean + 0.8 * (y - mean))
+
+
+@dataclass(frozen=True)
+class Lifted(Ridge):
+    def fit(self, corpus, rng, before=None):
+        return _Other(super().fit(corpus, rng), lambda y: y + 0.1)
+
+
+@dataclass(frozen=True)
+class NextSymbol(Counts):
+    def fit(self, corpus, rng, before=None):
+        return _Other(super().fit(corpus, rng), lambda y: (y + 1) % corpus.labels)
+
+
+@dataclass(frozen=True)
+class TwoFaces(Mitigation):
+    kinds = ("density",)
+
+    def adapt(self, model, access):
+        return model.with_after(lambda teacher, *_: _Other(teacher, lambda y: y + 0.5))
+
+
 @dataclass(frozen=True)
 class GlobalDice(Mitigation):
     def curate(self, corpus, access):
@@ -507,6 +564,10 @@ BROKEN = [
     ("model", EatsItsRows, "inputs-untouched", "EatsItsRows.fit changed y in place"),
     ("model", EatsBefore, "inputs-untouched", "`before`"),
     ("model", GlobalSeed, "fit-is-repeatable", "never torch.rand"),
+    ("model", Shifted, "answers-as-it-states", "another mean"),
+    ("model", Narrowed, "answers-as-it-states", "another variance"),
+    ("model", Lifted, "answers-as-it-states", "mean_answer states other answers"),
+    ("model", NextSymbol, "answers-as-it-states", "logp states another probability"),
     ("model", FlatDensity, "chain-shapes-agree", "[..., None]"),
     ("model", FitsOrNot, "plugin.says-why-not", "incompatibility returned False for bigram"),
     ("mitigation", FitsFalse, "plugin.says-why-not", "return None where the cell fits"),
@@ -526,6 +587,7 @@ BROKEN = [
     ("mitigation", EatsTrainingSet, "inputs-untouched", "in place"),
     ("mitigation", EatsTeacher, "inputs-untouched", "steer changed the teacher"),
     ("mitigation", QuantileOverSeeds, "chain-shapes-agree", "dim -1"),
+    ("mitigation", TwoFaces, "answers-as-it-states", "judged by what it states"),
     ("mitigation", GlobalDice, "is-repeatable", "access.rng"),
     ("mitigation", Explodes, "runs-in-the-loop", "ZeroDivisionError: bang (test_kit.py, line "),
     ("mitigation", KeepsGenerator, "resumes", "cannot be pickled"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from collapse_bench.api import cell_of
 from collapse_bench.core.access import Access
+from collapse_bench.core.components import Mitigation, Model
 from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.loop import generations
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.tracks import PROTOCOL, SUBSTANCES, TRACKS
 from collapse_bench.errors import ContractError, Incompatible
@@ -269,6 +272,61 @@ def test_further_fits_are_charged(method, fits):
     ).facts.ledger
     assert told["fits"] == (1 + 2 * fits,) * 2
     assert told["fits_by_methods"] == (2 * (fits - 1),) * 2
+
+
+@dataclass(frozen=True)
+class Around(Model):
+    """A class around a model, which fits it three times."""
+
+    model: Model
+    vectorized = True
+
+    def fit(self, corpus, rng, before=None):
+        return [self.model.fit(corpus, rng.at(i), before) for i in range(3)][-1]
+
+
+@dataclass(frozen=True)
+class Hidden(Mitigation):
+    """Fits without ``access.fit``."""
+
+    how: str = "around"
+
+    def adapt(self, model, access):
+        if self.how == "adapt":
+            model.fit(access.synthetic(9), access.rng)
+            return model
+        if self.how == "class":
+            return Around(model)
+        chains = range(2)
+
+        def twice(inner, corpus, rng, before):
+            if self.how == "by chain":
+                for r in chains:
+                    inner.fit(corpus[r], rng[r], None)
+            return access.fit(inner, corpus, before) and inner.fit(corpus, rng, before)
+
+        return model.with_training(twice)
+
+
+@pytest.mark.parametrize(
+    ("acts", "fits"),
+    [
+        ([Hidden("adapt")], {"Hidden": 1}),
+        ([Hidden("class")], {"Hidden": 2}),
+        ([Hidden()], {"Hidden": 1}),
+        ([Hidden("by chain")], {"Hidden": 2}),
+        # each of the three fits of the outer one is two of the inner one
+        ([Hidden(), Hidden("class")], {"Hidden": 3, "Hidden#2": 2}),
+    ],
+)
+def test_fits_are_charged_to_the_method_that_calls(acts, fits):
+    cell = replace(
+        cell_of("gaussian | gaussian-fit | replace @ n=20 T=1", seeds="0:2"),
+        mitigations=tuple(acts),
+    )
+    counts = list(generations(cell))[-1].ledger.counts
+    charged = {user: n for (user, what), n in counts.items() if what == "fits"}
+    assert charged == {"protocol": 2, **fits}
 
 
 def test_weights_that_are_tried_are_fits():
