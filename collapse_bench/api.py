@@ -26,10 +26,11 @@ from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .records.archive import Archive, OverlayStore, publish, shipped, whole
+from .records.files import replace_file
 from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
-from .records.store import Store, replace_file
+from .records.store import Store
 from .registry.discovery import Registry, registry
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.execute import execute, jobs_of

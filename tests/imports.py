@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "core": "errors spec",
     "lib": "core errors extras theory",
     "registry": "core errors laws.claims papers.figure spec suggest",
-    "records": "core errors status",
+    "records": "core errors spec status",
     "suite": "core errors records registry spec status suggest",
     "running": "core errors records registry status suite",
     "board": "errors extras records scoring status",

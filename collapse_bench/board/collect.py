@@ -13,8 +13,9 @@ import pandas as pd
 
 from ..errors import NothingMatched
 from ..records.facts import joined_tracks
+from ..records.faults import Rejected
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
-from ..records.record import Damaged, Record, blocks_of
+from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..scoring.rules import LEAST_GAP_ERRORS
@@ -62,7 +63,7 @@ def _records(
         for block in blocks_of(seeds):
             try:
                 record = store.read(entry.id, block)
-            except Damaged as problem:
+            except Rejected as problem:
                 notes.append(f"{problem}; run again to replace it")
                 continue
             if record is not None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MOST_GENERATIONS = 10**6  # a cell allows no more
+MOST_ROWS = 2**53  # of one generation; larger whole numbers are not exact as floats
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -16,9 +19,9 @@ class TaskModel(_Strict):
     model: str
     protocols: list[str] | None = None  # default: those of the suite
     mitigations: list[str] | None = None  # default: those of the suite
-    n: int | None = Field(None, ge=1)  # default: that of the suite
-    generations: int | None = Field(None, ge=0)  # default: that of the suite
-    growth: float = Field(0.0, ge=0)  # see ``Cell.growth``
+    n: int | None = Field(None, ge=1, le=MOST_ROWS)  # default: that of the suite
+    generations: int | None = Field(None, ge=0, le=MOST_GENERATIONS)  # default: that of the suite
+    growth: float = Field(0.0, ge=0, le=4)  # see ``Cell.growth``
     first: str | None = None  # a flawed first teacher; see ``Cell.first_teacher``
 
 
@@ -26,10 +29,12 @@ class Calibration(_Strict):
     """One [[calibration]] table: what `suite calibrate` measured for a task."""
 
     task: str
-    floor: float  # r_k, in units of the loss
-    gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
-    gap_sd: float  # standard deviation of that difference over chains
-    chains: int
+    floor: float = Field(ge=0, allow_inf_nan=False)  # r_k, in units of the loss
+    # G_k, mean over chains of log(none + r) - log(nature + r)
+    gap: float = Field(allow_inf_nan=False)
+    # standard deviation of that difference over chains
+    gap_sd: float = Field(ge=0, allow_inf_nan=False)
+    chains: int = Field(ge=2)
 
 
 class SuiteModel(_Strict):
@@ -39,8 +44,8 @@ class SuiteModel(_Strict):
     version: int = Field(1, ge=1)
     title: str = ""
     seeds: str = "0:32"
-    generations: int = Field(10, ge=0)
-    n: int = Field(100, ge=1)
+    generations: int = Field(10, ge=0, le=MOST_GENERATIONS)
+    n: int = Field(100, ge=1, le=MOST_ROWS)
     protocols: list[str] = ["replace"]
     mitigations: list[str] = []
     focus: str | None = None  # the entry that is compared with all others, named before the run

@@ -328,7 +328,9 @@ def test_an_edited_archive_is_refused(world, tmp_path):
     values[5] *= 0.99
     edited = table.set_column(table.column_names.index("value"), "value", [values])
     pq.write_table(edited.replace_schema_metadata(None), tmp_path / "smoke.parquet")
-    with pytest.raises(UsageError, match=r"cannot be read as published records \(it has no seal"):
+    with pytest.raises(
+        UsageError, match=r"is a file of another program or version \(it has no seal"
+    ):
         Archive(tmp_path / "smoke.parquet").read("x", 0)
     meta = pq.ParquetFile(world[1] / "smoke.parquet").metadata.metadata
     pq.write_table(edited.replace_schema_metadata(meta), tmp_path / "smoke.parquet")
