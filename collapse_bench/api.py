@@ -25,7 +25,7 @@ from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
-from .records.archive import Archive, OverlayStore, publish, shipped, whole
+from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
 from .records.manifest import Manifest
 from .records.record import RecordReader, blocks_of
@@ -51,6 +51,7 @@ from .suite.model import (
 )
 from .suite.plan import IDLE, CellPlan, estimate
 from .suite.plan import plan as plan_cells
+from .suite.regenerated import differences
 from .suite.staleness import Outdated, outdated
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
@@ -106,7 +107,7 @@ class RunPlan:
         the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
-            stores.append(Archive(shipped(self.suite.name)))
+            stores.append(shipped_archive(self.suite.name))
         return estimate(self.steps, stores)
 
 
@@ -363,13 +364,13 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
 
     Raises UsageError where there is no such file.
     """
-    path = shipped(suite.name) if published is None else Path(published)
-    if not path.is_file():
+    archive = shipped_archive(suite.name) if published is None else Archive(Path(published))
+    if not archive.path.is_file():
         raise UsageError(
-            f"there are no published records of suite {suite.name} at {path}; "
+            f"there are no published records of suite {suite.name} at {archive.path}; "
             "name their file with --published, or run without --quick"
         )
-    return Archive(path)
+    return archive
 
 
 def run_plan(
@@ -461,8 +462,10 @@ def publish_run(
     """Publish a finished run in the folder ``to``: its records in one file, its board and a report.
 
     Without ``force``, UsageError is raised where files would be replaced, where the settings differ
-    from those of the suite of this name, where the machine interrupted chains, for a quick run, and
-    where the code has changed since.  Raises NothingMatched where chains are missing or damaged.
+    from those of the suite of this name, where the manifest is not the one that this suite makes,
+    where the machine interrupted chains, for a quick run, where the code has changed since, and
+    where a row is above `nature` or a gap is not that of its calibration.  Raises NothingMatched
+    where chains are missing or damaged.
     """
     from .board.words import report
 
@@ -497,6 +500,13 @@ def publish_run(
             f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
             "or publish the older records with --force"
         )
+    other = differences(manifest, registry(())) if not stale.cells else []
+    if other and not force:
+        raise UsageError(
+            f"the manifest of {output} is not the one that the installed suite makes "
+            f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
+            "all records, or publish with --force"
+        )
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
@@ -509,7 +519,10 @@ def publish_run(
             f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
             "or publish with --force"
         )
-    board = board_of(ran.store, manifest)  # without a command that names paths of this machine
+    board = board_of(ran.store, manifest)
+    if board.doubts and not force:
+        raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
+    # without a command that names paths of this machine
     text = report(dataclasses.replace(board, notes=(*board.notes, *stale.sentences())))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
@@ -84,9 +85,18 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
     changed = [key for key in keys for was, now in pairs if was.get(key) != now.get(key)]
     if len(original["tasks"]) != len(run["tasks"]):
         changed.append("tasks")
+    for was, now in pairs:
+        if set(was.get("mitigations") or ()) - set(now.get("mitigations") or ()):
+            changed.append("mitigations")
+    if _by_task(original["calibration"]) != _by_task(run["calibration"]):
+        changed.append("calibration")
     if any(entry.limits for entry in manifest.entries):
         changed.append("budget")
     return list(dict.fromkeys(changed))
+
+
+def _by_task(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {row["task"]: row for row in rows}
 
 
 def save_run(
