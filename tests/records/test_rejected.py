@@ -476,6 +476,9 @@ def test_a_description_that_is_odd_is_ignored(store):
     folder = store.folder(cell_of(SPEC).id)
     label = cell_of(SPEC).label
     assert store.cells()[label][cell_of(SPEC).id]["T"] == 3
+    (folder / "_cell.json").rename(folder / "cell.json")  # as version 0.1 called it
+    assert store.cells()[label][cell_of(SPEC).id]["T"] == 3
+    (folder / "cell.json").unlink()
     for text in ("[" * 100_000, "[]", '{"label": 3}', '{"label": "x", "id": "../x"}', "\udc80"):
         (folder / "_cell.json").write_text(text, errors="surrogateescape")
         assert store.cells() == {}

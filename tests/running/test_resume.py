@@ -513,7 +513,9 @@ def test_plan_says_stale_when_a_plugin_has_another_version(tmp_path, monkeypatch
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"label": 3}'])
 def test_plan_bears_a_label_that_is_lost(text, tmp_path):
     small_run(tmp_path)
-    for about in tmp_path.glob("*/cell.json"):
+    descriptions = list(tmp_path.glob("*/_cell.json"))
+    assert descriptions
+    for about in descriptions:
         about.write_text(text)
     assert {verdict for verdict, _, _ in verdicts(tmp_path).values()} == {"reuse"}
 
