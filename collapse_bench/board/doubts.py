@@ -34,13 +34,14 @@ def _above_nature(scores: Scores) -> Iterator[str]:
 
 
 def _other_gaps(losses: pd.DataFrame, tasks: Mapping[str, Task]) -> Iterator[str]:
-    controls = losses[losses.entry.isin(["none", "nature"]) & losses.seed.notna()]
+    finite = np.isfinite(losses.loss) & losses.seed.notna()
+    controls = losses[losses.entry.isin(["none", "nature"]) & finite]
     for name, piece in controls.groupby("task"):
         task = tasks.get(str(name))
         table = piece.pivot_table(index="seed", columns="entry", values="loss")
         if task is None or not {"none", "nature"} <= set(table.columns):
             continue
-        table = table[np.isfinite(table).all(axis=1)]
+        table = table.dropna()
         logs = {
             column: log_of_loss(table[column].to_numpy(), task.floor, task.log_loss)
             for column in ("none", "nature")
@@ -48,7 +49,7 @@ def _other_gaps(losses: pd.DataFrame, tasks: Mapping[str, Task]) -> Iterator[str
         gap = logs["none"] - logs["nature"]
         if len(gap) < 2:
             continue
-        error = math.sqrt((max(task.gap_sd, float(gap.std(ddof=1))) ** 2) / len(gap))
+        error = max(task.gap_sd, float(gap.std(ddof=1))) / math.sqrt(len(gap))
         if abs(gap.mean() - task.gap) > GAP_ERRORS * error:
             yield (
                 f"the gap of {name} is {gap.mean():.3g} nats in these chains and {task.gap:.3g} in "

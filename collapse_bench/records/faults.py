@@ -20,8 +20,8 @@ class Rejected(Exception):
     verdict: ClassVar[str] = "cannot be used"
 
     def __init__(self, what: object, why: str):
-        super().__init__(f"{what} {self.verdict} ({_one_line(why)})")
-        self.what, self.why = what, _one_line(why)
+        super().__init__(f"{what} {self.verdict} ({one_line(why)})")
+        self.what, self.why = what, one_line(why)
 
     def __reduce__(self) -> tuple[type[Rejected], tuple[str, str]]:  # sent between processes
         return type(self), (str(self.what), self.why)
@@ -56,16 +56,16 @@ class Unreadable(UserError):
 
     def __init__(self, path: object, why: str):
         super().__init__(
-            f"{path} cannot be read ({_one_line(why)}); it is left as it is: make it readable, or "
+            f"{path} cannot be read ({one_line(why)}); it is left as it is: make it readable, or "
             "move it to another place, and run the same command again"
         )
-        self.path, self.why = path, _one_line(why)
+        self.path, self.why = path, one_line(why)
 
     def __reduce__(self) -> tuple[type[Unreadable], tuple[str, str]]:
         return type(self), (str(self.path), self.why)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """The first line, cut to a length that fits a sentence."""
     line = text.strip().split("\n")[0]
     return line if len(line) <= 300 else f"{line[:300]}..."

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
-from ..records.faults import Rejected
+from ..records.faults import Rejected, one_line
 from ..records.files import read_file
 from ..records.settings import Calibration, SuiteModel, TaskModel
 from ..registry.discovery import Registry
@@ -66,7 +66,8 @@ def read_suite(path: str | Path) -> SuiteModel:
     except RecursionError as problem:
         raise UsageError(f"suite file {path} cannot be read: it is nested too deep") from problem
     except ValueError as problem:  # not UTF-8, not TOML, or a number with thousands of digits
-        raise UsageError(f"suite file {path} cannot be read: {problem}") from problem
+        why = one_line(str(problem))
+        raise UsageError(f"suite file {path} cannot be read: {why}") from problem
     return validated(raw, str(path))
 
 
@@ -75,7 +76,7 @@ def validated(raw: dict[str, Any], where: str) -> SuiteModel:
     try:
         return SuiteModel.model_validate(raw)
     except ValidationError as problem:
-        raise UsageError(f"{where}: {fault_sentence(problem)}") from problem
+        raise UsageError(f"{where}: {one_line(fault_sentence(problem))}") from problem
 
 
 def fault_sentence(problem: ValidationError) -> str:
