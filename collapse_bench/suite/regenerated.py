@@ -24,9 +24,10 @@ def differences(manifest: Manifest, registry: Registry) -> list[str]:
     """
     try:
         suite = expand(_known(manifest.suite, registry), registry)
+        seeds = suite.seeds
     except UserError as problem:
         return [f"the suite of the manifest cannot be built with the installed plugins: {problem}"]
-    return list(dict.fromkeys(_differences(manifest, manifest_of(suite, manifest.seeds))))
+    return list(dict.fromkeys(_differences(manifest, manifest_of(suite, seeds))))
 
 
 def _known(model: SuiteModel, registry: Registry) -> SuiteModel:
@@ -53,6 +54,8 @@ def _builds(name: str, registry: Registry) -> bool:
 
 
 def _differences(was: Manifest, now: Manifest) -> Iterator[str]:
+    if was.seeds != now.seeds:
+        yield f"it has {len(was.seeds)} chains that are not the {len(now.seeds)} of its suite"
     quick = bool(was.left_out or was.published)  # leaves out what has no records
     for task in now.tasks:
         if task in was.skipped_tasks:

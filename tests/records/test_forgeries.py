@@ -141,6 +141,7 @@ def unfit(plain: dict) -> None:
         (skip, "zipf.* is said to be skipped, and its parts fit"),
         (unfit, "deduplicate on zipf.* is said not to fit, and it fits"),
         (lambda plain: plain["entries"].remove(entry(plain, "deduplicate")), "is missing"),
+        (lambda plain: plain.update(seeds=[1, 5]), "2 chains that are not the 16 of its suite"),
         (
             lambda plain: next(iter(plain["tasks"].values())).update(log_loss=True),
             "has other properties than its data generator gives it",
