@@ -96,6 +96,8 @@ class Manifest:
         """What no run could have written, as part of a sentence, or None."""
         if list(self.seeds) != sorted(set(self.seeds)) or not self.seeds:
             return "its seeds are not in order, each once"
+        if self.tasks and not self.suite.tasks:
+            return "its suite has none of its tasks"
         if self.published is not None and not self.published.endswith(".parquet"):
             return "its published records are no .parquet file"
         places = [(entry.task, entry.name, entry.rows) for entry in self.entries]

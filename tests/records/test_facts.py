@@ -169,6 +169,7 @@ def test_a_manifest_of_version_0_1_is_read(manifest):
         (lambda plain: plain.pop("schema"), FOREIGN, "it is not the manifest of a run: it has no"),
         (lambda plain: plain.update(seeds=[1, 0]), FORGED, "its seeds are not in order"),
         (lambda plain: plain["suite"].update(name="other"), FORGED, "it is the manifest of suite"),
+        (lambda plain: plain["suite"].update(tasks=[]), FORGED, "its suite has none of its tasks"),
         (lambda plain: plain.update(tasks={}), FORGED, "it has an entry of gaussian"),
         (lambda plain: plain["entries"].pop(0), FORGED, "it has no entry none for gaussian"),
         (
