@@ -28,11 +28,12 @@ from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .paths import named
-from .records.archive import Archive, OverlayStore, publish, shipped, whole
+from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
+from .records.files import replace_file
 from .records.manifest import Manifest
 from .records.record import BLOCK, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
-from .records.store import Store, replace_file
+from .records.store import Store
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
@@ -54,6 +55,7 @@ from .suite.model import (
 )
 from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
+from .suite.regenerated import differences
 from .suite.staleness import Outdated, outdated
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
@@ -114,7 +116,7 @@ class RunPlan:
         """The CPU time of the run, from records in the output folder and the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
-            stores.append(Archive(shipped(self.suite.name)))
+            stores.append(shipped_archive(self.suite.name))
         return estimate(self.steps, stores)
 
 
@@ -413,13 +415,13 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
 
     Raises UsageError where there is no such file.
     """
-    path = shipped(suite.name) if published is None else Path(published)
-    if not path.is_file():
+    archive = shipped_archive(suite.name) if published is None else Archive(Path(published))
+    if not archive.path.is_file():
         raise UsageError(
-            f"there are no published records of suite {suite.name} at {path}; "
+            f"there are no published records of suite {suite.name} at {archive.path}; "
             "name their file with --published, or run without --quick"
         )
-    return Archive(path)
+    return archive
 
 
 def run_plan(
@@ -529,8 +531,10 @@ def publish_run(
     """Publish a finished run in the folder ``to``: its records in one file, its board and a report.
 
     Without ``force``, UsageError is raised where files would be replaced, where the settings differ
-    from those of the suite of this name, where the machine interrupted chains, for a quick run, and
-    where the code has changed since.  Raises NothingMatched where chains are missing or damaged.
+    from those of the suite of this name, where the manifest is not the one that this suite makes,
+    where the machine interrupted chains, for a quick run, where the code has changed since, and
+    where a row is above `nature` or a gap is not that of its calibration.  Raises NothingMatched
+    where chains are missing or damaged.
     """
     from .board.words import report
 
@@ -570,6 +574,13 @@ def publish_run(
             f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
             "with it, or publish them with --force"
         )
+    other = differences(manifest, registry(())) if not (stale.cells or stale.unchecked) else []
+    if other and not force:
+        raise UsageError(
+            f"the manifest of {output} is not the one that the installed suite makes "
+            f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
+            "all records, or publish with --force"
+        )
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
@@ -582,7 +593,10 @@ def publish_run(
             f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
             "or publish with --force"
         )
-    board = board_of(ran.store, manifest)  # without a command that names paths of this machine
+    board = board_of(ran.store, manifest)
+    if board.doubts and not force:
+        raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
+    # without a command that names paths of this machine
     notes = (*board.notes, *stale.sentences(), *stale.doubts())
     text = report(dataclasses.replace(board, notes=notes))
     folder.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "core": "errors files foreign places spec",
     "lib": "core errors extras foreign places theory",
     "registry": "core errors foreign laws.claims papers.figure places spec suggest",
-    "records": "core errors status",
+    "records": "core errors spec status",
     "suite": "core errors files places records registry spec status suggest",
     "running": "core errors foreign records registry status suite",
     "board": "display errors extras records scoring status",

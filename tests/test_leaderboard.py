@@ -12,7 +12,8 @@ from collapse_bench import run
 from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.board.collect import board_of
 from collapse_bench.board.words import report
-from collapse_bench.records.archive import Archive, OverlayStore, shipped
+from collapse_bench.records.agreement import disagreement
+from collapse_bench.records.archive import SHIPPED, Archive, OverlayStore, shipped
 from collapse_bench.suite.manifest import manifest_of
 from collapse_bench.suite.plan import plan
 
@@ -29,6 +30,20 @@ def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp
     steps = plan(suite, OverlayStore(tmp_path, archive), suite.seeds)
     lacking = [step.entry.cell.label for step in steps if step.todo]
     assert not lacking, "run the suite again and publish it"
+
+
+def test_the_seal_of_what_is_published_is_part_of_the_package(archive):
+    """After publishing again, put the new seal into ``SHIPPED``."""
+    assert archive.seal == SHIPPED["standard"]
+
+
+def test_what_is_published_agrees_with_the_manifest_of_its_suite(archive):
+    suite = load_suite(RunRequest("standard"))
+    manifest = manifest_of(suite, suite.seeds)
+    entries = [entry for entry in manifest.entries if entry.skip is None]
+    records = [(entry, archive.read(entry.id, 0)) for entry in entries]
+    assert len(records) > 1000
+    assert not [why for entry, r in records if (why := disagreement(manifest, entry, r))]
 
 
 @pytest.mark.parametrize(

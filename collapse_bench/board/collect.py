@@ -12,15 +12,19 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NothingMatched
+from ..records.agreement import disagreement
+from ..records.archive import SHIPPED, OverlayStore
 from ..records.facts import joined_tracks
+from ..records.faults import Rejected
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
-from ..records.record import Damaged, Record, blocks_of
+from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..scoring.rules import LEAST_GAP_ERRORS
 from ..scoring.score import score
 from ..scoring.task import Task
 from ..status import Status
+from .doubts import doubts
 from .real_only import REAL_ONLY, real_only
 from .table import MOST_LOST, Board, LossBoard, ScoredBoard
 from .usage import usage_by_entry, usage_of
@@ -33,7 +37,7 @@ def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int
     """
     wanted = list(seeds)
     pieces = []
-    for entry, records in _of_one_code(store, entries, wanted, []):
+    for entry, records in _of_one_code(store, entries, wanted, [], None):
         for record in records:
             keep = np.isin(record.seed, wanted)
             piece = pd.DataFrame(
@@ -54,31 +58,53 @@ def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int
 
 
 def _records(
-    store: Store, entry: ManifestEntry, seeds: Iterable[int], notes: list[str]
+    store: Store,
+    entry: ManifestEntry,
+    seeds: Iterable[int],
+    notes: list[str],
+    manifest: Manifest | None,
 ) -> list[Record]:
-    """The complete records of an entry; damaged ones are reported in ``notes`` and left out."""
+    """The complete records of an entry.
+
+    Damaged ones, and those that are not what the manifest says, are reported in ``notes`` and left
+    out.
+    """
     records = []
     if entry.skip is None:
         for block in blocks_of(seeds):
             try:
                 record = store.read(entry.id, block)
-            except Damaged as problem:
+            except Rejected as problem:
                 notes.append(f"{problem}; run again to replace it")
                 continue
-            if record is not None:
+            if record is None:
+                continue
+            why = disagreement(manifest, entry, record) if manifest is not None else None
+            if why is None:
                 records.append(record)
+            else:
+                notes.append(
+                    f"{entry.name} on {entry.task}: its record is left out, since it is not what "
+                    f"the manifest says ({why}); run the suite again"
+                )
     return records
 
 
 def _of_one_code(
-    store: Store, entries: Iterable[ManifestEntry], seeds: Sequence[int], notes: list[str]
+    store: Store,
+    entries: Iterable[ManifestEntry],
+    seeds: Sequence[int],
+    notes: list[str],
+    manifest: Manifest | None,
 ) -> list[tuple[ManifestEntry, list[Record]]]:
     """Every entry with its complete records, all computed by the same version of the code.
+
+    manifest: what the records must agree with; None for entries outside a manifest.
 
     If a run after an edit was interrupted, some records come from the code before the edit.  They
     are reported in ``notes`` and left out.
     """
-    pairs = [(entry, _records(store, entry, seeds, notes)) for entry in entries]
+    pairs = [(entry, _records(store, entry, seeds, notes, manifest)) for entry in entries]
     newest: dict[str, tuple[str, Any]] = {}  # plugin -> (time, its code at that time)
     for record in (record for _, records in pairs for record in records):
         for plugin, code in record.code.items():
@@ -111,7 +137,7 @@ def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
     Tasks without a law are left out.
     """
     laws = {}
-    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, []):
+    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, [], manifest):
         if entry.name == "none":
             for record in records[:1]:
                 law = record.facts.theory.predicted
@@ -150,6 +176,7 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         found.notes.append(f"the focus row {chosen} has no record yet; run the suite again")
         chosen = None
     found.notes += _without_values(manifest, found)
+    found.notes += _foreign_archive(store)
     suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
     if calibrated:
@@ -177,6 +204,16 @@ def _without_values(manifest: Manifest, found: _Collected) -> list[str]:
     ]
 
 
+def _foreign_archive(store: Store) -> list[str]:
+    """[a sentence] where rows come from published records that do not ship with this version."""
+    if not isinstance(store, OverlayStore) or store.archive.seal in SHIPPED.values():
+        return []
+    return [
+        f"rows of this board come from {store.archive.path} (seal {store.archive.seal[:12]}), which "
+        "does not ship with this version: they are as good as their source"
+    ]
+
+
 def _scored(
     manifest: Manifest,
     suite: SuiteModel,
@@ -196,6 +233,8 @@ def _scored(
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
+    doubtful = doubts(scores, losses, calibrated)
+    found.notes += doubtful
     # usage is averaged over the scored tasks only
     scored = set(scores.per_task.task[scores.per_task.weight > 0])
     usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
@@ -215,6 +254,7 @@ def _scored(
         skipped_tasks=manifest.skipped_tasks,
         notes=tuple(dict.fromkeys(found.notes)),
         codes=found.codes,
+        doubts=tuple(doubtful),
         scores=scores,
         lost=_lost(pd.DataFrame(found.secondary), scored),
     )
@@ -279,7 +319,9 @@ class _Collected:
 def _collected(store: Store, manifest: Manifest) -> _Collected:
     """All records of a run that were computed by one version of the code."""
     found, seeds = _Collected(), set(manifest.seeds)
-    for entry, records in _of_one_code(store, manifest.entries, manifest.seeds, found.notes):
+    for entry, records in _of_one_code(
+        store, manifest.entries, manifest.seeds, found.notes, manifest
+    ):
         found.codes[entry.id] = [record.code for record in records]
         if entry.skip is not None:
             found.add_row(entry, entry.name, None, math.nan, Status.SKIPPED)

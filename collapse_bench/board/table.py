@@ -66,6 +66,8 @@ class Board(ABC):
     notes: tuple[str, ...]
     # cell id -> the code that computed its records, see Record.code
     codes: Mapping[str, Sequence[Mapping[str, Any]]] = field(repr=False)
+    # what forbids publishing without a second look; also among the notes
+    doubts: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
 
     @abstractmethod
     def frame(self) -> pd.DataFrame:

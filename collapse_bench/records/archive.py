@@ -25,12 +25,28 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
 from ..status import FINISHED
+from .agreement import disagreement
+from .contradictions import contradiction
 from .facts import CellFacts, RunAccount
+from .faults import Absurd, Damaged, Foreign, Forged, Rejected
+from .files import replace_file
 from .manifest import Manifest, ManifestEntry, ManifestTask
-from .record import BLOCK, Damaged, Record, blocks_of
-from .store import Store, replace_file
+from .parquet import MOST_TEXT, read_parquet
+from .plain import PlainHeader, check_plain, parsed
+from .record import BLOCK, Record, blocks_of
+from .store import Store
 
 _META = b"collapse_bench_archive"
+#: name -> type of the columns
+_COLUMNS = {
+    "record": pa.int32(),
+    "seed": pa.int64(),
+    "generation": pa.int32(),
+    "metric": pa.int32(),
+    "value": pa.float64(),
+}
+#: suite -> seal of the published records that ship with this version, see ``shipped``
+SHIPPED = {"standard": "0ad59dbbcf0924fe3ed674c23fa950996323f96d9178f6a808f2c3d04e8d4e91"}
 _NO_TIME = {"seconds": 0.0, "cpu_seconds": 0.0}
 #: keys of a run's account that are published
 _KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")
@@ -89,10 +105,15 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
     for block, seeds in blocks_of(manifest.seeds).items():
         try:
             record = store.read(entry.id, block)
-        except Damaged as problem:
+        except Rejected as problem:
             raise NothingMatched(
                 f"{problem}; run the suite again before you publish it"
             ) from problem
+        if record is not None and (why := disagreement(manifest, entry, record)) is not None:
+            raise UsageError(
+                f"the record of {entry.name} on {entry.task} is not what the manifest says: {why}; "
+                "run the suite again before you publish it"
+            )
         if record is None or set(seeds) - set(record.seeds):
             raise NothingMatched(
                 f"{entry.name} on {entry.task} has chains that were not run; "
@@ -104,7 +125,7 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
                 "finish the run of the suite first"
             )
         code = record.code
-        yield record.restricted(seeds)
+        yield record.restricted(seeds).compared()
 
 
 def _cut(record: Record, task: ManifestTask, entry: ManifestEntry) -> Record:
@@ -123,12 +144,31 @@ def _kept(run: RunAccount) -> RunAccount:
 
 
 def _packed(header: Mapping[str, Any]) -> bytes:
-    """Compressed text for the metadata, most of the file; parquet compresses only columns."""
-    return base64.b64encode(zlib.compress(json.dumps(header).encode(), 9))
+    """Compressed text for the metadata, most of the file; parquet compresses only columns.
+
+    Raises UsageError for more than is read.
+    """
+    text = json.dumps(header).encode()
+    if len(text) > MOST_TEXT:
+        raise UsageError(
+            f"the facts of these records have {len(text)} bytes, and a file of published records "
+            f"holds at most {MOST_TEXT}; publish the suite in parts"
+        )
+    return base64.b64encode(zlib.compress(text, 9))
 
 
 def _unpacked(text: bytes) -> dict[str, Any]:
-    header: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(text)))
+    """The header of an archive.  Raises ValueError for other text or one that inflates too far."""
+    unpacker = zlib.decompressobj()
+    try:
+        plain = unpacker.decompress(base64.b64decode(text, validate=True), MOST_TEXT)
+    except zlib.error as problem:
+        raise ValueError(f"its metadata cannot be unpacked: {problem}") from problem
+    if unpacker.unconsumed_tail:
+        raise OverflowError(f"its metadata unpacks to more than {MOST_TEXT} bytes")
+    header = parsed(plain)
+    if not isinstance(header, dict):
+        raise ValueError("its metadata is not a table")
     return header
 
 
@@ -143,51 +183,39 @@ def _seal(table: pa.Table, header: Mapping[str, Any]) -> str:
 
 
 class Archive:
-    """A file of published records, read on first use.  UsageError where it cannot be read."""
+    """A file of published records, read on first use.  UsageError where it cannot be used.
 
-    def __init__(self, path: Path):
-        self.path = path
+    seal: the only content that is accepted, for files whose seal is known; None: any.
+    """
+
+    def __init__(self, path: Path, seal: str | None = None):
+        self.path, self.expected = path, seal
+
+    @property
+    def seal(self) -> str:
+        """Digest of all that the file holds."""
+        return self._content[0]
+
+    @property
+    def _records(self) -> dict[tuple[str, int], Record]:
+        return self._content[1]
 
     @cached_property
-    def _records(self) -> dict[tuple[str, int], Record]:
+    def _content(self) -> tuple[str, dict[tuple[str, int], Record]]:
+        remedy = "download it again, or write it again with 'collapse-bench publish'"
         try:
-            file = pq.ParquetFile(self.path)
-            if _META not in (file.metadata.metadata or {}):
-                raise ValueError("it has no seal of 'collapse-bench publish'")
-            table, header = file.read(), _unpacked(file.metadata.metadata[_META])
-        except Exception as problem:
+            seal, records = _read(self.path)
+        except FileNotFoundError as problem:
+            raise UsageError(f"there are no published records at {self.path}") from problem
+        except Rejected as problem:
+            raise UsageError(f"published records: {problem}; {remedy}") from problem
+        if self.expected is not None and seal != self.expected:
             raise UsageError(
-                f"{self.path} cannot be read as published records ({problem})".split("\n")[0]
-            ) from problem
-        if header["schema"] != SCHEMA:
-            raise UsageError(
-                f"{self.path} has schema {header['schema']}, and this version reads schema {SCHEMA}"
+                f"{self.path} is not the file that this version ships: its seal is {seal[:12]}, "
+                f"expected {self.expected[:12]}; install the package again, or name the file with "
+                "--published"
             )
-        if header["seal"] != _seal(table, header):
-            raise UsageError(
-                f"{self.path} was changed after it was published: its seal does not match its "
-                "content; download it again, or write it again with 'collapse-bench publish'"
-            )
-        names = np.asarray(header["metrics"], dtype=object)
-        seed, generation, metric, value = (
-            table[name].to_numpy() for name in ("seed", "generation", "metric", "value")
-        )
-        ends = np.searchsorted(table["record"].to_numpy(), np.arange(len(header["records"]) + 1))
-        records = {}
-        for i, account in enumerate(header["records"]):
-            rows = slice(ends[i], ends[i + 1])
-            facts = CellFacts.from_json(account["facts"])
-            record = Record(
-                seed[rows],
-                generation[rows],
-                names[metric[rows]],
-                value[rows],
-                # the seal marks times that were measured on another machine
-                replace(facts, published=facts.published or header["seal"]),
-                account["runs"],
-            )
-            records[facts.id, next(iter(blocks_of(record.seeds)))] = record
-        return records
+        return seal, records
 
     def read(self, cell_id: str, block: int) -> Record | None:
         """The published record of a block, or None."""
@@ -206,6 +234,59 @@ class Archive:
 
     def __len__(self) -> int:
         return len(self._records)
+
+
+def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record]]:
+    """(seal, (cell, block) -> record) of an archive.
+
+    Raises FileNotFoundError, Unreadable, or Rejected where the file is no archive, was changed, or
+    contradicts itself.
+    """
+    table, text = read_parquet(path, _META, _COLUMNS)
+    try:
+        header = _unpacked(text)
+        if (schema := header.get("schema")) != SCHEMA:
+            raise Foreign(path, f"it has schema {schema}, and this version reads {SCHEMA}")
+        check_plain(PlainHeader, header)
+    except OverflowError as problem:
+        raise Absurd(path, str(problem)) from problem
+    except ValueError as problem:
+        raise Damaged(path, str(problem)) from problem
+    if header["seal"] != _seal(table, header):
+        raise Damaged(path, "its seal does not match its content")
+    names = np.asarray(header["metrics"], dtype=object)
+    index, seed, generation, metric, value = (table[name].to_numpy() for name in _COLUMNS)
+    count = len(header["records"])
+    if (np.diff(index) < 0).any() or ((index < 0) | (index >= count)).any():
+        raise Forged(path, "its rows are not in the order of its records")
+    if ((metric < 0) | (metric >= len(names))).any():
+        raise Forged(path, "its rows have metrics that it does not name")
+    ends = np.searchsorted(index, np.arange(count + 1))
+    records: dict[tuple[str, int], Record] = {}
+    for i, account in enumerate(header["records"]):
+        rows = slice(ends[i], ends[i + 1])
+        facts = CellFacts.from_json(account["facts"])
+        record = Record(
+            seed[rows],
+            generation[rows],
+            names[metric[rows]],
+            value[rows],
+            # the seal marks times that were measured on another machine
+            replace(facts, published=facts.published or header["seal"]),
+            account["runs"],
+        )
+        if (why := contradiction(record, published=True)) is not None:
+            raise Forged(path, f"the record of {facts.label}: {why}")
+        place = facts.id, next(iter(blocks_of(record.seeds)))
+        if place in records:
+            raise Forged(path, f"it has two records of {facts.label}")
+        records[place] = record
+    return str(header["seal"]), records
+
+
+def shipped_archive(suite: str) -> Archive:
+    """The published records that ship with this version; only their known content is accepted."""
+    return Archive(shipped(suite), SHIPPED.get(suite))
 
 
 def shipped(suite: str) -> Path:
@@ -230,7 +311,7 @@ class OverlayStore(Store):
         published = self.archive.read(cell_id, block)
         try:
             record = super().read(cell_id, block)
-        except Damaged:
+        except Rejected:
             if published is None:
                 raise
             return published

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ..core.identity import SCHEMA
+from ..core.tracks import SUBSTANCES
+from .faults import Damaged, Foreign, Forged
+from .plain import CELL_ID, Amount, GenerationNumber, fault_of, parsed
 from .settings import SuiteModel
+
+Size = Annotated[int, Field(ge=1, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,9 @@ class ManifestTask:
     tail: str | None
     diversity: str | None
     log_loss: bool  # the primary loss is in nats
-    resolution: float  # the smallest difference of the primary loss that can be measured
-    rows: int  # n
+    # the smallest difference of the primary loss that can be measured
+    resolution: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    rows: Size  # n
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,12 @@ class ManifestEntry:
 
     task: str
     name: str  # the label of the mitigations; none, nature, real-only
-    role: str  # entry, control or curve
-    id: str
-    rows: int  # n
-    horizon: int  # the last generation
+    role: Annotated[str, Field(pattern="^(entry|control|curve)$")]
+    id: Annotated[str, Field(pattern=CELL_ID)]
+    rows: Size  # n
+    horizon: GenerationNumber  # the last generation
     skip: str | None = None  # why it is not run; None: it is
-    limits: Mapping[str, int] = field(default_factory=dict)  # substance -> budget per chain
+    limits: Mapping[str, Amount] = field(default_factory=dict)  # substance -> budget per chain
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Manifest:
 
     schema: int
     suite: SuiteModel
-    seeds: tuple[int, ...]
+    seeds: tuple[Amount, ...]
     tasks: Mapping[str, ManifestTask]
     skipped_tasks: Mapping[str, str]  # task -> why
     entries: tuple[ManifestEntry, ...]
@@ -66,22 +71,58 @@ class Manifest:
         return dict(plain)
 
     @classmethod
-    def from_text(cls, text: str) -> Manifest:
-        """Parse the text of a manifest.
+    def from_text(cls, text: str | bytes, where: str = "the manifest") -> Manifest:
+        """Parse the text of a manifest.  ``where`` begins the sentences of the errors.
 
-        Raises ValueError, with one sentence that names the place, for any other text.
+        Raises Foreign for the text of another program, Damaged for one that is not valid, Forged for
+        one that contradicts itself.
         """
-        plain = json.loads(text)
-        if not isinstance(plain, dict) or "schema" not in plain:
-            raise ValueError("it is not the manifest of a run: it has no schema")
-        if plain["schema"] != SCHEMA:
-            raise ValueError(f"it has schema {plain['schema']}, and this version reads {SCHEMA}")
         try:
-            return _adapter().validate_json(text, strict=True)
+            plain = parsed(text)
+        except ValueError as problem:  # also text that is not UTF-8
+            raise Damaged(where, f"it is not JSON: {problem}") from problem
+        if not isinstance(plain, dict) or "schema" not in plain:
+            raise Foreign(where, "it is not the manifest of a run: it has no schema")
+        if plain["schema"] != SCHEMA:
+            raise Foreign(
+                where, f"it has schema {plain['schema']}, and this version reads {SCHEMA}"
+            )
+        try:
+            manifest = _adapter().validate_json(text, strict=True)
         except ValidationError as problem:
-            fault = problem.errors()[0]
-            place = ".".join(map(str, fault["loc"]))
-            raise ValueError(f"{place}: {fault['msg']}") from problem
+            raise Damaged(where, fault_of(problem)) from problem
+        if (why := manifest.contradiction()) is not None:
+            raise Forged(where, why)
+        return manifest
+
+    def contradiction(self) -> str | None:
+        """What no run could have written, as part of a sentence, or None."""
+        if list(self.seeds) != sorted(set(self.seeds)) or not self.seeds:
+            return "its seeds are not in order, each once"
+        if self.tasks and not self.suite.tasks:
+            return "its suite has none of its tasks"
+        if self.published is not None and not self.published.endswith(".parquet"):
+            return "its published records are no .parquet file"
+        places = [(entry.task, entry.name, entry.rows) for entry in self.entries]
+        if len(set(places)) < len(places):
+            return "it has an entry twice"
+        for entry in self.entries:
+            if entry.task not in self.tasks:
+                return f"it has an entry of {entry.task}, which is none of its tasks"
+            if entry.task in self.skipped_tasks:
+                return f"it has an entry of {entry.task}, which it says is skipped"
+            if entry.role != "curve" and entry.rows != self.tasks[entry.task].rows:
+                return f"{entry.name} on {entry.task} has other rows than the task"
+            for substance in entry.limits:
+                if substance not in SUBSTANCES:
+                    return f"it limits {substance!r}, which no ledger counts"
+        for task in self.tasks:
+            ends = {e.horizon for e in self.entries if e.task == task and e.role != "curve"}
+            if len(ends) > 1:
+                return f"the entries of {task} end at different generations"
+            if not any(e.task == task and e.name == "none" for e in self.entries):
+                return f"it has no entry none for {task}"
+        return None
 
 
 @cache

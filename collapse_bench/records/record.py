@@ -16,12 +16,24 @@ from numpy.typing import NDArray
 
 from ..core.identity import SCHEMA
 from ..core.tracks import WORDS
+from ..errors import UsageError
 from ..status import FINISHED, Status
 from .facts import CellFacts, Prediction, RunAccount
+from .faults import Damaged, Foreign, Unreadable
+from .files import read_file
+from .parquet import MOST_BYTES, MOST_ROWS, MOST_TEXT, read_parquet, texts_of
+from .plain import PlainMeta, check_plain, parsed
 
 BLOCK = 32  # seeds per record
 Rows = NDArray[np.bool_] | NDArray[np.intp]  # which rows of the columns
 _META = b"collapse_bench"
+#: name -> type of the columns
+COLUMNS = {
+    "seed": pa.int64(),
+    "generation": pa.int32(),
+    "metric": pa.string(),
+    "value": pa.float64(),
+}
 LITTER = 3600.0  # age in seconds at which an unfinished file counts as abandoned
 
 
@@ -159,7 +171,15 @@ class Record:
         return replace(self, facts=replace(self.facts, theory=Prediction(predicted, **known)))
 
     def packed(self) -> bytes:
-        """The record as a parquet file."""
+        """The record as a parquet file.
+
+        Raises UsageError for a record beyond the limits up to which records are read.
+        """
+        if len(self.seed) > MOST_ROWS:
+            raise UsageError(
+                f"the record of {self.facts.label} has {len(self.seed)} numbers, and a record holds "
+                f"at most {MOST_ROWS}; run fewer generations"
+            )
         metric = pa.array(self.metric, pa.string()).dictionary_encode()
         table = pa.table(
             {
@@ -170,6 +190,11 @@ class Record:
             }
         )
         meta = json.dumps({"facts": self.facts.to_json(), "runs": self.runs, "seal": self._seal()})
+        if len(meta) > MOST_TEXT:
+            raise UsageError(
+                f"the facts of {self.facts.label} have {len(meta)} characters, and a record holds "
+                f"at most {MOST_TEXT}; shorten the messages of its plugins"
+            )
         sink = pa.BufferOutputStream()
         # statistics and pyarrow's own copy of the schema are never read and have no checksum
         options = {
@@ -185,30 +210,46 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """Read a parquet file.  Raises FileNotFoundError, or Damaged where it was changed."""
+        """Read a parquet file.
+
+        Raises FileNotFoundError, Rejected where its content is not what a run has written, or
+        Unreadable where it cannot be read now.
+        """
+        table, text = read_parquet(path, _META, COLUMNS)
         try:
-            file = pq.ParquetFile(path, page_checksum_verification=True)
-            table, meta = file.read(), json.loads(file.metadata.metadata[_META])
-            if (schema := meta["facts"]["schema"]) != SCHEMA:
-                raise Damaged(f"{path} has schema {schema}, and this version reads schema {SCHEMA}")
+            meta = parsed(text)
+            if (schema := schema_of(meta)) != SCHEMA:
+                raise Foreign(path, f"it has schema {schema}, and this version reads {SCHEMA}")
+            check_plain(PlainMeta, meta)
             record = cls(
                 table["seed"].to_numpy(),
                 table["generation"].to_numpy(),
-                np.asarray(table["metric"].cast(pa.string()).to_pylist(), dtype=object),
+                texts_of(table["metric"]),
                 table["value"].to_numpy(),
                 CellFacts.from_json(meta["facts"]),
                 meta["runs"],
             )
             whole = meta["seal"] == record._seal()
-        except (FileNotFoundError, Damaged):
-            raise
-        except Exception as problem:
-            raise Damaged(
-                f"{path} is damaged ({type(problem).__name__}: {problem})".split("\n")[0]
-            ) from problem
+        except (MemoryError, RecursionError) as problem:
+            raise Unreadable(path, f"{type(problem).__name__}: {problem}") from problem
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise Damaged(path, str(problem)) from problem
         if not whole:
-            raise Damaged(f"{path} is damaged (its seal does not match its content)")
+            raise Damaged(path, "its seal does not match its content")
         return record
+
+    @staticmethod
+    def seeds_in(path: Path) -> set[int]:
+        """The seeds that the metadata of a file names, whether the rest is damaged or not.
+
+        Empty where the metadata is damaged too.  Raises what ``read_file`` raises.
+        """
+        content = read_file(path, MOST_BYTES)
+        try:
+            seeds = parsed(pq.read_metadata(pa.BufferReader(content)).metadata[_META])["facts"]
+            return {seed for seed in seeds["seeds"] if isinstance(seed, int)}
+        except Exception:  # any fault of the content
+            return set()
 
 
 class RecordReader(Protocol):
@@ -218,8 +259,10 @@ class RecordReader(Protocol):
         """The record of the block that holds this seed, or None."""
 
 
-class Damaged(Exception):
-    """A record file is not what was written.  The message is one sentence."""
+def schema_of(meta: Any) -> Any:
+    """The schema that the metadata of a record names, None where it names none."""
+    facts = meta.get("facts") if isinstance(meta, Mapping) else None
+    return facts.get("schema") if isinstance(facts, Mapping) else None
 
 
 def _over_chains(

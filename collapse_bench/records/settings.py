@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+MOST_GENERATIONS = 10**6  # a cell allows no more
+MOST_ROWS = 2**53  # of one generation; larger whole numbers are not exact as floats
+LONGEST = 4000  # characters of a spec, so that sentences that show it can be read
+Spec = Annotated[str, Field(max_length=LONGEST)]
 
 
 class _Strict(BaseModel):
@@ -12,38 +19,41 @@ class _Strict(BaseModel):
 class TaskModel(_Strict):
     """One [[tasks]] table: a data generator and a model, under several protocols."""
 
-    data: str
-    model: str
-    protocols: list[str] | None = None  # default: those of the suite
-    mitigations: list[str] | None = None  # default: those of the suite
-    n: int | None = Field(None, ge=1)  # default: that of the suite
-    generations: int | None = Field(None, ge=0)  # default: that of the suite
-    growth: float = Field(0.0, ge=0)  # see ``Cell.growth``
-    first: str | None = None  # a flawed first teacher; see ``Cell.first_teacher``
+    data: Spec
+    model: Spec
+    protocols: list[Spec] | None = None  # default: those of the suite
+    mitigations: list[Spec] | None = None  # default: those of the suite
+    n: int | None = Field(None, ge=1, le=MOST_ROWS)  # default: that of the suite
+    generations: int | None = Field(None, ge=0, le=MOST_GENERATIONS)  # default: that of the suite
+    growth: float = Field(0.0, ge=0, le=4)  # see ``Cell.growth``
+    first: Spec | None = None  # a flawed first teacher; see ``Cell.first_teacher``
 
 
 class Calibration(_Strict):
     """One [[calibration]] table: what `suite calibrate` measured for a task."""
 
-    task: str
-    floor: float  # r_k, in units of the loss
-    gap: float  # G_k, mean over chains of log(none + r) - log(nature + r)
-    gap_sd: float  # standard deviation of that difference over chains
-    chains: int
-    cell: str | None = None  # id of the cell without a mitigation, of a task that reads files
+    task: Annotated[str, Field(max_length=5 * LONGEST)]
+    floor: float = Field(ge=0, allow_inf_nan=False)  # r_k, in units of the loss
+    # G_k, mean over chains of log(none + r) - log(nature + r)
+    gap: float = Field(allow_inf_nan=False)
+    # standard deviation of that difference over chains
+    gap_sd: float = Field(ge=0, allow_inf_nan=False)
+    chains: int = Field(ge=2)
+    # id of the cell without a mitigation, of a task that reads files
+    cell: str | None = Field(default=None, max_length=LONGEST)
 
 
 class SuiteModel(_Strict):
     """The whole of a suite file."""
 
-    name: str = Field(pattern=r"^[A-Za-z][\w.-]*$")
+    name: str = Field(pattern=r"^[A-Za-z][\w.-]*$", max_length=200)  # part of file names
     version: int = Field(1, ge=1)
-    title: str = ""
-    seeds: str = "0:32"
-    generations: int = Field(10, ge=0)
-    n: int = Field(100, ge=1)
-    protocols: list[str] = ["replace"]
-    mitigations: list[str] = []
-    focus: str | None = None  # the entry that is compared with all others, named before the run
+    title: Spec = ""
+    seeds: Spec = "0:32"
+    generations: int = Field(10, ge=0, le=MOST_GENERATIONS)
+    n: int = Field(100, ge=1, le=MOST_ROWS)
+    protocols: list[Spec] = ["replace"]
+    mitigations: list[Spec] = []
+    focus: Spec | None = None  # the entry that is compared with all others, named before the run
     tasks: list[TaskModel] = []
     calibration: list[Calibration] = []

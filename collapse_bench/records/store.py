@@ -2,34 +2,42 @@
 
 A file is written under another name and then renamed, so a killed run leaves a whole record or
 none.  A record holds a digest of its content.  One whose digest does not match is damaged: it is
-reported and computed again, and never averaged in.
+reported and computed again, and never averaged in.  What it is replaced by may hold fewer chains,
+so the damaged file is kept under another name until all of its chains are there.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
-import pickle
+import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from ..core.cell import Cell
-from ..core.identity import SCHEMA
 from ..errors import UsageError
-from .checkpoint import packed, unpacked
-from .record import BLOCK, LITTER, Damaged, Record, blocks_of
+from . import checkpoint
+from .contradictions import contradiction
+from .faults import Forged, Rejected, Unreadable
+from .files import read_file, replace_file
+from .plain import CELL_ID, PlainCell, check_plain, parsed
+from .record import BLOCK, LITTER, Record, blocks_of
+
+MOST_DESCRIPTION = 2**22  # bytes of the description of a cell
+DESCRIPTIONS = ("_cell.json", "cell.json")  # the second was written by version 0.1
 
 
 class Store:
     """A folder of records.
 
-    ``<id>/cell.json`` describes the cell, ``<id>/<first seed>-<last seed>.parquet`` holds chains.
+    ``<id>/_cell.json`` describes the cell, ``<id>/<first seed>-<last seed>.parquet`` holds chains.
+    Readers of Parquet folders, such as ``pandas.read_parquet``, skip the first because of its name.
     """
 
     def __init__(self, path: str | Path):
@@ -51,31 +59,53 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove the unfinished files of killed runs."""
-        for unfinished in self.path.glob("*/.*.tmp"):
+        for unfinished in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             with suppress(OSError):
-                if time.time() - unfinished.stat().st_mtime > LITTER:
+                if time.time() - unfinished.lstat().st_mtime > LITTER:
                     unfinished.unlink()
 
+    def folder(self, cell_id: str) -> Path:
+        """The folder of a cell, which may be missing.
+
+        Raises Unreadable where a link is in its place, UsageError for an id that is none.
+        """
+        if not re.fullmatch(CELL_ID, cell_id):
+            raise UsageError(
+                f"{cell_id!r} is not the id of a cell; it must have 20 digits from 0-9 and a-f"
+            )
+        folder = self.path / cell_id
+        if folder.is_symlink():
+            raise Unreadable(folder, "it is a symbolic link")
+        return folder
+
     def block_path(self, cell_id: str, block: int) -> Path:
-        return self.path / cell_id / f"{block * BLOCK}-{block * BLOCK + BLOCK - 1}.parquet"
+        return self.folder(cell_id) / f"{block * BLOCK}-{block * BLOCK + BLOCK - 1}.parquet"
 
     def read(self, cell_id: str, block: int) -> Record | None:
-        """The record of a block, or None.  Raises Damaged where the file was changed."""
+        """The record of a block, or None.
+
+        Raises Rejected where its content is not what a run has written, Unreadable where it cannot
+        be read now.
+        """
+        path = self.block_path(cell_id, block)
         try:
-            record = Record.read(self.block_path(cell_id, block))
+            record = _consistent(path)
         except FileNotFoundError:
             return None
         if record.facts.id != cell_id:
-            raise Damaged(f"{self.block_path(cell_id, block)} holds the record of another cell")
+            raise Forged(path, "it is the record of another cell")
         if set(blocks_of(record.seeds)) != {block}:
-            raise Damaged(f"{self.block_path(cell_id, block)} holds the chains of another block")
+            raise Forged(path, "it holds the chains of another block")
         return record
 
     def read_or_none(self, cell_id: str, seed: int) -> Record | None:
-        """The record of the block that holds this seed, or None where it is missing or damaged."""
+        """The record of the block that holds this seed, or None where there is none to use.
+
+        Raises Unreadable where it cannot be read now: it may be whole.
+        """
         try:
             return self.read(cell_id, seed // BLOCK)
-        except Damaged:
+        except Rejected:
             return None
 
     def write(self, record: Record, cell: Cell) -> Record:
@@ -86,97 +116,82 @@ class Store:
     @contextmanager
     def _locked(self, cell_id: str) -> Iterator[None]:
         """Hold the lock of a cell, since several workers may write chains of one block."""
-        folder = self.path / cell_id
+        folder = self.folder(cell_id)
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as gate:
+        lock = folder / ".lock"
+        try:  # a link in its place could name any file
+            gate = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as problem:
+            if problem.errno != errno.ELOOP:
+                raise
+            raise Unreadable(lock, "it is a symbolic link") from problem
+        try:
             fcntl.flock(gate, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(gate)
 
     def _completed(self, record: Record, cell: Cell) -> Record:
-        block = record.seeds[0] // BLOCK
-        older = self.read_or_none(cell.id, record.seeds[0])
+        path = self.block_path(cell.id, record.seeds[0] // BLOCK)
+        kept = path.with_name(f"_{path.name}.damaged")
+        try:
+            older = self.read(cell.id, record.seeds[0] // BLOCK)
+        except Rejected:
+            older = None
+            os.replace(path, kept)
         if older is not None and older.code == record.code:
             record = older.merged(record)  # after an edit of the code, older chains are dropped
         record = record.compared()
-        path = self.block_path(cell.id, block)
-        description = path.parent / "cell.json"
+        description = path.with_name(DESCRIPTIONS[0])
         if not description.exists():
             text = json.dumps(
                 {"label": cell.label, "id": cell.id, "files": cell.files, **cell.canonical}
             )
             replace_file(description, text.encode())
         replace_file(path, record.packed())
+        if kept.exists() and _claimed(kept) <= set(record.seeds):
+            kept.unlink()
         return record
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
         """label -> id -> canonical form of the cells in this folder."""
         cells: dict[str, dict[str, dict[str, Any]]] = {}
-        for description in sorted(self.path.glob("*/cell.json")):
+        for description in sorted(p for name in DESCRIPTIONS for p in self.path.glob(f"*/{name}")):
             try:
-                content = json.loads(description.read_text())
-                form = {k: v for k, v in content.items() if k not in ("label", "id")}
-                cells.setdefault(content["label"], {})[content["id"]] = form
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                content = parsed(read_file(description, MOST_DESCRIPTION))
+                check_plain(PlainCell, content)
+            except (OSError, ValueError, Rejected, Unreadable):
                 continue  # without it, a plan cannot say what has changed
+            form = {k: v for k, v in content.items() if k not in ("label", "id")}
+            cells.setdefault(content["label"], {})[content["id"]] = form
         return cells
 
-    def records(self) -> Iterator[tuple[Path, Record | Damaged]]:
-        """Every record in this folder, or the error of a damaged one."""
+    def records(self) -> Iterator[tuple[Path, Record | Rejected]]:
+        """Every record in this folder, or the error of one that cannot be used."""
         for path in sorted(self.path.glob("*/*.parquet")):
             try:
-                yield path, Record.read(path)
-            except Damaged as problem:
+                yield path, _consistent(path)
+            except Rejected as problem:
                 yield path, problem
 
     # -- checkpoints of long cells -----------------------------------------------------------------
 
     def checkpoint_path(self, cell_id: str, seeds: list[int]) -> Path:
-        return self.path / cell_id / f"{seeds[0]}-{seeds[-1]}.ckpt"
+        return self.folder(cell_id) / f"{seeds[0]}-{seeds[-1]}.ckpt"
 
     def save_checkpoint(self, cell_id: str, seeds: list[int], state: Any) -> None:
-        """Save the state, network weights as safetensors, then remove the earlier checkpoint."""
+        """Save the state of an unfinished run; see ``checkpoint.save``."""
         path = self.checkpoint_path(cell_id, seeds)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content, weights = packed(state)
-        weights_path = path.with_suffix(f".{uuid4().hex[:8]}.safetensors") if weights else None
-        if weights_path is not None:
-            from safetensors.torch import save
-
-            replace_file(weights_path, save(weights))
-        saved = {
-            "schema": SCHEMA,
-            "id": cell_id,
-            "seeds": seeds,
-            "state": content,
-            "weights": weights_path and weights_path.name,
-        }
-        replace_file(path, pickle.dumps(saved))
-        for older in path.parent.glob(f"{path.stem}.*.safetensors"):
-            if older != weights_path:
-                older.unlink(missing_ok=True)
+        checkpoint.save(path, cell_id, seeds, state)
 
     def load_checkpoint(self, cell_id: str, seeds: list[int]) -> Any:
-        """The saved state, or None where there is none that can be used.
-
-        It is a pickle: load only checkpoints of your own runs.
-        """
-        path = self.checkpoint_path(cell_id, seeds)
-        try:
-            saved = pickle.loads(path.read_bytes())
-            if (saved["schema"], saved["id"], saved["seeds"]) != (SCHEMA, cell_id, seeds):
-                return None
-            weights = {}
-            if saved["weights"] is not None:
-                from safetensors.torch import load
-
-                weights = load((path.parent / saved["weights"]).read_bytes())
-            return unpacked(saved["state"], weights)
-        except Exception:
-            return None  # without a checkpoint the cell starts again
+        """The saved state, or None where there is none that this user has written."""
+        return checkpoint.load(self.checkpoint_path(cell_id, seeds), cell_id, seeds)
 
     def drop_checkpoint(self, cell_id: str, seeds: list[int]) -> None:
         """Remove every checkpoint that holds one of these chains, however chains were grouped."""
-        folder = self.path / cell_id
+        folder = self.folder(cell_id)
         for path in (*folder.glob("*.ckpt"), *folder.glob("*.safetensors")):
             first, _, last = path.name.split(".")[0].partition("-")
             with suppress(ValueError):
@@ -184,12 +199,19 @@ class Store:
                     path.unlink(missing_ok=True)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write under another name, then rename: readers see the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _consistent(path: Path) -> Record:
+    """The record in a file.  Raises what ``Record.read`` raises, and Forged for a contradiction."""
+    record = Record.read(path)
+    if (why := contradiction(record)) is not None:
+        raise Forged(path, why)
+    return record
+
+
+def _claimed(path: Path) -> set[int]:
+    """The seeds that a damaged record names; where it names none, all of its block."""
+    first = int(path.name.removeprefix("_").partition("-")[0])
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        claimed = Record.seeds_in(path)
+    except (OSError, Rejected, Unreadable):
+        claimed = set()
+    return claimed & set(range(first, first + BLOCK)) or set(range(first, first + BLOCK))

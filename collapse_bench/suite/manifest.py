@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
+from ..records.faults import Forged, Rejected, Unreadable
+from ..records.files import read_file, replace_file
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.settings import Calibration, SuiteModel
-from ..records.store import Store, replace_file
+from ..records.store import Store
 from ..registry.discovery import Registry, registry
 from ..suggest import nearest
 from .calibration import matching
 from .expand import Entry, Suite
 from .model import read_suite, to_toml
+
+MOST_BYTES = 2**26  # of a manifest
 
 
 def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = None) -> Manifest:
@@ -82,9 +88,18 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
     changed = [key for key in keys for was, now in pairs if was.get(key) != now.get(key)]
     if len(original["tasks"]) != len(run["tasks"]):
         changed.append("tasks")
+    for was, now in pairs:
+        if set(was.get("mitigations") or ()) - set(now.get("mitigations") or ()):
+            changed.append("mitigations")
+    if _by_task(original["calibration"]) != _by_task(run["calibration"]):
+        changed.append("calibration")
     if any(entry.limits for entry in manifest.entries):
         changed.append("budget")
     return list(dict.fromkeys(changed))
+
+
+def _by_task(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {row["task"]: row for row in rows}
 
 
 def save_run(
@@ -119,10 +134,10 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     """The manifest in an output folder, of the suite ``name`` if there are several.
 
     Raises NothingMatched where the folder holds none, UsageError where the choice is not clear or
-    the file cannot be read.
+    the file is not the manifest of such a run, Unreadable where it cannot be read now.
     """
     ending = ".manifest.json"
-    saved = {path.name.removesuffix(ending): path for path in sorted(output.glob(f"*{ending}"))}
+    saved = {file.removesuffix(ending): output / file for file in _files_in(output, ending)}
     if not saved:
         raise NothingMatched(f"{output} holds no results; run a suite with --output {output} first")
     if name is not None and name not in saved:
@@ -132,13 +147,13 @@ def saved_run(output: Path, name: str | None) -> Manifest:
             f"{output} holds the results of several suites ({', '.join(saved)}); choose one with "
             "--suite"
         )
-    path = saved[name] if name is not None else next(iter(saved.values()))
+    name = name if name is not None else next(iter(saved))
     try:
-        manifest = Manifest.from_text(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise UsageError(
-            f"{path} cannot be read ({problem}); run the suite again, which reuses all records"
-        ) from problem
+        manifest = Manifest.from_text(read_file(saved[name], MOST_BYTES), str(saved[name]))
+        if manifest.suite.name != name:
+            raise Forged(saved[name], f"it is the manifest of suite {manifest.suite.name}")
+    except Rejected as problem:
+        raise UsageError(f"{problem}; run the suite again, which reuses all records") from problem
     return calibrated(manifest, output)
 
 
@@ -149,3 +164,16 @@ def calibrated(manifest: Manifest, output: Path) -> Manifest:
     calibrated = matching(_calibrated(output, suite), ids)
     rows = {row.task: row for row in [*suite.calibration, *calibrated]}
     return replace(manifest, suite=suite.model_copy(update={"calibration": list(rows.values())}))
+
+
+def _files_in(folder: Path, ending: str) -> list[str]:
+    """Names of the files in a folder with this ending, sorted; none where there is no such folder.
+
+    Raises Unreadable where the folder cannot be listed now.
+    """
+    try:
+        return sorted(name for name in os.listdir(folder) if name.endswith(ending))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError) as problem:
+        raise Unreadable(folder, getattr(problem, "strerror", None) or str(problem)) from problem

@@ -16,12 +16,15 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
+from ..records.faults import Rejected, one_line
+from ..records.files import read_file
 from ..records.settings import Calibration, SuiteModel, TaskModel
 from ..registry.discovery import Registry
 from ..suggest import nearest
 
 CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # reserved: no suite uses these seeds
 MOST_CHAINS = 1_000_000
+MOST_BYTES = 2**22  # of a suite file
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
 
 
@@ -48,14 +51,23 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def read_suite(path: str | Path) -> SuiteModel:
-    """Parse and validate a suite file.  Raises UsageError with one sentence that names the key."""
+    """Parse and validate a suite file.
+
+    Raises UsageError with one sentence that names the key, Unreadable where the file cannot be read
+    now.
+    """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_file(path, MOST_BYTES).decode("utf-8"))
     except FileNotFoundError as problem:
         raise UsageError(f"suite file {path} is not there") from problem
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise UsageError(f"suite file {path} cannot be read: {problem}") from problem
+    except Rejected as problem:
+        raise UsageError(f"suite file {problem}") from problem
+    except RecursionError as problem:
+        raise UsageError(f"suite file {path} cannot be read: it is nested too deep") from problem
+    except ValueError as problem:  # not UTF-8, not TOML, or a number with thousands of digits
+        why = one_line(str(problem))
+        raise UsageError(f"suite file {path} cannot be read: {why}") from problem
     return validated(raw, str(path))
 
 
@@ -64,7 +76,7 @@ def validated(raw: dict[str, Any], where: str) -> SuiteModel:
     try:
         return SuiteModel.model_validate(raw)
     except ValidationError as problem:
-        raise UsageError(f"{where}: {fault_sentence(problem)}") from problem
+        raise UsageError(f"{where}: {one_line(fault_sentence(problem))}") from problem
 
 
 def fault_sentence(problem: ValidationError) -> str:
@@ -131,7 +143,9 @@ def to_toml(model: SuiteModel) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):  # TOML forbids this one control character that JSON writes as it is
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
 
 
 def with_calibration(text: str, rows: Sequence[Calibration]) -> str:

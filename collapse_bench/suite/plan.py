@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..records.record import Damaged, RecordReader, blocks_of
+from ..records.faults import Rejected
+from ..records.record import RecordReader, blocks_of
 from ..records.store import Store
 from .expand import Entry, Suite
 from .staleness import code_changes, version_changes
@@ -63,7 +64,7 @@ def _step(
     for block, block_seeds in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
-        except Damaged as problem:
+        except Rejected as problem:
             todo += block_seeds
             why.append(str(problem))
             continue

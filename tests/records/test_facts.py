@@ -115,6 +115,9 @@ def test_every_ending_is_the_method_s_doing_or_the_machine_s_or_a_result():
     assert not set(FINISHED) & set(BROKEN_OFF)  # what the machine broke off runs again
 
 
+DAMAGED, FOREIGN = "is damaged", "is a file of another program or version"
+FORGED = "contradicts itself and was not written by a run"
+
 # -- manifests ------------------------------------------------------------------------------------------------------
 
 
@@ -151,19 +154,40 @@ def test_a_manifest_of_version_0_1_is_read(manifest):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("spoil", "verdict", "words"),
     [
-        (lambda plain: plain.pop("seeds"), "seeds: "),
-        (lambda plain: plain["entries"][0].pop("id"), "entries.0.id: "),
-        (lambda plain: plain["entries"][0].update(rows="many"), "entries.0.rows: "),
-        (lambda plain: plain["suite"].update(n=0), "suite.n: "),
-        (lambda plain: plain.update(tasks=[]), "tasks: "),
-        (lambda plain: plain.update(schema=99), "it has schema 99, and this version reads 1"),
-        (lambda plain: plain.pop("schema"), "it is not the manifest of a run: it has no schema"),
+        (lambda plain: plain.pop("seeds"), DAMAGED, "seeds: "),
+        (lambda plain: plain["entries"][0].pop("id"), DAMAGED, "entries.0.id: "),
+        (lambda plain: plain["entries"][0].update(id="../elsewhere"), DAMAGED, "entries.0.id: "),
+        (lambda plain: plain["entries"][0].update(rows="many"), DAMAGED, "entries.0.rows: "),
+        (lambda plain: plain["entries"][0].update(rows=10**30), DAMAGED, "entries.0.rows: "),
+        (lambda plain: plain["entries"][0].update(role="judge"), DAMAGED, "entries.0.role: "),
+        (lambda plain: plain["suite"].update(n=0), DAMAGED, "suite.n: "),
+        (lambda plain: plain.update(tasks=[]), DAMAGED, "tasks: "),
+        (
+            lambda plain: plain.update(schema=99),
+            FOREIGN,
+            "it has schema 99, and this version reads",
+        ),
+        (lambda plain: plain.pop("schema"), FOREIGN, "it is not the manifest of a run: it has no"),
+        (lambda plain: plain.update(seeds=[1, 0]), FORGED, "its seeds are not in order"),
+        (lambda plain: plain["suite"].update(name="other"), FORGED, "it is the manifest of suite"),
+        (lambda plain: plain["suite"].update(tasks=[]), FORGED, "its suite has none of its tasks"),
+        (lambda plain: plain.update(tasks={}), FORGED, "it has an entry of gaussian"),
+        (lambda plain: plain["entries"].pop(0), FORGED, "it has no entry none for gaussian"),
+        (
+            lambda plain: plain["entries"].append(plain["entries"][0]),
+            FORGED,
+            "it has an entry twice",
+        ),
+        (lambda plain: plain["entries"][0].update(horizon=0), FORGED, "the entries of gaussian"),
+        (lambda plain: plain["entries"][0].update(limits={"gold": 1}), FORGED, "it limits 'gold'"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused_in_one_sentence(spoil, words, manifest, tmp_path):
-    suite = load_suite(RunRequest(["gaussian | gaussian-fit @ n=8"]))
+def test_a_manifest_that_is_none_is_refused_in_one_sentence(
+    spoil, verdict, words, manifest, tmp_path
+):
+    suite = load_suite(RunRequest(["gaussian | gaussian-fit @ n=8"], seeds="0"))
     save_run(suite, [0], Store(tmp_path))
     path = tmp_path / f"{suite.name}.manifest.json"
     plain = json.loads(path.read_text())
@@ -172,6 +196,6 @@ def test_a_manifest_that_is_none_is_refused_in_one_sentence(spoil, words, manife
     with pytest.raises(UsageError) as refused:
         saved_run(tmp_path, None)
     said = str(refused.value)
-    assert said.startswith(f"{path} cannot be read ({words}")
+    assert said.startswith(f"{path} {verdict} ({words}")
     assert said.endswith("; run the suite again, which reuses all records")
     assert "\n" not in said

@@ -23,8 +23,10 @@ from safetensors.torch import load_file
 from collapse_bench import api, cell_of
 from collapse_bench.core.loop import generations
 from collapse_bench.core.tracks import joined_tracks
-from collapse_bench.records.checkpoint import packed
-from collapse_bench.records.record import BLOCK, Damaged, Record, blocks_of
+from collapse_bench.records.checkpoint import packed, signed
+from collapse_bench.records.faults import Rejected
+from collapse_bench.records.key import user_key
+from collapse_bench.records.record import BLOCK, Record, blocks_of
 from collapse_bench.records.store import Store
 from collapse_bench.registry.discovery import registry
 from collapse_bench.running.chains import _Work, run_chains
@@ -305,23 +307,27 @@ def damaged_checkpoints(cell, seeds):
     now = next(iter(generations(cell.for_seeds(seeds))))
     state, _ = packed((now, Rows(), {}, _Work()))
     odd, half = (packed(thing)[0] for thing in ("generation 3", (now,)))
+    key = user_key()
+    whole = signed(key, good, state)
     return {
         "nothing": b"",
         "garbage": b"\x80\x05garbage",
         "text": b"hello",
-        "a list": pickle.dumps([1, 2]),
-        "none": pickle.dumps(None),
-        "no state": pickle.dumps(good),
-        "odd state": pickle.dumps({**good, "state": odd}),
-        "half a state": pickle.dumps({**good, "state": half}),
-        "another schema": pickle.dumps({**good, "schema": 0, "state": state}),
-        "another cell": pickle.dumps({**good, "id": "x", "state": state}),
-        "other seeds": pickle.dumps({**good, "seeds": [7], "state": state}),
-        "cut": pickle.dumps({**good, "state": state})[:-20],
-        "weights that are gone": pickle.dumps(
-            {**good, "state": state, "weights": "0-1.beef.safetensors"}
+        "a bare pickle": pickle.dumps({**good, "state": state}),
+        "no state": signed(key, good, b""),
+        "odd state": signed(key, good, odd),
+        "half a state": signed(key, good, half),
+        "another schema": signed(key, {**good, "schema": 0}, state),
+        "another cell": signed(key, {**good, "id": "x"}, state),
+        "other seeds": signed(key, {**good, "seeds": [7]}, state),
+        "no header": signed(key, [], state),
+        "cut": whole[:-20],
+        "a flipped bit": whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:],
+        "of another user": signed(bytes(32), good, state),
+        "weights that are gone": signed(
+            key, {**good, "weights": "0-1.beef.safetensors", "sha256": "0"}, state
         ),
-        "class that is gone": pickle.dumps({**good, "state": state}).replace(b"Rows", b"_Gone"),
+        "class that is gone": signed(key, good, state.replace(b"Rows", b"_Gone")),
     }
 
 
@@ -414,7 +420,7 @@ def test_any_flipped_byte_is_found_or_does_no_harm(tmp_path):
         path.write_bytes(content[:at] + bytes([content[at] ^ 0x04]) + content[at + 1 :])
         try:
             record = store.read(cell.id, 0)
-        except Damaged:
+        except Rejected:
             found += 1
             continue
         assert record.digest() == whole.digest(), at
@@ -518,7 +524,9 @@ def test_plan_says_stale_when_a_plugin_has_another_version(tmp_path, monkeypatch
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"label": 3}'])
 def test_plan_bears_a_label_that_is_lost(text, tmp_path):
     small_run(tmp_path)
-    for about in tmp_path.glob("*/cell.json"):
+    descriptions = list(tmp_path.glob("*/_cell.json"))
+    assert descriptions
+    for about in descriptions:
         about.write_text(text)
     assert {verdict for verdict, _, _ in verdicts(tmp_path).values()} == {"reuse"}
 
@@ -572,22 +580,22 @@ class Net(torch.nn.Module):
 
 
 def test_weights_are_kept_as_safetensors_tied_ones_once(tmp_path):
-    store, net = Store(tmp_path), Net()
+    store, net, cell = Store(tmp_path), Net(), "0" * 20
     for t in range(3):
-        store.save_checkpoint("cell", [0], {"net": net, "t": t})
+        store.save_checkpoint(cell, [0], {"net": net, "t": t})
     (weights,) = tmp_path.rglob("*.safetensors")  # of the last save alone
     assert {name: tuple(value.shape) for name, value in load_file(weights).items()} == {
         "w0": (2, 3),
         "w1": (3,),
     }
-    back = store.load_checkpoint("cell", [0])
+    back = store.load_checkpoint(cell, [0])
     assert back["t"] == 2
     assert back["net"].a is back["net"].b
     assert torch.equal(back["net"].a, net.a)
     assert (back["net"].a.requires_grad, back["net"].c.requires_grad) == (True, False)
     weights.write_bytes(weights.read_bytes()[:-4])
-    assert store.load_checkpoint("cell", [0]) is None
-    store.drop_checkpoint("cell", [0])
+    assert store.load_checkpoint(cell, [0]) is None
+    store.drop_checkpoint(cell, [0])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

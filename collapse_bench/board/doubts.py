@@ -1,0 +1,58 @@
+"""What on a board is too good, or too different from its calibration, to pass without a remark.
+
+Neither proves that a record was edited.  Both are what edited losses and scaled gaps look like.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+
+from ..scoring.score import Scores
+from ..scoring.task import Task, log_of_loss
+
+#: standard errors beyond which a gap is not that of its calibration; losses have heavy tails
+GAP_ERRORS = 6.0
+
+
+def doubts(scores: Scores, losses: pd.DataFrame, tasks: Mapping[str, Task]) -> list[str]:
+    """One sentence for each row above `nature`, and for each gap that is not that of the chains."""
+    return [*_above_nature(scores), *_other_gaps(losses, tasks)]
+
+
+def _above_nature(scores: Scores) -> Iterator[str]:
+    rows = scores.rows
+    for row in rows[~rows.control & (rows.low > 1)].itertuples():
+        yield (
+            f"{row.entry} is significantly better than the oracle teacher `nature` "
+            f"({row.S:+.2f}, 95 % {row.low:+.2f} to {row.high:+.2f}): check its records by running "
+            "them again on other seeds before you rely on this row"
+        )
+
+
+def _other_gaps(losses: pd.DataFrame, tasks: Mapping[str, Task]) -> Iterator[str]:
+    finite = np.isfinite(losses.loss) & losses.seed.notna()
+    controls = losses[losses.entry.isin(["none", "nature"]) & finite]
+    for name, piece in controls.groupby("task"):
+        task = tasks.get(str(name))
+        table = piece.pivot_table(index="seed", columns="entry", values="loss")
+        if task is None or not {"none", "nature"} <= set(table.columns):
+            continue
+        table = table.dropna()
+        logs = {
+            column: log_of_loss(table[column].to_numpy(), task.floor, task.log_loss)
+            for column in ("none", "nature")
+        }
+        gap = logs["none"] - logs["nature"]
+        if len(gap) < 2:
+            continue
+        error = max(task.gap_sd, float(gap.std(ddof=1))) / math.sqrt(len(gap))
+        if abs(gap.mean() - task.gap) > GAP_ERRORS * error:
+            yield (
+                f"the gap of {name} is {gap.mean():.3g} nats in these chains and {task.gap:.3g} in "
+                "its calibration: one of the two was changed, or they are of different versions; "
+                "calibrate the suite again"
+            )
