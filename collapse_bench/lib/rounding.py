@@ -18,6 +18,7 @@ from torch import Tensor
 BITS = 40  # of float64's 53 that a comparison uses
 ROUNDING = 2.0**-BITS  # relative size below which a difference counts as rounding
 SINGLE = 2.0**-18  # the same for float32
+TINY = 2.0**-960  # smaller values stay as they are: their steps would not be normal numbers
 
 
 def rounding_of(values: Tensor) -> float:
@@ -38,8 +39,9 @@ def settled(values: Tensor, scale: Tensor | None = None) -> Tensor:
     size = values.abs().where(values.isfinite(), torch.nan)
     typical = size.nanmedian(-1, keepdim=True).values if scale is None else scale.double()
     size = torch.fmax(size, typical)
-    step = precision * (size / torch.frexp(size).mantissa)  # a power of two, exactly
-    return torch.where(values.isfinite() & (step > 0), (values / step).round() * step, values)
+    step = precision * size / torch.frexp(size).mantissa  # a power of two, exactly
+    normal = values.isfinite() & (size >= TINY)
+    return torch.where(normal, (values / step).round() * step, values)
 
 
 def at_least(values: Tensor, bound: Tensor | float) -> Tensor:

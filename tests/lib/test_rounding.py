@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from collapse_bench.core.corpus import Corpus
@@ -31,6 +31,8 @@ def shaken(values: torch.Tensor, seed: int = 0) -> torch.Tensor:
 
 
 @given(st.lists(st.floats(allow_nan=False, width=64), min_size=1, max_size=20))
+@example([0.0, 2.0**1023])
+@example([5e-324, 1e-300, -1e-290])
 def test_the_order_of_values_never_changes(values):
     order = exact(values).argsort()
     ranked = settled(exact(values))[order]
