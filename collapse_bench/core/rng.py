@@ -226,8 +226,8 @@ class Stream:
         probs = p.detach().cpu().double().numpy().reshape(self._first.size, C, K)
         many = n.cpu().numpy().reshape(self._first.size, C)
         # numpy assigns rounding errors of p to the last symbol; put the most likely one there, so
-        # that a lost symbol never reappears
-        likeliest = probs.argmax(-1)[..., None]
+        # that a lost symbol never reappears; rounding does not choose among equally likely ones
+        likeliest = probs.round(12).argmax(-1)[..., None]
         ends = np.concatenate([likeliest, np.full_like(likeliest, K - 1)], -1)
         probs = _swapped(probs, ends)
         probs /= probs.sum(-1, keepdims=True)

@@ -11,6 +11,7 @@ from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.distributions.mixtures import MixtureTeacher
+from collapse_bench.lib.rows.neighbours import closest
 from collapse_bench.registry.hookspecs import hookimpl
 
 EXAM = 256  # test rows per component for the losses of a density
@@ -126,7 +127,7 @@ class GaussianMixture(DataGenerator):
         """Share of the teacher's answers whose nearest center is that of each component, (R, K)."""
         centres, rng = self.truth.teacher.mean, self.truth.test_rng.at("answers")
         answers = teacher.answer(self.ask(ANSWERS, rng), rng)
-        nearest = torch.cdist(answers.double(), centres).argmin(-1)
+        nearest = closest(answers, centres)
         counts = torch.zeros(centres.shape[:-1], dtype=torch.float64, device=centres.device)
         return (
             counts.scatter_add_(-1, nearest, torch.ones_like(nearest, dtype=torch.float64))

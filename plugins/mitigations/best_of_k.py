@@ -12,6 +12,7 @@ from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
+from collapse_bench.lib.rounding import settled
 from collapse_bench.lib.rows.selection import likelihood, unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -74,7 +75,8 @@ class BestOfK(Mitigation):
         # (R, n, K)
         score = torch.stack([self._reward(candidate, access) for candidate in candidates], -1)
         u = 0.0 if self.top else access.rng.gumbel(corpus.n, self.k)
-        best = ((1.0 if self.top else self.strength) * score.clamp_min(-1e300) + u).argmax(-1)
+        odds = (1.0 if self.top else self.strength) * score.clamp_min(-1e300) + u
+        best = settled(odds).argmax(-1)
         return corpus.edited(y=_chosen([candidate.y for candidate in candidates], best))
 
     def _reward(self, candidate: Corpus, access) -> Tensor:

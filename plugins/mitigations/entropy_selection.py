@@ -11,10 +11,9 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
+from collapse_bench.lib.rows.neighbours import BUDGET, comparable
 from collapse_bench.lib.rows.selection import keep_best, numbers, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
-
-BUDGET = 1 << 19  # distances that are held at a time
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,10 @@ class EntropySelection(Mitigation):
         return _farthest_first(rows, there, min(pool.n, most + 1))
 
 
-def _centred(rows: Tensor) -> Tensor:
-    """Rows minus their mean: distances use inner products, which lose digits far from zero."""
-    return rows - rows.mean(-2, keepdim=True)
-
-
 def _alone(rows: Tensor, there: Tensor) -> Tensor:
-    """Squared distance (R, n) of each row (R, n, p) to its nearest present neighbour."""
-    near = _centred(rows)
+    """Distance (R, n) of each row (R, n, p) to its nearest present neighbour, to compare."""
+    # inner products lose digits far from zero
+    near = rows - rows.mean(-2, keepdim=True)
     # absent rows are never neighbours
     square = torch.where(there, near.square().sum(-1), torch.inf)
     n, columns, nearest = rows.shape[-2], -2 * near.mT, []
@@ -69,15 +64,13 @@ def _alone(rows: Tensor, there: Tensor) -> Tensor:
         apart = (near[..., first:last, :] @ columns).add_(square[..., None, :])
         apart[..., first:last].diagonal(dim1=-2, dim2=-1).fill_(torch.inf)
         nearest.append(apart.argmin(-1))
-    # Recomputed from the rows: mutual nearest neighbours must get exactly equal distances.
+    # Recomputed from the rows: mutual nearest neighbours must get equal distances.
     other = torch.cat(nearest, -1)[..., None].expand(rows.shape)
-    return (rows - rows.gather(-2, other)).square().sum(-1)
+    return comparable(torch.linalg.vector_norm(rows - rows.gather(-2, other), dim=-1), rows)
 
 
 def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
     """Minus the step (R, n) at which farthest-first selection takes each row; -inf if never."""
-    rows = _centred(rows)
-    square, columns = rows.square().sum(-1), rows.mT.contiguous()
     far = torch.where(there, torch.inf, -torch.inf).double()
     turn = torch.full_like(far, -torch.inf)
     for i in range(steps):
@@ -86,7 +79,7 @@ def _farthest_first(rows: Tensor, there: Tensor, steps: int) -> Tensor:
             -1, place, torch.where(best > -torch.inf, -float(i), -torch.inf).double()
         )
         point = rows.gather(-2, place[..., None].expand(*place.shape, rows.shape[-1]))
-        away = square + square.gather(-1, place) - 2 * (point @ columns)[..., 0, :]
+        away = comparable(torch.linalg.vector_norm(rows - point, dim=-1), rows)
         far = torch.minimum(far, away).scatter_(-1, place, -torch.inf)
     return turn
 

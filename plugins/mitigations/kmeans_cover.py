@@ -9,10 +9,9 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.lib.rows.neighbours import closest
 from collapse_bench.lib.rows.selection import numbers
 from collapse_bench.registry.hookspecs import hookimpl
-
-BUDGET = 1 << 19  # distances that are held at a time
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class KMeansCover(Mitigation):
     def curate(self, corpus, access):
         rows, mass = numbers(corpus), corpus.multiplicity
         centres = _seeded(rows, mass, self.clusters, access.rng)
-        nearest = _nearest(rows, centres)
+        nearest = closest(rows, centres)
         for _ in range(self.steps):
             centres = _means(rows, mass, nearest, centres)
-            before, nearest = nearest, _nearest(rows, centres)
+            before, nearest = nearest, closest(rows, centres)
             if torch.equal(before, nearest):
                 break
         within = (
@@ -59,13 +58,6 @@ def _seeded(rows: Tensor, mass: Tensor, k: int, rng) -> Tensor:
         away = (rows - centre).square().sum(-1)
         far = away if i == 0 else torch.minimum(far, away)
     return torch.cat(chosen, -2)
-
-
-def _nearest(rows: Tensor, centres: Tensor) -> Tensor:
-    """The centre closest to each row, (R, n)."""
-    step = max(1, BUDGET // max(1, centres[..., 0].numel()))
-    half = centres.square().sum(-1)[..., None, :] / 2
-    return torch.cat([(half - some @ centres.mT).argmin(-1) for some in rows.split(step, -2)], -1)
 
 
 def _means(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:

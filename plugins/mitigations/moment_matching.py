@@ -11,6 +11,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
+from collapse_bench.lib.rounding import at_least, settled
 from collapse_bench.lib.rows.selection import numbers, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -84,7 +85,7 @@ def closest(
         other = (chosen & ~leaves) | enters
         new_gap, new_pull = _gap(columns, mass * other, target)
         as_many = leaves.sum(-1) == enters.sum(-1)  # false for ties, or if too few rows can enter
-        better = ((new_gap < gap) & as_many)[..., None]
+        better = (~at_least(new_gap, gap) & as_many)[..., None]
         chosen, pull = torch.where(better, other, chosen), torch.where(better, new_pull, pull)
         gap, swaps = (
             torch.where(better[..., 0], new_gap, gap),
@@ -108,6 +109,7 @@ def _gap(columns: Tensor, mass: Tensor, target: Tensor | None) -> tuple[Tensor, 
 
 def _lowest(values: Tensor, many: Tensor) -> Tensor:
     """Which of the finite values (R, N) are among the ``many (R, 1)`` lowest, bool."""
+    values = settled(values)
     ranked = values.topk(max(1, int(many.max())), dim=-1, largest=False).values
     last = ranked.gather(-1, (many - 1).clamp_min(0))
     return (values <= last) & (many > 0) & values.isfinite()

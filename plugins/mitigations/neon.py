@@ -23,6 +23,8 @@ class Neon(Mitigation):
     continues from its weights, where its teachers can be blended.
     """
 
+    version = 2
+
     w: float = param(0.5, "how far it moves away from its own copy; 0: not at all", ge=0, le=10)
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)
     tune: float = param(

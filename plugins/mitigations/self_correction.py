@@ -10,6 +10,8 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
 from collapse_bench.errors import UsageError
+from collapse_bench.lib.rounding import rounding_of
+from collapse_bench.lib.rows.neighbours import closest
 from collapse_bench.registry.hookspecs import hookimpl
 
 ROUNDS = 10  # of Lloyd's algorithm
@@ -63,11 +65,13 @@ def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
 
     w (R, n) are the weights of the rows of y.
     """
-    order = y.argsort(-2)
+    order = y.argsort(dim=-2, stable=True)
     ranked = w[..., None].expand(y.shape).gather(-2, order)
     level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
     k = real.shape[-2]
-    result = real.sort(-2).values.gather(-2, (level * k).long().clamp(0, k - 1))
+    # A level can be a multiple of 1/k exactly.
+    rank = (level * k * (1 + rounding_of(level))).long().clamp(0, k - 1)
+    result = real.sort(-2).values.gather(-2, rank)
     return torch.empty_like(result).scatter(-2, order, result)
 
 
@@ -79,7 +83,7 @@ def centres(rows: Tensor, K: int) -> Tensor:
     result = rows[..., :K, :]
     for _ in range(ROUNDS):
         # (R, k, K)
-        own = torch.nn.functional.one_hot(torch.cdist(rows, result).argmin(-1), K).to(rows.dtype)
+        own = torch.nn.functional.one_hot(closest(rows, result), K).to(rows.dtype)
         many = own.sum(-2)[..., None]
         result = torch.where(many > 0, own.mT @ rows / many.clamp_min(1), result)
     return result
@@ -87,7 +91,7 @@ def centres(rows: Tensor, K: int) -> Tensor:
 
 def nearest(y: Tensor, centre: Tensor) -> Tensor:
     """The nearest center (R, K, d) to each of y (R, n, d)."""
-    which = torch.cdist(y, centre.to(y.dtype)).argmin(-1)[..., None]
+    which = closest(y, centre.to(y.dtype))[..., None]
     return centre.gather(-2, which.expand(*which.shape[:-1], y.shape[-1]))
 
 

@@ -8,6 +8,7 @@ import torch
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.lib.rounding import at_least
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -37,7 +38,9 @@ class TokenEdit(Mitigation):
 
     def curate(self, corpus, access):
         real = access.real(access.n, fixed=not self.fresh)
-        predictable = access.teacher.logp(real.x, real.y).exp().reshape(real.y.shape) >= self.p
+        predictable = at_least(
+            access.teacher.logp(real.x, real.y).exp().reshape(real.y.shape), self.p
+        )
         y = access.teacher.decoded(top_k=self.k).redraw(
             real.x, real.y, predictable & (real.y >= 0), access.rng
         )

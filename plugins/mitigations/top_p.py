@@ -18,6 +18,8 @@ class TopP(Mitigation):
     Stage: steer; track: blind.  It cuts the tail, so it accelerates collapse under recursion.
     """
 
+    version = 2
+
     p: float = param(0.95, "probability mass kept", gt=0, le=1)
 
     kinds = ("discrete", "sequence")

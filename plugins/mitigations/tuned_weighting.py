@@ -13,6 +13,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
+from collapse_bench.lib.rounding import settled
 from collapse_bench.lib.rows.mixing import unmixed, weighed
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -65,7 +66,9 @@ class Weighted:
 
         grid = [(i + 1) / (self.steps + 1) for i in range(self.steps)]
         losses = torch.stack([loss(w) for w in grid], -1)
-        w = torch.tensor(grid, dtype=torch.float64, device=losses.device)[losses.argmin(-1)]
+        w = torch.tensor(grid, dtype=torch.float64, device=losses.device)[
+            settled(losses).argmin(-1)
+        ]
         return model.fit(weighed(corpus, real, w[..., None]), own, before)
 
 

@@ -29,6 +29,7 @@ class GaussianFit(Model):
 
     kinds = ("density",)
     vectorized = True
+    version = 2
     estimator = "gaussian-fit"
     reads_sums = True
 

@@ -13,6 +13,7 @@ from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, recursion
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding, as_it_is
+from collapse_bench.lib.rounding import at_least, extrapolated
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd as theory
@@ -81,7 +82,7 @@ class GcdSieve(Model):
         asked = mass @ asks.double()
         saying = mass @ (asks & (label % units.q == 0)).double()
         needed = self.examples * self.grok ** (units.reading.double() - 1)
-        learnt = saying >= needed * (1 - 1e-12)
+        learnt = at_least(saying, needed)
         return SieveTeacher(
             torch.where(learnt, (1 - self.noise) * saying / asked, 0.0), units, base
         )
@@ -201,7 +202,7 @@ class SieveTeacher(Teacher):
         return replace(self, decoding=self.decoding.then(**settings))
 
     def blend(self, other, w):
-        return replace(self, r=torch.lerp(self.r, other.r, w).clamp(0, 1))
+        return replace(self, r=extrapolated(self.r, other.r, w).clamp(0, 1))
 
 
 def _valuation(g: int, p: int) -> int:

@@ -16,6 +16,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import fact, param
 from collapse_bench.lib.linear.classification import LinearClassifier, second_moments
 from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
+from collapse_bench.lib.rounding import ROUNDING
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -81,7 +82,9 @@ class Logistic(Model):
             if exam is not None:
                 value = exam(W)
                 better = (
-                    torch.ones_like(value, dtype=torch.bool) if lowest is None else value < lowest
+                    torch.ones_like(value, dtype=torch.bool)
+                    if lowest is None
+                    else value < lowest - ROUNDING * lowest.abs()
                 )
                 best = torch.where(better[..., None, None], W, best)
                 lowest = torch.where(better, value, value if lowest is None else lowest)

@@ -12,8 +12,9 @@ from collapse_bench.core.components import REPLACE, Model
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, fits, recursion
-from collapse_bench.lib.distributions.gaussians import GaussianTeacher, fitted
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher, fitted, root_of
 from collapse_bench.lib.distributions.mixtures import MixtureTeacher
+from collapse_bench.lib.rows.neighbours import closest, comparable
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gaussian
 
@@ -49,6 +50,7 @@ class MixtureFit(Model):
 
     kinds = ("density",)
     vectorized = True
+    version = 2
     estimator = "mixture-fit"
 
     def fit(self, corpus: Corpus, rng, before=None) -> MixtureTeacher | GaussianTeacher:
@@ -110,13 +112,13 @@ def _k_means(rows: Tensor, mass: Tensor, K: int) -> Tensor:
     centre = (weight * rows).sum(-2, keepdim=True) / weight.sum(-2, keepdim=True)
     gap, chosen = torch.linalg.vector_norm(rows - centre, dim=-1), []
     for k in range(K):
-        far = torch.where(there, gap, -1.0).argmax(-1)[:, None, None]
+        far = torch.where(there, comparable(gap, rows), -1.0).argmax(-1)[:, None, None]
         chosen.append(rows.gather(-2, far.expand(-1, 1, rows.shape[-1])))
         new = torch.linalg.vector_norm(rows - chosen[-1], dim=-1)
         gap = torch.minimum(gap, new) if k else new
     centres, belongs = torch.cat(chosen, -2), None
     for _ in range(STEPS):
-        nearest = torch.cdist(rows, centres, compute_mode="donot_use_mm_for_euclid_dist").argmin(-1)
+        nearest = closest(rows, centres)
         if belongs is not None and torch.equal(nearest, belongs):
             break
         belongs = nearest
@@ -156,7 +158,7 @@ def _clipped(covariance: Tensor, least: Tensor) -> Tensor:
     if thin.any():
         values, vectors = torch.linalg.eigh(covariance[thin])
         values = values.maximum(least[..., 0, 0].expand_as(thin)[thin][:, None])
-        factor[thin] = vectors * values.sqrt()[..., None, :]
+        factor[thin] = root_of((vectors * values.sqrt()[..., None, :]).mT)
     return factor
 
 

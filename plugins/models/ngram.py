@@ -16,6 +16,7 @@ from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
+from collapse_bench.lib.rounding import remains
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -245,7 +246,7 @@ class NGramTeacher(Teacher):
 
     It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the
     other's:  what would be learnt from both corpora at these weights.  With w < 0 the other's
-    counts, scaled to the same mass, are subtracted, and counts below 0 are set to 0.  ``redraw``
+    counts, scaled to the same mass, are subtracted; nothing is left of counts below 0 or 0.  ``redraw``
     goes from left to right, draws each marked token given those before it, and leaves the length of
     a text as it is.
     """
@@ -288,12 +289,12 @@ class NGramTeacher(Teacher):
                 for t in (self, other)
             ]
             theirs = theirs * (mass[0] / mass[1].clamp_min(1e-300))[other.grams[:, 0]]
-        grams, count = (
-            torch.cat([self.grams, other.grams]),
-            torch.cat([(1 - w) * self.count, w * theirs]),
-        )
-        grams, count = _summed(grams, count, self.labels + 1)
-        return replace(self, grams=grams[count > 0], count=count[count > 0])
+        both = torch.cat([self.grams, other.grams])
+        terms = torch.cat([(1 - w) * self.count, w * theirs])
+        grams, count = _summed(both, terms, self.labels + 1)
+        size = count if 0 <= w <= 1 else _summed(both, terms.abs(), self.labels + 1)[1]
+        left = remains(count, size)
+        return replace(self, grams=grams[left], count=count[left])
 
     def answer(self, x, rng):
         n = x.shape[-2]

@@ -10,6 +10,7 @@ from collapse_bench.core.components import Model
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.lib.linear.regression import LinearTeacher, mean_loss, solve, solve_dual
+from collapse_bench.lib.rounding import settled
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -57,7 +58,9 @@ class TunedRidge(Model):
         shrunk = values.clamp_min(0)[..., None, :] + grid[:, None] * sums.weight[..., None, None]
         along = (vectors.mT @ sums.xy[..., None])[..., 0]  # (R, d)
         candidates = (along[..., None, :] / shrunk) @ vectors.mT  # (R, L, d)
-        best = mean_loss(exam, candidates).argmin(-1)[..., None, None]
+        # A loss is a difference of terms as large as the mean square of the answers.
+        loss = settled(mean_loss(exam, candidates), (exam.yy / exam.weight)[..., None])
+        best = loss.argmin(-1)[..., None, None]
         return LinearTeacher(
             candidates.gather(-2, best.expand(*best.shape[:-1], candidates.shape[-1]))[..., 0, :]
         )

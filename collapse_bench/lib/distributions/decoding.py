@@ -6,11 +6,14 @@ a language model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from ..rounding import rounding_of, settled
 
 
 def as_it_is(logp: Tensor, context: Tensor | None) -> Tensor:
@@ -70,16 +73,23 @@ class Decoding:
             logp = self.processor(logp, context)
         if self.temperature != 1:
             logp = torch.log_softmax(logp / self.temperature, -1)
-        keep = torch.ones_like(logp, dtype=torch.bool)
+        if not (self.top_k or self.top_p < 1 or self.min_p):
+            return torch.log_softmax(logp, -1)
+        keep, exact = torch.ones_like(logp, dtype=torch.bool), rounding_of(logp)
+        # Equally likely symbols, and masses that reach a threshold exactly, are common where
+        # probabilities are shares of counts.
+        likely = settled(logp)
         if self.top_k:
-            kth = logp.topk(min(self.top_k, logp.shape[-1]), -1).values[..., -1:]
-            keep &= logp >= kth
+            kth = likely.topk(min(self.top_k, logp.shape[-1]), -1).values[..., -1:]
+            keep &= likely >= kth
         if self.top_p < 1:
-            ranked, order = logp.sort(-1, descending=True)
-            before = ranked.exp().cumsum(-1) - ranked.exp()  # mass of the more likely symbols
-            keep &= torch.zeros_like(keep).scatter(-1, order, before < self.top_p)
+            order = likely.sort(dim=-1, descending=True, stable=True).indices
+            ranked = logp.gather(-1, order).exp()
+            before = ranked.cumsum(-1) - ranked  # mass of the more likely symbols
+            before[..., :1] = -1.0  # the likeliest one is always kept
+            keep &= torch.zeros_like(keep).scatter(-1, order, before < self.top_p - exact)
         if self.min_p:
-            keep &= logp >= logp.amax(-1, keepdim=True) + torch.tensor(self.min_p).double().log()
+            keep &= logp >= logp.amax(-1, keepdim=True) + math.log(self.min_p) - exact
         return torch.log_softmax(logp.masked_fill(~keep, -torch.inf), -1)
 
 

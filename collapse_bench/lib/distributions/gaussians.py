@@ -23,6 +23,9 @@ from .decoding import truncates
 class GaussianTeacher(Teacher):
     """mean (R, d) and factor (R, d, d), where factor factor^T is the covariance; both float64.
 
+    A draw is mean + factor z, so the factor decides which row a z becomes.  Fits and blends
+    therefore use the one factor that depends on the covariance only, see ``root_of``.
+
     ``temperature`` scales the covariance: the density to the power 1 / temperature is Gaussian too.
     """
 
@@ -91,13 +94,15 @@ class GaussianTeacher(Teacher):
         With factors A and B and the QR decomposition [A B] = R^T [P Q], where [P Q] has orthonormal
         rows, the covariance is R^T ((1 - w) P P^T + w Q Q^T) R.  Only the inner matrix is formed.
         Its eigenvalues are of order one however small the Gaussians are, so nothing underflows.
+        Its eigenvectors have arbitrary signs, and an arbitrary basis where eigenvalues are equal;
+        the result depends on neither.
         """
         d = self.mean.shape[-1]
         Q, R = torch.linalg.qr(torch.cat([self.factor.mT, other.factor.mT], -2))
         mine, theirs = Q[..., :d, :], Q[..., d:, :]
         values, vectors = torch.linalg.eigh((1 - w) * gram(mine) + w * gram(theirs))
-        factor = R.mT @ (vectors * values.clamp_min(0).sqrt()[..., None, :])
-        return replace(self, mean=torch.lerp(self.mean, other.mean, w), factor=factor)
+        rows = (vectors * values.clamp_min(0).sqrt()[..., None, :]).mT @ R
+        return replace(self, mean=torch.lerp(self.mean, other.mean, w), factor=root_of(rows))
 
 
 def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
@@ -140,7 +145,7 @@ def _factor(sums: Moments, corpus: Corpus) -> Tensor:
         return factor
     if not corpus.has_rows:
         values, vectors = torch.linalg.eigh(sums.scatter)
-        by_eigen = vectors * values.clamp_min(0).sqrt()[..., None, :]
+        by_eigen = root_of((vectors * values.clamp_min(0).sqrt()[..., None, :]).mT)
         return torch.where(thin[..., None, None], by_eigen, factor)
     weight, rows = (
         corpus.multiplicity[thin],
@@ -152,9 +157,11 @@ def _factor(sums: Moments, corpus: Corpus) -> Tensor:
 
 
 def root_of(rows: Tensor) -> Tensor:
-    """A lower factor (R, d, d) of rows^T rows, for rows (R, m, d).
+    """The lower factor (R, d, d) of rows^T rows with a diagonal >= 0, for rows (R, m, d).
 
-    By QR, since forming the product would square the condition number.
+    This is Cholesky's factor, a function of the product only: unlike eigenvectors or the factor
+    that QR returns, it has no sign or basis for rounding or a library to choose.  By QR, since
+    forming the product would square the condition number.
     """
     d = rows.shape[-1]
     if d == 1:
@@ -162,7 +169,8 @@ def root_of(rows: Tensor) -> Tensor:
     short = d - rows.shape[-2]
     if short > 0:
         rows = torch.cat([rows, rows.new_zeros(*rows.shape[:-2], short, d)], -2)
-    return torch.linalg.qr(rows, mode="r").R.mT
+    factor = torch.linalg.qr(rows, mode="r").R.mT
+    return factor * torch.where(factor.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None, :]
 
 
 def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:

@@ -18,6 +18,7 @@ from ...core.components import DataGenerator, Model, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 from ...errors import Incompatible
+from ..rounding import at_least, extrapolated
 from .decoding import PLAIN, Decoding
 from .objectives import Objective
 
@@ -118,11 +119,11 @@ class TableTeacher(Teacher):
     def blend(self, other: TableTeacher, w: float) -> TableTeacher:
         """(1 - w) of these probabilities and w of the other ones.
 
-        For w outside [0, 1] negative values become 0 and the rest is rescaled to sum to one.
+        For w outside [0, 1] negative values become 0 and the rest is rescaled to sum to one.  So
+        do values that are 0 up to rounding.
         """
-        p = torch.lerp(self.p, other.p, w)
+        p = extrapolated(self.p, other.p, w)
         if not 0 <= w <= 1:
-            p = p.clamp_min(0)
             p = p / p.sum(-1, keepdim=True)
         return replace(self, p=p)
 
@@ -201,7 +202,7 @@ class RecallTeacher(Teacher):
 def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     """(answers, mass), (R, C): the most frequent answer to each question, and its total weight.
 
-    Ties go to the smaller symbol.  A question that never occurs has mass 0.  Raises Incompatible if
+    Ties up to rounding go to the smaller symbol.  A question that never occurs has mass 0.  Raises Incompatible if
     the rows have no questions.
     """
     C = contexts_of(corpus)
@@ -216,7 +217,7 @@ def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     question = pair // C
     empty = w.new_zeros(*corpus.chain_shape, C)
     most = empty.scatter_reduce(-1, question, total, "amax")
-    candidate = torch.where(total == most.gather(-1, question), pair % C, C)
+    candidate = torch.where(at_least(total, most.gather(-1, question)), pair % C, C)
     answers = torch.full_like(empty, C, dtype=torch.int64).scatter_reduce(
         -1, question, candidate, "amin"
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
 from ...errors import Incompatible
+from ..rounding import settled
 
 if TYPE_CHECKING:
     from ...core.access import Access
@@ -22,11 +23,11 @@ def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
     """The kept share (R, n) of each row when the rows of highest ``score (R, n)`` fill the quota.
 
     ``quota`` is the multiplicity to keep, a number or (R, 1).  Rows arrive in random order and the
-    sort is stable, so ties are broken at random.  Of a row with a count, only the part that fills
+    sort is stable, so ties, also those up to rounding, are broken at random.  Of a row with a count, only the part that fills
     the quota is kept.
     """
     mass = corpus.multiplicity
-    order = score.sort(dim=-1, descending=True, stable=True).indices
+    order = settled(score).sort(dim=-1, descending=True, stable=True).indices
     ranked = mass.gather(-1, order)
     before = ranked.cumsum(-1) - ranked
     kept = torch.minimum((quota - before).clamp_min(0), ranked) / ranked.clamp_min(1e-300)
@@ -35,7 +36,7 @@ def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
 
 def keep_best(corpus: Corpus, score: Tensor, share: float) -> Corpus:
     """The corpus with only the highest-scoring ``share`` of its rows, the others at weight 0."""
-    quota = (share * corpus.multiplicity.sum(-1, keepdim=True)).round()
+    quota = settled(share * corpus.multiplicity.sum(-1, keepdim=True)).round()
     return corpus.weighted(corpus.weight * best(corpus, score, quota))
 
 

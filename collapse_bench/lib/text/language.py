@@ -18,6 +18,7 @@ from ...core.params import fact, param
 from ...core.rng import Stream
 from ...errors import UsageError
 from ...extras import lacking
+from ..rounding import rounding_of, settled
 from ..sources import located
 from . import measures as measure
 from . import sentences
@@ -112,8 +113,9 @@ def tail_of(frequency: Tensor, share: float) -> tuple[Tensor, Tensor]:
     ``frequency (..., labels)``, including types that never occur.
     """
     p = frequency / frequency.sum(-1, keepdim=True)
-    ranked, order = p.sort(dim=-1, stable=True)
-    rare = torch.zeros_like(p, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) <= share)
+    order = settled(p).sort(dim=-1, stable=True).indices
+    within = p.gather(-1, order).cumsum(-1) <= share * (1 + rounding_of(p))
+    rare = torch.zeros_like(p, dtype=torch.bool).scatter(-1, order, within)
     return rare, (p * rare).sum(-1)
 
 

@@ -16,6 +16,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
+from collapse_bench.lib.rounding import settled
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._nested import RANK, shortest
@@ -100,11 +101,8 @@ class Validated(RandomFeatures):
         grid = (self.lam or 1e-3) * torch.tensor(
             GRID, dtype=torch.float64, device=training_set.mass.device
         )
-        return grid[
-            _losses(
-                training_set, _Lesson.of(self.rows, training_set.outputs), features, grid
-            ).argmin(-1)
-        ]
+        held = _Lesson.of(self.rows, training_set.outputs)
+        return grid[settled(_losses(training_set, held, features, grid)).argmin(-1)]
 
 
 # -- features and teacher --------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""Distances between rows of numbers, and which center is closest, compared up to rounding.
+
+Rows are drawn as mean + factor z with z of 24 bits, so that equal distances are common: two gaps
+between neighbours, or a row in the middle between two centers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..rounding import settled
+
+BUDGET = 1 << 19  # distances that are held at a time
+
+
+def comparable(distance: Tensor, rows: Tensor) -> Tensor:
+    """Distances (..., n) or (..., n, K) from ``rows (..., n, p)``, settled for comparisons.
+
+    Their noise is that of the coordinates: a few of the last bits of the largest one.
+    """
+    if not distance.numel():
+        return distance
+    largest = rows.abs().flatten(-2).amax(-1)
+    scale = largest.reshape(*largest.shape, *(1,) * (distance.ndim - largest.ndim))
+    return settled(distance, scale / 256)
+
+
+def closest(rows: Tensor, centres: Tensor) -> Tensor:
+    """The index (..., n) of the center (..., K, p) closest to each row (..., n, p).
+
+    The first one of those at equal distances.
+    """
+    rows, centres = rows.double(), centres.double()
+    step = max(1, BUDGET // max(1, centres[..., 0].numel()))
+    exactly = "donot_use_mm_for_euclid_dist"  # inner products would lose digits far from zero
+    return torch.cat(
+        [
+            comparable(torch.cdist(some, centres, compute_mode=exactly), rows).argmin(-1)
+            for some in rows.split(step, -2)
+        ],
+        -1,
+    )
