@@ -17,6 +17,7 @@ import pandas as pd
 from . import theory
 from .board import Board
 from .board.collect import board_of, frame_of, laws_of
+from .board.curves import Statistic
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
@@ -168,17 +169,18 @@ class Results:
             notes.append(f"bring them up to date with: {_run_again(self.output, manifest, stale)}")
         return dataclasses.replace(board, notes=tuple(notes))
 
-    def draw(self, path: str | Path) -> Path:
+    def draw(self, path: str | Path, statistic: Statistic = "mean") -> Path:
         """Plot the loss of every task and entry against the generation; returns the file.
 
-        path: ends in .png, .svg or .pdf.  Curves that a law predicts are dashed.
+        path: ends in .png, .svg or .pdf.  statistic: what is drawn of the chains; a few bad chains
+        can carry the mean, and the median shows the typical one.  What a law predicts is dashed.
         """
         from .board.curves import draw_curves
 
         manifest = self._manifest()
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         file = named(path, "the picture")
-        return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest))
+        return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
 
 
 def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:

@@ -1,19 +1,25 @@
 """Pictures of loss against generation.
 
-One panel per task and one line per entry, with a band of two standard errors over chains.
+One panel per task and one line per entry: the mean over chains with a band of two standard errors,
+or the median with its 95 % interval.  Where a few chains carry the mean, the two part.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
+import scipy
 
 from ..display import plain_math
 from ..errors import NothingMatched, UsageError
 from ..extras import require
 from .axes import plain_ticks
 from .render import writable
+
+Statistic = Literal["mean", "median"]
 
 
 def picture(path: str | Path) -> Path:
@@ -34,14 +40,19 @@ def draw_curves(
     primary: dict[str, str],
     path: str | Path,
     laws: dict[str, list[float]] | None = None,
+    statistic: Statistic = "mean",
 ) -> Path:
     """Draw the frame of ``Results.frame()`` to a PNG, SVG or PDF file.
 
     ``primary`` names the loss of each task.  ``laws`` has the expected loss of `none` by
-    generation, which is drawn dashed.  Raises what ``picture`` raises, and NothingMatched if the
+    generation, which is drawn dashed.  ``statistic`` is taken over the chains of a generation.
+    Raises what ``picture`` raises, UsageError for another statistic, and NothingMatched if the
     frame has no row of a primary loss.
     """
     path = picture(path)
+    if statistic not in get_args(Statistic):
+        known = ", ".join(get_args(Statistic))
+        raise UsageError(f"curves cannot show the {statistic!r} of chains; known: {known}")
 
     import matplotlib
 
@@ -66,13 +77,13 @@ def draw_curves(
     for axis, task in zip(axes.flat, tasks, strict=False):
         piece = frame[frame.task == task]
         for entry, rows in piece.groupby("entry", sort=False):
-            stats = rows.groupby("generation").value.agg(["mean", "sem"]).fillna({"sem": 0.0})
+            stats = over_chains(rows, statistic)
             style = ":" if entry == "nature" else "-"
             # `none` is thin and on top, so that an entry that equals it shows as a rim around it
             width, above = (1.0, 8) if entry == "none" else (2.0, 2)
             axis.plot(
                 stats.index,
-                stats["mean"],
+                stats["center"],
                 style,
                 color=colours[entry],
                 label=plain_math(entry),
@@ -81,18 +92,17 @@ def draw_curves(
             )
             if entry == "none" and 0 in stats.index:
                 axis.axhline(
-                    stats["mean"][0],
+                    stats["center"][0],
                     ls=(0, (6, 2, 1, 2)),
                     color="black",
                     label="frozen",
                     lw=0.6,
                     zorder=1,
                 )
-            low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
             axis.fill_between(
                 stats.index,
-                low.clip(lower=stats["mean"] / 10),
-                high,
+                stats["low"].clip(lower=stats["center"] / 10),
+                stats["high"],
                 color=colours[entry],
                 alpha=0.15,
                 lw=0,
@@ -103,7 +113,7 @@ def draw_curves(
                 laws[task],
                 "--",
                 color="tab:red",
-                label="none, by its law",
+                label="none, by its law" if statistic == "mean" else "law of the mean of none",
                 lw=1.4,
                 zorder=9,
             )
@@ -112,7 +122,8 @@ def draw_curves(
             plain_ticks(axis.yaxis)
         axis.set_title(plain_math(task).replace(" | ", "\n| "), fontsize=8, loc="left")
         axis.set_xlabel("generation")
-        axis.set_ylabel(plain_math(primary[task].replace("_", " ")))
+        loss = plain_math(primary[task].replace("_", " "))
+        axis.set_ylabel(loss if statistic == "mean" else f"{loss}, median of chains")
     for axis in list(axes.flat)[len(tasks) :]:
         axis.remove()
     handles = {str(line.get_label()): line for axis in fig.axes for line in axis.get_lines()}
@@ -126,3 +137,29 @@ def draw_curves(
     fig.savefig(path, dpi=130)
     plt.close(fig)
     return path
+
+
+def over_chains(rows: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:
+    """generation -> center, low and high: the statistic over chains and its interval.
+
+    The interval of the mean has two standard errors on each side.  That of the median is between
+    order statistics, and covers the median of the distribution with at least 95 %, whatever the
+    distribution is; below six chains it is the range of the values.
+    """
+    values = rows.groupby("generation").value
+    if statistic == "mean":
+        stats = values.agg(["mean", "sem"]).fillna({"sem": 0.0})
+        low, high = stats["mean"] - 2 * stats["sem"], stats["mean"] + 2 * stats["sem"]
+        return pd.DataFrame({"center": stats["mean"], "low": low, "high": high})
+    found = {t: _median(group.dropna().to_numpy(float)) for t, group in values}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["center", "low", "high"])
+
+
+def _median(values: np.ndarray) -> tuple[float, float, float]:
+    """(median, low, high) of one generation."""
+    if not len(values):
+        return (np.nan, np.nan, np.nan)
+    ordered = np.sort(values)
+    # P(fewer than k values lie below the median) <= 2.5 %
+    k = max(int(scipy.stats.binom.ppf(0.025, len(values), 0.5)), 1)
+    return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[-k])

@@ -31,12 +31,19 @@ from .output import say, tell
     help="Draw loss against generation to a PNG or SVG file.",
 )
 @click.option(
+    "--statistic",
+    default="mean",
+    show_default=True,
+    type=click.Choice(["mean", "median"]),
+    help="What --curves draws of the chains; a few bad chains can carry the mean.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=str),
     help="Write to a file instead of the terminal.",
 )
-def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
+def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic, output):
     """Show the leaderboard of a folder of records.
 
     \b
@@ -44,7 +51,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
       collapse-bench board results
       collapse-bench board results --across
       collapse-bench board results --tasks --format csv > tasks.csv
-      collapse-bench board results --curves curves.png
+      collapse-bench board results --curves curves.png --statistic median
     """
     from .. import api
     from ..board.curves import picture
@@ -69,7 +76,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, output):
     else:
         say(text)
     if drawing is not None:
-        tell(f"written: {visible(results.draw(drawing))}")
+        tell(f"written: {visible(results.draw(drawing, statistic))}")
 
 
 @click.command()

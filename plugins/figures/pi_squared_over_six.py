@@ -10,9 +10,9 @@ from collapse_bench.theory import gaussian, regression
 
 
 def pi_squared_over_six(scale, data=None):
-    """Replace against accumulate: a Gaussian and least squares (Gerstgrasser et al. 2024)."""
+    """Replace against accumulate: least squares, a Gaussian, and sampled labels."""
     T, chains = (20, 200) if scale == "quick" else (50, 1000)
-    d, rows, M = 10, 111, 100
+    d, rows, M, few, labels = 10, 111, 100, 2, 1000
 
     def least_squares(protocol, fresh, law):
         spec = f"linear(d={d}, fresh={fresh}) | ols | {protocol} @ n={rows} T={T}"
@@ -21,6 +21,10 @@ def pi_squared_over_six(scale, data=None):
     def density(protocol, law):
         spec = f"gaussian | gaussian-fit(ddof=0) | {protocol} @ n={M} T={T}"
         return over_time(spec, "w2", T, law)
+
+    def logistic(protocol, law):
+        spec = f"glm(d={few}) | glm-fit | {protocol} @ n={labels} T={T}"
+        return over_time(spec, "kl", T, law)
 
     def limit(one_fit):
         """What accumulation tends to: pi^2/6 times the risk of one fit."""
@@ -48,7 +52,7 @@ def pi_squared_over_six(scale, data=None):
     ]
     return Figure(
         "Accumulating data keeps the risk below \u03c0\u00b2/6 times that of one fit",
-        "Gerstgrasser et al. 2024 (arXiv 2404.01413), Theorem 1",
+        "Gerstgrasser et al. 2024 (arXiv 2404.01413), Theorem 1; Dey and Donoho (arXiv 2410.22812)",
         [
             Panel(
                 f"least squares, d = {d}, {rows} rows",
@@ -67,6 +71,23 @@ def pi_squared_over_six(scale, data=None):
                         "accumulate", density("accumulate", lambda k: gaussian.acc_w2_leading(M, k))
                     ),
                     limit(gaussian.acc_w2_leading(M, 1)),
+                ],
+                "y",
+            ),
+            Panel(
+                f"logistic regression, d = {few}, {labels} sampled labels",
+                "generation",
+                "KL divergence (nats per label)",
+                [
+                    Curve(
+                        "replace",
+                        logistic("replace", lambda k: regression.glm_replace(few, labels, k)),
+                    ),
+                    Curve(
+                        "accumulate",
+                        logistic("accumulate", lambda k: regression.glm_accumulate(few, labels, k)),
+                    ),
+                    limit(regression.glm_accumulate(few, labels, 1)),
                 ],
                 "y",
             ),
