@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "board": "display errors extras records scoring status",
     "laws": "board core display errors foreign registry theory",
     "papers": "board core errors extras records registry running status suite",
-    "checks": "core errors registry spec suggest theory",
+    "checks": "core errors foreign registry spec suggest theory",
     "plugins": "core errors extras foreign laws.claims lib papers.figure places registry.hookspecs theory",
     "suites": "registry.hookspecs",
     "api": "board core display errors laws papers paths records registry running scoring spec status suggest suite theory",

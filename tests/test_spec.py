@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from collapse_bench.core.cell import Cell
+from collapse_bench.core.cell import MOST_ROWS, Cell
 from collapse_bench.core.components import Component, Mitigation
 from collapse_bench.core.identity import SCHEMA, fingerprint, written
 from collapse_bench.core.params import param, type_hints
@@ -197,15 +197,18 @@ def buildable(cls: type[Component]) -> bool:
 
 @st.composite
 def cells(draw):
+    n, T = draw(st.integers(1, 10**6)), draw(st.integers(0, 1000))
+    growth = draw(st.just(0.0) | st.floats(0, 4))
+    assume(n * (T + 1) ** growth <= MOST_ROWS)
     acts = draw(st.lists(nouns("mitigation", but=("nature",)), max_size=3))
     return Cell(
         draw(nouns("generator")),
         draw(nouns("model")),
         draw(nouns("protocol")),
         tuple(acts),
-        n=draw(st.integers(1, 10**6)),
-        generations=draw(st.integers(0, 1000)),
-        growth=draw(st.just(0.0) | st.floats(0, 4)),
+        n=n,
+        generations=T,
+        growth=growth,
         first_teacher=draw(st.none() | nouns("generator")),
     )
 

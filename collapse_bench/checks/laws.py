@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .. import theory
+from ..errors import PluginError
+from ..foreign.calls import described
 from ..suggest import nearest
 from .compare import CheckFailure
 from .kit import Subject, check
@@ -53,8 +55,10 @@ def check_plugin_predicts_every_cell(case: Subject) -> None:
         try:
             case.registry.predicted(cell)
         except Exception as problem:
+            cause = problem.__cause__ if isinstance(problem, PluginError) else problem
+            cause = getattr(cause, "problem", cause) or problem
             raise CheckFailure(
-                f"collapse_theory failed for {cell.label} ({type(problem).__name__}: {problem}); "
+                f"collapse_theory failed for {cell.label} ({described(cause)}); "
                 f"return one number per "
                 "generation 0 .. T, or None where no law is known"
             ) from problem

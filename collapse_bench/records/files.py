@@ -33,6 +33,8 @@ def read_file(path: Path, most: int, follow: bool = True) -> bytes:
             os.close(number)
     except FileNotFoundError:
         raise
+    except NotADirectoryError as problem:  # a file where a folder should be holds no other file
+        raise FileNotFoundError(*problem.args, str(path)) from problem
     except (OSError, MemoryError, ValueError) as problem:  # ValueError: a null byte in the path
         if isinstance(problem, OSError) and problem.errno == errno.ELOOP:
             raise Unreadable(path, "it is a symbolic link") from problem

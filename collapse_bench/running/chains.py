@@ -108,13 +108,18 @@ class _Reporting:
     began: float
     start: int = 0  # generations that a checkpoint held
     done: int = 0  # generations
+    raised: BaseException | None = None  # by the listener: no fault of the cell
 
     def step(self, step: Step | None) -> None:
-        if self.progress is not None:
-            spent, total = time.perf_counter() - self.began, self.cell.generations + 1
-            self.progress(
-                ProgressEvent(self.cell.label, self.done, total, step, spent, self.start / total)
-            )
+        if self.progress is None:
+            return
+        spent, total = time.perf_counter() - self.began, self.cell.generations + 1
+        event = ProgressEvent(self.cell.label, self.done, total, step, spent, self.start / total)
+        try:
+            self.progress(event)
+        except BaseException as problem:
+            self.raised = problem
+            raise
 
     def generation(self, t: int) -> None:
         self.done = t + 1
@@ -200,6 +205,8 @@ def run_chains(
         ending = _ending(broke.problem, cell, now, reporting.done)
     except (Exception, SystemExit) as problem:
         ending = _ending(problem, cell, now, reporting.done)
+    if reporting.raised is not None:
+        raise reporting.raised
     work.remarks += _changes(cell.entry, changed, foreign)
     if leftovers is not None:
         work.remarks += leftovers.remarks(cell.entry) + registry().remarks(cell)

@@ -686,12 +686,12 @@ def test_a_board_shows_what_there_is(house, tmp_path):
     assert call("run", *args).code == 0
     [cell] = [
         path.parent
-        for path in (tmp_path / "out").glob("*/cell.json")
+        for path in (tmp_path / "out").glob("*/_cell.json")
         if "n=10" in path.read_text() and "real-anchor(k=2)" in path.read_text()
     ]
     others = [
         path.parent
-        for path in (tmp_path / "out").glob("*/cell.json")
+        for path in (tmp_path / "out").glob("*/_cell.json")
         if "real-anchor(k=2)" in json.loads(path.read_text())["label"]
     ]
     assert cell in others

@@ -313,7 +313,7 @@ def test_real_only_is_not_read_beyond_its_curve(tmp_path):
         seeds="0:12",
         output=tmp_path / "few",
     )
-    assert (fewer.board().losses.entry == "real-only @ real-anchor").sum() == 12
+    assert (fewer.board().losses.entry == "real-only @ real-anchor(k=10)").sum() == 12
 
 
 def test_a_board_without_calibration_names_those_that_failed(tmp_path, monkeypatch):

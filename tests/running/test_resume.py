@@ -129,7 +129,7 @@ def litter(output: Path) -> list[Path]:
     for path in output.rglob(".*.tmp"):
         os.utime(path, (0, 0))
     Store(output).create()  # every run begins with that
-    kept = ("*.parquet", "cell.json", ".lock", "*.toml", "*.manifest.json")
+    kept = ("*.parquet", "_cell.json", ".lock", "*.toml", "*.manifest.json")
     files = [path for path in output.rglob("*") if path.is_file()]
     return [path for path in files if not any(path.match(pattern) for pattern in kept)]
 
