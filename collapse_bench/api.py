@@ -38,6 +38,7 @@ from .records.store import Store
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
+from .running.conformance import failures
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.task import floor_and_gap
@@ -582,6 +583,12 @@ def publish_run(
             f"the manifest of {output} is not the one that the installed suite makes "
             f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
             "all records, or publish with --force"
+        )
+    unfit = [] if force else failures(manifest.files)
+    if unfit:
+        raise UsageError(
+            f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
+            "mend the plugin, or publish with --force"
         )
     broken = [
         (status, f"{entry.name} on {entry.task}")

@@ -1,0 +1,43 @@
+"""The conformance kit for plugin files, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+
+SECONDS = 1800.0  # time limit for the kit on one file
+UNFIT = 4  # exit code of `check` where a check fails
+
+
+def failures(files: Mapping[str, str]) -> list[str]:
+    """Sentences about plugins that fail a check of the conformance kit or cannot be checked.
+
+    files: name of a plugin -> the file that offers it.
+    """
+    found = []
+    for file in sorted(set(files.values())):
+        names = sorted(name for name, offered in files.items() if offered == file)
+        command = ["check", *names, "--plugin", file, "--allow-skipped", "--json"]
+        try:
+            # -P: a file random.py in the working folder is not the module of this name
+            ended = subprocess.run(
+                [sys.executable, "-P", "-m", "collapse_bench", *command],
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            found.append(f"{', '.join(names)}: the conformance kit did not end in {SECONDS:g} s")
+            continue
+        if ended.returncode == UNFIT:
+            found += [
+                f"{one['plugin']} fails {one['id']}: {one['sentence']}"
+                for one in json.loads(ended.stdout)
+                if one["status"] == "failed"
+            ]
+        elif ended.returncode:
+            last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            found.append(f"{', '.join(names)} cannot be checked: {last}")
+    return found
