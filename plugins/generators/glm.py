@@ -122,31 +122,47 @@ def _divergence(family: str, w: Tensor, v: Tensor) -> Tensor:
 
 # -- laws ------------------------------------------------------------------------------------------
 
-ENOUGH = 40  # rows per dimension from which on the leading order is accurate
+ENOUGH = 50  # rows per dimension and fit from which on the leading order is accurate
+UNPENALISED = 1e-6  # a larger penalty shifts the fit
+STEEP = 1.0  # up to this variance of the predictor the leading order was compared with measurements
 
 
 @hookimpl
 def collapse_theory(cell):
-    """E KL of each generation to leading order in d/n, under replace, accumulate and fresh mix."""
+    """E KL of each generation to leading order in d/n, under replace, accumulate and fresh mix.
+
+    NaN from the generation on in which the errors of all fits add up to more than the leading order
+    holds for.
+    """
     data, made = cell.data, cell.protocol.composition
     if not isinstance(data, GLM) or cell.model.estimator != "glm" or made is None:
         return None
     acts = [act for act in cell.mitigations if not act.control]
-    plain = not (acts or cell.growth or cell.first_teacher or cell.protocol.decode)
-    if cell.n < ENOUGH * data.d or not (plain or cell.nature):
+    altered = (
+        cell.growth or cell.first_teacher or cell.protocol.decode or (acts and not cell.nature)
+    )
+    if altered or cell.model.lam > UNPENALISED or data.signal > STEEP:
         return None
-    d, n, ts = data.d, cell.n, range(cell.generations + 1)
+    law = _law(cell, made)
+    if law is None:
+        return None
+    most = 1 / (2 * ENOUGH)  # E KL = (fits) d/(2 n)
+    values = [law(t) for t in range(cell.generations + 1)]
+    return [value if value <= most else math.nan for value in values]
+
+
+def _law(cell, made):
+    """generation -> E KL, or None for compositions without a law."""
+    d, n, recent = cell.data.d, cell.n, made.fresh and made.earlier == "none"
     if cell.nature:
-        if made.earlier != "none" or not made.fresh:
-            return None
-        return [regression.glm_replace(d, n, 1)] * len(ts)
+        return (lambda t: regression.glm_replace(d, n, 1)) if recent else None
     if made == REPLACE:
-        return [regression.glm_replace(d, n, t + 1) for t in ts]
+        return lambda t: regression.glm_replace(d, n, t + 1)
     if made == ACCUMULATE:
-        return [regression.glm_accumulate(d, n, t + 1) for t in ts]
-    if made.fresh and made.earlier == "none" and made.real and not made.verified:
+        return lambda t: regression.glm_accumulate(d, n, t + 1)
+    if recent and 0 < made.real < 1 and not made.verified:
         pi = round(made.real * n) / n
-        return [regression.glm_mix_fresh(d, n, pi, t) for t in ts]
+        return lambda t: regression.glm_mix_fresh(d, n, pi, t)
     return None
 
 

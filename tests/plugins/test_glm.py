@@ -9,9 +9,11 @@ import torch
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
 from collapse_bench import cell_of, generations
+from collapse_bench.api import predict
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
+from collapse_bench.errors import NothingMatched
 from collapse_bench.lib.linear.glm import FAMILIES, GLMTeacher
 
 WORLD = "glm(labels_are={0}, d=3) | glm-fit(family={0}) | {1} @ n={2} T={3}"
@@ -88,6 +90,27 @@ def test_the_fit_is_that_of_a_library(family):
             library = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
         library.fit(x[i].numpy(), y[i].numpy(), sample_weight=weight[i].numpy())
         assert np.allclose(found.w[i].numpy(), np.ravel(library.coef_), atol=1e-4)
+
+
+def test_the_law_ends_where_the_leading_order_does():
+    spec = "glm(d=2{world}) | glm-fit{model} | {protocol} @ n={n} T=20{more}"
+
+    def law(world="", model="", protocol="replace", n=1000, more=""):
+        values = {"world": world, "model": model, "protocol": protocol, "n": n, "more": more}
+        return predict(spec.format(**values))
+
+    values = law()
+    assert values[0] == pytest.approx(2 / 2000)
+    assert [t for t in range(21) if values[t] == values[t]] == list(range(10))  # 20 rows per fit
+    assert all(value == value for value in law(protocol="accumulate"))
+    for other in (
+        {"model": "(lam=0.1)"},
+        {"world": ", signal=9"},
+        {"n": 90},
+        {"more": " growth=1"},
+    ):
+        with pytest.raises(NothingMatched):
+            law(**other)
 
 
 def test_labels_that_separate_the_questions_leave_finite_weights():
