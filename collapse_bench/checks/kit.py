@@ -8,7 +8,6 @@ A check is a function ``check_<role>_<name>(case)`` marked with ``@check(...)``.
 from __future__ import annotations
 
 import inspect
-import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ from typing import Any, Generic, Literal, NamedTuple
 from ..core.components import Component
 from ..core.identity import written
 from ..errors import ContractError, Incompatible, UsageError
+from ..foreign import calls
+from ..foreign.calls import Broke, contained
+from ..foreign.process import OF_LATER_IMPORTS
 from ..registry.discovery import KINDS, Registry, registry
 from ..spec import Call, parse_call
 from ..suggest import nearest
@@ -114,25 +116,36 @@ class Check:
         """(status, sentence) of the first candidate that nobody refuses."""
         reason = None
         for candidate in world.candidates:
-            try:
-                self.function(candidate)
-            except Incompatible as refusal:
-                reason = reason or str(refusal)
-            except OldNamesInUse as warning:
-                return "warned", str(warning)
-            except Exception as problem:
-                partner = None
-                if not isinstance(problem, CheckFailure) or isinstance(problem, RunFailure):
-                    partner = getattr(candidate, "broken_partner", _nobody)(problem)
-                if partner is None:
-                    return "failed", described(problem, subject.component)
-                reason = reason or partner
-            else:
+            problem = self._problem_of(candidate)
+            if problem is None:
                 return "passed", ""
+            if isinstance(problem, Incompatible):
+                reason = reason or str(problem)
+                continue
+            if isinstance(problem, OldNamesInUse):
+                return "warned", str(problem)
+            partner = None
+            if not isinstance(problem, CheckFailure) or isinstance(problem, RunFailure):
+                partner = getattr(candidate, "broken_partner", _nobody)(problem)
+            if partner is None:
+                return "failed", described(problem, subject.component)
+            reason = reason or partner
         return "skipped", reason or "no registered plugins go together with this one"
 
+    def _problem_of(self, candidate: Any) -> BaseException | None:
+        """What the check raised, or None where it passed.
 
-def _nobody(problem: Exception) -> None:
+        A plugin may also raise SystemExit or KeyboardInterrupt; what it prints goes to stderr.
+        """
+        try:
+            with contained(keep=OF_LATER_IMPORTS):
+                self.function(candidate)
+        except Broke as broke:
+            return broke.problem
+        return None
+
+
+def _nobody(problem: BaseException) -> None:
     """No partner is to blame."""
 
 
@@ -271,11 +284,10 @@ def described(problem: BaseException, component: Component) -> str:
     remedy."""
     if isinstance(problem, (CheckFailure, ContractError)):
         return str(problem)
-    message = re.sub(r"\s+", " ", str(problem)).strip()
     role = next(role for role, (_, base) in KINDS.items() if isinstance(component, base))
     line = line_of(problem, component)
     remedy = REMEDY.get(role, "").format(title=component.title())
-    return f"{type(problem).__name__}: {message}{f' ({line})' if line else ''}" + (
+    return f"{calls.described(problem)}{f' ({line})' if line else ''}" + (
         f"; {remedy}" if remedy else ""
     )
 

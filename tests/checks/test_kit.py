@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from forked import call
 
 from collapse_bench.checks import CHECKS, Outcome, checks_of, outcomes, parametrize, subject_of
 from collapse_bench.checks.world import variants
@@ -889,3 +891,33 @@ def test_a_plugin_of_another_role_is_refused():
         list(outcomes("model", Gaussian))
     with pytest.raises(UsageError, match="known: generator"):
         list(outcomes("mode", Gaussian))
+
+
+@pytest.mark.parametrize("raises", ["SystemExit(0)", "KeyboardInterrupt()", "GeneratorExit()"])
+def test_a_plugin_that_wants_to_end_the_process_fails(raises, tmp_path):
+    """And what it prints does not come between the lines of the JSON."""
+    (tmp_path / "quits.py").write_text(
+        f"""
+from dataclasses import dataclass
+from collapse_bench.core.components import Mitigation
+from collapse_bench.registry.hookspecs import hookimpl
+
+
+@dataclass(frozen=True)
+class Quits(Mitigation):
+    def curate(self, corpus, access):
+        print("HELLO")
+        raise {raises}
+
+
+@hookimpl
+def collapse_mitigations():
+    return {{"quits": Quits}}
+"""
+    )
+    ended = call("check", "--plugin", tmp_path / "quits.py", "--json")
+    assert ended.code == 4, ended
+    failed = [one for one in json.loads(ended.out) if one["status"] == "failed"]
+    assert failed
+    assert all(raises.split("(")[0] in one["sentence"] for one in failed)
+    assert "HELLO" in ended.err
