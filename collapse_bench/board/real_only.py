@@ -35,7 +35,7 @@ def real_only(
     """Losses of the real-only control of every entry, with the columns of ``losses``.
 
     Each is the learning curve at the number of unique real rows in the ledger of the entry.
-    Entries that used a number outside the measured curve are added to ``beyond``.
+    Entries that used more than the measured curve covers are added to ``beyond``.
     """
     rows: list[dict[str, Any]] = []
     spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
@@ -49,8 +49,10 @@ def real_only(
         if tasks[task].log_loss:
             values = np.exp(values)  # losses in nats are interpolated without the logarithm
         if not sizes[0] - 1e-9 <= math.log(max(m, 1)) <= sizes[-1] + 1e-9:
-            # the curve is never extrapolated; without all its chains the control has no score
-            beyond.add(entry)
+            # The curve is never extrapolated; without all its chains the control has no score.
+            # A chain that failed early has drawn fewer rows than any fit reads.
+            if math.log(max(m, 1)) > sizes[-1]:
+                beyond.add(entry)
             continue
         at = float(np.interp(math.log(max(m, 1)), sizes, values))
         loss = at if tasks[task].log_loss else math.exp(at)

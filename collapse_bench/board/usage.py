@@ -55,7 +55,9 @@ def _cost(usage: pd.DataFrame) -> pd.Series[float]:
     if "none" not in seconds.index:
         return pd.Series(dtype=float)
     comparable = (seconds / seconds.loc["none"]).where(machine == machine.loc["none"])
-    logs = cast(pd.DataFrame, np.log(comparable))  # the stubs call it an array
+    logs = cast(
+        pd.DataFrame, np.log(comparable.where(comparable > 0))
+    )  # the stubs call it an array
     return cast("pd.Series[float]", np.exp(logs.mean(axis=1)))
 
 

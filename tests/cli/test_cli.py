@@ -798,3 +798,33 @@ def test_settings_of_the_environment_are_repeated(tmp_path):
         "'gaussian | gaussian-fit @ n=5 T=1' --plugin bad.py --seeds 0:3 "
         "--mitigation 'bad(k=1)' --mitigation top-p --fail-fast"
     )
+
+
+def test_a_board_without_a_second_of_an_entry_says_nothing_of_logarithms(tmp_path):
+    """A worker that dies at once has spent no measured time, and drew no real row."""
+    (tmp_path / "dies.py").write_text(
+        """
+import os
+from dataclasses import dataclass
+from collapse_bench.core.components import Mitigation
+from collapse_bench.registry.hookspecs import hookimpl
+
+
+@dataclass(frozen=True)
+class Dies(Mitigation):
+    def steer(self, teacher, access):
+        os._exit(7)
+
+
+@hookimpl
+def collapse_mitigations():
+    return {"dies": Dies}
+"""
+    )
+    what = "linear(d=5) | ridge | replace | dies @ n=20 T=2"
+    args = ("--plugin", tmp_path / "dies.py", "--seeds", "0:4", "-o", tmp_path / "out")
+    ended = call("run", what, *args)
+    assert ended.code == 1
+    assert "4 failed" in ended.out
+    assert "Warning" not in ended.err
+    assert "more real rows" not in ended.out
