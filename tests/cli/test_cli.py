@@ -763,6 +763,33 @@ def test_a_list_that_nobody_gets(how, code, why):
     assert ended.err == (f"Error: standard output cannot be written ({why})\n" if why else "")
 
 
+LINGERS = """
+import atexit, sys, time
+import collapse_bench.cli as commands
+
+atexit.register(time.sleep, 600)  # the exit handler of a plugin
+commands.EXIT_SECONDS = 0.1
+commands.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["list"], 0),
+        (["check", "noisy-labels", "--only", "generator.losses-in-shape"], 4),  # by sys.exit
+        (["show", "no-such-plugin"], 2),
+    ],
+)
+def test_an_exit_handler_that_does_not_end_keeps_the_exit_code(args, code):
+    assert call(*args, code=LINGERS).code == code
+
+
+def test_a_check_that_fails_and_that_nobody_gets():
+    args = ("check", "noisy-labels", "--only", "generator.losses-in-shape", "--json")
+    assert call("full", *args, code=BROKEN).code == 6
+
+
 @pytest.mark.parametrize("how", ["closed", "full", "pipe", "both"])
 def test_a_run_goes_on_where_nobody_reads(how, tmp_path):
     spec = "gaussian | gaussian-fit | replace @ n=5 T=1"

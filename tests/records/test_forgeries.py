@@ -89,6 +89,13 @@ def test_an_honest_run_is_published(run, tmp_path):
     api.publish_run(run, tmp_path / "out")
 
 
+def test_a_default_that_was_typed_is_published(run, tmp_path):
+    typed = "temperature(t=1.1)"
+    ran = api.run(run / "forge.suite.toml", mitigations=typed, output=run)
+    assert typed in set(ran.board().losses.entry)  # 1.1 is the default of t
+    api.publish_run(run, tmp_path / "out")
+
+
 def test_the_id_of_another_row(run, tmp_path):
     """deduplicate takes the records of nature."""
 
@@ -141,6 +148,10 @@ def unfit(plain: dict) -> None:
         (skip, "zipf.* is said to be skipped, and its parts fit"),
         (unfit, "deduplicate on zipf.* is said not to fit, and it fits"),
         (lambda plain: plain["entries"].remove(entry(plain, "deduplicate")), "is missing"),
+        (
+            lambda plain: plain["suite"]["mitigations"].remove("deduplicate"),
+            "deduplicate on .* with 40 rows does not belong to the suite",
+        ),
         (lambda plain: plain.update(seeds=[1, 5]), "2 chains that are not the 16 of its suite"),
         (
             lambda plain: next(iter(plain["tasks"].values())).update(log_loss=True),
