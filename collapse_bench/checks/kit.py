@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple
 from ..core.components import Component
 from ..core.identity import written
 from ..errors import ContractError, Incompatible, UsageError
+from ..foreign.calls import printing_to_stderr
 from ..registry.discovery import KINDS, Registry, registry
 from ..spec import Call, parse_call
 from ..suggest import nearest
@@ -91,7 +92,11 @@ class Check:
     worlds: Callable[[Subject], Iterator[World]]
 
     def run(self, subject: Subject) -> Outcome:
-        """The outcome over all worlds of the plugin.  Raises nothing."""
+        """The outcome over all worlds of the plugin.  Raises nothing.  Its prints go to stderr."""
+        with printing_to_stderr():
+            return self._outcome(subject)
+
+    def _outcome(self, subject: Subject) -> Outcome:
         reason = self.applies(subject)
         if reason is not None:
             return Outcome(self.id, "skipped", reason)

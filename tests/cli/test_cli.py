@@ -149,6 +149,22 @@ def test_check(tmp_path):
     assert (one.code, one.out) == (0, "1 passed, 0 failed, 0 skipped\n")
 
 
+def test_what_a_plugin_prints_while_it_is_checked_does_not_spoil_json(tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import os\nfrom dataclasses import dataclass\n"
+        "from collapse_bench import Mitigation, hookimpl\n"
+        "@dataclass(frozen=True)\nclass Loud(Mitigation):\n"
+        "    def size(self, n, t):\n        print('loud'); os.write(1, b'louder')\n"
+        "        return n\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'loud': Loud}\n"
+    )
+    only = ("--only", "mitigation.runs-in-the-loop")
+    ended = call("check", "--plugin", "loud.py", *only, "--json", cwd=tmp_path)
+    assert [one["status"] for one in json.loads(ended.out)] == ["passed"], ended
+    assert "loud" in ended.err
+    assert "louder" in ended.err
+
+
 def test_check_of_what_cannot_be_checked():
     args = ("check", "noisy-labels", "--only", "generator.losses-in-shape")
     strict = call(*args)
