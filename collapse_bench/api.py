@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
@@ -23,7 +23,7 @@ from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
-from .errors import NothingMatched, UsageError
+from .errors import NothingMatched, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
@@ -118,7 +118,10 @@ class RunPlan:
         """The CPU time of the run, from records in the output folder and the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
-            stores.append(shipped_archive(self.suite.name))
+            archive = shipped_archive(self.suite.name)
+            with suppress(UserError):  # another file is in its place: the times are not known
+                len(archive)  # reads it
+                stores.append(archive)
         return estimate(self.steps, stores)
 
 
@@ -155,7 +158,7 @@ class Results:
     def frame(self) -> pd.DataFrame:
         """One row per number: task, entry, role, seed, generation, metric, value."""
         manifest = self._manifest()
-        return frame_of(self.store, manifest.entries, manifest.seeds)
+        return frame_of(self.store, manifest.entries, manifest.seeds, manifest)
 
     def board(self, focus: str | None = None) -> Board:
         """The leaderboard of the run.  Its notes name the rows whose code has changed since.

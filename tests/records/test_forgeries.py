@@ -113,6 +113,17 @@ def test_the_id_of_another_row(run, tmp_path):
     assert "deduplicate" not in set(api.results(run).board().losses.dropna().entry)
 
 
+def test_a_frame_and_curves_leave_out_what_the_board_leaves_out(run):
+    def forge(plain):
+        entry(plain, "deduplicate", "zipf")["id"] = entry(plain, "nature", "zipf")["id"]
+
+    edited(run, forge)
+    frame = api.results(run).frame()
+    tasks = set(frame[frame.entry == "deduplicate"].task)
+    assert len(tasks) == 1
+    assert next(iter(tasks)).startswith("gaussian")
+
+
 def test_a_horizon_of_0(run, tmp_path):
     def forge(plain):
         for e in plain["entries"]:
@@ -222,6 +233,8 @@ def test_an_archive_of_others_is_named_on_the_board(run, tmp_path, monkeypatch):
     monkeypatch.setitem(archive.SHIPPED, "forge", "0" * 64)
     with pytest.raises(UsageError, match="is not the file that this version ships"):
         len(archive.shipped_archive("forge"))
+    planned = api.plan(api.RunRequest(run / "forge.suite.toml", output=run))
+    assert planned.estimate().chains == 0  # without the times of the other file
 
 
 def test_an_edit_that_is_carried_through_is_not_found(run, tmp_path):
