@@ -217,9 +217,8 @@ def results(
     folder = named(output, "the results")
     manifest = saved_run(folder, suite)
     file = published or manifest.published
-    return Results(
-        folder, manifest.suite.name, archive=None if file is None else Archive(Path(file))
-    )
+    archive = None if file is None else Archive(named(file, "the published records"))
+    return Results(folder, manifest.suite.name, archive=archive)
 
 
 def load_suite(request: RunRequest) -> Suite:
@@ -421,7 +420,11 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
 
     Raises UsageError where there is no such file.
     """
-    archive = shipped_archive(suite.name) if published is None else Archive(Path(published))
+    archive = (
+        shipped_archive(suite.name)
+        if published is None
+        else Archive(named(published, "the published records"))
+    )
     if not archive.path.is_file():
         raise UsageError(
             f"there are no published records of suite {suite.name} at {archive.path}; "
