@@ -31,6 +31,7 @@ from .papers.reproduce import reproduce as redrawn
 from .paths import named
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
+from .records.key import why_no_key
 from .records.manifest import Manifest
 from .records.record import BLOCK, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
@@ -381,7 +382,10 @@ def run(
         timeout=timeout,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return run_plan(plan(request), on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
+    planned = plan(request)
+    if planned.jobs and (why := why_no_key()) is not None:
+        warnings.warn(why, UserWarning, stacklevel=2)
+    return run_plan(planned, on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
 
 
 def plan(request: RunRequest) -> RunPlan:
@@ -541,9 +545,13 @@ def publish_run(
 
     Without ``force``, UsageError is raised where files would be replaced, where the settings differ
     from those of the suite of this name, where the manifest is not the one that this suite makes,
-    where the machine interrupted chains, for a quick run, where the code has changed since, and
-    where a row is above `nature` or a gap is not that of its calibration.  Raises NothingMatched
-    where chains are missing or damaged.
+    where the machine interrupted chains, for a quick run, where the code has changed since, where a
+    plugin of a row is not installed or its file fails the conformance kit, and where a row is above
+    `nature` or a gap is not that of its calibration.  Raises NothingMatched where chains are
+    missing or damaged.
+
+    Without ``force``, a process of its own imports and runs the plugin files that the manifest
+    names.
     """
     from .board.words import report
 
@@ -583,8 +591,8 @@ def publish_run(
             f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
             "with it, or publish them with --force"
         )
-    other = differences(manifest, registry(())) if not (stale.cells or stale.unchecked) else []
-    if other and not force:
+    other = [] if force else differences(manifest, registry(()))
+    if other:
         raise UsageError(
             f"the manifest of {output} is not the one that the installed suite makes "
             f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "

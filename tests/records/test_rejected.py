@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forked import call
 
 from collapse_bench import api, cell_of
 from collapse_bench.errors import UsageError
@@ -455,6 +456,20 @@ def test_the_key_is_private_and_made_once(tmp_path, monkeypatch):
     path.rename(tmp_path / "moved")
     path.symlink_to(tmp_path / "moved")
     assert key.user_key() is None
+
+
+def test_a_run_warns_once_where_there_is_no_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    specs = [SPEC, "zipf(K=5) | counts @ n=8 T=1"]
+    with pytest.warns(UserWarning, match="/dev/null/collapse-bench/checkpoint-key cannot") as said:
+        api.run(specs, seeds="0:2", output=tmp_path)
+    assert sum("checkpoint" in str(one.message) for one in said) == 1
+    env = {"XDG_CACHE_HOME": "/dev/null"}
+    ended = call("run", SPEC, "--seeds", "2:4", "-o", tmp_path / "new", env=env)
+    assert ended.code == 0
+    assert ended.err.count("warning: an interrupted cell starts again") == 1
+    monkeypatch.undo()
+    assert key.why_no_key() is None
 
 
 def test_without_a_key_a_run_goes_without_checkpoints(tmp_path, monkeypatch):
