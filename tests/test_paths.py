@@ -103,7 +103,7 @@ def test_suite_files_and_published_records_are_named_like_other_paths(tmp_path, 
     ran = cb.run("~/tiny.toml", seeds="0:2", output="~/out")
     assert cb.results("~/out", published="~/none.parquet").archive.path == tmp_path / "none.parquet"
     (tmp_path / "link.parquet").symlink_to(tmp_path / "gone")
-    with pytest.raises(UsageError, match="is a link to .* path of the published records"):
+    with pytest.raises(UsageError, match=r"is a link to .* path of the published records"):
         cb.results(ran.output, published=tmp_path / "link.parquet")
     with pytest.raises(UsageError, match="the path of the suite file: ~nobody-of-this-name"):
         cb.run("~nobody-of-this-name/x.toml")

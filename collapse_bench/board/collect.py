@@ -215,8 +215,8 @@ def _foreign_archive(store: Store) -> list[str]:
     if not isinstance(store, OverlayStore) or store.archive.seal in SHIPPED.values():
         return []
     return [
-        f"rows of this board come from {store.archive.path} (seal {store.archive.seal[:12]}), which "
-        "does not ship with this version: they are as good as their source"
+        f"rows of this board come from {store.archive.path} (seal {store.archive.seal[:12]}), "
+        "which does not ship with this version: they are as good as their source"
     ]
 
 

@@ -94,7 +94,7 @@ _by_environment(cli, "COLLAPSE_BENCH")
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; exit with the documented code, with errors as one sentence on stderr."""
+    """Run the command line and exit with the documented code; an error is a sentence on stderr."""
     prepare()
     resume: list[str] = []  # a command that keeps what is finished says how to go on
     try:

@@ -37,14 +37,16 @@ def differences(manifest: Manifest, registry: Registry) -> list[str]:
 
 
 def _foreign(manifest: Manifest, suite: Suite, registry: Registry) -> Iterator[str]:
-    """Entries on a task of the suite that the suite does not have, of plugins that are installed."""
+    """Entries that the suite does not have on a task of its own, of plugins that are installed."""
     known = {(entry.task, entry.name, entry.cell.n) for entry in suite.entries}
     tasks = set(suite.tasks)
     for entry in manifest.entries:
         if entry.task not in tasks or (entry.task, entry.name, entry.rows) in known:
             continue
         if entry.role != "entry" or _builds(entry.name, registry):
-            yield f"{entry.name} on {entry.task} with {entry.rows} rows does not belong to the suite"
+            yield (
+                f"{entry.name} on {entry.task} with {entry.rows} rows does not belong to the suite"
+            )
 
 
 def _known(model: SuiteModel, registry: Registry) -> SuiteModel:
