@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
@@ -23,7 +23,7 @@ from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
-from .errors import NothingMatched, UsageError
+from .errors import NothingMatched, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
@@ -31,6 +31,7 @@ from .papers.reproduce import reproduce as redrawn
 from .paths import named
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
+from .records.key import why_no_key
 from .records.manifest import Manifest
 from .records.record import BLOCK, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
@@ -118,7 +119,10 @@ class RunPlan:
         """The CPU time of the run, from records in the output folder and the published ones."""
         stores: list[RecordReader] = [Store(self.request.output)]
         if shipped(self.suite.name).is_file():
-            stores.append(shipped_archive(self.suite.name))
+            archive = shipped_archive(self.suite.name)
+            with suppress(UserError):  # another file is in its place: the times are not known
+                len(archive)  # reads it
+                stores.append(archive)
         return estimate(self.steps, stores)
 
 
@@ -155,7 +159,7 @@ class Results:
     def frame(self) -> pd.DataFrame:
         """One row per number: task, entry, role, seed, generation, metric, value."""
         manifest = self._manifest()
-        return frame_of(self.store, manifest.entries, manifest.seeds)
+        return frame_of(self.store, manifest.entries, manifest.seeds, manifest)
 
     def board(self, focus: str | None = None) -> Board:
         """The leaderboard of the run.  Its notes name the rows whose code has changed since.
@@ -214,9 +218,8 @@ def results(
     folder = named(output, "the results")
     manifest = saved_run(folder, suite)
     file = published or manifest.published
-    return Results(
-        folder, manifest.suite.name, archive=None if file is None else Archive(Path(file))
-    )
+    archive = None if file is None else Archive(named(file, "the published records"))
+    return Results(folder, manifest.suite.name, archive=archive)
 
 
 def load_suite(request: RunRequest) -> Suite:
@@ -379,7 +382,10 @@ def run(
         timeout=timeout,
         checkpoint_seconds=checkpoint_seconds,
     )
-    return run_plan(plan(request), on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
+    planned = plan(request)
+    if planned.jobs and (why := why_no_key()) is not None:
+        warnings.warn(why, UserWarning, stacklevel=2)
+    return run_plan(planned, on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
 
 
 def plan(request: RunRequest) -> RunPlan:
@@ -418,7 +424,11 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
 
     Raises UsageError where there is no such file.
     """
-    archive = shipped_archive(suite.name) if published is None else Archive(Path(published))
+    archive = (
+        shipped_archive(suite.name)
+        if published is None
+        else Archive(named(published, "the published records"))
+    )
     if not archive.path.is_file():
         raise UsageError(
             f"there are no published records of suite {suite.name} at {archive.path}; "
@@ -535,9 +545,13 @@ def publish_run(
 
     Without ``force``, UsageError is raised where files would be replaced, where the settings differ
     from those of the suite of this name, where the manifest is not the one that this suite makes,
-    where the machine interrupted chains, for a quick run, where the code has changed since, and
-    where a row is above `nature` or a gap is not that of its calibration.  Raises NothingMatched
-    where chains are missing or damaged.
+    where the machine interrupted chains, for a quick run, where the code has changed since, where a
+    plugin of a row is not installed or its file fails the conformance kit, and where a row is above
+    `nature` or a gap is not that of its calibration.  Raises NothingMatched where chains are
+    missing or damaged.
+
+    Without ``force``, a process of its own imports and runs the plugin files that the manifest
+    names.
     """
     from .board.words import report
 
@@ -577,8 +591,8 @@ def publish_run(
             f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
             "with it, or publish them with --force"
         )
-    other = differences(manifest, registry(())) if not (stale.cells or stale.unchecked) else []
-    if other and not force:
+    other = [] if force else differences(manifest, registry(()))
+    if other:
         raise UsageError(
             f"the manifest of {output} is not the one that the installed suite makes "
             f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "

@@ -39,7 +39,8 @@ def visible(text: object, most: int | None = None) -> str:
     try:
         raw = str(text)
     except Exception as problem:  # of a plugin
-        raw = f"{type(text).__name__} without a text, since its __str__ raised {type(problem).__name__}"
+        why = f"its __str__ raised {type(problem).__name__}"
+        raw = f"{type(text).__name__} without a text, since {why}"
     if most is not None and len(raw) > most:
         half = max(most - 24, 2) // 2
         raw = f"{raw[:half]} [... {len(raw) - 2 * half} more ...] {raw[-half:]}"

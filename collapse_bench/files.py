@@ -1,4 +1,4 @@
-"""The content of files and folders: digests, read in pieces and cached by what the file system says."""
+"""Digests of files and folders, read in pieces and cached by what the file system says."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _files(path: Path, names: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All names in a folder that are not hidden.  Links to folders are followed, each folder once."""
+    """All names in a folder that are not hidden.  Links are followed, and each folder once."""
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in sorted(folders) if not _hidden(name)]

@@ -1,10 +1,39 @@
-"""A path as a user names it."""
+"""Paths as users name them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from .errors import UsageError
+
+
+def expanded(path: str | Path, whose: str = "") -> Path:
+    """The path with a leading ``~`` written out.  ``whose`` begins the message.
+
+    Raises UsageError for an unknown user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as problem:
+        raise UsageError(
+            f"{whose}{path} begins with the home folder of a user who is not known here; write it "
+            "out"
+        ) from problem
+
+
+def exists(path: Path, whose: str = "") -> bool:
+    """Whether there is a file or folder of this path.  ``whose`` begins the message.
+
+    Raises UsageError where that cannot be found out: for a folder that may not be entered, or a
+    name that is too long.
+    """
+    try:
+        return path.exists()
+    except OSError as problem:
+        raise UsageError(
+            f"{whose}{str(path)[:200]} cannot be read ({problem.strerror}); make it readable, or "
+            "give another path"
+        ) from problem
 
 
 def named(path: str | Path, what: str) -> Path:
@@ -16,16 +45,13 @@ def named(path: str | Path, what: str) -> Path:
     text = str(path)
     if not text.strip() or "\0" in text:
         raise UsageError(f"the path of {what} is empty or holds a null character, got {text!r}")
-    try:
-        found = Path(text).expanduser()
-    except RuntimeError as problem:  # there is no such user
-        raise UsageError(f"the path of {what} cannot be read: {problem}, got {text!r}") from problem
+    found = expanded(text, f"the path of {what}: ")
     try:
         str(found.absolute()).encode()
     except UnicodeEncodeError as problem:
         raise UsageError(
-            f"the path of {what} holds bytes that are not UTF-8, which records and manifests cannot "
-            f"store: {str(found.absolute())!r}; rename it"
+            f"the path of {what} holds bytes that are not UTF-8, which records and manifests "
+            f"cannot store: {str(found.absolute())!r}; rename it"
         ) from problem
     try:
         if found.is_symlink() and not found.exists():

@@ -1,40 +1,16 @@
-"""The folder of real data, which differs between users: its variable stands for it in specs."""
+"""The folder of real data, which differs between users: its variable replaces it in specs."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from .errors import Unreachable, UsageError
+from .errors import Unreachable
+from .paths import expanded
 
 VARIABLE = "COLLAPSE_BENCH_DATA"
 #: how a spec or a suite file names the folder
 DATA = f"${VARIABLE}"
-
-
-def expanded(path: str | Path) -> Path:
-    """The path with a leading ``~`` written out.  Raises UsageError for an unknown user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as problem:
-        raise UsageError(
-            f"{path} begins with the home folder of a user who is not known here; write it out"
-        ) from problem
-
-
-def exists(path: Path, whose: str = "") -> bool:
-    """Whether there is a file or folder of this path.  ``whose`` begins the message.
-
-    Raises UsageError where that cannot be found out: for a folder that may not be entered, or a
-    name that is too long.
-    """
-    try:
-        return path.exists()
-    except OSError as problem:
-        raise UsageError(
-            f"{whose}{str(path)[:200]} cannot be read ({problem.strerror}); make it readable, or "
-            "give another path"
-        ) from problem
 
 
 def data_folder() -> Path | None:
@@ -44,7 +20,10 @@ def data_folder() -> Path | None:
 
 
 def path_of(text: str) -> Path:
-    """The path that a spec names.  Raises Unreachable where it needs the variable and it is not set."""
+    """The path that a spec names.
+
+    Raises Unreachable where it needs the variable, and that is not set.
+    """
     first, *rest = text.split("/")
     if first != DATA:
         return Path(text)

@@ -93,3 +93,17 @@ def test_a_long_path(tmp_path):
         assert ended.code in (1, 2), ended
         assert len(ended.err.splitlines()) == 1, ended
         assert "File name too long" in ended.err
+
+
+def test_suite_files_and_published_records_are_named_like_other_paths(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tiny.toml").write_text(
+        'name = "tiny"\nn = 8\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
+    )
+    ran = cb.run("~/tiny.toml", seeds="0:2", output="~/out")
+    assert cb.results("~/out", published="~/none.parquet").archive.path == tmp_path / "none.parquet"
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"is a link to .* path of the published records"):
+        cb.results(ran.output, published=tmp_path / "link.parquet")
+    with pytest.raises(UsageError, match="the path of the suite file: ~nobody-of-this-name"):
+        cb.run("~nobody-of-this-name/x.toml")

@@ -30,14 +30,20 @@ from .table import MOST_LOST, Board, LossBoard, ScoredBoard
 from .usage import usage_by_entry, usage_of
 
 
-def frame_of(store: Store, entries: Iterable[ManifestEntry], seeds: Iterable[int]) -> pd.DataFrame:
+def frame_of(
+    store: Store,
+    entries: Iterable[ManifestEntry],
+    seeds: Iterable[int],
+    manifest: Manifest | None = None,
+) -> pd.DataFrame:
     """All values of these entries as a table.
 
-    Columns: task, entry, role, rows, seed, generation, metric, value.
+    Columns: task, entry, role, rows, seed, generation, metric, value.  manifest: what the records
+    must agree with, as on a board; None for entries outside a manifest.
     """
     wanted = list(seeds)
     pieces = []
-    for entry, records in _of_one_code(store, entries, wanted, [], None):
+    for entry, records in _of_one_code(store, entries, wanted, [], manifest):
         for record in records:
             keep = np.isin(record.seed, wanted)
             piece = pd.DataFrame(
@@ -209,8 +215,8 @@ def _foreign_archive(store: Store) -> list[str]:
     if not isinstance(store, OverlayStore) or store.archive.seal in SHIPPED.values():
         return []
     return [
-        f"rows of this board come from {store.archive.path} (seal {store.archive.seal[:12]}), which "
-        "does not ship with this version: they are as good as their source"
+        f"rows of this board come from {store.archive.path} (seal {store.archive.seal[:12]}), "
+        "which does not ship with this version: they are as good as their source"
     ]
 
 
@@ -233,7 +239,8 @@ def _scored(
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
-    doubtful = doubts(scores, losses, calibrated)
+    chains = {row.task: row.chains for row in suite.calibration}
+    doubtful = doubts(scores, losses, calibrated, chains)
     found.notes += doubtful
     # usage is averaged over the scored tasks only
     scored = set(scores.per_task.task[scores.per_task.weight > 0])

@@ -18,9 +18,14 @@ from ..scoring.task import Task, log_of_loss
 GAP_ERRORS = 6.0
 
 
-def doubts(scores: Scores, losses: pd.DataFrame, tasks: Mapping[str, Task]) -> list[str]:
-    """One sentence for each row above `nature`, and for each gap that is not that of the chains."""
-    return [*_above_nature(scores), *_other_gaps(losses, tasks)]
+def doubts(
+    scores: Scores, losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
+) -> list[str]:
+    """One sentence for each row above `nature`, and for each gap that is not that of the chains.
+
+    chains: those of the calibration of each task.
+    """
+    return [*_above_nature(scores), *_other_gaps(losses, tasks, chains)]
 
 
 def _above_nature(scores: Scores) -> Iterator[str]:
@@ -33,7 +38,9 @@ def _above_nature(scores: Scores) -> Iterator[str]:
         )
 
 
-def _other_gaps(losses: pd.DataFrame, tasks: Mapping[str, Task]) -> Iterator[str]:
+def _other_gaps(
+    losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
+) -> Iterator[str]:
     finite = np.isfinite(losses.loss) & losses.seed.notna()
     controls = losses[losses.entry.isin(["none", "nature"]) & finite]
     for name, piece in controls.groupby("task"):
@@ -49,7 +56,9 @@ def _other_gaps(losses: pd.DataFrame, tasks: Mapping[str, Task]) -> Iterator[str
         gap = logs["none"] - logs["nature"]
         if len(gap) < 2:
             continue
-        error = max(task.gap_sd, float(gap.std(ddof=1))) / math.sqrt(len(gap))
+        spread = max(task.gap_sd, float(gap.std(ddof=1)))
+        # both means have errors: that of these chains, and that of the calibration
+        error = spread * math.hypot(1 / math.sqrt(len(gap)), 1 / math.sqrt(chains[task.name]))
         if abs(gap.mean() - task.gap) > GAP_ERRORS * error:
             yield (
                 f"the gap of {name} is {gap.mean():.3g} nats in these chains and {task.gap:.3g} in "

@@ -19,7 +19,7 @@ from ..core.components import Component
 from ..core.identity import written
 from ..errors import ContractError, Incompatible, UsageError
 from ..foreign import calls
-from ..foreign.calls import Broke, contained
+from ..foreign.calls import Broke, contained, printing_to_stderr
 from ..foreign.process import OF_LATER_IMPORTS
 from ..registry.discovery import KINDS, Registry, registry
 from ..spec import Call, parse_call
@@ -93,7 +93,11 @@ class Check:
     worlds: Callable[[Subject], Iterator[World]]
 
     def run(self, subject: Subject) -> Outcome:
-        """The outcome over all worlds of the plugin.  Raises nothing."""
+        """The outcome over all worlds of the plugin.  Raises nothing.  Its prints go to stderr."""
+        with printing_to_stderr():
+            return self._outcome(subject)
+
+    def _outcome(self, subject: Subject) -> Outcome:
         reason = self.applies(subject)
         if reason is not None:
             return Outcome(self.id, "skipped", reason)

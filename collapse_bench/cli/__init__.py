@@ -40,7 +40,11 @@ EXIT_SECONDS = 30.0  # time limit for exit handlers
 class _Commands(click.Group):
     def invoke(self, ctx: click.Context):
         try:
-            result = super().invoke(ctx)
+            try:
+                result = super().invoke(ctx)
+            except SystemExit:  # a command that found something to report
+                finish()
+                raise
             finish()
             return result
         except Unseen as problem:
@@ -90,7 +94,7 @@ _by_environment(cli, "COLLAPSE_BENCH")
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; exit with the documented code, with errors as one sentence on stderr."""
+    """Run the command line and exit with the documented code; an error is a sentence on stderr."""
     prepare()
     resume: list[str] = []  # a command that keeps what is finished says how to go on
     try:
@@ -110,11 +114,14 @@ def main(args: list[str] | None = None) -> None:
         kept = f"; finished chains are kept; resume with: {resume[0]}" if resume else ""
         tell(f"interrupted{kept}")
         code = 130
+    except SystemExit as leaving:
+        code = leaving.code
     except Exception as problem:
         code = _exit_code(problem, resume)
+    code = code or 0
     # registered last, so that it runs before the exit handlers of plugins
     atexit.register(_end_in_time, code if isinstance(code, int) else 1)
-    sys.exit(code or 0)
+    sys.exit(code)
 
 
 def _end_in_time(code: int) -> None:

@@ -236,7 +236,8 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
         say(
             f"{len(known)} points have a law; measured / predicted from {known.ratio.min():.3f} to "
             f"{known.ratio.max():.3f}, "
-            f"largest |z| {abs(far.z):.1f} ({visible(far['panel'])}, {visible(far['curve'])}, x = {far.x:g})"
+            f"largest |z| {abs(far.z):.1f} ({visible(far['panel'])}, {visible(far['curve'])}, "
+            f"x = {far.x:g})"
         )
     for file in files:
         say(f"written: {visible(file)}")

@@ -67,7 +67,7 @@ def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
 
 
 class PluginFile(click.Path):
-    """The path of a plugin file, with `~` replaced, which a shell leaves in `--plugin=~/mine.py`."""
+    """The path of a plugin file; a shell leaves the `~` in `--plugin=~/mine.py`."""
 
     def convert(self, value, param, ctx):
         from ..errors import UserError

@@ -149,7 +149,7 @@ class Reporter:
         self.task = self.bar.add_task("", total=len(jobs))
 
     def _end_of(self, label: str, before: str = "") -> str:
-        """The end of a label that fits beside the bar; cells of a suite differ at the end."""
+        """The end of a label that fits next to the bar; cells of a suite differ at the end."""
         label, room = visible(label), max(12, self.console.width - 58 - len(before))
         return label if len(label) <= room else f"\u2026{label[1 - room :]}"
 

@@ -93,10 +93,13 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace files; allow changed settings, interrupted chains and rows of a quick run.",
+    help="Replace files; allow changed settings or code, another manifest, interrupted chains, "
+    "rows of a quick run, plugins that are not installed or fail their checks, and doubtful rows.",
 )
 def publish(path, suite_name, output, force):
     """Publish a finished run: its records in one file, its board, and what the numbers say.
+
+    Runs the conformance kit on the plugin files of the run, which imports them (not with --force).
 
     \b
     Example:

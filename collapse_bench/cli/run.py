@@ -76,6 +76,8 @@ def run(plugin_files, fail_fast, quiet, **options):
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
     planned = api.plan(request)
+    if planned.jobs and (why := api.why_no_key()) is not None:
+        tell(f"warning: {visible(why)}")
     resume = same_command()
     click.get_current_context().obj.append(resume)
     with (
@@ -135,7 +137,8 @@ def _shown(results) -> str | None:
 @click.option("-v", "--verbose", is_flag=True, help="List the reused cells too, one per line.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object per cell.")
 def plan(plugin_files, verbose, as_json, **options):
-    """Show what a run would do with each cell (reuse, run, stale or skip), why, and its time.
+    """Show what a run would do with each cell (reuse, run, stale, refused, skip or left out), why,
+    and its time.
 
     Cells that are reused, skipped or left out are counted by reason.  The last line has the totals,
     and the CPU time as far as earlier runs tell it.

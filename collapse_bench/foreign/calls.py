@@ -50,7 +50,7 @@ def contained(seconds: float | None = None, keep: Collection[str] = ()) -> Itera
     restored.  What it prints goes to stderr.  seconds: a time limit, which holds in the main thread
     for code that runs Python or waits.  keep: settings that are not restored.
     """
-    with restored(keep) as changed, _printing_to_stderr(), _interruptible() as interrupted:
+    with restored(keep) as changed, printing_to_stderr(), _interruptible() as interrupted:
         try:
             with _limited(seconds):
                 yield changed
@@ -105,7 +105,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _printing_to_stderr() -> Iterator[None]:
+def printing_to_stderr() -> Iterator[None]:
     """Send what Python, C and child processes write to stdout to stderr."""
     try:
         sys.stdout.flush()

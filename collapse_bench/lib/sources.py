@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import Unreachable, UsageError
-from ..places import exists, expanded
+from ..paths import exists, expanded
 
 Found = TypeVar("Found")
 

@@ -1,8 +1,8 @@
 """Whether a record is what the manifest of a run says that it is.
 
-The manifest gives each cell its role on the board, so an entry that names the record of another cell
-would take its score.  Names and parameters are compared as they are written in specs, since a board
-loads no plugin.
+The manifest gives each cell its role on the board, so an entry that names the record of another
+cell would take its score.  Names and parameters are compared as they are written in specs, since a
+board loads no plugin.
 """
 
 from __future__ import annotations

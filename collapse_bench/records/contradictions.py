@@ -1,7 +1,7 @@
 """What no run could have written: facts of a record that contradict each other or its numbers.
 
-A seal is a checksum, which anyone can compute again after an edit.  These checks find edits that are
-not carried through all facts.  They cannot find numbers that agree with everything else.
+A seal is a checksum, which anyone can compute again after an edit.  These checks find edits that
+are not carried through all facts.  They cannot find numbers that agree with everything else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why a stored file is not used: damaged, foreign, forged or absurd; or it cannot be read now.
 
-The first four are about the content.  Such a file is reported and its chains run again.  A file that
-cannot be read now may be whole, so it is never replaced: the command stops with a sentence.
+The first four are about the content.  Such a file is reported and its chains run again.  A file
+that cannot be read now may be whole, so it is never replaced: the command stops with a sentence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from ..errors import UserError
 class Rejected(Exception):
     """The content of a file is not what a run has written.  The message is one sentence.
 
-    what: the file, and what it should be if that is not clear.  why: the reason, without a full stop.
+    what: the file, and what it should be if that is not clear.  why: the reason, without a full
+    stop.
     """
 
     verdict: ClassVar[str] = "cannot be used"

@@ -1,8 +1,8 @@
 """The key of this user, with which checkpoints are signed.
 
-A checkpoint is a pickle, and loading a pickle runs code.  Only files that carry a signature with this
-key are loaded.  The key lies in the cache folder of the user, never in an output folder, which may be
-shared or come from others.
+A checkpoint is a pickle, and loading a pickle runs code.  Only files that carry a signature with
+this key are loaded.  The key lies in the cache folder of the user, never in an output folder, which
+may be shared or come from others.
 """
 
 from __future__ import annotations
@@ -23,13 +23,28 @@ def user_key() -> bytes | None:
     It lies in ``$XDG_CACHE_HOME/collapse-bench/checkpoint-key``, by default below ``~/.cache``.
     """
     try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-        path = Path(base).absolute() / "collapse-bench" / "checkpoint-key"
+        path = _path().expanduser().absolute()
         if not path.exists():
             _make(path)
         return _read(path)
     except (OSError, RuntimeError, ValueError):  # RuntimeError: the user has no home
         return None
+
+
+def why_no_key() -> str | None:
+    """Why runs keep no checkpoints, as a sentence with the remedy; None where they do."""
+    if user_key() is not None:
+        return None
+    return (
+        f"an interrupted cell starts again, since no checkpoints are kept: {_path()} cannot be "
+        "written, is no key, or can be read by others; remove this file, or set XDG_CACHE_HOME to "
+        "a folder of your own"
+    )
+
+
+def _path() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base) / "collapse-bench" / "checkpoint-key"
 
 
 def _make(path: Path) -> None:

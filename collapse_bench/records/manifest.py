@@ -74,8 +74,8 @@ class Manifest:
     def from_text(cls, text: str | bytes, where: str = "the manifest") -> Manifest:
         """Parse the text of a manifest.  ``where`` begins the sentences of the errors.
 
-        Raises Foreign for the text of another program, Damaged for one that is not valid, Forged for
-        one that contradicts itself.
+        Raises Foreign for the text of another program, Damaged for one that is not valid, Forged
+        for one that contradicts itself.
         """
         try:
             plain = parsed(text)

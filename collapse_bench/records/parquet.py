@@ -1,4 +1,4 @@
-"""Parquet files of records and archives: read within limits, and checked before they are decoded."""
+"""Parquet files of records and archives: read within limits, checked before they are decoded."""
 
 from __future__ import annotations
 

@@ -93,11 +93,19 @@ class PlainFacts(_Plain):
         return self
 
 
+class PlainFiles(_Plain):
+    """The data at one place of a cell, see ``Cell.files``."""
+
+    path: str
+    files: dict[str, str]
+
+
 class PlainCell(_Plain):
-    """The description of a cell beside its records: its names, and its canonical form."""
+    """The description of a cell next to its records: names, data files and its canonical form."""
 
     label: str
     id: str = Field(pattern=CELL_ID)
+    files: dict[str, PlainFiles] = {}  # version 0.1 wrote none
 
 
 class PlainMeta(_Plain):

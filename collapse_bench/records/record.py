@@ -177,8 +177,8 @@ class Record:
         """
         if len(self.seed) > MOST_ROWS:
             raise UsageError(
-                f"the record of {self.facts.label} has {len(self.seed)} numbers, and a record holds "
-                f"at most {MOST_ROWS}; run fewer generations"
+                f"the record of {self.facts.label} has {len(self.seed)} numbers, and a record "
+                f"holds at most {MOST_ROWS}; run fewer generations"
             )
         metric = pa.array(self.metric, pa.string()).dictionary_encode()
         table = pa.table(

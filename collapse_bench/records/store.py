@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +134,11 @@ class Store:
 
     def _completed(self, record: Record, cell: Cell) -> Record:
         path = self.block_path(cell.id, record.seeds[0] // BLOCK)
-        kept = path.with_name(f"_{path.name}.damaged")
         try:
             older = self.read(cell.id, record.seeds[0] // BLOCK)
         except Rejected:
             older = None
-            os.replace(path, kept)
+            os.replace(path, _free(path))
         if older is not None and older.code == record.code:
             record = older.merged(record)  # after an edit of the code, older chains are dropped
         record = record.compared()
@@ -149,8 +149,9 @@ class Store:
             )
             replace_file(description, text.encode())
         replace_file(path, record.packed())
-        if kept.exists() and _claimed(kept) <= set(record.seeds):
-            kept.unlink()
+        for kept in path.parent.glob(f"_{path.name}*.damaged"):
+            if _claimed(kept) <= set(record.seeds):
+                kept.unlink(missing_ok=True)
         return record
 
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -205,6 +206,13 @@ def _consistent(path: Path) -> Record:
     if (why := contradiction(record)) is not None:
         raise Forged(path, why)
     return record
+
+
+def _free(path: Path) -> Path:
+    """A name that is not taken yet, under which a damaged record is kept."""
+    endings = chain([""], (f".{number}" for number in count(2)))
+    names = (path.with_name(f"_{path.name}{ending}.damaged") for ending in endings)
+    return next(name for name in names if not name.exists())
 
 
 def _claimed(path: Path) -> set[int]:

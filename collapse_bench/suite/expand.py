@@ -168,6 +168,20 @@ def _shown(model: SuiteModel, registry: Registry, typed: Collection[str]) -> dic
     }
 
 
+def typed_among(model: SuiteModel, registry: Registry, names: Collection[str]) -> set[str]:
+    """The mitigations of a suite whose rows have these names because a user typed them so.
+
+    ``names`` are those of the rows.  The result is the argument ``typed`` of ``expand``.
+    """
+    lists = [model.mitigations, *(task.mitigations or [] for task in model.tasks)]
+    return {
+        text
+        for texts in lists
+        for text in texts
+        if _written(registry.mitigations(text), parse_mitigations(text)) in names
+    }
+
+
 def _written(acts: Sequence[Mitigation], calls: Sequence[Call] = ()) -> str:
     """The label of a composition, with all parameters that these calls give."""
     named = [dict(call.args) for call in calls] or [{}] * len(acts)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import UsageError
+from ..paths import named
 from ..records.faults import Rejected, one_line
 from ..records.files import read_file
 from ..records.settings import Calibration, SuiteModel, TaskModel
@@ -109,11 +110,15 @@ def fault_sentence(problem: ValidationError) -> str:
 
 
 def find_suite(name: str, registry: Registry) -> Path:
-    """The file of a suite by name or path.  Raises UsageError where there is none."""
+    """The file of a suite by name or path.
+
+    Raises UsageError where there is none, and what ``named`` raises.
+    """
     if name.endswith(".toml"):
-        if not Path(name).is_file():
-            raise UsageError(f"suite file {name} is not there")
-        return Path(name)
+        path = named(name, "the suite file")
+        if not path.is_file():
+            raise UsageError(f"suite file {path} is not there")
+        return path
     known = {path.stem: path for path in registry.suites}
     if not name.strip():
         raise UsageError(f"the name of the suite is empty; known: {', '.join(sorted(known))}")

@@ -12,22 +12,41 @@ from ..errors import UserError
 from ..records.manifest import Manifest
 from ..records.settings import SuiteModel
 from ..registry.discovery import Registry
-from .expand import expand
+from .expand import Suite, expand, typed_among
 from .manifest import manifest_of
 
 
 def differences(manifest: Manifest, registry: Registry) -> list[str]:
     """One sentence for each part of a manifest that the installed suite would make otherwise.
 
-    Entries whose plugins are not installed are left out of the comparison, and so are budgets, which
-    ``changes_of`` reports.
+    Entries whose plugins are not installed are left out of the comparison, and so are budgets,
+    which ``changes_of`` reports.
     """
     try:
-        suite = expand(_known(manifest.suite, registry), registry)
+        known = _known(manifest.suite, registry)
+        typed = typed_among(known, registry, {entry.name for entry in manifest.entries})
+        suite = expand(known, registry, typed=typed)
         seeds = suite.seeds
     except UserError as problem:
         return [f"the suite of the manifest cannot be built with the installed plugins: {problem}"]
-    return list(dict.fromkeys(_differences(manifest, manifest_of(suite, seeds))))
+    found = [
+        *_differences(manifest, manifest_of(suite, seeds)),
+        *_foreign(manifest, suite, registry),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _foreign(manifest: Manifest, suite: Suite, registry: Registry) -> Iterator[str]:
+    """Entries that the suite does not have on a task of its own, of plugins that are installed."""
+    known = {(entry.task, entry.name, entry.cell.n) for entry in suite.entries}
+    tasks = set(suite.tasks)
+    for entry in manifest.entries:
+        if entry.task not in tasks or (entry.task, entry.name, entry.rows) in known:
+            continue
+        if entry.role != "entry" or _builds(entry.name, registry):
+            yield (
+                f"{entry.name} on {entry.task} with {entry.rows} rows does not belong to the suite"
+            )
 
 
 def _known(model: SuiteModel, registry: Registry) -> SuiteModel:

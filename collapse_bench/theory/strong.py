@@ -73,7 +73,8 @@ def _mixture(
         lam > 0 or read != least,
         "n",
         n,
-        f"such that other than {least} rows have weight where lam is 0: the risk is infinite there",
+        f"such that the number of rows with weight is not {least} where lam is 0: the risk is "
+        "infinite there",
     )
     # At this penalty the risk is that without a ridge to eight digits next to the peaks, to five
     # where m = d, and to ten elsewhere.

@@ -47,7 +47,9 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
     def __str__(self) -> str:
-        head, *rows = [[getattr(c, "text", c) for c in row] for row in self.rows]
+        # a bar would end the cell, also within a span of code
+        texts = [[str(getattr(c, "text", c)).replace("|", r"\|") for c in row] for row in self.rows]
+        head, *rows = texts
         lines = ["".join(f" {c} |" if c else " |" for c in row) for row in (head, *rows)]
         lines.insert(1, "---|" * len(head))
         return "".join(f"|{line}\n" for line in lines)
@@ -117,7 +119,10 @@ def differences(part: Part, fresh: Table | str) -> list[str]:
         pairs = zip(page.splitlines(), now.splitlines(), strict=False)
         return [f"page: {a}\nnow:  {b}" for a, b in pairs if a != b] or ["other number of lines"]
     lines = [line for line in page.splitlines() if not line.startswith("|---")]
-    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+    cells = [
+        [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line[1:-1])]
+        for line in lines
+    ]
     if [len(row) for row in cells] != [len(row) for row in fresh.rows]:
         return ["the table has another shape"]
     return [

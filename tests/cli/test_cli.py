@@ -149,6 +149,22 @@ def test_check(tmp_path):
     assert (one.code, one.out) == (0, "1 passed, 0 failed, 0 skipped\n")
 
 
+def test_what_a_plugin_prints_while_it_is_checked_does_not_spoil_json(tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import os\nfrom dataclasses import dataclass\n"
+        "from collapse_bench import Mitigation, hookimpl\n"
+        "@dataclass(frozen=True)\nclass Loud(Mitigation):\n"
+        "    def size(self, n, t):\n        print('loud'); os.write(1, b'louder')\n"
+        "        return n\n"
+        "@hookimpl\ndef collapse_mitigations():\n    return {'loud': Loud}\n"
+    )
+    only = ("--only", "mitigation.runs-in-the-loop")
+    ended = call("check", "--plugin", "loud.py", *only, "--json", cwd=tmp_path)
+    assert [one["status"] for one in json.loads(ended.out)] == ["passed"], ended
+    assert "loud" in ended.err
+    assert "louder" in ended.err
+
+
 def test_check_of_what_cannot_be_checked():
     args = ("check", "noisy-labels", "--only", "generator.losses-in-shape")
     strict = call(*args)
@@ -761,6 +777,33 @@ def test_a_list_that_nobody_gets(how, code, why):
     ended = call(how, "list", code=BROKEN)
     assert ended.code == code
     assert ended.err == (f"Error: standard output cannot be written ({why})\n" if why else "")
+
+
+LINGERS = """
+import atexit, sys, time
+import collapse_bench.cli as commands
+
+atexit.register(time.sleep, 600)  # the exit handler of a plugin
+commands.EXIT_SECONDS = 0.1
+commands.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["list"], 0),
+        (["check", "noisy-labels", "--only", "generator.losses-in-shape"], 4),  # by sys.exit
+        (["show", "no-such-plugin"], 2),
+    ],
+)
+def test_an_exit_handler_that_does_not_end_keeps_the_exit_code(args, code):
+    assert call(*args, code=LINGERS).code == code
+
+
+def test_a_check_that_fails_and_that_nobody_gets():
+    args = ("check", "noisy-labels", "--only", "generator.losses-in-shape", "--json")
+    assert call("full", *args, code=BROKEN).code == 6
 
 
 @pytest.mark.parametrize("how", ["closed", "full", "pipe", "both"])

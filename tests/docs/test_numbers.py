@@ -83,3 +83,15 @@ def test_a_page_that_states_a_time_says_on_which_machine():
 def test_the_page_says_what_is_computed(quoted, name):
     part = quoted.PARTS[name]
     assert quoted.differences(part, part.make()) == [], f"run: python docs/refresh.py {name}"
+
+
+def test_a_bar_within_a_cell_does_not_end_it(quoted, tmp_path, monkeypatch):
+    monkeypatch.setattr(quoted, "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- computed: one -->\n<!-- /computed -->\n")
+    rows = [["data", "`a | b`"], ["x | y", quoted.Number(0.5, "0.50", 0.01)]]
+    part = quoted.Part("page.md", "one", lambda: quoted.Table(rows), rounding=True)
+    assert str(part.make()) == "| data | `a \\| b` |\n|---|---|\n| x \\| y | 0.50 |\n"
+    part.write(str(part.make()))
+    page.write_text(page.read_text().replace("0.50", "0.51"))  # within its error
+    assert quoted.differences(part, part.make()) == []

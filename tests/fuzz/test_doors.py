@@ -334,10 +334,14 @@ def signed(run: Path, dice: random.Random) -> None:
 
 def description(run: Path, dice: random.Random) -> None:
     for path in run.glob("*/_cell.json"):
+        plain = json.loads(path.read_text())
+        plain["files"] = {"data.path": {"path": "x", "files": {"a": "0"}}}
+        if dice.random() < 0.5:
+            plain["id"] = "0" * 20  # of another version, so that the plan compares the two
         if dice.random() < 0.3:
-            path.write_bytes(spoilt(path.read_bytes(), dice))
+            path.write_bytes(spoilt(json.dumps(plain).encode(), dice))
         else:
-            path.write_text(text_of(mutated(json.loads(path.read_text()), dice), dice))
+            path.write_text(text_of(mutated(plain, dice), dice))
     for gone in run.glob("*/*.parquet"):
         gone.unlink()  # so that the plan compares descriptions
     planned(run, run / "doors.suite.toml")

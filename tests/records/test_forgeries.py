@@ -89,6 +89,13 @@ def test_an_honest_run_is_published(run, tmp_path):
     api.publish_run(run, tmp_path / "out")
 
 
+def test_a_default_that_was_typed_is_published(run, tmp_path):
+    typed = "temperature(t=1.1)"
+    ran = api.run(run / "forge.suite.toml", mitigations=typed, output=run)
+    assert typed in set(ran.board().losses.entry)  # 1.1 is the default of t
+    api.publish_run(run, tmp_path / "out")
+
+
 def test_the_id_of_another_row(run, tmp_path):
     """deduplicate takes the records of nature."""
 
@@ -104,6 +111,17 @@ def test_the_id_of_another_row(run, tmp_path):
         api.publish_run(run, tmp_path / "out", force=True)
     assert "its record is left out, since it is not what the manifest says" in notes(run)
     assert "deduplicate" not in set(api.results(run).board().losses.dropna().entry)
+
+
+def test_a_frame_and_curves_leave_out_what_the_board_leaves_out(run):
+    def forge(plain):
+        entry(plain, "deduplicate", "zipf")["id"] = entry(plain, "nature", "zipf")["id"]
+
+    edited(run, forge)
+    frame = api.results(run).frame()
+    tasks = set(frame[frame.entry == "deduplicate"].task)
+    assert len(tasks) == 1
+    assert next(iter(tasks)).startswith("gaussian")
 
 
 def test_a_horizon_of_0(run, tmp_path):
@@ -141,6 +159,10 @@ def unfit(plain: dict) -> None:
         (skip, "zipf.* is said to be skipped, and its parts fit"),
         (unfit, "deduplicate on zipf.* is said not to fit, and it fits"),
         (lambda plain: plain["entries"].remove(entry(plain, "deduplicate")), "is missing"),
+        (
+            lambda plain: plain["suite"]["mitigations"].remove("deduplicate"),
+            "deduplicate on .* with 40 rows does not belong to the suite",
+        ),
         (lambda plain: plain.update(seeds=[1, 5]), "2 chains that are not the 16 of its suite"),
         (
             lambda plain: next(iter(plain["tasks"].values())).update(log_loss=True),
@@ -211,6 +233,8 @@ def test_an_archive_of_others_is_named_on_the_board(run, tmp_path, monkeypatch):
     monkeypatch.setitem(archive.SHIPPED, "forge", "0" * 64)
     with pytest.raises(UsageError, match="is not the file that this version ships"):
         len(archive.shipped_archive("forge"))
+    planned = api.plan(api.RunRequest(run / "forge.suite.toml", output=run))
+    assert planned.estimate().chains == 0  # without the times of the other file
 
 
 def test_an_edit_that_is_carried_through_is_not_found(run, tmp_path):

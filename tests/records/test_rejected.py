@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from forked import call
 
 from collapse_bench import api, cell_of
 from collapse_bench.errors import UsageError
@@ -383,6 +384,32 @@ def test_what_is_replaced_is_kept_until_all_its_chains_are_there(record, store):
     assert store.read(cell.id, 0).digest() == record.digest()
 
 
+def test_a_second_damage_keeps_what_the_first_left(record, store):
+    path, cell = place(store), cell_of(SPEC)
+    for content in (b"first", b"second"):
+        path.write_bytes(content)
+        store.write(record.restricted([0, 1]), cell)
+    kept = [path.with_name(f"_0-31.parquet{more}.damaged") for more in ("", ".2")]
+    assert [file.read_bytes() for file in kept] == [b"first", b"second"]
+    store.write(record, cell)
+    assert all(file.exists() for file in kept)  # they name no chains, so they may hold all 32
+
+
+@pytest.mark.parametrize(
+    "odd", [3, None, [], {"data.path": 3}, {"data.path": {"path": "x", "files": {"a": 0}}}]
+)
+def test_odd_files_in_the_description_of_a_cell(odd, store):
+    description = place(store).with_name("_cell.json")
+    content = json.loads(description.read_text())
+    description.write_text(json.dumps({**content, "id": "0" * 20}))
+    assert Store(store.path).cells()
+    description.write_text(json.dumps({**content, "id": "0" * 20, "files": odd}))
+    assert not Store(store.path).cells()
+    place(store).unlink()
+    planned = api.plan(api.RunRequest(SPEC, seeds="0:2", output=store.path))
+    assert all(step.verdict == "run" for step in planned.steps)
+
+
 # -- code, links and paths ----------------------------------------------------------------------------------------
 
 
@@ -429,6 +456,20 @@ def test_the_key_is_private_and_made_once(tmp_path, monkeypatch):
     path.rename(tmp_path / "moved")
     path.symlink_to(tmp_path / "moved")
     assert key.user_key() is None
+
+
+def test_a_run_warns_once_where_there_is_no_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    specs = [SPEC, "zipf(K=5) | counts @ n=8 T=1"]
+    with pytest.warns(UserWarning, match="/dev/null/collapse-bench/checkpoint-key cannot") as said:
+        api.run(specs, seeds="0:2", output=tmp_path)
+    assert sum("checkpoint" in str(one.message) for one in said) == 1
+    env = {"XDG_CACHE_HOME": "/dev/null"}
+    ended = call("run", SPEC, "--seeds", "2:4", "-o", tmp_path / "new", env=env)
+    assert ended.code == 0
+    assert ended.err.count("warning: an interrupted cell starts again") == 1
+    monkeypatch.undo()
+    assert key.why_no_key() is None
 
 
 def test_without_a_key_a_run_goes_without_checkpoints(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UsageError
-from ...places import exists
+from ...paths import exists
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"

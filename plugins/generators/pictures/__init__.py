@@ -17,7 +17,7 @@ from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible, UsageError
 from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
 from collapse_bench.lib.images.readers import files_of, read_digits, read_labelled_images
-from collapse_bench.places import expanded
+from collapse_bench.paths import expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._features import FeatureExtractor

@@ -19,7 +19,7 @@ from collapse_bench.lib.rows.pools import deal
 from collapse_bench.lib.sources import located, tokenizer_files
 from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.lib.text.measures import frequencies
-from collapse_bench.places import exists, expanded
+from collapse_bench.paths import exists, expanded
 from collapse_bench.registry.hookspecs import hookimpl
 
 from ._texts import Place, saved_files

@@ -112,8 +112,8 @@ class BytePairs(Tokenizer):
 class Pretrained(Tokenizer):
     """The tokenizer of a checkpoint, loaded by ``transformers``.
 
-    What stands in a text is text: "<|endoftext|>" is encoded as these characters, and not as the
-    token that ends a text.
+    The content of a text is read as text: "<|endoftext|>" is encoded as these characters, and not
+    as the token that ends a text.
     """
 
     inner: Any
