@@ -167,7 +167,7 @@ def test_moments_of_narrow_rows_far_from_zero():
 
 
 def test_a_lent_corpus_has_sums_of_its_own():
-    corpus = Corpus.of(torch.zeros(1, 3, 1), torch.ones(1, 3))
+    corpus = Corpus.of(torch.zeros(1, 3, 1), torch.ones(1, 3), (1,))
     assert corpus.mass.item() == 3
     lent = corpus._lent()
     lent._folds["mass"] = (1, torch.zeros(1))
