@@ -20,6 +20,7 @@ from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.content import cached_by_content, compare
 from ..core.contracts import accounted, sentences
+from ..core.examined import forget
 from ..core.intact import replaced
 from ..core.ledger import Ledger
 from ..core.loop import Generation, as_judged, generations, nature
@@ -210,6 +211,8 @@ def run_chains(
         ending = _ending(broke.problem, cell, now, reporting.done)
     except (Exception, SystemExit) as problem:
         ending = _ending(problem, cell, now, reporting.done)
+    finally:
+        forget()
     if reporting.raised is not None:
         raise reporting.raised
     work.remarks += _changes(cell.entry, changed, foreign)
