@@ -67,14 +67,23 @@ def _files(path: Path, names: Iterable[str] | None) -> tuple[str, ...]:
     """Names of the files, ('',) for a file."""
     if path.is_file():
         return ("",)
+    if not path.exists():
+        return ()
     found = (Path(name) for name in names or ()) if names is not None else _walk(path)
     return tuple(map(str, sorted(name for name in found if (path / name).is_file())))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All names in a folder that are not hidden.  Links are followed, and each folder once."""
+    """All names in a folder that are not hidden.  Links to folders are followed, each folder once.
+
+    Raises OSError where a folder in it cannot be read.
+    """
+
+    def unread(problem: OSError) -> None:
+        raise problem
+
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, onerror=unread, followlinks=True):
         folders[:] = [name for name in sorted(folders) if not _hidden(name)]
         real = os.path.realpath(parent)
         if real in seen:

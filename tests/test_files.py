@@ -72,6 +72,21 @@ def test_what_cannot_be_read_is_refused(folder, monkeypatch):
         digest(folder)
 
 
+def test_a_folder_in_it_that_cannot_be_read_is_refused(folder, monkeypatch):
+    """Its files would be missing from the digest."""
+    (folder / "closed").mkdir()
+    listed = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UsageError, match=r"closed cannot be read \(Permission denied\)"):
+        content(folder)
+
+
 def test_names_too_long_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be read \(File name too long\)"):
         digest(tmp_path / ("x" * 300))

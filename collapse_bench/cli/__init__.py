@@ -119,13 +119,16 @@ def main(args: list[str] | None = None) -> None:
     except Exception as problem:
         code = _exit_code(problem, resume)
     code = code or 0
+    number = code if isinstance(code, int) else 1
+    if any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread()):
+        _end_in_time(number)  # the interpreter waits for threads of plugins before exit handlers
     # registered last, so that it runs before the exit handlers of plugins
-    atexit.register(_end_in_time, code if isinstance(code, int) else 1)
+    atexit.register(_end_in_time, number)
     sys.exit(code)
 
 
 def _end_in_time(code: int) -> None:
-    """End the process after ``EXIT_SECONDS`` where the exit handler of a plugin does not end."""
+    """End the process after ``EXIT_SECONDS`` where a plugin's exit handler or thread does not end."""
     stop = threading.Timer(EXIT_SECONDS, os._exit, [code])
     stop.daemon = True
     stop.start()

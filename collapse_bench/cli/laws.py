@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..display import visible
-from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken
+from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken, warn_skipped
 from .output import say, say_json, tell, words_to_stderr
 
 
@@ -159,6 +159,7 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
             plugins=plugin_files,
             on_verdicts=lambda some, total: moved(len(some), total),
         )
+    warn_skipped(registry())
     say(render_laws(found, form, width=terminal_width()))
     if not all(verdict.good for verdict in found):
         sys.exit(4)
@@ -215,6 +216,7 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
         for known, make in reg.figures.items():
             line = (inspect.getdoc(make) or "").partition("\n")[0]
             say(f"{visible(known):<26}{visible(line)}")
+        warn_skipped(reg)
         return
     if name is None:
         raise UsageError("name a figure; 'collapse-bench reproduce --list' shows them all")

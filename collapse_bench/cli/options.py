@@ -163,6 +163,12 @@ def warn_broken(reg) -> None:
         tell(f"warning: could not load {names}; see 'collapse-bench plugins'")
 
 
+def warn_skipped(reg) -> None:
+    """One warning line for each plugin whose claims or figures are not listed, since it fails."""
+    for sentence in reg.skipped.values():
+        tell(f"warning: left out: {visible(sentence)}")
+
+
 def terminal_width() -> int | None:
     """Columns of the terminal; None where stdout is not a terminal."""
     import shutil

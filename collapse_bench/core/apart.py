@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 
 from ..errors import ContractError
+from ..foreign.calls import described
 from .cell import Cell
 from .ledger import Ledger
 from .loop import Generation, generations
+from .progress import report_step
 from .tracks import WORDS
 
 #: largest relative difference of a loss; batched linear algebra may round differently
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
 NEGLIGIBLE = 1e-12  # differences below this are rounding
 
-#: id of a cell -> the sentence about it, where a chain by itself had other losses
-_FOUND: dict[str, str] = {}
+#: (id of a cell, digests of its code) -> the sentence about it, where a chain by itself had other
+#: losses
+_FOUND: dict[tuple[str, str], str] = {}
 
 
 class Apart:
@@ -43,6 +46,7 @@ class Apart:
             try:
                 for now in generations(cell.for_seeds([cell.seeds[self.place]])):
                     self._alone.append((dict(now.scores), now.ledger))
+                    report_step("generation", now.t + 1, cell.generations + 1)
             except Exception as problem:
                 self._problem = problem
 
@@ -52,7 +56,8 @@ class Apart:
         if self._alone is None:
             return
         if now.t >= len(self._alone):
-            raise self._error(f"ends in generation {now.t} with {self._problem!r}")
+            assert self._problem is not None
+            raise self._error(f"ends in generation {now.t} with {described(self._problem)}")
         losses, ledger = self._alone[now.t]
         for what, word in WORDS.items():
             used, among = _of(ledger, what, 0), _of(now.ledger, what, self.place)
@@ -77,7 +82,7 @@ class Apart:
             "the streams that are passed in, or declare couples_chains = True"
         )
         # an executor then runs the chains in halves, down to single ones
-        _FOUND[self.cell.id] = f"{sentence}; its chains then ran in smaller groups"
+        _FOUND[_key(self.cell)] = f"{sentence}; its chains then ran in smaller groups"
         return ContractError(sentence)
 
 
@@ -92,9 +97,14 @@ def _remarks(cell: Cell) -> list[str]:
         "this entry are too narrow"
         for title in _coupled(cell)
     ]
-    if cell.id in _FOUND:
-        remarks.append(_FOUND[cell.id])
+    if _key(cell) in _FOUND:
+        remarks.append(_FOUND[_key(cell)])
     return remarks
+
+
+def _key(cell: Cell) -> tuple[str, str]:
+    """An edited plugin has the same id, and other code."""
+    return cell.id, repr(sorted(cell.code.items()))
 
 
 def _of(ledger: Ledger, substance: str, place: int) -> int:

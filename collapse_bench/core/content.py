@@ -11,13 +11,14 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..errors import DataChanged, UsageError
+from ..errors import DataChanged, UsageError, UserError
 from ..files import Content, changed_files, content
+from ..foreign.calls import Broke, contained, described, shown
 
 if TYPE_CHECKING:
     from .components import Component
@@ -49,7 +50,7 @@ def _contents(
 ) -> dict[str, Content]:
     def found(parameter: str, place: str, value: Any) -> Iterator[tuple[str, Content]]:
         if isinstance(value, Path):
-            yield place, content(value, component.files_read(parameter, value))
+            yield place, content(value, _files_read(component, parameter, value))
         elif hasattr(type(value), "files_read"):  # a component
             yield from ((f"{place}.{p}", c) for p, c in of_nested(value).items())
         elif isinstance(value, (tuple, list)):
@@ -61,6 +62,31 @@ def _contents(
         for f in dataclasses.fields(component)
         for place, inside in found(f.name, f.name, getattr(component, f.name))
     }
+
+
+def _files_read(component: Component, parameter: str, path: Path) -> tuple[str, ...] | None:
+    """What ``files_read`` of a component returns.  Raises UsageError where it fails."""
+    named = f"{component.title()}.files_read"
+    try:
+        with contained() if type(component).file_digests else nullcontext():
+            names = component.files_read(parameter, path)
+            if names is None:
+                return None
+            found = [names] if isinstance(names, (str, bytes)) else [*names]
+    except UserError:
+        raise
+    except Broke as broke:
+        if isinstance(broke.problem, UserError):
+            raise broke.problem from broke
+        raise UsageError(f"{named} failed: {broke}") from broke
+    except Exception as problem:
+        raise UsageError(f"{named} failed: {described(problem)}") from problem
+    if isinstance(names, (str, bytes)) or not all(isinstance(n, (str, Path)) for n in found):
+        raise UsageError(
+            f"{named} returned {shown(names)}; it must return None or a list of the names of the "
+            "files that are read"
+        )
+    return tuple(map(str, found))
 
 
 def compare(component: Component) -> None:
@@ -97,7 +123,11 @@ def unchanged(component: Component) -> Iterator[None]:
     Raises DataChanged where they do not hold the content that the id hashes, before or after.
     """
     compare(component)
-    yield
+    try:
+        yield
+    except Exception:  # perhaps because the files changed
+        compare(component)
+        raise
     compare(component)
 
 

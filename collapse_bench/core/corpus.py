@@ -264,8 +264,9 @@ class Corpus:
         return hidden.edited(blank(hidden.x), blank(hidden.y))
 
     def _lent(self) -> Corpus:
-        """The same corpus with rows of its own, so that no change to them reaches this one."""
-        return replace(self, _parts=tuple(part.own() for part in self._parts))
+        """The same corpus with rows and cached sums of its own, so that no change to them reaches
+        this one."""
+        return replace(self, _parts=tuple(part.own() for part in self._parts), _folds={})
 
     # -- sums --------------------------------------------------------------------------------------
 

@@ -26,6 +26,11 @@ def examined(teacher: Teacher) -> Teacher:
     return _LAST[0]
 
 
+def forget() -> None:
+    """Let go of the teacher that was judged last, and of its memory."""
+    _LAST.clear()
+
+
 class Examined(Teacher):
     """See the module.  ``isinstance`` and attributes that are not methods of a Teacher are those of
     the teacher behind it."""
@@ -38,6 +43,8 @@ class Examined(Teacher):
         return type(self._teacher)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_teacher":  # of an object that is just being copied
+            raise AttributeError(name)
         return getattr(self._teacher, name)
 
     def _plain(self, method: str, value: Any) -> Tensor:

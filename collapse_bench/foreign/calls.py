@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -50,34 +51,46 @@ def contained(seconds: float | None = None, keep: Collection[str] = ()) -> Itera
     restored.  What it prints goes to stderr.  seconds: a time limit, which holds in the main thread
     for code that runs Python or waits.  keep: settings that are not restored.
     """
-    with restored(keep) as changed, printing_to_stderr(), _interruptible() as interrupted:
+    with restored(keep) as changed, printing_to_stderr(), _interruptible() as interrupt:
         try:
             with _limited(seconds):
                 yield changed
         except BaseException as problem:
-            if interrupted() or isinstance(problem, Broke):
+            if interrupt.came and interrupt.default:  # whatever the foreign code made of it
+                raise KeyboardInterrupt from problem
+            if interrupt.came or isinstance(problem, Broke):
                 raise
             raise Broke(problem) from problem
 
 
+@dataclass
+class _Interrupt:
+    """Whether SIGINT has come, and whether Python's own handler raises KeyboardInterrupt then."""
+
+    came: bool = False
+    default: bool = False
+
+
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Gives a function that says whether SIGINT has come: a plugin can raise KeyboardInterrupt."""
-    came = False
+def _interruptible() -> Iterator[_Interrupt]:
+    """Notes whether SIGINT has come: a plugin can raise KeyboardInterrupt."""
+    interrupt = _Interrupt()
     before = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(before):
-        yield lambda: came
+        yield interrupt
         return
+    first = getattr(before, "first", before)  # `before` may be the mark of an outer block
+    interrupt.default = first is signal.default_int_handler
 
     def mark(number: int, frame: Any) -> Any:
-        nonlocal came
-        came = True
+        interrupt.came = True
         return before(number, frame)
 
+    vars(mark)["first"] = first
     signal.signal(signal.SIGINT, mark)
     try:
-        yield lambda: came
+        yield interrupt
     finally:
         if signal.getsignal(signal.SIGINT) is mark:  # else the foreign code has set another
             signal.signal(signal.SIGINT, before)
@@ -120,6 +133,8 @@ def printing_to_stderr() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
+        with suppress(OSError, ValueError, AttributeError):  # it is closed
+            sys.__stdout__.flush()  # type: ignore[union-attr]  # what was written to it directly
         os.dup2(copy, 1)
         os.close(copy)
 

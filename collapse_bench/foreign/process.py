@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import locale
+import operator
 import os
 import random
 import resource
@@ -28,34 +29,63 @@ from threadpoolctl import ThreadpoolController
 OF_LATER_IMPORTS = ("os.environ", "sys.path", "the filters of warnings")
 #: names of the settings that are random generators; drawing from one changes it
 RANDOM = ("the generator of torch", "the generator of numpy.random", "the generator of random")
+#: settings that importing a library for the first time may change, so that nobody is blamed then;
+#: no library draws from torch or numpy.random when it is imported
+OF_IMPORTS = (*OF_LATER_IMPORTS, RANDOM[2])
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One piece of state: its name in a sentence, how to read it, and how to write it back."""
+    """One piece of state: its name in a sentence, how to read it, and how to write it back.
+
+    same: whether two values, before and now, are equal.
+    """
 
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
+    same: Callable[[Any, Any], bool] = operator.eq
 
 
 @contextmanager
 def restored(keep: Collection[str] = ()) -> Iterator[list[str]]:
     """Restore every setting when the block ends.
 
-    The list then holds the names of those that the block had changed.  keep: names of settings that
-    are left as the block left them.
+    The list then holds the names of those that the block had changed, without those of OF_IMPORTS
+    where it has imported a library for the first time.  keep: names of settings that are left as
+    the block left them.
     """
     before = [(setting, *_read(setting)) for setting in SETTINGS if setting.name not in keep]
+    libraries = _libraries()
     changed: list[str] = []
     try:
         yield changed
     finally:
+        excused = OF_IMPORTS if _libraries() - libraries else ()
         for setting, known, value in before:
-            if known and _read(setting) != (True, value):
-                changed.append(setting.name)
+            if known and not _same(setting, value):
+                if setting.name not in excused:
+                    changed.append(setting.name)
                 with suppress(Exception):  # e.g. a folder that is gone
                     setting.write(value)
+
+
+def _same(setting: Setting, value: Any) -> bool:
+    """Whether the setting still has this value.
+
+    The block may have put an object there whose comparison raises: then it has not.
+    """
+    known, now = _read(setting)
+    try:
+        return known and bool(setting.same(value, now))
+    except BaseException:
+        return False
+
+
+def _libraries() -> set[str]:
+    """Top-level names of the modules that are loaded, without those of Python and of the suite."""
+    names = {name.partition(".")[0] for name in [*sys.modules] if isinstance(name, str)}
+    return names - sys.stdlib_module_names - {__name__.partition(".")[0]}
 
 
 def _read(setting: Setting) -> tuple[bool, Any]:
@@ -88,6 +118,11 @@ def safe_path() -> Iterator[None]:
 def _pools() -> dict[str, int]:
     """File of each BLAS or OpenMP library -> its number of threads."""
     return {pool.filepath: pool.num_threads for pool in ThreadpoolController().lib_controllers}
+
+
+def _same_pools(before: Mapping[str, int], now: Mapping[str, int]) -> bool:
+    """Whether the libraries that were loaded before have as many threads as before."""
+    return all(now.get(file, threads) == threads for file, threads in before.items())
 
 
 def _set_pools(threads: Mapping[str, int]) -> None:
@@ -223,7 +258,7 @@ SETTINGS = (
     Setting("the flags of cuDNN", _cudnn, _set_cudnn),
     Setting("the treatment of denormal numbers", _flushes, torch.set_flush_denormal),
     Setting("the number of threads of torch", torch.get_num_threads, torch.set_num_threads),
-    Setting("the number of threads of BLAS", _pools, _set_pools),
+    Setting("the number of threads of BLAS", _pools, _set_pools, _same_pools),
     Setting(RANDOM[0], _torch_state, _set_torch_state),
     Setting(RANDOM[1], _numpy_state, _set_numpy_state),
     Setting(RANDOM[2], random.getstate, random.setstate),

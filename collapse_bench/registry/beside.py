@@ -49,8 +49,13 @@ def check_helpers(file: Path | None, code: Mapping[str, Path]) -> None:
     folder = file.resolve().parent
     for name, found in code.items():
         other = found.resolve().parent
-        if (folder / f"{name}.py").is_file() and other != folder and str(other) in _FOLDERS:
+        if found.name == "__init__.py":  # of a package: the folder that holds its folder
+            other = other.parent
+        own = next(
+            filter(Path.is_file, (folder / f"{name}.py", folder / name / "__init__.py")), None
+        )
+        if own is not None and other != folder and str(other) in _FOLDERS:
             raise PluginError(
                 f"{file.name} gets the module {name!r} of {other}, since one process holds one "
-                f"module of a name; rename {folder / name}.py"
+                f"module of a name; rename {own.parent if own.name == '__init__.py' else own}"
             )

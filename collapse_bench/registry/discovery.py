@@ -20,13 +20,13 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, TypeVar, get_args, overload
 
 import pluggy
 
@@ -34,7 +34,7 @@ from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
 from ..core.renamed import OldName
 from ..errors import PluginError, UsageError
-from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, shown, traced
+from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, sentence, shown, traced
 from ..foreign.process import RANDOM
 from ..laws.claims import Claim
 from ..papers.figure import Figure
@@ -44,6 +44,8 @@ from . import hookspecs
 from .beside import check_helpers, open_folder
 from .building import ROLES, build, build_cell, build_mitigations
 from .digests import OWN, class_digests, code_files, digests_of, forget_edited, remember_loaded
+
+Item = TypeVar("Item")
 
 GROUP = "collapse_bench"
 #: environment variable: modules or files, separated by commas, to load in place of all others
@@ -141,6 +143,7 @@ class Registry:
         self.owners: dict[tuple[str, str], str] = {}  # (role, name) -> what offers it
         self.suites: list[Path] = []
         self._claims: list[Claim] | None = None
+        self.skipped: dict[str, str] = {}  # plugin -> why its claims or figures are not listed
         self.loads = 0  # number of changes of its plugins
         self.homes: dict[type[Component], Plugin] = {}  # class of a foreign plugin -> the plugin
         # settings that a plugin may change for good when it is loaded, in a process of its own
@@ -312,15 +315,15 @@ class Registry:
     def _broken(
         self, name: str, source: str, problem: BaseException, file: Path | None = None
     ) -> Plugin:
-        sentence = described(problem)
+        error = described(problem)
         lines = [
             frame.lineno
             for frame in traceback.extract_tb(problem.__traceback__)
             if frame.filename == source
         ]
         if lines:
-            sentence += f" ({Path(source).name}, line {lines[-1]})"
-        plugin = Plugin(name, source, error=sentence, trace=traced(problem), file=file)
+            error += f" ({Path(source).name}, line {lines[-1]})"
+        plugin = Plugin(name, source, error=error, trace=traced(problem), file=file)
         self.plugins.append(plugin)
         return plugin
 
@@ -462,9 +465,30 @@ class Registry:
     def claims(self) -> list[Claim]:
         """Laws that plugins claim for the engine, grouped by plugin; the same objects each time."""
         if self._claims is None:
-            answers = reversed([*self._answers("collapse_claims")])
-            self._claims = [claim for _, some in answers for claim in some]
+            self._claims = self._listed("collapse_claims", _claim)
         return self._claims
+
+    def _listed(self, hook: str, read: Callable[[Any], Item]) -> list[Item]:
+        """The items of all plugins with this hook, grouped by plugin, the first loaded first.
+
+        A foreign plugin that fails is left out, and ``skipped`` says why.  Raises PluginError where
+        it is a file that the user named.
+        """
+        found: list[Item] = []
+        named = {plugin.module for plugin in self.plugins if plugin.file is not None}
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            plugin = implementation.plugin_name
+            try:
+                answers = self._answer(hook, implementation, {})
+                with contained() if _is_foreign(plugin) else nullcontext():
+                    found += [read(item) for item in answers or []]
+            except (Broke, PluginError) as problem:
+                cause = problem.problem if isinstance(problem, Broke) else problem
+                said = f"{hook} of plugin {plugin}: {sentence(cause)}"
+                if plugin in named:
+                    raise PluginError(said) from problem
+                self.skipped[plugin] = said
+        return found
 
     def predicted(self, cell: Cell) -> tuple[float, ...] | None:
         """Expected primary loss of the cell for t = 0 .. generations, NaN where it is unknown.
@@ -504,23 +528,29 @@ class Registry:
             foreign = _is_foreign(plugin)
             if foreign and concerned is not None and plugin not in concerned:
                 continue
-            try:
-                with contained() if foreign else nullcontext():
-                    answer = implementation.function(*(args[k] for k in implementation.argnames))
-                    items = answer.items() if isinstance(answer, dict) else answer
-                    answers = None if items is None else list(items)
-            except Broke as broke:
-                raise PluginError(f"{hook} of plugin {plugin} failed: {broke}") from broke
+            answers = self._answer(hook, implementation, args)
             if answers is not None:
                 yield plugin, answers
+
+    def _answer(
+        self, hook: str, implementation: pluggy.HookImpl, args: Mapping[str, Any]
+    ) -> list[Any] | None:
+        """The items that one plugin returns.  Raises PluginError where a foreign one fails."""
+        plugin = implementation.plugin_name
+        try:
+            with contained() if _is_foreign(plugin) else nullcontext():
+                answer = implementation.function(*(args[k] for k in implementation.argnames))
+                items: Any = answer.items() if isinstance(answer, dict) else answer
+                return None if items is None else [*items]
+        except Broke as broke:
+            raise PluginError(f"{hook} of plugin {plugin} failed: {broke}") from broke
 
     # -- figures -----------------------------------------------------------------------------------
 
     @property
     def figures(self) -> dict[str, Callable[..., Figure]]:
         """Figures of papers by name, sorted."""
-        found = {name: make for _, some in self._answers("collapse_figures") for name, make in some}
-        return dict(sorted(found.items()))
+        return dict(sorted(dict(reversed(self._listed("collapse_figures", _figure))).items()))
 
     def figure(self, name: str) -> Callable[..., Figure]:
         """The figure of this name.  Raises UsageError with the nearest known name."""
@@ -586,6 +616,19 @@ class Registry:
     def cell(self, spec: str | CellSpec, **overrides: Any) -> Cell:
         """A cell from its spec; ``overrides`` are fields of Cell, such as seeds and device."""
         return build_cell(self.find, spec, **overrides)
+
+
+def _claim(item: Any) -> Claim:
+    if not isinstance(item, Claim):
+        raise PluginError(f"it must return a list of Claim, and has {shown(item)}")
+    return item
+
+
+def _figure(item: Any) -> tuple[str, Callable[..., Figure]]:
+    name, make = item if isinstance(item, tuple) and len(item) == 2 else (None, None)
+    if type(name) is not str or not callable(make):
+        raise PluginError(f"it must return a dict of name to function, and has {shown(item)}")
+    return name, make
 
 
 class _FromSource(importlib.machinery.SourceFileLoader):

@@ -20,6 +20,7 @@ from ..core.cell import Cell
 from ..core.components import DataGenerator
 from ..core.content import cached_by_content, compare
 from ..core.contracts import accounted, sentences
+from ..core.examined import forget
 from ..core.intact import replaced
 from ..core.ledger import Ledger
 from ..core.loop import Generation, as_judged, generations, nature
@@ -121,6 +122,10 @@ class _Reporting:
             self.raised = problem
             raise
 
+    def apart(self, step: Step) -> None:
+        """A step of the chain that runs by itself first: a sign of progress that adds no share."""
+        self.step(dataclasses.replace(step, work=f"{step.work} of one chain"))
+
     def generation(self, t: int) -> None:
         self.done = t + 1
         self.step(None)
@@ -177,7 +182,8 @@ def run_chains(
             saved = time.perf_counter()
             data = nature(cell)
             work.remarks += sentences(cell.data.title(), data.remarks())
-            apart = Apart(cell)
+            with listening(reporting.apart if progress is not None else None):
+                apart = Apart(cell)
             work.remarks += apart.remarks
             with listening(reporting.step if progress is not None else None):
                 for now in generations(cell, start, data):
@@ -205,6 +211,8 @@ def run_chains(
         ending = _ending(broke.problem, cell, now, reporting.done)
     except (Exception, SystemExit) as problem:
         ending = _ending(problem, cell, now, reporting.done)
+    finally:
+        forget()
     if reporting.raised is not None:
         raise reporting.raised
     work.remarks += _changes(cell.entry, changed, foreign)
@@ -262,7 +270,7 @@ class _Ending:
 
 def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: int) -> _Ending:
     """The ending that an exception stands for; ``done`` generations were complete."""
-    ledger = getattr(problem, "ledger", None)
+    ledger = vars(problem).get("ledger")  # no property of a plugin's exception
     ledger = ledger if isinstance(ledger, Ledger) else None
     if isinstance(problem, Incompatible):
         # parts that do not fit are skipped at generation 0; an error later is a failure

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from ..foreign.process import safe_path
+
 SECONDS = 1800.0  # time limit for the kit on one file
 UNFIT = 4  # exit code of `check` where a check fails
 
@@ -21,22 +23,29 @@ def failures(files: Mapping[str, str]) -> list[str]:
         names = sorted(name for name, offered in files.items() if offered == file)
         command = ["check", *names, "--plugin", file, "--allow-skipped", "--json"]
         try:
-            # -P: a file random.py in the working folder is not the module of this name
-            ended = subprocess.run(
-                [sys.executable, "-P", "-m", "collapse_bench", *command],
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-            )
+            with safe_path():  # the processes that the kit starts inherit it
+                ended = subprocess.run(
+                    [sys.executable, "-m", "collapse_bench", *command],
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    errors="backslashreplace",
+                    timeout=SECONDS,
+                )
         except subprocess.TimeoutExpired:
             found.append(f"{', '.join(names)}: the conformance kit did not end in {SECONDS:g} s")
             continue
         if ended.returncode == UNFIT:
-            found += [
-                f"{one['plugin']} fails {one['id']}: {one['sentence']}"
-                for one in json.loads(ended.stdout)
-                if one["status"] == "failed"
-            ]
+            try:
+                found += [
+                    f"{one['plugin']} fails {one['id']}: {one['sentence']}"
+                    for one in json.loads(ended.stdout)
+                    if one["status"] == "failed"
+                ]
+            except (ValueError, TypeError, KeyError):  # the plugin has ended the kit by itself
+                found.append(
+                    f"{', '.join(names)} cannot be checked: the kit gave no list of checks"
+                )
         elif ended.returncode:
             last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
             found.append(f"{', '.join(names)} cannot be checked: {last}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from ..core.identity import NUMERICS, SCHEMA
 from ..core.ledger import Ledger
 from ..core.loop import Generation
 from ..core.tracks import SUBSTANCES
+from ..foreign.calls import contained
 from ..records.facts import CellFacts, Prediction, RunAccount
 from ..records.record import Record
 from ..registry.discovery import registry
@@ -147,7 +149,8 @@ def _predicted(cell: Cell) -> tuple[float, ...] | None:
     key = cell.id, known.loads  # an edited plugin may have another law
     if key not in _LAWS:
         try:
-            _LAWS[key] = known.predicted(cell.lent())  # a law is a plugin's code
+            with contained() if cell.foreign else nullcontext():  # copying its parts is its code
+                _LAWS[key] = known.predicted(cell.lent())
         except Exception:  # only the comparison is lost; 'predict' and 'check' report the error
             _LAWS[key] = None
     return _LAWS[key]

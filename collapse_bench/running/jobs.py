@@ -130,8 +130,9 @@ def _records(
 
 def _fits(cell: Cell) -> bool:
     try:
-        return cell.incompatibility() is None
-    except UserError:  # a plugin fails to answer
+        with contained() if cell.foreign else nullcontext():
+            return cell.incompatibility() is None
+    except Exception:  # a plugin fails to answer; running the chains records why
         return False
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
+
+from ..foreign.calls import bounded
 
 
 class Leftovers:
@@ -19,7 +22,8 @@ class Leftovers:
         """[a sentence] where there are more now, else []."""
         left = [f"process {pid}" for pid in sorted(_children() - self._children)]
         left += sorted(
-            f"thread {thread.name}" for thread in set(threading.enumerate()) - self._threads
+            f"thread {bounded(str(thread.name), 60)}"
+            for thread in set(threading.enumerate()) - self._threads
         )
         if not left:
             return []
@@ -28,8 +32,10 @@ class Leftovers:
 
 def _children() -> set[int]:
     """The direct child processes of this process that run."""
-    files = Path("/proc/self/task").glob("*/children")
-    pids = {int(pid) for file in files for pid in file.read_text().split()}
+    pids: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # this thread has just ended
+            pids.update(map(int, file.read_text().split()))
     return {pid for pid in pids if not _ended(pid)}
 
 

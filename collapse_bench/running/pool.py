@@ -240,12 +240,22 @@ def run_in_workers(
 ) -> Iterator[JobOutcome]:
     """Run the jobs and yield their outcomes as they come.
 
-    Raises OSError where a record could not be written, UsageError where a job cannot be sent to a
-    worker.  Jobs that have not begun are then not run.
+    Raises OSError where a record could not be written, UsageError where a job without a foreign
+    plugin cannot be sent to a worker.  Jobs that have not begun are then not run.
     """
-    waiting = deque((job, _packed(job)) for job in jobs)
+    waiting: deque[tuple[Job, bytes]] = deque()
+    unsent: list[tuple[Job, str]] = []
+    for job in jobs:
+        try:
+            waiting.append((job, _packed(job)))
+        except UsageError as problem:
+            if not registry().origins(job.cell):
+                raise
+            unsent.append((job, str(problem)))
     pool = _Pool(options, max(1, workers))
     try:
+        for job, reason in unsent:
+            yield _recorded(job, options, Status.FAILED, reason)
         while waiting or pool.busy:
             while waiting and len(pool.busy) < pool.size:
                 pool.give(*waiting.popleft())
@@ -281,7 +291,12 @@ _REMEDY = "put the plugin in a file and name it with --plugin, or use one job (-
 
 def _packed(job: Job) -> bytes:
     try:
-        return pickle.dumps((job, _marks(job.cell)))
+        with contained() if job.cell.foreign else nullcontext():
+            return pickle.dumps((job, _marks(job.cell)))
+    except Broke as broke:
+        raise UsageError(
+            f"{job.cell.label} cannot be sent to a worker ({broke}); {_REMEDY}"
+        ) from broke
     except Exception as problem:
         raise UsageError(
             f"{job.cell.label} cannot be sent to a worker ({described(problem)}); {_REMEDY}"
@@ -312,8 +327,8 @@ def _unpacked(packed: bytes) -> Job:
 def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> JobOutcome | None:
     """The outcome of the worker's job, None while it runs.
 
-    Raises what keeps all jobs from running: a store that cannot be written, a job that cannot be
-    read, and a worker of the suite's own code that cannot start.
+    Raises what keeps all jobs from running: a store that cannot be written, and a job that a worker
+    of the suite's own code cannot read, or such a worker that cannot start.
     """
     limit = worker.allowed()
     late = limit is not None and time.monotonic() > limit[0]
@@ -327,12 +342,16 @@ def _outcome(worker: _Worker, options: Options, progress: Progress | None) -> Jo
     if kind == "unwritten":
         raise OSError(*content)
     if kind == "unusable":
-        raise UsageError(content)
+        if not worker.origins:
+            raise UsageError(content)
+        return _lost(worker, Status.FAILED, content)
     if kind == "failed":
         return _lost(worker, Status.FAILED, content)
     if kind == "unloaded":
         if worker.origins is None:
             raise PluginError(content)
+        worker.process.kill()  # it serves no jobs; a thread of the plugin may keep it alive
+        worker.process.join()
         return _lost(worker, Status.FAILED, f"a worker could not load it: {content}")
     if not kind and worker.process.is_alive() and not late:
         return None
@@ -392,13 +411,19 @@ def _death(exitcode: int) -> tuple[Status, str]:
 
 def _lost(worker: _Worker, status: Status, reason: str) -> JobOutcome:
     """Record the status of the chains that the worker did not finish."""
-    job = worker.job
-    assert job is not None
+    assert worker.job is not None
+    return _recorded(worker.job, worker.options, status, reason, time.monotonic() - worker.since)
+
+
+def _recorded(
+    job: Job, options: Options, status: Status, reason: str, seconds: float = 0.0
+) -> JobOutcome:
+    """Record a status of the chains of a job that have no result."""
     reason = bounded(reason)
-    store = Store(worker.options.output)
+    store = Store(options.output)
     block = store.read_or_none(job.cell.id, job.seeds[0])
     finished = set(block.finished) if block is not None else set()
     remaining = [seed for seed in job.seeds if seed not in finished]
     if remaining:
         store.write(without_result(job.cell, remaining, status, reason), job.cell)
-    return JobOutcome(job, {status: len(job.seeds)}, reason, time.monotonic() - worker.since)
+    return JobOutcome(job, {status: len(job.seeds)}, reason, seconds)

@@ -13,7 +13,7 @@ from collapse_bench.core.components import DataGenerator, Model
 from collapse_bench.core.content import cached_by_content, compare, contents, same_files, unchanged
 from collapse_bench.core.identity import fingerprint
 from collapse_bench.core.params import param
-from collapse_bench.errors import DataChanged
+from collapse_bench.errors import DataChanged, UsageError
 from collapse_bench.files import digest
 
 
@@ -64,6 +64,41 @@ def test_a_plugin_says_which_files_it_reads(folder):
     assert contents(Picky(path=folder))["path"].sha256 == before
     (folder / "a.txt").write_text("edited")
     assert contents(Picky(path=folder))["path"].sha256 != before
+
+
+ANSWERS = {
+    "an error": (lambda: 1 / 0, "Lost.files_read failed: ZeroDivisionError"),
+    "a number": (lambda: 7, "Lost.files_read failed: TypeError"),
+    "numbers": (lambda: [7], r"Lost.files_read returned \[7\]; it must return None or a list"),
+    "one name": (lambda: "a.txt", "Lost.files_read returned 'a.txt'; it must return None or a li"),
+}
+
+
+@pytest.mark.parametrize(("answer", "words"), ANSWERS.values(), ids=list(ANSWERS))
+def test_a_plugin_that_cannot_say_which_files_it_reads(answer, words, folder):
+    @dataclass(frozen=True)
+    class Lost(Reads):
+        def files_read(self, parameter, folder):
+            return answer()
+
+    with pytest.raises(UsageError, match=words):
+        contents(Lost(path=folder))
+
+
+def test_an_error_while_files_change_is_the_change(folder):
+    component = Reads(path=folder)
+    contents(component)
+
+    def read(change):
+        with unchanged(component):
+            if change:
+                (folder / "a.txt").write_text("half")
+            raise ValueError("not a number: half")
+
+    with pytest.raises(ValueError, match="half"):
+        read(change=False)
+    with pytest.raises(DataChanged, match=r"changed during the run: a\.txt"):
+        read(change=True)
 
 
 def test_every_path_of_a_component_is_found(folder):

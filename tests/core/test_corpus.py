@@ -166,6 +166,14 @@ def test_moments_of_narrow_rows_far_from_zero():
     assert abs(variance / np.var(rows.flatten().numpy() - 1e8, ddof=1) - 1) < 1e-3
 
 
+def test_a_lent_corpus_has_sums_of_its_own():
+    corpus = Corpus.of(torch.zeros(1, 3, 1), torch.ones(1, 3), (1,))
+    assert corpus.mass.item() == 3
+    lent = corpus._lent()
+    lent._folds["mass"] = (1, torch.zeros(1))
+    assert corpus.mass.item() == 3
+
+
 def test_about_zero():
     corpus = Corpus.of(
         torch.tensor([[1.0, 2.0], [3.0, 4.0]]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -84,6 +86,36 @@ def test_a_real_interrupt_stays_one():
     with pytest.raises(KeyboardInterrupt), contained():
         interrupted()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_real_interrupt_stays_one_whatever_the_code_makes_of_it(depth):
+    def interrupted(depth):
+        try:
+            if depth:
+                with contained():
+                    interrupted(depth - 1)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ValueError("no interrupt") from None
+
+    with pytest.raises(KeyboardInterrupt), contained():
+        interrupted(depth)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_waits_in_the_buffer_of_stdout_goes_to_stderr():
+    code = (
+        "import sys\n"
+        "from collapse_bench.foreign.calls import contained\n"
+        "with contained():\n"
+        "    print('by the plugin', file=sys.__stdout__)\n"
+        "print('after')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "after\n"
+    assert ended.stderr == "by the plugin\n"
 
 
 @pytest.mark.parametrize("loop", ["while True: pass", "time.sleep(60)"])

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
 import warnings
 
@@ -120,3 +121,53 @@ def test_a_folder_that_is_gone_is_no_error(tmp_path, monkeypatch):
     gone.rmdir()
     with restored():
         os.chdir(tmp_path)
+
+
+class Odd:
+    """Raises whatever it is compared with."""
+
+    def __eq__(self, other):
+        raise KeyboardInterrupt("no comparison")
+
+    __hash__ = None
+
+
+def test_an_object_that_cannot_be_compared_does_not_stop_the_restoring():
+    before, mask = [*sys.path], os.umask(0o022)
+    with restored() as changed:
+        sys.path.insert(0, Odd())
+        os.umask(0o777)
+    assert os.umask(mask) == 0o022
+    assert sys.path == before
+    assert {"sys.path", "the umask"} <= set(changed)
+
+
+IMPORTS = """
+import os, random, sys, types, warnings
+import torch
+from collapse_bench.foreign.process import restored
+
+with restored() as changed:
+    import sklearn.cluster
+print(changed)
+with restored() as changed:
+    sys.modules["a_new_library"] = types.ModuleType("a_new_library")
+    os.environ["A_NEW_VARIABLE"] = "1"
+    torch.rand(1)
+print(changed)
+with restored() as changed:
+    import sklearn.cluster
+    random.random()
+print(changed)
+"""
+
+
+def test_importing_a_library_for_the_first_time_is_no_change():
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines() == [
+        "[]",
+        "['the generator of torch']",
+        "['the generator of random']",
+    ]

@@ -66,6 +66,20 @@ def test_two_helpers_of_one_name(tmp_path):
     assert f"of {tmp_path / 'a'}, since one process holds one module of a name" in ended.said
 
 
+@pytest.mark.parametrize("packages", [(True, True), (True, False), (False, True)])
+def test_two_helpers_of_one_name_that_are_packages(packages, tmp_path):
+    files = folder(tmp_path / "a"), folder(tmp_path / "b", "other")
+    for file, package in zip(files, packages, strict=True):
+        if package:
+            (file.parent / "aid").mkdir()
+            (file.parent / "aid.py").rename(file.parent / "aid" / "__init__.py")
+        file.write_text(file.read_text().replace("aid_late", f"{file.stem}_late"))
+        (file.parent / "aid_late.py").rename(file.parent / f"{file.stem}_late.py")
+    ended = call("list", "--plugin", files[0], "--plugin", files[1])
+    assert ended.code == 3
+    assert "other.py gets the module 'aid" in ended.said
+
+
 def test_a_misspelt_stage_is_named_when_it_is_loaded(tmp_path):
     (tmp_path / "odd.py").write_text(
         "from dataclasses import dataclass\nfrom collapse_bench import Mitigation, hookimpl\n"

@@ -574,6 +574,31 @@ def test_a_law_of_a_plugin_counts_for_its_own_cells_only(write, monkeypatch):
         found.predicted(found.cell("gaussian | gaussian-fit | replace | failing @ n=8 T=2"))
 
 
+LISTS = {
+    "raises": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "wrong items": ("return [7]", "and has 7"),
+    "a list that raises": ("yield 1 / 0", "ZeroDivisionError"),
+}
+
+
+@pytest.mark.parametrize(("body", "words"), LISTS.values(), ids=list(LISTS))
+@pytest.mark.parametrize("what", ["claims", "figures"])
+def test_a_plugin_whose_list_fails_is_left_out(what, body, words, write, monkeypatch):
+    """The lists of the others are complete; a file that the user names is an error."""
+    monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins")
+    listed = {"claims": lambda reg: reg.claims(), "figures": lambda reg: reg.figures}[what]
+    before = len(listed(Registry.discover()))
+    hook = f"\n@hookimpl\ndef collapse_{what}():\n    {body}\n"
+    file = write("failing_list.py", plugin("failing") + hook)
+    monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins,failing_list")
+    found = Registry.discover()
+    assert len(listed(found)) == before > 0
+    assert words in found.skipped["failing_list"]
+    monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins")
+    with pytest.raises(PluginError, match=words):
+        listed(Registry.discover([file]))
+
+
 def test_a_worker_loads_only_the_plugins_of_its_cells(write, monkeypatch):
     monkeypatch.setenv(REPLACES_DISCOVERY, "collapse_bench.plugins")
     monkeypatch.setattr(registry_module, "_REGISTRY", None)

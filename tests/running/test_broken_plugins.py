@@ -150,6 +150,20 @@ CASES = {
         "made no progress for 3 s, the default limit for code of plugins",
         options={"silence": 3.0},
     ),
+    # what cannot be sent to its worker
+    "pickling": Case(
+        members="def __reduce__(self): raise KeyboardInterrupt",
+        status="failed",
+        words="cannot be sent to a worker (KeyboardInterrupt)",
+        slow=False,
+    ),
+    "unpickling": Case(
+        top="def again(): raise KeyboardInterrupt",
+        members="def __reduce__(self): return again, ()",
+        status="failed",
+        words="a worker could not read its job (KeyboardInterrupt)",
+        slow=False,
+    ),
     # what it starts
     "prints": Case("print('hello'); os.system('echo hello'); return c"),
     "pool": Case("multiprocessing.get_context('fork').Pool(1).map(abs, [1]); return c"),
@@ -255,6 +269,21 @@ def test_what_a_plugin_started_ends_with_its_run(tmp_path):
     ran(tmp_path / "run", case, 1, [BAD])
     (pid,) = (int(path.stem) for path in (tmp_path / "run").glob("*.pid"))
     assert not members(pid)
+
+
+def test_a_worker_that_could_not_load_its_plugin_serves_no_other_job(tmp_path):
+    """The thread that the plugin has started keeps its process alive."""
+    case = Case(
+        top="""
+if multiprocessing.parent_process() is not None:
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    raise ValueError("not in a worker")
+"""
+    )
+    found = ran(tmp_path / "run", case, 1, [BAD, GOOD, OWN])
+    for spec in (BAD, GOOD):
+        assert "a worker could not load it: " in found[spec].facts.reason[0]
+    assert set(found[OWN].facts.status) == {"done"}
 
 
 def members(group: int) -> list[int]:

@@ -50,3 +50,15 @@ def test_publish_refuses_a_row_whose_plugin_fails(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"mitigation global-rng fails .* publish with --force"):
         api.publish_run(ran.output, tmp_path / "published")
     assert len(api.publish_run(ran.output, tmp_path / "published", force=True)) == 2
+
+
+def test_a_plugin_that_ends_the_kit_cannot_be_checked(tmp_path):
+    """The exit code of the kit is what the plugin chose."""
+    (tmp_path / "calm.py").write_text("import os, sys\nos._exit(4)\n")
+    (said,) = failures({"calm": str(tmp_path / "calm.py")})
+    assert said == "calm cannot be checked: the kit gave no list of checks"
+
+
+def test_the_kit_cannot_read_what_the_user_types(tmp_path):
+    (tmp_path / "calm.py").write_text("import sys\nassert not sys.stdin.read()\n" + CALM)
+    assert failures({"calm": str(tmp_path / "calm.py")}) == []

@@ -8,7 +8,8 @@ import collapse_bench as cb
 from collapse_bench.cli import progress
 from collapse_bench.core.progress import Step, listening, report_step
 from collapse_bench.records.store import Store
-from collapse_bench.running.chains import ProgressEvent
+from collapse_bench.registry import discovery
+from collapse_bench.running.chains import ProgressEvent, run_chains
 
 SLOW = '''
 """A model that takes its time."""
@@ -113,3 +114,17 @@ def test_nobody_listens():
         with listening(None):
             report_step("fit", 2, 2)
     assert heard == [Step("fit", 1, 2)]
+
+
+def test_the_chain_that_runs_by_itself_first_gives_signs_of_progress(tmp_path, monkeypatch):
+    """Otherwise a slow method is ended, since it makes no progress."""
+    monkeypatch.setattr("collapse_bench.registry.discovery._REGISTRY", None)
+    plugin = tmp_path / "slow.py"
+    plugin.write_text(SLOW.replace("one_chain_per_job = True", "vectorized = True"))
+    reg = discovery.registry([plugin])
+    heard = []
+    run_chains(reg.cell("gaussian | slow @ n=5 T=0"), [0, 1], progress=heard.append)
+    works = [moment.step.work for moment in heard if moment.step is not None]
+    assert works[:3] == ["fit of one chain", "fit of one chain", "generation of one chain"]
+    assert "fit" in works
+    assert all(moment.share == 0 for moment in heard[:3])
