@@ -35,18 +35,21 @@ def failures(files: Mapping[str, str]) -> list[str]:
         except subprocess.TimeoutExpired:
             found.append(f"{', '.join(names)}: the conformance kit did not end in {SECONDS:g} s")
             continue
-        if ended.returncode == UNFIT:
-            try:
-                found += [
-                    f"{one['plugin']} fails {one['id']}: {one['sentence']}"
-                    for one in json.loads(ended.stdout)
-                    if one["status"] == "failed"
-                ]
-            except (ValueError, TypeError, KeyError):  # the plugin has ended the kit by itself
-                found.append(
-                    f"{', '.join(names)} cannot be checked: the kit gave no list of checks"
-                )
-        elif ended.returncode:
+        if ended.returncode not in (0, UNFIT):
             last = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            found.append(f"{', '.join(names)} cannot be checked: {last}")
+            code = ended.returncode
+            found.append(f"{', '.join(names)} cannot be checked (exit code {code}): {last}")
+            continue
+        try:
+            checks = [
+                (one["status"], f"{one['plugin']} fails {one['id']}: {one['sentence']}")
+                for one in json.loads(ended.stdout)
+            ]
+        except (ValueError, TypeError, KeyError):
+            checks = []
+        found += [sentence for status, sentence in checks if status == "failed"]
+        if not checks:  # also with exit code 0
+            found.append(
+                f"{', '.join(names)} cannot be checked: its code ended the process of the kit"
+            )
     return found

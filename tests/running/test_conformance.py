@@ -40,7 +40,17 @@ def test_a_plugin_that_fails_or_does_not_load_is_named(tmp_path):
     broken = str(tmp_path / "none.py")
     both = failures({"mutate": str(CHEATS / "mutate.py"), "gone": broken})
     assert any(s.startswith("mitigation mutate fails mitigation.") for s in both), both
-    assert any(s.startswith("gone cannot be checked: ") and "ZeroDivision" in s for s in both), both
+    assert any(
+        s.startswith("gone cannot be checked (exit code 3): ") and "ZeroDivision" in s for s in both
+    ), both
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_plugin_that_ends_the_kit_is_not_taken_to_pass(code, tmp_path):
+    text = CALM.replace("return corpus", f"import os; os._exit({code})")
+    (tmp_path / "ends.py").write_text(text)
+    [sentence] = failures({"calm": str(tmp_path / "ends.py")})
+    assert sentence.startswith("calm cannot be checked")
 
 
 def test_publish_refuses_a_row_whose_plugin_fails(tmp_path, monkeypatch):
@@ -56,7 +66,7 @@ def test_a_plugin_that_ends_the_kit_cannot_be_checked(tmp_path):
     """The exit code of the kit is what the plugin chose."""
     (tmp_path / "calm.py").write_text("import os, sys\nos._exit(4)\n")
     (said,) = failures({"calm": str(tmp_path / "calm.py")})
-    assert said == "calm cannot be checked: the kit gave no list of checks"
+    assert said == "calm cannot be checked: its code ended the process of the kit"
 
 
 def test_the_kit_cannot_read_what_the_user_types(tmp_path):
