@@ -28,6 +28,8 @@ USED_BY_COMMANDS = tuple(
     f"collapse_bench.{name}"
     for name in ("cli.progress", "checks", "board.collect", "board.render", "laws.verify")
 )
+#: the environment of the tests before any of them changes it: the process that forks serves them all
+ENVIRONMENT = dict(os.environ)
 PATIENCE = 120.0  # seconds after which a call is taken to hang
 
 
@@ -139,6 +141,7 @@ def _server() -> subprocess.Popen:
     if "server" not in _CACHE:
         server = subprocess.Popen(
             [sys.executable, __file__],
+            env=ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
