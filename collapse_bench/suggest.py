@@ -11,7 +11,7 @@ MOST = 12  # names in a sentence
 def nearest(name: str, known: Iterable[str]) -> str:
     """'; did you mean X?' where a known name is close, else '; known: ' and the first names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, 1, 0.5)
+    close = difflib.get_close_matches(str(name), known, 1, 0.5)
     if close:
         return f"; did you mean {close[0]!r}?"
     more = f" and {len(known) - MOST} more" if len(known) > MOST else ""

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "extras": "errors",
     "files": "errors",
     "places": "errors paths",
-    "theory": "errors",
+    "theory": "errors suggest",
     "spec": "errors",
     "scoring": "errors status",
     "core": "errors files foreign places spec",

@@ -34,7 +34,7 @@ COLUMNS = {
     "metric": pa.string(),
     "value": pa.float64(),
 }
-LITTER = 3600.0  # age in seconds at which an unfinished file counts as abandoned
+ABANDONED = 3600.0  # age in seconds at which an unfinished file counts as abandoned
 
 
 @dataclass

@@ -28,7 +28,7 @@ from .contradictions import contradiction
 from .faults import Forged, Rejected, Unreadable
 from .files import read_file, replace_file
 from .plain import CELL_ID, PlainCell, check_plain, parsed
-from .record import BLOCK, LITTER, Record, blocks_of
+from .record import ABANDONED, BLOCK, Record, blocks_of
 
 MOST_DESCRIPTION = 2**22  # bytes of the description of a cell
 DESCRIPTIONS = ("_cell.json", "cell.json")  # the second was written by version 0.1
@@ -62,7 +62,7 @@ class Store:
         """Remove the unfinished files of killed runs."""
         for unfinished in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             with suppress(OSError):
-                if time.time() - unfinished.lstat().st_mtime > LITTER:
+                if time.time() - unfinished.lstat().st_mtime > ABANDONED:
                     unfinished.unlink()
 
     def folder(self, cell_id: str) -> Path:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..suggest import nearest
 from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
-from ._law import LAWS, STATUS, Law, TheoryError, nearest
+from ._law import LAWS, STATUS, Law, TheoryError
 
 __all__ = [
     "STATUS",

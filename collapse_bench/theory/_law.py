@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from ..errors import UsageError
+from ..suggest import nearest
 
 #: How far a formula can be trusted.
 STATUS = {
@@ -237,16 +237,3 @@ def law(
         return public_formula
 
     return public
-
-
-MOST = 12  # names in a sentence
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean X?' if a known name is close, else '; known: ' and the first names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(str(name), known, 1, 0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
-    return f"; known: {', '.join(known[:MOST])}{more}"
