@@ -264,9 +264,10 @@ def _obey(order: dict) -> None:
     os.dup2(null, 0)
     os.chdir(order["cwd"])
     os.environ.update(order["env"])
-    _warm_fork_server()
     sys.argv = ["collapse-bench", *order["args"]]
-    if order["code"] is not None:
+    if order["code"] is None:
+        _warm_fork_server()
+    else:  # it may fork, and a fork server is a child of one process only
         exec(compile(order["code"], "driver", "exec"), {"__name__": "driver"})
         return
     from collapse_bench.cli import main

@@ -523,7 +523,7 @@ def run_script(folder, spec: str):
 @pytest.mark.slow
 def test_a_script_without_a_guard_says_what_is_missing(tmp_path):
     """Workers read the script that offers a class; one that starts workers where it is read would go round in circles."""
-    ended = run_script(tmp_path, f"{SPEC.partition(' @')[0]} | own @ n=5 T=1")
+    ended = run_script(tmp_path, f"{SPEC.partition(' @')[0]} + own @ n=5 T=1")
     assert ended.returncode == 1
     said = ended.stderr.splitlines()[-1]
     assert said.startswith(

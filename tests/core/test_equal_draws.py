@@ -55,6 +55,7 @@ def why_it_cannot_run(cell: Cell) -> str | None:
         return "has no rows"
     return {
         ("gaussian-mixture", "ddpm"): "cannot say how likely an answer is",
+        ("planar", "ddpm"): "cannot say how likely an answer is",
         ("half-space", "cnn"): "reads square images",
     }.get((data, model))
 
