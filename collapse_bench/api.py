@@ -833,10 +833,10 @@ def cell_of(
 ) -> Cell:
     """A cell from its spec, for your own loop: ``for generation in generations(cell_of(...))``.
 
-    seeds: a range as text, one seed or several.  changes: n, generations, growth or first_teacher.
+    seeds: a range as text, one seed or several.  changes: n, generations, growth, n0 or first_teacher.
     Raises UsageError for a spec, seed or change that is not valid.
     """
-    settings = ("n", "generations", "growth", "first_teacher")
+    settings = ("n", "generations", "growth", "n0", "first_teacher")
     if not isinstance(spec, str):
         raise UsageError(f"a cell is written as text, 'data | model | protocol', got {spec!r}")
     for name in changes:

@@ -39,6 +39,7 @@ class Cell:
     n: int = 100  # rows per generation
     generations: int = 10  # the horizon T: generations 0 .. T are run
     growth: float = 0.0  # generation t reads round(n (t + 1)^growth) rows
+    n0: int | None = None  # rows of generation 0, where they are not as many as n
     # a flawed source that teaches generation 0 in place of nature
     first_teacher: DataGenerator | None = None
     seeds: tuple[int, ...] = (0,)  # one chain each
@@ -55,6 +56,11 @@ class Cell:
                 raise UsageError(f"{key} must be a whole number >= {low}, got {shown(value, 40)}")
             if value > high:
                 raise UsageError(f"{key} must be at most {high}, got {shown(value, 40)}")
+        if self.n0 is not None:
+            if isinstance(self.n0, bool) or not isinstance(self.n0, int) or self.n0 < 1:
+                raise UsageError(f"n0 must be a whole number >= 1, got {shown(self.n0, 40)}")
+            if self.n0 > MOST_ROWS:
+                raise UsageError(f"n0 must be at most {MOST_ROWS}, got {shown(self.n0, 40)}")
         if not 0 <= self.growth <= 4:
             raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
         if self.size(self.generations) > MOST_ROWS:
@@ -65,10 +71,15 @@ class Cell:
         for role, base in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
             if not isinstance(getattr(self, role), base):
                 raise UsageError(f"{role} must be a {base.__name__}, got {getattr(self, role)!r}")
-        if self.nature and len(self.mitigations) > 1:
-            raise UsageError(
-                "nature is the ceiling of a task and cannot be combined with a mitigation"
-            )
+        if len(self.mitigations) > 1:
+            for name, place, is_so in (
+                ("nature", "ceiling", self.nature),
+                ("trivial", "floor", self.untrained),
+            ):
+                if is_so:
+                    raise UsageError(
+                        f"{name} is the {place} of a task and cannot be combined with a mitigation"
+                    )
 
     def for_seeds(self, seeds: Iterable[int]) -> Cell:
         """The same cell for other chains.  Its names and id are copied, not computed again."""
@@ -98,15 +109,22 @@ class Cell:
         """True for the ceiling of a task: the same protocol with an oracle as teacher."""
         return any(m.perfect_teacher for m in self.mitigations)
 
+    @property
+    def untrained(self) -> bool:
+        """True for the floor of a task: no generation learns anything."""
+        return any(m.untrained for m in self.mitigations)
+
     def size(self, t: int) -> int:
         """Rows that generation t reads, before mitigations change the number."""
+        if t == 0 and self.n0 is not None:
+            return self.n0
         return self.n if not self.growth else round(self.n * (t + 1) ** self.growth)
 
     @property
     def rows(self) -> int:
         """Rows that all generations read together, before mitigations change their number."""
         if not self.growth:
-            return self.n * (self.generations + 1)
+            return self.size(0) + self.n * self.generations
         return sum(self.size(t) for t in range(self.generations + 1))
 
     @cached_property
@@ -238,6 +256,8 @@ class Cell:
         settings: list[tuple[str, Any]] = [("n", self.n), ("T", self.generations)]
         if self.growth:
             settings.append(("growth", float(self.growth)))
+        if self.n0 is not None:
+            settings.append(("n0", self.n0))
         if self.first_teacher is not None:
             settings.append(("first", written(self.first_teacher)))
         acts = tuple(written(act) for act in self.mitigations)
@@ -276,6 +296,8 @@ class Cell:
             "n": self.n,
             "T": self.generations,
             "growth": float(self.growth),
+            # a setting that was added later is left out at its default, so that older ids hold
+            **({} if self.n0 is None else {"n0": self.n0}),
         }
 
     @cached_property

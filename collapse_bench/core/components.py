@@ -305,6 +305,11 @@ class DataGenerator(Component, Teacher):
     def distribution(self) -> str | None:
         return None
 
+    # True where the distribution changes from one generation to the next; see ``at``
+    @fact
+    def moves(self) -> bool:
+        return False
+
     truth: ClassVar[Any] = None  # a namespace of true parameters; see ``with_truth``
 
     def with_truth(self, **truth: Any) -> DataGenerator:
@@ -319,6 +324,23 @@ class DataGenerator(Component, Teacher):
         nature: the real generator, where this one serves as a flawed first teacher.
         """
         return self.with_truth()
+
+    def at(self, t: int) -> DataGenerator:
+        """The distribution of generation t, with its truth: a pure function of the seed and t.
+
+        ``at(0)`` is the generator as ``sample_truth`` returned it.  New real rows, the losses and
+        the verifier of generation t are those of ``at(t)``; rows that were drawn earlier stay as
+        they are.  A generator that moves sets ``moves``; by default the distribution stands still.
+        """
+        return self
+
+    def trivial(self) -> Teacher:
+        """The teacher of who knows the domain and has read no row, for the chains of the truth.
+
+        E.g. uniform symbols, zero weights, the most frequent class, a standard normal law.  Its
+        losses are the worst that the score counts.  Raises Incompatible where none is stated.
+        """
+        raise Incompatible(f"{self.title()} states no trivial teacher (method 'trivial')")
 
     def ask(self, n: int, rng: Stream) -> Tensor:
         """n questions, (R, n, ...); (R, n, 0) where there is no question."""
@@ -529,8 +551,12 @@ class Mitigation(Component):
     """
 
     OLD_NAMES = {"remembers": "applies_to_memory"}
+    # Parameters of at most three configurations besides the default one, e.g. ({"cap": 2.0},).
+    # A board ranks the one that is best on calibration seeds, next to the default.
+    tunings: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     control: ClassVar[bool] = False  # True for controls, which have no rank
     perfect_teacher: ClassVar[bool] = False  # True only for `nature`, the ceiling of a task
+    untrained: ClassVar[bool] = False  # True only for `trivial`, the floor of a task
     # When ``curate`` is called.  False: on the whole corpus of a generation, just before the fit;
     # the rows in the protocol's memory stay unchanged.  True: on synthetic rows when they are
     # written, so that the memory holds the changed rows, and each row is seen once.  Set it where a
@@ -586,7 +612,8 @@ class Composition:
     By default, all rows that the generation reads are written by the last teacher.
     """
 
-    real: float = 0.0  # the share of real rows in every corpus
+    # the share of real rows among those that a generation adds
+    real: float = 0.0
     fresh: bool = True  # whether real rows are new in every generation, or those of the first
     # Rows of earlier generations: none are read again, all are, or the corpus is a sample of all
     # rows that were ever written.

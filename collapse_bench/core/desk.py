@@ -45,7 +45,8 @@ class Desk:
     ``age`` is the number of generations between nature and the rows that the teacher writes: t, or
     t + 1 if a flawed source taught the first generation.  ``kept`` has the memory of each
     mitigation, by user.  ``guarded``: code that is not part of the suite takes part, so rows are
-    copied where it could keep a reference to them.
+    copied where it could keep a reference to them.  ``beginning`` is the data generator of
+    generation 0, from which fixed rows come; by default ``data``.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Desk:
         decode: Mitigation | None = None,
         kept: Mapping[str, Any] | None = None,
         guarded: bool = False,
+        beginning: DataGenerator | None = None,
     ):
         self.data, self.teacher, self.first = data, teacher, first
+        self.beginning = beginning or data
         self.t, self.n, self.age = t, n, t if age is None else age
         self.guarded = guarded
         self.rng, self.ledger = root.at("generation", t), ledger
@@ -119,6 +122,8 @@ class Desk:
         n = None if n is None else _whole(n)
         self._check_request(access.user, teacher, n, x, fixed)
         real = teacher is self.data
+        if fixed:
+            teacher = self.beginning
         rng = (
             self._root.at("fixed", access.user)
             if fixed
@@ -136,6 +141,8 @@ class Desk:
         # questions and noise always come from nature, except for a flawed source that writes whole
         # rows
         world = teacher if isinstance(teacher, DataGenerator) and teacher.own_rows else self.data
+        if fixed:
+            world = self.beginning
         if self.data.sampler == "exact-law":
             self._charge(access.user, real, rows, None, fixed)
             return world.summary(teacher, rows, rng).dated(origin)

@@ -49,7 +49,11 @@ def changed_names(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]
 
 def is_none(act: Mitigation) -> bool:
     """True for the control `none`, which does nothing; a spec may name it or leave it out."""
-    return act.control and not act.perfect_teacher
+    acts = any(
+        getattr(type(act), stage) is not getattr(Mitigation, stage)
+        for stage in ("steer", "curate", "adapt", "size")
+    )
+    return act.control and not (acts or act.perfect_teacher or act.untrained)
 
 
 def written(component: Component, named: Collection[str] = ()) -> Call:

@@ -86,12 +86,14 @@ def next_generation(
 ) -> Generation:
     """One step: the teacher writes a training set, a new model learns from it and is judged."""
     t = now.t + 1
-    source = data if cell.nature else now.teacher
+    world = data.at(t)
+    from_nature = cell.nature or cell.untrained or now.teacher is data
+    source = world if from_nature else now.teacher
     # if the teacher is nature, there is nothing to mitigate
-    acts = cell.acts if source is not data else ()
+    acts = () if from_nature else cell.acts
     ledger, clock = now.ledger.under(cell.limits), Clock()
     desk = Desk(
-        data,
+        world,
         source,
         t,
         cell.size(t),
@@ -102,6 +104,7 @@ def next_generation(
         decode=cell.protocol.decode,
         kept=now.kept,
         guarded=cell.foreign,
+        beginning=data,
     )
     with ledger.witnessing(), metering(ledger, rng.chain_shape):
         desk.n = sized(acts, desk)
@@ -110,11 +113,14 @@ def next_generation(
         training_set = curate(acts, corpus.anonymous(desk.rng.at("shuffle")), desk)
         model = adapt(acts, lift(cell.model), desk)
         clock.lap("write")
-        teacher, starved = fitted(model, training_set, now, desk)
+        if cell.untrained:
+            teacher, starved = world.trivial(), None
+        else:
+            teacher, starved = fitted(model, training_set, now, desk)
         clock.lap("fit")
         ledger.charge(PROTOCOL, "fits", 1)
         desk.close()
-        scores = judged(data, as_judged(cell, teacher), rng.at("exam"), starved)
+        scores = judged(world, as_judged(cell, teacher), rng.at("exam"), starved)
         clock.lap("judge")
     size, first = training_set.effective_size, now.first or teacher
     return Generation(

@@ -61,10 +61,12 @@ class Claim:
 def recursion(cell: Cell) -> tuple[str | None, Composition | None] | None:
     """(estimator, composition) of a cell to which the recursion of a law applies; else None.
 
-    It applies without a mitigation, a decoder and a flawed first teacher.  Under ``nature`` every
+    It applies without a mitigation, a decoder and a flawed first teacher, in a world that stands
+    still.  Under ``nature`` every
     generation is a first fit to real rows; see ``incompatibility``.
     """
     altered = cell.protocol.decode is not None or cell.first_teacher is not None
+    altered = altered or cell.data.moves
     if altered or (cell.mitigations and not cell.nature and cell.entry != "none"):
         return None
     return cell.model.estimator, cell.protocol.composition

@@ -148,7 +148,7 @@ def verdicts(
         data, last = nature(cell), max(claim.t for claim in claims)
         for now in generations(cell):
             metrics = functools.cache(
-                lambda now=now, data=data: {**data.diagnostics(now.teacher), **now.scores}
+                lambda now=now, data=data: {**data.at(now.t).diagnostics(now.teacher), **now.scores}
             )
             for claim, sample in zip(claims, samples, strict=True):
                 if claim.t == now.t:

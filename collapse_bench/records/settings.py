@@ -26,6 +26,7 @@ class TaskModel(_Strict):
     n: int | None = Field(None, ge=1, le=MOST_ROWS)  # default: that of the suite
     generations: int | None = Field(None, ge=0, le=MOST_GENERATIONS)  # default: that of the suite
     growth: float = Field(0.0, ge=0, le=4)  # see ``Cell.growth``
+    n0: int | None = Field(None, ge=1, le=MOST_ROWS)  # see ``Cell.n0``
     first: Spec | None = None  # a flawed first teacher; see ``Cell.first_teacher``
 
 

@@ -90,7 +90,7 @@ def build_cell(find: Find, spec: str | CellSpec, **overrides: Any) -> Cell:
     """
     spec = parse_cell(spec) if isinstance(spec, str) else spec
     settings = dict(spec.settings)
-    known = {"n": int, "T": int, "growth": float, "first": DataGenerator | None}
+    known = {"n": int, "T": int, "growth": float, "n0": int, "first": DataGenerator | None}
     for key in settings:
         if key not in known:
             raise UsageError(f"unknown setting {key!r} after '@'{nearest(key, known)}")
@@ -104,6 +104,7 @@ def build_cell(find: Find, spec: str | CellSpec, **overrides: Any) -> Cell:
             "n": value.get("n", 100),
             "generations": value.get("T", 10),
             "growth": value.get("growth", 0.0),
+            "n0": value.get("n0"),
             "first_teacher": value.get("first"),
             **overrides,
         },

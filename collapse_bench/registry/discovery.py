@@ -32,6 +32,7 @@ import pluggy
 
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
+from ..core.identity import is_none
 from ..core.renamed import OldName
 from ..errors import PluginError, UsageError
 from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, sentence, shown, traced
@@ -493,9 +494,13 @@ class Registry:
     def predicted(self, cell: Cell) -> tuple[float, ...] | None:
         """Expected primary loss of the cell for t = 0 .. generations, NaN where it is unknown.
 
-        None where no law is known.  The laws of a foreign plugin count only for cells in which it
+        None where no law is known.  No law covers a generation 0 of another size (n0), or a control
+        other than none and nature.  The laws of a foreign plugin count only for cells in which it
         takes part.  Raises PluginError for a law that fails or has the wrong length.
         """
+        controls = [act for act in cell.mitigations if act.control and not act.perfect_teacher]
+        if cell.n0 is not None or not all(map(is_none, controls)):
+            return None
         parts = {type(part) for _, part in cell.parts()}
         concerned = {self.homes[cls].module for cls in parts if cls in self.homes}
         for plugin, law in self._answers("collapse_theory", concerned, cell=cell):
@@ -679,6 +684,10 @@ def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _is_tunings(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) <= 3 and all(isinstance(v, dict) for v in value)
+
+
 #: class attribute -> (whether a value is allowed, what is expected)
 _FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "version": (lambda value: type(value) is int, "a whole number"),
@@ -692,6 +701,8 @@ _FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "vectorized": (_is_bool, "True or False"),
     "control": (_is_bool, "True or False"),
     "perfect_teacher": (_is_bool, "True or False"),
+    "untrained": (_is_bool, "True or False"),
+    "tunings": (_is_tunings, "a tuple of at most three dicts of parameters"),
     "applies_to_memory": (_is_bool, "True or False"),
 }
 

@@ -189,7 +189,7 @@ def run_chains(
                 for now in generations(cell, start, data):
                     apart.compare(now)
                     metrics = {
-                        **data.diagnostics(as_judged(cell, now.teacher)),
+                        **data.at(now.t).diagnostics(as_judged(cell, now.teacher)),
                         **now.scores,
                         "effective_size": now.size,
                     }

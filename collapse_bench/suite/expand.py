@@ -118,6 +118,8 @@ def expand(
             ]
             if task.growth:
                 settings.append(("growth", task.growth))
+            if task.n0 is not None:
+                settings.append(("n0", task.n0))
             if task.first:
                 settings.append(("first", parse_call(task.first)))
             spec = CellSpec(
@@ -257,7 +259,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
         before = (tasks[cell.task].mitigations or []) if cell.task in tasks else []
         named = (
             bool(cell.mitigations)
-            and not cell.nature
+            and not (cell.nature or cell.untrained)
             and not all(is_none(m) for m in cell.mitigations)
         )
         given = " + ".join(map(str, spec.mitigations))
@@ -270,6 +272,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
             n=cell.n,
             generations=cell.generations,
             growth=cell.growth,
+            n0=cell.n0,
             first=str(dict(plain.settings)["first"]) if cell.first_teacher is not None else None,
         )
     return SuiteModel(

@@ -84,7 +84,10 @@ def changes_of(manifest: Manifest, registry: Registry) -> list[str]:
         return []
     original = read_suite(known[run["name"]]).model_dump()
     pairs = [(original, run), *zip(original["tasks"], run["tasks"], strict=False)]
-    keys = ("version", "seeds", "n", "generations", "growth", "protocols", "data", "model", "first")
+    keys = (
+        *("version", "seeds", "n", "n0", "generations", "growth"),
+        *("protocols", "data", "model", "first"),
+    )
     changed = [key for key in keys for was, now in pairs if was.get(key) != now.get(key)]
     if len(original["tasks"]) != len(run["tasks"]):
         changed.append("tasks")

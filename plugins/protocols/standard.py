@@ -5,15 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.core.components import (
-    ACCUMULATE,
     REPLACE,
     VERIFIED,
     Composition,
     Protocol,
 )
 from collapse_bench.core.params import param
+from collapse_bench.errors import UsageError
 from collapse_bench.lib.rows.selection import unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
+
+LATER = "share of new real rows among those that every generation adds"
+
+
+def _grown(pool, access, real):
+    """The pool with the rows of this generation, a share ``real`` of them new real rows."""
+    m = round(real * access.n)
+    fresh = access.synthetic(access.n - m) if m < access.n else access.real(m)
+    if 0 < m < access.n:
+        fresh = access.real(m) + fresh
+    return fresh if pool is None else pool + fresh
 
 
 @dataclass(frozen=True)
@@ -30,14 +41,19 @@ class Replace(Protocol):
 class Accumulate(Protocol):
     """Every generation reads the real rows and all synthetic rows so far.
 
-    Gerstgrasser et al., arXiv 2404.01413.
+    Gerstgrasser et al., arXiv 2404.01413.  With ``real``, every generation adds a share of new real
+    rows: a web that goes on growing (Wang, Niu, Li, arXiv 2602.16065; Amin et al., arXiv
+    2601.15468).
     """
 
-    composition = ACCUMULATE
+    real: float = param(0.0, LATER, ge=0, le=1, later=True)
+
+    @property
+    def composition(self):
+        return Composition(real=self.real, earlier="all")
 
     def compose(self, access, memory):
-        fresh = access.synthetic(access.n)
-        pool = fresh if memory is None else memory + fresh
+        pool = _grown(memory, access, self.real)
         return pool, pool
 
 
@@ -45,30 +61,60 @@ class Accumulate(Protocol):
 class AccumulateSubsample(Protocol):
     """All rows are kept; every generation reads n of them, drawn without replacement.
 
-    Kazdan et al., arXiv 2410.16713.
+    Kazdan et al., arXiv 2410.16713.  With ``real``, every generation adds a share of new real rows.
     """
 
-    composition = Composition(earlier="sample")
+    real: float = param(0.0, LATER, ge=0, le=1, later=True)
+
+    @property
+    def composition(self):
+        return Composition(real=self.real, earlier="sample")
 
     def compose(self, access, memory):
-        fresh = access.synthetic(access.n)
-        pool = fresh if memory is None else memory + fresh
+        pool = _grown(memory, access, self.real)
         return pool.sample(access.n, access.rng), pool
 
 
 @dataclass(frozen=True)
 class Mix(Protocol):
-    """A share of real rows in every generation, new or always the same (Bertrand et al. 2023)."""
+    """A share of real rows in every generation, new or always the same (Bertrand et al. 2023).
+
+    A schedule gives the share of generation 0, 1, ...; its last item holds from there on.
+    """
 
     real: float = param(0.5, "share of real rows", ge=0, le=1)
     fresh: bool = param(True, "new real rows in every generation; false: always those of the first")
+    schedule: tuple[float, ...] = param(
+        (), "share of real rows by generation, in place of `real`, e.g. [0.5, 0.2]", later=True
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        for share in self.schedule:
+            if not 0 <= share <= 1:
+                raise UsageError(
+                    f"{self.title()}: each share of schedule must lie in [0, 1], got {share:g}"
+                )
+        if self.schedule and not self.fresh:
+            raise UsageError(
+                f"{self.title()}: a schedule changes the number of real rows, and fresh=false keeps "
+                "those of the first generation; leave out one of them"
+            )
 
     @property
     def composition(self):
-        return Composition(real=self.real, fresh=self.fresh)
+        return None if self.schedule else Composition(real=self.real, fresh=self.fresh)
+
+    @property
+    def reads_real(self):
+        return any(self.schedule) if self.schedule else super().reads_real
+
+    def share(self, t):
+        """The share of real rows in generation t."""
+        return self.schedule[min(t, len(self.schedule) - 1)] if self.schedule else self.real
 
     def compose(self, access, memory):
-        m = round(self.real * access.n)
+        m = round(self.share(access.t) * access.n)
         if self.fresh:
             return access.real(m) + access.synthetic(access.n - m), None
         kept = access.real(m) if memory is None else memory
