@@ -84,7 +84,9 @@ class Planar(DataGenerator):
         out, step = y.new_empty(y.shape[:2]), max(1, CHUNK // nodes.shape[-2])
         for r in range(len(y)):
             for i in range(0, y.shape[1], step):
-                gap = (y[r, i : i + step, None] - nodes[r]).square_().sum(-1)
+                # One axis at a time: a sum over a last axis of length 2 takes six times as long.
+                gap, other = (y[r, i : i + step, None, j] - nodes[r, :, j] for j in (0, 1))
+                gap.square_().add_(other.square_())
                 out[r, i : i + step] = gap.mul_(-0.5 / self.noise**2).logsumexp(-1)
         norm = math.log(nodes.shape[-2]) + 2 * math.log(self.noise) + math.log(2 * math.pi)
         return (out - norm).reshape(*self.truth.angle.shape, -1, 1)
