@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..display import visible
-from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken, warn_skipped
+from ..forms import FORMS
+from .options import DEVICE, PLUGIN, Spec, terminal_width, warn_broken, warn_skipped
 from .output import say, say_json, tell, words_to_stderr
 
 
@@ -130,7 +131,7 @@ def predict(spec, plugin_files, as_json):
     "form",
     default="table",
     show_default=True,
-    type=click.Choice(FORMATS),
+    type=click.Choice(FORMS),
     help="Output format.",
 )
 @PLUGIN

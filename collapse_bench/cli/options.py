@@ -13,8 +13,6 @@ from click.core import ParameterSource
 from ..display import shell, visible
 from .output import tell
 
-FORMATS = ("table", "markdown", "csv", "json")
-
 
 class Bytes(click.ParamType):
     name = "size"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..display import visible
-from .options import FORMATS, SUITE, terminal_width
+from ..forms import FORMS
+from .options import SUITE, terminal_width
 from .output import say, tell
 
 
@@ -17,7 +18,7 @@ from .output import say, tell
     "form",
     default="table",
     show_default=True,
-    type=click.Choice(FORMATS),
+    type=click.Choice(FORMS),
     help="Output format.",
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
