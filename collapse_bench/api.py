@@ -22,13 +22,13 @@ from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
-from .display import shell
 from .errors import NothingMatched, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .paths import named
+from .records.again import run_again
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
 from .records.key import why_no_key
@@ -59,7 +59,7 @@ from .suite.model import (
 from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.regenerated import differences
-from .suite.staleness import Outdated, outdated
+from .suite.staleness import outdated
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
 OnPlan = Callable[[list[CellPlan], list[Job]], None]
@@ -171,7 +171,9 @@ class Results:
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:
-            notes.append(f"bring them up to date with: {_run_again(self.output, manifest, stale)}")
+            notes.append(
+                f"bring them up to date with: {run_again(self.output, manifest, stale.methods)}"
+            )
         return dataclasses.replace(board, notes=tuple(notes))
 
     def draw(self, path: str | Path, statistic: Statistic = "mean") -> Path:
@@ -186,20 +188,6 @@ class Results:
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         file = named(path, "the picture")
         return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
-
-
-def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
-    """The command that runs the outdated cells again."""
-    words = ["collapse-bench", "run", str(output / f"{manifest.suite.name}.suite.toml")]
-    for file in dict.fromkeys(manifest.files.values()):
-        words += ["--plugin", file]
-    if manifest.published:
-        words += ["--quick", "--published", manifest.published]
-        for name in stale.methods:
-            words += ["--mitigation", name]
-    if manifest.budget is not None:
-        words += ["--budget", manifest.budget]
-    return shell([*words, "-o", str(output)])
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
@@ -583,7 +571,7 @@ def publish_run(
     stale = outdated(manifest, codes, ran.store, registry(()))
     if stale.cells and not force:
         raise UsageError(
-            f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
+            f"{'; '.join(stale.sentences())}; run {run_again(ran.output, manifest, stale.methods)}, "
             "or publish the older records with --force"
         )
     if stale.unchecked and not force:

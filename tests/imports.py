@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "core": "errors files foreign places spec",
     "lib": "core errors extras foreign paths theory",
     "registry": "core errors foreign laws.claims papers.figure places spec suggest",
-    "records": "core errors spec status",
+    "records": "core display errors spec status",
     "suite": "core errors files paths places records registry spec status suggest",
     "running": "core errors foreign records registry status suite",
     "board": "display errors extras forms records scoring status",
