@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
@@ -22,7 +22,8 @@ from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
-from .errors import NothingMatched, UsageError, UserError
+from .display import shell
+from .errors import NothingMatched, UnknownName, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
@@ -47,7 +48,7 @@ from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
-from .suite.manifest import calibrated, changes_of, entry_of, save_run, saved_run
+from .suite.manifest import calibrated, changes_of, entry_of, plugin_files, save_run, saved_run
 from .suite.model import (
     CALIBRATION_SEEDS,
     find_suite,
@@ -219,13 +220,14 @@ def load_suite(request: RunRequest) -> Suite:
     reg = registry(_plugin_files(request.plugins))
     device = device_of(request.device)
     budget = None if request.budget is None else Budget.parse(request.budget)
-    model, path = _model_of(request.what, reg)
-    model = _changed(model, request, reg)
-    if path is None:
-        model = model.model_copy(update={"name": typed_name(model)})
-    parse_seeds(model.seeds)
-    typed = _typed_mitigations(request, model, path)
-    suite = expand(model, reg, path, device, budget, typed)
+    with _plugins_of_earlier_runs(request.what, request.output):
+        model, path = _model_of(request.what, reg)
+        model = _changed(model, request, reg)
+        if path is None:
+            model = model.model_copy(update={"name": typed_name(model)})
+        parse_seeds(model.seeds)
+        typed = _typed_mitigations(request, model, path)
+        suite = expand(model, reg, path, device, budget, typed)
     if model.focus is not None:
         model = model.model_copy(update={"focus": _row_name(model.focus, suite, reg)})
         suite = dataclasses.replace(suite, model=model)
@@ -235,6 +237,32 @@ def load_suite(request: RunRequest) -> Suite:
             f"{nearest(model.focus, suite.methods)}"
         )
     return suite
+
+
+@contextmanager
+def _plugins_of_earlier_runs(
+    what: str | Path | Sequence[str], output: str | Path | None
+) -> Iterator[None]:
+    """Name the plugin file, where an unknown name is known to a run in the output folder, or in
+    that of the suite file."""
+    try:
+        yield
+    except UnknownName as problem:
+        folders = [] if output is None else [Path(output)]
+        if isinstance(what, (str, Path)) or len(what) == 1:
+            item = str(what if isinstance(what, (str, Path)) else what[0])
+            folders += [named(item, "the suite file").parent] if item.endswith(".toml") else []
+        for folder in folders:
+            file = plugin_files(folder).get(problem.name)
+            if file is None:
+                continue
+            unknown, there = str(problem).partition(";")[0], Path(file).is_file()
+            raise UsageError(
+                f"{unknown}; a run in {folder} took it from plugin file {file}"
+                + ("" if there else ", which is gone: put it back")
+                + f"{';' if there else ' and'} name it with --plugin {shell([file])}"
+            ) from problem
+        raise
 
 
 def _model_of(what: str | Path | Sequence[str], reg: Registry) -> tuple[SuiteModel, Path | None]:
@@ -574,10 +602,9 @@ def publish_run(
             f"{'; '.join(stale.sentences())}; run {run_again(ran.output, manifest, stale.methods)}, "
             "or publish the older records with --force"
         )
-    if stale.unchecked and not force:
+    if (stale.gone or stale.unchecked) and not force:
         raise UsageError(
-            f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
-            "with it, or publish them with --force"
+            f"{'; '.join(stale.doubts())}, or publish the records as they are with --force"
         )
     other = [] if force else differences(manifest, registry(()))
     if other:
@@ -590,7 +617,7 @@ def publish_run(
     if unfit:
         raise UsageError(
             f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
-            "mend the plugin, or publish with --force"
+            "mend the plugin or put it back, or publish with --force"
         )
     broken = [
         (status, f"{entry.name} on {entry.task}")
@@ -607,8 +634,8 @@ def publish_run(
     board = board_of(ran.store, manifest)
     if board.doubts and not force:
         raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
-    # without a command that names paths of this machine
-    notes = (*board.notes, *stale.sentences(), *stale.doubts())
+    # without a command, and without paths of this machine
+    notes = (*board.notes, *stale.sentences(), *stale.doubts(paths=False))
     text = report(dataclasses.replace(board, notes=notes))
     folder.mkdir(parents=True, exist_ok=True)
     publish(records, manifest, files[0])
@@ -651,7 +678,8 @@ def calibrate(
     """
     reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
-    suite = expand(read_suite(path), reg, path)
+    with _plugins_of_earlier_runs(path, output):
+        suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()), "it names no task")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .expand import Entry, Suite
 from .model import read_suite, to_toml
 
 MOST_BYTES = 2**26  # of a manifest
+ENDING = ".manifest.json"
 
 
 def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = None) -> Manifest:
@@ -117,7 +119,7 @@ def save_run(
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
     manifest = manifest_of(replace(suite, model=model), seeds, published)
     text = json.dumps(manifest.to_json(), indent=1)
-    replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
+    replace_file(store.path / f"{suite.name}{ENDING}", text.encode())
     return manifest
 
 
@@ -136,8 +138,7 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     Raises NothingMatched where the folder holds none, UsageError where the choice is not clear or
     the file is not the manifest of such a run, Unreadable where it cannot be read now.
     """
-    ending = ".manifest.json"
-    saved = {file.removesuffix(ending): output / file for file in _files_in(output, ending)}
+    saved = {file.removesuffix(ENDING): output / file for file in _files_in(output, ENDING)}
     if not saved:
         raise NothingMatched(f"{output} holds no results; run a suite with --output {output} first")
     if name is not None and name not in saved:
@@ -155,6 +156,16 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     except Rejected as problem:
         raise UsageError(f"{problem}; run the suite again, which reuses all records") from problem
     return calibrated(manifest, output)
+
+
+def plugin_files(output: Path) -> dict[str, str]:
+    """Name of a plugin -> its file, from the manifests in a folder that can be read."""
+    files: dict[str, str] = {}
+    with suppress(Unreadable):
+        for name in _files_in(output, ENDING):
+            with suppress(OSError, Rejected, Unreadable):
+                files |= Manifest.from_text(read_file(output / name, MOST_BYTES)).files
+    return files
 
 
 def calibrated(manifest: Manifest, output: Path) -> Manifest:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,73 @@ def test_records_of_which_none_can_be_used(own):
     for file in (own / "out").glob("*/*.parquet"):
         file.write_text("x")
     refused(call("board", "out", cwd=own), 5, "can be used", "it is not a Parquet file")
+
+
+@pytest.fixture
+def gone(finished, own) -> Iterator[Path]:
+    """The plugin file, which was moved after the run."""
+    file, elsewhere = finished / "mine.py", finished / "moved.py"
+    file.rename(elsewhere)
+    yield file
+    elsewhere.rename(file)
+
+
+def test_a_board_whose_plugin_file_is_gone(own, gone):
+    ended = call("board", "out", cwd=own)
+    assert ended.code == 0, ended
+    assert (
+        f"xyzzy could not be compared with the installed plugins: plugin file {gone} is gone; put it back"
+        in (" ".join(ended.out.split()))
+    )
+    assert "--plugin" not in ended.out
+
+
+def test_publish_whose_plugin_file_is_gone(own, gone):
+    ended = call("publish", "out", "-o", "published", cwd=own)
+    refused(ended, 2, f"plugin file {gone} is gone; put it back, or publish", "with --force")
+    assert "--plugin" not in ended.err
+    assert call("publish", "out", "-o", "published", "--force", cwd=own).code == 0
+    report = (own / "published" / "tiny.md").read_text()
+    assert "plugin file mine.py is gone" in report
+    assert str(gone.parent) not in report
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_suite_file_whose_plugin_file_is_gone(command, own, gone):
+    refused(
+        call(command, "out/tiny.suite.toml", "-o", "out", cwd=own),
+        2,
+        f"unknown mitigation 'xyzzy'; a run in out took it from plugin file {gone}, which is gone: put it back and "
+        f"name it with --plugin {gone}",
+    )
+    refused(
+        call(command, "out/tiny.suite.toml", "--plugin", gone, cwd=own), 2, f"{gone} is not there"
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [("plan",), ("run",), ("suite", "calibrate")], ids=lambda words: words[-1]
+)
+def test_a_suite_file_whose_plugin_file_was_not_named(command, finished, own):
+    """The folder of the suite file is searched as well."""
+    file = finished / "mine.py"
+    refused(
+        call(*command, "out/tiny.suite.toml", cwd=own),
+        2,
+        f"from plugin file {file}; name it with --plugin {file}",
+    )
+
+
+def test_a_file_that_is_gone_is_named_with_the_command_that_needs_it(own, gone):
+    without_records(own / "out")
+    refused(call("board", "out", cwd=own), 5, f"-o out (first put back {gone})")
+
+
+def test_a_plugin_that_is_not_installed_any_more(own):
+    """It came from no file, so there is none to put back."""
+    manifest = own / "out" / "tiny.manifest.json"
+    kept = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**kept, "files": {}}))
+    ended = call("publish", "out", cwd=own)
+    refused(ended, 2, "none of them offers 'xyzzy'; install the plugin that does, or publish")
+    assert "--plugin" not in ended.err
