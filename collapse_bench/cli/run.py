@@ -79,16 +79,19 @@ def run(plugin_files, fail_fast, quiet, **options):
     if planned.jobs and (why := api.why_no_key()) is not None:
         tell(f"warning: {visible(why)}")
     resume = same_command()
-    click.get_current_context().obj.append(resume)
+    begun = click.get_current_context().obj
+
+    def on_plan(steps, jobs):
+        begun.append(resume)  # what is refused before this has nothing to resume
+        reporter.planned(steps, jobs, planned.estimate(), request.n_jobs)
+
     with (
         words_to_stderr(),  # a plugin may print
         Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
     ):
         results = api.run_plan(
             planned,
-            on_plan=lambda steps, jobs: reporter.planned(
-                steps, jobs, planned.estimate(), request.n_jobs
-            ),
+            on_plan=on_plan,
             on_outcome=reporter.ended,
             on_progress=reporter.moved,
         )
