@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "lib": "core errors extras foreign paths theory",
     "registry": "core errors foreign laws.claims papers.figure places spec suggest",
     "records": "core display errors spec status",
-    "suite": "core errors files paths places records registry spec status suggest",
+    "suite": "core display errors files paths places records registry spec status suggest",
     "running": "core errors foreign records registry status suite",
     "board": "display errors extras forms records scoring status",
     "laws": "board core display errors foreign registry theory",

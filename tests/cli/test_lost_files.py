@@ -175,3 +175,30 @@ def test_a_plugin_that_is_not_installed_any_more(own):
     ended = call("publish", "out", cwd=own)
     refused(ended, 2, "none of them offers 'xyzzy'; install the plugin that does, or publish")
     assert "--plugin" not in ended.err
+
+
+def test_a_manifest_that_was_deleted(own):
+    (own / "out" / "tiny.manifest.json").unlink()
+    words = (
+        "no manifest (tiny.manifest.json)",
+        "run the suite file out/tiny.suite.toml again with -o out",
+    )
+    for command in (("board", "out"), ("publish", "out"), ("board", "out", "--suite", "tiny")):
+        refused(call(*command, cwd=own), 5, "out holds the records of", *words)
+
+
+def test_the_remedy_for_a_manifest_that_was_deleted(finished, own):
+    before = (own / "out" / "tiny.manifest.json").read_text()
+    (own / "out" / "tiny.manifest.json").unlink()
+    plugin = finished / "mine.py"
+    again = call("run", "out/tiny.suite.toml", "-o", "out", "--plugin", plugin, cwd=own)
+    assert again.code == 0
+    assert "(0 chains in 0 jobs)" in again.err
+    assert json.loads((own / "out" / "tiny.manifest.json").read_text()) == json.loads(before)
+
+
+def test_a_manifest_and_a_suite_file_that_were_deleted(own):
+    for file in (own / "out").glob("tiny.*"):
+        file.unlink()
+    refused(call("board", "out", cwd=own), 5, "no manifest", "run the same suite or specs again")
+    refused(call("board", "out", "--suite", "x", cwd=own), 5, "holds no results")
