@@ -467,7 +467,7 @@ def run_plan(
     """
     request, suite = planned.request, planned.suite
     if not suite.entries:
-        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     Store(request.output).create()
     # absolute, since workers have a working folder of their own
@@ -682,7 +682,7 @@ def calibrate(
         suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
     if not suite.entries:
-        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
     _rewrite(path, text)  # fail before the run, not after it
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]

@@ -15,7 +15,7 @@ from ..core.budget import Budget
 from ..core.cell import Cell
 from ..core.components import Mitigation
 from ..core.identity import is_none, written
-from ..errors import UsageError
+from ..errors import NothingMatched, UsageError
 from ..places import DATA, data_folder, missing
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
@@ -91,8 +91,13 @@ def expand(
 
     budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
     rows are named as they were written.  Raises UsageError for a spec that cannot be
-    built, or a task without a protocol.
+    built, or a task without a protocol, NothingMatched for a suite without tasks.
     """
+    if not model.tasks:
+        raise NothingMatched(
+            f"nothing to run in suite {model.name}: it names no task; give it a table [[tasks]] "
+            "with data and model"
+        )
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
