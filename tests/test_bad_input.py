@@ -252,7 +252,7 @@ def test_a_plan_refuses_the_same_words(tmp_path):
 
 SUITES = {
     "not TOML": ("name = ", 2, ["cannot be read"]),
-    "not text": (b"\xff\xfe", 2, ["cannot be read"]),
+    "not text": (b"\xff\xfe", 2, ["it is not UTF-8 (byte 0 is 0xff); convert it, e.g. with iconv"]),
     "unknown key": (
         SUITE.replace("title", "titel"),
         2,

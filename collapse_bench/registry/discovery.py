@@ -323,6 +323,8 @@ class Registry:
         ]
         if lines:
             error += f" ({Path(source).name}, line {lines[-1]})"
+        if isinstance(problem, SyntaxError) and "utf-8" in str(problem).lower():
+            error += "; save the file as UTF-8, or declare its encoding in the first line"
         plugin = Plugin(name, source, error=error, trace=traced(problem), file=file)
         self.plugins.append(plugin)
         return plugin
