@@ -28,7 +28,7 @@ from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
-from .paths import named
+from .paths import named, named_folder, unwritable
 from .records.again import run_again
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
@@ -94,7 +94,7 @@ class RunRequest:
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "output", named(self.output, "the output folder"))
+        object.__setattr__(self, "output", named_folder(self.output, "the output folder"))
         if self.published is not None:
             object.__setattr__(self, "published", named(self.published, "the published records"))
         object.__setattr__(self, "plugins", _plugin_files(self.plugins))
@@ -204,7 +204,7 @@ def results(
     the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
     where it holds several suites and none is named.
     """
-    folder = named(output, "the results")
+    folder = named_folder(output, "the results")
     manifest = saved_run(folder, suite)
     file = published or manifest.published
     archive = None if file is None else Archive(named(file, "the published records"))
@@ -572,7 +572,7 @@ def publish_run(
     from .board.words import report
 
     ran = results(output, suite)
-    manifest, folder = saved_run(ran.output, ran.suite), named(to, "the published files")
+    manifest, folder = saved_run(ran.output, ran.suite), named_folder(to, "the published files")
     files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
     if manifest.published and not force:
         raise UsageError(
@@ -637,9 +637,12 @@ def publish_run(
     # without a command, and without paths of this machine
     notes = (*board.notes, *stale.sentences(), *stale.doubts(paths=False))
     text = report(dataclasses.replace(board, notes=notes))
-    folder.mkdir(parents=True, exist_ok=True)
-    publish(records, manifest, files[0])
-    replace_file(files[1], f"{text}\n".encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        publish(records, manifest, files[0])
+        replace_file(files[1], f"{text}\n".encode())
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
     return files
 
 
@@ -690,7 +693,7 @@ def calibrate(
         folder = (
             stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
             if output is None
-            else named(output, "the calibration chains")
+            else named_folder(output, "the calibration chains")
         )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
@@ -815,7 +818,7 @@ def reproduce(
         registry(_plugin_files(plugins)),
         scale=scale,
         data=None if data is None else named(data, "the images"),
-        output=named(output, "the figures"),
+        output=named_folder(output, "the figures"),
         n_jobs=n_jobs,
         plugins=_absolute(plugins),
         device=device_of(device),

@@ -650,7 +650,10 @@ def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
     for place in ("file", "file/below"):
         one_sentence(
-            call("run", CELL, "-o", place, cwd=tmp_path), 2, f"cannot write to {place}", "--output"
+            call("run", CELL, "-o", place, cwd=tmp_path),
+            2,
+            f"the output folder: {place}",
+            "is no folder",
         )
     assert (tmp_path / "file").read_text() == "mine"
 

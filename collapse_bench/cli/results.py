@@ -57,8 +57,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
     from .. import api
     from ..board.curves import picture
     from ..board.render import writable
-    from ..errors import UsageError
-    from ..paths import named
+    from ..paths import named, unwritable
 
     # fail before the work, not after it
     file = None if output is None else writable(named(output, "the board"))
@@ -72,7 +71,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
         try:
             file.write_text(text + "\n", encoding="utf-8")
         except OSError as problem:
-            raise UsageError(f"cannot write {file}: {problem.strerror}") from problem
+            raise unwritable(file, problem) from problem
         tell(f"written: {visible(file)}")
     else:
         say(text)

@@ -7,7 +7,7 @@ from forked import Ended, call
 
 import collapse_bench as cb
 from collapse_bench import api
-from collapse_bench.errors import NothingMatched
+from collapse_bench.errors import NothingMatched, UsageError
 
 SPEC = "gaussian | gaussian-fit | replace @ n=5 T=1"
 
@@ -129,3 +129,62 @@ main(["run", *sys.argv[1:]])
     assert "the code of locks was changed while it ran" in ended.err
     assert "resume with: collapse-bench" in ended.err
     assert "Traceback" not in ended.err
+
+
+# -- output paths ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    output = tmp_path_factory.mktemp("ran") / "out"
+    cb.run(SPEC, seeds="0:2", output=output)
+    return output
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/null/x", "afile", "afile/x/y"])
+def test_an_output_folder_that_is_no_folder(path, ran, tmp_path):
+    (tmp_path / "afile").write_text("mine")
+    place = "/dev/null" if path.startswith("/dev") else "afile"
+    suite = next(ran.glob("*.suite.toml"))
+    words = (
+        f"{path} is no folder"
+        if path == place
+        else f"{path} lies below {place}, which is no folder"
+    )
+    for command in (
+        ("run", SPEC, "-o"),
+        ("plan", SPEC, "-o"),
+        ("publish", ran, "--force", "-o"),
+        ("reproduce", "pi-squared-over-six", "-o"),
+        ("suite", "calibrate", suite, "-o"),
+        ("board",),
+        ("publish",),
+    ):
+        refused(call(*command, path, cwd=tmp_path), 2, words, "name a folder")
+    assert (tmp_path / "afile").read_text() == "mine"
+    for verb in (
+        lambda: cb.run(SPEC, output=tmp_path / path),
+        lambda: cb.results(tmp_path / path),
+        lambda: api.publish_run(ran, tmp_path / path, force=True),
+    ):
+        with pytest.raises(UsageError, match="is no folder; name a folder"):
+            verb()
+
+
+def test_an_output_file_below_a_file(ran, tmp_path):
+    (tmp_path / "afile").write_text("mine")
+    for option, path in (("-o", "afile/x"), ("--curves", "afile/x/y.png")):
+        refused(call("board", ran, option, path, cwd=tmp_path), 2, "afile", "no folder; name a")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("board", "-o"), ("board", "--curves"), ("publish", "--force", "-o"), ("run", "-o")],
+    ids=str,
+)
+def test_a_place_where_nothing_can_be_written(more, ran):
+    """Nobody makes files in /proc, not even root."""
+    command, *options = more
+    path = "/proc/nothing.png"
+    ended = call(command, SPEC if command == "run" else ran, *options, path)
+    refused(ended, 2, "cannot write", path, "another")
