@@ -33,8 +33,8 @@ from .records.again import run_again
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
 from .records.key import why_no_key
-from .records.manifest import Manifest
-from .records.record import BLOCK, RecordReader, blocks_of
+from .records.manifest import Manifest, ManifestEntry
+from .records.record import BLOCK, Record, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store
 from .registry.discovery import Registry, registry
@@ -60,7 +60,7 @@ from .suite.model import (
 from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.regenerated import differences
-from .suite.staleness import outdated
+from .suite.staleness import Outdated, outdated
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
 OnPlan = Callable[[list[CellPlan], list[Job]], None]
@@ -574,63 +574,16 @@ def publish_run(
     ran = results(output, suite)
     manifest, folder = saved_run(ran.output, ran.suite), named_folder(to, "the published files")
     files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
-    if manifest.published and not force:
-        raise UsageError(
-            f"{output} holds a quick run, which reuses the published records {manifest.published}; "
-            "run the suite without --quick, or publish both together with --force"
-        )
-    changed = changes_of(manifest, registry(()))
-    if changed and not force:
-        raise UsageError(
-            f"{output} was not run with the settings of suite {ran.suite} "
-            f"(changed: {', '.join(changed)}); run the suite without --set, --seeds and --budget, "
-            "give your own suite file another name, or publish it with --force"
-        )
-    existing = [str(file) for file in files if file.exists()]
-    if existing and not force:
-        raise UsageError(
-            f"{' and '.join(existing)} would be replaced; choose another folder with -o, "
-            "or replace with --force"
-        )
+    if not force:
+        _check_request(output, manifest, files)
     records = whole(ran.store, manifest)
     codes: dict[str, list[Mapping[str, Any]]] = {}
     for record, entry in records:
         codes.setdefault(entry.id, []).append(record.code)
     stale = outdated(manifest, codes, ran.store, registry(()))
-    if stale.cells and not force:
-        raise UsageError(
-            f"{'; '.join(stale.sentences())}; run {run_again(ran.output, manifest, stale.methods)}, "
-            "or publish the older records with --force"
-        )
-    if (stale.gone or stale.unchecked) and not force:
-        raise UsageError(
-            f"{'; '.join(stale.doubts())}, or publish the records as they are with --force"
-        )
-    other = [] if force else differences(manifest, registry(()))
-    if other:
-        raise UsageError(
-            f"the manifest of {output} is not the one that the installed suite makes "
-            f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
-            "all records, or publish with --force"
-        )
-    unfit = [] if force else failures(manifest.files)
-    if unfit:
-        raise UsageError(
-            f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
-            "mend the plugin or put it back, or publish with --force"
-        )
-    broken = [
-        (status, f"{entry.name} on {entry.task}")
-        for record, entry in records
-        for status in record.status.values()
-        if status in BROKEN_OFF
-    ]
-    if broken and not force:
-        raise UsageError(
-            f"{len(broken)} chain(s) were interrupted by the machine "
-            f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
-            "or publish with --force"
-        )
+    if not force:
+        _check_plugins(ran.output, manifest, stale)
+        _check_chains(records)
     board = board_of(ran.store, manifest)
     if board.doubts and not force:
         raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
@@ -644,6 +597,68 @@ def publish_run(
     except OSError as problem:
         raise unwritable(folder, problem) from problem
     return files
+
+
+def _check_request(output: str | Path, manifest: Manifest, files: Sequence[Path]) -> None:
+    """Raises UsageError for a quick run, for settings other than those of the suite of this name,
+    and for files that would be replaced."""
+    if manifest.published:
+        raise UsageError(
+            f"{output} holds a quick run, which reuses the published records {manifest.published}; "
+            "run the suite without --quick, or publish both together with --force"
+        )
+    if changed := changes_of(manifest, registry(())):
+        raise UsageError(
+            f"{output} was not run with the settings of suite {manifest.suite.name} "
+            f"(changed: {', '.join(changed)}); run the suite without --set, --seeds and --budget, "
+            "give your own suite file another name, or publish it with --force"
+        )
+    if existing := [str(file) for file in files if file.exists()]:
+        raise UsageError(
+            f"{' and '.join(existing)} would be replaced; choose another folder with -o, "
+            "or replace with --force"
+        )
+
+
+def _check_plugins(output: Path, manifest: Manifest, stale: Outdated) -> None:
+    """Raises UsageError where the installed plugins would not make these records, or this manifest,
+    and where a plugin file fails the conformance kit."""
+    if stale.cells:
+        raise UsageError(
+            f"{'; '.join(stale.sentences())}; run {run_again(output, manifest, stale.methods)}, "
+            "or publish the older records with --force"
+        )
+    if stale.gone or stale.unchecked:
+        raise UsageError(
+            f"{'; '.join(stale.doubts())}, or publish the records as they are with --force"
+        )
+    if other := differences(manifest, registry(())):
+        raise UsageError(
+            f"the manifest of {output} is not the one that the installed suite makes "
+            f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
+            "all records, or publish with --force"
+        )
+    if unfit := failures(manifest.files):
+        raise UsageError(
+            f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
+            "mend the plugin or put it back, or publish with --force"
+        )
+
+
+def _check_chains(records: Sequence[tuple[Record, ManifestEntry]]) -> None:
+    """Raises UsageError where the machine interrupted chains."""
+    broken = [
+        (status, f"{entry.name} on {entry.task}")
+        for record, entry in records
+        for status in record.status.values()
+        if status in BROKEN_OFF
+    ]
+    if broken:
+        raise UsageError(
+            f"{len(broken)} chain(s) were interrupted by the machine "
+            f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
+            "or publish with --force"
+        )
 
 
 def _listed(what: Paths) -> Sequence[str | Path]:

@@ -117,22 +117,7 @@ def expand(
                 f'{owner} names no protocol; write protocols = ["replace"], or leave the key out'
             )
         for protocol in protocols:
-            settings: list[tuple[str, Any]] = [
-                ("n", task.n or model.n),
-                ("T", model.generations if task.generations is None else task.generations),
-            ]
-            if task.growth:
-                settings.append(("growth", task.growth))
-            if task.first:
-                settings.append(("first", parse_call(task.first)))
-            spec = CellSpec(
-                parse_call(task.data),
-                parse_call(task.model),
-                parse_call(protocol),
-                (),
-                tuple(settings),
-            )
-            bare = registry.cell(spec, device=device)
+            bare = registry.cell(_bare_spec(model, task, protocol), device=device)
             reason = _why_skipped(bare)
             if reason is not None:
                 skipped[bare.label] = reason
@@ -147,6 +132,21 @@ def expand(
         rows = matching(model.calibration, suite.task_ids)
         suite = replace(suite, model=model.model_copy(update={"calibration": rows}))
     return suite
+
+
+def _bare_spec(model: SuiteModel, task: TaskModel, protocol: str) -> CellSpec:
+    """The spec of a task under one protocol, without mitigations."""
+    settings: list[tuple[str, Any]] = [
+        ("n", task.n or model.n),
+        ("T", model.generations if task.generations is None else task.generations),
+    ]
+    if task.growth:
+        settings.append(("growth", task.growth))
+    if task.first:
+        settings.append(("first", parse_call(task.first)))
+    return CellSpec(
+        parse_call(task.data), parse_call(task.model), parse_call(protocol), (), tuple(settings)
+    )
 
 
 def _lacks_data(task: TaskModel) -> bool:
