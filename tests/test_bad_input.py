@@ -373,7 +373,7 @@ def test_broken_plugin(text, words, tmp_path):
     assert (listed.code, listed.err) == (3, "")
     assert words in re.search("^BROKEN .*bad.*$", listed.out, re.M)[0]
     traced = call("plugins", "--plugin", "bad.py", "--trace", "bad", cwd=tmp_path)
-    assert (traced.code, traced.out.count("Traceback")) == (0, 1)
+    assert (traced.code, traced.out.count("Traceback")) == (3, 1)
 
 
 def test_a_plugin_file_without_a_hook(tmp_path):

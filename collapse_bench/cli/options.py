@@ -174,6 +174,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
+def begun() -> None:
+    """From now on finished chains are kept: a command that is broken off says how to resume."""
+    click.get_current_context().obj.append(same_command())
+
+
 #: variables that change what a run reads, besides those of the options
 _VARIABLES = ("COLLAPSE_BENCH_PLUGINS", "COLLAPSE_BENCH_DATA")
 

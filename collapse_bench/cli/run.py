@@ -19,6 +19,7 @@ from .options import (
     SET,
     Bytes,
     Duration,
+    begun,
     same_command,
     terminal_width,
     warn_broken,
@@ -79,10 +80,9 @@ def run(plugin_files, fail_fast, quiet, **options):
     if planned.jobs and (why := api.why_no_key()) is not None:
         tell(f"warning: {visible(why)}")
     resume = same_command()
-    begun = click.get_current_context().obj
 
     def on_plan(steps, jobs):
-        begun.append(resume)  # what is refused before this has nothing to resume
+        begun()  # what is refused before this has nothing to resume
         reporter.planned(steps, jobs, planned.estimate(), request.n_jobs)
 
     with (

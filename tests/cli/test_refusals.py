@@ -188,3 +188,34 @@ def test_a_place_where_nothing_can_be_written(more, ran):
     path = "/proc/nothing.png"
     ended = call(command, SPEC if command == "run" else ran, *options, path)
     refused(ended, 2, "cannot write", path, "another")
+
+
+INTERRUPTED = """
+import sys
+from collapse_bench.cli import main, progress
+def ended(self, outcome):
+    raise KeyboardInterrupt
+progress.Reporter.ended = ended
+sys.argv[0] = "collapse-bench"
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        (("run", SPEC, "-o", "out"), True),
+        (("suite", "calibrate", "tiny.toml", "-o", "out"), True),
+        (("suite", "calibrate", "tiny.toml"), False),
+        (("reproduce", "pi-squared-over-six", "-o", "out"), True),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else str(value),
+)
+def test_what_keeps_its_chains_says_how_to_resume(command, kept, tmp_path):
+    (tmp_path / "tiny.toml").write_text(
+        'name = "tiny"\nn = 8\ngenerations = 1\n[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\n'
+    )
+    ended = call(*command, code=INTERRUPTED, cwd=tmp_path)
+    assert ended.code == 130, ended
+    assert ended.said.startswith("interrupted")
+    assert ("resume with: collapse-bench" in ended.said) == kept
