@@ -23,6 +23,14 @@ class UsageError(UserError):
     """Wrong input: an unknown name, a parameter out of range, a missing file (exit code 2)."""
 
 
+class UnknownName(UsageError):
+    """No loaded plugin offers a component of this name."""
+
+    def __init__(self, sentence: str, name: str = ""):  # without the name, where it is unpickled
+        super().__init__(sentence)
+        self.name = name
+
+
 class DataChanged(UsageError):
     """A file that a cell reads does not hold the content that the id of the cell hashes."""
 

@@ -64,6 +64,7 @@ GROUND = (
     "errors",
     "files",
     "foreign",
+    "forms",
     "paths",
     "places",
     "status",

@@ -16,6 +16,7 @@ import scipy
 from ..display import plain_math
 from ..errors import NothingMatched, UsageError
 from ..extras import require
+from ..paths import unwritable
 from .axes import plain_ticks
 from .render import writable
 
@@ -134,7 +135,10 @@ def draw_curves(
         ncols=min(5, len(handles)),
         fontsize=8,
     )
-    fig.savefig(path, dpi=130)
+    try:
+        fig.savefig(path, dpi=130)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
     plt.close(fig)
     return path
 

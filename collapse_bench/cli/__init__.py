@@ -144,6 +144,8 @@ def _exit_code(problem: Exception, resume: list[str]) -> int:
         return 1
     if not isinstance(problem, UserError):
         raise problem
+    if resume:  # it was refused after it had begun
+        tell(f"resume with: {resume[0]}")
     tell(f"Error: {problem}")
     return (
         3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2

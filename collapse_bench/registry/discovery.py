@@ -33,7 +33,7 @@ import pluggy
 from ..core.cell import Cell
 from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
 from ..core.renamed import OldName
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, UnknownName, UsageError
 from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, sentence, shown, traced
 from ..foreign.process import RANDOM
 from ..laws.claims import Claim
@@ -323,6 +323,8 @@ class Registry:
         ]
         if lines:
             error += f" ({Path(source).name}, line {lines[-1]})"
+        if isinstance(problem, SyntaxError) and "utf-8" in str(problem).lower():
+            error += "; save the file as UTF-8, or declare its encoding in the first line"
         plugin = Plugin(name, source, error=error, trace=traced(problem), file=file)
         self.plugins.append(plugin)
         return plugin
@@ -563,7 +565,7 @@ class Registry:
     def find(self, kind: str, name: str) -> type[Component]:
         """The class of this role and name.
 
-        Raises UsageError with the nearest known name, PluginError where its plugin did not load.
+        Raises UnknownName with the nearest known name, PluginError where its plugin did not load.
         """
         known = self.classes[kind]
         if name in known:
@@ -592,7 +594,7 @@ class Registry:
             hint += (
                 f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
             )
-        raise UsageError(f"unknown {kind} {name!r}{near}{hint}")
+        raise UnknownName(f"unknown {kind} {name!r}{near}{hint}", name)
 
     @overload
     def build(self, kind: Literal["generator"], call: Call | str) -> DataGenerator: ...

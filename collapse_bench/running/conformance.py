@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..foreign.process import safe_path
 
@@ -21,6 +22,9 @@ def failures(files: Mapping[str, str]) -> list[str]:
     found = []
     for file in sorted(set(files.values())):
         names = sorted(name for name, offered in files.items() if offered == file)
+        if not Path(file).is_file():
+            found.append(f"{', '.join(names)} cannot be checked: plugin file {file} is gone")
+            continue
         command = ["check", *names, "--plugin", file, "--allow-skipped", "--json"]
         try:
             with safe_path():  # the processes that the kit starts inherit it

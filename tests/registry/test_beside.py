@@ -105,7 +105,7 @@ def test_a_board_whose_plugin_is_gone(tmp_path):
     shown = call("board", tmp_path / "out")
     assert shown.code == 0
     [note] = [n for n in " ".join(shown.out.split()).split(" - ") if "could not be compared" in n]
-    assert "unknown mitigation 'mine'" in note
+    assert f"plugin file {file} is gone; put it back" in note
     assert len(note) < 400
     refused = call("publish", tmp_path / "out", "-o", tmp_path / "to")
     assert refused.code == 2

@@ -201,7 +201,7 @@ def test_a_board_reads_the_code_of_a_file_that_is_not_loaded(tmp_path, monkeypat
     (tmp_path / "mine.py").unlink()
     notes = results(tmp_path / "out").board().notes
     (doubt,) = [n for n in notes if "could not be compared with the installed plugins" in n]
-    assert "unknown mitigation 'mycut'" in doubt
+    assert f"plugin file {tmp_path / 'mine.py'} is gone; put it back" in doubt
 
 
 # -- classes that a script or a notebook offers ----------------------------------------------------
