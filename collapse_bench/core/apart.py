@@ -51,8 +51,14 @@ class Apart:
                 self._problem = problem
 
     def compare(self, now: Generation) -> None:
-        """Raise ContractError where the chain has other losses, or another use of anything, among
-        the others than by itself."""
+        """Raise ContractError where the chain has other losses among the others than by itself, or
+        is charged less there.
+
+        What it used by itself and not among the others, it has from elsewhere.  It may be charged
+        more: most amounts are the same for all chains, so a method that goes on until every chain
+        has converged charges each for the slowest.  ``fits`` are the mean of all chains; what one
+        has used is at most their sum.
+        """
         if self._alone is None:
             return
         if now.t >= len(self._alone):
@@ -61,7 +67,7 @@ class Apart:
         losses, ledger = self._alone[now.t]
         for what, word in WORDS.items():
             used, among = _of(ledger, what, 0), _of(now.ledger, what, self.place)
-            if used != among:
+            if used > among * (len(self.cell.seeds) if what == "fits" else 1):
                 raise self._error(
                     f"has used {used} {word} by generation {now.t}, and {among} together with "
                     f"{len(self.cell.seeds) - 1} others"
