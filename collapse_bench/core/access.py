@@ -135,9 +135,9 @@ class Access:
     ) -> Teacher:
         """Fit ``model`` to ``corpus``, in addition to the fit of the generation itself.
 
-        Charged as one of ``fits``, like a fit that a mitigation calls without this; a fit of some of
-        the chains is a share of one, see ``Ledger.charge_fit``.  Pass ``rng`` to compare several
-        fits with the same random numbers.
+        Charged as one of ``fits``, like a fit that a mitigation calls without this; a fit of some
+        of the chains is a share of one, see ``Ledger.charge_fit``.  Pass ``rng`` to compare
+        several fits with the same random numbers.
         """
         ledger, chains = self._desk.open_ledger(self.user), math.prod(self._desk.rng.chain_shape)
         ledger.charge_fit(self.user, math.prod(corpus.chain_shape), chains)

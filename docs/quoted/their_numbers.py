@@ -1,8 +1,8 @@
 """Numbers of docs/their-numbers.md: published numbers, and ours in the same setting.
 
 Everything is measured here, by this suite or by a few lines of numpy and scikit-learn that follow
-the description of the other code, except ``HISTORIES``, which ``histories`` reads from a copy of the
-run histories of Kazdan et al.
+the description of the other code.  The exception is ``HISTORIES``, which ``histories`` reads from a
+copy of the run histories of Kazdan et al.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def test_a_method_that_goes_on_until_all_chains_converge_is_not_accused(method):
         apart = Apart(tried)
         *_, last = generations(tried)
         apart.compare(last)
-        used = apart._alone[-1][1].by_methods("fits")
+        used = apart._by_itself[-1][1].by_methods("fits")
         differs.add(used - last.ledger.by_methods("fits"))
     assert differs - {0}
 

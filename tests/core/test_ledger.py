@@ -153,7 +153,7 @@ def test_tracks(entries, track):
     assert filled(entries).track() == track
 
 
-def test_a_track_that_one_chain_alone_used():
+def test_a_track_that_only_one_chain_used():
     ledger = Ledger()
     ledger.charge("one", "verifier_calls", torch.tensor([0, 0, 1]))
     assert ledger.track() == "verifier"

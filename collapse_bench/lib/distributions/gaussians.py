@@ -110,7 +110,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
 
     Raises Incompatible if the rows answer questions.
     """
-    answers_alone(corpus)
+    answers_only(corpus)
     sums = corpus.moments()
     size = (sums.weight - ddof).clamp_min(1e-300)[..., None, None]
     if sums.factor is not None:
@@ -123,7 +123,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
     )
 
 
-def answers_alone(corpus: Corpus) -> None:
+def answers_only(corpus: Corpus) -> None:
     """Raise Incompatible for rows that answer questions: one density is fitted to all answers."""
     if corpus.width:
         raise Incompatible(
