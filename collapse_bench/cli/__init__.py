@@ -128,7 +128,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _end_in_time(code: int) -> None:
-    """End the process after ``EXIT_SECONDS`` where a plugin's exit handler or thread does not end."""
+    """End the process after ``EXIT_SECONDS`` if an exit handler or thread of a plugin runs on."""
     stop = threading.Timer(EXIT_SECONDS, os._exit, [code])
     stop.daemon = True
     stop.start()

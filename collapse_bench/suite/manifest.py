@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.components import role_of
 from ..core.identity import SCHEMA
 from ..display import shell
 from ..errors import NothingMatched, UsageError
@@ -36,7 +37,9 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
     published: the file of published records that the run reuses, if any.
     """
     budgets = (entry.cell.budget for entry in suite.entries)
-    used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
+    parts = [part for entry in suite.entries for _, part in entry.cell.parts()]
+    used = {(role_of(part), part.title()) for part in parts}
+    files = registry().files()
     return Manifest(
         schema=SCHEMA,
         suite=suite.model,
@@ -46,7 +49,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
         entries=tuple(map(entry_of, suite.entries)),
         left_out=suite.left_out,
         published=None if published is None else str(published.absolute()),
-        files={name: file for name, file in registry().files().items() if name in used},
+        files={" ".join(plugin): file for plugin, file in files.items() if plugin in used},
         budget=next((str(budget) for budget in budgets if budget is not None), None),
     )
 

@@ -226,7 +226,7 @@ class _Files:
 
     def __init__(self, files: Mapping[str, str], registry: Registry):
         self._files = {plugin: Path(file) for plugin, file in files.items()}
-        self._loaded = registry.digests()
+        self._loaded = {" ".join(plugin): code for plugin, code in registry.digests().items()}
         self._read: dict[str, dict[str, str]] = {}
 
     def code(self, was: Code) -> dict[str, Any]:
