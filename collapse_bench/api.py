@@ -253,7 +253,7 @@ def _plugins_of_earlier_runs(
             item = str(what if isinstance(what, (str, Path)) else what[0])
             folders += [named(item, "the suite file").parent] if item.endswith(".toml") else []
         for folder in folders:
-            file = plugin_files(folder).get(problem.name)
+            file = plugin_files(folder).get(f"{problem.kind} {problem.name}")
             if file is None:
                 continue
             unknown, there = str(problem).partition(";")[0], Path(file).is_file()

@@ -26,9 +26,10 @@ class UsageError(UserError):
 class UnknownName(UsageError):
     """No loaded plugin offers a component of this name."""
 
-    def __init__(self, sentence: str, name: str = ""):  # without the name, where it is unpickled
+    # only the sentence is given where it is unpickled
+    def __init__(self, sentence: str, kind: str = "", name: str = ""):
         super().__init__(sentence)
-        self.name = name
+        self.kind, self.name = kind, name
 
 
 class DataChanged(UsageError):

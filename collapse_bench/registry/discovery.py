@@ -594,7 +594,7 @@ class Registry:
             hint += (
                 f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
             )
-        raise UnknownName(f"unknown {kind} {name!r}{near}{hint}", name)
+        raise UnknownName(f"unknown {kind} {name!r}{near}{hint}", kind, name)
 
     @overload
     def build(self, kind: Literal["generator"], call: Call | str) -> DataGenerator: ...

@@ -185,7 +185,7 @@ def _check_remains(output: Path, name: str | None) -> None:
 
 
 def plugin_files(output: Path) -> dict[str, str]:
-    """Name of a plugin -> its file, from the manifests in a folder that can be read."""
+    """Kind and name of a plugin -> its file, from the manifests in a folder that can be read."""
     files: dict[str, str] = {}
     with suppress(Unreadable):
         for name in _files_in(output, ENDING):

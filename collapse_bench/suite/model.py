@@ -62,8 +62,8 @@ def read_suite(path: str | Path) -> SuiteModel:
         raw = tomllib.loads(suite_text(path))
     except RecursionError as problem:
         raise UsageError(
-            f"suite file {path} cannot be read: it is nested too deep; a suite has tables [[tasks]] "
-            "of plain values"
+            f"suite file {path} cannot be read: it is nested too deep; a suite has tables "
+            "[[tasks]] of plain values"
         ) from problem
     except ValueError as problem:  # not TOML, or a number with thousands of digits
         why = one_line(str(problem))
