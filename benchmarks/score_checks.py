@@ -1,6 +1,6 @@
 """Do the statistics of the score hold on the chains of the suite `standard`?
 
-    python benchmarks/score_checks.py                  # 1600 chains a cell, four minutes on one core
+    python benchmarks/score_checks.py               # 1600 chains a cell, four minutes on one core
     python benchmarks/score_checks.py 6400             # 200 boards of 32 chains that share none
 
 Equals are one method entered several times under names of its own: draws are keyed by the name
@@ -249,7 +249,7 @@ def _of_equals(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> li
 
 
 def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list[Check]:
-    """An improvement by one standard deviation, over chains, of the difference between two equals."""
+    """An improvement by one standard deviation over chains of the difference of two equals."""
     pairs, focus = [], []
     h = pool.scored().chains
     for method in methods:
@@ -269,7 +269,8 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
             found[1, b] = len(above) == len(others) and (holm < ALPHA).all()
         pairs.append(Check(f"{method} and {by:.3f} more: found in a pair", 0.8, 1, found[0]))
         if len(others) > 1:
-            what = f"{method} and {by:.3f} more: as a focus row found better than each of {len(others)}"
+            others_ = f"better than each of {len(others)}"
+            what = f"{method} and {by:.3f} more: as a focus row found {others_}"
             focus.append(Check(what, 0.8, 1, found[1]))
     return pairs + focus
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from operator import index
 from pathlib import Path
@@ -23,17 +23,18 @@ from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
-from .errors import NothingMatched, UsageError, UserError
+from .errors import NothingMatched, UnknownName, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
-from .paths import named
+from .paths import named, named_folder, unwritable
+from .records.again import run_again
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
 from .records.key import why_no_key
-from .records.manifest import Manifest
-from .records.record import BLOCK, RecordReader, blocks_of
+from .records.manifest import Manifest, ManifestEntry
+from .records.record import BLOCK, Record, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store
 from .registry.discovery import Registry, registry
@@ -47,7 +48,7 @@ from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
-from .suite.manifest import calibrated, changes_of, entry_of, save_run, saved_run
+from .suite.manifest import calibrated, changes_of, entry_of, plugin_files, save_run, saved_run
 from .suite.model import (
     CALIBRATION_SEEDS,
     find_suite,
@@ -93,7 +94,7 @@ class RunRequest:
     checkpoint_seconds: float = CHECKPOINT_SECONDS  # between two checkpoints of a cell
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "output", named(self.output, "the output folder"))
+        object.__setattr__(self, "output", named_folder(self.output, "the output folder"))
         if self.published is not None:
             object.__setattr__(self, "published", named(self.published, "the published records"))
         object.__setattr__(self, "plugins", _plugin_files(self.plugins))
@@ -171,7 +172,9 @@ class Results:
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:
-            notes.append(f"bring them up to date with: {_run_again(self.output, manifest, stale)}")
+            notes.append(
+                f"bring them up to date with: {run_again(self.output, manifest, stale.methods)}"
+            )
         return dataclasses.replace(board, notes=tuple(notes))
 
     def draw(self, path: str | Path, statistic: Statistic = "mean") -> Path:
@@ -188,20 +191,6 @@ class Results:
         return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
 
 
-def _run_again(output: Path, manifest: Manifest, stale: Outdated) -> str:
-    """The command that runs the outdated cells again."""
-    words = ["collapse-bench", "run", str(output / f"{manifest.suite.name}.suite.toml")]
-    for file in dict.fromkeys(manifest.files.values()):
-        words += ["--plugin", file]
-    if manifest.published:
-        words += ["--quick", "--published", manifest.published]
-        for name in stale.methods:
-            words += ["--mitigation", name]
-    if manifest.budget is not None:
-        words += ["--budget", manifest.budget]
-    return shell([*words, "-o", str(output)])
-
-
 def _store(path: str | Path, archive: Archive | None) -> Store:
     return Store(path) if archive is None else OverlayStore(path, archive)
 
@@ -215,7 +204,7 @@ def results(
     the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
     where it holds several suites and none is named.
     """
-    folder = named(output, "the results")
+    folder = named_folder(output, "the results")
     manifest = saved_run(folder, suite)
     file = published or manifest.published
     archive = None if file is None else Archive(named(file, "the published records"))
@@ -231,13 +220,14 @@ def load_suite(request: RunRequest) -> Suite:
     reg = registry(_plugin_files(request.plugins))
     device = device_of(request.device)
     budget = None if request.budget is None else Budget.parse(request.budget)
-    model, path = _model_of(request.what, reg)
-    model = _changed(model, request, reg)
-    if path is None:
-        model = model.model_copy(update={"name": typed_name(model)})
-    parse_seeds(model.seeds)
-    typed = _typed_mitigations(request, model, path)
-    suite = expand(model, reg, path, device, budget, typed)
+    with _plugins_of_earlier_runs(request.what, request.output):
+        model, path = _model_of(request.what, reg)
+        model = _changed(model, request, reg)
+        if path is None:
+            model = model.model_copy(update={"name": typed_name(model)})
+        parse_seeds(model.seeds)
+        typed = _typed_mitigations(request, model, path)
+        suite = expand(model, reg, path, device, budget, typed)
     if model.focus is not None:
         model = model.model_copy(update={"focus": _row_name(model.focus, suite, reg)})
         suite = dataclasses.replace(suite, model=model)
@@ -247,6 +237,32 @@ def load_suite(request: RunRequest) -> Suite:
             f"{nearest(model.focus, suite.methods)}"
         )
     return suite
+
+
+@contextmanager
+def _plugins_of_earlier_runs(
+    what: str | Path | Sequence[str], output: str | Path | None
+) -> Iterator[None]:
+    """Name the plugin file, where an unknown name is known to a run in the output folder, or in
+    that of the suite file."""
+    try:
+        yield
+    except UnknownName as problem:
+        folders = [] if output is None else [Path(output)]
+        if isinstance(what, (str, Path)) or len(what) == 1:
+            item = str(what if isinstance(what, (str, Path)) else what[0])
+            folders += [named(item, "the suite file").parent] if item.endswith(".toml") else []
+        for folder in folders:
+            file = plugin_files(folder).get(f"{problem.kind} {problem.name}")
+            if file is None:
+                continue
+            unknown, there = str(problem).partition(";")[0], Path(file).is_file()
+            raise UsageError(
+                f"{unknown}; a run in {folder} took it from plugin file {file}"
+                + ("" if there else ", which is gone: put it back")
+                + f"{';' if there else ' and'} name it with --plugin {shell([file])}"
+            ) from problem
+        raise
 
 
 def _model_of(what: str | Path | Sequence[str], reg: Registry) -> tuple[SuiteModel, Path | None]:
@@ -451,7 +467,7 @@ def run_plan(
     """
     request, suite = planned.request, planned.suite
     if not suite.entries:
-        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     Store(request.output).create()
     # absolute, since workers have a working folder of their own
@@ -556,76 +572,93 @@ def publish_run(
     from .board.words import report
 
     ran = results(output, suite)
-    manifest, folder = saved_run(ran.output, ran.suite), named(to, "the published files")
+    manifest, folder = saved_run(ran.output, ran.suite), named_folder(to, "the published files")
     files = [folder / f"{ran.suite}.parquet", folder / f"{ran.suite}.md"]
-    if manifest.published and not force:
-        raise UsageError(
-            f"{output} holds a quick run, which reuses the published records {manifest.published}; "
-            "run the suite without --quick, or publish both together with --force"
-        )
-    changed = changes_of(manifest, registry(()))
-    if changed and not force:
-        raise UsageError(
-            f"{output} was not run with the settings of suite {ran.suite} "
-            f"(changed: {', '.join(changed)}); run the suite without --set, --seeds and --budget, "
-            "give your own suite file another name, or publish it with --force"
-        )
-    existing = [str(file) for file in files if file.exists()]
-    if existing and not force:
-        raise UsageError(
-            f"{' and '.join(existing)} would be replaced; choose another folder with -o, "
-            "or replace with --force"
-        )
+    if not force:
+        _check_request(output, manifest, files)
     records = whole(ran.store, manifest)
     codes: dict[str, list[Mapping[str, Any]]] = {}
     for record, entry in records:
         codes.setdefault(entry.id, []).append(record.code)
     stale = outdated(manifest, codes, ran.store, registry(()))
-    if stale.cells and not force:
+    if not force:
+        _check_plugins(ran.output, manifest, stale)
+        _check_chains(records)
+    board = board_of(ran.store, manifest)
+    if board.doubts and not force:
+        raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
+    # without a command, and without paths of this machine
+    notes = (*board.notes, *stale.sentences(), *stale.doubts(paths=False))
+    text = report(dataclasses.replace(board, notes=notes))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        publish(records, manifest, files[0])
+        replace_file(files[1], f"{text}\n".encode())
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
+    return files
+
+
+def _check_request(output: str | Path, manifest: Manifest, files: Sequence[Path]) -> None:
+    """Raises UsageError for a quick run, for settings other than those of the suite of this name,
+    and for files that would be replaced."""
+    if manifest.published:
         raise UsageError(
-            f"{'; '.join(stale.sentences())}; run {_run_again(ran.output, manifest, stale)}, "
+            f"{output} holds a quick run, which reuses the published records {manifest.published}; "
+            "run the suite without --quick, or publish both together with --force"
+        )
+    if changed := changes_of(manifest, registry(())):
+        raise UsageError(
+            f"{output} was not run with the settings of suite {manifest.suite.name} "
+            f"(changed: {', '.join(changed)}); run the suite without --set, --seeds and --budget, "
+            "give your own suite file another name, or publish it with --force"
+        )
+    if existing := [str(file) for file in files if file.exists()]:
+        raise UsageError(
+            f"{' and '.join(existing)} would be replaced; choose another folder with -o, "
+            "or replace with --force"
+        )
+
+
+def _check_plugins(output: Path, manifest: Manifest, stale: Outdated) -> None:
+    """Raises UsageError where the installed plugins would not make these records, or this manifest,
+    and where a plugin file fails the conformance kit."""
+    if stale.cells:
+        raise UsageError(
+            f"{'; '.join(stale.sentences())}; run {run_again(output, manifest, stale.methods)}, "
             "or publish the older records with --force"
         )
-    if stale.unchecked and not force:
+    if stale.gone or stale.unchecked:
         raise UsageError(
-            f"{'; '.join(stale.doubts())}; install the plugin so that the records can be compared "
-            "with it, or publish them with --force"
+            f"{'; '.join(stale.doubts())}, or publish the records as they are with --force"
         )
-    other = [] if force else differences(manifest, registry(()))
-    if other:
+    if other := differences(manifest, registry(())):
         raise UsageError(
             f"the manifest of {output} is not the one that the installed suite makes "
             f"({len(other)} differences, the first: {other[0]}); run the suite again, which reuses "
             "all records, or publish with --force"
         )
-    unfit = [] if force else failures(manifest.files)
-    if unfit:
+    if unfit := failures(manifest.files):
         raise UsageError(
             f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
-            "mend the plugin, or publish with --force"
+            "mend the plugin or put it back, or publish with --force"
         )
+
+
+def _check_chains(records: Sequence[tuple[Record, ManifestEntry]]) -> None:
+    """Raises UsageError where the machine interrupted chains."""
     broken = [
         (status, f"{entry.name} on {entry.task}")
         for record, entry in records
         for status in record.status.values()
         if status in BROKEN_OFF
     ]
-    if broken and not force:
+    if broken:
         raise UsageError(
             f"{len(broken)} chain(s) were interrupted by the machine "
             f"(the first: {', '.join(broken[0])}); run the suite again, which runs only these, "
             "or publish with --force"
         )
-    board = board_of(ran.store, manifest)
-    if board.doubts and not force:
-        raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
-    # without a command that names paths of this machine
-    notes = (*board.notes, *stale.sentences(), *stale.doubts())
-    text = report(dataclasses.replace(board, notes=notes))
-    folder.mkdir(parents=True, exist_ok=True)
-    publish(records, manifest, files[0])
-    replace_file(files[1], f"{text}\n".encode())
-    return files
 
 
 def _listed(what: Paths) -> Sequence[str | Path]:
@@ -663,10 +696,11 @@ def calibrate(
     """
     reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
-    suite = expand(read_suite(path), reg, path)
+    with _plugins_of_earlier_runs(path, output):
+        suite = expand(read_suite(path), reg, path)
     text = path.read_text(encoding="utf-8")
     if not suite.entries:
-        why = next(iter(suite.skipped_tasks.values()), "it names no task")
+        why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
     _rewrite(path, text)  # fail before the run, not after it
     entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
@@ -674,7 +708,7 @@ def calibrate(
         folder = (
             stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
             if output is None
-            else named(output, "the calibration chains")
+            else named_folder(output, "the calibration chains")
         )
         store = Store(Path(folder).absolute()).create()
         bare = Suite(suite.model, tuple(entries), path)
@@ -799,7 +833,7 @@ def reproduce(
         registry(_plugin_files(plugins)),
         scale=scale,
         data=None if data is None else named(data, "the images"),
-        output=named(output, "the figures"),
+        output=named_folder(output, "the figures"),
         n_jobs=n_jobs,
         plugins=_absolute(plugins),
         device=device_of(device),
@@ -833,7 +867,8 @@ def cell_of(
 ) -> Cell:
     """A cell from its spec, for your own loop: ``for generation in generations(cell_of(...))``.
 
-    seeds: a range as text, one seed or several.  changes: n, generations, growth, n0 or first_teacher.
+    seeds: a range as text, one seed or several.  changes: n, generations, growth, n0 or
+    first_teacher.
     Raises UsageError for a spec, seed or change that is not valid.
     """
     settings = ("n", "generations", "growth", "n0", "first_teacher")

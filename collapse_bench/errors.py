@@ -23,6 +23,15 @@ class UsageError(UserError):
     """Wrong input: an unknown name, a parameter out of range, a missing file (exit code 2)."""
 
 
+class UnknownName(UsageError):
+    """No loaded plugin offers a component of this name."""
+
+    # only the sentence is given where it is unpickled
+    def __init__(self, sentence: str, kind: str = "", name: str = ""):
+        super().__init__(sentence)
+        self.kind, self.name = kind, name
+
+
 class DataChanged(UsageError):
     """A file that a cell reads does not hold the content that the id of the cell hashes."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 
 from .errors import UsageError
@@ -62,3 +64,37 @@ def named(path: str | Path, what: str) -> Path:
     except OSError as problem:
         raise UsageError(f"the path of {what} cannot be used: {problem.strerror}") from problem
     return found
+
+
+def named_folder(path: str | Path, what: str) -> Path:
+    """The path of a folder, as ``named`` gives it; the folder may be missing.
+
+    Raises UsageError also where a file or a device has its place, or that of a folder above it.
+    """
+    found = named(path, what)
+    for place in (found, *found.parents):
+        try:
+            kind = place.stat().st_mode
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:  # further up
+            continue
+        except OSError as problem:
+            raise UsageError(
+                f"the path of {what} cannot be used: {found} ({problem.strerror}); name another "
+                "folder"
+            ) from problem
+        if not stat.S_ISDIR(kind):
+            where = "" if place == found else f" lies below {place}, which"
+            raise UsageError(f"the path of {what}: {found}{where} is no folder; name a folder")
+        break
+    return found
+
+
+def unwritable(path: str | Path, problem: OSError) -> UsageError:
+    """The error for a file that could not be written."""
+    full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+    return UsageError(
+        f"cannot write {problem.filename or path} ({problem.strerror or problem}); name another "
+        f"place, or {'make room' if full else 'make this one writable'}"
+    )

@@ -64,6 +64,7 @@ GROUND = (
     "errors",
     "files",
     "foreign",
+    "forms",
     "paths",
     "places",
     "status",
@@ -300,7 +301,8 @@ def picture() -> str:
             "<style>"
             "text{fill:#22262b}"
             '.name{font:600 14px ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}'
-            '.caption{font:12px "Helvetica Neue",Helvetica,Arial,"DejaVu Sans",sans-serif;fill:#4a5058}'
+            '.caption{font:12px "Helvetica Neue",Helvetica,Arial,"DejaVu Sans",sans-serif;'
+            "fill:#4a5058}"
             "</style>",
             '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
             'markerHeight="7" orient="auto"><path d="M0 0.8L8 4L0 7.2z" '

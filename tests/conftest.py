@@ -54,3 +54,13 @@ def pytest_collection_modifyitems(config, items):
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if "slow" not in item.keywords]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a.txt and b/c.txt."""
+    place = tmp_path / "data"
+    (place / "b").mkdir(parents=True)
+    (place / "a.txt").write_text("one")
+    (place / "b" / "c.txt").write_text("two")
+    return place

@@ -14,15 +14,6 @@ from collapse_bench.errors import UsageError
 from collapse_bench.files import content, digest
 
 
-@pytest.fixture
-def folder(tmp_path):
-    place = tmp_path / "data"
-    (place / "b").mkdir(parents=True)
-    (place / "a.txt").write_text("one")
-    (place / "b" / "c.txt").write_text("two")
-    return place
-
-
 def test_digests_are_those_of_version_0_1(folder):
     """The ids of stored records depend on them."""
     whole = hashlib.sha256(b"a.txt\0one" + b"b/c.txt\0two").hexdigest()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import NothingMatched
+from ..records.again import run_again
 from ..records.agreement import disagreement
 from ..records.archive import SHIPPED, OverlayStore
 from ..records.facts import joined_tracks
@@ -155,13 +156,11 @@ def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
 def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
-    ``focus`` replaces the focus row of the suite.  Raises NothingMatched if there is no record.
+    ``focus`` replaces the focus row of the suite.  Raises NothingMatched if there is no record,
+    or none of `none` on a suite with scores.
     """
     found = _collected(store, manifest)
-    if not found.rows:
-        raise NothingMatched(
-            f"{store.path} holds no record of suite {manifest.suite.name}; run it first"
-        )
+    _check_recorded(store, manifest, found)
     losses = _without_excuses(pd.DataFrame(found.rows))
     usage = pd.DataFrame(found.used)
     # entries that drew more real rows than the learning curve covers
@@ -195,6 +194,28 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
         notes=tuple(dict.fromkeys(found.notes)),  # tasks share records
         codes=found.codes,
     )
+
+
+def _check_recorded(store: Store, manifest: Manifest, found: _Collected) -> None:
+    """Raises NothingMatched where there is nothing to show, or no zero of the score.
+
+    A run writes its manifest first, so it may have been killed before its first record.
+    """
+    recorded = {row["entry"] for row in found.rows if row["seed"] is not None}
+    if "none" in recorded or (recorded and not _tasks(manifest)):
+        return
+    chains = "none, the zero of the score," if recorded else f"suite {manifest.suite.name}"
+    lacking = [e for e in manifest.entries if not recorded or e.name == "none"]
+    rejected: list[str] = []
+    _of_one_code(store, lacking, manifest.seeds, rejected, manifest)
+    why = (
+        f"can be used ({rejected[0].partition('; run ')[0]})"
+        if rejected
+        else "has been recorded yet"
+    )
+    methods = {e.name: None for e in manifest.entries if e.role == "entry"}.keys() - recorded
+    again = run_again(store.path, manifest, sorted(methods))
+    raise NothingMatched(f"no chain of {chains} in {store.path} {why}; run it with: {again}")
 
 
 def _without_values(manifest: Manifest, found: _Collected) -> list[str]:

@@ -7,7 +7,7 @@ or the median with its 95 % interval.  Where a few chains carry the mean, the tw
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,13 @@ import scipy
 from ..display import plain_math
 from ..errors import NothingMatched, UsageError
 from ..extras import require
+from ..paths import unwritable
 from .axes import plain_ticks
 from .render import writable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Statistic = Literal["mean", "median"]
 
@@ -77,46 +82,9 @@ def draw_curves(
     for axis, task in zip(axes.flat, tasks, strict=False):
         piece = frame[frame.task == task]
         for entry, rows in piece.groupby("entry", sort=False):
-            stats = over_chains(rows, statistic)
-            style = ":" if entry == "nature" else "-"
-            # `none` is thin and on top, so that an entry that equals it shows as a rim around it
-            width, above = (1.0, 8) if entry == "none" else (2.0, 2)
-            axis.plot(
-                stats.index,
-                stats["center"],
-                style,
-                color=colours[entry],
-                label=plain_math(entry),
-                lw=width,
-                zorder=above,
-            )
-            if entry == "none" and 0 in stats.index:
-                axis.axhline(
-                    stats["center"][0],
-                    ls=(0, (6, 2, 1, 2)),
-                    color="black",
-                    label="frozen",
-                    lw=0.6,
-                    zorder=1,
-                )
-            axis.fill_between(
-                stats.index,
-                stats["low"].clip(lower=stats["center"] / 10),
-                stats["high"],
-                color=colours[entry],
-                alpha=0.15,
-                lw=0,
-            )
+            _draw_entry(axis, entry, over_chains(rows, statistic), colours[entry])
         if laws is not None and task in laws:
-            axis.plot(
-                range(len(laws[task])),
-                laws[task],
-                "--",
-                color="tab:red",
-                label="none, by its law" if statistic == "mean" else "law of the mean of none",
-                lw=1.4,
-                zorder=9,
-            )
+            _draw_law(axis, laws[task], statistic)
         if (piece.value > 0).all():
             axis.set_yscale("log")
             plain_ticks(axis.yaxis)
@@ -126,6 +94,62 @@ def draw_curves(
         axis.set_ylabel(loss if statistic == "mean" else f"{loss}, median of chains")
     for axis in list(axes.flat)[len(tasks) :]:
         axis.remove()
+    _draw_legend(fig)
+    try:
+        fig.savefig(path, dpi=130)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
+    plt.close(fig)
+    return path
+
+
+def _draw_entry(axis: Axes, entry: str, stats: pd.DataFrame, colour: Any) -> None:
+    """The curve and band of an entry; with `none`, also the line of the control `frozen`."""
+    # `none` is thin and on top, so that an entry that equals it shows as a rim around it
+    width, above = (1.0, 8) if entry == "none" else (2.0, 2)
+    axis.plot(
+        stats.index,
+        stats["center"],
+        ":" if entry == "nature" else "-",
+        color=colour,
+        label=plain_math(entry),
+        lw=width,
+        zorder=above,
+    )
+    if entry == "none" and 0 in stats.index:
+        axis.axhline(
+            stats["center"][0],
+            ls=(0, (6, 2, 1, 2)),
+            color="black",
+            label="frozen",
+            lw=0.6,
+            zorder=1,
+        )
+    axis.fill_between(
+        stats.index,
+        stats["low"].clip(lower=stats["center"] / 10),
+        stats["high"],
+        color=colour,
+        alpha=0.15,
+        lw=0,
+    )
+
+
+def _draw_law(axis: Axes, law: list[float], statistic: Statistic) -> None:
+    """The expected loss of `none`, by generation."""
+    axis.plot(
+        range(len(law)),
+        law,
+        "--",
+        color="tab:red",
+        label="none, by its law" if statistic == "mean" else "law of the mean of none",
+        lw=1.4,
+        zorder=9,
+    )
+
+
+def _draw_legend(fig: Figure) -> None:
+    """One legend for all axes, below them."""
     handles = {str(line.get_label()): line for axis in fig.axes for line in axis.get_lines()}
     fig.legend(
         list(handles.values()),
@@ -134,9 +158,6 @@ def draw_curves(
         ncols=min(5, len(handles)),
         fontsize=8,
     )
-    fig.savefig(path, dpi=130)
-    plt.close(fig)
-    return path
 
 
 def over_chains(rows: pd.DataFrame, statistic: Statistic) -> pd.DataFrame:

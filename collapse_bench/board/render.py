@@ -12,6 +12,7 @@ import pandas as pd
 from .. import display
 from ..display import visible
 from ..errors import UsageError
+from ..paths import named_folder
 
 GUTTER = 2
 
@@ -21,9 +22,11 @@ def writable(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; name a file in it")
-    if not path.parent.is_dir():
+    folder = path.parent
+    if not folder.is_dir():
+        named_folder(folder, f"the folder of {path.name}")  # says which part of it is no folder
         raise UsageError(
-            f"{path} cannot be written: the folder {path.parent} does not exist; create it first"
+            f"{path} cannot be written: the folder {folder} does not exist; create it first"
         )
     return path
 

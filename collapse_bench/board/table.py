@@ -13,13 +13,13 @@ import pandas as pd
 
 from ..display import json_text, shortened, visible
 from ..errors import NothingMatched, UsageError
+from ..forms import FORMS
 from ..records.settings import SuiteModel
 from ..scoring.rules import WORST
 from ..scoring.score import Scores, compare
 from ..status import Status
 from .render import csv, markdown, named_rows, needed, number, terminal
 
-FORMS = ("table", "markdown", "csv", "json")  # of ``Board.render``
 LEAST = 16  # characters of a text that is cut to fit a terminal
 NEAREST = 5  # rows of each kind that the note on the focus row names
 MOST_LOST = 1 - WORST  # limit of "tail lost" and "diversity lost", which are 1 for `none`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,6 +130,7 @@ def disturb(seed: int) -> None:
     """Seed the global random generators, which no plugin may read."""
     torch.manual_seed(seed)
     np.random.seed(seed)
+    random.seed(seed)
 
 
 class Undisturbed:
@@ -136,10 +138,12 @@ class Undisturbed:
 
     def __enter__(self):
         self.torch, self.numpy = torch.get_rng_state(), np.random.get_state()
+        self.python = random.getstate()
 
     def __exit__(self, *_):
         torch.set_rng_state(self.torch)
         np.random.set_state(self.numpy)
+        random.setstate(self.python)
 
 
 def z_score(gap: Tensor) -> float:

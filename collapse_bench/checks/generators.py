@@ -62,7 +62,10 @@ class WithModel:
             frame = frame.tb_next
         if innermost is None or isinstance(innermost, DataGenerator):
             return None
-        return f"{name_of(self.learner)} fails on {self.component.title()}: {type(problem).__name__}: {problem}"
+        return (
+            f"{name_of(self.learner)} fails on {self.component.title()}: "
+            f"{type(problem).__name__}: {problem}"
+        )
 
 
 def with_models(subject: Subject[DataGenerator]) -> Iterator[World]:

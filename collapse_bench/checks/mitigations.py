@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..core.components import Mitigation, Model, Protocol, Teacher, size_takes_memory
 from ..core.corpus import Corpus
+from ..core.loop import Generation
 from ..core.replicates import lift
 from .compare import (
     CheckFailure,
@@ -176,14 +177,24 @@ def check_mitigation_chain_shapes_agree(case: CellCase) -> None:
 
 @check(worlds=one_per_kind)
 def check_mitigation_is_repeatable(case: CellCase) -> None:
-    """A mitigation does the same twice, whatever the state of global random generators."""
-    alike(
-        outputs_of(case, (2,), 1),
-        outputs_of(case, (2,), 2),
+    """A mitigation does the same twice in each stage, and in each generation of a run, whatever
+    the state of global random generators."""
+    sentence = (
         f"{case.cell.mitigations[0].title()} acts differently the second time; draw only from "
-        f"access.rng, and keep "
-        "what the next generation needs in access.memory",
+        "access.rng (never torch.rand, numpy.random or random), and keep what the next generation "
+        "needs in access.memory"
     )
+    alike(outputs_of(case, (2,), 1), outputs_of(case, (2,), 2), sentence)
+    with Undisturbed():
+        disturb(3)
+        again = run_cell(case.cell)
+    for one, other in zip(run_of(case), again, strict=True):
+        alike(_results(one), _results(other), f"{sentence}; generation {one.t}")
+
+
+def _results(generation: Generation) -> dict[str, Tensor]:
+    """Effective sizes and losses (R,)."""
+    return {"effective size": generation.size, **generation.scores}
 
 
 @lru_cache(maxsize=16)
@@ -213,8 +224,8 @@ def check_mitigation_answers_as_it_states(case: CellCase) -> None:
     fitted = lift(adapted).fit(curated, rng.at("fit"), scene.access.teacher)
     if differs := answers_as_stated(fitted, scene.data, rng):
         raise CheckFailure(
-            f"the teacher under {case.cell.mitigations[0].title()}: {differs}; it is judged by what "
-            "it states"
+            f"the teacher under {case.cell.mitigations[0].title()}: {differs}; it is judged by "
+            "what it states"
         )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.components import Protocol
-from .compare import CheckFailure, Lent, alike, chain_at, tensors_of
+from .compare import CheckFailure, Lent, Undisturbed, alike, chain_at, disturb, tensors_of
 from .kit import Subject, World, check
 from .scenes import CellCase, composed_by, finite_losses, per_kind, run_cell
 from .world import CHAIN_SHAPES, cells_of, name_of
@@ -46,6 +46,10 @@ class Composed:
 @lru_cache(maxsize=64)
 def composed(case: CellCase, chain_shape: tuple[int, ...], reload: bool = False) -> list[Composed]:
     """The training sets of generations 0 .. 3, which the checks of one protocol share."""
+    return _composed(case, chain_shape, reload)
+
+
+def _composed(case: CellCase, chain_shape: tuple[int, ...], reload: bool = False) -> list[Composed]:
     steps = []
     for access, corpus, _ in composed_by(case.cell, chain_shape, reload=reload):
         ledger = access.ledger
@@ -119,6 +123,22 @@ def check_protocol_chain_shapes_agree(case: CellCase) -> None:
                 f"shape {chain_shape} than "
                 "in a single run; keep chains apart",
             )
+
+
+@check(worlds=one_per_kind)
+def check_protocol_is_repeatable(case: CellCase) -> None:
+    """A protocol composes the same twice, whatever the state of global random generators."""
+    with Undisturbed():
+        disturb(1)
+        again = _composed(case, (2,))
+    for one, other in zip(composed(case, (2,)), again, strict=True):
+        alike(
+            one.values,
+            other.values,
+            f"{case.cell.protocol.title()} composes generation {one.t} differently the second "
+            "time; draw only from access.rng (never torch.rand, numpy.random or random), and keep "
+            "nothing in the protocol itself",
+        )
 
 
 @check(worlds=one_per_kind)

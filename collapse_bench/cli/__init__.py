@@ -128,7 +128,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _end_in_time(code: int) -> None:
-    """End the process after ``EXIT_SECONDS`` where a plugin's exit handler or thread does not end."""
+    """End the process after ``EXIT_SECONDS`` if an exit handler or thread of a plugin runs on."""
     stop = threading.Timer(EXIT_SECONDS, os._exit, [code])
     stop.daemon = True
     stop.start()
@@ -144,6 +144,8 @@ def _exit_code(problem: Exception, resume: list[str]) -> int:
         return 1
     if not isinstance(problem, UserError):
         raise problem
+    if resume:  # it was refused after it had begun
+        tell(f"resume with: {resume[0]}")
     tell(f"Error: {problem}")
     return (
         3 if isinstance(problem, PluginError) else 5 if isinstance(problem, NothingMatched) else 2

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..display import visible
-from .options import DEVICE, FORMATS, PLUGIN, Spec, terminal_width, warn_broken, warn_skipped
+from ..forms import FORMS
+from .options import DEVICE, PLUGIN, Spec, begun, terminal_width, warn_broken, warn_skipped
 from .output import say, say_json, tell, words_to_stderr
 
 
@@ -130,7 +131,7 @@ def predict(spec, plugin_files, as_json):
     "form",
     default="table",
     show_default=True,
-    type=click.Choice(FORMATS),
+    type=click.Choice(FORMS),
     help="Output format.",
 )
 @PLUGIN
@@ -220,6 +221,11 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
         return
     if name is None:
         raise UsageError("name a figure; 'collapse-bench reproduce --list' shows them all")
+
+    def on_plan(steps, jobs):
+        begun()
+        reporter.planned(steps, jobs)
+
     with words_to_stderr(), Reporter(quiet) as reporter:
         numbers, files = api.reproduce(
             name,
@@ -229,7 +235,7 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
             n_jobs=n_jobs,
             plugins=plugin_files,
             device=device,
-            on_plan=reporter.planned,
+            on_plan=on_plan,
             on_outcome=reporter.ended,
         )
     known = numbers[numbers.z.notna()]

@@ -13,8 +13,6 @@ from click.core import ParameterSource
 from ..display import shell, visible
 from .output import tell
 
-FORMATS = ("table", "markdown", "csv", "json")
-
 
 class Bytes(click.ParamType):
     name = "size"
@@ -174,6 +172,11 @@ def terminal_width() -> int | None:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
+
+
+def begun() -> None:
+    """From now on finished chains are kept: a command that is broken off says how to resume."""
+    click.get_current_context().obj.append(same_command())
 
 
 #: variables that change what a run reads, besides those of the options

@@ -12,6 +12,8 @@ from ..display import visible
 from .options import PLUGIN, Spec, warn_broken
 from .output import say, say_json, tell
 
+BROKEN = 3  # exit code for a broken plugin that was named
+
 
 @click.command("list")
 @PLUGIN
@@ -60,14 +62,19 @@ def show(name, plugin_files, as_json):
     from ..registry.building import parameters
     from ..registry.discovery import KINDS, registry
     from ..suggest import nearest
+    from ..suite.model import read_suite, suite_text
 
     reg = registry(plugin_files)
     warn_broken(reg)
     found = [(kind, reg.classes[kind][name]) for kind in KINDS if name in reg.classes[kind]]
     suites = {path.stem: path for path in reg.suites}
     if not found and name in suites:
-        text = suites[name].read_text(encoding="utf-8")
-        say_json(tomllib.loads(text)) if as_json else say(text)
+        text = suite_text(suites[name])
+        if as_json:
+            read_suite(suites[name])  # refuses what is not TOML
+            say_json(tomllib.loads(text))
+        else:
+            say(text)
         return
     if not found:
         known = {n for kind in KINDS for n in reg.classes[kind]} | set(suites)
@@ -106,6 +113,8 @@ def show(name, plugin_files, as_json):
 def plugins(as_json, trace, plugin_files):
     """List all plugins that were found, and those that could not be loaded.
 
+    Exits 3 if a plugin that --plugin or --trace names is broken.
+
     \b
     Examples:
       collapse-bench plugins
@@ -123,7 +132,7 @@ def plugins(as_json, trace, plugin_files):
             raise NothingMatched(f"no broken plugin has {trace!r} in its name")
         for plugin in found:
             say(plugin.trace)
-        return
+        sys.exit(BROKEN)
     if as_json:
         say_json([vars(p) for p in reg.plugins])
     else:
@@ -133,7 +142,7 @@ def plugins(as_json, trace, plugin_files):
             word = "BROKEN" if p.broken else "ok"
             say(f"{word:<7}{visible(p.module):<{width}}{visible(p.error or offers)}")
     if any(p.broken for p in named):
-        sys.exit(3)
+        sys.exit(BROKEN)
 
 
 @click.command()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..display import visible
-from .options import FORMATS, SUITE, terminal_width
+from ..forms import FORMS
+from .options import SUITE, terminal_width
 from .output import say, tell
 
 
@@ -17,7 +18,7 @@ from .output import say, tell
     "form",
     default="table",
     show_default=True,
-    type=click.Choice(FORMATS),
+    type=click.Choice(FORMS),
     help="Output format.",
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
@@ -56,8 +57,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
     from .. import api
     from ..board.curves import picture
     from ..board.render import writable
-    from ..errors import UsageError
-    from ..paths import named
+    from ..paths import named, unwritable
 
     # fail before the work, not after it
     file = None if output is None else writable(named(output, "the board"))
@@ -71,7 +71,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
         try:
             file.write_text(text + "\n", encoding="utf-8")
         except OSError as problem:
-            raise UsageError(f"cannot write {file}: {problem.strerror}") from problem
+            raise unwritable(file, problem) from problem
         tell(f"written: {visible(file)}")
     else:
         say(text)

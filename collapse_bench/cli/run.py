@@ -19,6 +19,7 @@ from .options import (
     SET,
     Bytes,
     Duration,
+    begun,
     same_command,
     terminal_width,
     warn_broken,
@@ -79,16 +80,18 @@ def run(plugin_files, fail_fast, quiet, **options):
     if planned.jobs and (why := api.why_no_key()) is not None:
         tell(f"warning: {visible(why)}")
     resume = same_command()
-    click.get_current_context().obj.append(resume)
+
+    def on_plan(steps, jobs):
+        begun()  # what is refused before this has nothing to resume
+        reporter.planned(steps, jobs, planned.estimate(), request.n_jobs)
+
     with (
         words_to_stderr(),  # a plugin may print
         Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
     ):
         results = api.run_plan(
             planned,
-            on_plan=lambda steps, jobs: reporter.planned(
-                steps, jobs, planned.estimate(), request.n_jobs
-            ),
+            on_plan=on_plan,
             on_outcome=reporter.ended,
             on_progress=reporter.moved,
         )
@@ -176,19 +179,7 @@ def plan(plugin_files, verbose, as_json, **options):
     if as_json:
         say_json(rows)
         return
-    counted = {
-        id(
-            step
-        ): f"{step.verdict:<8}{{}} cell(s) of {visible(step.entry.name)}  ({visible(step.why)})"
-        for step in planned.steps
-        if step.verdict in api.IDLE
-    }
-    if not verbose:
-        counted |= {
-            id(step): f"reuse   {{}} cell(s)  ({visible(step.why)})"
-            for step in planned.steps
-            if step.verdict == "reuse"
-        }
+    counted = _counted(planned.steps, verbose)
     for line, cells in Counter(counted.values()).items():
         say(line.replace("{}", f"{cells:>4}", 1))
     for step, row in zip_longest(planned.steps, rows):
@@ -202,3 +193,25 @@ def plan(plugin_files, verbose, as_json, **options):
         if counts[verdict] or verdict in BASIC
     ]
     say(", ".join(shown) + took(planned.estimate(), request.n_jobs))
+
+
+def _counted(steps, verbose: bool) -> dict[int, str]:
+    """id of a step -> the line in which it is counted, with {} for the number of its cells.
+
+    Cells that are reused are counted too, unless verbose.
+    """
+    from ..suite.plan import IDLE
+
+    counted = {
+        id(step): f"{step.verdict:<8}{{}} cell(s) of {visible(step.entry.name)}"
+        f"  ({visible(step.why)})"
+        for step in steps
+        if step.verdict in IDLE
+    }
+    if not verbose:
+        counted |= {
+            id(step): f"reuse   {{}} cell(s)  ({visible(step.why)})"
+            for step in steps
+            if step.verdict == "reuse"
+        }
+    return counted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..display import visible
-from .options import PLUGIN, warn_broken
+from .options import PLUGIN, begun, warn_broken
 from .output import say, words_to_stderr
 
 
@@ -44,13 +44,19 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
     from .progress import Reporter
 
     warn_broken(registry(plugin_files))
+
+    def on_plan(steps, jobs):
+        if output is not None:  # else the chains are in a temporary folder
+            begun()
+        reporter.planned(steps, jobs)
+
     with words_to_stderr(), Reporter(quiet) as reporter:
         rows = api.calibrate(
             name,
             output=output,
             n_jobs=n_jobs,
             plugins=plugin_files,
-            on_plan=reporter.planned,
+            on_plan=on_plan,
             on_outcome=reporter.ended,
         )
     for row in rows:

@@ -5,6 +5,7 @@ Shapes: ``R`` stands for the dimensions of the chains, which come first; ``n`` r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +135,12 @@ class Access:
     ) -> Teacher:
         """Fit ``model`` to ``corpus``, in addition to the fit of the generation itself.
 
-        Charged as one of ``fits``, like a fit that a mitigation calls without this.  Pass ``rng`` to compare several fits with the same random
-        numbers.
+        Charged as one of ``fits``, like a fit that a mitigation calls without this; a fit of some
+        of the chains is a share of one, see ``Ledger.charge_fit``.  Pass ``rng`` to compare
+        several fits with the same random numbers.
         """
-        self._desk.open_ledger(self.user).charge(self.user, "fits", 1)
+        ledger, chains = self._desk.open_ledger(self.user), math.prod(self._desk.rng.chain_shape)
+        ledger.charge_fit(self.user, math.prod(corpus.chain_shape), chains)
         rng = self._desk.stream(self.user, "fit") if rng is None else rng
         return paid_fit(model, corpus, rng, before)
 

@@ -16,7 +16,7 @@ from ..foreign.calls import Broke, bounded, contained, described, shown
 from ..places import text_of
 from ..spec import CellSpec
 from .budget import Budget
-from .components import Component, DataGenerator, Mitigation, Model, Protocol
+from .components import Component, DataGenerator, Mitigation, Model, Protocol, role_of
 from .content import contents
 from .identity import NUMERICS, SCHEMA, fingerprint, id_of, is_none, nested, written
 
@@ -65,8 +65,9 @@ class Cell:
             raise UsageError(f"growth must lie in [0, 4], got {self.growth}")
         if self.size(self.generations) > MOST_ROWS:
             raise UsageError(
-                f"the last generation would read n (T + 1)^growth = {self.size(self.generations):g} "
-                f"rows; it must be at most {MOST_ROWS}, so lower n, T or growth"
+                "the last generation would read n (T + 1)^growth = "
+                f"{self.size(self.generations):g} rows; it must be at most {MOST_ROWS}, so lower "
+                "n, T or growth"
             )
         for role, base in (("data", DataGenerator), ("model", Model), ("protocol", Protocol)):
             if not isinstance(getattr(self, role), base):
@@ -168,7 +169,8 @@ class Cell:
 
     @property
     def file_digests(self) -> dict[str, dict[str, str]]:
-        """Plugin -> module -> digest of its code, for plugins that are not part of the suite.
+        """Kind and name of a plugin -> module -> digest of its code, for plugins that are not part
+        of the suite.
 
         Where several mitigations adapt the model, the code that composes their requests counts as
         one more: version 0.1 lost some of these, so its records of such cells are stale.
@@ -176,7 +178,8 @@ class Cell:
         digests: dict[str, dict[str, str]] = {}
         for _, part in self.parts():
             if type(part).file_digests:
-                digests.setdefault(part.title(), {}).update(type(part).file_digests)
+                key = f"{role_of(part)} {part.title()}"
+                digests.setdefault(key, {}).update(type(part).file_digests)
         if sum(type(act).adapt is not Mitigation.adapt for act in self.mitigations) > 1:
             digests["composed fits"] = {"collapse_bench.core.recipe": "2"}
         return digests

@@ -662,3 +662,19 @@ class Protocol(Component):
         memory: what the previous generation returned; None at the first.  It survives a resume.
         """
         raise NotImplementedError
+
+
+# -- roles -----------------------------------------------------------------------------------------
+
+#: kind of a plugin -> its base class
+ROLES: dict[str, type[Component]] = {
+    "generator": DataGenerator,
+    "model": Model,
+    "protocol": Protocol,
+    "mitigation": Mitigation,
+}
+
+
+def role_of(component: Component) -> str:
+    """The kind of a plugin: generator, model, protocol or mitigation."""
+    return next((role for role, base in ROLES.items() if isinstance(component, base)), "component")

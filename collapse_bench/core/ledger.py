@@ -29,6 +29,8 @@ class Ledger:
         self.verifiers: dict[tuple[str, float, float], int] = {}  # (user, phi, psi) -> calls
         # (user, name of an external model or data set) -> calls
         self.external: dict[tuple[str, str], int] = {}
+        # user -> chains of its last fit that are charged and not fitted yet, see charge_fit
+        self.spare: dict[str, int] = {}
         # substance -> limit per chain for all mitigations together
         self.limits: Mapping[str, int] = {}
 
@@ -39,6 +41,7 @@ class Ledger:
         twin.fixed, twin.limits = dict(self.fixed), dict(self.limits)
         twin.seen = None if self.seen is None else self.seen.clone()
         twin.verifiers, twin.external = dict(self.verifiers), dict(self.external)
+        twin.spare = dict(self.spare)
         return twin
 
     def under(self, limits: Mapping[str, int]) -> Ledger:
@@ -96,6 +99,19 @@ class Ledger:
         """Charge calls of a verifier; phi and psi as in ``Access.verify``."""
         self.charge(user, "verifier_calls", calls)
         self.verifiers[user, phi, psi] = self.verifiers.get((user, phi, psi), 0) + calls
+
+    def charge_fit(self, user: str, chains: int, all_chains: int) -> None:
+        """Charge a fit of some of the chains, as a share of a fit of all of them.
+
+        The first share is charged as a whole fit, which then covers later shares of this user, in
+        any generation.  So the amount is the sum of all shares, rounded up, in whatever order they
+        come: no share is lost, and a budget ends a method before it exceeds its limit.
+        """
+        missing = chains - self.spare.get(user, 0)
+        fits = max(0, -(-missing // all_chains))
+        if fits:
+            self.charge(user, "fits", fits)
+        self.spare[user] = fits * all_chains - missing
 
     def charge_external(self, user: str, what: str, calls: int) -> None:
         """Charge calls of an external model or data set, by its name."""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .components import Model, Teacher
 from .corpus import Corpus
@@ -27,7 +27,6 @@ class Meter:
     ledger: Ledger
     chains: int  # of the run
     free: int = 0  # chains whose next fit is paid for already
-    owed: dict[str, int] = field(default_factory=dict)  # user -> chains that are not charged yet
 
     @contextmanager
     def grant(self, chains: int) -> Iterator[None]:
@@ -42,9 +41,7 @@ class Meter:
         """Charge a user for a fit of some chains, as far as they are not free."""
         paid = min(self.free, chains)
         self.free -= paid
-        fits, self.owed[user] = divmod(self.owed.get(user, 0) + chains - paid, self.chains)
-        if fits:
-            self.ledger.charge(user, "fits", fits)
+        self.ledger.charge_fit(user, chains - paid, self.chains)
 
 
 _METER: ContextVar[Meter | None] = ContextVar("meter", default=None)

@@ -31,6 +31,7 @@ def laws_frame(verdicts: Sequence[Verdict]) -> pd.DataFrame:
             "error": v.error,
             "ratio": v.ratio,
             "z": v.z,
+            "detects": v.detects,
             "verdict": v.word,
         }
         for v in verdicts
@@ -59,6 +60,7 @@ def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | N
             "+-": [number(v, 2) for v in frame.error],
             "ratio": [f"{v:.3f}" for v in frame.ratio],
             "z": [f"{v:+.1f}" for v in frame.z],
+            "detects": [f"{100 * v:.1f} %" for v in frame.detects],
             "verdict": frame.verdict,
         }
     )
@@ -69,6 +71,7 @@ def render_laws(verdicts: Sequence[Verdict], form: str = "table", width: int | N
         "a law passes within four standard errors, plus 3 % of the law for a deterministic "
         "equivalent, 5 % for a leading order, 2 % for an asymptotic form and 10 % for a heuristic; "
         "a published formula known to be wrong must fail",
+        "detects: a law that is wrong by this share fails in half of all runs",
     ]
     title = "The engine compared with the laws"
     return (

@@ -51,10 +51,23 @@ class Verdict:
         return gap / self.error if self.error else math.copysign(math.inf, gap) if gap else 0.0
 
     @property
+    def reach(self) -> float:
+        """The largest deviation of the measured value from the law that passes."""
+        reach = LARGEST_Z * self.error + SLACK[self.claim.status] * abs(self.predicted)
+        return max(reach, 1e-9 * abs(self.predicted))
+
+    @property
+    def detects(self) -> float:
+        """The reach as a share of the predicted value; NaN if that is 0.
+
+        A law that is wrong by this share is found violated in half of all runs.
+        """
+        return self.reach / abs(self.predicted) if self.predicted else math.nan
+
+    @property
     def within(self) -> bool:
         """Whether the measured value agrees with the law."""
-        reach = LARGEST_Z * self.error + SLACK[self.claim.status] * abs(self.predicted)
-        return abs(self.measured - self.predicted) <= max(reach, 1e-9 * abs(self.predicted))
+        return abs(self.measured - self.predicted) <= self.reach
 
     @property
     def good(self) -> bool:

@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
 from ..status import FINISHED
+from .again import run_again
 from .agreement import disagreement
 from .contradictions import contradiction
 from .facts import CellFacts, RunAccount
@@ -116,8 +117,8 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
             )
         if record is None or set(seeds) - set(record.seeds):
             raise NothingMatched(
-                f"{entry.name} on {entry.task} has chains that were not run; "
-                "finish the run of the suite first"
+                f"{entry.name} on {entry.task} has chains that were not run; finish the run of the "
+                f"suite first: {run_again(store.path, manifest, [entry.name])}"
             )
         if record.code != (code or record.code):
             raise NothingMatched(

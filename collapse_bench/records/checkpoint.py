@@ -22,7 +22,7 @@ from ..core.identity import SCHEMA
 from .files import read_file, replace_file
 from .key import user_key
 
-_FORMAT = b"collapse-bench checkpoint 2\n"
+_FORMAT = b"collapse-bench checkpoint 3\n"
 _SIGNATURE = hashlib.sha256().digest_size
 _LENGTH = 8  # bytes of the length of the header
 MOST_BYTES = 2**36  # of a checkpoint or its weights

@@ -58,7 +58,7 @@ class Manifest:
     entries: tuple[ManifestEntry, ...]
     left_out: tuple[str, ...] = ()  # of a quick run: entries without complete records
     published: str | None = None  # the file of published records that the run reuses
-    files: Mapping[str, str] = field(default_factory=dict)  # plugin -> its file
+    files: Mapping[str, str] = field(default_factory=dict)  # kind and name of a plugin -> its file
     budget: str | None = None  # as it was typed
 
     def to_json(self) -> dict[str, Any]:

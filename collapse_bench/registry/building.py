@@ -10,20 +10,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from ..core.cell import Cell
-from ..core.components import Component, DataGenerator, Mitigation, Model, Protocol
+from ..core.components import ROLES, Component, DataGenerator, Mitigation, Model, Protocol
 from ..core.params import allowed, type_hints
 from ..errors import UsageError, UserError
 from ..foreign.calls import Broke, contained, sentence
 from ..places import path_of
 from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from ..suggest import nearest
-
-ROLES: dict[str, type[Component]] = {
-    "generator": DataGenerator,
-    "model": Model,
-    "protocol": Protocol,
-    "mitigation": Mitigation,
-}
 
 #: (role, name) -> class; raises UsageError for an unknown name
 Find = Callable[[str, str], type[Component]]

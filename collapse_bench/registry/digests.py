@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from .beside import spec_beside
+from .helpers import helper_spec
 
 OWN = "collapse_bench"  # covered by the versions of its plugins and by NUMERICS
 SOURCE = tuple(importlib.machinery.SOURCE_SUFFIXES)
@@ -196,7 +196,7 @@ def code_files(
         name = waiting.pop()
         spec = None if name == module and file is not None else _spec(name)
         if spec is None and file is not None:  # the plugin is not loaded
-            spec = spec_beside(name, file)
+            spec = helper_spec(name, file)
         path = file if name == module and file is not None else _file(spec)
         if path is None or not path.is_file():
             continue

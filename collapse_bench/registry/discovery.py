@@ -31,10 +31,10 @@ from typing import Any, Literal, TypeVar, get_args, overload
 import pluggy
 
 from ..core.cell import Cell
-from ..core.components import Component, DataGenerator, Kind, Mitigation, Model, Protocol
+from ..core.components import ROLES, Component, DataGenerator, Kind, Mitigation, Model, Protocol
 from ..core.identity import is_none
 from ..core.renamed import OldName
-from ..errors import PluginError, UsageError
+from ..errors import PluginError, UnknownName, UsageError
 from ..foreign.calls import LOAD_SECONDS, Broke, contained, described, sentence, shown, traced
 from ..foreign.process import RANDOM
 from ..laws.claims import Claim
@@ -42,9 +42,9 @@ from ..papers.figure import Figure
 from ..spec import Call, CellSpec, is_word
 from ..suggest import nearest
 from . import hookspecs
-from .beside import check_helpers, open_folder
-from .building import ROLES, build, build_cell, build_mitigations
+from .building import build, build_cell, build_mitigations
 from .digests import OWN, class_digests, code_files, digests_of, forget_edited, remember_loaded
+from .helpers import check_helpers, open_folder
 
 Item = TypeVar("Item")
 
@@ -324,6 +324,8 @@ class Registry:
         ]
         if lines:
             error += f" ({Path(source).name}, line {lines[-1]})"
+        if isinstance(problem, SyntaxError) and "utf-8" in str(problem).lower():
+            error += "; save the file as UTF-8, or declare its encoding in the first line"
         plugin = Plugin(name, source, error=error, trace=traced(problem), file=file)
         self.plugins.append(plugin)
         return plugin
@@ -414,9 +416,9 @@ class Registry:
                 "rename one"
             )
 
-    def files(self) -> dict[str, str]:
-        """Name -> plugin file, for everything that plugin files offer."""
-        return {name: str(p.file) for p in self.plugins if p.file for _, name in p.offers}
+    def files(self) -> dict[tuple[str, str], str]:
+        """(kind, name) -> plugin file, for everything that plugin files offer."""
+        return {offer: str(p.file) for p in self.plugins if p.file for offer in p.offers}
 
     def foreign_files(self) -> frozenset[str]:
         """The files of all loaded code of plugins that are not part of the suite."""
@@ -424,14 +426,14 @@ class Registry:
         files = (getattr(sys.modules.get(name), "__file__", None) for name in names)
         return frozenset(filter(None, files))
 
-    def digests(self) -> dict[str, dict[str, str]]:
-        """Name -> module -> digest of its code, for all that foreign plugins offer."""
-        digests: dict[str, dict[str, str]] = {}
-        for classes in self.classes.values():
-            for name, cls in classes.items():
-                if cls.file_digests:
-                    digests.setdefault(name, {}).update(cls.file_digests)
-        return digests
+    def digests(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(kind, name) -> module -> digest of its code, for all that foreign plugins offer."""
+        return {
+            (kind, name): dict(cls.file_digests)
+            for kind, classes in self.classes.items()
+            for name, cls in classes.items()
+            if cls.file_digests
+        }
 
     def origins(self, cell: Cell) -> tuple[Origin, ...] | None:
         """The foreign plugins that take part in a cell, sorted by module.
@@ -445,7 +447,7 @@ class Registry:
         return tuple(plugins[module].origin for module in sorted(plugins))
 
     def remarks(self, cell: Cell) -> list[str]:
-        """What the plugins that take part in a cell changed in the process when they were loaded."""
+        """What the plugins of a cell changed in the process when they were loaded."""
         plugins = {
             self.homes[type(part)].module: self.homes[type(part)]
             for _, part in cell.parts()
@@ -568,7 +570,7 @@ class Registry:
     def find(self, kind: str, name: str) -> type[Component]:
         """The class of this role and name.
 
-        Raises UsageError with the nearest known name, PluginError where its plugin did not load.
+        Raises UnknownName with the nearest known name, PluginError where its plugin did not load.
         """
         known = self.classes[kind]
         if name in known:
@@ -597,7 +599,7 @@ class Registry:
             hint += (
                 f"; {len(self.broken)} plugin(s) could not be loaded, see 'collapse-bench plugins'"
             )
-        raise UsageError(f"unknown {kind} {name!r}{near}{hint}")
+        raise UnknownName(f"unknown {kind} {name!r}{near}{hint}", kind, name)
 
     @overload
     def build(self, kind: Literal["generator"], call: Call | str) -> DataGenerator: ...

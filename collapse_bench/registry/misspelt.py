@@ -11,7 +11,7 @@ STAGES = ("steer", "curate", "adapt", "size")
 
 
 def misspelt_stages(cls: type[Mitigation]) -> list[str]:
-    """One sentence for each method whose name is close to a stage that the class does not define."""
+    """One sentence for each method whose name is close to a stage that the class lacks."""
     own = [base for base in cls.__mro__ if base not in Mitigation.__mro__]
     missing = [name for name in STAGES if getattr(cls, name) is getattr(Mitigation, name)]
     names = dict.fromkeys(

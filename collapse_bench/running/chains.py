@@ -15,6 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from torch import Tensor
+
 from ..core.apart import Apart
 from ..core.cell import Cell
 from ..core.components import DataGenerator
@@ -188,12 +190,7 @@ def run_chains(
             with listening(reporting.step if progress is not None else None):
                 for now in generations(cell, start, data):
                     apart.compare(now)
-                    metrics = {
-                        **data.at(now.t).diagnostics(as_judged(cell, now.teacher)),
-                        **now.scores,
-                        "effective_size": now.size,
-                    }
-                    rows.add(now.t, metrics, len(seeds), cell.data.title())
+                    rows.add(now.t, _metrics(cell, data, now), len(seeds), cell.data.title())
                     work.add(now, cell.model.title())
                     reporting.generation(now.t)
                     late = (
@@ -221,20 +218,39 @@ def run_chains(
     if patch := replaced(registry().foreign_files()):
         ending = _Ending(Status.FAILED, patch)
     facts = facts_of(cell, seeds, ending.status, ending.reason, now, ending.ledger)
+    work.wall += time.perf_counter() - began
+    work.cpu += time.process_time() - cpu
+    return rows.record(seeds, facts, _account(cell, work, resumed, ending.trace))
+
+
+def _metrics(cell: Cell, data: DataGenerator, now: Generation) -> dict[str, Tensor]:
+    """What is recorded of a generation: diagnostics, losses and the effective size, each (R,)."""
+    return {
+        **data.at(now.t).diagnostics(as_judged(cell, now.teacher)),
+        **now.scores,
+        "effective_size": now.size,
+    }
+
+
+def _account(cell: Cell, work: _Work, resumed: int | None, trace: str | None) -> RunAccount:
+    """What a run of the chains of a cell took, and where.
+
+    resumed: the generation of the checkpoint from which it continued.  trace: of its error.
+    """
     run: RunAccount = {
-        "seeds": [seeds[0], seeds[-1]],
+        "seeds": [cell.seeds[0], cell.seeds[-1]],
         "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "seconds": work.wall + time.perf_counter() - began,
-        "cpu_seconds": work.cpu + time.process_time() - cpu,
+        "seconds": work.wall,
+        "cpu_seconds": work.cpu,
         "process_peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "resumed_from": resumed,
         "device": cell.device,
         "environment": environment(),
         **work.account(),
     }
-    if ending.trace is not None:
-        run["traceback"] = ending.trace
-    return rows.record(seeds, facts, run)
+    if trace is not None:
+        run["traceback"] = trace
+    return run
 
 
 def _changes(entry: str, changed: list[str], foreign: bool) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..foreign.process import safe_path
 
@@ -16,11 +17,14 @@ UNFIT = 4  # exit code of `check` where a check fails
 def failures(files: Mapping[str, str]) -> list[str]:
     """Sentences about plugins that fail a check of the conformance kit or cannot be checked.
 
-    files: name of a plugin -> the file that offers it.
+    files: kind and name of a plugin -> the file that offers it, as in a manifest.
     """
     found = []
     for file in sorted(set(files.values())):
-        names = sorted(name for name, offered in files.items() if offered == file)
+        names = sorted({p.rpartition(" ")[2] for p, offered in files.items() if offered == file})
+        if not Path(file).is_file():
+            found.append(f"{', '.join(names)} cannot be checked: plugin file {file} is gone")
+            continue
         command = ["check", *names, "--plugin", file, "--allow-skipped", "--json"]
         try:
             with safe_path():  # the processes that the kit starts inherit it

@@ -15,7 +15,7 @@ from ..core.budget import Budget
 from ..core.cell import Cell
 from ..core.components import Mitigation
 from ..core.identity import is_none, written
-from ..errors import UsageError
+from ..errors import NothingMatched, UsageError
 from ..places import DATA, data_folder, missing
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
@@ -91,8 +91,13 @@ def expand(
 
     budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
     rows are named as they were written.  Raises UsageError for a spec that cannot be
-    built, or a task without a protocol.
+    built, or a task without a protocol, NothingMatched for a suite without tasks.
     """
+    if not model.tasks:
+        raise NothingMatched(
+            f"nothing to run in suite {model.name}: it names no task; give it a table [[tasks]] "
+            "with data and model"
+        )
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
     for task in model.tasks:
@@ -112,24 +117,7 @@ def expand(
                 f'{owner} names no protocol; write protocols = ["replace"], or leave the key out'
             )
         for protocol in protocols:
-            settings: list[tuple[str, Any]] = [
-                ("n", task.n or model.n),
-                ("T", model.generations if task.generations is None else task.generations),
-            ]
-            if task.growth:
-                settings.append(("growth", task.growth))
-            if task.n0 is not None:
-                settings.append(("n0", task.n0))
-            if task.first:
-                settings.append(("first", parse_call(task.first)))
-            spec = CellSpec(
-                parse_call(task.data),
-                parse_call(task.model),
-                parse_call(protocol),
-                (),
-                tuple(settings),
-            )
-            bare = registry.cell(spec, device=device)
+            bare = registry.cell(_bare_spec(model, task, protocol), device=device)
             reason = _why_skipped(bare)
             if reason is not None:
                 skipped[bare.label] = reason
@@ -144,6 +132,23 @@ def expand(
         rows = matching(model.calibration, suite.task_ids)
         suite = replace(suite, model=model.model_copy(update={"calibration": rows}))
     return suite
+
+
+def _bare_spec(model: SuiteModel, task: TaskModel, protocol: str) -> CellSpec:
+    """The spec of a task under one protocol, without mitigations."""
+    settings: list[tuple[str, Any]] = [
+        ("n", task.n or model.n),
+        ("T", model.generations if task.generations is None else task.generations),
+    ]
+    if task.growth:
+        settings.append(("growth", task.growth))
+    if task.n0 is not None:
+        settings.append(("n0", task.n0))
+    if task.first:
+        settings.append(("first", parse_call(task.first)))
+    return CellSpec(
+        parse_call(task.data), parse_call(task.model), parse_call(protocol), (), tuple(settings)
+    )
 
 
 def _lacks_data(task: TaskModel) -> bool:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.components import role_of
 from ..core.identity import SCHEMA
+from ..display import shell
 from ..errors import NothingMatched, UsageError
 from ..records.faults import Forged, Rejected, Unreadable
 from ..records.files import read_file, replace_file
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
+from ..records.plain import CELL_ID
 from ..records.settings import Calibration, SuiteModel
 from ..records.store import Store
 from ..registry.discovery import Registry, registry
@@ -23,6 +28,7 @@ from .expand import Entry, Suite
 from .model import read_suite, to_toml
 
 MOST_BYTES = 2**26  # of a manifest
+ENDING = ".manifest.json"
 
 
 def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = None) -> Manifest:
@@ -31,7 +37,9 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
     published: the file of published records that the run reuses, if any.
     """
     budgets = (entry.cell.budget for entry in suite.entries)
-    used = {part.title() for entry in suite.entries for _, part in entry.cell.parts()}
+    parts = [part for entry in suite.entries for _, part in entry.cell.parts()]
+    used = {(role_of(part), part.title()) for part in parts}
+    files = registry().files()
     return Manifest(
         schema=SCHEMA,
         suite=suite.model,
@@ -41,7 +49,7 @@ def manifest_of(suite: Suite, seeds: Sequence[int], published: Path | None = Non
         entries=tuple(map(entry_of, suite.entries)),
         left_out=suite.left_out,
         published=None if published is None else str(published.absolute()),
-        files={name: file for name, file in registry().files().items() if name in used},
+        files={" ".join(plugin): file for plugin, file in files.items() if plugin in used},
         budget=next((str(budget) for budget in budgets if budget is not None), None),
     )
 
@@ -120,7 +128,7 @@ def save_run(
     replace_file(store.path / f"{suite.name}.suite.toml", to_toml(model).encode())
     manifest = manifest_of(replace(suite, model=model), seeds, published)
     text = json.dumps(manifest.to_json(), indent=1)
-    replace_file(store.path / f"{suite.name}.manifest.json", text.encode())
+    replace_file(store.path / f"{suite.name}{ENDING}", text.encode())
     return manifest
 
 
@@ -139,8 +147,9 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     Raises NothingMatched where the folder holds none, UsageError where the choice is not clear or
     the file is not the manifest of such a run, Unreadable where it cannot be read now.
     """
-    ending = ".manifest.json"
-    saved = {file.removesuffix(ending): output / file for file in _files_in(output, ending)}
+    saved = {file.removesuffix(ENDING): output / file for file in _files_in(output, ENDING)}
+    if not saved or (name is not None and name not in saved):
+        _check_remains(output, name)
     if not saved:
         raise NothingMatched(f"{output} holds no results; run a suite with --output {output} first")
     if name is not None and name not in saved:
@@ -158,6 +167,34 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     except Rejected as problem:
         raise UsageError(f"{problem}; run the suite again, which reuses all records") from problem
     return calibrated(manifest, output)
+
+
+def _check_remains(output: Path, name: str | None) -> None:
+    """Raises NothingMatched where a suite, or that of this name, lacks only its manifest."""
+    ending = ".suite.toml"
+    suites = [file.removesuffix(ending) for file in _files_in(output, ending)]
+    cells = [found for found in _files_in(output, "") if re.fullmatch(CELL_ID, found)]
+    if not cells or (name is not None and name not in suites):
+        return
+    left = [name] if name is not None else suites
+    files = [shell([str(output / f"{suite}{ending}")]) for suite in left]
+    what = f"the suite file {' or '.join(files)}" if files else "the same suite or specs"
+    raise NothingMatched(
+        f"{output} holds the records of {len(cells)} cell(s) and no manifest "
+        f"({name or (left[0] if len(left) == 1 else 'SUITE')}{ENDING}), which says what they are; "
+        f"run {what} again with -o {shell([str(output)])} and the same --plugin and --budget, "
+        "which reuses the records and writes it"
+    )
+
+
+def plugin_files(output: Path) -> dict[str, str]:
+    """Kind and name of a plugin -> its file, from the manifests in a folder that can be read."""
+    files: dict[str, str] = {}
+    with suppress(Unreadable):
+        for name in _files_in(output, ENDING):
+            with suppress(OSError, Rejected, Unreadable):
+                files |= Manifest.from_text(read_file(output / name, MOST_BYTES)).files
+    return files
 
 
 def calibrated(manifest: Manifest, output: Path) -> Manifest:

@@ -59,17 +59,36 @@ def read_suite(path: str | Path) -> SuiteModel:
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(read_file(path, MOST_BYTES).decode("utf-8"))
+        raw = tomllib.loads(suite_text(path))
+    except RecursionError as problem:
+        raise UsageError(
+            f"suite file {path} cannot be read: it is nested too deep; a suite has tables "
+            "[[tasks]] of plain values"
+        ) from problem
+    except ValueError as problem:  # not TOML, or a number with thousands of digits
+        why = one_line(str(problem))
+        raise UsageError(
+            f"suite file {path} cannot be read as TOML: {why}; correct it there"
+        ) from problem
+    return validated(raw, str(path))
+
+
+def suite_text(path: Path) -> str:
+    """The text of a suite file.
+
+    Raises UsageError where it is missing or not UTF-8, Unreadable where it cannot be read now.
+    """
+    try:
+        return read_file(path, MOST_BYTES).decode("utf-8")
     except FileNotFoundError as problem:
         raise UsageError(f"suite file {path} is not there") from problem
     except Rejected as problem:
         raise UsageError(f"suite file {problem}") from problem
-    except RecursionError as problem:
-        raise UsageError(f"suite file {path} cannot be read: it is nested too deep") from problem
-    except ValueError as problem:  # not UTF-8, not TOML, or a number with thousands of digits
-        why = one_line(str(problem))
-        raise UsageError(f"suite file {path} cannot be read: {why}") from problem
-    return validated(raw, str(path))
+    except UnicodeDecodeError as problem:
+        raise UsageError(
+            f"suite file {path} cannot be read: it is not UTF-8 (byte {problem.start} is "
+            f"{problem.object[problem.start]:#04x}); convert it, e.g. with iconv -t utf-8"
+        ) from problem
 
 
 def validated(raw: dict[str, Any], where: str) -> SuiteModel:

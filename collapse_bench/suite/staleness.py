@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.cell import Cell
 from ..core.identity import NUMERICS, changed_names, id_of
-from ..errors import UserError
+from ..errors import UnknownName, UserError
 from ..files import changed_files
 from ..records.manifest import Manifest, ManifestEntry
 from ..records.store import Store
@@ -133,7 +133,9 @@ class Outdated:
     cells: dict[str, set[str]] = field(default_factory=dict)
     rows: dict[str, dict[str, None]] = field(default_factory=dict)
     methods: dict[str, None] = field(default_factory=dict)  # competing rows among these
-    # why rows could not be compared -> their names
+    # plugin file that is gone -> names of rows that could not be compared without it
+    gone: dict[Path, dict[str, None]] = field(default_factory=dict)
+    # why other rows could not be compared -> their names
     unchecked: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
@@ -143,11 +145,18 @@ class Outdated:
             for why, ids in self.cells.items()
         ]
 
-    def doubts(self) -> list[str]:
-        """One sentence for each reason why rows could not be compared."""
+    def doubts(self, paths: bool = True) -> list[str]:
+        """One sentence for each reason why rows could not be compared, with its remedy.
+
+        paths: with the folders of plugin files, which a published report does not show.
+        """
+        gone = {
+            f"plugin file {file if paths else file.name} is gone; put it back": rows
+            for file, rows in self.gone.items()
+        }
         return [
             f"{', '.join(rows)} could not be compared with the installed plugins: {why}"
-            for why, rows in self.unchecked.items()
+            for why, rows in {**gone, **self.unchecked}.items()
         ]
 
     def _add(self, entry: ManifestEntry, changes: Iterable[str]) -> None:
@@ -177,8 +186,10 @@ def outdated(
         try:
             cell = _cell_of(entry, registry)
         except UserError as problem:  # a plugin is not loaded; its file may still be compared
-            if not all(map(files.know_all, codes[entry.id])):
-                result.unchecked.setdefault(str(problem), {})[entry.name] = None
+            for file in (gone := files.gone(codes[entry.id])):
+                result.gone.setdefault(file, {})[entry.name] = None
+            if not gone and not all(map(files.know_all, codes[entry.id])):
+                result.unchecked.setdefault(_unbuilt(problem), {})[entry.name] = None
             for code in codes[entry.id]:
                 result._add(entry, code_changes(code, {**code, **files.code(code)}))
             continue
@@ -203,12 +214,19 @@ def _cell_of(entry: ManifestEntry, registry: Registry) -> Cell:
     return registry.cell(spec)
 
 
+def _unbuilt(problem: UserError) -> str:
+    """Why the installed plugins cannot make a cell, with a remedy that every command has."""
+    if isinstance(problem, UnknownName):
+        return f"none of them offers {problem.name!r}; install the plugin that does"
+    return str(problem)
+
+
 class _Files:
     """The code of plugin files as it is on disk now, whether they are loaded or not."""
 
     def __init__(self, files: Mapping[str, str], registry: Registry):
         self._files = {plugin: Path(file) for plugin, file in files.items()}
-        self._loaded = registry.digests()
+        self._loaded = {" ".join(plugin): code for plugin, code in registry.digests().items()}
         self._read: dict[str, dict[str, str]] = {}
 
     def code(self, was: Code) -> dict[str, Any]:
@@ -220,6 +238,13 @@ class _Files:
         """Whether each plugin is loaded or is a file that can be read."""
         names = [name for name in code if name]
         return bool(names) and all(map(self._knows, names))
+
+    def gone(self, codes: Iterable[Code]) -> list[Path]:
+        """The plugin files that made these records and are no longer there."""
+        names = dict.fromkeys(name for code in codes for name in code)
+        return [
+            self._files[name] for name in names if name in self._files and not self._knows(name)
+        ]
 
     def _knows(self, plugin: str) -> bool:
         return plugin in self._loaded or (plugin in self._files and self._files[plugin].is_file())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collapse_bench import theory
-from collapse_bench.api import verify_laws
-from collapse_bench.laws.tables import render_laws
 
 from . import Table, computed
+from .measure import verified
 
 PAGE = "docs/arithmetic.md"
 PRIMES = {
@@ -37,5 +36,4 @@ def sieve() -> Table:
 
 @computed(PAGE, "gcd-laws")
 def laws() -> str:
-    lines = render_laws(verify_laws("gcd"), "markdown").splitlines()
-    return "".join(f"{line}\n" for line in lines if line.startswith("|"))  # without title, notes
+    return verified("gcd")

@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 
 from collapse_bench import cell_of
+from collapse_bench.api import verify_laws
+from collapse_bench.laws.tables import render_laws
 from collapse_bench.records.record import Record, blocks_of
 from collapse_bench.running.chains import run_chains
 
@@ -50,3 +52,9 @@ def number(sample: np.ndarray, form: str = ".3f") -> Number:
 def mean(spec: str, chains: int, t: int, metric: str | None = None, form: str = ".3f") -> Number:
     """The mean over chains of a metric at generation t; None: the primary loss."""
     return number(values(spec, chains, metric, t), form)
+
+
+def verified(family: str) -> str:
+    """The table of ``collapse-bench verify-laws FAMILY --format markdown``, without its notes."""
+    lines = render_laws(verify_laws(f"{family}."), "markdown").splitlines()
+    return "".join(f"{line}\n" for line in lines if line.startswith("|"))

@@ -69,7 +69,7 @@ class Gaussian(DataGenerator):
             mean = self.sigma * rng.at("mean").normal(self.d).double()
             if self.d > 1:
                 axes, r = torch.linalg.qr(rng.at("axes").normal(self.d, self.d).double())
-                # QR alone is not Haar distributed; fixing the signs of the diagonal makes it
+                # QR by itself is not Haar distributed; fixing the signs of the diagonal makes it
                 # uniform.
                 axes = axes * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
         factor = axes * scale

@@ -168,8 +168,12 @@ def _law(cell, made):
 
 @hookimpl
 def collapse_claims():
-    def claim(law, given, spec, t, chains=2000):
-        return Claim(f"regression.{law}", given, spec, "kl", t, chains)
+    # The error of four weights has a standard deviation of 0.7 means, so 1000 chains detect 15 %.
+    # One of five rounds of replace is 20 %, one dimension of four 25 %, equal weights in place of
+    # 0.9 and 0.1 are 20 %, and the last batch without the earlier ones has over three times the
+    # error of all five.
+    def claim(law, given, spec, t):
+        return Claim(f"regression.{law}", given, spec, "kl", t, chains=1000)
 
     def cell(labels, protocol, n, t, d=4):
         world = f"glm(labels_are={labels}, d={d})"
@@ -179,17 +183,13 @@ def collapse_claims():
     for labels in FAMILIES:
         for k in (1, 5):
             given = {"d": 4, "n": 1000, "k": k}
-            found.append(claim("glm_replace", given, cell(labels, "replace", 1000, k - 1), k - 1))
-        given = {"d": 4, "n": 500, "k": 12}
-        found.append(claim("glm_accumulate", given, cell(labels, "accumulate", 500, 11), 11))
-        given = {"d": 4, "n": 1000, "pi": 0.5, "t": 6}
-        found.append(claim("glm_mix_fresh", given, cell(labels, "mix(real=0.5)", 1000, 6), 6))
-        # The weights of the golden ratio: 0.618 of all weight on the real half.
-        golden = (math.sqrt(5) - 1) / 2
-        spec = cell(labels, "mix(real=0.5)", 1000, 6).replace(
-            " @ ", f" | mix-weights(real={2 * golden:.6f}, synthetic={2 - 2 * golden:.6f}) @ "
-        )
-        found.append(claim("glm_mix_fresh", {**given, "w": round(golden, 6)}, spec, 6))
+            found.append(claim("glm_replace", given, cell(labels, "replace", 1000, 4), k - 1))
+        given = {"d": 4, "n": 500, "k": 5}
+        found.append(claim("glm_accumulate", given, cell(labels, "accumulate", 500, 4), 4))
+        given = {"d": 4, "n": 1000, "pi": 0.5, "t": 3}
+        found.append(claim("glm_mix_fresh", given, cell(labels, "mix(real=0.5)", 1000, 3), 3))
+        spec = cell(labels, "mix(real=0.5) | mix-weights(real=1.8, synthetic=0.2)", 1000, 3)
+        found.append(claim("glm_mix_fresh", {**given, "w": 0.9}, spec, 3))
     return found
 
 

@@ -379,7 +379,7 @@ def collapse_claims():
     def agreed(t, tg, tv, N, d, chains):
         spec = (
             f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ "
-            f"n={N} T={t} first=half-space(tilt={tg})"
+            f"n={N} T=4 first=half-space(tilt={tg})"
         )
         given = {"t": t, "tg": tg, "tv": tv, "N": N, "d": d}
         return one("halfspace_iterated", given, spec, t, chains)

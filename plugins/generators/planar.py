@@ -84,7 +84,9 @@ class Planar(DataGenerator):
         out, step = y.new_empty(y.shape[:2]), max(1, CHUNK // nodes.shape[-2])
         for r in range(len(y)):
             for i in range(0, y.shape[1], step):
-                gap = (y[r, i : i + step, None] - nodes[r]).square_().sum(-1)
+                # One axis at a time: a sum over a last axis of length 2 takes six times as long.
+                gap, other = (y[r, i : i + step, None, j] - nodes[r, :, j] for j in (0, 1))
+                gap.square_().add_(other.square_())
                 out[r, i : i + step] = gap.mul_(-0.5 / self.noise**2).logsumexp(-1)
         norm = math.log(nodes.shape[-2]) + 2 * math.log(self.noise) + math.log(2 * math.pi)
         return (out - norm).reshape(*self.truth.angle.shape, -1, 1)
@@ -178,21 +180,24 @@ def axis_variance(shape: str) -> float:
 
 @hookimpl
 def collapse_claims():
-    def spread(shape, noise, M, h, k):
-        """The variance of an estimate with a fixed bandwidth, which depends on no other moment."""
+    def spread(shape, noise, M, h, k, chains):
+        """The variance of an estimate with a fixed bandwidth, which depends on no other moment.
+
+        One round too many changes it by 5.7 % or more, and the chains detect 5 %.
+        """
         sigma = math.sqrt(axis_variance(shape) + noise**2)
         spec = (
             f"planar(shape={shape}, noise={noise}) | kde(rule=fixed, h={h}) | replace @ n={M} "
             f"T={k - 1}"
         )
         given = {"M": M, "h": h, "k": k, "sigma": sigma}
-        return Claim("kde.var", given, spec, "axis_variance", k - 1, 2000, plus=h**2)
+        return Claim("kde.var", given, spec, "axis_variance", k - 1, chains, plus=h**2)
 
     return [
-        spread("blobs", 0.2, 40, 0.1, 5),
-        spread("circles", 0.1, 20, 0.2, 8),
-        spread("moons", 0.1, 30, 0.1, 4),
-        spread("swiss-roll", 0.05, 50, 0.05, 6),
+        spread("blobs", 0.2, 40, 0.3, 5, 500),
+        spread("circles", 0.2, 20, 0.3, 8, 1000),
+        spread("moons", 0.1, 30, 0.25, 4, 500),
+        spread("swiss-roll", 0.1, 50, 0.2, 6, 500),
     ]
 
 

@@ -181,7 +181,7 @@ def collapse_claims():
             one(
                 "memory_error",
                 0,
-                60,
+                400,
                 beta,
                 10**9,
                 300,

@@ -46,12 +46,12 @@ class EntropySelection(Mitigation):
     def _score(self, pool: Corpus) -> Tensor:
         rows, there = numbers(pool), pool.weight > 0
         if self.rule == "once":
-            return _alone(rows, there)
+            return _nearest_distance(rows, there)
         most = int((self.keep * pool.multiplicity.sum(-1)).round().max())
         return _farthest_first(rows, there, min(pool.n, most + 1))
 
 
-def _alone(rows: Tensor, there: Tensor) -> Tensor:
+def _nearest_distance(rows: Tensor, there: Tensor) -> Tensor:
     """Distance (R, n) of each row (R, n, p) to its nearest present neighbour, to compare."""
     # inner products lose digits far from zero
     near = rows - rows.mean(-2, keepdim=True)

@@ -67,7 +67,7 @@ class Favour:
     gamma: float
     delta: float
 
-    last_alone = True
+    only_last = True
 
     def __call__(self, logp: Tensor, context: Tensor | None) -> Tensor:
         tokens = torch.arange(logp.shape[-1], device=logp.device)

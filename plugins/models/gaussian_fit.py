@@ -9,7 +9,7 @@ import torch
 from collapse_bench.core.components import Model
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.lib.distributions.gaussians import GaussianTeacher, answers_alone, fitted
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher, answers_only, fitted
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -36,7 +36,7 @@ class GaussianFit(Model):
     def fit(self, corpus: Corpus, rng, before=None) -> GaussianTeacher:
         if self.sigma is None:
             return fitted(corpus, self.ddof)
-        answers_alone(corpus)
+        answers_only(corpus)
         mean = corpus.moments().mean
         axes = torch.eye(mean.shape[-1], dtype=torch.float64, device=mean.device)
         return GaussianTeacher(mean, self.sigma * axes.expand(*mean.shape, -1))

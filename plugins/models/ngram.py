@@ -246,9 +246,9 @@ class NGramTeacher(Teacher):
 
     It writes ``length`` tokens at most.  ``blend`` adds counts, (1 - w) of its own and w of the
     other's:  what would be learnt from both corpora at these weights.  With w < 0 the other's
-    counts, scaled to the same mass, are subtracted; nothing is left of counts below 0 or 0.  ``redraw``
-    goes from left to right, draws each marked token given those before it, and leaves the length of
-    a text as it is.
+    counts, scaled to the same mass, are subtracted; nothing is left of counts below 0 or 0.
+    ``redraw`` goes from left to right, draws each marked token given those before it, and leaves
+    the length of a text as it is.
     """
 
     grams: Tensor
@@ -348,7 +348,7 @@ class NGramTeacher(Teacher):
         """(rows, log-probabilities (c, symbols), index): decoded distributions of contexts.
 
         ``index`` maps rows to the table.  Equal contexts share a row, unless a processor reads the
-        whole prefix; a processor with ``last_alone`` only reads the last position.
+        whole prefix; a processor with ``only_last`` only reads the last position.
         """
         # the longest context determines all shorter ones
         # the longest context determines all shorter ones
@@ -356,7 +356,7 @@ class NGramTeacher(Teacher):
             self.decoding.processor,
             path.amax(-1),
         )
-        if processor is None or getattr(processor, "last_alone", False):
+        if processor is None or getattr(processor, "only_last", False):
             if processor is not None and context is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1
             node, which = torch.unique(node, return_inverse=True)

@@ -97,8 +97,8 @@ class Mix(Protocol):
                 )
         if self.schedule and not self.fresh:
             raise UsageError(
-                f"{self.title()}: a schedule changes the number of real rows, and fresh=false keeps "
-                "those of the first generation; leave out one of them"
+                f"{self.title()}: a schedule changes the number of real rows, and fresh=false "
+                "keeps those of the first generation; leave out one of them"
             )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import subprocess
 import sys
@@ -363,6 +364,50 @@ class GlobalDice(Mitigation):
 
 
 @dataclass(frozen=True)
+class SteersByTorch(Mitigation):
+    kinds = ("density",)
+
+    def steer(self, teacher, access):
+        return teacher.decoded(temperature=0.5 + float(torch.rand(1)))
+
+
+@dataclass(frozen=True)
+class SteersByPython(Mitigation):
+    kinds = ("density",)
+
+    def steer(self, teacher, access):
+        return teacher.decoded(temperature=0.5 + random.random())
+
+
+@dataclass(frozen=True)
+class SteersOnceByNumpy(Mitigation):
+    """In generation 1 only."""
+
+    kinds = ("density",)
+
+    def steer(self, teacher, access):
+        lucky = np.random.rand() if access.t == 1 else 0.5
+        return teacher.decoded(temperature=0.5 + lucky)
+
+
+@dataclass(frozen=True)
+class AdaptsByTorch(Mitigation):
+    kinds = ("density",)
+
+    def adapt(self, model, access):
+        shift = torch.randn(1, dtype=torch.float64)
+        return model.with_after(lambda teacher, *_: _Other(teacher, lambda y: y + shift))
+
+
+@dataclass(frozen=True)
+class SizeByNumpy(Mitigation):
+    kinds = ("density",)
+
+    def size(self, n, t):
+        return n + int(np.random.randint(100))
+
+
+@dataclass(frozen=True)
 class EatsTeacher(Mitigation):
     kinds = ("density",)
 
@@ -416,6 +461,15 @@ class MixesChains(Protocol):
     def compose(self, access, memory):
         fresh = access.synthetic(access.n)
         return fresh.edited(y=fresh.y + fresh.y.double().mean().round().to(fresh.y.dtype)), None
+
+
+@dataclass(frozen=True)
+class ComposesByTorch(Protocol):
+    kinds = ("density",)
+
+    def compose(self, access, memory):
+        fresh = access.synthetic(access.n)
+        return fresh.reweighted(torch.rand(fresh.weight.shape, dtype=torch.float64)), None
 
 
 @dataclass(frozen=True)
@@ -591,6 +645,11 @@ BROKEN = [
     ("mitigation", QuantileOverSeeds, "chain-shapes-agree", "dim -1"),
     ("mitigation", TwoFaces, "answers-as-it-states", "judged by what it states"),
     ("mitigation", GlobalDice, "is-repeatable", "access.rng"),
+    ("mitigation", SteersByTorch, "is-repeatable", "never torch.rand"),
+    ("mitigation", SteersByPython, "is-repeatable", "never torch.rand"),
+    ("mitigation", SteersOnceByNumpy, "is-repeatable", "generation 1"),
+    ("mitigation", AdaptsByTorch, "is-repeatable", "never torch.rand"),
+    ("mitigation", SizeByNumpy, "is-repeatable", "effective size"),
     ("mitigation", Explodes, "runs-in-the-loop", "ZeroDivisionError: bang (test_kit.py, line "),
     ("mitigation", KeepsGenerator, "resumes", "cannot be pickled"),
     ("mitigation", KeepsInItself, "resumes", "when a run is resumed"),
@@ -603,6 +662,7 @@ BROKEN = [
     ("protocol", RemembersInItself, "runs-and-resumes", "resumed after generation 0"),
     ("protocol", EatsMemory, "outputs-stay-untouched", "in place"),
     ("protocol", MixesChains, "chain-shapes-agree", "keep chains apart"),
+    ("protocol", ComposesByTorch, "is-repeatable", "never torch.rand"),
     ("protocol", Photocopier, "rows-on-ledger", "access.synthetic, and each is returned once"),
 ]
 #: shown below with plugin files

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from forked import Ended, call
 
+from collapse_bench.forms import FORMS
+
 #: moves the cursor, forges lines, hides and reorders; markup, a link that runs code, a formula
 HOSTILE = (
     "\x1b[2J\x1b]0;t\x07\rfake: 0 failed\nforged row | \u202egnp\u202c \u200b\u2066\x9b31m\x7f "
@@ -107,9 +109,6 @@ class House:
 
     def _board(self, form: str, *more) -> Ended:
         return call("board", self.output, "--format", form, *more)
-
-
-FORMS = ("table", "markdown", "csv", "json")
 
 
 @pytest.fixture(scope="module")

@@ -41,15 +41,6 @@ class Learns(Model):
     lam: float = param(1.0, "a number")
 
 
-@pytest.fixture
-def folder(tmp_path):
-    place = tmp_path / "data"
-    (place / "b").mkdir(parents=True)
-    (place / "a.txt").write_text("one")
-    (place / "b" / "c.txt").write_text("two")
-    return place
-
-
 def test_a_file_is_hashed_once_for_many_components(folder, monkeypatch):
     monkeypatch.setattr(files, "TICK", -1e9)  # as if the files were old
     before = files._hashed.cache_info().misses

@@ -377,5 +377,5 @@ def test_an_edited_plugin_file_makes_its_records_stale_and_no_others(tmp_path, m
     first, again, edited = go(1), go(1), go(50)
     assert first == again != edited
     assert {verdict for verdict, _ in verdicts[1].values()} == {"reuse"}
-    assert verdicts[2]["mine"] == ("stale", "mine.py (code of mine) has changed since")
+    assert verdicts[2]["mine"] == ("stale", "mine.py (code of mitigation mine) has changed since")
     assert verdicts[2]["none"][0] == "reuse"

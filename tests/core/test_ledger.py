@@ -19,7 +19,7 @@ from collapse_bench.core.ledger import Ledger
 from collapse_bench.core.loop import generations
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.tracks import PROTOCOL, SUBSTANCES, TRACKS
-from collapse_bench.errors import ContractError, Incompatible
+from collapse_bench.errors import ContractError, Incompatible, OverBudget
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.running.chains import run_chains
@@ -153,7 +153,7 @@ def test_tracks(entries, track):
     assert filled(entries).track() == track
 
 
-def test_a_track_that_one_chain_alone_used():
+def test_a_track_that_only_one_chain_used():
     ledger = Ledger()
     ledger.charge("one", "verifier_calls", torch.tensor([0, 0, 1]))
     assert ledger.track() == "verifier"
@@ -334,3 +334,56 @@ def test_weights_that_are_tried_are_fits():
         cell_of("gaussian | gaussian-fit | mix | tuned-weighting(steps=4) @ n=20 T=2"), [0]
     ).facts.ledger
     assert told["fits"] == (1 + 2 * 5,)
+
+
+shares = st.lists(st.tuples(users, st.integers(1, 12)), max_size=20)
+
+
+@given(shares, st.randoms(use_true_random=False))
+def test_shares_of_fits_add_up_in_any_order(entries, luck):
+    """12 chains; a new generation, which copies the ledger, may begin after each fit."""
+    shuffled = luck.sample(entries, len(entries))
+    for order in (entries, shuffled):
+        ledger = Ledger()
+        for user, chains in order:
+            ledger.charge_fit(user, chains, 12)
+            ledger = ledger.copy() if luck.random() < 0.5 else pickle.loads(pickle.dumps(ledger))
+        for user in ("one", "two", PROTOCOL):
+            fitted = sum(chains for other, chains in entries if other == user)
+            assert ledger.counts.get((user, "fits"), 0) == -(-fitted // 12)
+
+
+def test_a_share_beyond_the_budget_charges_nothing():
+    ledger = Ledger().under({"fits": 1})
+    for _ in range(3):
+        ledger.charge_fit("one", 4, 12)
+    with pytest.raises(OverBudget, match="one asked for 1 fits, 2 in total; the budget allows 1"):
+        ledger.charge_fit("one", 4, 12)
+    assert (ledger.counts, ledger.spare) == ({("one", "fits"): 1}, {"one": 0})
+
+
+@dataclass(frozen=True)
+class OneChain(Mitigation):
+    """Fits chain 0 of those of the run once more."""
+
+    through_access: bool = False
+
+    def adapt(self, model, access):
+        rows = access.synthetic(9)[0]
+        if self.through_access:
+            access.fit(model, rows, rng=access.rng[0])
+        else:
+            model.fit(rows, access.rng[0])
+        return model
+
+
+@pytest.mark.parametrize("through_access", [False, True])
+@pytest.mark.parametrize(("generations_", "fits"), [(1, 1), (3, 1), (4, 2)])
+def test_a_share_of_a_fit_is_charged_also_at_the_end_of_a_chain(through_access, generations_, fits):
+    cell = replace(
+        cell_of(f"gaussian | gaussian-fit | replace @ n=20 T={generations_}", seeds="0:3"),
+        mitigations=(OneChain(through_access),),
+    )
+    ledger = list(generations(cell))[-1].ledger
+    assert ledger.by_methods("fits") == fits  # a third in each generation, rounded up
+    assert ledger.total("fits") == generations_ + 1 + fits

@@ -88,7 +88,7 @@ def test_what_is_nested_counts_in_the_id_the_digests_and_the_compatibility(monke
     assert cell.incompatibility() == "the leaf does not fit"
     assert cell.id != replace(CELL, mitigations=(Tree(some=(Tree(more=[Leaf()]),)),)).id
     monkeypatch.setattr(Leaf, "file_digests", {"leaf.py": "abc"})
-    assert cell.file_digests == {"Leaf": {"leaf.py": "abc"}}
+    assert cell.file_digests == {"mitigation Leaf": {"leaf.py": "abc"}}
 
 
 def test_a_flawed_first_teacher_may_refuse_to_be_a_world():

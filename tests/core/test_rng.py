@@ -53,7 +53,7 @@ kinds = st.sampled_from(sorted(DRAWS))
 
 
 @given(seeds, names, kinds, st.data())
-def test_replicate_alone_among_others_and_sliced(seeds, path, kind, data):
+def test_replicate_by_itself_among_others_and_sliced(seeds, path, kind, data):
     draw = DRAWS[kind]
     among = draw(Stream(seeds).at(*path))
     r = data.draw(st.integers(0, len(seeds) - 1))

@@ -268,7 +268,7 @@ def test_neon_on_a_gaussian(d, lam, w):
             holds(f"neon d={d} lam={lam} w={w}, k={k}: drift", told["mean_drift"], d * e)
 
 
-def test_neon_without_a_bias_adds_noise_alone():
+def test_neon_without_a_bias_adds_only_noise():
     spec = "gaussian(d=2) | gaussian-fit | replace{} @ n=50 T=5"
     with_it, without = (
         last(spec.format(act), range(400)).scores["w2"].mean() for act in (" | neon(w=1)", "")

@@ -209,6 +209,7 @@ def test_the_reach_of_a_law_is_four_errors_and_its_slack(status, law, predicted)
             assert verdict.good is (near != (status == "REFUTED"))
             assert verdict.z == pytest.approx(side * stretch * edge / 0.01)
             assert verdict.ratio == pytest.approx(measured / predicted)
+            assert verdict.detects == pytest.approx(edge / 2.0)
 
 
 def test_chains_that_do_not_differ():
@@ -217,6 +218,7 @@ def test_chains_that_do_not_differ():
     off = Verdict(CLAIM, 1.0, 1.001, 0.0, 60)
     assert (off.good, off.z, off.word) == (False, math.inf, "VIOLATED")
     assert math.isnan(Verdict(CLAIM, 0.0, 0.1, 0.1, 60).ratio)
+    assert math.isnan(Verdict(CLAIM, 0.0, 0.1, 0.1, 60).detects)
     assert not Verdict(CLAIM, 1.0, math.nan, 0.1, 60).good
     assert not Verdict(CLAIM, math.nan, 1.0, 0.1, 60).good
 

@@ -159,7 +159,7 @@ def test_where_both_laws_are_one_density_and_coverage_are_what_they_should_be(M,
 
 
 @pytest.mark.parametrize("chain_shape", [(), (2,), (2, 3)])
-def test_a_chain_is_measured_alike_alone_among_others_and_in_pieces(chain_shape, monkeypatch):
+def test_a_chain_is_measured_alike_by_itself_among_others_and_in_pieces(chain_shape, monkeypatch):
     seeds = Stream(np.arange(math.prod(chain_shape)).reshape(chain_shape))
     fake, real = seeds.normal(30, 4), Reference(Stream(9).normal(40, 4).double())
     whole = real.losses(fake)

@@ -94,7 +94,7 @@ MODULES = sorted({plugin.module for plugin in registry().plugins})
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_each_plugin_loads_alone(module, monkeypatch):
+def test_each_plugin_loads_by_itself(module, monkeypatch):
     """No plugin needs another one: loaded by itself it offers what it offers among all."""
     monkeypatch.setenv(REPLACES_DISCOVERY, module)
     found = Registry.discover()
@@ -105,7 +105,7 @@ def test_each_plugin_loads_alone(module, monkeypatch):
     assert [plugin.module for plugin in found.plugins] == [module]
 
 
-def test_plugins_load_alone_in_a_fresh_process():
+def test_plugins_load_one_by_one_in_a_fresh_process():
     """The order of imports does not matter either: each kind's first plugin, without the others."""
     script = "\n".join(
         f"import os; os.environ['{REPLACES_DISCOVERY}'] = '{module}'\n"

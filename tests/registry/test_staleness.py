@@ -105,7 +105,7 @@ DOORS = {
     "a file as the first teacher": (FIRST, "mine.py", {}),
     "a file nested in a parameter": (NESTED, "mine.py", {}),
     "a file as the decoder": (DECODER, "mine.py", {}),
-    "a helper of a file": (NESTED, "beside_it", {"helper": "beside_it"}),
+    "a helper of a file": (NESTED, "helper_of_it", {"helper": "helper_of_it"}),
     "an installed module": (PLAIN, "tinydist.mine", {"by_file": False}),
     "an editable module": (FIRST, "tinydist.mine", {"by_file": False, "installed": False}),
     "a helper of an installed module": (
@@ -131,7 +131,7 @@ def door(request, tmp_path, monkeypatch):
     spec, changes, more = DOORS[request.param]
     monkeypatch.syspath_prepend(tmp_path)
     yield Door(tmp_path, spec, changes, **more)
-    for name in [n for n in sys.modules if n.startswith(("tinydist", "beside_it"))]:
+    for name in [n for n in sys.modules if n.startswith(("tinydist", "helper_of_it"))]:
         del sys.modules[name]
 
 
@@ -158,7 +158,7 @@ def test_edited_code_is_stale_by_every_door(door, tmp_path):
 
     door.write(2.5)
     verdict, why = planned(door, out)[row]
-    plugin = "wide" if "wide" in door.spec else "mycut"
+    plugin = "generator wide" if "wide" in door.spec else "mitigation mycut"
     assert (verdict, why) == ("stale", f"{door.changes} (code of {plugin}) has changed since")
 
     found = results(out)
@@ -197,11 +197,76 @@ def test_a_board_reads_the_code_of_a_file_that_is_not_loaded(tmp_path, monkeypat
     monkeypatch.setattr(discovery, "_REGISTRY", None)
     assert not [n for n in results(tmp_path / "out").board().notes if "older" in n or "could" in n]
     door.write(2.5)
-    assert any("mine.py (code of mycut)" in n for n in results(tmp_path / "out").board().notes)
+    assert any(
+        "mine.py (code of mitigation mycut)" in n for n in results(tmp_path / "out").board().notes
+    )
     (tmp_path / "mine.py").unlink()
     notes = results(tmp_path / "out").board().notes
     (doubt,) = [n for n in notes if "could not be compared with the installed plugins" in n]
-    assert "unknown mitigation 'mycut'" in doubt
+    assert f"plugin file {tmp_path / 'mine.py'} is gone; put it back" in doubt
+
+
+NAMESAKES = {
+    "mitigation": """from dataclasses import dataclass
+from collapse_bench import Mitigation, hookimpl
+
+@dataclass(frozen=True)
+class Mine(Mitigation):
+    def steer(self, teacher, access):
+        return teacher.decoded(temperature={t})
+
+@hookimpl
+def collapse_mitigations():
+    return {{"mine": Mine}}
+""",
+    "protocol": """from dataclasses import dataclass
+from collapse_bench import Protocol, hookimpl
+
+@dataclass(frozen=True)
+class Mine(Protocol):
+    def compose(self, access, memory):
+        return access.synthetic(access.n + round({t})), None
+
+@hookimpl
+def collapse_protocols():
+    return {{"mine": Mine}}
+""",
+}
+
+
+@pytest.mark.parametrize("file_names", [("mine.py", "mine.py"), ("one.py", "two.py")])
+@pytest.mark.parametrize("edited", NAMESAKES)
+def test_plugins_of_two_kinds_may_have_one_name(edited, file_names, tmp_path, monkeypatch):
+    files = {}
+    for kind, name in zip(NAMESAKES, file_names, strict=True):
+        (tmp_path / kind).mkdir()
+        files[kind] = tmp_path / kind / name
+        files[kind].write_text(NAMESAKES[kind].format(t=0.5))
+    spec, out, plugins = "gaussian | gaussian-fit | mine | mine @ n=20 T=1", tmp_path / "out", files
+    found = run(spec, seeds="0:3", output=out, plugins=[*plugins.values()])
+    reg = discovery.registry()
+    assert reg.files() == {(kind, "mine"): str(file) for kind, file in files.items()}
+    assert reg.digests().keys() == reg.files().keys()
+    assert found.manifest.files == {f"{kind} mine": str(file) for kind, file in files.items()}
+    assert f"--plugin {files['mitigation']} " in again(out, files[edited], edited)
+    for loaded in ((), ("mitigation",), ("protocol",), tuple(files)):
+        monkeypatch.setattr(discovery, "_REGISTRY", None)
+        discovery.registry([files[kind] for kind in loaded])
+        notes = [note for note in results(out).board().notes if "older" in note]
+        assert len(notes) == 1, loaded
+        name = files[edited].name
+        assert f"are older: {name} (code of {edited} mine) has changed since" in notes[0]
+    files[edited].write_text(NAMESAKES[edited].format(t=0.5))
+    for loaded in ((), ("mitigation",), ("protocol",), tuple(files)):
+        monkeypatch.setattr(discovery, "_REGISTRY", None)
+        discovery.registry([files[kind] for kind in loaded])
+        assert not [n for n in results(out).board().notes if "older" in n or "could" in n], loaded
+
+
+def again(out: Path, file: Path, kind: str) -> str:
+    """What the board says after an edit of the file."""
+    file.write_text(NAMESAKES[kind].format(t=2.5))
+    return " ".join(results(out).board().notes)
 
 
 # -- classes that a script or a notebook offers ----------------------------------------------------
@@ -338,7 +403,7 @@ def execute(text: str, name: str) -> type:
     return space["Mine"]
 
 
-def test_what_a_notebook_offers_is_told_by_its_source(tmp_path, monkeypatch):
+def test_what_a_notebook_offers_is_known_by_its_source(tmp_path, monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
     cells = [
         ({"k": 1, "factor": 2, "doc": "one"}, "run"),
@@ -480,7 +545,7 @@ def test_a_run_that_was_broken_off_after_an_edit_mixes_no_two_codes(tmp_path):
 # -- one process -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("helper", [None, "beside_it"])
+@pytest.mark.parametrize("helper", [None, "helper_of_it"])
 def test_an_edited_file_is_loaded_again_in_one_process(helper, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     door, numbers = Door(tmp_path, PLAIN, "mine.py", helper=helper), {}
@@ -489,7 +554,7 @@ def test_an_edited_file_is_loaded_again_in_one_process(helper, tmp_path, monkeyp
         found = losses(run(door.spec, seeds="0:3", output=tmp_path / f"{t}", **door.options))
         assert numbers.setdefault(t, found) == found
     assert numbers[0.5] != numbers[2.5]
-    sys.modules.pop("beside_it", None)
+    sys.modules.pop("helper_of_it", None)
 
 
 def test_a_worker_that_finds_other_code_refuses(tmp_path):

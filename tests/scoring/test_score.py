@@ -495,7 +495,7 @@ def test_a_family_with_few_chains_is_shown_not_aggregated():
     assert any("family text is shown" in note for note in scores.notes)
 
 
-def test_a_task_for_some_entries_alone_is_shown_not_aggregated():
+def test_a_task_for_only_some_entries_is_shown_not_aggregated():
     losses = frame(some("all", "few"), THREE)
     losses = losses[(losses["entry"] != "few") | (losses["task"] != "t1")]
     assert row(score(losses, THREE), "few")["reason"] == "chains are missing on t1"

@@ -38,7 +38,7 @@ class Decoding:
     top_p: float = 1.0  # keep the smallest set of most likely symbols whose mass reaches this
     min_p: float = 0.0  # drop symbols less likely than this share of the most likely one
     #: (log-probabilities (..., K), context (..., p) or None) -> (..., K), applied before the other
-    #: settings.  An attribute ``last_alone = True`` promises that only the last position of the
+    #: settings.  An attribute ``only_last = True`` promises that only the last position of the
     #: context is read, which lets teachers compute one row per symbol instead of one per text.
     processor: Callable[[Tensor, Tensor | None], Tensor] | None = None
 

@@ -110,7 +110,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
 
     Raises Incompatible if the rows answer questions.
     """
-    answers_alone(corpus)
+    answers_only(corpus)
     sums = corpus.moments()
     size = (sums.weight - ddof).clamp_min(1e-300)[..., None, None]
     if sums.factor is not None:
@@ -123,7 +123,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
     )
 
 
-def answers_alone(corpus: Corpus) -> None:
+def answers_only(corpus: Corpus) -> None:
     """Raise Incompatible for rows that answer questions: one density is fitted to all answers."""
     if corpus.width:
         raise Incompatible(
@@ -145,7 +145,10 @@ def _factor(sums: Moments, corpus: Corpus) -> Tensor:
         return factor
     if not corpus.has_rows:
         values, vectors = torch.linalg.eigh(sums.scatter)
-        by_eigen = root_of((vectors * values.clamp_min(0).sqrt()[..., None, :]).mT)
+        # what is left of an eigenvalue 0 after rounding is no direction of the rows
+        noise = values.shape[-1] * torch.finfo(values.dtype).eps * values[..., -1:]
+        values = torch.where(values > noise, values, 0.0)
+        by_eigen = root_of((vectors * values.sqrt()[..., None, :]).mT)
         return torch.where(thin[..., None, None], by_eigen, factor)
     weight, rows = (
         corpus.multiplicity[thin],
@@ -162,6 +165,9 @@ def root_of(rows: Tensor) -> Tensor:
     This is Cholesky's factor, a function of the product only: unlike eigenvectors or the factor
     that QR returns, it has no sign or basis for rounding or a library to choose.  By QR, since
     forming the product would square the condition number.
+
+    A singular product has many factors with a diagonal >= 0.  This one has a column of zeros
+    wherever the diagonal is 0 to rounding, which again leaves no choice.
     """
     d = rows.shape[-1]
     if d == 1:
@@ -169,8 +175,35 @@ def root_of(rows: Tensor) -> Tensor:
     short = d - rows.shape[-2]
     if short > 0:
         rows = torch.cat([rows, rows.new_zeros(*rows.shape[:-2], short, d)], -2)
-    factor = torch.linalg.qr(rows, mode="r").R.mT
-    return factor * torch.where(factor.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None, :]
+    R = torch.linalg.qr(rows, mode="r").R
+    noise = _NOISE * d * torch.finfo(R.dtype).eps  # as a part of a column
+    scale = R.abs().amax(-2, keepdim=True)
+    left = ~(R.abs() <= noise * scale)  # also NaN is left, which a column has from bad rows
+    R = torch.where(left.any(-1, keepdim=True), R, 0.0)
+    singular = (left.any(-1) & ~left.diagonal(dim1=-2, dim2=-1)).any(-1)
+    if singular.any():
+        scale = torch.where(scale > 0, scale, 1.0)[singular]
+        R[singular] = _echelon(R[singular] / scale, noise) * scale
+    return R.mT * torch.where(R.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0)[..., None, :]
+
+
+_NOISE = 16  # QR leaves less than 16 d eps of a column that depends on those before it
+
+
+def _echelon(R: Tensor, noise: float) -> Tensor:
+    """An upper factor (B, d, d) of R^T R by Gram and Schmidt, for columns of about length 1; its
+    rows are 0 where no more than ``noise`` of a column is left.
+
+    QR takes an arbitrary direction for such a row, and later columns have a share in it.
+    """
+    rest, out = R, torch.zeros_like(R)
+    for j in range(R.shape[-1]):
+        column = rest[..., j]
+        length = torch.linalg.vector_norm(column, dim=-1, keepdim=True)
+        direction = torch.where(length > noise, column / length, 0.0)
+        out[..., j, j:] = (direction[..., None, :] @ rest[..., j:])[..., 0, :]
+        rest = rest - direction[..., None] * out[..., j, None, :]
+    return out
 
 
 def wishart_factor(d: int, df: int, rng: Stream) -> Tensor:

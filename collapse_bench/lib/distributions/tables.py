@@ -202,8 +202,8 @@ class RecallTeacher(Teacher):
 def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     """(answers, mass), (R, C): the most frequent answer to each question, and its total weight.
 
-    Ties up to rounding go to the smaller symbol.  A question that never occurs has mass 0.  Raises Incompatible if
-    the rows have no questions.
+    Ties up to rounding go to the smaller symbol.  A question that never occurs has mass 0.  Raises
+    Incompatible if the rows have no questions.
     """
     C = contexts_of(corpus)
     if C is None:

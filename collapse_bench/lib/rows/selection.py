@@ -23,8 +23,8 @@ def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
     """The kept share (R, n) of each row when the rows of highest ``score (R, n)`` fill the quota.
 
     ``quota`` is the multiplicity to keep, a number or (R, 1).  Rows arrive in random order and the
-    sort is stable, so ties, also those up to rounding, are broken at random.  Of a row with a count, only the part that fills
-    the quota is kept.
+    sort is stable, so ties, also those up to rounding, are broken at random.  Of a row with a
+    count, only the part that fills the quota is kept.
     """
     mass = corpus.multiplicity
     order = settled(score).sort(dim=-1, descending=True, stable=True).indices

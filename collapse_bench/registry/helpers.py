@@ -13,7 +13,7 @@ _FOLDERS: dict[str, None] = {}  # of plugin files that were loaded
 
 
 def open_folder(file: Path) -> None:
-    """Let Python import what lies beside a plugin file.
+    """Let Python import what lies in the folder of a plugin file.
 
     The folder comes last on the path, so that a file named like another module hides nothing.
     """
@@ -23,7 +23,7 @@ def open_folder(file: Path) -> None:
         sys.path.append(folder)
 
 
-def spec_beside(name: str, file: Path) -> importlib.machinery.ModuleSpec | None:
+def helper_spec(name: str, file: Path) -> importlib.machinery.ModuleSpec | None:
     """The spec of a module or package in the folder of a plugin file, or None."""
     places = [str(file.resolve().parent)]
     top, *inner = name.split(".")
@@ -39,8 +39,8 @@ def spec_beside(name: str, file: Path) -> importlib.machinery.ModuleSpec | None:
 
 
 def check_helpers(file: Path | None, code: Mapping[str, Path]) -> None:
-    """Raises PluginError where a helper beside this plugin file has the name of a helper of another
-    plugin, which Python gave in its place.
+    """Raises PluginError where a helper in the folder of this plugin file has the name of a helper
+    of another plugin, which Python gave in its place.
 
     code: module -> file of all that the plugin imports.
     """

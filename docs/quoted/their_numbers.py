@@ -1,17 +1,12 @@
-"""Measure what docs/their-numbers.md prints: published numbers, and ours in the same setting.
+"""Numbers of docs/their-numbers.md: published numbers, and ours in the same setting.
 
-    python docs/their_numbers.py            # print the tables
-    python docs/their_numbers.py --write    # and put them into the page
-    python docs/their_numbers.py --histories runs.parquet
-
-The last form reads a copy of the run histories of Kazdan et al., and prints the block ``HISTORIES``
-below.  Everything else is measured here: by this suite, or by a few lines of numpy and
-scikit-learn that follow the description of the other code.
+Everything is measured here, by this suite or by a few lines of numpy and scikit-learn that follow
+the description of the other code.  The exception is ``HISTORIES``, which ``histories`` reads from a
+copy of the run histories of Kazdan et al.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +18,9 @@ from collapse_bench import cell_of, generations
 from collapse_bench.core.loop import nature
 from collapse_bench.theory import discrete, gaussian, kde, regression, verification
 
-PAGE = Path(__file__).resolve().parent / "their-numbers.md"
+from . import Table, computed
+
+PAGE = "docs/their-numbers.md"
 
 #: (setting, n, fits, quantity, runs, mean, standard error) from the run histories that Kazdan et
 #: al. published; each run is read once, although 76 of 688 are stored twice.
@@ -121,12 +118,6 @@ def z(one: tuple[float, float], other: tuple[float, float]) -> str:
     return f"{(one[0] - other[0]) / math.hypot(one[1], other[1]):+.1f}"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 # -- Kazdan et al. ---------------------------------------------------------------------------------
 
 
@@ -162,6 +153,7 @@ def histories(path: Path) -> Iterator[tuple]:
                     yield setting, n, k, quantity, len(sample), *summary(sample)
 
 
+@computed(PAGE, "their-gaussians")
 def gaussians() -> str:
     """The published histories, this suite and the law."""
     rows, worst = [], [0.0, 0.0]
@@ -190,10 +182,11 @@ def gaussians() -> str:
         f"Of {len(HISTORIES)} comparisons the largest |z| is {worst[1]:.1f} against this suite and "
         f"{worst[0]:.1f} against the laws."
     )
-    return f"{table(head, rows)}\n\n{text}"
+    return f"{Table([head, *rows])}\n{text}\n"
 
 
-def kernels() -> str:
+@computed(PAGE, "their-kernels")
+def kernels() -> Table:
     """Variance after 21 estimates: scikit-learn, and both rules of this suite."""
     rows = []
     for n, d, chains in ((50, 1, 800), (30, 2, 800)):
@@ -225,10 +218,11 @@ def kernels() -> str:
                     z(found, ours) if same else "",
                 ]
             )
-    return table(["n", "d", "rule", "scikit-learn", "ours", "law", "z"], rows)
+    return Table([["n", "d", "rule", "scikit-learn", "ours", "law", "z"], *rows])
 
 
-def densities() -> str:
+@computed(PAGE, "their-densities")
+def densities() -> Table:
     """The peak of a density drawn with a variance in the place of a standard deviation."""
     rows = []
     for k in (1, 20, 100):
@@ -241,13 +235,14 @@ def densities() -> str:
                 f"{1 / math.sqrt(2 * math.pi * v):.3f}",
             ]
         )
-    return table(["fits", "variance", "peak as drawn", "peak of that variance"], rows)
+    return Table([["fits", "variance", "peak as drawn", "peak of that variance"], *rows])
 
 
 # -- He, Xu and Cheng ------------------------------------------------------------------------------
 
 
-def golden() -> str:
+@computed(PAGE, "their-golden")
+def golden() -> Table:
     """Scenario 1: the first synthetic fit, with the seed set again and with a seed of its own."""
     n, p, reps = 100, 4, 4000
     found: dict[str, list[list[float]]] = {"again": [], "apart": []}
@@ -273,13 +268,14 @@ def golden() -> str:
         for i, (name, law) in enumerate(zip(names, laws, strict=True))
         for gap in [z(summary(apart[:, i]), (law, 0.0))]
     ]
-    return table(["quantity", "seed set again", "seeds apart", "law", "z of seeds apart"], rows)
+    return Table([["quantity", "seed set again", "seeds apart", "law", "z of seeds apart"], *rows])
 
 
 # -- El Firdoussi et al. ---------------------------------------------------------------------------
 
 
-def pruned() -> str:
+@computed(PAGE, "their-pruned")
+def pruned() -> Table:
     """Accuracy and the larger of accuracy and its complement, on both sides of the threshold."""
     phi, psi, mu2, d, n = 0.9, 0.3, 1.0, 100, 800
     rows = []
@@ -298,13 +294,14 @@ def pruned() -> str:
                 shown(*summary(np.maximum(accuracy, 1 - accuracy))),
             ]
         )
-    return table(["wrong labels p", "accuracy, ours", "law", "mean of max(a, 1 - a)"], rows)
+    return Table([["wrong labels p", "accuracy, ours", "law", "mean of max(a, 1 - a)"], *rows])
 
 
 # -- Suresh et al. ---------------------------------------------------------------------------------
 
 
-def surviving() -> str:
+@computed(PAGE, "their-surviving")
+def surviving() -> Table:
     """Survival of a symbol with p = 0.01 in samples of 100: theorem, corollary, chain, loop."""
     K = n = 100
     rows = []
@@ -323,13 +320,14 @@ def surviving() -> str:
             ]
         )
     head = ["fits after the first", "corollary", "Theorem 1", "ours", "exact chain", "z"]
-    return table(head, rows)
+    return Table([head, *rows])
 
 
 # -- Shumailov et al. ------------------------------------------------------------------------------
 
 
-def wasserstein() -> str:
+@computed(PAGE, "their-wasserstein")
+def wasserstein() -> Table:
     """Variance of the squared W2 distance at n = 100: the printed form, ours and the law."""
     rows = []
     for k in (1, 5):
@@ -349,45 +347,4 @@ def wasserstein() -> str:
             ]
         )
     head = ["fits", "printed", "ours", "law", "z of the printed form", "z of the law"]
-    return table([*head[:1], *(f"{name} (10⁻⁴ σ⁴)" for name in head[1:4]), *head[4:]], rows)
-
-
-TABLES = {
-    "gaussians": gaussians,
-    "kernels": kernels,
-    "densities": densities,
-    "golden": golden,
-    "pruned": pruned,
-    "surviving": surviving,
-    "wasserstein": wasserstein,
-}
-
-
-def block(name: str, text: str) -> tuple[str, str, str]:
-    """The text between the marks of a table, split from what surrounds it."""
-    head, mark, rest = text.partition(f"<!-- {name} -->\n")
-    body, end, tail = rest.partition(f"\n<!-- end of {name} -->")
-    if not (mark and end):
-        raise SystemExit(f"{PAGE.name} has no marks of the table {name}")
-    return head + mark, body, end + tail
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--write", action="store_true", help="put the tables into the page")
-    parser.add_argument("--histories", type=Path, help="a copy of the published run histories")
-    given = parser.parse_args()
-    if given.histories:
-        for setting, n, k, quantity, runs, mean, error in histories(given.histories):
-            print(f'    ("{setting}", {n}, {k}, "{quantity}", {runs}, {mean:.4g}, {error:.2g}),')
-        return
-    for name, make in TABLES.items():
-        found = make()
-        print(f"{name}\n\n{found}\n", flush=True)
-        if given.write:
-            head, _, tail = block(name, PAGE.read_text(encoding="utf-8"))
-            PAGE.write_text(head + found + tail, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    return Table([[*head[:1], *(f"{name} (10⁻⁴ σ⁴)" for name in head[1:4]), *head[4:]], *rows])

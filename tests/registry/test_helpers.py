@@ -52,10 +52,15 @@ def test_a_helper_is_imported_and_digested(workers, tmp_path):
     (tmp_path / "a" / "aid_late.py").write_text("L = 2\n")
     plan = json.loads(call("plan", *args, "--json").out)
     [stale] = [row for row in plan if row["verdict"] != "reuse"]
-    assert (stale["verdict"], "aid_late (code of mine)" in stale["why"]) == ("stale", True)
+    assert (stale["verdict"], "aid_late (code of mitigation mine)" in stale["why"]) == (
+        "stale",
+        True,
+    )
     # also where the plugin is not loaded
     said = " ".join(call("board", tmp_path / "out").out.split())
-    assert "1 cell(s) of mine are older: aid_late (code of mine) has changed since" in said
+    assert (
+        "1 cell(s) of mine are older: aid_late (code of mitigation mine) has changed since" in said
+    )
 
 
 def test_two_helpers_of_one_name(tmp_path):
@@ -105,7 +110,7 @@ def test_a_board_whose_plugin_is_gone(tmp_path):
     shown = call("board", tmp_path / "out")
     assert shown.code == 0
     [note] = [n for n in " ".join(shown.out.split()).split(" - ") if "could not be compared" in n]
-    assert "unknown mitigation 'mine'" in note
+    assert f"plugin file {file} is gone; put it back" in note
     assert len(note) < 400
     refused = call("publish", tmp_path / "out", "-o", tmp_path / "to")
     assert refused.code == 2
