@@ -13,6 +13,7 @@ from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.registry.hookspecs import hookimpl
 
 EXAM = 1024  # test rows
@@ -96,6 +97,15 @@ class Planar(DataGenerator):
     def mean_and_factor(self):
         mean, covariance = self._moments()
         return mean, torch.linalg.cholesky(covariance)
+
+    def trivial(self):
+        """N(0, s^2 I), with the mean and covariance of a row over all angles of the shape."""
+        mean = torch.zeros(
+            *self.truth.angle.shape, 2, dtype=torch.float64, device=self.truth.angle.device
+        )
+        size = (self._nodes().square().sum(-1).mean() / 2 + self.noise**2).sqrt()
+        eye = torch.eye(2, dtype=torch.float64, device=mean.device)
+        return GaussianTeacher(mean, (size * eye).expand(*mean.shape, 2))
 
     def losses(self, teacher, rng):
         y = self.truth.test_rows
