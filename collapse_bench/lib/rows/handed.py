@@ -1,0 +1,52 @@
+"""The new real rows that a protocol hands out, for controls that read nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...core.components import Protocol
+from ...core.corpus import Corpus
+from ...errors import Incompatible
+
+if TYPE_CHECKING:
+    from ...core.access import Access
+    from ...core.cell import Cell
+
+
+def none_handed(who: str, cell: Cell) -> str | None:
+    """Why ``who`` gets no new real rows from the protocol of a cell, or None if it gets some.
+
+    They are needed in every generation after the first.  A protocol that states no composition may
+    still hand out none, which ``as_many`` finds out.
+    """
+    for t in range(1, cell.generations + 1):
+        share = _share(cell.protocol, t)
+        if share is not None and not round(share * cell.size(t)):
+            return (
+                f"{who} reads the new real rows that a protocol hands out, and "
+                f"{cell.protocol.title()} hands out none in generation {t} of this cell; choose a "
+                "protocol with a share of new ones, e.g. mix(real=0.2) or accumulate(real=0.2)"
+            )
+    return None
+
+
+def _share(protocol: Protocol, t: int) -> float | None:
+    """Share of new real rows among those that generation t adds, or None if it is not stated."""
+    made = protocol.composition
+    if made is not None:
+        return made.real if made.fresh else 0.0
+    schedule = getattr(protocol, "schedule", ())
+    return schedule[min(t, len(schedule) - 1)] if schedule else None
+
+
+def as_many(who: str, access: Access) -> Corpus:
+    """New real rows, as many as the protocol drew in this generation.
+
+    Raises Incompatible if it drew none.
+    """
+    if not access.handed:
+        raise Incompatible(
+            f"{who} reads the new real rows that a protocol hands out, and it handed out none in "
+            f"generation {access.t}; choose a protocol that does, e.g. mix(real=0.2)"
+        )
+    return access.real(access.handed)
