@@ -32,6 +32,7 @@ class KeepFirst(Mitigation):
         if first is None:
             return model
         if self.a == 1:  # an average of Gaussians equals the second one up to rounding only
+            first.blend(first, 0.0)  # refuses what cannot be averaged, as every other a does
             return model.with_training(lambda model, corpus, rng, before: first)
         return model.with_after(Interpolate(first, self.a))
 

@@ -14,9 +14,10 @@ class RealOnly(Mitigation):
     """A fit on all real rows that the protocol handed out in generations 1 .. t, pooled.
 
     It draws as many new real rows as the protocol did in each generation, pays for them and keeps
-    them.  The rows of generation 0 are not among them, since no method is handed those.  A method
-    that keeps real rows must beat it.  It refuses protocols that hand out no new real rows after
-    generation 0.
+    them.  The rows of generation 0 are not among them, since no method is handed those; where a
+    flawed source teaches generation 0, methods act there too, and its real rows count.  In a world
+    that moves, the pool holds rows of earlier worlds.  A method that keeps real rows must beat it.
+    It refuses protocols that hand out no new real rows after generation 0.
     """
 
     control = True

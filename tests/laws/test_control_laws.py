@@ -8,7 +8,7 @@ import math
 import pytest
 from holding import EQUIVALENT, follow, holds
 
-from collapse_bench import Mitigation, cell_of, generations
+from collapse_bench import Incompatible, Mitigation, cell_of, generations
 from collapse_bench.theory import discrete, gaussian, regression, verification
 
 
@@ -57,6 +57,13 @@ def test_keep_first_averages_like_weight_averaging():
 def test_keep_first_needs_fits_that_can_be_averaged(a):
     cell = cell_of(f"digits | mlp(steps=2) | replace | keep-first(a={a}) @ n=20 T=1")
     assert "an average has no meaning" in cell.incompatibility()
+
+
+@pytest.mark.parametrize("a", [0.5, 1.0])
+def test_keep_first_needs_teachers_that_can_be_averaged(a):
+    task = f"gaussian-mixture | mixture-fit | replace | keep-first(a={a}) @ n=40 T=1"
+    with pytest.raises(Incompatible, match="cannot be averaged with another teacher"):
+        list(generations(cell_of(task, seeds=(1, 2))))
 
 
 # -- real rows -----------------------------------------------------------------------------------------
@@ -121,6 +128,15 @@ def test_a_control_of_real_rows_pays_for_each_once(control):
     *_, last = generations(cell)
     assert last.ledger.track() == "real"
     assert last.ledger.counts[control, "real_unique"] == 30
+
+
+def test_where_a_flawed_source_teaches_generation_0_its_real_rows_are_handed_out():
+    task = "linear(d=3) | ols | {} | {} @ n=50 T=2 first=linear-surrogate"
+    for control, sizes in (("real-now", [10, 10, 10]), ("real-only", [10, 20, 30])):
+        cell = cell_of(task.format("mix(real=0.2)", control), seeds=(1, 2))
+        assert [now.size.tolist() for now in generations(cell)] == [[n, n] for n in sizes]
+        later = cell_of(task.format("mix(schedule=[0, 0.2])", control))
+        assert "hands out none in generation 0 of this cell" in later.incompatibility()
 
 
 @pytest.mark.parametrize("control", ["real-now", "real-only"])

@@ -239,6 +239,9 @@ def primary_of(cell: str):
         "gcd(max=30, test=40, each=5) | gcd-sieve | replace {} @ n=200 T=0",
         "digits | averaging | replace {} @ n=40 T=0",
         "grammar-stories | ngram(order=2) | replace {} @ n=30 T=0",
+        pytest.param(
+            "pictures(test=60) | gaussian-fit | replace {} @ n=200 T=0", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_small_fit_to_real_rows_is_better(task):

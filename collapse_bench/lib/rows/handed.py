@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 def none_handed(who: str, cell: Cell) -> str | None:
     """Why ``who`` gets no new real rows from the protocol of a cell, or None if it gets some.
 
-    They are needed in every generation after the first.  A protocol that states no composition may
-    still hand out none, which ``as_many`` finds out.
+    They are needed in every generation in which methods act: after the first, and in the first too
+    where a flawed source teaches it.  A protocol that states no composition may still hand out
+    none, which ``as_many`` finds out.
     """
-    for t in range(1, cell.generations + 1):
+    start = 1 if cell.first_teacher is None else 0
+    for t in range(start, cell.generations + 1):
         share = _share(cell.protocol, t)
         if share is not None and not round(share * cell.size(t)):
             return (
