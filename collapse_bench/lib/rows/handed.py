@@ -21,7 +21,9 @@ def none_handed(who: str, cell: Cell) -> str | None:
     none, which ``as_many`` finds out.
     """
     start = 1 if cell.first_teacher is None else 0
-    for t in range(start, cell.generations + 1):
+    # after its schedule a protocol hands out the same share of no fewer rows
+    last = min(cell.generations, max(1, len(_schedule(cell.protocol))))
+    for t in range(start, last + 1):
         share = _share(cell.protocol, t)
         if share is not None and not round(share * cell.size(t)):
             return (
@@ -37,8 +39,13 @@ def _share(protocol: Protocol, t: int) -> float | None:
     made = protocol.composition
     if made is not None:
         return made.real if made.fresh else 0.0
-    schedule = getattr(protocol, "schedule", ())
+    schedule = _schedule(protocol)
     return schedule[min(t, len(schedule) - 1)] if schedule else None
+
+
+def _schedule(protocol: Protocol) -> tuple[float, ...]:
+    """Share of real rows in generation 0, 1, ...; the last one holds from there on."""
+    return getattr(protocol, "schedule", ())
 
 
 def as_many(who: str, access: Access) -> Corpus:
