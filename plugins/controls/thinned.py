@@ -27,6 +27,14 @@ class Thinned(Mitigation):
 
     control = True
 
+    def incompatibility(self, cell):
+        if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
+            return (
+                f"{self.title()} drops rows, and sampler=exact-law draws only their sums; choose "
+                "sampler=explicit"
+            )
+        return super().incompatibility(cell)
+
     def curate(self, corpus, access):
         if self.keep == 1:
             return corpus

@@ -14,10 +14,10 @@ from collapse_bench.registry.hookspecs import hookimpl
 class VerifierOnly(Mitigation):
     """A fit on guesses that the verifier accepted, in this and all earlier generations.
 
-    Nobody who guesses has read a row: a label is guessed uniformly, a number uniformly between
-    -reach and reach, and all other answers by the trivial teacher.  Of ``calls`` guesses per row
-    read, at most as many accepted ones are kept as the generation reads.  A chain without any
-    accepted guess reads the trivial teacher's own rows.
+    Guesses use no row: a label is guessed uniformly, a number uniformly between -reach and reach,
+    and any other answer by the trivial teacher.  Of ``calls`` guesses per row read, at most as many
+    accepted ones are kept as the generation reads.  A chain without any accepted guess reads the
+    trivial teacher's own rows.  In a world that moves, the pool holds answers about earlier worlds.
 
     The verifier is that of oracle-verify and noisy-verify, or with ``shift`` that of
     verified-retraining, so that this control can be run with the parameters of each.  What such a

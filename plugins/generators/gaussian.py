@@ -103,11 +103,8 @@ class Gaussian(DataGenerator):
         """
         mean = torch.zeros_like(self.truth.teacher.mean)
         size = (self.sigma**2 + self.truth.scale.square().mean()).sqrt()
-        return GaussianTeacher(
-            mean,
-            size
-            * torch.eye(self.d, dtype=mean.dtype, device=mean.device).expand(*mean.shape, self.d),
-        )
+        eye = torch.eye(self.d, dtype=mean.dtype, device=mean.device)
+        return GaussianTeacher(mean, (size * eye).expand(*mean.shape, self.d))
 
     def verifier_center(self, shift: float) -> torch.Tensor:
         """A mean (R, d) at distance ``shift`` from the true one, in a direction drawn per seed."""

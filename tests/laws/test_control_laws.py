@@ -198,6 +198,11 @@ def test_thinned_at_1_is_none():
     assert scores(task.format("thinned(keep=1, refill=true)")) == scores(task.format("none"))
 
 
+def test_sums_cannot_be_thinned():
+    cell = cell_of("gaussian(sampler=exact-law) | gaussian-fit | replace | thinned @ n=20 T=1")
+    assert "thinned drops rows, and sampler=exact-law draws only" in cell.incompatibility()
+
+
 # -- verifier-only -------------------------------------------------------------------------------------
 
 
