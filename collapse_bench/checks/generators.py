@@ -14,7 +14,7 @@ from ..core.components import DataGenerator, Model, Teacher, has_method
 from ..core.replicates import lift
 from ..core.rng import Stream
 from ..errors import Incompatible
-from .compare import CheckFailure, Lent, Undisturbed, alike, chain_at, disturb, z_score
+from .compare import CheckFailure, Lent, Undisturbed, alike, behaviour, chain_at, disturb, z_score
 from .kit import Subject, World, check
 from .world import (
     CHAIN_SHAPES,
@@ -101,6 +101,11 @@ def _has_verifier(subject: Subject[DataGenerator]) -> str | None:
 def _has_two_samplers(subject: Subject[DataGenerator]) -> str | None:
     has = "sampler" in {f.name for f in dataclasses.fields(subject.component)}
     return None if has else f"{subject.title} has one sampler"
+
+
+def _has_trivial(subject: Subject[DataGenerator]) -> str | None:
+    has = has_method(subject.component, "trivial")
+    return None if has else f"{subject.title} states no trivial teacher"
 
 
 @check(essential=True)
@@ -333,6 +338,42 @@ def check_generator_truth_has_lowest_loss(case: WithModel) -> None:
             f"fitted to {ROWS} rows, {float(learned.mean()):.4g}; {data.primary} must be a loss "
             f"(lower is better) that the "
             "true distribution minimises (turn a diversity into diversity lost)"
+        )
+
+
+@check(applies=_has_trivial)
+def check_generator_trivial_has_read_nothing(case: Subject[DataGenerator]) -> None:
+    """The trivial teacher does not know the truth, and its losses are finite and not below those of
+    the true distribution."""
+    for chain_shape in CHAIN_SHAPES:
+        _trivial_is_judged(case.component, chain_shape)
+    seeds, same = stream_of((2,)), Stream(0)
+    one, other = (case.component.sample_truth(seeds[r].at("truth")) for r in range(2))
+    x = one.ask(ROWS, same.at("x"))
+    y = one.answer(x, same.at("y"))
+    alike(
+        behaviour(one.trivial(), x, y, same),
+        behaviour(other.trivial(), x, y, same),
+        f"{case.title}.trivial answers differently for another truth; it has read nothing, so use "
+        "parameters of the generator, and of self.truth shapes only",
+    )
+
+
+def _trivial_is_judged(generator: DataGenerator, chain_shape: tuple[int, ...]) -> None:
+    data, _ = access_at_0(generator, chain_shape)
+    exam = stream_of(chain_shape).at("exam")
+    own, scores = (data.losses(teacher, exam) for teacher in (data, data.trivial()))
+    for name, value in scores.items():
+        if tuple(value.shape) != tuple(chain_shape) or not torch.isfinite(value).all():
+            raise CheckFailure(
+                f"{data.title()}.trivial has a {name} of shape {tuple(value.shape)} that is "
+                f"{value.flatten()[:3].tolist()}; expected shape {tuple(chain_shape)} and finite "
+                "values"
+            )
+    if (scores[data.primary] < own[data.primary] - data.resolution).any():
+        raise CheckFailure(
+            f"{data.title()}.trivial has a lower {data.primary} than the true distribution; no "
+            "teacher that has read nothing can know more"
         )
 
 

@@ -81,7 +81,7 @@ def _leaves_a_stage_out(subject: Subject[Mitigation]) -> str | None:
 
 
 def _goes_with_others(subject: Subject[Mitigation]) -> str | None:
-    if subject.component.perfect_teacher:
+    if subject.component.perfect_teacher or subject.component.untrained:
         return f"{subject.title} goes with no other mitigation"
     return None
 

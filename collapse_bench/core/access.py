@@ -80,6 +80,15 @@ class Access:
         """True if the teacher is nature: its rows are real, and nothing needs filtering."""
         return self.teacher is self._desk.data
 
+    @property
+    def handed(self) -> int:
+        """How many real rows the protocol has drawn in this generation.
+
+        Where real rows come from is the protocol's rule, so the number is free.  It is 0 in
+        ``size`` and ``steer``, before the protocol has composed the training set.
+        """
+        return self._desk.handed
+
     # -- knowledge ---------------------------------------------------------------------------------
 
     def verify(
@@ -129,6 +138,14 @@ class Access:
         self._desk.open_ledger(self.user).charge_external(self.user, str(what), calls)
 
     # -- teachers ----------------------------------------------------------------------------------
+
+    @property
+    def trivial(self) -> Teacher:
+        """The teacher of who knows the domain and has read no row; see ``DataGenerator.trivial``.
+
+        Raises Incompatible where the data generator states none.
+        """
+        return self._desk.data.trivial()
 
     def fit(
         self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None

@@ -261,6 +261,16 @@ class Desk:
             present = (corpus._origin() == 0) & (corpus.weight > 0)
             ledger.charge(user, "real_tokens", (tokens * corpus.count * present).sum(-1))
 
+    @property
+    def handed(self) -> int:
+        """Real rows that the protocol has drawn in this generation."""
+        return int(self._served(PROTOCOL))
+
+    def _served(self, user: str) -> int | Tensor:
+        """Real rows, a number or (R,), charged to the user in this generation."""
+        used = self.ledger.counts.get((user, "real_rows"), 0)
+        return used - self._before.get((user, "real_rows"), 0)
+
     def charge_rebuilt(self, user: str, lent: Corpus, returned: Corpus) -> None:
         """Charge real rows that a mitigation with a memory added without asking for them.
 
@@ -268,10 +278,7 @@ class Desk:
         """
         if user not in self._with_memory or returned is lent:
             return
-        served = self.ledger.counts.get((user, "real_rows"), 0) - self._before.get(
-            (user, "real_rows"), 0
-        )
-        extra = (returned._real_rows() - lent._real_rows() - served).clamp_min(0)
+        extra = (returned._real_rows() - lent._real_rows() - self._served(user)).clamp_min(0)
         if (extra > 0).any():
             self.open_ledger(user).charge_carried(user, extra, extra)
 

@@ -126,7 +126,8 @@ def expand(
     # a cell that the file lists twice is run once
     shown = _shown(model, registry, typed)
     entries = [replace(e, name=shown.get(e.name, e.name)) for e in entries]
-    unique = {(entry.task, entry.name, entry.cell.n): entry for entry in entries}
+    # the control `real-only` and the points of the learning curve share a name, and no role
+    unique = {(entry.task, entry.role, entry.name, entry.cell.n): entry for entry in entries}
     suite = Suite(model, tuple(unique.values()), path, skipped)
     if any(row.cell is not None for row in model.calibration):
         rows = matching(model.calibration, suite.task_ids)
@@ -264,7 +265,7 @@ def adhoc(specs: Iterable[str], registry: Registry) -> SuiteModel:
         before = (tasks[cell.task].mitigations or []) if cell.task in tasks else []
         named = (
             bool(cell.mitigations)
-            and not (cell.nature or cell.untrained)
+            and not cell.nature
             and not all(is_none(m) for m in cell.mitigations)
         )
         given = " + ".join(map(str, spec.mitigations))

@@ -11,7 +11,7 @@ import torch
 from collapse_bench.core.components import ACCUMULATE, REPLACE, DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, recursion
-from collapse_bench.lib.distributions.tables import ContextTeacher, left, lost
+from collapse_bench.lib.distributions.tables import ContextTeacher, left, lost, uniform
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -85,6 +85,10 @@ class Bigram(DataGenerator):
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
+
+    def trivial(self):
+        """Uniform next tokens after every context."""
+        return ContextTeacher(uniform(self.truth.teacher.p))
 
     def _table(self, teacher):
         p = self.truth.teacher.p

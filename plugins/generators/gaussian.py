@@ -95,6 +95,17 @@ class Gaussian(DataGenerator):
     def mean_and_factor(self):
         return self.truth.teacher.mean_and_factor()
 
+    def trivial(self):
+        """N(0, s^2 I), the mean and covariance of a row over all seeds.
+
+        s^2 = sigma^2 (1 + mean of j^-beta), where sigma^2 is the spread of the true means.  With
+        ``truth_is=fixed`` it is the same law.
+        """
+        mean = torch.zeros_like(self.truth.teacher.mean)
+        size = (self.sigma**2 + self.truth.scale.square().mean()).sqrt()
+        eye = torch.eye(self.d, dtype=mean.dtype, device=mean.device)
+        return GaussianTeacher(mean, (size * eye).expand(*mean.shape, self.d))
+
     def verifier_center(self, shift: float) -> torch.Tensor:
         """A mean (R, d) at distance ``shift`` from the true one, in a direction drawn per seed."""
         direction = self.truth.verifier_rng.at("direction").normal(self.d).double()

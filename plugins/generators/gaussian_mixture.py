@@ -10,6 +10,7 @@ import torch
 from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.lib.distributions.mixtures import MixtureTeacher
 from collapse_bench.lib.rows.neighbours import closest
 from collapse_bench.registry.hookspecs import hookimpl
@@ -90,6 +91,21 @@ class GaussianMixture(DataGenerator):
 
     def mean_and_factor(self):
         return self.truth.teacher.mean_and_factor()
+
+    def trivial(self):
+        """One Gaussian N(0, s^2 I), with the mean and covariance of a row over all seeds.
+
+        s^2 = sigma^2 (2 + E place^2 / d): the spread of a component, that of the middle of the
+        line, and that of the centers along a line of random direction, whose ``place`` is in sigma.
+        """
+        truth = self.truth.teacher
+        place = self.separation * (torch.arange(self.components) - (self.components - 1) / 2)
+        weight = truth.weight.reshape(-1, self.components)[0]
+        along = (weight * place.to(weight).square()).sum() / self.d
+        size = self.sigma * (2 + along).sqrt()
+        mean = torch.zeros_like(truth.mean[..., 0, :])
+        eye = torch.eye(self.d, dtype=mean.dtype, device=mean.device)
+        return GaussianTeacher(mean, (size * eye).expand(*mean.shape, self.d))
 
     def losses(self, teacher, rng):
         weight, error = self.truth.teacher.weight, self._error(teacher, rng.at("rows"))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from collapse_bench.core.components import DataGenerator
+from collapse_bench.core.components import DataGenerator, Teacher
 from collapse_bench.core.params import param
+from collapse_bench.core.rng import Stream
 from collapse_bench.errors import UsageError
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
@@ -160,6 +161,13 @@ class Gcd(DataGenerator):
             for row in y.tolist()
         ]
 
+    def trivial(self):
+        """P(g) proportional to g^-2 on g = 1 .. classes, as for two random numbers.
+
+        Decoded greedily, it answers 1, the most frequent divisor.
+        """
+        return DivisorPrior(self.base, self.digits, self.classes)
+
     # -- losses -----------------------------------------------------------------------------------
 
     def natural_exam(self, rng) -> Tensor:
@@ -188,6 +196,39 @@ class Gcd(DataGenerator):
             "unlearned": (skill < LEARNED - 1e-9).double().sum(-1),
             **{f"wrong_gcd_{g}": 1 - share for g, share in enumerate(skill.unbind(-1), 1)},
         }
+
+
+@dataclass(frozen=True, eq=False)
+class DivisorPrior(Teacher):
+    """P(g) proportional to g^-2 on g = 1 .. ``most``, whatever the question x (R, n, P)."""
+
+    base: int
+    digits: int
+    most: int
+
+    def _table(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """(each g as tokens (most, L), its probability (most,) float64)."""
+        g = torch.arange(1, self.most + 1, device=like.device)
+        p = g.double() ** -2
+        return encode(g[:, None], self.base, self.digits), p / p.sum()
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        tokens, p = self._table(x)
+        reach = p.cumsum(0)
+        u = rng.uniform(x.shape[-2]) * reach[-1]
+        return tokens[torch.searchsorted(reach, u, right=True).clamp_max(self.most - 1)]
+
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        tokens, p = self._table(y)
+        same = (y[..., None, :] == tokens).cumprod(-1).double()  # (R, n, most, L)
+        mass = (p[:, None] * same).sum(-2)  # of the numbers that begin like this
+        before = torch.cat([torch.ones_like(mass[..., :1]), mass[..., :-1]], -1)
+        return torch.where(before > 0, mass / before.clamp_min(1e-300), 0.0).log()
+
+    def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
+        if top_k != 1:
+            raise self._lacks("decoded", "be decoded except greedily (top_k=1)")
+        return replace(self, most=1)
 
 
 @hookimpl

@@ -70,6 +70,10 @@ class GLM(DataGenerator):
     def observe(self, y, rng):
         return FAMILIES[self.labels_are].sampled(y, rng)
 
+    def trivial(self):
+        """Zero weights: the mean label 1/2 (bernoulli) or 1 (poisson) for every question."""
+        return GLMTeacher(torch.zeros_like(self.truth.teacher.w), self.labels_are)
+
     def losses(self, teacher, rng):
         found = self._same(teacher)
         if found is not None:

@@ -22,6 +22,7 @@ from collapse_bench.core.components import (
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.linear.classification import LinearClassifier
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import verification
 
@@ -117,6 +118,11 @@ class HalfSpace(DataGenerator):
         if self.verifier is None:
             return y == self._label(x)
         return y == (self._side(x, self.verifier, 1) > 0)
+
+    def trivial(self):
+        """Zero weights: no direction, so that every second label is wrong."""
+        axes = self.truth.axes
+        return LinearClassifier(axes.new_zeros(*axes.shape[:-2], 2, self.d))
 
     def losses(self, teacher, rng):
         if teacher.linear:

@@ -40,6 +40,9 @@ class NoisyLabels(DataGenerator):
             )
         return self.with_truth(nature=nature)
 
+    def trivial(self):
+        return self.truth.nature.trivial()
+
     def answer(self, x, rng):
         right, n = self.truth.nature.answer(x, rng.at("right")), x.shape[len(rng.chain_shape)]
         labels = self.truth.nature.labels

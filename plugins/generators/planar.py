@@ -13,6 +13,7 @@ from collapse_bench.core.components import DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.registry.hookspecs import hookimpl
 
 EXAM = 1024  # test rows
@@ -98,6 +99,18 @@ class Planar(DataGenerator):
     def mean_and_factor(self):
         mean, covariance = self._moments()
         return mean, torch.linalg.cholesky(covariance)
+
+    def trivial(self):
+        """N(0, I), the standard normal law in the unit of length: it does not know the shape.
+
+        The normal law with the second moments of the shape would know too much: on circles it is
+        as good as a kernel density estimate from 50 rows.
+        """
+        mean = torch.zeros(
+            *self.truth.angle.shape, 2, dtype=torch.float64, device=self.truth.angle.device
+        )
+        eye = torch.eye(2, dtype=torch.float64, device=mean.device)
+        return GaussianTeacher(mean, eye.expand(*mean.shape, 2))
 
     def losses(self, teacher, rng):
         y = self.truth.test_rows

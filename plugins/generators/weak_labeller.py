@@ -64,6 +64,9 @@ class WeakLabeller(DataGenerator):
     def answer(self, x, rng):
         return self.mean_answer(x).argmax(-1)
 
+    def trivial(self):
+        return self.truth.nature.trivial()
+
     def losses(self, teacher, rng):
         return self.truth.nature.losses(teacher, rng)
 

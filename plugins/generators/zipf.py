@@ -11,7 +11,7 @@ import torch
 from collapse_bench.core.components import DataGenerator, Mitigation
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, natural, recursion
-from collapse_bench.lib.distributions.tables import TableTeacher, left, lost
+from collapse_bench.lib.distributions.tables import TableTeacher, left, lost, uniform
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -82,6 +82,10 @@ class Zipf(DataGenerator):
 
     def logp(self, x, y):
         return self.truth.teacher.logp(x, y)
+
+    def trivial(self):
+        """Uniform symbols."""
+        return TableTeacher(uniform(self.truth.teacher.p))
 
     def _table(self, teacher):
         p = self.truth.teacher.p

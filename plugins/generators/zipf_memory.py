@@ -11,7 +11,7 @@ import torch
 from collapse_bench.core.components import REPLACE, VERIFIED, DataGenerator
 from collapse_bench.core.params import param
 from collapse_bench.laws.claims import Claim, natural, recursion
-from collapse_bench.lib.distributions.tables import RecallTeacher, TableTeacher
+from collapse_bench.lib.distributions.tables import RecallTeacher, TableTeacher, uniform
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails
 
@@ -84,6 +84,11 @@ class ZipfMemory(DataGenerator):
 
     def verify(self, x, y):
         return self.truth.teacher.answers.gather(-1, x[..., 0]) == y
+
+    def trivial(self):
+        """One of the K answers at random, whatever the question; never "unknown"."""
+        p = uniform(self.truth.questions.p)
+        return TableTeacher(torch.nn.functional.pad(p, (0, 1)))
 
     def _right(self, teacher):
         """Probability of the right answer to each question, (R, K)."""

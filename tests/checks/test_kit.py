@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,26 @@ class NoPrimary(Gaussian):
 class Negative(Gaussian):
     def losses(self, teacher, rng):
         return {"w2": super().losses(teacher, rng)["w2"] - 1e-3}
+
+
+@dataclass(frozen=True)
+class FloorReadsTruth(Gaussian):
+    def trivial(self):
+        return self.truth.teacher
+
+
+@dataclass(frozen=True)
+class FloorWithoutEnd(Gaussian):
+    def trivial(self):
+        teacher = super().trivial()
+        return replace(teacher, mean=teacher.mean + math.inf)
+
+
+@dataclass(frozen=True)
+class FloorBelowTruth(Gaussian):
+    def losses(self, teacher, rng):
+        loss = super().losses(teacher, rng)["w2"]
+        return {"w2": loss + 100 if teacher is self else loss}
 
 
 @dataclass(frozen=True)
@@ -589,6 +610,9 @@ BROKEN = [
     ("generator", MeanOfAll, "losses-in-shape", ".mean(-1)"),
     ("generator", NoPrimary, "losses-in-shape", "primary loss"),
     ("generator", Negative, "losses-in-shape", "must be >= 0"),
+    ("generator", FloorReadsTruth, "trivial-has-read-nothing", "for another truth"),
+    ("generator", FloorWithoutEnd, "trivial-has-read-nothing", "expected shape () and finite"),
+    ("generator", FloorBelowTruth, "trivial-has-read-nothing", "lower w2 than the true"),
     ("generator", RowsLast, "prefix-stable", "rows first"),
     ("generator", CentredOverSeeds, "chains-independent", "draws other numbers by itself"),
     ("generator", GlobalNoise, "own-stream", "global random generator"),

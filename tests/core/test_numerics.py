@@ -66,6 +66,17 @@ digits | averaging | replace | low-perplexity @ n=40 T=1
 gcd(max=30, test=40, each=5) | gcd-sieve | replace | best-of-k(k=2) @ n=60 T=1
 grammar-stories | ngram(order=2) | replace | ngram-resampling @ n=30 T=1
 grammar-stories | ngram(order=2) | replace | token-edit @ n=30 T=1
+gaussian(d=2) | gaussian-fit | mix(real=0.2) | frozen @ n=20 T=2
+gaussian(d=2) | gaussian-fit | replace | keep-first(a=0.3) @ n=20 T=2
+gaussian(d=2) | gaussian-fit | replace | trivial @ n=20 T=1
+gaussian(d=2) | gaussian-fit | mix(real=0.2) | real-now @ n=20 T=2
+linear(d=4) | ridge | accumulate(real=0.2) | real-only @ n=20 T=2
+half-space(d=4) | least-squares | replace | verifier-only @ n=30 T=2
+gcd(max=30, test=40, each=5) | gcd-sieve | replace | verifier-only @ n=60 T=1
+linear(d=4) | ols | replace | verifier-only(shift=0.2) @ n=30 T=1
+zipf(K=40, sampler=exact-law) | counts | replace | thinned @ n=40 T=2
+linear(d=4) | ridge | replace | thinned(refill=true) @ n=20 T=2
+grammar-stories | ngram(order=2) | replace | trivial @ n=30 T=1
 """
 #: networks, whose sums are taken in other orders by other kernels
 NETWORKS = """

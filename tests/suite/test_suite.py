@@ -463,3 +463,16 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     assert calibration() == []
     path.write_text("no longer TOML =")
     assert calibration() == []
+
+
+def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():
+    task = "gaussian | gaussian-fit | mix(real=0.2)"
+    typed = adhoc(
+        [f"{task} | {control} @ n=20 T=2" for control in ("real-only", "trivial", "nature")],
+        registry(),
+    )
+    suite = expand(typed, registry())
+    assert suite.methods == ["real-only", "trivial"]
+    rows = [(e.role, e.cell.n) for e in suite.entries if e.name == "real-only"]
+    assert rows.count(("entry", 20)) == rows.count(("curve", 20)) == 1
+    assert sum(entry.name == "nature" for entry in suite.entries) == 1

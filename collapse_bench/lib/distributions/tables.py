@@ -199,6 +199,11 @@ class RecallTeacher(Teacher):
         return torch.where(mask, self.answer(x, rng), y)
 
 
+def uniform(p: Tensor) -> Tensor:
+    """The uniform distribution over the K symbols of ``p (..., K)``, in its shape."""
+    return p.new_full((), 1 / p.shape[-1]).expand(p.shape)
+
+
 def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     """(answers, mass), (R, C): the most frequent answer to each question, and its total weight.
 

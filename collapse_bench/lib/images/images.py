@@ -157,6 +157,15 @@ class LabelledImages(ImagePool):
     def verify(self, x, y):
         return y == self._label(x)
 
+    def trivial(self):
+        """The most frequent class of the pool for every image; the first of equally frequent ones."""
+        often = int(self.truth.share.argmax())
+        score = torch.zeros(
+            self.truth.classes, dtype=torch.float64, device=self.truth.images.device
+        )
+        score[often] = 1.0
+        return OneClass(score)
+
     def losses(self, teacher, rng):
         wrong = (self._given(teacher) != self.truth.test_labels).double()
         by_class = wrong @ self.truth.per_class  # (R, C); 0 for classes without held-out images
@@ -189,6 +198,19 @@ class LabelledImages(ImagePool):
             # A class without a column is never the largest, as if its score were -inf.
             labels.append(scores.argmax(-1))
         return torch.cat(labels, -1)
+
+
+@dataclass(frozen=True, eq=False)
+class OneClass(Teacher):
+    """score (C,) float64: the class of the largest score, whatever the question x (R, n, pixels)."""
+
+    score: Tensor
+
+    def mean_answer(self, x: Tensor) -> Tensor:
+        return self.score.expand(*x.shape[:-1], -1)
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        return self.mean_answer(x).argmax(-1)
 
 
 def described(share: Tensor, rarest: int) -> dict[str, Tensor]:

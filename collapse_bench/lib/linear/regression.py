@@ -92,6 +92,10 @@ class LinearWorld(DataGenerator):
     def verify(self, x, y):
         return (y - self.mean_answer(x)).abs() <= 2 * self.truth.noise
 
+    def trivial(self):
+        """Zero weights; the excess risk is the variance of x.w."""
+        return LinearTeacher(torch.zeros_like(self.truth.w))
+
     def verifier_center(self, shift: float) -> Tensor:
         """Weights (R, d) at distance ``shift`` from the true ones, in a direction per seed."""
         direction = self.truth.verifier_rng.at("direction").normal(self.width).double()

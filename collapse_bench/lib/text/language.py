@@ -98,6 +98,34 @@ class HeldOut:
         return {**self.__dict__, "_last": None}
 
 
+@dataclass(frozen=True, eq=False)
+class UniformTokens(Teacher):
+    """Answers (R, n, length) of independent tokens, all equally likely, whatever the question.
+
+    Before each token the text ends with probability ``end``.
+    """
+
+    labels: int
+    length: int
+    end: float
+
+    def answer(self, x: Tensor, rng: Stream) -> Tensor:
+        n = x.shape[-2]
+        u = rng.at("token").uniform(n, self.length)
+        token = (u * self.labels).long().clamp_max(self.labels - 1)
+        over = (rng.at("end").uniform(n, self.length) < self.end).cumsum(-1) > 0
+        return torch.where(over, -1, token)
+
+    def logp(self, x: Tensor, y: Tensor) -> Tensor:
+        end, token = (y.new_tensor(p, dtype=torch.float64).log() for p in self._chances)
+        return torch.where(events_of(y), torch.where(y >= 0, token, end), 0.0)
+
+    @property
+    def _chances(self) -> tuple[float, float]:
+        """(probability of the end, of each token)."""
+        return self.end, (1 - self.end) / self.labels
+
+
 def events_of(y: Tensor) -> Tensor:
     """Which positions of sequences y (..., L) have a probability: every token and the first -1."""
     there = y >= 0
@@ -225,6 +253,21 @@ class Language(DataGenerator):
         return [
             f"{name} of {self.title()} is left out: {reason}" for name, reason in absent if reason
         ]
+
+    # False where no text ends before its last position
+    @fact
+    def texts_end(self) -> bool:
+        return True
+
+    def trivial(self):
+        """Uniform tokens.
+
+        Where texts end, the end has probability 1/(L + 1) at each of the L positions of an answer,
+        so that a text that is not cut has L tokens on average.  Else it has probability 0.
+        """
+        length = self.truth.held_out.y.shape[-1]
+        assert self.labels is not None  # tokens are symbols
+        return UniformTokens(self.labels, length, 1 / (length + 1) if self.texts_end else 0.0)
 
     def losses(self, teacher, rng):
         held_out = self.truth.held_out

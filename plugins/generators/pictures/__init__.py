@@ -15,6 +15,7 @@ from collapse_bench.core.components import Teacher
 from collapse_bench.core.content import cached_by_content, same_files
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible, UsageError
+from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.lib.images.images import ImagePool, described, evenly, thinned
 from collapse_bench.lib.images.readers import files_of, read_digits, read_labelled_images
 from collapse_bench.paths import expanded
@@ -107,6 +108,15 @@ class Pictures(ImagePool):
         asked = x.argmax(-1)
         place = (rng.uniform(n) * count[asked]).long().minimum(count[asked] - 1)
         return self.truth.images[ordered[(count.cumsum(0) - count)[asked] + place]]
+
+    def trivial(self):
+        """Independent pixels N(0, 1), the mean and variance of all pixels of the pool."""
+        pixels, images = self.truth.images.shape[-1], self.truth.images
+        mean = torch.zeros(
+            *self.truth.chain_shape, pixels, dtype=torch.float64, device=images.device
+        )
+        eye = torch.eye(pixels, dtype=torch.float64, device=images.device)
+        return GaussianTeacher(mean, eye.expand(*mean.shape, pixels))
 
     def identity(self, x, y):
         """The index of the image of each real row, (R, n) int64."""

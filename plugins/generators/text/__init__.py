@@ -156,6 +156,10 @@ class Text(Language):
         return self.block
 
     @property
+    def texts_end(self):
+        return self.unit == "row"
+
+    @property
     def pool_size(self):
         # a suite can still be planned; the cells of this text fail when they run
         try:
