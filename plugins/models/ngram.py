@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.rounding import remains
 from collapse_bench.lib.text.language import events_of
@@ -55,7 +55,7 @@ class NGram(Model):
 
     def fit(self, corpus, rng, before=None):
         if corpus.labels is None:
-            raise Incompatible(f"{self.title()} needs data that state how many tokens there are")
+            raise Unsupported(f"{self.title()} needs data that state how many tokens there are")
         lam = None if self.smoothing == "witten-bell" else self.lam
         grams, count = _read(corpus.x, corpus.y, corpus.multiplicity, self.order, corpus.labels)
         grams, count = _summed(grams, count, corpus.labels + 1)
