@@ -147,6 +147,5 @@ def _take(value: Tensor, order: Tensor, axis: int) -> Tensor:
         return value.gather(axis, index)
     # gather copies number by number; whole rows of all chains are two to four times as fast
     first = n * torch.arange(chains.numel(), device=order.device).reshape(*chains, 1)
-    return (
-        value.flatten(0, axis).index_select(0, (order + first).flatten()).unflatten(0, order.shape)
-    )
+    rows = value.flatten(0, axis).index_select(0, (order + first).flatten())
+    return rows.reshape(*order.shape, *value.shape[axis + 1 :])

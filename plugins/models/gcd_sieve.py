@@ -18,6 +18,8 @@ from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd as theory
 
+LARGEST = 1 << 22  # most pairs of a table
+
 
 @dataclass(frozen=True)
 class GcdSieve(Model):
@@ -75,7 +77,6 @@ class GcdSieve(Model):
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         label = decode(corpus.y, base, 1)[..., 0]
-        label = torch.where(label > 0, torch.gcd(label, g), 0)  # nothing else of a label matters
         pairs, mass = _tally(g, label, corpus.multiplicity, corpus.chain_shape)
         g, label = pairs[:, :1], pairs[:, 1:]
         asks = (g % units.q == 0) & (label % (units.q // units.p) == 0) & (g * label > 0)
@@ -91,13 +92,31 @@ class GcdSieve(Model):
 def _tally(
     g: Tensor, label: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """(pairs (K, 2), mass (R, K)): distinct pairs (g, label), and their weight in each chain."""
+    """(pairs (K, 2), mass (R, K)): distinct pairs of g and what it shares with the label, and their
+    weight in each chain.  Nothing else of a label matters."""
     span = int(label.max()) + 1 if label.numel() else 1
-    pairs, where = torch.unique(g * span + label, return_inverse=True)
+    if span * (int(g.max()) + 1 if g.numel() else 1) > LARGEST:
+        pairs, where = _shared(g, label)
+    else:  # a table of all pairs, since most rows repeat a pair
+        key = g * span + label
+        seen = torch.bincount(key.flatten()).nonzero()[:, 0]
+        pairs, rank = _shared(seen // span, seen % span)
+        ranks = torch.zeros(
+            int(seen[-1]) + 1 if len(seen) else 1, dtype=torch.int64, device=g.device
+        )
+        where = ranks.index_copy_(0, seen, rank)[key]
     mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
         -1, where, weight
     )
-    return torch.stack([pairs // span, pairs % span], -1), mass
+    return pairs, mass
+
+
+def _shared(g: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """(distinct pairs (K, 2) of g and gcd(g, label), sorted; which of them each row is)."""
+    label = torch.where(label > 0, torch.gcd(label, g), 0)
+    span = int(label.max()) + 1 if label.numel() else 1
+    pairs, where = torch.unique(g * span + label, return_inverse=True)
+    return torch.stack([pairs // span, pairs % span], -1), where
 
 
 @dataclass(frozen=True, eq=False)
