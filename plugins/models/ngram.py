@@ -198,7 +198,7 @@ class Trie:
         p = torch.full((1, self.symbols), 1 / self.symbols, dtype=torch.float64, device=path.device)
         parent = torch.zeros_like(path[:, 0])
         for depth, node in enumerate(path.unbind(-1), 1):
-            which = None
+            which = parent
             if depth < path.shape[-1]:
                 # the longest context that was read determines all shorter ones
                 some, which = _firsts(path[:, :depth].amax(-1))
