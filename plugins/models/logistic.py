@@ -20,7 +20,7 @@ from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
 from collapse_bench.lib.rounding import ROUNDING
 from collapse_bench.registry.hookspecs import hookimpl
 
-CACHE = 1 << 22  # bytes of questions that are fitted together
+CACHE = 1 << 23  # bytes of questions that are fitted together
 
 
 @dataclass(frozen=True)
