@@ -48,6 +48,13 @@ class Incompatible(UserError):
     """The parts of a cell do not fit together: the cell is skipped, and the message says why."""
 
 
+class Unsupported(Incompatible):
+    """What is refused is refused whatever a chain holds: classes and parameters decide, no values.
+
+    So the chains of a group need not be asked one by one.
+    """
+
+
 class ContractError(Exception):
     """A plugin broke its contract: a wrong shape or value, or a changed input.  Its chains fail."""
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from ..errors import Incompatible, UsageError
+from ..errors import Incompatible, Unsupported, UsageError
 from .content import same_files
 from .corpus import Corpus
 from .params import COMPARE, allowed, fact, param
@@ -155,7 +155,7 @@ class Teacher(HasOldNames):
         return MappingProxyType({})
 
     def _lacks(self, method: str, what: str) -> Incompatible:
-        return Incompatible(f"{type(self).__name__} cannot {what} (it has no method {method!r})")
+        return Unsupported(f"{type(self).__name__} cannot {what} (it has no method {method!r})")
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Answers to the questions ``x (R, n, ...)``: ``(R, n)`` or ``(R, n, d)``."""
@@ -375,14 +375,14 @@ class DataGenerator(Component, Teacher):
 
     def verify(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether each answer is right, (R, n) bool."""
-        raise Incompatible(f"{self.title()} cannot verify an answer")
+        raise Unsupported(f"{self.title()} cannot verify an answer")
 
     def within(self, x: Tensor, y: Tensor, centre: BiasedVerifier) -> Tensor:
         """Whether a verifier with this centre passes each answer, (R, n) bool.
 
         The centre is the same in every generation.
         """
-        raise Incompatible(
+        raise Unsupported(
             f"{self.title()} has no true parameters that a verifier could know in part"
         )
 
@@ -397,7 +397,7 @@ class DataGenerator(Component, Teacher):
 
     def spell(self, y: Tensor) -> list[str]:
         """Sequences y (n, L) as text, for display."""
-        raise Incompatible(f"{self.title()} cannot spell its sequences")
+        raise Unsupported(f"{self.title()} cannot spell its sequences")
 
     def remarks(self) -> list[str]:
         """Sentences for the record of every run, such as what could not be measured, and why."""
@@ -484,11 +484,11 @@ class Model(Component):
 
         An item is an answer, or one token of a sequence.
         """
-        raise Incompatible(f"{self.title()} has no loss that can be replaced")
+        raise Unsupported(f"{self.title()} has no loss that can be replaced")
 
     def with_validation(self, corpus: Corpus) -> Model:
         """The same model, with its regularisation or training length chosen on these rows."""
-        raise Incompatible(f"{self.title()} has nothing to tune on validation rows")
+        raise Unsupported(f"{self.title()} has nothing to tune on validation rows")
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Model:
         """The same model, continuing from the weights of this teacher.

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from ..errors import ContractError, Incompatible
+from ..errors import ContractError, Incompatible, Unsupported
 from .renamed import OldName
 from .rng import Stream
 from .rows import RowsPart, alike, expanded_origin, ones_for, weight_of
@@ -122,7 +122,7 @@ class Corpus:
         """All rows as one part, in the order that this corpus shows."""
         parts = self._rows
         if len(parts) < len(self._parts):
-            raise Incompatible(
+            raise Unsupported(
                 "this corpus was drawn by the exact law of its sums and has no rows; choose "
                 "sampler=explicit for methods that read rows"
             )

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import ContractError, Incompatible
+from ..errors import ContractError, Unsupported
 from .access import Access
 from .components import DataGenerator, Mitigation, Teacher
 from .corpus import Corpus
@@ -178,7 +178,7 @@ class Desk:
         if n is not None:
             self._check_number(user, teacher is self.data, n)
         elif self.data.sampler == "exact-law":
-            raise Incompatible(
+            raise Unsupported(
                 "sampler=exact-law draws no answers to given questions; choose sampler=explicit"
             )
 

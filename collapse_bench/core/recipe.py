@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ContractError, Incompatible
+from ..errors import ContractError, Unsupported
 from .components import Model, Teacher, has_method
 from .corpus import Corpus
 from .rng import Stream
@@ -44,7 +44,7 @@ class Recipe:
         start replaces an earlier start.  Raises Incompatible for a second loss.
         """
         if "loss" in more and self.loss is not None:
-            raise Incompatible("two mitigations replace the loss; a model has one loss")
+            raise Unsupported("two mitigations replace the loss; a model has one loss")
         if "validation" in more and self.validation is not None:
             more["validation"] = self.validation + more["validation"]
         if "around" in more:

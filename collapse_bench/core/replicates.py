@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..errors import Incompatible
+from ..errors import Incompatible, Unsupported
 from .components import FACTS, Model, Teacher, has_method
 from .corpus import Corpus
 from .recipe import Change, PostFit, Recipe, Training
 from .rng import Stream
+
+Out = TypeVar("Out")
 
 
 def lift(model: Model) -> Configured:
@@ -82,7 +84,7 @@ class Configured(Model):
         if has_method(self.model, "with_start"):
             return self._asking(start=teacher, share=share)
         if any(isinstance(value, Configured) for value in vars(self.model).values()):
-            raise Incompatible(
+            raise Unsupported(
                 f"{self.title()} wraps another model and has no with_start, so the start would be "
                 "lost; return model.with_training(...) from adapt in place of such a class"
             )
@@ -109,23 +111,28 @@ class LoopedTeacher(Teacher):
     def account(self) -> Mapping[str, float]:
         return merged(teacher.account for teacher in self.teachers)
 
-    def _chains(self) -> Iterator[tuple[Teacher, tuple[int, ...]]]:
-        """Each teacher with its index in the chain dimensions."""
-        return zip(self.teachers, product(*map(range, self.chain_shape)), strict=True)
+    def _each(self, of: Callable[[Teacher, tuple[int, ...]], Out]) -> list[Out]:
+        """``of`` each teacher and its index in the chain dimensions."""
+        places = product(*map(range, self.chain_shape))
+        try:
+            return [of(teacher, r) for teacher, r in zip(self.teachers, places, strict=True)]
+        except Unsupported as problem:
+            if len(set(map(type, self.teachers))) == 1:
+                raise
+            raise Incompatible(str(problem)) from problem  # the other chains' teachers may be able
 
-    def _stacked(self, outs: Iterable[Tensor]) -> Tensor:
+    def _stacked(self, outs: Sequence[Tensor]) -> Tensor:
         """Stack one tensor per chain into one with chain dimensions."""
-        outs = list(outs)
-        return torch.stack(outs).reshape(*self.chain_shape, *outs[0].shape)
+        return torch.stack(list(outs)).reshape(*self.chain_shape, *outs[0].shape)
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
-        return self._stacked(teacher.answer(x[r], rng[r]) for teacher, r in self._chains())
+        return self._stacked(self._each(lambda teacher, r: teacher.answer(x[r], rng[r])))
 
     def mean_answer(self, x: Tensor) -> Tensor:
-        return self._stacked(teacher.mean_answer(x[r]) for teacher, r in self._chains())
+        return self._stacked(self._each(lambda teacher, r: teacher.mean_answer(x[r])))
 
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
-        return self._stacked(teacher.logp(x[r], y[r]) for teacher, r in self._chains())
+        return self._stacked(self._each(lambda teacher, r: teacher.logp(x[r], y[r])))
 
     def decoded(
         self,
@@ -135,33 +142,34 @@ class LoopedTeacher(Teacher):
         min_p: float | None = None,
         processor: Callable[[Tensor, Tensor | None], Tensor] | None = None,
     ) -> LoopedTeacher:
-        decoded = (
-            teacher.decoded(
+        decoded = self._each(
+            lambda teacher, _: teacher.decoded(
                 temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, processor=processor
             )
-            for teacher in self.teachers
         )
         return LoopedTeacher(decoded, self.chain_shape)
 
     def blend(self, other: Teacher, w: float) -> LoopedTeacher:
-        pairs = zip(self.teachers, self._teachers_of(other), strict=True)
-        return LoopedTeacher((own.blend(theirs, w) for own, theirs in pairs), self.chain_shape)
+        others = iter(self._teachers_of(other))
+        blended = self._each(lambda teacher, _: teacher.blend(next(others), w))
+        return LoopedTeacher(blended, self.chain_shape)
 
     def _teachers_of(self, other: Teacher) -> tuple[Teacher, ...]:
         if isinstance(other, LoopedTeacher) and other.chain_shape == self.chain_shape:
             return other.teachers
-        raise Incompatible(
+        raise Unsupported(
             f"a {type(other).__name__} cannot be averaged with teachers that were fitted "
             "chain by chain"
         )
 
     def redraw(self, x: Tensor, y: Tensor, mask: Tensor, rng: Stream) -> Tensor:
         return self._stacked(
-            teacher.redraw(x[r], y[r], mask[r], rng[r]) for teacher, r in self._chains()
+            self._each(lambda teacher, r: teacher.redraw(x[r], y[r], mask[r], rng[r]))
         )
 
     def mean_and_factor(self) -> tuple[Tensor, Tensor]:
-        means, factors = zip(*(teacher.mean_and_factor() for teacher in self.teachers), strict=True)
+        pairs = self._each(lambda teacher, _: teacher.mean_and_factor())
+        means, factors = zip(*pairs, strict=True)
         return self._stacked(means), self._stacked(factors)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import Incompatible
+from ..errors import Unsupported
 from .plain import make_plain
 from .rows import PAID, RowsPart
 
@@ -162,7 +162,7 @@ def products_of(part: Part, chain_shape: tuple[int, ...]) -> Products:
 
 def _only(sums: Sums, kind: type[OneKind]) -> OneKind:
     if not isinstance(sums, kind):
-        raise Incompatible(
+        raise Unsupported(
             f"this corpus is known only by its {type(sums).__name__.lower()}; other sums need "
             "sampler=explicit"
         )
@@ -191,7 +191,7 @@ def gram(z: Tensor) -> Tensor:
 def tally_of(part: Part, chain_shape: tuple[int, ...], K: int, contexts: int | None) -> Tensor:
     """Weighted count of each symbol, (R, K), or after each context, (R, contexts, K)."""
     if isinstance(part, SumsPart):
-        raise Incompatible(
+        raise Unsupported(
             "this corpus is known only by its sums; a count of symbols needs sampler=explicit"
         )
     w = part.multiplicity

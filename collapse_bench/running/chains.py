@@ -29,7 +29,7 @@ from ..core.loop import Generation, as_judged, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
-from ..errors import ContractError, DataChanged, Incompatible, OverBudget
+from ..errors import ContractError, DataChanged, Incompatible, OverBudget, Unsupported
 from ..foreign.calls import Broke, contained, described, out_of_memory, sentence, traced
 from ..foreign.process import OF_LATER_IMPORTS, RANDOM, restored
 from ..records.facts import RunAccount
@@ -166,6 +166,17 @@ def run_chains(
     store: where checkpoints are saved; the caller drops them after writing the record.  Errors of
     plugins become the status of the chains.
     """
+    return run_group(cell, seeds, store, progress, checkpoint_seconds)[0]
+
+
+def run_group(
+    cell: Cell,
+    seeds: list[int],
+    store: Store | None = None,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> tuple[Record, bool]:
+    """(what ``run_chains`` returns, whether every chain by itself would be skipped like these)."""
     _ = cell.id  # computed once for all chunks
     cell = cell.for_seeds(seeds)
     foreign = cell.foreign
@@ -220,7 +231,8 @@ def run_chains(
     facts = facts_of(cell, seeds, ending.status, ending.reason, now, ending.ledger)
     work.wall += time.perf_counter() - began
     work.cpu += time.process_time() - cpu
-    return rows.record(seeds, facts, _account(cell, work, resumed, ending.trace))
+    account = _account(cell, work, resumed, ending.trace)
+    return rows.record(seeds, facts, account), ending.every_chain
 
 
 def _metrics(cell: Cell, data: DataGenerator, now: Generation) -> dict[str, Tensor]:
@@ -282,6 +294,7 @@ class _Ending:
     reason: str | None = None
     trace: str | None = None
     ledger: Ledger | None = None  # of the generation that was not completed
+    every_chain: bool = False  # whether each chain of the cell, by itself, would be skipped as well
 
 
 def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: int) -> _Ending:
@@ -292,7 +305,8 @@ def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: in
         # parts that do not fit are skipped at generation 0; an error later is a failure
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status = Status.SKIPPED if early else Status.FAILED
-        return _Ending(status, sentence(problem), None, ledger)
+        every_chain = early and isinstance(problem, Unsupported)
+        return _Ending(status, sentence(problem), None, ledger, every_chain)
     if isinstance(problem, DataChanged):  # no fault of the method: the chains are broken off
         return _Ending(Status.KILLED, sentence(problem))
     if isinstance(problem, OverBudget):

@@ -13,7 +13,7 @@ from ..foreign.calls import contained, described
 from ..records.record import Record
 from ..records.store import Store
 from ..status import FINISHED, Status
-from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_chains
+from .chains import CHECKPOINT_SECONDS, MEMORY, Progress, chunks, run_group
 from .facts import without_result
 
 #: 30 minutes: time limit of foreign code between two signs of progress
@@ -114,14 +114,15 @@ def _records(
     """Run the chains of a job.
 
     A group that fails, is skipped, runs out of memory or exceeds a budget is run again in halves,
-    so that one bad chain does not affect its neighbours.
+    so that one bad chain does not affect its neighbours.  It is not where no chain can differ: the
+    parts of the cell refuse each other, or one lacks what another asks of it.
     """
     waiting = _chunks(job, options.memory)
     fits = _fits(job.cell)  # otherwise all chains have one reason
     while waiting:
         seeds = waiting.pop(0)
-        record = run_chains(job.cell, seeds, store, progress, options.checkpoint_seconds)
-        if fits and len(seeds) > 1 and set(record.facts.status) in _HALVED:
+        record, alike = run_group(job.cell, seeds, store, progress, options.checkpoint_seconds)
+        if fits and not alike and len(seeds) > 1 and set(record.facts.status) in _HALVED:
             half = len(seeds) // 2
             waiting = [seeds[:half], seeds[half:], *waiting]
         else:

@@ -9,7 +9,9 @@ from .measure import mean
 
 PAGE = "docs/controls.md"
 TASKS = {
-    "`gaussian(d=2)`, `gaussian-fit`, `mix(real=0.2)`": "gaussian(d=2) | gaussian-fit | mix(real=0.2)",
+    "`gaussian(d=2)`, `gaussian-fit`, `mix(real=0.2)`": (
+        "gaussian(d=2) | gaussian-fit | mix(real=0.2)"
+    ),
     "`linear`, `ols`, `accumulate(real=0.2)`": "linear | ols | accumulate(real=0.2)",
     "`half-space(d=20)`, `least-squares`, `replace`": "half-space(d=20) | least-squares | replace",
     "`zipf(K=100)`, `counts`, `mix(real=0.2)`": "zipf(K=100) | counts | mix(real=0.2)",

@@ -13,6 +13,7 @@ from collapse_bench.core.components import DataGenerator, Teacher
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import UsageError
+from collapse_bench.lib.kept import LastDraw
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory.gcd import digits_of
@@ -170,6 +171,9 @@ class Gcd(DataGenerator):
 
     # -- losses -----------------------------------------------------------------------------------
 
+    def sample_truth(self, rng, nature=None):
+        return self.with_truth(exams=LastDraw())
+
     def natural_exam(self, rng) -> Tensor:
         """Questions (R, test, P) on uniform pairs."""
         pairs = self._operands(self.max, rng.at("natural").uniform(self.test, 2), "uniform")
@@ -185,11 +189,16 @@ class Gcd(DataGenerator):
         pairs = self._coprime((self.max // g).double(), rng.at("stratified"), "uniform")
         return encode(pairs * g[..., None], self.base, self.digits)
 
+    def _exams(self, rng) -> dict[str, tuple[Tensor, Tensor]]:
+        """Name -> (questions, right answers)."""
+        drawn = {"natural": self.natural_exam(rng), "stratified": self.stratified_exam(rng)}
+        return {name: (x, self.answer(x)) for name, x in drawn.items()}
+
     def losses(self, teacher, rng):
         greedy, right = teacher.decoded(top_k=1), {}
-        for name, exam in (("natural", self.natural_exam), ("stratified", self.stratified_exam)):
-            x = exam(rng)
-            right[name] = self.verify(x, greedy.answer(x, rng.at(name, "answer"))).double()
+        exams = LastDraw() if self.truth is None else self.truth.exams
+        for name, (x, y) in exams.of(rng, lambda: self._exams(rng)).items():
+            right[name] = (greedy.answer(x, rng.at(name, "answer")) == y).all(-1).double()
         skill = right["stratified"].unflatten(-1, (self.classes, self.each)).mean(-1)
         return {
             "error": 1 - right["natural"].mean(-1),

@@ -11,7 +11,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.lib.rounding import settled
 from collapse_bench.lib.rows.selection import likelihood, unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
@@ -89,7 +89,7 @@ class BestOfK(Mitigation):
             case "verifier":
                 return access.verify(candidate).double()
         if candidate.y.ndim == len(candidate.chain_shape) + 1:
-            raise Incompatible(
+            raise Unsupported(
                 "best-of-k(reward=coordinate) needs answers with at least one coordinate"
             )
         return candidate.y[..., 0].double()

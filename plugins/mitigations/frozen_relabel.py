@@ -8,7 +8,7 @@ import torch
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -33,7 +33,7 @@ class FrozenRelabel(Mitigation):
         ):  # a flawed source generates the first training set: there is no generation 0 yet
             return corpus
         if not corpus.width:
-            raise Incompatible(f"{self.title()} answers questions again, and these rows have none")
+            raise Unsupported(f"{self.title()} answers questions again, and these rows have none")
         y = access.synthetic(x=corpus.x, of=access.first).y
         if self.spare:
             real = access.provenance(corpus) == 0

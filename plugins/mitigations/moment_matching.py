@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.lib.rounding import at_least, settled
 from collapse_bench.lib.rows.selection import numbers, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
@@ -60,7 +60,7 @@ class MomentMatching(Mitigation):
         if self.match == "mean":
             return (rows - centre) / sd, None
         if rows.shape[-1] > WIDEST:
-            raise Incompatible(
+            raise Unsupported(
                 f"moment-matching(match=covariance) supports at most {WIDEST} columns, and these "
                 f"rows have {rows.shape[-1]}; choose match=mean"
             )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.lib.rows.mixing import placed, rows_in
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -34,7 +34,7 @@ class StarQuotas(Mitigation):
 
     def curate(self, corpus, access):
         if corpus.labels is None:
-            raise Incompatible("star-quotas needs data that declare their number of classes")
+            raise Unsupported("star-quotas needs data that declare their number of classes")
         n = rows_in(corpus)
         more = round((self.oversample - 1) * n)
         pool = corpus + access.synthetic(more) if more else corpus

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
 
 from collapse_bench.core.components import ACCUMULATE, REPLACE, Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.laws.claims import Claim, recursion
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding, as_it_is
 from collapse_bench.lib.rounding import at_least, extrapolated
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import gcd as theory
+
+LARGEST = 1 << 22  # most pairs of a table
+BUDGET = 1 << 20  # tokens of answers per chunk of rows
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,6 @@ class GcdSieve(Model):
         units = Units.of(self.most, base, corpus.x.shape[-1] // 2 - 1, corpus.y.device)
         g = torch.gcd(*decode(corpus.x, base, 2).unbind(-1))
         label = decode(corpus.y, base, 1)[..., 0]
-        label = torch.where(label > 0, torch.gcd(label, g), 0)  # nothing else of a label matters
         pairs, mass = _tally(g, label, corpus.multiplicity, corpus.chain_shape)
         g, label = pairs[:, :1], pairs[:, 1:]
         asks = (g % units.q == 0) & (label % (units.q // units.p) == 0) & (g * label > 0)
@@ -91,13 +94,31 @@ class GcdSieve(Model):
 def _tally(
     g: Tensor, label: Tensor, weight: Tensor, chain_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """(pairs (K, 2), mass (R, K)): distinct pairs (g, label), and their weight in each chain."""
+    """(pairs (K, 2), mass (R, K)): distinct pairs of g and what it shares with the label, and their
+    weight in each chain.  Nothing else of a label matters."""
     span = int(label.max()) + 1 if label.numel() else 1
-    pairs, where = torch.unique(g * span + label, return_inverse=True)
+    if span * (int(g.max()) + 1 if g.numel() else 1) > LARGEST:
+        pairs, where = _shared(g, label)
+    else:  # a table of all pairs, since most rows repeat a pair
+        key = g * span + label
+        seen = torch.bincount(key.flatten()).nonzero()[:, 0]
+        pairs, rank = _shared(seen // span, seen % span)
+        ranks = torch.zeros(
+            int(seen[-1]) + 1 if len(seen) else 1, dtype=torch.int64, device=g.device
+        )
+        where = ranks.index_copy_(0, seen, rank)[key]
     mass = torch.zeros(*chain_shape, len(pairs), dtype=torch.float64, device=g.device).scatter_add(
         -1, where, weight
     )
-    return torch.stack([pairs // span, pairs % span], -1), mass
+    return pairs, mass
+
+
+def _shared(g: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """(distinct pairs (K, 2) of g and gcd(g, label), sorted; which of them each row is)."""
+    label = torch.where(label > 0, torch.gcd(label, g), 0)
+    span = int(label.max()) + 1 if label.numel() else 1
+    pairs, where = torch.unique(g * span + label, return_inverse=True)
+    return torch.stack([pairs // span, pairs % span], -1), where
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,38 +185,61 @@ class SieveTeacher(Teacher):
         return encode(label[..., None], self.base, x.shape[-1] // 2 - 1)
 
     def logp(self, x, y):
-        """Exact: enumerate the answers to each g, and sum probabilities over common prefixes."""
-        g = torch.gcd(*decode(x, self.base, 2).unbind(-1))
-        out = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
-        for number in g.unique().tolist():
-            there = g == number
-            answers, chance = self._answers(number)
-            spelt = encode(answers[:, None], self.base, y.shape[-1] - 1)
-            row = chance.reshape(-1, chance.shape[-1])[
-                torch.nonzero(there.reshape(-1, there.shape[-1]))[:, 0]
-            ]
-            out[there] = _conditional(row, spelt, y[there])
-        return out
+        """Exact: enumerate the answers to each g, and sum probabilities over common prefixes.
 
-    def _answers(self, g: int) -> tuple[Tensor, Tensor]:
-        """(answers (m,) int64, probabilities (R, m)) of all answers to pairs with divisor g."""
+        Rows of one chain with the same g and the same answer are computed once.
+        """
+        g, texts = torch.gcd(*decode(x, self.base, 2).unbind(-1)), y.reshape(-1, y.shape[-1])
+        chain = torch.arange(g.shape[:-1].numel(), device=g.device).repeat_interleave(g.shape[-1])
+        row, which = _distinct(g.flatten(), chain, *texts.unbind(-1))
+        numbers, number = g.flatten()[row].unique(return_inverse=True)
+        chain, texts = chain[row], texts[row]
+        laws = self._laws(numbers, y.shape[-1] - 1)
+        size = torch.tensor([len(spelt) for spelt, _ in laws], device=y.device)[number]
+        out = torch.zeros(texts.shape, dtype=torch.float64, device=y.device)
+        for a in size.unique().tolist():  # as many answers: one table of laws
+            same = [i for i, (spelt, _) in enumerate(laws) if len(spelt) == a]
+            place = torch.zeros_like(numbers).index_put_(
+                (torch.tensor(same, device=y.device),), torch.arange(len(same), device=y.device)
+            )
+            spelt = torch.stack([laws[i][0] for i in same])  # (G, a, L)
+            chance = torch.stack([laws[i][1].reshape(-1, a) for i in same])  # (G, R, a)
+            rows = torch.nonzero(size == a)[:, 0]
+            for some in rows.split(max(1, BUDGET // (a * y.shape[-1]))):
+                at = place[number[some]]
+                out[some] = _conditional(chance[at, chain[some]], spelt[at], texts[some])
+        return out[which].view(y.shape)
+
+    def _laws(self, numbers: Tensor, digits: int) -> list[tuple[Tensor, Tensor]]:
+        """(tokens (a, 1 + digits), probabilities (R, a)) of all answers to pairs with these g."""
+        power = cache(self._power)
+        found = [self._answers(g, power) for g in numbers.tolist()]
+        answers = torch.cat([numbers[:0], *(answers for answers, _ in found)])
+        spelt = encode(answers[:, None], self.base, digits).split([len(a) for a, _ in found])
+        return [(tokens, chance) for tokens, (_, chance) in zip(spelt, found, strict=True)]
+
+    def _answers(self, g: int, power: Callable[[int, int, int], tuple[Tensor, Tensor]]):
+        """(answers (a,) int64, probabilities (R, a)) of all answers to pairs with divisor g."""
         answers, chance = self.units.q.new_ones(1), self.r.new_ones(*self.r.shape[:-1], 1)
         for p, first, last in self.units.chains:
             height = min(last - first, _valuation(g, p))
             if height:
-                reach = self.reach[..., first : first + height]
-                edge = torch.ones_like(reach[..., :1])
-                # p^0, p^1, ... p^height
-                law = -torch.diff(reach, prepend=edge, append=0 * edge, dim=-1)
-                powers = p ** torch.arange(height + 1, device=answers.device)
+                powers, law = power(p, first, height)
                 answers = (answers[:, None] * powers).flatten()
                 chance = (chance[..., :, None] * law[..., None, :]).flatten(-2)
         return answers, chance
 
+    def _power(self, p: int, first: int, height: int) -> tuple[Tensor, Tensor]:
+        """(p^0 ... p^height, the probability (R, height + 1) that the answer has each)."""
+        reach = self.reach[..., first : first + height]
+        edge = torch.ones_like(reach[..., :1])
+        law = -torch.diff(reach, prepend=edge, append=0 * edge, dim=-1)
+        return p ** torch.arange(height + 1, device=reach.device), law
+
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         """Each prime power is decoded as a binary choice, to be in the answer or not."""
         if processor not in (None, as_it_is):
-            raise Incompatible(
+            raise Unsupported(
                 "a sieve chooses between prime powers and does not support a processor of tokens"
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
@@ -203,6 +247,21 @@ class SieveTeacher(Teacher):
 
     def blend(self, other, w):
         return replace(self, r=extrapolated(self.r, other.r, w).clamp(0, 1))
+
+
+def _distinct(*columns: Tensor) -> tuple[Tensor, Tensor]:
+    """(one of each kind of equal rows (K,), sorted by the columns, the kind of each row (N,))."""
+    key, kinds = torch.zeros_like(columns[0]), 1
+    for column in columns:
+        low, high = (int(end) for end in column.aminmax()) if len(column) else (0, 0)
+        if kinds * (high - low + 1) >= 2**63:  # number the kinds so far
+            values, key = key.unique(return_inverse=True)
+            kinds = len(values)
+        key = key * (high - low + 1) + (column - low)
+        kinds *= high - low + 1
+    values, which = key.unique(return_inverse=True)
+    place = torch.arange(len(which), device=which.device)
+    return torch.zeros_like(values).scatter_(0, which, place), which
 
 
 def _valuation(g: int, p: int) -> int:
@@ -215,11 +274,11 @@ def _valuation(g: int, p: int) -> int:
 def _conditional(chance: Tensor, spelt: Tensor, y: Tensor) -> Tensor:
     """Log-probability of each token of y (m, L) given its prefix.
 
-    Answers (a, L) have probabilities chance (m, a).
+    The answers spelt (m, a, L) have probabilities chance (m, a).
     """
     alive, before, out = torch.ones_like(chance), chance.sum(-1), []
     for column in range(y.shape[-1]):
-        alive = alive * (spelt[None, :, column] == y[:, column, None])
+        alive = alive * (spelt[:, :, column] == y[:, column, None])
         mass = (chance * alive).sum(-1)
         beyond = (y[:, column] < 0) & (y[:, max(column - 1, 0)] < 0) & (column > 0)
         share = torch.where(beyond, 1.0, mass / before.clamp_min(1e-300))

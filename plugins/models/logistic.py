@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,8 @@ from collapse_bench.lib.linear.classification import LinearClassifier, second_mo
 from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
 from collapse_bench.lib.rounding import ROUNDING
 from collapse_bench.registry.hookspecs import hookimpl
+
+CACHE = 1 << 23  # bytes of questions that are fitted together
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,22 @@ class Logistic(Model):
         return self._with(validation_rows=corpus)
 
     def fit(self, corpus, rng, before=None):
-        classes = corpus.labels or int(corpus.y.max()) + 1
+        classes, held = corpus.labels or int(corpus.y.max()) + 1, self.validation_rows
+        chains = _together(corpus)
+        if chains is None:
+            return LinearClassifier(self._weights(corpus, held, classes))
+        groups = (slice(i, i + chains) for i in range(0, corpus.chain_shape[0], chains))
+        return LinearClassifier(
+            torch.cat(
+                [
+                    self._weights(corpus[r], None if held is None else held[r], classes)
+                    for r in groups
+                ]
+            )
+        )
+
+    def _weights(self, corpus: Corpus, held: Corpus | None, classes: int) -> Tensor:
+        """W (R, C, d)."""
         widest = second_moments(corpus) / corpus.mass[..., None, None]
         step = (
             1
@@ -66,7 +84,7 @@ class Logistic(Model):
                 ..., None, None
             ]
         )
-        slope, held = self._slope(corpus, classes), self.validation_rows
+        slope = self._slope(corpus, classes)
         W = torch.zeros(
             *corpus.chain_shape,
             classes,
@@ -88,7 +106,7 @@ class Logistic(Model):
                 )
                 best = torch.where(better[..., None, None], W, best)
                 lowest = torch.where(better, value, value if lowest is None else lowest)
-        return LinearClassifier(W if exam is None else best)
+        return W if exam is None else best
 
     def _mean_loss(self, corpus: Corpus) -> Callable[[Tensor], Tensor]:
         """The weighted mean loss (R,) of weights (R, C, d) on these rows."""
@@ -111,6 +129,17 @@ class Logistic(Model):
         x, share = corpus.x.double(), (corpus.multiplicity / corpus.mass[..., None])[..., None, :]
         due = torch.nn.functional.one_hot(corpus.y, classes).mT * share
         return lambda W: ((W @ x.mT).softmax(-2).mul_(share) - due) @ x
+
+
+def _together(corpus: Corpus) -> int | None:
+    """How many of the first chain dimension to fit at a time, so that their questions stay in the
+    cache while all steps read them; None: all."""
+    if not corpus.chain_shape:
+        return None
+    chains, *inner = corpus.chain_shape
+    size = 8 * corpus.n * corpus.width * math.prod(inner)  # bytes
+    many = max(1, CACHE // max(1, size))
+    return many if many < chains else None
 
 
 def _gradient(loss: Callable[[Tensor], Tensor], W: Tensor) -> Tensor:

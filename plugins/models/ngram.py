@@ -14,13 +14,14 @@ from torch.nn.functional import pad
 
 from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Unsupported
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding
 from collapse_bench.lib.rounding import remains
 from collapse_bench.lib.text.language import events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
 BUDGET = 1 << 22  # probabilities per chunk, where whole rows of them are needed
+KEPT = 1 << 24  # probabilities that a teacher keeps, at most
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class NGram(Model):
 
     def fit(self, corpus, rng, before=None):
         if corpus.labels is None:
-            raise Incompatible(f"{self.title()} needs data that state how many tokens there are")
+            raise Unsupported(f"{self.title()} needs data that state how many tokens there are")
         lam = None if self.smoothing == "witten-bell" else self.lam
         grams, count = _read(corpus.x, corpus.y, corpus.multiplicity, self.order, corpus.labels)
         grams, count = _summed(grams, count, corpus.labels + 1)
@@ -190,11 +191,19 @@ class Trie:
         return p
 
     def rows(self, path: Tensor) -> Tensor:
-        """p of all symbols after contexts (M, depth), (M, symbols) float64."""
-        p = torch.full(
-            (len(path), self.symbols), 1 / self.symbols, dtype=torch.float64, device=path.device
-        )
-        for node in path.unbind(-1):
+        """p of all symbols after contexts (M, depth), (M, symbols) float64.
+
+        Contexts that agree in their last symbols share the rows of the shorter contexts.
+        """
+        p = torch.full((1, self.symbols), 1 / self.symbols, dtype=torch.float64, device=path.device)
+        parent = torch.zeros_like(path[:, 0])
+        for depth, node in enumerate(path.unbind(-1), 1):
+            which = parent
+            if depth < path.shape[-1]:
+                # the longest context that was read determines all shorter ones
+                some, which = _firsts(path[:, :depth].amax(-1))
+                node, parent = node[some], parent[some]
+            p = p[parent]
             own = torch.where(node >= 0, self.own[node], 0.0)
             p *= (1 - own)[:, None]
             many = torch.where(own > 0, self.first[node + 1] - self.first[node], 0)
@@ -204,11 +213,12 @@ class Trie:
                 - (many.cumsum(0) - many)[row]
                 + self.first[node[row]]
             )
-            p.index_put_(
-                (row, self.gram[at] % self.symbols),
+            p.view(-1).scatter_add_(
+                0,
+                row * self.symbols + self.gram[at] % self.symbols,
                 (own / self.total[node])[row] * self.count[at],
-                True,
             )
+            parent = which
         return p
 
     def draw(self, path: Tensor, u: Tensor) -> Tensor:
@@ -227,6 +237,13 @@ class Trie:
         height = torch.minimum(node + u, torch.nextafter(node + 1.0, node.double()))
         place = torch.searchsorted(self.reach, height, right=True).clamp_max(len(self.gram) - 1)
         return torch.where(node >= 0, self.gram[place] % self.symbols, (u * self.symbols).long())
+
+
+def _firsts(key: Tensor) -> tuple[Tensor, Tensor]:
+    """(a place of each distinct key, which of them is at each place); sorted by key."""
+    values, which = torch.unique(key, return_inverse=True)
+    places = torch.arange(len(which), device=which.device)
+    return torch.zeros_like(values).scatter_(0, which, places), which
 
 
 def _find(keys: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,12 +280,17 @@ class NGramTeacher(Teacher):
     def trie(self) -> Trie:
         return Trie(self.grams, self.count, self.labels + 1, prod(self.chain_shape), self.lam)
 
+    @cached_property
+    def kept(self) -> KeptLaws:
+        return KeptLaws(len(self.trie.total), self.labels + 1, self.grams.device)
+
     @property
     def order(self) -> int:
         return self.grams.shape[1] - 1
 
     def __getstate__(self):
-        return {name: value for name, value in self.__dict__.items() if name != "trie"}
+        made = ("trie", "kept")  # from the counts, when they are needed
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         settings = {
@@ -308,6 +330,9 @@ class NGramTeacher(Teacher):
             if self.decoding.plain:
                 texts.write(rows, i, self.trie.draw(path, u[rows, i]))
                 continue
+            if self.decoding.processor is None:
+                texts.write(rows, i, self._draw(path, u[rows, i]))
+                continue
             for some, law, index in self._laws(path, texts.context(rows, i)):
                 texts.write(rows[some], i, _drawn(law, index, u[rows[some], i]))
         return texts.y.reshape(*x.shape[:-1], self.length)
@@ -342,6 +367,29 @@ class NGramTeacher(Teacher):
                 texts.write(chosen, i, _drawn(tokens, index[~lost], u[chosen, i]))
         return texts.y.reshape(y.shape)
 
+    def _draw(self, path: Tensor, u: Tensor) -> Tensor:
+        """A symbol after each context by uniform ``u``; the decoded law of a context is computed
+        once, as far as the laws that are kept have room."""
+        some, which = _firsts(path.amax(-1))
+        node, step, kept = path[some].amax(-1), self._step, self.kept
+        symbol = torch.empty_like(which)
+        for new in torch.nonzero(kept.place[node] < 0)[:, 0].split(step):
+            reach = _reach(self.decoding.apply(self.trie.rows(path[some[new]]).log()))
+            if not kept.keep(node[new], reach):
+                place = torch.full_like(node, -1)
+                place[new] = torch.arange(len(new), device=new.device)
+                rows = torch.nonzero(place[which] >= 0)[:, 0]
+                symbol[rows] = _found(reach, place[which[rows]], which[rows] % step, u[rows])
+        place = kept.place[node][which]
+        rows = torch.nonzero(place >= 0)[:, 0]
+        symbol[rows] = _found(kept.reach, place[rows], which[rows] % step, u[rows])
+        return symbol
+
+    @property
+    def _step(self) -> int:
+        """Contexts per chunk."""
+        return max(1, BUDGET // (self.labels + 1))
+
     def _laws(
         self, path: Tensor, context: Tensor | None
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -351,22 +399,15 @@ class NGramTeacher(Teacher):
         whole prefix; a processor with ``only_last`` only reads the last position.
         """
         # the longest context determines all shorter ones
-        # the longest context determines all shorter ones
-        processor, node = (
-            self.decoding.processor,
-            path.amax(-1),
-        )
+        processor, node = self.decoding.processor, path.amax(-1)
         if processor is None or getattr(processor, "only_last", False):
             if processor is not None and context is not None and context.shape[-1]:
                 node = node * (self.labels + 1) + context[:, -1] + 1
-            node, which = torch.unique(node, return_inverse=True)
-            row = torch.zeros_like(node).scatter_(
-                0, which, torch.arange(len(which), device=which.device)
-            )
+            row, which = _firsts(node)
             path, context = path[row], None if context is None else context[row]
         else:
             which = torch.arange(len(path), device=path.device)
-        step = max(1, BUDGET // (self.labels + 1))
+        step = self._step
         for begin in range(0, len(path), step):
             some = slice(begin, begin + step)
             law = self.decoding.apply(
@@ -374,6 +415,29 @@ class NGramTeacher(Teacher):
             )
             rows = torch.nonzero((which >= begin) & (which < begin + step))[:, 0]
             yield rows, law, which[rows] - begin
+
+
+class KeptLaws:
+    """Distribution functions of decoded laws by context; ``place (N,)`` of each node, -1 for none.
+
+    The room is taken from the memory only as far as it is used.
+    """
+
+    def __init__(self, nodes: int, symbols: int, device: torch.device):
+        self.place = torch.full((nodes,), -1, dtype=torch.int64, device=device)
+        room = min(nodes, KEPT // symbols)
+        self.reach = torch.empty(room, symbols, dtype=torch.float64, device=device)
+        self.used = 0
+
+    def keep(self, node: Tensor, reach: Tensor) -> bool:
+        """Keep the functions (c, symbols) of these nodes; False where there is no room for all."""
+        end = self.used + len(node)
+        if end > len(self.reach):
+            return False
+        self.reach[self.used : end] = reach
+        self.place[node] = torch.arange(self.used, end, device=node.device)
+        self.used = end
+        return True
 
 
 class _Texts:
@@ -428,10 +492,29 @@ class _Texts:
 
 def _drawn(law: Tensor, index: Tensor, u: Tensor) -> Tensor:
     """A symbol for each row of log-probabilities (c, symbols), which need not be normalised."""
+    return _found(_reach(law), index, index, u)
+
+
+def _reach(law: Tensor) -> Tensor:
+    """Distribution functions of log-probabilities (c, symbols), which need not be normalised."""
     reach = (law - law.amax(-1, keepdim=True)).exp().cumsum(-1)
-    reach = reach / reach[:, -1:] + torch.arange(len(law), device=law.device)[:, None]
-    height = torch.minimum(index + u, torch.nextafter(index + 1.0, index.double()))
-    return torch.searchsorted(reach.flatten(), height, right=True) - index * law.shape[-1]
+    return reach / reach[:, -1:]
+
+
+def _found(reach: Tensor, row: Tensor, offset: Tensor, u: Tensor) -> Tensor:
+    """The symbol at height u in each row of distribution functions (c, symbols), by bisection.
+
+    ``offset`` is added to both before they are compared, which rounds them: draws are those of a
+    search in functions that are stacked.
+    """
+    height = torch.minimum(offset + u, torch.nextafter(offset + 1.0, offset.double()))
+    symbols = reach.shape[-1]
+    low, high = torch.zeros_like(row), torch.full_like(row, symbols - 1)
+    for _ in range((symbols - 1).bit_length()):
+        middle = (low + high) // 2
+        below = reach.view(-1)[row * symbols + middle] + offset <= height
+        low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+    return low
 
 
 @hookimpl

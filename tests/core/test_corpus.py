@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -559,3 +560,22 @@ def test_shapes_are_checked_at_the_door():
         Corpus.of(None, torch.zeros(2, 3, 1), (2,), weight=torch.ones(2, 4))
     with pytest.raises(ValueError, match="x has shape"):
         Corpus.of(torch.zeros(3, 2, 1), torch.zeros(2, 3, 1), (2,))
+
+
+@pytest.mark.parametrize("chains", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("width", [(), (4,), (2, 5), (0,)])
+@pytest.mark.parametrize("m", [0, 1, 9])
+def test_rows_at_positions_are_those_rows_of_each_chain(chains, width, m):
+    rng = Stream(torch.arange(math.prod(chains)).reshape(chains).numpy())
+    y, order = rng.at("y").normal(6, *width), rng.at("order").integers(6, m)
+    chosen = Corpus.of(None, y, chains).at(order)
+    assert chosen.y.shape == (*chains, m, *width)
+    for r in itertools.product(*map(range, chains)):
+        assert torch.equal(chosen.y[r], y[r][order[r]])
+
+
+@pytest.mark.parametrize("place", [-1, 6])
+def test_a_position_without_a_row_is_refused_and_not_read_from_another_chain(place):
+    corpus = Corpus.of(None, torch.zeros(2, 6, 3), (2,))
+    with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
+        corpus.at(torch.full((2, 1), place))

@@ -172,6 +172,35 @@ def test_a_gcd_is_learned_at_95_per_cent(right, unlearned):
     assert len(scores) == 102
 
 
+class Guesses(Teacher):
+    """Says 1, 2 or 3, whatever the question."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def decoded(self, **settings):
+        return self
+
+    def answer(self, x, rng):
+        said = rng.integers(3, x.shape[-2]) + 1
+        return encode(said[..., None], self.data.base, self.data.digits)
+
+
+def test_exams_are_drawn_once_for_each_stream_and_stay_the_same(monkeypatch):
+    data = Gcd(max=40, test=30, each=2)
+    truth, teacher = data.sample_truth(Stream([1, 2]).at("truth")), Guesses(data)
+    streams = [Stream(seeds).at("exam") for seeds in ([1, 2], [1, 2], [1, 3], [1, 2])]
+    without = [data.losses(teacher, rng) for rng in streams]  # nothing is kept without a truth
+    drawn, natural = [], Gcd.natural_exam
+    monkeypatch.setattr(Gcd, "natural_exam", lambda *args: drawn.append(1) or natural(*args))
+    for rng, own, times in zip(streams, without, (1, 1, 2, 3), strict=True):
+        kept = truth.losses(teacher, rng)
+        assert own.keys() == kept.keys()
+        assert all(torch.equal(own[name], kept[name]) for name in own)
+        assert len(drawn) == times
+    assert not torch.equal(without[0]["error"], without[2]["error"])
+
+
 def test_a_small_world_has_fewer_classes():
     scores = Gcd(max=12, test=5, each=1).losses(Gcd(max=12), Stream(1))
     assert set(scores) == {"error", "unlearned", *(f"wrong_gcd_{g}" for g in range(1, 13))}

@@ -16,6 +16,7 @@ from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.text.arithmetic import decode, encode
 from collapse_bench.plugins.generators.gcd import Gcd
+from collapse_bench.plugins.models import gcd_sieve
 from collapse_bench.plugins.models.gcd_sieve import GcdSieve, SieveTeacher, Units
 
 
@@ -123,6 +124,30 @@ def test_the_law_is_token_by_token():
     )  # nothing is said beyond the end
 
 
+@pytest.mark.parametrize(("base", "R"), [(10, ()), (2, (3,)), (7, (2, 2))])
+def test_the_law_of_a_row_does_not_depend_on_the_other_rows(base, R):
+    """Rows with the same g and the same answer share a computation, chains and g do not."""
+    data, rng = Gcd(base=base, max=300), Stream(torch.arange(math.prod(R)).reshape(R).numpy())
+    units = Units.of(100, base, data.digits, torch.device("cpu"))
+    teacher = SieveTeacher(rng.at("r").uniform(len(units.p)).double(), units, base)
+    x = data.ask(60, rng.at("x"))
+    odd = rng.at("odd").integers(base + 3, 60, 1 + data.digits) - 1  # also a token that is none
+    y = torch.where(rng.at("which").uniform(60, 1) < 0.2, odd, teacher.answer(x, rng.at("y")))
+    told = teacher.logp(x, y)
+    assert told.shape == y.shape
+    for r in itertools.product(*map(range, R)):
+        single = dataclasses.replace(teacher, r=teacher.r[r])
+        for i in range(60):
+            one = single.logp(x[r][i : i + 1], y[r][i : i + 1])
+            assert torch.equal(one[0], told[r][i])
+
+
+def test_no_rows_have_no_law():
+    teacher = knowing(lambda p, k, q: 0.5, R=(2,))
+    x, y = torch.zeros(2, 0, 8, dtype=torch.int64), torch.zeros(2, 0, 4, dtype=torch.int64)
+    assert teacher.logp(x, y).shape == (2, 0, 4)
+
+
 def test_a_prime_power_is_read_as_a_choice_of_two():
     teacher = knowing(lambda p, k, q: {2: 0.8, 3: 0.3}.get(q, 0.0))
 
@@ -177,6 +202,19 @@ def test_every_class_has_the_noise_of_its_prime_powers(g, powers):
     assert right.item() == pytest.approx(0.9**powers)
     greedy = teacher.decoded(top_k=1).answer(asked(g), Stream(1))
     assert decode(greedy, 10, 1).item() == g
+
+
+def test_a_fit_to_many_pairs_is_that_without_a_table(monkeypatch):
+    rng, data = Stream([1, 2]), Gcd(max=200)
+    x = data.ask(300, rng.at("x"))
+    said = rng.at("said").integers(220, 300)  # 0, and numbers that do not divide, are among them
+    y = torch.where((said > 0)[..., None], encode(said.clamp_min(1)[..., None], 10, 3), -1)
+    corpus = Corpus.of(x, y, (2,), rng.at("w").uniform(300), labels=11)
+    model = GcdSieve(examples=1, grok=1)
+    by_table = model.fit(corpus, None).r
+    monkeypatch.setattr(gcd_sieve, "LARGEST", 0)
+    assert torch.equal(model.fit(corpus, None).r, by_table)
+    assert ((by_table > 0) & (by_table < 1)).any(-1).all()
 
 
 def test_what_spells_no_number_is_not_read():

@@ -147,6 +147,28 @@ def test_nature_makes_no_error_and_is_described_as_it_is(data):
     assert (described["classes_given"] == 1).all()
 
 
+def test_losses_and_diagnostics_ask_a_teacher_once_and_no_other_teacher_s_answers_count(data):
+    true = data.sample_truth(stream())
+    asked = []
+
+    class Says(Teacher):
+        def __init__(self, label):
+            self.label = label
+
+        def mean_answer(self, x):
+            asked.append(self.label)
+            column = torch.full(x.shape[:-1], self.label)
+            return torch.nn.functional.one_hot(column, true.labels).double()
+
+    right = torch.bincount(true.truth.test_labels).double() / len(true.truth.test_labels)
+    for label in (0, 1, 0):
+        teacher = Says(label)
+        losses, described = true.losses(teacher, stream()), true.diagnostics(teacher)
+        torch.testing.assert_close(losses["error_rate"], (1 - right[label]).expand(2))
+        assert (described["classes_given"] == 1 / true.labels).all()
+    assert asked == [0, 1, 0]
+
+
 class Stubborn(Teacher):
     """Scores in columns 0 .. last; always answers the last."""
 

@@ -7,6 +7,7 @@ import torch
 
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
+from collapse_bench.plugins.models import logistic
 from collapse_bench.plugins.models.logistic import Logistic
 
 SEEDS = Stream(range(3))
@@ -56,3 +57,33 @@ def test_it_stops_where_rows_apart_are_foretold_best_chain_by_chain():
     assert (losses[1] < losses[0]).all()
     alone = model.with_validation(held[1]).fit(corpus[1], None).w
     torch.testing.assert_close(model.with_validation(held).fit(corpus, None).w[1], alone)
+
+
+def smoothed(logp, y):
+    return -0.9 * logp.gather(-1, y[:, None])[:, 0] - 0.1 * logp.mean(-1)
+
+
+@pytest.mark.parametrize("loss", [None, smoothed])
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("labels", [3, None])
+def test_a_few_chains_at_a_time_learn_the_same_as_all_together(loss, stopped, labels, monkeypatch):
+    """Rows in a random order, and labels that no chain of a group has, are no exception."""
+    rng = Stream([[1, 2], [3, 4], [5, 6]])
+    y = rng.at("y").integers(2, 50)
+    y[2] += 1  # the last chains alone have the label 2, where nobody says how many there are
+    corpus = Corpus.of(rng.at("x").normal(50, 4), y, (3, 2), labels=labels)
+    corpus = (corpus + corpus).anonymous(rng.at("order"))
+    held = Corpus.of(rng.at("u").normal(30, 4), rng.at("v").integers(2, 30), (3, 2), labels=labels)
+    model = Logistic(steps=30)
+    model = model if loss is None else model.with_loss(loss)
+    model = model.with_validation(held) if stopped else model
+    together = model.fit(corpus, None).w
+    assert together.isfinite().all()
+    size = 8 * 100 * 4 * 2
+    for chains in (1, 2):
+        monkeypatch.setattr(logistic, "CACHE", chains * size)
+        assert logistic._together(corpus) == chains
+        assert torch.equal(model.fit(corpus, None).w, together)
+    monkeypatch.setattr(logistic, "CACHE", 3 * size)
+    assert logistic._together(corpus) is None
+    assert logistic._together(corpus[0, 0]) is None

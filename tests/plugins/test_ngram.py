@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
 from collapse_bench.lib.text.language import events_of
+from collapse_bench.plugins.models import ngram as ngrams
 from collapse_bench.plugins.models.counts import Counts
-from collapse_bench.plugins.models.ngram import NGram, _summed
+from collapse_bench.plugins.models.ngram import NGram, _summed, _Texts
 from collapse_bench.registry.discovery import registry
 
 V, L = 3, 4
@@ -89,6 +90,44 @@ def test_writing_follows_the_law(model, decoding):
             for text, q in zip(texts.tolist(), p[r].tolist(), strict=True)
             if seen[tuple(text)]
         )
+
+
+@pytest.mark.parametrize("model", ["order=1", "order=3", "order=4, smoothing=jelinek-mercer"])
+@pytest.mark.parametrize("prompt", [0, 2])
+@pytest.mark.parametrize("room", [0, 7, 40, 1 << 24])
+@pytest.mark.parametrize("chunk", [3, 1 << 22])
+def test_laws_that_are_kept_write_the_same_texts(model, prompt, room, chunk, monkeypatch):
+    """As many as fit are kept; the reference searches in laws that are computed at each place."""
+    monkeypatch.setattr(ngrams, "KEPT", room * (V + 1))
+    monkeypatch.setattr(ngrams, "BUDGET", chunk * (V + 1))
+    corpus = lessons(prompt=prompt, chain_shape=(2,))
+    teacher = ngram(model).fit(corpus, Stream([0, 0])).decoded(temperature=1.3, top_p=0.9)
+    said = teacher.answer(corpus.x, Stream([3, 4]))
+    u, texts = Stream([3, 4]).uniform(40, L).reshape(-1, L), _Texts(teacher, corpus.x, 40)
+    for i in range(L):
+        rows = texts.open()
+        for some, law, index in teacher._laws(texts.path(rows, i), None):
+            stacked = (law - law.amax(-1, keepdim=True)).exp().cumsum(-1)
+            stacked = stacked / stacked[:, -1:] + torch.arange(len(law))[:, None]
+            place = torch.searchsorted(stacked.flatten(), index + u[rows[some], i], right=True)
+            texts.write(rows[some], i, place - index * (V + 1))
+    assert torch.equal(said, texts.y.reshape(said.shape))
+    assert teacher.kept.used <= min(room, len(teacher.trie.total))
+    if room in (0, 1 << 24):
+        assert (teacher.kept.used > 0) == (room > 0)
+
+
+def test_whole_rows_of_probabilities_are_those_of_each_symbol():
+    teacher = ngram("order=3").fit(lessons(chain_shape=(3,)), Stream([0, 0, 0]))
+    before = torch.cartesian_prod(*[torch.arange(V + 1)] * 2).repeat(3, 1)  # also unseen contexts
+    path = teacher.trie.path(torch.arange(3).repeat_interleave((V + 1) ** 2), before)
+    rows = teacher.trie.rows(path)
+    for symbol in range(V + 1):
+        single = teacher.trie.probability(path, torch.full_like(path[:, 0], symbol))
+        torch.testing.assert_close(rows[:, symbol], single, rtol=1e-14, atol=0)
+    shuffled = torch.randperm(len(path), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(teacher.trie.rows(path[shuffled]), rows[shuffled])
+    assert torch.equal(teacher.trie.rows(path[:1]), rows[:1])
 
 
 def test_witten_bell_by_hand():

@@ -15,7 +15,7 @@ from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 from ...core.sums import Moments, gram
-from ...errors import Incompatible
+from ...errors import Unsupported
 from .decoding import truncates
 
 
@@ -126,7 +126,7 @@ def fitted(corpus: Corpus, ddof: int = 0) -> GaussianTeacher:
 def answers_only(corpus: Corpus) -> None:
     """Raise Incompatible for rows that answer questions: one density is fitted to all answers."""
     if corpus.width:
-        raise Incompatible(
+        raise Unsupported(
             "one density is fitted to all answers, but each of these answers a question of "
             f"{corpus.width} numbers"
         )

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...core.components import DataGenerator, Model, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
-from ...errors import Incompatible
+from ...errors import Unsupported
 from ..rounding import at_least, extrapolated
 from .decoding import PLAIN, Decoding
 from .objectives import Objective
@@ -31,7 +31,7 @@ def contexts_of(corpus: Corpus) -> int | None:
     Raises Incompatible unless questions are at most one symbol and the number of symbols is known.
     """
     if corpus.labels is None or corpus.width > 1:
-        raise Incompatible(
+        raise Unsupported(
             "a table needs questions of at most one symbol, and data that declare their number of "
             "symbols"
         )
@@ -57,7 +57,7 @@ def under(model: Model, loss: object) -> Model:
     Raises Incompatible for any other loss.
     """
     if not isinstance(loss, Objective):
-        raise Incompatible(
+        raise Unsupported(
             f"{model.title()} takes no gradients, and this loss does not define its minimising "
             "probabilities"
         )
@@ -212,7 +212,7 @@ def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
     """
     C = contexts_of(corpus)
     if C is None:
-        raise Incompatible("recall needs rows with questions, and these have none")
+        raise Unsupported("recall needs rows with questions, and these have none")
     x, y, w = corpus.x[..., 0], corpus.y, corpus.multiplicity
     pair, order = (x * C + y).sort(-1)
     first = torch.ones_like(pair, dtype=torch.bool)

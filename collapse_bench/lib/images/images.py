@@ -14,6 +14,7 @@ from ...core.content import cached_by_content, same_files, unchanged
 from ...core.params import param
 from ...core.rng import Stream
 from ...errors import Incompatible, UsageError
+from ..kept import LastOf
 from ..rows.pools import deal
 
 BUDGET = 1 << 25  # bytes of pixels that are processed at a time
@@ -87,7 +88,12 @@ class ImagePool(DataGenerator):
             name: value.to(rng.device) if isinstance(value, Tensor) else value
             for name, value in vars(self.table).items()
         }
-        return self.with_truth(**table, chain_shape=rng.chain_shape, questions=rng.at("questions"))
+        return self.with_truth(
+            **table,
+            chain_shape=rng.chain_shape,
+            questions=rng.at("questions"),
+            kept=LastOf(),  # losses and diagnostics share what the last teacher answered
+        )
 
     def dealt(self, n: int, rng: Stream) -> Tensor:
         """Indices into the pool for a draw of n images, (R, n) int64."""
@@ -158,7 +164,7 @@ class LabelledImages(ImagePool):
         return y == self._label(x)
 
     def trivial(self):
-        """The most frequent class of the pool for every image; the first of equally frequent ones."""
+        """The most frequent class of the pool for every image; the first of equals."""
         often = int(self.truth.share.argmax())
         score = torch.zeros(
             self.truth.classes, dtype=torch.float64, device=self.truth.images.device
@@ -184,7 +190,11 @@ class LabelledImages(ImagePool):
         return self.truth.labels[self.number(x)]
 
     def _given(self, teacher: Teacher) -> Tensor:
-        """The teacher's label for each held-out image, (R, m) int64."""
+        """The teacher's label for each held-out image, (R, m) int64; cached for the last one."""
+        given: Tensor = self.truth.kept.of(teacher, lambda: self._answers(teacher))
+        return given
+
+    def _answers(self, teacher: Teacher) -> Tensor:
         tests, chain_shape = self.truth.images[self.truth.pool :], self.truth.chain_shape
         rows = max(1, BUDGET // (8 * tests.shape[-1] * max(1, int(np.prod(chain_shape)))))
         labels = []
@@ -202,7 +212,7 @@ class LabelledImages(ImagePool):
 
 @dataclass(frozen=True, eq=False)
 class OneClass(Teacher):
-    """score (C,) float64: the class of the largest score, whatever the question x (R, n, pixels)."""
+    """score (C,) float64: the class of the largest score, whatever the image x (R, n, pixels)."""
 
     score: Tensor
 

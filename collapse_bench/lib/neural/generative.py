@@ -11,7 +11,7 @@ from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.params import fact
 from ...core.rng import Stream
-from ...errors import Incompatible
+from ...errors import Unsupported
 from ..distributions.gaussians import root_of
 from .neural import Neural
 
@@ -51,7 +51,7 @@ class Generative(Neural):
     kinds = ("density",)
 
     def with_loss(self, loss):
-        raise Incompatible(
+        raise Unsupported(
             f"{self.title()} has no probabilities of labels or tokens, "
             "so its loss cannot be replaced"
         )
@@ -74,7 +74,7 @@ class DrawnTeacher(Teacher):
         questions.
         """
         if self.asked:
-            raise Incompatible(
+            raise Unsupported(
                 f"{type(self).__name__} answers questions, and has no covariance without a question"
             )
         device = self.device

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
-from ...errors import Incompatible
+from ...errors import Incompatible, Unsupported
 from ..rounding import settled
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def numbers(corpus: Corpus) -> Tensor:
     y = corpus.y
     if not y.is_floating_point():
         if y.ndim > axis + 1 or corpus.labels is None:
-            raise Incompatible("answers that are sequences of symbols have no means")
+            raise Unsupported("answers that are sequences of symbols have no means")
         y = torch.nn.functional.one_hot(y, corpus.labels)
     return torch.cat(
         [v.reshape(*corpus.chain_shape, corpus.n, -1).double() for v in (corpus.x, y)], -1

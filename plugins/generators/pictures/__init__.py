@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -86,7 +84,7 @@ class Pictures(ImagePool):
 
     def sample_truth(self, rng, nature=None):
         data = super().sample_truth(rng, nature)
-        data.truth.test_rng, data.truth.kept = rng.at("exam"), _Kept()
+        data.truth.test_rng = rng.at("exam")
         return data
 
     # -- questions and answers --------------------------------------------------------------------
@@ -217,22 +215,6 @@ def _held_out(source: Pictures, device: torch.device) -> tuple[Reference, Tensor
     return Reference(kept, k=min(NEAREST, len(kept) - 1)), features[
         (table.test_labels == table.rarest).to(device)
     ]
-
-
-class _Kept:
-    """One-entry weak cache, keyed by identity."""
-
-    def __init__(self):
-        self.thing, self.answer = lambda: None, None
-
-    def of(self, thing: object, work: Callable):
-        """The cached value for ``thing``, or the result of ``work()``."""
-        if self.thing() is not thing:
-            self.answer, self.thing = work(), weakref.ref(thing)
-        return self.answer
-
-    def __reduce__(self):
-        return _Kept, ()
 
 
 @hookimpl
