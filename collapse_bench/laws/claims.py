@@ -62,14 +62,25 @@ def recursion(cell: Cell) -> tuple[str | None, Composition | None] | None:
     """(estimator, composition) of a cell to which the recursion of a law applies; else None.
 
     It applies without a mitigation, a decoder and a flawed first teacher, in a world that stands
-    still.  Under ``nature`` every
-    generation is a first fit to real rows; see ``incompatibility``.
+    still.  Under ``nature`` every generation is a first fit to real rows; see ``incompatibility``.
     """
-    altered = cell.protocol.decode is not None or cell.first_teacher is not None
-    altered = altered or cell.data.moves
-    if altered or (cell.mitigations and not cell.nature and cell.entry != "none"):
+    if cell.data.moves or frozen(cell) or not pure(cell):
         return None
     return cell.model.estimator, cell.protocol.composition
+
+
+def pure(cell: Cell) -> bool:
+    """Whether nothing but the protocol, nature or frozen decides what a generation reads."""
+    acts = cell.mitigations
+    plain = (
+        not acts or cell.nature or cell.entry == "none" or [a.keeps_first for a in acts] == [True]
+    )
+    return plain and cell.protocol.decode is None and cell.first_teacher is None
+
+
+def frozen(cell: Cell) -> bool:
+    """Whether the teacher of generation 0 stays."""
+    return any(act.keeps_first for act in cell.mitigations)
 
 
 def natural(cell: Cell) -> list[int]:
