@@ -11,8 +11,8 @@ Laws of a mean are for one coordinate and known variance; they add up over coord
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -460,15 +460,35 @@ def _summed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.fft.irfft(spectrum, size).clip(0)
 
 
-def _mixed(K, beta, M, pi, t, h, loss) -> float:
-    """Sum over all blocks of ``loss(distribution of counts (K, M + 1), probabilities (K,))``."""
+def _mixed(K, beta, M, pi, t, h, loss) -> np.ndarray:
+    """Sum over all blocks of ``loss(distribution of counts (K, M + 1), probabilities (K,))``.
+
+    In the generations 0 .. t, (t + 1,).  All new blocks have the same history, so one is followed.
+    """
     p, m, (rest, new) = zipf(K, beta), round(pi * M), _ages(h, t)
     first = binomial(np.arange(M + 1), M, p[:, None])
     absent = np.zeros((K, M + 1))
     absent[:, 0] = 1.0
-    last = deque(chain([first], _chain(p, first, rest[1:], m)), maxlen=1).pop()
-    ages = zip(new[:t], _chain(p, absent, new[:t], m), strict=True)
-    return float(loss(last, rest[t] * p) + sum(loss(now, mass * p) for mass, now in ages))
+    old = chain([first], _chain(p, first, rest[1:], m))
+    at_age = zip(new[:t], _chain(p, absent, new[:t], m), strict=True)
+    of_new = np.cumsum([0.0, *(loss(counts, mass * p) for mass, counts in at_age)])
+    return of_new + [loss(counts, mass * p) for mass, counts in zip(rest, old, strict=True)]
+
+
+def _unread(counts: np.ndarray, p: np.ndarray) -> float:
+    """Mass of the symbols that were not read."""
+    return p @ counts[:, 0]
+
+
+def _half_distance(counts: np.ndarray, p: np.ndarray) -> float:
+    """Half the expected distance between the relative frequencies and the probabilities."""
+    return 0.5 * float((counts * np.abs(np.linspace(0, 1, counts.shape[1]) - p[:, None])).sum())
+
+
+@lru_cache(maxsize=16)
+def novel_mix_curve(K, beta, M, pi, t, h) -> tuple[float, ...]:
+    """``novel_mix_tv`` in the generations 0 .. t.  Parameters are not checked here."""
+    return tuple(map(float, _mixed(K, beta, M, pi, t, h, _half_distance)))
 
 
 @law("EXACT", UNPUBLISHED, K=SYMBOLS, beta=EXPONENT, M=ROWS, pi=SHARE, t=GENERATION, h=NEW)
@@ -478,7 +498,7 @@ def novel_mix_missing(K, beta, M, pi, t, h=0.0) -> float:
     Each generation reads round(pi M) new real rows, and rows of the model before.  By the exact
     chain of the count of each symbol.  A probability; valid for all M and t, at a cost of K M^2 t.
     """
-    return _mixed(K, beta, M, pi, t, h, lambda counts, p: p @ counts[:, 0])
+    return _mixed(K, beta, M, pi, t, h, _unread)[-1]
 
 
 @law("EXACT", UNPUBLISHED, K=SYMBOLS, beta=EXPONENT, M=ROWS, pi=SHARE, t=GENERATION, h=NEW)
@@ -488,9 +508,4 @@ def novel_mix_tv(K, beta, M, pi, t, h=0.0) -> float:
     By the exact chain of the count of each symbol.  A probability; valid for all M and t, at a cost
     of K M^2 t.
     """
-    share = np.arange(M + 1) / M
-
-    def loss(counts, p):
-        return 0.5 * (counts * np.abs(share - p[:, None])).sum()
-
-    return _mixed(K, beta, M, pi, t, h, loss)
+    return _mixed(K, beta, M, pi, t, h, _half_distance)[-1]
