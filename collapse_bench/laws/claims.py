@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -76,6 +76,16 @@ def pure(cell: Cell) -> bool:
         not acts or cell.nature or cell.entry == "none" or [a.keeps_first for a in acts] == [True]
     )
     return plain and cell.protocol.decode is None and cell.first_teacher is None
+
+
+def without_drift(data: DataGenerator) -> DataGenerator:
+    """The world with its parameter ``drift`` at 0, for laws that follow the walk themselves."""
+    return replace(data, drift=0.0) if data.moves and hasattr(data, "drift") else data
+
+
+def drift_of(data: DataGenerator) -> float:
+    """The parameter ``drift`` of the world; 0 where it has none."""
+    return getattr(data, "drift", 0.0)
 
 
 def frozen(cell: Cell) -> bool:

@@ -50,3 +50,12 @@ class Moving(DataGenerator):
     def with_changed(self, **truth: object) -> Moving:
         """A copy with some values of the truth replaced."""
         return self.with_truth(**{**vars(self.truth), **truth})  # type: ignore[return-value]
+
+
+def no_room(world: DataGenerator, t: int) -> str:
+    """Why an alphabet with room for ``world.blocks`` blocks of new symbols is too small."""
+    name, blocks, novel = world.title(), world.blocks, world.novel  # type: ignore[attr-defined]
+    return (
+        f"{name}(novel={novel:g}, blocks={blocks}) has one block of new symbols for each of {blocks} "
+        f"generations, and {t} are needed; set blocks={t}"
+    )

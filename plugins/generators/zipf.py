@@ -14,7 +14,7 @@ from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
 from collapse_bench.laws.claims import Claim, frozen, natural, pure, recursion
 from collapse_bench.lib.distributions.tables import TableTeacher, left, lost
-from collapse_bench.lib.moving import Moving, Path
+from collapse_bench.lib.moving import Moving, Path, no_room
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import tails, worlds
 
@@ -83,14 +83,8 @@ class Zipf(Moving):
 
     def incompatibility(self, cell):
         if self.moves and cell.data is self and cell.generations > self.blocks:
-            return self._full(cell.generations)
+            return no_room(self, cell.generations)
         return super().incompatibility(cell)
-
-    def _full(self, t):
-        return (
-            f"{self.title()}(novel={self.novel:g}) has room for {self.blocks} new blocks of symbols, "
-            f"one per generation, and {t} are needed; set blocks={t}"
-        )
 
     def sample_truth(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
@@ -112,7 +106,7 @@ class Zipf(Moving):
 
     def following(self, t):
         if t > self.blocks:
-            raise Incompatible(self._full(t))
+            raise Incompatible(no_room(self, t))
         ranks, after = self.truth.ranks, self.labels - (t + 1) * self.K
         new = pad(self.truth.block, (t * self.K, after))
         p = torch.lerp(
@@ -138,12 +132,7 @@ class Zipf(Moving):
         return p, teacher.logp(p.new_empty(*p.shape, 0), symbols)[..., 0].exp()
 
     def losses(self, teacher, rng):
-        p, learnt = self._table(teacher)
-        losses = lost(p, learnt)
-        if self.moves:
-            used = p > 0
-            losses["support_lost"] = (used & (learnt == 0)).double().sum(-1) / used.sum(-1)
-        return losses
+        return lost(*self._table(teacher), among_used=self.moves)
 
     def diagnostics(self, teacher):
         return left(*self._table(teacher))
@@ -182,7 +171,7 @@ def _novel(cell):
     replaces = made.earlier == "none" and made.fresh and not cell.growth
     if cell.nature and replaces:
         return [worlds.novel_nature_tv(K, beta, n, t, h) for t in range(last + 1)]
-    if replaces and K * n**2 * last <= MOST_STEPS:
+    if replaces and not cell.nature and K * n**2 * last <= MOST_STEPS:
         return worlds.novel_mix_curve(K, beta, n, made.real, last, h)
     return [worlds.novel_frozen_tv(K, beta, cell.size(0), 0), *[math.nan] * last]
 
