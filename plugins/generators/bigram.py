@@ -79,6 +79,8 @@ class Bigram(Moving):
     def contexts(self):
         return self.labels  # a table has a row for each, though only the first K are asked
 
+    moving = {"novel": 0.2, "blocks": 4}
+
     @property
     def moves(self):
         return self.novel > 0

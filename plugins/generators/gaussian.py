@@ -64,6 +64,8 @@ class Gaussian(Moving):
     primary = "w2"
     diversity_metric = "sd"
 
+    moving = {"drift": 0.1}
+
     @property
     def moves(self):
         return self.drift > 0

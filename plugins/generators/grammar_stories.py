@@ -447,6 +447,8 @@ class GrammarStories(Moving, Language):
             return grammar(*size)
         return grammar(*size, self.novel, self.blocks, self.truth.t if self.truth else 0)
 
+    moving = {"novel": 0.3, "blocks": 4, "block": 30}
+
     @property
     def moves(self):
         return self.novel > 0

@@ -87,6 +87,8 @@ class HalfSpace(Moving):
     labels = 2
     linear = True
 
+    moving = {"drift": 0.3}
+
     @property
     def moves(self):
         return self.drift > 0

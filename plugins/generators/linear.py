@@ -49,6 +49,8 @@ class Linear(Moving, LinearWorld):
         0.0, "variance of the step of each weight per generation", ge=0, later=True
     )
 
+    moving = {"drift": 0.1}
+
     @property
     def moves(self):
         return self.drift > 0

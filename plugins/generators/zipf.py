@@ -77,6 +77,8 @@ class Zipf(Moving):
     def labels(self):
         return self.K * (1 + self.blocks) if self.moves else self.K
 
+    moving = {"novel": 0.2}
+
     @property
     def moves(self):
         return self.novel > 0
