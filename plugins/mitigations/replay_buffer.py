@@ -21,7 +21,7 @@ class ReplayBuffer(Mitigation):
     training set ever had is in it with the same probability.  It begins in generation 1, since a
     method never gets the rows that generation 0 read.
 
-    Stage: curate; track: blind where the protocol hands out no real row after generation 0, else
+    Stage: curate; track: blind.  Where the protocol hands out real rows after generation 0 it is
     real, since real rows that are kept are used again.  With room for all rows it is accumulate
     without the rows of generation 0.
     """

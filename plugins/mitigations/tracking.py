@@ -23,8 +23,8 @@ class Tracking(Mitigation):
     drift + 1/m), and P becomes (1 - g) (P + drift).  With drift=0 all real rows count alike,
     however old they are.
 
-    Stages: curate, adapt; track: provenance, which tells the protocol's real rows, or real where it
-    asks for ``k`` of its own.  For a mean of known variance in a world of this drift no method that
+    Stage: curate and adapt; track: provenance.  That tells the protocol's real rows; where it asks
+    for ``k`` of its own, the track is real instead.  For a mean of known variance in a world of this drift no method that
     reads the same real rows has a smaller error: ``worlds.kalman_e``.
     """
 
