@@ -179,7 +179,7 @@ def test_a_direction_turns_by_its_angle_and_takes_the_errors_with_it():
 # -- what is of which generation -----------------------------------------------------------------------------------
 
 #: steps far wider than the rows, so that a row tells the world that it comes from
-WIDE = "gaussian(sigma=0.01, drift=100) | gaussian-fit | {} @ n=40 T=4"
+WIDE = "gaussian(sigma=0.01, drift=1e10) | gaussian-fit | {} @ n=40 T=4"
 
 
 def generation_of(corpus_mean, data, last=4):
