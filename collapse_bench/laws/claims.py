@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import theory
 from ..core.components import Composition, DataGenerator, Teacher
+from ..core.content import same_files
 
 if TYPE_CHECKING:
     from ..core.cell import Cell
@@ -80,7 +81,7 @@ def pure(cell: Cell) -> bool:
 
 def without_drift(data: DataGenerator) -> DataGenerator:
     """The world with its parameter ``drift`` at 0, for laws that follow the walk themselves."""
-    return replace(data, drift=0.0) if data.moves and hasattr(data, "drift") else data
+    return same_files(data, drift=0.0) if data.moves and hasattr(data, "drift") else data
 
 
 def drift_of(data: DataGenerator) -> float:

@@ -372,8 +372,15 @@ class Grammar:
 
 
 @lru_cache(maxsize=8)
-def grammar(words: int, exponent: float, sentences: float, *moved: float) -> Grammar:
-    return Grammar(words, exponent, sentences, *moved)
+def grammar(
+    words: int,
+    exponent: float,
+    sentences: float,
+    novel: float = 0.0,
+    blocks: int = 0,
+    t: int = 0,
+) -> Grammar:
+    return Grammar(words, exponent, sentences, novel, blocks, t)
 
 
 # -- the data generator ----------------------------------------------------------------------------
