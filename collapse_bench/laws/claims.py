@@ -28,7 +28,7 @@ class Claim:
     law, given: a name of ``collapse_bench.theory`` and its parameters.
     spec, t: the cell and the generation.
     metric: a loss or a diagnostic of the data generator; with ``read``, the name of the value that
-    ``read(teacher, nature) -> (R,)`` returns.
+    ``read(teacher, nature) -> (R,)`` returns, where nature is the world of generation t.
     chains: how many chains a full check runs.
     """
 
