@@ -23,6 +23,7 @@ from .world import (
     Lazy,
     access_at_0,
     cells_of,
+    in_motion,
     name_of,
     probe_of,
     stream_of,
@@ -243,6 +244,64 @@ def check_generator_chains_independent(case: Subject[DataGenerator]) -> None:
             f"other chains; draw only "
             "from the rng that is passed in, and keep chains apart (a mean without -1 and a shared "
             "shuffle mix them)",
+        )
+
+
+@check(essential=True)
+def check_generator_world_of_a_generation(case: Subject[DataGenerator]) -> None:
+    """The world of generation t depends on the seed and t, that of generation 0 is the generator
+    itself, and only a generator that says so moves."""
+    for generator in filter(None, (case.component, in_motion(case.component))):
+        _at_is_pure(generator)
+
+
+def _at_is_pure(generator: DataGenerator) -> None:
+    name, seeds = generator.title(), stream_of((2,))
+
+    def seen(world: DataGenerator, rng: Stream) -> dict[str, Tensor]:
+        x = world.ask(ROWS, rng.at("x"))
+        y = world.observe(world.answer(x, rng.at("y")), rng.at("noise"))
+        return {"x": x, "y": y, "loss": world.losses(data, rng.at("exam"))[world.primary]}
+
+    data = generator.sample_truth(seeds.at("truth"))
+    if data.at(0) is not data:
+        raise CheckFailure(f"{name}.at(0) must return the generator itself")
+    if not generator.moves:
+        if data.at(1) is not data:
+            raise CheckFailure(
+                f"{name}.at(1) returns another world, and {name} does not say that it moves: set "
+                f"moves = True"
+            )
+        return
+    if generator.distribution is not None:
+        raise CheckFailure(
+            f"{name} moves and declares distribution = {generator.distribution!r}; laws of worlds "
+            f"that stand still do not hold for it: declare None where it moves"
+        )
+    first, last = (seen(data.at(t), seeds.at("probe")) for t in (0, 2))
+    alike(
+        last,
+        seen(data.at(2), seeds.at("probe")),
+        f"{name}.at(2) differs after at(0) and at(2); it must be a pure function of the seed and t",
+    )
+    jumped = generator.sample_truth(seeds.at("truth"))
+    alike(
+        last,
+        seen(jumped.at(2), seeds.at("probe")) | {"loss": last["loss"]},
+        f"{name}.at(2) depends on which generations were asked for before; draw each step from "
+        f"rng.at('name', t)",
+    )
+    for r in range(2):
+        data = generator.sample_truth(seeds[r].at("truth"))
+        alike(
+            chain_at(last, (r,)),
+            seen(data.at(2), seeds[r].at("probe")),
+            f"{name}.at(2): chain {r} moves otherwise by itself than together with other chains",
+        )
+    if all(torch.equal(first[part], last[part]) for part in first):
+        raise CheckFailure(
+            f"{name} says that it moves, and generation 2 has the rows and the losses of generation "
+            f"0"
         )
 
 

@@ -79,7 +79,18 @@ def variants(cls: type[C]) -> Iterator[C]:
             # a value that the plugin refuses together with its other parameters is no variant of it
             with contextlib.suppress(UsageError):
                 components.append(varied(first, **{f.name: option}))
+    if moved := in_motion(first):
+        components.append(moved)
     yield from (c for i, c in enumerate(components) if c not in components[:i])
+
+
+def in_motion(component: C) -> C | None:
+    """The component with the parameters that its class names in ``moving``; None without them.
+
+    A subclass does not inherit them, since its truth may be another one.
+    """
+    moving = vars(type(component)).get("moving")
+    return varied(component, **moving) if moving else None
 
 
 def _options(cls: type[Component], f: dataclasses.Field) -> Iterable[Any]:

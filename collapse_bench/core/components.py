@@ -557,6 +557,8 @@ class Mitigation(Component):
     control: ClassVar[bool] = False  # True for controls, which have no rank
     perfect_teacher: ClassVar[bool] = False  # True only for `nature`, the ceiling of a task
     untrained: ClassVar[bool] = False  # True only for `trivial`, the floor of a task
+    # True only for `frozen`: the teacher of generation 0 stays; laws of cells with it follow
+    keeps_first: ClassVar[bool] = False
     # When ``curate`` is called.  False: on the whole corpus of a generation, just before the fit;
     # the rows in the protocol's memory stay unchanged.  True: on synthetic rows when they are
     # written, so that the memory holds the changed rows, and each row is seen once.  Set it where a

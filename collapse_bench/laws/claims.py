@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import theory
 from ..core.components import Composition, DataGenerator, Teacher
+from ..core.content import same_files
 
 if TYPE_CHECKING:
     from ..core.cell import Cell
@@ -27,7 +28,7 @@ class Claim:
     law, given: a name of ``collapse_bench.theory`` and its parameters.
     spec, t: the cell and the generation.
     metric: a loss or a diagnostic of the data generator; with ``read``, the name of the value that
-    ``read(teacher, nature) -> (R,)`` returns.
+    ``read(teacher, nature) -> (R,)`` returns, where nature is the world of generation t.
     chains: how many chains a full check runs.
     """
 
@@ -62,14 +63,35 @@ def recursion(cell: Cell) -> tuple[str | None, Composition | None] | None:
     """(estimator, composition) of a cell to which the recursion of a law applies; else None.
 
     It applies without a mitigation, a decoder and a flawed first teacher, in a world that stands
-    still.  Under ``nature`` every
-    generation is a first fit to real rows; see ``incompatibility``.
+    still.  Under ``nature`` every generation is a first fit to real rows; see ``incompatibility``.
     """
-    altered = cell.protocol.decode is not None or cell.first_teacher is not None
-    altered = altered or cell.data.moves
-    if altered or (cell.mitigations and not cell.nature and cell.entry != "none"):
+    if cell.data.moves or frozen(cell) or not pure(cell):
         return None
     return cell.model.estimator, cell.protocol.composition
+
+
+def pure(cell: Cell) -> bool:
+    """Whether nothing but the protocol, nature or frozen decides what a generation reads."""
+    acts = cell.mitigations
+    plain = (
+        not acts or cell.nature or cell.entry == "none" or [a.keeps_first for a in acts] == [True]
+    )
+    return plain and cell.protocol.decode is None and cell.first_teacher is None
+
+
+def without_drift(data: DataGenerator) -> DataGenerator:
+    """The world with its parameter ``drift`` at 0, for laws that follow the walk themselves."""
+    return same_files(data, drift=0.0) if data.moves and hasattr(data, "drift") else data
+
+
+def drift_of(data: DataGenerator) -> float:
+    """The parameter ``drift`` of the world; 0 where it has none."""
+    return getattr(data, "drift", 0.0)
+
+
+def frozen(cell: Cell) -> bool:
+    """Whether the teacher of generation 0 stays."""
+    return any(act.keeps_first for act in cell.mitigations)
 
 
 def natural(cell: Cell) -> list[int]:

@@ -160,12 +160,13 @@ def verdicts(
             raise UsageError(f"the claim of {claims[0].law} names a cell {spec}: {reason}")
         data, last = nature(cell), max(claim.t for claim in claims)
         for now in generations(cell):
+            world = data.at(now.t)
             metrics = functools.cache(
-                lambda now=now, data=data: {**data.at(now.t).diagnostics(now.teacher), **now.scores}
+                lambda now=now, world=world: {**world.diagnostics(now.teacher), **now.scores}
             )
             for claim, sample in zip(claims, samples, strict=True):
                 if claim.t == now.t:
-                    sample.append(_read(claim, now.teacher, data, metrics))
+                    sample.append(_read(claim, now.teacher, world, metrics))
             if now.t == last:
                 break
     for claim, sample in zip(claims, samples, strict=True):

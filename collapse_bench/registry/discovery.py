@@ -497,12 +497,17 @@ class Registry:
         """Expected primary loss of the cell for t = 0 .. generations, NaN where it is unknown.
 
         None where no law is known.  No law covers a generation 0 of another size (n0), or a control
-        other than none and nature.  The laws of a foreign plugin count only for cells in which it
-        takes part.  Raises PluginError for a law that fails or has the wrong length.
+        other than none, nature and frozen.  Under frozen, every generation of a world that stands
+        still has the loss of generation 0.  The laws of a foreign plugin count only for cells in
+        which it takes part.  Raises PluginError for a law that fails or has the wrong length.
         """
         controls = [act for act in cell.mitigations if act.control and not act.perfect_teacher]
-        if cell.n0 is not None or not all(map(is_none, controls)):
+        frozen = [act.keeps_first for act in cell.mitigations] == [True]
+        if cell.n0 is not None or not (frozen or all(map(is_none, controls))):
             return None
+        if frozen and not cell.data.moves:
+            plain = self.predicted(dataclasses.replace(cell, mitigations=(), generations=0))
+            return None if plain is None else plain * (cell.generations + 1)
         parts = {type(part) for _, part in cell.parts()}
         concerned = {self.homes[cls].module for cls in parts if cls in self.homes}
         for plugin, law in self._answers("collapse_theory", concerned, cell=cell):
@@ -704,6 +709,7 @@ _FACTS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "control": (_is_bool, "True or False"),
     "perfect_teacher": (_is_bool, "True or False"),
     "untrained": (_is_bool, "True or False"),
+    "keeps_first": (_is_bool, "True or False"),
     "tunings": (_is_tunings, "a tuple of at most three dicts of parameters"),
     "applies_to_memory": (_is_bool, "True or False"),
 }

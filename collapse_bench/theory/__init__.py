@@ -19,7 +19,7 @@ import sys
 from typing import Any
 
 from ..suggest import nearest
-from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
+from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification, worlds
 from ._law import LAWS, STATUS, Law, TheoryError
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "strong",
     "tails",
     "verification",
+    "worlds",
 ]
 
 

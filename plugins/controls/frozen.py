@@ -17,6 +17,7 @@ class Frozen(Mitigation):
     """
 
     control = True
+    keeps_first = True
 
     def adapt(self, model, access):
         first = access.first

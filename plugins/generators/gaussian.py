@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
-from collapse_bench.core.components import ACCUMULATE, REPLACE, DataGenerator
+from collapse_bench.core.components import ACCUMULATE, REPLACE
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
-from collapse_bench.laws.claims import Claim, fits, natural, recursion
+from collapse_bench.laws.claims import Claim, fits, frozen, natural, pure, recursion
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
+from collapse_bench.lib.moving import Moving, Path
 from collapse_bench.registry.hookspecs import hookimpl
-from collapse_bench.theory import gaussian
+from collapse_bench.theory import gaussian, worlds
 
 
 @dataclass(frozen=True)
-class Gaussian(DataGenerator):
+class Gaussian(Moving):
     """Normal distribution with covariance eigenvalues sigma^2 j^-beta, j = 1..d; answers (R, n, d).
 
     Questions have width 0.  For each seed the mean is drawn from N(0, sigma^2 I) and the axes are a
     random rotation, so that a method cannot know them in advance; ``truth_is=fixed`` puts the mean
     at 0 and uses the coordinate axes.
+
+    With ``drift`` the mean moves: in every generation each coordinate takes a normal step of this
+    variance, in units of y^2, independently of all others.  Rows, loss and verifier of generation t
+    are those of its own mean.
 
     Loss ``w2``: squared 2-Wasserstein distance between the teacher's Gaussian and the true one, in
     units of y^2 (the task of Shumailov et al. 2024).  For any other teacher it is the Frechet
@@ -50,12 +55,24 @@ class Gaussian(DataGenerator):
     sampler: Literal["explicit", "exact-law"] = param(
         "explicit", "draw rows, or their mean and scatter from the exact distribution"
     )
+    drift: float = param(
+        0.0, "variance of the step of each coordinate of the mean per generation", ge=0, later=True
+    )
 
     kind = "density"
     family = "gaussian"
-    distribution = "gaussian"
     primary = "w2"
     diversity_metric = "sd"
+
+    moving = {"drift": 0.1}
+
+    @property
+    def moves(self):
+        return self.drift > 0
+
+    @property
+    def distribution(self):
+        return None if self.moves else "gaussian"
 
     def sample_truth(self, rng, nature=None):
         scale = self.sigma * torch.arange(
@@ -78,7 +95,14 @@ class Gaussian(DataGenerator):
             scale=scale,
             axes=axes,
             verifier_rng=rng.at("aside"),
+            drift_rng=rng.at("drift"),
+            path=Path(),
         )
+
+    def following(self, t):
+        step = math.sqrt(self.drift) * self.truth.drift_rng.at(t).normal(self.d).double()
+        teacher = self.truth.teacher
+        return self.with_changed(teacher=replace(teacher, mean=teacher.mean + step))
 
     def ask(self, n, rng):
         return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
@@ -235,11 +259,18 @@ def collapse_theory(cell):
     """W2^2 under replace: exact for d = 1, and to leading order for larger d if d k / M is small.
 
     With known variance only the mean moves, by sigma^2 d / M_i at every fit.  Under accumulate to
-    leading order for d = 1, within 2 % from 20 rows on.
+    leading order for d = 1, within 2 % from 20 rows on.  With new real rows in a growing pool, and
+    where the truth drifts: exact for known variance.
     """
+    if isinstance(cell.data, Gaussian) and cell.data.moves:
+        return _drifting(cell)
     data, (model, made) = cell.data, recursion(cell) or (None, None)
     if not isinstance(data, Gaussian) or model != "gaussian-fit":
         return None
+    if made is not None and made.earlier != "none" and made.real:
+        return _known_variance(cell)
+    if cell.generations == 0 and made is not None and not made.verified:
+        made = REPLACE  # generation 0 reads real rows under every protocol
     if made not in (REPLACE, ACCUMULATE):
         return None
     ddof = cell.model.ddof
@@ -272,6 +303,42 @@ def collapse_theory(cell):
         for (M, k), fine in zip(many, small, strict=True)
     ]
     return [data.sigma**2 * value for value in risk] if any(small) else None
+
+
+def _drifting(cell):
+    """The law of the mean that drifts.
+
+    Without real rows after generation 0 nothing follows the truth, so that its steps add up: every
+    law of a world that stands still gains d q t.
+    """
+    data, made = cell.data, cell.protocol.composition
+    if not pure(cell) or made is None or made.verified:
+        return None
+    new = cell.nature or (made.real > 0 and made.fresh) or made.earlier == "sample"
+    if new and not frozen(cell) and not (cell.nature and made == REPLACE):
+        return _known_variance(cell)
+    first = {"mitigations": (), "generations": 0} if frozen(cell) else {}
+    still = collapse_theory(replace(cell, data=replace(data, drift=0.0), **first))
+    if still is None or cell.nature:
+        return still
+    steps = range(cell.generations + 1)
+    return [(still[0] if frozen(cell) else still[t]) + data.d * data.drift * t for t in steps]
+
+
+def _known_variance(cell):
+    """The law of the mean with new real rows in every generation; None for unknown variance."""
+    data, model, made = cell.data, cell.model, cell.protocol.composition
+    equal = data.beta == 0 or data.d == 1
+    if model.estimator != "gaussian-fit" or model.sigma != data.sigma or not equal:
+        return None
+    if cell.growth or not made.fresh:
+        return None
+    law = {"none": worlds.mix_e, "all": worlds.accumulate_e, "sample": worlds.subsample_e}
+    real = 1.0 if cell.nature else made.real
+    return [
+        data.d * law[made.earlier](cell.n, real, t, data.drift, data.sigma)
+        for t in range(cell.generations + 1)
+    ]
 
 
 def _accumulated(cell):
@@ -339,7 +406,37 @@ def collapse_claims():
             **more,
         )
 
+    def moving(law, how, n, t, q=0.0, s=1.0, chains=4000, sampler="exact-law", **given):
+        """A mean of known variance; ``how`` is the protocol and the mitigation."""
+        spec = (
+            f"gaussian(sigma={s}, drift={q}, sampler={sampler}) | gaussian-fit(sigma={s}) "
+            f"| {how} @ n={n} T={t}"
+        )
+        known = {"t": t, "q": q, "sigma": s, **given}
+        return Claim(f"worlds.{law}", known, spec, "w2", t, chains)
+
     return [
+        moving("mix_e", "mix(real=0.1)", 100, 60, 0.01, M=100, pi=0.1),
+        moving("mix_e", "mix(real=0.25)", 12, 3, 0.2, 2.0, M=12, pi=0.25),
+        moving("mix_e", "replace", 20, 10, 0.03, M=20, pi=0.0),
+        moving("frozen_e", "replace | frozen", 100, 60, 0.01, M=100),
+        moving("frozen_e", "mix(real=0.5) | frozen", 10, 4, 0.3, 2.0, M=10),
+        moving("accumulate_e", "accumulate(real=0.2)", 100, 20, M=100, real=0.2),
+        moving("accumulate_e", "accumulate(real=0.2)", 100, 20, 0.01, M=100, real=0.2),
+        moving("accumulate_e", "accumulate | nature", 20, 10, 0.02, M=20, real=1.0),
+        *(
+            moving(
+                "subsample_e",
+                f"accumulate-subsample(real={real})",
+                20,
+                12,
+                q,
+                sampler="explicit",
+                M=20,
+                real=real,
+            )
+            for real, q in ((0.2, 0.0), (0.5, 0.02), (0.0, 0.01))
+        ),
         one("w2_mean", 1, 20000, "w2", sigma=2.0, sampler="explicit"),
         one("w2_mean", 8, 20000, "w2", sigma=2.0, sampler="explicit"),
         one("w2_mean", 40, 20000, "w2"),

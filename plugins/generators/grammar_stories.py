@@ -14,6 +14,7 @@ from torch import Tensor
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
+from collapse_bench.lib.moving import Moving, Path, no_room
 from collapse_bench.lib.text.language import HeldOut, Language, events_of
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -135,6 +136,16 @@ def _known() -> frozenset[str]:
     )
 
 
+def _block_masses(novel: float, blocks: int, t: int) -> np.ndarray:
+    """The mass of the first block and of each new one in generation t, (1 + blocks,)."""
+    masses = np.zeros(1 + blocks)
+    masses[0] = 1.0
+    for s in range(1, t + 1):
+        masses *= 1 - novel
+        masses[s] = novel
+    return masses
+
+
 class TokenLaw(NamedTuple):
     """A distribution over words by rank, the same for all chains; ranks are assigned per chain and
     row."""
@@ -155,21 +166,35 @@ class Node(NamedTuple):
 
 
 class Grammar:
-    """The grammar at one size, as tables: laws, positions, and transitions by word."""
+    """The grammar at one size, as tables: laws, positions, and transitions by word.
 
-    def __init__(self, words: int, exponent: float, sentences: float):
+    ``novel``: the share of the mass of things that moves to as many new ones in each of t
+    generations; the lexicon has room for ``blocks`` of them.
+    """
+
+    def __init__(
+        self,
+        words: int,
+        exponent: float,
+        sentences: float,
+        novel: float = 0.0,
+        blocks: int = 0,
+        t: int = 0,
+    ):
         texts = [OPENING, *(sentence.text for sentence in SENTENCES)]
         items = [item for text in texts for item in text.split()]
         self.words = list(dict.fromkeys(item for item in items if item[0] not in "*="))
         self.laws: list[TokenLaw] = []
         self.lexicon: dict[str, int] = {}  # which law draws from it
         for name, (share, _, _) in LEXICONS.items():
-            entries = lexicon(name, max(2, round(share * words)))
-            first, m = len(self.words), len(entries)
-            self.words += entries
+            first, m = len(self.words), max(2, round(share * words))
             weight = np.arange(1, m + 1) ** -exponent
+            p = weight / weight.sum()
+            if name == "thing" and blocks:
+                p = np.outer(_block_masses(novel, blocks, t), p).ravel()
+            self.words += lexicon(name, len(p))
             rows = HABITS if name == "deed" else 1
-            law = TokenLaw(tuple(range(first, first + m)), tuple(weight / weight.sum()), rows)
+            law = TokenLaw(tuple(range(first, first + len(p))), tuple(p), rows)
             self.lexicon[name] = self._law(law)
         self.labels = len(self.words)
         self.token = {word: i for i, word in enumerate(self.words)}
@@ -262,9 +287,9 @@ class Grammar:
     @cached_property
     def log_p(self) -> Tensor:
         """Log-probability of each rank of each law in nats, (ranks,)."""
-        return torch.from_numpy(
-            np.concatenate([np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws])
-        )
+        with np.errstate(divide="ignore"):  # words that are not yet in use have no probability
+            logs = [np.log(np.asarray(law.p) / math.fsum(law.p)) for law in self.laws]
+        return torch.from_numpy(np.concatenate(logs))
 
     @cached_property
     def place_of(self) -> Tensor:
@@ -342,20 +367,27 @@ class Grammar:
 
         It does not depend on the registers, since they only choose among rank assignments.
         """
-        entropy = [-math.fsum(p * math.log(p) for p in law.p) for law in self.laws]
+        entropy = [-math.fsum(p * math.log(p) for p in law.p if p) for law in self.laws]
         return np.array([entropy[node.law] if node.law >= 0 else 0.0 for node in self.nodes])
 
 
 @lru_cache(maxsize=8)
-def grammar(words: int, exponent: float, sentences: float) -> Grammar:
-    return Grammar(words, exponent, sentences)
+def grammar(
+    words: int,
+    exponent: float,
+    sentences: float,
+    novel: float = 0.0,
+    blocks: int = 0,
+    t: int = 0,
+) -> Grammar:
+    return Grammar(words, exponent, sentences, novel, blocks, t)
 
 
 # -- the data generator ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class GrammarStories(Language):
+class GrammarStories(Moving, Language):
     """Stories from a grammar with exactly known probabilities; tokens are words.
 
     E.g. "Once there was a shy owl named Mia. One day Mia found a red kite. Then Mia sang."
@@ -367,6 +399,10 @@ class GrammarStories(Language):
     each seed the ranks are assigned to the words at random; ``truth_is=fixed`` keeps the order of
     the lexicon.  As a flawed first teacher, ``first=grammar-stories(exponent=2)``, it keeps the
     ranks of the data.
+
+    With ``novel`` new things come up: in every generation this share of the mass of things moves to
+    as many new words, with the same Zipf law, and all older ones shrink.  The lexicon has room for
+    ``blocks`` of them.  Everything else stands still.
 
     The probability of every word (``logp``) and the expected entropy per token (``entropy_rate``)
     are known, and ``verify`` checks whether the grammar can generate a story.  Losses: see
@@ -382,6 +418,20 @@ class GrammarStories(Language):
     )
     prompt: int = param(0, "tokens given as the question; the first sentence has 9", ge=0, le=9)
     truth_is: Literal["drawn", "fixed"] = param("drawn", "ranks random per seed, or in order")
+    novel: float = param(
+        0.0,
+        "share of the mass of things that moves to new ones in every generation",
+        ge=0,
+        le=1,
+        later=True,
+    )
+    blocks: int = param(
+        10,
+        "with novel: how many times as many things the lexicon has room for, the most generations",
+        ge=1,
+        le=1000,
+        later=True,
+    )
 
     tiny = {"words": 20, "block": 14, "prompt": 7, "test": 6, "judged": 4, "sentences": 1}
 
@@ -399,21 +449,52 @@ class GrammarStories(Language):
 
     @property
     def _grammar(self) -> Grammar:
-        return grammar(self.words, self.exponent, self.sentences)
+        size = self.words, self.exponent, self.sentences
+        if not self.moves:
+            return grammar(*size)
+        return grammar(*size, self.novel, self.blocks, self.truth.t if self.truth else 0)
+
+    moving = {"novel": 0.3, "blocks": 4, "block": 30}
+
+    @property
+    def moves(self):
+        return self.novel > 0
+
+    def incompatibility(self, cell):
+        if self.moves and cell.data is self and cell.generations > self.blocks:
+            return no_room(self, cell.generations)
+        return super().incompatibility(cell)
 
     def sample_truth(self, rng, nature=None):
         tables, same = self._grammar, isinstance(nature, GrammarStories)
-        if same and nature.words != self.words:
+        if same and nature.labels != self.labels:
+            more = f", novel={nature.novel:g}, blocks={nature.blocks}" if nature.moves else ""
             raise Incompatible(
                 f"{self.title()} as a first teacher keeps the ranks of the data and so needs as "
-                f"many words: set words={nature.words}"
+                f"many words: set words={nature.words}{more}"
             )
         ranked = nature.truth.ranked if same else self._dealt(rng.at("ranks"))
         data = self.with_truth(
-            ranked=ranked, rank=tables.ranks(ranked), chain_shape=rng.chain_shape
+            ranked=ranked,
+            rank=tables.ranks(ranked),
+            chain_shape=rng.chain_shape,
+            exam_rng=rng.at("exam"),
+            t=0,
+            path=Path(),
         )
-        data.truth.held_out = data._held_out(rng.at("exam"))
+        data.truth.held_out = data._held_out(data.truth.exam_rng)
         return data
+
+    def following(self, t):
+        if t > self.blocks:
+            raise Incompatible(no_room(self, t))
+        return self.with_changed(t=t, held_out=None)
+
+    def at(self, t):
+        world = super().at(t)
+        if world.truth.held_out is None:  # drawn only for worlds that are asked for
+            world.truth.held_out = world._held_out(world.truth.exam_rng)
+        return world
 
     def _dealt(self, rng: Stream) -> Tensor:
         """The word at each rank of each row of each law, (R, slots) int64."""

@@ -16,22 +16,22 @@ from collapse_bench.core.components import (
     REPLACE,
     VERIFIED,
     Composition,
-    DataGenerator,
     Teacher,
 )
 from collapse_bench.core.params import param
 from collapse_bench.errors import Incompatible
-from collapse_bench.laws.claims import Claim
+from collapse_bench.laws.claims import Claim, frozen, pure
 from collapse_bench.lib.linear.classification import LinearClassifier
+from collapse_bench.lib.moving import Moving, Path
 from collapse_bench.registry.hookspecs import hookimpl
-from collapse_bench.theory import verification
+from collapse_bench.theory import verification, worlds
 
 EXAM = 2048  # test questions for a teacher that is not linear
 WORDS = 4  # coordinates of a question that are hashed to a uniform number
 
 
 @dataclass(frozen=True)
-class HalfSpace(DataGenerator):
+class HalfSpace(Moving):
     """Questions x (R, n, d) float32 with labels (R, n) 0 or 1, split along a random direction.
 
     ``inputs=clusters``: x = +-mu + z with z ~ N(0, I) and |mu|^2 = mu2; the true label of a row is
@@ -47,6 +47,9 @@ class HalfSpace(DataGenerator):
     ``first=half-space(tilt=0.5)``:  it labels by the side of a direction at that angle to the truth
     and takes everything else from the data.  The errors of source and verifier are orthogonal, so
     they are independent in any dimension.
+
+    With ``drift`` the true direction turns by this angle in every generation, towards a direction
+    drawn each time on the sphere around it; the errors of source and verifier turn with it.
 
     Loss ``error_rate``: probability of a wrong label on a new question.  Exact for a linear
     teacher; for any other teacher a mean over 2048 fixed questions.  Diagnostics of a linear
@@ -70,14 +73,30 @@ class HalfSpace(DataGenerator):
         ge=0,
         le=math.pi,
     )
+    drift: float = param(
+        0.0,
+        "angle in radians by which the truth turns in every generation",
+        ge=0,
+        le=math.pi,
+        later=True,
+    )
 
     kind = "classification"
     family = "verification"
-    distribution = "half-space"
     primary = "error_rate"
     resolution = 1e-3
     labels = 2
     linear = True
+
+    moving = {"drift": 0.3}
+
+    @property
+    def moves(self):
+        return self.drift > 0
+
+    @property
+    def distribution(self):
+        return None if self.moves else "half-space"
 
     def incompatibility(self, cell):
         if self.tilt is not None and cell.data is self:
@@ -94,11 +113,28 @@ class HalfSpace(DataGenerator):
                     "half-space(tilt=...) is a first teacher for half-space, and the data are "
                     f"{nature.title()}"
                 )
-            return dataclasses.replace(nature, tilt=self.tilt).with_truth(**vars(nature.truth))
+            still = dataclasses.replace(nature, tilt=self.tilt, drift=0.0)
+            return still.with_truth(**vars(nature.truth))
         # Three orthonormal directions: the truth, the error of a verifier, the error of a source.
         axes = torch.linalg.qr(rng.at("axes").normal(self.d, 3).double())[0].mT.contiguous()
         keys = rng.at("keys").integers(2**31, 1 + min(self.d, WORDS), 2)
-        return self.with_truth(axes=axes, keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1)
+        return self.with_truth(
+            axes=axes,
+            keys=(keys[..., 0] << 33) | (keys[..., 1] << 1) | 1,
+            drift_rng=rng.at("drift"),
+            path=Path(),
+        )
+
+    def following(self, t):
+        axes = self.truth.axes
+        aside, truth = self.truth.drift_rng.at(t).normal(self.d).double(), axes[..., 0, :]
+        aside = aside - (aside * truth).sum(-1, keepdim=True) * truth
+        aside = aside / torch.linalg.vector_norm(aside, dim=-1, keepdim=True)
+        # a rotation in the plane of both; what is orthogonal to the plane stays
+        plane = torch.stack([truth, aside], -2)
+        c, s = math.cos(self.drift), math.sin(self.drift)
+        turn = torch.tensor([[c - 1, -s], [s, c - 1]], dtype=axes.dtype, device=axes.device)
+        return self.with_changed(axes=axes + axes @ plane.mT @ turn.mT @ plane)
 
     def ask(self, n, rng):
         z = rng.at("z").normal(n, self.d)
@@ -238,7 +274,8 @@ class _Reading:
 def collapse_theory(cell):
     """Averaging in every generation, least squares in the first: deterministic equivalents.
 
-    They hold for d well above 20 and above 20 mu2 (1 + mu2).
+    They hold for d well above 20 and above 20 mu2 (1 + mu2).  Where the truth turns: averaging under
+    replace, and frozen.
     """
     data, reading = cell.data, _Reading.of(cell)
     apart = data.mu2 if isinstance(data, HalfSpace) and data.inputs == "clusters" else 1.0
@@ -259,6 +296,8 @@ def collapse_theory(cell):
     elif data.verifier is not None:
         return None
     flawed = None if cell.nature else cell.first_teacher
+    if data.moves:
+        return _turning(cell, law)
     if law is None or (
         flawed is not None
         and flawed.distribution != ("noisy-labels", "half-space")[law is _bisecting]
@@ -266,7 +305,32 @@ def collapse_theory(cell):
         return None
     if cell.nature:
         return [1 - next(law(data, _Reading(cell.n), None, 0))] * (cell.generations + 1)
-    return [1 - accuracy for accuracy in law(data, reading, flawed, cell.generations)]
+    risks = [1 - accuracy for accuracy in law(data, reading, flawed, cell.generations)]
+    made = cell.protocol.composition  # new real rows change what every later generation learns
+    return risks if made is None or not made.real else [risks[0], *[math.nan] * cell.generations]
+
+
+def _turning(cell, law):
+    """The law where the truth turns, for a model that averages: the cosine shrinks with each turn."""
+    data, last = cell.data, cell.generations
+    plain = pure(cell) and cell.first_teacher is None
+    if law not in (_averaging, _bisecting) or not plain:
+        return None
+    if cell.nature or frozen(cell):
+        first = 1 - next(law(data, _Reading(cell.n), None, 0))
+    if cell.nature:
+        whole = cell.protocol.composition == REPLACE
+        return [first] * (last + 1) if whole else None
+    if frozen(cell) and law is _averaging:
+        cosines = [math.cos(data.drift) ** t for t in range(last + 1)]
+        start = float(ndtri(1 - first))
+        return [float(ndtr(-start * cosine)) for cosine in cosines]
+    if frozen(cell):
+        start = math.cos(math.pi * first)
+        return [math.acos(start * math.cos(data.drift) ** t) / math.pi for t in range(last + 1)]
+    if cell.protocol.composition != REPLACE:
+        return None
+    return [1 - accuracy for accuracy in law(data, _Reading(cell.n), None, last)]
 
 
 def _averaging(data, reading, flawed, last):
@@ -278,12 +342,19 @@ def _averaging(data, reading, flawed, last):
     the prediction ends (NaN).
     """
     p, size = None if flawed is None else flawed.p, math.sqrt(data.mu2)
+    turn, aside = math.cos(data.drift), math.sin(data.drift) / math.sqrt(data.d)
     how = {"phi": reading.phi, "psi": reading.psi, "most": reading.most}
     spread, bias, cosine, sure = 0.0, 0.0, None, True
     for t in range(last + 1):
-        accuracy = verification.acc_average_iterated(t, data.mu2, data.d, reading.N, p, **how)
+        accuracy = (
+            worlds.turning_accuracy(t, data.mu2, data.d, reading.N, data.drift)
+            if data.moves
+            else verification.acc_average_iterated(t, data.mu2, data.d, reading.N, p, **how)
+        )
         before, cosine = cosine, max(-1.0, min(1.0, float(ndtri(accuracy)) / size)) if size else 0.0
         if before is not None and spread:
+            before, bias = turn * before, turn * bias
+            spread = math.hypot(turn * spread, aside * math.sqrt(1 - before**2))
             low, high = (
                 verification.taught_cosine(
                     max(-1.0, min(1.0, before + side)), data.mu2, data.d, reading.N, **how
@@ -328,13 +399,16 @@ def _ridge(lam, data, reading, flawed, last):
 def _bisecting(data, reading, flawed, last):
     """Accuracy of averaging for isotropic inputs, with or without selection by the verifier.
 
-    s is the cosine between a teacher and the truth, r that between a teacher and the verifier.
+    s is the cosine between a teacher and the truth, r that between a teacher and the verifier, which
+    turns with the truth.
     """
+    turn = math.cos(data.drift)
     verifier = math.cos(data.verifier or 0.0)
     selected = (reading.phi, reading.psi) == (1, 0)
     s = 1.0 if flawed is None else math.cos(flawed.tilt or 0.0)
     r = s * verifier
     for t in range(last + 1):
+        s, r = (turn * s, r + verifier * (turn - 1) * s) if t else (s, r)
         if reading.phi == reading.psi == 1 or (t == 0 and flawed is None):
             blur = verification.halfspace_rows(0.0, 0.0, reading.most or reading.N, data.d)
             shrink = math.cos(math.pi * (1 - blur))
@@ -409,8 +483,19 @@ def collapse_claims():
         "verify-filter(oversample=2, {rule})",
         "replace | oracle-verify({rule})",
     )
+
+    def turning(law, how, mu2, d, N, angle, t):
+        given = {"t": t, "mu2": mu2, "d": d, "N": N, "angle": angle}
+        spec = f"half-space(d={d}, mu2={mu2}, drift={angle}) | averaging | {how} @ n={N} T={t}"
+        more = {"times": -1.0, "plus": 1.0}
+        return Claim(f"worlds.{law}", given, spec, "error_rate", t, 400, **more)
+
     pairs = ("acc_average", "averaging"), ("acc_ols", "least-squares")
     return [
+        *(turning("turning_accuracy", "replace", 1.0, 100, 400, 0.3, t) for t in (1, 6)),
+        *(turning("turning_frozen", "replace | frozen", 1.0, 100, 400, 0.3, t) for t in (1, 6)),
+        turning("turning_accuracy", "replace", 0.5, 200, 300, 0.1, 8),
+        turning("turning_frozen", "mix(real=0.4) | frozen", 2.0, 200, 300, 0.2, 4),
         *(
             clusters(law, model, *setting, read)
             for law, model in pairs

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 
 from collapse_bench.core.components import ACCUMULATE, REPLACE
 from collapse_bench.core.params import param
-from collapse_bench.laws.claims import Claim, natural
+from collapse_bench.laws.claims import Claim, frozen, natural, pure
 from collapse_bench.lib.linear.regression import LinearWorld, power_spectrum
+from collapse_bench.lib.moving import Moving, Path
 from collapse_bench.registry.hookspecs import hookimpl
-from collapse_bench.theory import regression, strong
+from collapse_bench.theory import regression, strong, worlds
 
 
 @dataclass(frozen=True)
-class Linear(LinearWorld):
+class Linear(Moving, LinearWorld):
     """y = x.w + noise z, with x ~ N(0, diag(j^-beta)), j = 1..d.  x (R, n, d), y (R, n).
 
     The data generator adds the noise to the answers of every teacher.  For each seed w_j ~ N(0,
     g_j) with g_j proportional to j^-source, scaled so that the expected signal E (x.w)^2 is
     ``signal``; ``truth_is=fixed`` uses w_j = sqrt(g_j).  The loss is the excess risk; see
     LinearWorld.
+
+    With ``drift`` the weights move: in every generation each w_j takes a normal step of this
+    variance.  That adds drift sum_j j^-beta to the excess risk of a model that stands still, per
+    generation.
     """
 
     d: int = param(10, "number of covariates", ge=1, le=100000)
@@ -40,6 +45,15 @@ class Linear(LinearWorld):
     sampler: Literal["explicit", "exact-law"] = param(
         "explicit", "draw rows, or their sums of products from the exact distribution"
     )
+    drift: float = param(
+        0.0, "variance of the step of each weight per generation", ge=0, later=True
+    )
+
+    moving = {"drift": 0.1}
+
+    @property
+    def moves(self):
+        return self.drift > 0
 
     def sample_truth(self, rng, nature=None):
         spectrum, prior = (
@@ -53,7 +67,12 @@ class Linear(LinearWorld):
         )
         questions = None if self.fresh else rng.at("questions")
         own = {"noise": self.noise, "questions": questions, "verifier_rng": rng.at("aside")}
-        return self.with_truth(w=z.to(rng.device) * size, spectrum=spectrum, **own)
+        moving = {"drift_rng": rng.at("drift"), "path": Path()}
+        return self.with_truth(w=z.to(rng.device) * size, spectrum=spectrum, **own, **moving)
+
+    def following(self, t):
+        step = math.sqrt(self.drift) * self.truth.drift_rng.at(t).normal(self.d).double()
+        return self.with_changed(w=self.truth.w + step)
 
 
 # -- laws ------------------------------------------------------------------------------------------
@@ -103,7 +122,8 @@ def _shrinkage(model) -> tuple[float, int | None] | None:
 def _synthetic(protocol) -> float | None:
     """Share of rows that the teacher labels, or None for protocols without a law."""
     made = protocol.composition
-    if made is None or made.earlier == "sample" or made.verified:
+    growing = made is not None and made.earlier == "all" and made.real > 0
+    if made is None or made.earlier == "sample" or made.verified or growing:
         return None
     return 1 - made.real
 
@@ -209,6 +229,40 @@ def _chain(cell, t: int, flaw: _Flaw) -> float:
     return math.nan
 
 
+def _drifting(cell):
+    """The law of weights that drift.
+
+    Without real rows after generation 0 nothing follows the truth, so that its steps add up: every
+    law of a world that stands still gains the excess risk of a step per generation.
+    """
+    data, made = cell.data, cell.protocol.composition
+    if not pure(cell) or made is None or made.verified:
+        return None
+    new = cell.nature or (made.real > 0 and made.fresh)
+    if new and not frozen(cell) and not (cell.nature and made == REPLACE):
+        return None if cell.nature else _new_rows(cell)
+    first = {"mitigations": (), "generations": 0} if frozen(cell) else {}
+    still = collapse_theory(replace(cell, data=replace(data, drift=0.0), **first))
+    if still is None or cell.nature:
+        return still
+    step = data.drift * float(power_spectrum(data.d, data.beta).sum())
+    steps = range(cell.generations + 1)
+    return [(still[0] if frozen(cell) else still[t]) + step * t for t in steps]
+
+
+def _new_rows(cell):
+    """Least squares with new real rows in every generation, to leading order in d/n."""
+    data, made = cell.data, cell.protocol.composition
+    small = data.d < SMALL * cell.n and data.fresh
+    if cell.model.estimator != "ols" or cell.growth or not small or made.earlier == "sample":
+        return None
+    law = worlds.ols_accumulate if made.earlier == "all" else worlds.ols_mix
+    return [
+        law(data.d, cell.n, made.real, t, data.drift, data.beta, data.noise)
+        for t in range(cell.generations + 1)
+    ]
+
+
 @hookimpl
 def collapse_theory(cell):
     """Expected excess risk of each generation.
@@ -216,14 +270,19 @@ def collapse_theory(cell):
     Least squares: exact under replace and accumulate, to leading order in d/n under mix (with fixed
     real rows once the start is forgotten).  Ridge and random projections by their deterministic
     equivalent:  after one fit, also to labels of a flawed source; ridge under replace in every
-    generation.
+    generation.  Where the weights drift: least squares.
     """
+    if isinstance(cell.data, Linear) and cell.data.moves:
+        return _drifting(cell)
     if (
         not isinstance(cell.data, Linear)
         or cell.protocol.decode is not None
         or _shrinkage(cell.model) is None
     ):
         return None
+    made = cell.protocol.composition
+    if made is not None and made.earlier == "all" and made.real and not cell.nature:
+        return _new_rows(cell) if pure(cell) else None
     flaw, share = _flaw(cell), _synthetic(cell.protocol)
     acts = [act.row_weights for act in cell.mitigations if not act.control]
     if (
@@ -322,9 +381,24 @@ def collapse_claims():
         )
         return claim("strong.iter_mix", {"d": d, "n": n, "p2": p2, "t": t, "c2": c2}, spec, t, 1000)
 
+    def moving(law, how, d, n, t, q, beta=0.0, s=1.0, chains=4000, **more):
+        spec = (
+            f"linear(d={d}, beta={beta}, noise={s}, drift={q}, sampler=exact-law) | ols | {how} @ "
+            f"n={n} T={t}"
+        )
+        given = {"d": d, "n": n, "t": t, "q": q, "beta": beta, "s": s, **more}
+        return claim(f"worlds.{law}", given, spec, t + 1, chains)
+
     law = ", sampler=exact-law"
     chained = {"d": 100, "T0": 300, "g": 5, "T": 200, "lam": 0.05}
     return [
+        moving("ols_mix", "replace", 4, 30, 6, 0.02, 1.0, 0.7, pi=0.0),
+        moving("ols_mix", "mix(real=0.1)", 4, 200, 30, 0.003, 1.0, pi=0.1),
+        moving("ols_mix", "mix(real=0.4)", 5, 200, 10, 0.01, pi=0.4),
+        moving("ols_accumulate", "accumulate", 4, 30, 8, 0.01, real=0.0),
+        moving("ols_accumulate", "accumulate(real=0.2)", 4, 100, 20, 0.0, real=0.2),
+        moving("ols_accumulate", "accumulate(real=0.5)", 4, 100, 12, 0.004, 1.0, real=0.5),
+        moving("ols_frozen", "accumulate | frozen", 4, 30, 6, 0.02, 1.0, 0.7),
         fits("ols_replace", 4, 30, 1, 20000, horizon=6),
         fits("ols_replace", 4, 30, 6, 20000),
         fits("ols_replace", 3, 16, 5, 20000, data=", noise=2, beta=1.5" + law, s=2.0),

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch.nn.functional import pad
 
-from collapse_bench.core.components import DataGenerator, Mitigation
+from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.laws.claims import Claim, natural, recursion
+from collapse_bench.errors import Incompatible
+from collapse_bench.laws.claims import Claim, frozen, natural, pure, recursion
 from collapse_bench.lib.distributions.tables import TableTeacher, left, lost, uniform
+from collapse_bench.lib.moving import Moving, Path, no_room
 from collapse_bench.registry.hookspecs import hookimpl
-from collapse_bench.theory import tails
+from collapse_bench.theory import tails, worlds
 
 
 @dataclass(frozen=True)
-class Zipf(DataGenerator):
+class Zipf(Moving):
     """One symbol per row: p_i proportional to i^-beta for ranks i = 1..K; y (R, n) int64.
 
     Questions have width 0.
@@ -30,6 +33,10 @@ class Zipf(DataGenerator):
     ``first=zipf(read=top-k(k=100), plain=0.1)`` generation 0 reads a tail cut at rank 100, and the
     full distribution for one row in ten (Dohmatob et al., arXiv 2402.07043); ``first=zipf(beta=2)``
     narrows the tail.
+
+    With ``novel`` the world gets new symbols: in every generation this share of the mass moves to a
+    new block of K symbols with the same Zipf law, and all older probabilities shrink.  The alphabet
+    has room for ``blocks`` of them.  Symbols that are not yet in use do not count as lost.
 
     Losses: ``total_variation`` (primary, in [0, 1]); ``missing_mass``, the true probability of
     symbols that the teacher has lost, which is the test error of a memoriser (Hutter, arXiv
@@ -45,6 +52,20 @@ class Zipf(DataGenerator):
     )
     read: Mitigation | None = param(None, "a decoder applied to the true law, e.g. top-k(k=100)")
     plain: float = param(0.0, "share of draws without that decoder", ge=0, le=1)
+    novel: float = param(
+        0.0,
+        "share of the mass that moves to K new symbols in every generation",
+        ge=0,
+        le=1,
+        later=True,
+    )
+    blocks: int = param(
+        20,
+        "with novel: how many times K new symbols the alphabet has room for, the most generations",
+        ge=1,
+        le=10_000,
+        later=True,
+    )
 
     kind = "discrete"
     family = "tails"
@@ -54,22 +75,46 @@ class Zipf(DataGenerator):
 
     @property
     def labels(self):
-        return self.K
+        return self.K * (1 + self.blocks) if self.moves else self.K
+
+    moving = {"novel": 0.2}
+
+    @property
+    def moves(self):
+        return self.novel > 0
+
+    def incompatibility(self, cell):
+        if self.moves and cell.data is self and cell.generations > self.blocks:
+            return no_room(self, cell.generations)
+        return super().incompatibility(cell)
 
     def sample_truth(self, rng, nature=None):
         p = torch.arange(1, self.K + 1, dtype=torch.float64, device=rng.device) ** -self.beta
         p = p / p.sum()
         if self.read is not None:
             p = torch.lerp(self.read.steer(TableTeacher(p), None).read, p, self.plain)
-        p = p.expand(*rng.chain_shape, self.K)
-        ranks = None
+        ranks, labels = None, self.labels
         if isinstance(nature, Zipf):
-            ranks = nature.truth.ranks
+            ranks, labels = nature.truth.ranks, nature.labels
         elif self.truth_is == "drawn":
-            ranks = rng.at("ranks").permutation(self.K)
+            ranks = rng.at("ranks").permutation(self.labels)
+        p = pad(p, (0, max(0, labels - self.K))).expand(*rng.chain_shape, -1)
         return self.with_truth(
-            teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)), ranks=ranks
+            teacher=TableTeacher(p if ranks is None else p.gather(-1, ranks)),
+            ranks=ranks,
+            block=p[..., : self.K],
+            path=Path(),
         )
+
+    def following(self, t):
+        if t > self.blocks:
+            raise Incompatible(no_room(self, t))
+        ranks, after = self.truth.ranks, self.labels - (t + 1) * self.K
+        new = pad(self.truth.block, (t * self.K, after))
+        p = torch.lerp(
+            self.truth.teacher.p, new if ranks is None else new.gather(-1, ranks), self.novel
+        )
+        return self.with_changed(teacher=TableTeacher(p))
 
     def ask(self, n, rng):
         return torch.empty(*rng.chain_shape, n, 0, device=rng.device)
@@ -89,11 +134,11 @@ class Zipf(DataGenerator):
 
     def _table(self, teacher):
         p = self.truth.teacher.p
-        symbols = torch.arange(self.K, device=p.device).expand(p.shape)
+        symbols = torch.arange(p.shape[-1], device=p.device).expand(p.shape)
         return p, teacher.logp(p.new_empty(*p.shape, 0), symbols)[..., 0].exp()
 
     def losses(self, teacher, rng):
-        return lost(*self._table(teacher))
+        return lost(*self._table(teacher), among_used=self.moves)
 
     def diagnostics(self, teacher):
         return left(*self._table(teacher))
@@ -104,12 +149,37 @@ class Zipf(DataGenerator):
 
 @hookimpl
 def collapse_theory(cell):
-    """Total variation of one fit to real rows: exact.  Later generations have no closed form."""
+    """Total variation of one fit to real rows: exact.  Later generations have no closed form.
+
+    With new symbols: exact under frozen, nature and mix with new real rows, by the chain of counts.
+    """
+    if isinstance(cell.data, Zipf) and cell.data.moves:
+        return _novel(cell)
     data, (model, _), read = cell.data, recursion(cell) or (None, None), natural(cell)
     if not isinstance(data, Zipf) or model != "counts" or cell.model.smoothing or data.read:
         return None
     risks = [tails.bigram_tv(data.beta, T, data.K) for T in (read if cell.nature else read[:1])]
     return risks + [math.nan] * (cell.generations + 1 - len(risks))
+
+
+MOST_STEPS = 4 * 10**9  # K n^2 T of a curve that is worked out for every run, about two seconds
+
+
+def _novel(cell):
+    """The law of new symbols: what generation t has read, against the truth of generation t."""
+    data, made, last = cell.data, cell.protocol.composition, cell.generations
+    counted = cell.model.estimator == "counts" and not cell.model.smoothing and data.read is None
+    if not (pure(cell) and counted) or made is None or made.verified:
+        return None
+    K, beta, n, h = data.K, data.beta, cell.n, data.novel
+    if frozen(cell):
+        return [worlds.novel_frozen_tv(K, beta, n, t, h) for t in range(last + 1)]
+    replaces = made.earlier == "none" and made.fresh and not cell.growth
+    if cell.nature and replaces:
+        return [worlds.novel_nature_tv(K, beta, n, t, h) for t in range(last + 1)]
+    if replaces and not cell.nature and K * n**2 * last <= MOST_STEPS:
+        return worlds.novel_mix_curve(K, beta, n, made.real, last, h)
+    return [worlds.novel_frozen_tv(K, beta, cell.size(0), 0), *[math.nan] * last]
 
 
 def _divergence(teacher, data):
@@ -180,7 +250,34 @@ def collapse_claims():
         known = {"beta": beta, "T": T, **({} if "asym" in law else {"N": K}), **given}
         return Claim(f"tails.{law}", known, spec, metric, t, chains)
 
+    def novel(law, how, K, beta, n, t, h, metric, chains=4000, sampler="explicit", **more):
+        spec = (
+            f"zipf(K={K}, beta={beta}, novel={h}, blocks={t}, sampler={sampler}) | counts | {how} @ "
+            f"n={n} T={t}"
+        )
+        given = {"K": K, "beta": beta, "M": n, "t": t, "h": h, **more}
+        return Claim(f"worlds.novel_{law}", given, spec, metric, t, chains)
+
+    missing, distance = "missing_mass", "total_variation"
     return [
+        novel("frozen_missing", "replace | frozen", 200, 1.5, 1000, 10, 0.05, missing, 400),
+        novel("frozen_missing", "mix(real=0.3) | frozen", 10, 1.0, 20, 4, 0.2, missing),
+        novel("frozen_tv", "mix(real=0.3) | frozen", 10, 1.0, 20, 4, 0.2, distance),
+        novel("nature_tv", "mix(real=0.3) | nature", 10, 1.0, 20, 4, 0.2, distance),
+        *(
+            novel(law, how, 12, 1.2, 40, 6, 0.1, metric, pi=pi, sampler=sampler)
+            for how, pi, sampler in (
+                ("mix(real=0.2)", 0.2, "explicit"),
+                ("mix(real=0.2)", 0.2, "exact-law"),
+                ("replace", 0.0, "explicit"),
+            )
+            for law, metric in (("mix_missing", missing), ("mix_tv", distance))
+        ),
+        novel("mix_missing", "mix(real=0.1)", 200, 1.5, 1000, 10, 0.05, missing, 200, pi=0.1),
+        novel(
+            "kept_missing", "accumulate(real=0.1)", 200, 1.5, 1000, 10, 0.05, missing, 200, m=100
+        ),
+        novel("kept_missing", "accumulate(real=0.2)", 10, 1.0, 20, 6, 0.2, missing, m=4),
         *(
             fit(law, 30, 1.5, 20, k, metric, sampler=sampler)
             for sampler, k in (("explicit", 10), ("exact-law", 3))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.laws.claims import Claim
+from collapse_bench.laws.claims import Claim, drift_of, without_drift
 from collapse_bench.lib.rows.mixing import weighed
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -45,7 +45,7 @@ class GoldenRatio(Mitigation):
 def collapse_theory(cell):
     """Squared error of a mean of known variance, by a recursion from the second fit on.
 
-    e' = w^2 s^2/n1 + (1 - w)^2 (e + s^2/n2).
+    e' = w^2 s^2/n1 + (1 - w)^2 (e + q + s^2/n2), with q the drift of the truth.
 
     The first fit reads n1 + n2 real rows, which have equal weights.
     """
@@ -54,22 +54,22 @@ def collapse_theory(cell):
         0
     ].incompatibility(cell) is not None:
         return None
-    if (data.distribution, model.estimator) != ("gaussian", "gaussian-fit"):
+    if (without_drift(data).distribution, model.estimator) != ("gaussian", "gaussian-fit"):
         return None
     if model.sigma != data.sigma:
         return None
     if (data.d > 1 and data.beta) or protocol.decode is not None or cell.first_teacher is not None:
         return None
-    w, curve = cell.mitigations[0].w, []
+    w, curve, q = cell.mitigations[0].w, [], drift_of(data) / data.sigma**2
     for t in range(cell.generations + 1):
         n = cell.size(t)
         n1 = round(protocol.real * n)
         if t == 0:
             curve.append(1 / n)
         elif 0 < n1 < n:
-            curve.append(w**2 / n1 + (1 - w) ** 2 * (curve[-1] + 1 / (n - n1)))
+            curve.append(w**2 / n1 + (1 - w) ** 2 * (curve[-1] + q + 1 / (n - n1)))
         else:  # all rows are real
-            curve.append(1 / n if n1 else curve[-1] + 1 / n)
+            curve.append(1 / n if n1 else curve[-1] + q + 1 / n)
     return [data.d * data.sigma**2 * error for error in curve]
 
 
@@ -84,7 +84,18 @@ def collapse_claims():
         given = {"n1": n1, "n2": n - n1, "w": w, "s": s}
         return Claim("gaussian.weighted_mean_limit", given, spec, "w2", T, chains)
 
+    def drifting(w, q, n, real, T, s=1.0):
+        n1 = round(real * n)
+        spec = (
+            f"gaussian(sigma={s}, drift={q}) | gaussian-fit(sigma={s}) | mix(real={real}) | "
+            f"golden-ratio(w={w}) @ n={n} T={T}"
+        )
+        given = {"n1": n1, "n2": n - n1, "w": w, "t": T, "q": q, "s": s}
+        return Claim("worlds.weighted_e", given, spec, "w2", T, 4000)
+
     return [
+        drifting(0.3658817, 0.01, 100, 0.1, 60),  # the best weight there
+        drifting(0.5, 0.3, 20, 0.25, 3, 2.0),
         limit(0.1, 20, 0.5, 60),
         limit(0.3, 20, 0.5, 25),
         limit(0.618, 20, 0.5, 12),

@@ -101,6 +101,55 @@ class GlobalNoise(Gaussian):
 
 
 @dataclass(frozen=True)
+class MovesInSecret(Gaussian):
+    def at(self, t):
+        return self if t == 0 else self.following(t)
+
+
+@dataclass(frozen=True)
+class NotItself(Gaussian):
+    def at(self, t):
+        return self.with_truth(**vars(self.truth))
+
+
+@dataclass(frozen=True)
+class SaysThatItMoves(Gaussian):
+    moves = True
+    distribution = None
+
+    def at(self, t):
+        return self
+
+
+@dataclass(frozen=True)
+class MovesUnderStillLaws(Gaussian):
+    moves = True
+    distribution = "gaussian"
+
+
+@dataclass(frozen=True)
+class MovesAtEveryCall(Gaussian):
+    moves = True
+    distribution = None
+
+    def at(self, t):
+        rng = self.truth.drift_rng
+        step = GaussianTeacher(rng.normal(self.d).double(), self.truth.teacher.factor)
+        return self if t == 0 else self.with_truth(**{**vars(self.truth), "teacher": step})
+
+
+@dataclass(frozen=True)
+class MovesTogether(Gaussian):
+    moves = True
+    distribution = None
+
+    def following(self, t):
+        step = self.truth.drift_rng.at(t).normal(self.d).double()
+        mean = self.truth.teacher.mean + (step if step.ndim == 1 else step.mean(0))
+        return self.with_changed(teacher=GaussianTeacher(mean, self.truth.teacher.factor))
+
+
+@dataclass(frozen=True)
 class OneTruth(Gaussian):
     def sample_truth(self, rng, nature=None):
         return self.with_truth(
@@ -616,6 +665,12 @@ BROKEN = [
     ("generator", RowsLast, "prefix-stable", "rows first"),
     ("generator", CentredOverSeeds, "chains-independent", "draws other numbers by itself"),
     ("generator", GlobalNoise, "own-stream", "global random generator"),
+    ("generator", MovesInSecret, "world-of-a-generation", "set moves = True"),
+    ("generator", NotItself, "world-of-a-generation", "must return the generator itself"),
+    ("generator", SaysThatItMoves, "world-of-a-generation", "the rows and the losses of"),
+    ("generator", MovesUnderStillLaws, "world-of-a-generation", "declare None where it moves"),
+    ("generator", MovesAtEveryCall, "world-of-a-generation", "must be a pure function"),
+    ("generator", MovesTogether, "world-of-a-generation", "moves otherwise by itself"),
     ("generator", OneTruth, "truths-differ", "same truth for every seed"),
     ("generator", Upside, "truth-has-lowest-loss", "lower is better"),
     ("generator", TruthEaten, "inputs-untouched", "in place"),

@@ -79,6 +79,15 @@ def more_cells() -> Iterator[Cell]:
         "half-space(d=3) | averaging | replace | star-quotas + deliberate-practice + boosted-labels @ n=20 T=4",
         "linear(d=3) | ridge | mix(real=0.3) | ratio-cap + tuned-weighting(steps=3) + growing(power=0.5) @ n=12 T=4",
         "bigram(K=6) | counts | accumulate | real-anchor(share=0.2, fixed=true) + ecosystem(m=2) @ n=24 T=4",
+        "gaussian(d=2, drift=0.1) | gaussian-fit | mix(real=0.3) | tracking(drift=0.1) @ n=10 T=4",
+        "gaussian(drift=0.1, sampler=exact-law) | gaussian-fit | accumulate(real=0.2) | frozen @ n=10 T=4",
+        "linear(d=3, drift=0.1) | ridge | accumulate-subsample(real=0.3) | replay-buffer + tracking(k=4) @ n=12 T=4",
+        "linear(d=3, drift=0.1, fresh=false) | ols | mix(real=0.3, fresh=false) | nature @ n=10 T=4",
+        "half-space(d=4, drift=0.3) | averaging | verify-filter | noisy-verify @ n=20 T=4",
+        "zipf(K=12, novel=0.2, blocks=4) | counts | mix(real=0.3) | replay-buffer(capacity=2) @ n=20 T=4",
+        "zipf(K=12, novel=0.2, blocks=4, sampler=exact-law) | counts | accumulate(real=0.3) | nature @ n=20 T=4",
+        "bigram(K=4, novel=0.2, blocks=4) | counts | mix(schedule=[0.5, 0.2]) | replay @ n=24 T=4",
+        "grammar-stories(words=20, block=30, test=6, judged=4, novel=0.2, blocks=4) | ngram(order=2) | mix(real=0.3) | frozen @ n=12 T=4",
     ):
         yield cell_of(spec)
 
@@ -153,6 +162,11 @@ def test_all_kinds_are_here():
             if role == "data" and cell.first_teacher
         }
         assert met == {cls for cls in registry().classes[kind].values() if small(cls) is not None}
+
+
+def test_every_generator_that_can_move_is_here_in_motion():
+    can = {cls for cls in registry().classes["generator"].values() if "moving" in vars(cls)}
+    assert can == {type(cell.data) for cell in MORE.values() if cell.data.moves}
 
 
 def test_what_cannot_run_says_why():

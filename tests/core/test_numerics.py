@@ -77,6 +77,13 @@ linear(d=4) | ols | replace | verifier-only(shift=0.2) @ n=30 T=1
 zipf(K=40, sampler=exact-law) | counts | replace | thinned @ n=40 T=2
 linear(d=4) | ridge | replace | thinned(refill=true) @ n=20 T=2
 grammar-stories | ngram(order=2) | replace | trivial @ n=30 T=1
+gaussian(d=2, drift=0.1) | gaussian-fit | mix(real=0.3) | tracking @ n=20 T=2
+gaussian(drift=0.1) | gaussian-fit(sigma=1) | accumulate(real=0.2) @ n=20 T=2
+linear(d=4, drift=0.1) | ols | accumulate-subsample(real=0.2) | replay-buffer @ n=20 T=3
+half-space(d=4, drift=0.3) | averaging | replace @ n=30 T=2
+zipf(K=20, novel=0.2, blocks=2) | counts | mix(schedule=[0.5, 0.2]) @ n=40 T=2
+bigram(K=5, novel=0.2, blocks=2) | counts | mix(real=0.2) @ n=50 T=2
+grammar-stories(words=40, novel=0.3, blocks=2) | ngram(order=2) | replace @ n=30 T=2
 """
 #: networks, whose sums are taken in other orders by other kernels
 NETWORKS = """

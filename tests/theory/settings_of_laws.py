@@ -83,4 +83,31 @@ SETTINGS = {
     "kde.var_scaled": {"M": 20, "b": 0.3, "k": 3},
     "kde.mise": {"M": 20, "h": 0.3, "k": 3},
     "kde.acc_var": {"M": 20, "h": 0.3, "t": 3},
+    **{
+        f"worlds.{name}": {"M": 20, "real": 0.3, "t": 3, "q": 0.02, "sigma": 1.5}
+        for name in ("accumulate_e", "subsample_e")
+    },
+    "worlds.mix_e": {"M": 20, "pi": 0.3, "t": 3, "q": 0.02, "sigma": 1.5},
+    "worlds.frozen_e": {"M": 20, "t": 3, "q": 0.02},
+    "worlds.weighted_e": {"n1": 4, "n2": 6, "w": 0.5, "t": 3, "q": 0.02},
+    "worlds.best_weight": {"n1": 4, "n2": 6, "q": 0.02},
+    "worlds.kalman_e": {"M": 20, "m": 4, "t": 3, "q": 0.02},
+    "worlds.kalman_limit": {"m": 4, "q": 0.02},
+    "worlds.share_known_e": {"M": 20, "real": 0.3, "t": 3},
+    "worlds.ols_mix": {"d": 4, "n": 100, "pi": 0.3, "t": 3, "q": 0.02, "beta": 0.5},
+    "worlds.ols_accumulate": {"d": 4, "n": 100, "real": 0.3, "t": 3, "q": 0.02, "beta": 0.5},
+    "worlds.ols_frozen": {"d": 4, "n": 100, "t": 3, "q": 0.02, "beta": 0.5},
+    **{
+        f"worlds.turning_{name}": {"t": 3, "mu2": 1.5, "d": 50, "N": 500, "angle": 0.2}
+        for name in ("accuracy", "frozen")
+    },
+    **{
+        f"worlds.novel_{name}": {"K": 20, "beta": 1.1, "M": 30, "t": 4, "h": 0.1}
+        for name in ("frozen_missing", "frozen_tv", "nature_tv")
+    },
+    **{
+        f"worlds.novel_{name}": {"K": 20, "beta": 1.1, "M": 30, "pi": 0.2, "t": 4, "h": 0.1}
+        for name in ("mix_missing", "mix_tv")
+    },
+    "worlds.novel_kept_missing": {"K": 20, "beta": 1.1, "M": 30, "m": 6, "t": 4, "h": 0.1},
 }

@@ -23,6 +23,7 @@ from collapse_bench.theory import (
     strong,
     tails,
     verification,
+    worlds,
 )
 
 
@@ -747,3 +748,80 @@ def test_a_chance_settles_between_noise_and_real_rows():
     assert gcd.said(3, 10**6, 5, 0.1) == near(0.9**5)
     assert gcd.said(3, 10**6, 5, 0.0) == near(1)
     assert gcd.said(3, 4, 0, 0.3) == 1
+
+
+# -- worlds that move or grow -----------------------------------------------------------------------------------------
+
+
+def test_the_best_weight_is_the_best_and_without_drift_golden():
+    for n1, n2, q in ((10, 90, 0.01), (5, 5, 0.0), (3, 8, 0.4)):
+        best, settled = worlds.best_weight(n1, n2, q), 4000
+        risk = worlds.weighted_e(n1, n2, best, settled, q)
+        assert risk == near(best / n1)
+        for aside in (-0.02, 0.02):
+            assert worlds.weighted_e(n1, n2, best + aside, settled, q) > risk
+    assert worlds.best_weight(7, 7) == near((math.sqrt(5) - 1) / 2)
+
+
+def test_a_filter_settles_and_is_the_best_that_real_rows_allow():
+    for m, q in ((10, 0.01), (3, 0.4)):
+        limit = worlds.kalman_limit(m, q, 1.5)
+        assert worlds.kalman_e(50, m, 4000, q, 1.5) == near(limit)
+        r = 1.5**2 / m
+        assert limit == near((-q + math.sqrt(q * q + 4 * q * r)) / 2)
+        assert limit < worlds.weighted_e(m, 50, worlds.best_weight(m, 50, q, 1.5), 4000, q, 1.5)
+
+
+def test_without_drift_worlds_stand_still():
+    assert worlds.kalman_e(100, 20, 20) == near(1 / (100 + 20 * 20))
+    assert worlds.kalman_e(100, 0, 20) == worlds.frozen_e(100, 20) == near(0.01)
+    assert worlds.accumulate_e(100, 1.0, 20) == near(1 / 2100)
+    assert worlds.accumulate_e(10, 0.0, 500) == near(gaussian.acc_w2_leading(10, 501) / 1.5)
+    assert worlds.weighted_e(4, 6, 0.5, 4000) == near(gaussian.weighted_mean_limit(4, 6, 0.5))
+    assert worlds.ols_mix(4, 30, 0.0, 5) == near(regression.ols_replace(4, 30, 6))
+    assert worlds.ols_accumulate(4, 30, 0.0, 5) == near(regression.ols_accumulate(4, 30, 6))
+    assert worlds.ols_mix(4, 100, 0.3, 4000) == near(regression.ols_mix_fresh(4, 100, 0.3))
+    assert worlds.turning_frozen(9, 1.5, 50, 500, 0.0) == near(
+        verification.acc_average(0.0, 1.0, 1.0, 1.5, 50, 500)
+    )
+    assert worlds.turning_accuracy(9, 1.5, 50, 500, 0.0) == near(
+        verification.acc_average_iterated(9, 1.5, 50, 500)
+    )
+
+
+def test_without_new_symbols_the_laws_of_a_still_alphabet_hold():
+    one = tails.bigram_tv(1.1, 30, 20)
+    assert worlds.novel_nature_tv(20, 1.1, 30, 4) == near(one)
+    assert worlds.novel_frozen_tv(20, 1.1, 30, 4) == near(one)
+    assert worlds.novel_mix_tv(20, 1.1, 30, 0.2, 0) == near(one)
+    lost = discrete.missing_mass(20, 1.1, 30, 5)
+    assert worlds.novel_mix_missing(20, 1.1, 30, 0.0, 4) == near(lost)
+    assert worlds.novel_kept_missing(20, 1.1, 30, 0, 4) == near(tails.hutter(1.1, 30, N=20))
+    assert worlds.novel_mix_missing(20, 1.1, 30, 1.0, 4) == near(tails.hutter(1.1, 30, N=20))
+
+
+@pytest.mark.parametrize(
+    ("law", "more", "values"),
+    [
+        ("novel_frozen_missing", {}, (0.259, 0.427, 0.657)),
+        ("novel_kept_missing", {"m": 100}, (0.111, 0.145, 0.186)),
+    ],
+)
+def test_the_mass_that_is_missed_while_symbols_come(law, more, values):
+    found = [
+        theory.evaluate(f"worlds.{law}", K=200, beta=1.5, M=1000, t=t, h=0.05, **more)
+        for t in (5, 10, 20)
+    ]
+    assert found == [near(value, abs=6e-4) for value in values]
+
+
+def test_a_growing_web_by_what_is_known():
+    """In units of one fit, at a share of .2 and generation 20."""
+    found = [
+        100 * worlds.accumulate_e(100, 0.2, 20),
+        100 * worlds.share_known_e(100, 0.2, 20),
+        100 * worlds.kalman_e(100, 20, 20),
+        100 * worlds.accumulate_e(100, 1.0, 20),
+        100 * worlds.frozen_e(100, 20),
+    ]
+    assert found == [near(value, abs=6e-4) for value in (0.652, 0.556, 0.200, 0.048, 1.0)]

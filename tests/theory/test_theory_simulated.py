@@ -628,6 +628,172 @@ def prime_said(rng, p, n, k, noise, pi, N, runs):
 
 # -- the comparison -------------------------------------------------------------------------------------------------
 
+
+# -- worlds that move or grow -----------------------------------------------------------------------------------------
+
+
+def drawn_rows(rng, centre, sigma, n):
+    return centre[:, None] + sigma * rng.standard_normal((len(centre), n))
+
+
+def drifting_mean(rng, M, pi, m, t, q, sigma, runs):
+    """Corpora of round(pi M) new real rows and rows of the mean before; the first mean, kept; both by a filter."""
+    assert m == round(pi * M)
+    truth, fresh = np.zeros(runs), m
+    mean = first = best = drawn_rows(rng, truth, sigma, M).mean(1)
+    P = sigma**2 / M
+    for _ in range(t):
+        truth = truth + np.sqrt(q) * rng.standard_normal(runs)
+        real = drawn_rows(rng, truth, sigma, fresh)
+        mean = np.hstack([real, drawn_rows(rng, mean, sigma, M - fresh)]).mean(1)
+        gain = (P + q) / (P + q + sigma**2 / fresh)
+        best, P = best + gain * (real.mean(1) - best), (1 - gain) * (P + q)
+    return {
+        "worlds.mix_e": (mean - truth) ** 2,
+        "worlds.frozen_e": (first - truth) ** 2,
+        "worlds.kalman_e": (best - truth) ** 2,
+    }
+
+
+def drifting_replace(rng, M, pi, t, q, sigma, runs):
+    assert pi == 0
+    truth = np.zeros(runs)
+    mean = drawn_rows(rng, truth, sigma, M).mean(1)
+    for _ in range(t):
+        truth = truth + np.sqrt(q) * rng.standard_normal(runs)
+        mean = drawn_rows(rng, mean, sigma, M).mean(1)
+    return {"worlds.mix_e": (mean - truth) ** 2}
+
+
+def growing_pool(rng, M, real, t, q, sigma, runs):
+    truth, fresh = np.zeros(runs), round(real * M)
+    pools = [drawn_rows(rng, truth, sigma, M)] * 2
+    for _ in range(t):
+        truth = truth + np.sqrt(q) * rng.standard_normal(runs)
+        taught = pools[0].mean(1), sampled(rng, pools[1], M).mean(1)
+        pools = [
+            np.hstack(
+                [
+                    pool,
+                    drawn_rows(rng, truth, sigma, fresh),
+                    drawn_rows(rng, mean, sigma, M - fresh),
+                ]
+            )
+            for pool, mean in zip(pools, taught, strict=True)
+        ]
+    means = pools[0].mean(1), sampled(rng, pools[1], M).mean(1)
+    return {
+        f"worlds.{name}_e": (mean - truth) ** 2
+        for name, mean in zip(("accumulate", "subsample"), means, strict=True)
+    }
+
+
+def sampled(rng, pool, M):
+    """M rows of each pool (runs, N), without replacement."""
+    order = rng.random(pool.shape).argsort(1)[:, :M]
+    return np.take_along_axis(pool, order, 1)
+
+
+def share_known(rng, M, real, t, sigma, runs):
+    """Each batch gives an estimate of the truth without bias; they are weighted by the inverse of their variance."""
+    truth, a = np.zeros(runs), round(real * M) / M
+    mean, weight = drawn_rows(rng, truth, sigma, M).mean(1), 1.0
+    for _ in range(t):
+        batch = np.hstack(
+            [
+                drawn_rows(rng, truth, sigma, round(real * M)),
+                drawn_rows(rng, mean, sigma, M - round(real * M)),
+            ]
+        )
+        z = (batch.mean(1) - (1 - a) * mean) / a
+        mean, weight = (weight * mean + a**2 * z) / (weight + a**2), weight + a**2
+    return {"worlds.share_known_e": mean**2}
+
+
+def drifting_weighted_mean(rng, n1, n2, w, t, q, s, runs):
+    truth = np.zeros(runs)
+    mean = drawn_rows(rng, truth, s, n1 + n2).mean(1)
+    for _ in range(t):
+        truth = truth + np.sqrt(q) * rng.standard_normal(runs)
+        mean = w * drawn_rows(rng, truth, s, n1).mean(1) + (1 - w) * drawn_rows(
+            rng, mean, s, n2
+        ).mean(1)
+    return {"worlds.weighted_e": (mean - truth) ** 2}
+
+
+def drifting_weights(rng, d, n, share, t, q, beta, s, runs, grows):
+    S, fresh = power(d, beta), round(share * n)
+    truth = np.zeros((runs, d))
+
+    def labelled(w, rows):
+        X = rng.standard_normal((runs, rows, d)) * np.sqrt(S)
+        return X, (X @ w[..., None])[..., 0] + s * rng.standard_normal((runs, rows))
+
+    X, y = labelled(truth, n)
+    w = first = least_squares(X, y)
+    for _ in range(t):
+        truth = truth + np.sqrt(q) * rng.standard_normal((runs, d))
+        parts = [(X, y)] * grows + [labelled(truth, fresh), labelled(w, n - fresh)]
+        X, y = (
+            np.concatenate([part[0] for part in parts], 1),
+            np.hstack([part[1] for part in parts]),
+        )
+        w = least_squares(X, y)
+    name = "worlds.ols_accumulate" if grows else "worlds.ols_mix"
+    return {
+        name: (w - truth) ** 2 @ S,
+        "worlds.ols_frozen": (first - truth) ** 2 @ S,
+    }
+
+
+def drifting_pool(rng, real, **setting):
+    return drifting_weights(rng, share=real, grows=True, **setting)
+
+
+def drifting_mix(rng, pi, **setting):
+    return drifting_weights(rng, share=pi, grows=False, **setting)
+
+
+def turned_classes(rng, t, mu2, d, N, angle, runs):
+    found = {"worlds.turning_accuracy": [], "worlds.turning_frozen": []}
+    for _ in range(runs):
+        mu = np.zeros(d)
+        mu[0] = np.sqrt(mu2)
+        side = rng.choice([-1.0, 1.0], N)
+        w = first = (side[:, None] * (side[:, None] * mu + rng.standard_normal((N, d)))).sum(0)
+        for _ in range(t):
+            away = rng.standard_normal(d)
+            away -= away @ mu / mu2 * mu
+            mu = np.cos(angle) * mu + np.sin(angle) * np.sqrt(mu2) * away / np.linalg.norm(away)
+            X = rng.choice([-1.0, 1.0], N)[:, None] * mu + rng.standard_normal((N, d))
+            w = X.T @ np.sign(X @ w)
+        for name, v in zip(found, (w, first), strict=True):
+            found[name].append(Phi(v @ mu / np.linalg.norm(v)))
+    return found
+
+
+def new_symbols(rng, K, beta, M, pi, m, t, h, runs):
+    """Truth and model over all blocks; also what generation 0, all real rows, and real rows of t alone know."""
+    assert m == round(pi * M)
+    p = np.concatenate([zipf(K, beta), np.zeros(K * t)])
+    counts = rng.multinomial(M, p, size=runs)
+    first, kept = counts / M, counts > 0
+    for s in range(1, t + 1):
+        p = (1 - h) * p
+        p[s * K : (s + 1) * K] = h * zipf(K, beta)
+        real = rng.multinomial(m, p, size=runs)
+        counts, kept = real + rng.multinomial(M - m, counts / M), kept | (real > 0)
+    now = rng.multinomial(M, p, size=runs) / M
+    return {
+        "worlds.novel_mix_missing": (counts == 0) @ p,
+        "worlds.novel_mix_tv": np.abs(counts / M - p).sum(1) / 2,
+        "worlds.novel_frozen_missing": (first == 0) @ p,
+        "worlds.novel_frozen_tv": np.abs(first - p).sum(1) / 2,
+        "worlds.novel_nature_tv": np.abs(now - p).sum(1) / 2,
+        "worlds.novel_kept_missing": ~kept @ p,
+    }
+
+
 TAIL = {"beta": 1.4, "T": 120, "N": 1500}
 WIDE = {
     "d": 100,
@@ -770,6 +936,24 @@ CASES = [
     (sieve_taught, {**TAUGHT, "examples": 2, "grok": 3.0, "operands": "log-uniform"}, 400),
     (prime_said, {"p": 3, "n": 20, "k": 4, "noise": 0.1, "pi": 0.0, "N": 20}, 20000),
     (prime_said, {"p": 3, "n": 20, "k": 5, "noise": 0.2, "pi": 0.3, "N": 20}, 20000),
+    (drifting_mean, {"M": 20, "pi": 0.2, "m": 4, "t": 6, "q": 0.1, "sigma": 1.5}, 20000),
+    (drifting_mean, {"M": 7, "pi": 0.5, "m": 4, "t": 1, "q": 0.5, "sigma": 0.7}, 20000),
+    (drifting_replace, {"M": 7, "pi": 0.0, "t": 5, "q": 0.05, "sigma": 0.7}, 20000),
+    (growing_pool, {"M": 6, "real": 0.3, "t": 6, "q": 0.0, "sigma": 1.0}, 20000),
+    (growing_pool, {"M": 6, "real": 0.3, "t": 6, "q": 0.1, "sigma": 1.5}, 20000),
+    (growing_pool, {"M": 5, "real": 0.0, "t": 8, "q": 0.03, "sigma": 1.0}, 20000),
+    (growing_pool, {"M": 5, "real": 1.0, "t": 8, "q": 0.03, "sigma": 1.0}, 20000),
+    (growing_pool, {"M": 1, "real": 0.0, "t": 4, "q": 0.1, "sigma": 1.0}, 20000),
+    (share_known, {"M": 10, "real": 0.2, "t": 12, "sigma": 1.5}, 20000),
+    (drifting_weighted_mean, {"n1": 3, "n2": 9, "w": 0.4, "t": 4, "q": 0.1, "s": 1.5}, 20000),
+    (drifting_mix, {"d": 3, "n": 120, "pi": 0.3, "t": 5, "q": 0.01, "beta": 1.0, "s": 0.8}, 4000),
+    (drifting_mix, {"d": 4, "n": 20, "pi": 0.0, "t": 4, "q": 0.05, "beta": 1.0, "s": 0.8}, 4000),
+    (drifting_pool, {"d": 3, "n": 60, "real": 0.3, "t": 6, "q": 0.01, "beta": 1.0, "s": 0.8}, 2000),
+    (drifting_pool, {"d": 4, "n": 20, "real": 0.0, "t": 4, "q": 0.05, "beta": 0.0, "s": 0.8}, 4000),
+    (turned_classes, {"t": 4, "mu2": 1.0, "d": 100, "N": 300, "angle": 0.3}, 150),
+    (turned_classes, {"t": 1, "mu2": 0.5, "d": 120, "N": 200, "angle": 0.8}, 150),
+    (new_symbols, {"K": 9, "beta": 0.7, "M": 20, "pi": 0.2, "m": 4, "t": 4, "h": 0.15}, 8000),
+    (new_symbols, {"K": 5, "beta": 1.5, "M": 12, "pi": 0.0, "m": 0, "t": 3, "h": 0.4}, 8000),
 ]
 
 
@@ -810,6 +994,7 @@ def test_every_law_has_a_simulation():
         "verification.halfspace",
         "regression.opt_ridge_exponent",
     }
+    elsewhere |= {"worlds.best_weight", "worlds.kalman_limit"}
     elsewhere |= {
         "tails.asym_real",
         "tails.asym_cut",

@@ -232,13 +232,20 @@ def recalled(corpus: Corpus) -> tuple[Tensor, Tensor]:
 # -- losses and diagnostics of a learnt distribution against the true one, p (..., K) --------------
 
 
-def lost(p: Tensor, learnt: Tensor) -> dict[str, Tensor]:
-    """Losses (...): total variation, true mass of the lost symbols, share of the K symbols lost."""
+def lost(p: Tensor, learnt: Tensor, among_used: bool = False) -> dict[str, Tensor]:
+    """Losses (...): total variation, true mass of the lost symbols, share of the K symbols lost.
+
+    among_used: of the symbols that have a probability, where the alphabet has room for more.
+    """
     never = learnt == 0
+    share = never.double().mean(-1)
+    if among_used:
+        used = p > 0
+        share = (never & used).double().sum(-1) / used.double().sum(-1)
     return {
         "total_variation": 0.5 * (p - learnt).abs().sum(-1),
         "missing_mass": (p * never).sum(-1),
-        "support_lost": never.double().mean(-1),
+        "support_lost": share,
     }
 
 
