@@ -19,7 +19,17 @@ import sys
 from typing import Any
 
 from ..suggest import nearest
-from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification
+from . import (
+    discrete,
+    gaussian,
+    gcd,
+    growing,
+    kde,
+    regression,
+    strong,
+    tails,
+    verification,
+)
 from ._law import LAWS, STATUS, Law, TheoryError
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "evaluate",
     "gaussian",
     "gcd",
+    "growing",
     "kde",
     "laws",
     "regression",

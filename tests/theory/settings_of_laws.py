@@ -34,6 +34,11 @@ SETTINGS = {
         for what in ("accuracy", "learned")
     },
     "gaussian.acc_w2_leading": {"M": 20, "t": 3},
+    **{
+        f"growing.{name}": {"M": 20, "a": 0.3, "t": 5}
+        for name in ("share_known", "provenance_known")
+    },
+    "growing.ols_share_known": {"d": 4, "T": 40, "a": 0.3, "t": 5},
     "gaussian.weighted_mean_limit": {"n1": 4, "n2": 6, "w": 0.5},
     "gaussian.acc_limit_v": {"M": 20},
     "strong.mixture": {**MIXTURE, "beta2": 0.5, "m": 30},
