@@ -21,6 +21,7 @@ from typing import Any
 from ..suggest import nearest
 from . import (
     discrete,
+    gains,
     gaussian,
     gcd,
     growing,
@@ -39,6 +40,7 @@ __all__ = [
     "discrete",
     "documentation",
     "evaluate",
+    "gains",
     "gaussian",
     "gcd",
     "growing",

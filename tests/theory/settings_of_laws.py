@@ -38,6 +38,7 @@ SETTINGS = {
         f"growing.{name}": {"M": 20, "a": 0.3, "t": 5}
         for name in ("share_known", "provenance_known")
     },
+    "gains.two_stage": {"d": 40, "n": 60, "lam": 0.1, "p2": 0.3},
     "growing.ols_share_known": {"d": 4, "T": 40, "a": 0.3, "t": 5},
     "gaussian.weighted_mean_limit": {"n1": 4, "n2": 6, "w": 0.5},
     "gaussian.acc_limit_v": {"M": 20},
