@@ -200,6 +200,37 @@ def collapse_theory(cell):
 
 
 @hookimpl
+def collapse_ceilings(cell):
+    """The least error of a mean of known variance, for who knows the share or the provenance.
+
+    A real row carries the information 1/sigma^2 about the mean.  A row of unknown origin that is
+    real with probability a carries a^2/sigma^2, to leading order in 1/M, since the last model is
+    within O(M^-1/2) of the truth; a row that is known to be written by a known model carries none.
+    So no unbiased method has a smaller error than one over the sum.  No such law holds for methods
+    that draw real rows of their own.
+    """
+    data, model, made = cell.data, cell.model, cell.protocol.composition
+    if (data.distribution, model.estimator) != ("gaussian", "gaussian-fit") or data.moves:
+        return None
+    if model.sigma != data.sigma or (data.d > 1 and data.beta):
+        return None
+    if made is None or made.verified or cell.protocol.decode is not None or cell.first_teacher:
+        return None
+
+    def least(power):
+        curve, information = [], 0.0
+        for t in range(cell.generations + 1):
+            n = cell.size(t)
+            # the same real rows again tell nothing new
+            share = round(made.real * n) / n if made.fresh else 0.0
+            information += share**power * n if t else n
+            curve.append(data.d * data.sigma**2 / information)
+        return curve
+
+    return {"blind": least(2), "provenance": least(1)}
+
+
+@hookimpl
 def collapse_claims():
     def mean(law, a, M, t, protocol, act="", chains=8000, sampler="explicit", sigma=1.0):
         spec = (
