@@ -58,6 +58,7 @@ zipf(K=40, read=top-k(k=20)) | counts | replace(decode=hot) | top-p @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.2) | weight-averaging @ n=40 T=2
 half-space(d=4) | least-squares | replace @ n=30 T=2 first=noisy-labels(p=0.3)
 zipf(K=40) | counts | replace | top-k(k=9) @ n=40 T=2
+zipf(K=40) | counts | replace | plural-preferences(k=3) @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.2) | tail-injection + watermark(z=1) @ n=40 T=2
 zipf(K=40) | counts | replace | deduplicate @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.5) | detector-resampling @ n=40 T=2
