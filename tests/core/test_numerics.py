@@ -30,6 +30,7 @@ gaussian | kde | accumulate | noise-augmentation @ n=20 T=2
 gaussian | gaussian-fit | mix(real=0.2) | replay + golden-ratio @ n=20 T=2
 gaussian(sampler=exact-law) | gaussian-fit | replace @ n=20 T=2
 gaussian(d=2) | gaussian-fit | accumulate(real=0.3) | ratio-debias @ n=20 T=2
+linear(d=4) | ridge(lam=0.1) | replace | share-schedule(shares=[0.5, 0.2]) @ n=20 T=3
 linear(d=4) | ridge(lam=0.1) | replace | self-distillation @ n=20 T=2
 linear(d=4) | ridge(lam=0.1) | mix(real=0.5) | two-stage(lam=0.2) @ n=20 T=2
 gaussian-mixture(minority=0.1) | mixture-fit | replace | moment-matching @ n=40 T=1
