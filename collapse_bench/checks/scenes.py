@@ -43,7 +43,8 @@ def composed_by(
     first: Teacher | None = None
     memory, ledger = None, Ledger()
     for t in range(last + 1):
-        desk = Desk(data, teacher, t, cell.size(t), rng, ledger, first)
+        made = cell.protocol.composition
+        desk = Desk(data, teacher, t, cell.size(t), rng, ledger, first, composition=made)
         access = desk.access(PROTOCOL)
         out = cell.protocol.compose(access, memory)
         if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[0], Corpus)):

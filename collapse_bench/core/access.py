@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ..errors import ContractError
-from .components import BiasedVerifier, Model, Teacher
+from .components import BiasedVerifier, Composition, Model, Teacher
 from .corpus import Corpus
 from .meter import paid_fit
 from .plain import plain
@@ -39,6 +39,9 @@ class Access:
     first: Teacher | None  #: the teacher of generation 0; None before it is fitted
     t: int  #: the generation
     n: int  #: rows that this generation reads
+    #: what the protocol states of its training sets, such as the share of real rows; everybody may
+    #: know it, and nobody is charged.  None: the protocol states nothing
+    composition: Composition | None
     rng: Stream  #: random numbers of this user
 
     def __init__(
@@ -52,6 +55,7 @@ class Access:
         self._desk, self._edit = desk, edit
         self.user, self.teacher, self.rng = user, teacher, rng
         self.first, self.t, self.n = desk.first, desk.t, desk.n
+        self.composition = desk.composition
 
     # -- data --------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import ContractError, Unsupported
 from .access import Access
-from .components import DataGenerator, Mitigation, Teacher
+from .components import Composition, DataGenerator, Mitigation, Teacher
 from .corpus import Corpus
 from .ledger import Ledger
 from .memory import copied, corpora_in, to_keep
@@ -46,7 +46,8 @@ class Desk:
     t + 1 if a flawed source taught the first generation.  ``kept`` has the memory of each
     mitigation, by user.  ``guarded``: code that is not part of the suite takes part, so rows are
     copied where it could keep a reference to them.  ``beginning`` is the data generator of
-    generation 0, from which fixed rows come; by default ``data``.
+    generation 0, from which fixed rows come; by default ``data``.  ``composition`` is what the
+    protocol states of its training sets.
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Desk:
         kept: Mapping[str, Any] | None = None,
         guarded: bool = False,
         beginning: DataGenerator | None = None,
+        composition: Composition | None = None,
     ):
         self.data, self.teacher, self.first = data, teacher, first
         self.beginning = beginning or data
+        self.composition = composition
         self.t, self.n, self.age = t, n, t if age is None else age
         self.guarded = guarded
         self.rng, self.ledger = root.at("generation", t), ledger

@@ -105,6 +105,7 @@ def next_generation(
         kept=now.kept,
         guarded=cell.foreign,
         beginning=data,
+        composition=cell.protocol.composition,
     )
     with ledger.witnessing(), metering(ledger, rng.chain_shape):
         desk.n = sized(acts, desk)

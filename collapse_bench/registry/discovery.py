@@ -69,6 +69,22 @@ class Origin:
     distribution: str | None = None  # of a plugin that came by an entry point
 
 
+def _curve(hook: str, plugin: str, law: Any, cell: Cell) -> tuple[float, ...]:
+    """One number per generation of the cell, as a law gives them.  Raises PluginError otherwise."""
+    try:
+        curve = tuple(float(value) for value in law)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise PluginError(
+            f"{hook} of plugin {plugin} must return numbers: {described(problem)}"
+        ) from problem
+    if len(curve) != cell.generations + 1:
+        raise PluginError(
+            f"a law of {cell.data.title()} gives {len(curve)} generations; "
+            f"{cell.label} has {cell.generations + 1}"
+        )
+    return curve
+
+
 def _is_foreign(module: str) -> bool:
     return module.partition(".")[0] != OWN
 
@@ -511,20 +527,32 @@ class Registry:
         parts = {type(part) for _, part in cell.parts()}
         concerned = {self.homes[cls].module for cls in parts if cls in self.homes}
         for plugin, law in self._answers("collapse_theory", concerned, cell=cell):
-            try:
-                curve = tuple(float(value) for value in law)
-            except (TypeError, ValueError, OverflowError) as problem:
-                raise PluginError(
-                    f"collapse_theory of plugin {plugin} must return numbers: {described(problem)}"
-                ) from problem
-            if len(curve) != cell.generations + 1:
-                raise PluginError(
-                    f"a law of {cell.data.title()} gives {len(curve)} generations; "
-                    f"{cell.label} has {cell.generations + 1}"
-                )
+            curve = _curve("collapse_theory", plugin, law, cell)
             if not all(map(math.isnan, curve)):
                 return curve
         return None
+
+    def ceilings(self, cell: Cell) -> dict[str, tuple[float, ...]]:
+        """track -> the least expected primary loss, t = 0 .. generations, of any method of the
+        track on the task of this cell, for the tracks for which a law is known.
+
+        The mitigations of the cell do not matter.  Raises PluginError like ``predicted``.
+        """
+        task = dataclasses.replace(cell, mitigations=())
+        parts = {type(part) for _, part in task.parts()}
+        concerned = {self.homes[cls].module for cls in parts if cls in self.homes}
+        found: dict[str, tuple[float, ...]] = {}
+        for plugin, answer in self._answers("collapse_ceilings", concerned, cell=task):
+            try:
+                curves = {str(track): law for track, law in answer}
+            except (TypeError, ValueError) as problem:
+                raise PluginError(
+                    f"collapse_ceilings of plugin {plugin} must return a dict of track -> losses: "
+                    f"{described(problem)}"
+                ) from problem
+            for track, law in curves.items():
+                found.setdefault(track, _curve("collapse_ceilings", plugin, law, task))
+        return found
 
     def _answers(
         self, hook: str, concerned: Collection[str] | None = None, **args: Any

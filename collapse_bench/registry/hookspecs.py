@@ -44,6 +44,14 @@ def collapse_theory(cell: Any) -> Any:
 
 
 @hookspec
+def collapse_ceilings(cell: Any) -> Any:
+    """track -> the least expected primary loss that its methods can reach, for t = 0 .. T.
+
+    ``cell`` is a task, without mitigations.  Return None where no law is known.
+    """
+
+
+@hookspec
 def collapse_claims() -> list[Any]:
     """Laws that the engine must obey, one ``Claim`` each; ``verify-laws`` checks them."""
     return []

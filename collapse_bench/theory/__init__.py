@@ -19,7 +19,20 @@ import sys
 from typing import Any
 
 from ..suggest import nearest
-from . import discrete, gaussian, gcd, kde, regression, strong, tails, verification, worlds
+from . import (
+    discrete,
+    gains,
+    gaussian,
+    gcd,
+    growing,
+    kde,
+    preferences,
+    regression,
+    strong,
+    tails,
+    verification,
+    worlds,
+)
 from ._law import LAWS, STATUS, Law, TheoryError
 
 __all__ = [
@@ -29,10 +42,13 @@ __all__ = [
     "discrete",
     "documentation",
     "evaluate",
+    "gains",
     "gaussian",
     "gcd",
+    "growing",
     "kde",
     "laws",
+    "preferences",
     "regression",
     "strong",
     "tails",

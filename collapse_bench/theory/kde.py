@@ -112,3 +112,25 @@ def acc_var(M, h, t, sigma=1.0) -> float:
     for s in range(2, t + 1):
         v = v * (1 - 1 / (M * s**2)) + h**2 / s * (1 - 1 / (M * s))
     return v
+
+
+@law(
+    "EXACT",
+    UNPUBLISHED,
+    M=ROWS,
+    h=BANDWIDTH,
+    a=number("share of fresh real rows in every batch after the first", "[0, 1]"),
+    k=BATCHES,
+    sigma=STD,
+)
+def mix_drawn(M, h, a, k, sigma=1.0) -> float:
+    """Expected squared distance of a draw from the true mean, after k estimates, fixed bandwidth.
+
+    A share a of the rows of each batch is real and new, the others are drawn from the last
+    estimate: v' = a sigma^2 + (1 - a) v + h^2, so v_k = sigma^2 + h^2 (1 - (1-a)^k)/a, and sigma^2 +
+    k h^2 for a = 0.  It stays bounded for every a > 0.  In units of sigma^2; valid at every M and
+    k, with a rounded to whole rows.
+    """
+    a = round(a * M) / M
+    steps = -math.expm1(scipy.special.xlog1py(k, -a)) / a if 0 < a < 1 else min(k, 1) if a else k
+    return sigma**2 + h**2 * steps

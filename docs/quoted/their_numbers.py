@@ -348,3 +348,29 @@ def wasserstein() -> Table:
         )
     head = ["fits", "printed", "ours", "law", "z of the printed form", "z of the law"]
     return Table([[*head[:1], *(f"{name} (10⁻⁴ σ⁴)" for name in head[1:4]), *head[4:]], *rows])
+
+
+# -- kernel density estimates with new real rows ---------------------------------------------------
+
+#: share of real rows -> drift of the variance after 20 generations, per cent, as published
+DRIFTS = {0.1: 108.38, 0.5: 24.72, 0.9: 13.77}
+WIDTH = 0.3516  # the bandwidth in units of sigma, fitted to the three
+
+
+@computed(PAGE, "their-drifts")
+def drifts() -> Table:
+    """The variance of a draw about the true mean, relative to the truth, per cent."""
+    rows, n, chains = [], 250, 400
+    for a, theirs in DRIFTS.items():
+        cell = cell_of(
+            f"gaussian | kde(rule=fixed, h={WIDTH}) | mix(real={a:g}) @ n={n} T=19",
+            seeds=range(10**6, 10**6 + chains),
+        )
+        truth = nature(cell).mean_and_factor()[0]
+        *_, now = generations(cell)
+        mean, factor = now.teacher.mean_and_factor()
+        square = (mean - truth).square().sum(-1) + factor.square().sum((-2, -1))
+        ours = summary(100 * (square.double().numpy() - 1))
+        law = 100 * (kde.mix_drawn(n, WIDTH, a, 20) - 1)
+        rows.append([f"{a:g}", f"+{theirs}", shown(*ours), f"{law:.2f}", z(ours, (law, 0.0))])
+    return Table([["a", "published, %", "ours, %", "law, %", "z"], *rows])

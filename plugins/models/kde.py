@@ -204,6 +204,13 @@ def _first(model: KDE, sigma: float, M: int) -> float:
     )
 
 
+def _square(teacher, data):
+    """Expected squared distance of a draw from the true mean, per axis."""
+    (mean, factor), truth = teacher.mean_and_factor(), data.mean_and_factor()[0]
+    square = factor.pow(2).sum((-2, -1)) + (mean - truth).pow(2).sum(-1)
+    return square / mean.shape[-1]
+
+
 def _silverman(M: int) -> float:
     """Silverman's bandwidth in standard deviations, one dimension: 1.06 M^-1/5."""
     return (4 / (3 * M)) ** 0.2
@@ -234,7 +241,15 @@ def collapse_claims():
             more |= {"plus": b**2} if unscaled else {"times": 1 + b**2}
         return Claim(f"kde.{law}", given, spec, metric, k - 1, chains, **more)
 
+    def mixed(M, h, a, k, sigma=1.0):
+        given = {"M": M, "h": h, "a": a, "k": k, "sigma": sigma}
+        spec = f"gaussian(sigma={sigma}) | kde(rule=fixed, h={h}) | mix(real={a}) @ n={M} T={k - 1}"
+        return Claim("kde.mix_drawn", given, spec, "square of a draw", k - 1, 8000, read=_square)
+
     return [
+        mixed(20, 0.3516, 0.1, 20),
+        mixed(20, 0.5, 0.5, 8, sigma=2.0),
+        mixed(10, 0.5, 0.9, 6),
         one("var", 20, 0.3, 10),
         one("var", 8, 0.0, 6, sigma=2.0),
         one("var", 10, 0.5, 40, sigma=2.0),

@@ -29,6 +29,10 @@ gaussian(d=2) | gaussian-fit | replace | temperature(t=1.1) @ n=20 T=2
 gaussian | kde | accumulate | noise-augmentation @ n=20 T=2
 gaussian | gaussian-fit | mix(real=0.2) | replay + golden-ratio @ n=20 T=2
 gaussian(sampler=exact-law) | gaussian-fit | replace @ n=20 T=2
+gaussian(d=2) | gaussian-fit | accumulate(real=0.3) | ratio-debias @ n=20 T=2
+linear(d=4) | ridge(lam=0.1) | replace | share-schedule(shares=[0.5, 0.2]) @ n=20 T=3
+linear(d=4) | ridge(lam=0.1) | replace | self-distillation @ n=20 T=2
+linear(d=4) | ridge(lam=0.1) | mix(real=0.5) | two-stage(lam=0.2) @ n=20 T=2
 gaussian-mixture(minority=0.1) | mixture-fit | replace | moment-matching @ n=40 T=1
 linear(d=4) | ols | accumulate-subsample | distrust @ n=20 T=2
 linear(d=4) | ridge(lam=0.1) | replace | oracle-verify + adaptive-ridge @ n=20 T=2
@@ -55,6 +59,7 @@ zipf(K=40, read=top-k(k=20)) | counts | replace(decode=hot) | top-p @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.2) | weight-averaging @ n=40 T=2
 half-space(d=4) | least-squares | replace @ n=30 T=2 first=noisy-labels(p=0.3)
 zipf(K=40) | counts | replace | top-k(k=9) @ n=40 T=2
+zipf(K=40) | counts | replace | plural-preferences(k=3) @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.2) | tail-injection + watermark(z=1) @ n=40 T=2
 zipf(K=40) | counts | replace | deduplicate @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.5) | detector-resampling @ n=40 T=2

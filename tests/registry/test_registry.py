@@ -346,7 +346,7 @@ def test_one_name_in_two_kinds_is_no_clash(write, empty):
     [
         (plugin("x").replace("collapse_mitigations", "collapse_mitigation"), "there is no hook 'collapse_mitigation'; did you mean 'collapse_mitigations'?"),
         (plugin("x", mark="").replace("collapse_mitigations", "collapse_mitigatons"), "did you mean 'collapse_mitigations'?"),
-        (plugin("x").replace("collapse_mitigations", "qqq"), "there is no hook 'qqq'; known: collapse_claims, "),
+        (plugin("x").replace("collapse_mitigations", "qqq"), "there is no hook 'qqq'; known: collapse_ceilings, collapse_claims, "),
         (plugin("x", mark=""), "collapse_mitigations lacks its mark: put @hookimpl above it"),
         (plugin("x", frozen=""), "TypeError: cannot inherit non-frozen dataclass from a frozen one"),
         (plugin("x").replace("@dataclass(frozen=True)\n", ""), "'x' must be a frozen dataclass: put @dataclass(frozen=True) above the class"),
