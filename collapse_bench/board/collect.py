@@ -20,13 +20,14 @@ from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
 from ..records.store import Store
+from ..scoring.first_version.score import score
 from ..scoring.rules import LEAST_GAP_ERRORS
-from ..scoring.score import score
 from ..scoring.task import Task
 from ..status import Status
 from .doubts import doubts
+from .first_version import MOST_LOST, FirstBoard
 from .real_only import REAL_ONLY, real_only
-from .table import MOST_LOST, Board, LossBoard, ScoredBoard
+from .table import Board, LossBoard, ScoredBoard
 from .usage import usage_by_entry, usage_of
 
 
@@ -254,7 +255,7 @@ def _scored(
             f"no cost for {', '.join(untimed)}: the seconds of none come from records of another "
             "run, perhaps on another machine"
         )
-    return ScoredBoard(
+    return FirstBoard(
         suite=suite,
         losses=losses,
         usage=usage,
@@ -408,7 +409,7 @@ def _tasks(manifest: Manifest) -> dict[str, Task]:
             frozen[name].floor,
             frozen[name].gap,
             frozen[name].gap_sd,
-            task.log_loss,
+            log_loss=task.log_loss,
         )
         for name, task in manifest.tasks.items()
         if name in frozen

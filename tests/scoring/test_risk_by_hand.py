@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from collapse_bench.scoring.score import score
+from collapse_bench.scoring.first_version.score import score
 from collapse_bench.scoring.task import Task
 
 #: task -> (family, floor, gap, in nats)

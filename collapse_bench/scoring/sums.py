@@ -1,4 +1,4 @@
-"""Means over chains, tasks and families, with their standard errors."""
+"""Weighted means over tasks with their standard errors, from the scores of chains."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from ..status import Status
-from .chains import Measured
-from .rules import FOR_INTERVAL, FOR_TIER, SAME, Array, Mask, ratio_where
+from .measured import Measured
+from .rules import FOR_INTERVAL, FOR_TIER, REFUSED, SAME, Array, Mask, ratio_where
 from .stats import tukey_p, welch
 
 Rows = Sequence[int] | NDArray[np.intp]  # indices of rows
@@ -81,7 +81,7 @@ def sums_of(measured: Measured, part: Sequence[int], weight: Array) -> Sums:
 
 def complete(measured: Measured) -> Mask:
     """Which tasks of an entry may enter a mean (N, K): only those without missing chains."""
-    return np.isin(measured.status, (Status.DONE.value, Status.SKIPPED.value))
+    return np.isin(measured.status, (Status.DONE.value, Status.SKIPPED.value, REFUSED))
 
 
 def blocks(measured: Measured, part: Sequence[int]) -> dict[str, list[int]]:
@@ -121,24 +121,13 @@ def aggregated_tasks(measured: Measured, shown: Collection[str]) -> tuple[list[i
     return [k for k in everyone if fewest[measured.tasks[k].family][0] >= needed], notes
 
 
-def weights(families: Sequence[str], part: Sequence[int]) -> Array:
-    """w_k (K,): families count equally, and so do tasks within a family (rule 4).
-
-    0 for tasks outside ``part``.
-    """
-    inside = [families[k] for k in part]
-    weight = np.zeros(len(families))
-    weight[part] = [1 / (len(set(inside)) * inside.count(family)) for family in inside]
-    return weight
-
-
 def risk_scores(measured: Measured, ceiling: int | None) -> Array:
     """log(mean E_none / mean E_entry) / log(mean E_none / mean E_nature), (N, K) (rule 4).
 
     Means are taken before logarithms.  So if one chain in a hundred explodes, this score falls and
     S hardly changes.  E includes the floor r_k, so that a loss of 0 gives a finite score; it never
     changes the sign.  Losses in nats are averaged as perplexities.  A failed chain has the loss
-    that corresponds to a score of -3.  NaN if ``nature`` (row ``ceiling``) is absent, or is no
+    that it counts as in S.  NaN if ``nature`` (row ``ceiling``) is absent, or is no
     better than ``none`` in these chains.
     """
     if ceiling is None:

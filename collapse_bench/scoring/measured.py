@@ -1,0 +1,45 @@
+"""What the chains of a board measured: the score of each chain, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rules import Array, Mask, mean_where
+from .task import Task
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The score of every chain (rules 1 to 3)."""
+
+    entries: tuple[str, ...]  # N
+    tasks: tuple[Task, ...]  # K
+    names: tuple[str, ...]  # K
+    seeds: tuple[int, ...]  # C
+    none: int  # index of the entry `none`
+    live: Mask  # (K, C) the chains that count
+    failed: Mask  # (N, K, C)
+    skipped: Mask  # (N, K) the entry does not fit the task
+    known: Mask  # (N, K, C) chains that have a score
+    status: NDArray[np.str_]  # (N, K) done, skipped, refused, over-budget, re-run, incomplete
+    a: Array  # (N, K, C) nats; for a failed chain the value as which it counts
+    s: Array  # (N, K, C), NaN if not known
+
+    @cached_property
+    def chains(self) -> NDArray[np.int64]:
+        """R_k (K,), the number of chains that count."""
+        return np.asarray(self.live.sum(-1))
+
+    @cached_property
+    def counted(self) -> NDArray[np.int64]:
+        """Chains of each entry that have a loss or failed (N, K); 0 where skipped."""
+        return np.where(self.skipped, 0, self.known.sum(-1))
+
+    @cached_property
+    def s_k(self) -> Array:
+        """S_k (N, K), the mean over the chains that have a score."""
+        return mean_where(self.s, self.known)
