@@ -35,7 +35,6 @@ class Access:
 
     user: str  #: the name under which requests are charged
     teacher: Teacher  #: the teacher that writes synthetic rows in this generation
-    first: Teacher | None  #: the teacher of generation 0; None before it is fitted
     t: int  #: the generation
     n: int  #: rows that this generation reads
     rng: Stream  #: random numbers of this user
@@ -50,7 +49,7 @@ class Access:
     ):
         self._desk, self._edit = desk, edit
         self.user, self.teacher, self.rng = user, teacher, rng
-        self.first, self.t, self.n = desk.first, desk.t, desk.n
+        self.t, self.n = desk.t, desk.n
 
     # -- data --------------------------------------------------------------------------------------
 
@@ -128,6 +127,17 @@ class Access:
         self._desk.open_ledger(self.user).charge_external(self.user, str(what), calls)
 
     # -- teachers ----------------------------------------------------------------------------------
+
+    @property
+    def first(self) -> Teacher | None:
+        """The teacher of generation 0; None before it is fitted.
+
+        It was fitted to real rows, and no later teacher knows more of them.  Each read is charged
+        as one of ``first_reads``, and so is reading a memory that holds this teacher.
+        """
+        if self._desk.first is not None:
+            self._desk.open_ledger(self.user).charge(self.user, "first_reads", 1)
+        return self._desk.first
 
     def fit(
         self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None

@@ -34,6 +34,11 @@ def taking_part(
                 f"{name} is calibrated without the control {TRIVIAL}: run `collapse-bench suite "
                 "calibrate` again"
             )
+        elif _skips_trivial(grid)[k]:
+            excluded[name] = (
+                f"{name} has no trivial teacher, so that its score has no lower end: its data "
+                f"generator must define `{TRIVIAL}`"
+            )
         elif not _of_trivial(grid)[k].any():
             excluded[name] = f"{name} has no record of {TRIVIAL}: run it"
         elif not chains:
@@ -53,6 +58,13 @@ def _of_trivial(grid: Grid) -> Mask:
     if TRIVIAL not in grid.entries:
         return np.zeros(grid.loss.shape[1:], bool)
     return np.asarray(grid.done[grid.entries.index(TRIVIAL)])
+
+
+def _skips_trivial(grid: Grid) -> Mask:
+    """The tasks (K,) for which trivial was found not to fit."""
+    if TRIVIAL not in grid.entries:
+        return np.zeros(len(grid.tasks), bool)
+    return np.asarray(_wholly(grid, Code.SKIPPED)[grid.entries.index(TRIVIAL)])
 
 
 def _live(grid: Grid, none: int) -> Mask:
