@@ -120,6 +120,7 @@ def measured_on(grid: Grid, tasks: Sequence[Task], none: int, chains: int | None
         status,
         a,
         change / unit[..., None],
+        np.stack([harm, gap]),
     )
 
 

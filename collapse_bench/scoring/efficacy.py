@@ -88,6 +88,10 @@ class Efficacies:
                     out[rows] = value
         return found
 
+    def common(self, i: int, j: int) -> Mask:
+        """The tasks (K,) that both rows fit."""
+        return np.asarray(self.fits[i] & self.fits[j])
+
     def p(self, rows: Rows, others: Rows, size: int = 2) -> tuple[Array, Array]:
         """(difference, p), (M,) each, of pairs picked from ``size`` rows (Tukey; Student for 2)."""
         difference, se, df = self.difference(rows, others)

@@ -28,6 +28,7 @@ class Measured:
     status: NDArray[np.str_]  # (N, K) done, skipped, refused, over-budget, re-run, incomplete
     a: Array  # (N, K, C) nats; for a failed chain the value as which it counts
     s: Array  # (N, K, C), NaN if not known
+    units: Array  # (2, K) nats: of a mean that is worse than none's, and of one that is not
 
     @cached_property
     def chains(self) -> NDArray[np.int64]:

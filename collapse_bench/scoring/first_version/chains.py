@@ -77,6 +77,7 @@ def measured_on(grid: Grid, tasks: Sequence[Task], none: int) -> Measured:
         status,
         a,
         s,
+        np.stack([gap[:, 0], gap[:, 0]]),
     )
 
 
