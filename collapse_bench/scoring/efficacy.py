@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .measured import Measured
 from .rules import Array, Mask
-from .stats import tukey_p
+from .stats import t_critical, tukey_p
 from .sums import Rows, Sums, sums_of, t_statistic
 from .weights import Weighting
 
@@ -61,6 +61,19 @@ class Efficacies:
             self.fits, lambda sums, rows: sums.standard_error(sums.deviations[rows]), 2
         )
         return se, df
+
+    @cached_property
+    def interval(self) -> tuple[Array, Array]:
+        """The 95 % interval of S over chains, (N,) each; wider on the side of the smaller unit
+        where a task near 0 has two units within its interval."""
+
+        def ends(sums: Sums, rows: Indices) -> list[Array]:
+            se, df = sums.standard_error(sums.stretched[:, rows])
+            half = t_critical(df) * se
+            return [sums.mean[rows] - half[0], sums.mean[rows] + half[1]]
+
+        low, high = self._each(self.fits, ends, 2)
+        return low, high
 
     def difference(self, rows: Rows, others: Rows) -> tuple[Array, Array, Array]:
         """Rows minus others on the tasks that both fit: difference, standard error, df, (M,) each.

@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .rules import Array, Mask, mean_where
+from .rules import Array, Mask, mean_where, ratio_where
+from .stats import t_critical
 from .task import Task
 
 
@@ -29,6 +30,23 @@ class Measured:
     a: Array  # (N, K, C) nats; for a failed chain the value as which it counts
     s: Array  # (N, K, C), NaN if not known
     units: Array  # (2, K) nats: of a mean that is worse than none's, and of one that is not
+
+    @cached_property
+    def stretch(self) -> Array:
+        """Factors (2, N, K) on the deviations of s, for the lower and the upper end of an interval.
+
+        A mean near 0 changes its unit within its own 95 % interval.  The factor is the slope of the
+        score from the mean to the end of that interval, over its slope at the mean; 1 elsewhere.
+        """
+        harm, gap = self.units
+        unit = np.where(self.s_k < 0, harm, gap)
+        n = self.known.sum(-1)
+        squares = np.where(self.known, (self.s - self.s_k[..., None]) ** 2, 0.0).sum(-1)
+        se = np.sqrt(ratio_where(squares, n * (n - 1), n > 1, 0.0))
+        reach = t_critical(np.maximum(n - 1, 1)) * se * unit  # nats
+        ends = self.s_k * unit + np.array([-1, 1])[:, None, None] * reach
+        moved = np.abs(np.where(ends < 0, ends / harm, ends / gap) - self.s_k)
+        return ratio_where(moved * unit, reach, reach > 0, 1.0)
 
     @cached_property
     def chains(self) -> NDArray[np.int64]:

@@ -180,10 +180,9 @@ def _specialist(coverage: float, least: float, track: str) -> str:
 
 def _interval(efficacy: Efficacies) -> dict[str, Array]:
     """S and its 95 % interval, from Student's t over chains (rule 6)."""
-    mean, (se, df) = efficacy.mean, efficacy.spread
-    half = t_critical(df) * se
+    (se, df), (low, high) = efficacy.spread, efficacy.interval
     df = np.where(np.isnan(se), np.nan, df)
-    return {"S": mean, "low": mean - half, "high": mean + half, "se": se, "df": df}
+    return {"S": efficacy.mean, "low": low, "high": high, "se": se, "df": df}
 
 
 def _standard_error(measured: Measured) -> Array:

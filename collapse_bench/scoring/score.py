@@ -22,7 +22,8 @@ these rules by number:
    for entries that cover two thirds of the weight of their track, which is the weight of the tasks
    that at least one entry of the track fits.  The others are specialists, ranked in their families.
 6. The independent unit is the chain: tasks that share seeds are summed chain by chain before the
-   variance is computed.
+   variance is computed.  A task counts with the unit of its mean; the interval of a row has the
+   other unit where it crosses 0.
 7. All pairs of a track are tested by Tukey's range, a focus row named in advance by Holm's method,
    a single pair by Student's t.
 8. A tier starts at its best row and ends before the first row that is significantly worse than

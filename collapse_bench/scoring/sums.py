@@ -27,6 +27,8 @@ class Sums:
     # (P, G) 0/1: the chains of a group ran the same tasks of one block and share a variance
     group: Array
     df: Array  # (G,) degrees of freedom of each group
+    # (2, N, P) the deviations as they count at the lower and the upper end of an interval
+    stretched: Array
 
     def standard_error(self, deviations: Array) -> tuple[Array, Array]:
         """Standard error (...) and Welch's degrees of freedom (...) of deviations (..., P)."""
@@ -66,17 +68,21 @@ def sums_of(measured: Measured, part: Sequence[int], weight: Array) -> Sums:
     enough = chains >= FOR_INTERVAL
     scale = np.where(enough, weight / np.sqrt(np.where(enough, chains * (chains - 1), 1)), np.nan)
     deviation = np.where(live, s - mean[..., None], 0.0) * scale[:, None]  # (N, K, C)
-    deviations, serves = [], []
+    stretch = measured.stretch[:, :, part]  # (2, N, K)
+    deviations, stretched, serves = [], [], []
     for mine in blocks(measured, part).values():
         seeds = live[mine].any(0)
-        deviations.append(deviation[:, mine][..., seeds].sum(1))  # (N, P_b)
+        own = deviation[:, mine][..., seeds]  # (N, K_b, P_b)
+        deviations.append(own.sum(1))
+        stretched.append(np.einsum("enk,nkp->enp", stretch[:, :, mine], own))
         serves.append((live & np.isin(np.arange(len(part)), mine)[:, None])[:, seeds].T)  # (P_b, K)
     kinds, which = np.unique(np.concatenate(serves), axis=0, return_inverse=True)
     group = np.eye(len(kinds))[which.ravel()]  # (P, G)
     # each mean over R chains takes one of their R degrees of freedom
     left = np.where(kinds, (chains - 1) / chains, 1.0).min(-1)
     whole = np.where(complete(measured)[:, part].all(-1), mean @ weight, np.nan)
-    return Sums(whole, np.concatenate(deviations, -1), group, np.maximum(group.sum(0) * left, SAME))
+    df = np.maximum(group.sum(0) * left, SAME)
+    return Sums(whole, np.concatenate(deviations, -1), group, df, np.concatenate(stretched, -1))
 
 
 def complete(measured: Measured) -> Mask:
