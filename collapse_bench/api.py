@@ -162,13 +162,14 @@ class Results:
         manifest = self._manifest()
         return frame_of(self.store, manifest.entries, manifest.seeds, manifest)
 
-    def board(self, focus: str | None = None) -> Board:
+    def board(self, focus: str | None = None, track: str | None = None) -> Board:
         """The leaderboard of the run.  Its notes name the rows whose code has changed since.
 
-        focus: the entry that is compared with all others; None: the one that the run named.
+        focus: the entry that is compared with all others; None: the one that the run named.  track:
+        show only the tasks on which an entry uses no more than this track allows.
         """
         manifest, store = self._manifest(), self.store
-        board = board_of(store, manifest, focus)
+        board = board_of(store, manifest, focus, track)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:

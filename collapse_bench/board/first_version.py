@@ -80,6 +80,10 @@ class FirstBoard(ScoredBoard):
         return pd.DataFrame(out).rename(columns=HEADINGS)
 
     def _own_notes(self) -> Iterator[str]:
+        yield (
+            "this suite was calibrated without the control `trivial`, so it is scored by the first "
+            "version of the score: a failed chain counts -3, and so does one that is worse"
+        )
         chains = self.scores.rows.chains.max()
         yield (
             "averted: the score of collapse averted, 0 for no mitigation and 1 for the oracle "

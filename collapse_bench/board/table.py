@@ -276,7 +276,8 @@ class ScoredBoard(Board):
         if own.ranked and not math.isnan(own.tier):
             tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
             note += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
-        apart, gap = others.p_focus < 0.05, own.S - others.S
+        apart = others.p_focus < 0.05
+        gap = others.d_focus if "d_focus" in others else own.S - others.S
         verdicts = {
             "significantly better than": apart & (gap > 0),
             "significantly worse than": apart & (gap < 0),

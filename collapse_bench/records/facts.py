@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
-from ..core.tracks import TRACKS
+from ..core.tracks import TRACKS as TRACKS  # for boards
 from ..core.tracks import joined_tracks as joined_tracks  # for boards
 from ..status import Status
 

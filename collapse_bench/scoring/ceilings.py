@@ -30,7 +30,7 @@ def ceilings(
     ceiling by its standard error.
     """
     measured = scores.efficacy.measured
-    rows = []
+    rows: list[tuple[str, str, float, str, float]] = []
     if oracle not in measured.entries:
         return pd.DataFrame(rows, columns=COLUMNS)
     level = _levels(scores)

@@ -26,9 +26,10 @@ def relative_cost(usage: pd.DataFrame, none: str = "none") -> pd.Series[float]:
     """
     if none not in usage.index:
         return pd.Series(np.nan, usage.index)
-    base = usage.loc[none, ["fits", "generated_rows"]]
-    ratios = usage[["fits", "generated_rows"]].div(base.where(base > 0))
-    return ratios.max(axis=1)
+    used = usage[["fits", "generated_rows"]].to_numpy(float)
+    base = used[usage.index.get_loc(none)]
+    ratios = np.where(base > 0, used / np.where(base > 0, base, 1.0), 0.0)
+    return pd.Series(ratios.max(axis=1), usage.index)
 
 
 def at_budgets(points: pd.DataFrame, budgets: Sequence[float] = BUDGETS) -> pd.DataFrame:
@@ -67,10 +68,9 @@ def pareto(points: pd.DataFrame) -> pd.DataFrame:
     known = points[points.S.notna() & points.real.notna()].sort_values(
         ["real", "S", "entry"], ascending=[True, False, True]
     )
-    kept, best, at = [], -np.inf, np.nan
-    for row in known.itertuples():
-        same = kept and row.real == at and best == row.S
-        if best < row.S or same:
-            kept.append(row.Index)
-            best, at = row.S, row.real
-    return known.loc[kept].reset_index(drop=True)
+    kept, best, at = [False] * len(known), -np.inf, np.nan
+    pairs = zip(known.S.to_numpy(float), known.real.to_numpy(float), strict=True)
+    for i, (score, real) in enumerate(pairs):
+        if score > best or (real == at and score == best):
+            kept[i], best, at = True, score, real
+    return known[kept].reset_index(drop=True)

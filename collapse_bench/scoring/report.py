@@ -47,7 +47,7 @@ def entry_table(
     ]
     least = COVERAGE * _weight_of_track(efficacy, track, control)
     specialist = ~control & fits.any(-1) & (efficacy.coverage < least - SAME)
-    for n in np.flatnonzero(specialist):
+    for n in np.flatnonzero(specialist).tolist():
         reason[n] = "; ".join(
             filter(None, (reason[n], _specialist(efficacy.coverage[n], least[n], track[n])))
         )
@@ -281,10 +281,11 @@ def _against(efficacy: Efficacies, focus: str | None, ranked: Mask) -> dict[str,
     entries, none = efficacy.measured.entries, efficacy.measured.none
     everyone = np.arange(len(entries))
     p_none = np.where(everyone == none, np.nan, efficacy.p(everyone, [none])[1])
-    p_focus = np.full(len(entries), np.nan)
+    p_focus, d_focus = np.full((2, len(entries)), np.nan)
     if focus is not None and ranked[i := entries.index(focus)]:
         others = np.flatnonzero(ranked & (everyone != i))
-        p_focus[others] = holm(efficacy.p([i], others)[1])
+        d_focus[others], p = efficacy.p([i], others)
+        p_focus[others] = holm(p)
     words = [""] * len(entries)
     if REAL_ONLY in entries:
         i = entries.index(REAL_ONLY)
@@ -294,4 +295,4 @@ def _against(efficacy: Efficacies, focus: str | None, ranked: Mask) -> dict[str,
             verdict_of(*three) if yes else ""
             for yes, *three in zip(known, p, ahead > 0, strict=True)
         ]
-    return {"p_none": p_none, "p_focus": p_focus, "beats_real_only": words}
+    return {"p_none": p_none, "p_focus": p_focus, "d_focus": d_focus, "beats_real_only": words}

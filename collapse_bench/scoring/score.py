@@ -70,7 +70,8 @@ class Scores:
       a negative one if an entry changes nothing)
     - risk; risk_flag: whether its sign differs from that of S
     - p_none: Student, against `none`; p_above: Tukey, against the next better ranked row of the
-      track; p_focus: Holm, the focus row against each ranked row of the board
+      track; p_focus: Holm, the focus row against each ranked row of the board; d_focus: the focus
+      row minus that row, on the tasks that both fit
     - beats_real_only: yes, no or cannot tell; "" without such a row
 
     ``per_task``: entry, task, family, S_k, se, chains, failed (number of chains), status (done,

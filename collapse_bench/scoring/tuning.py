@@ -37,16 +37,17 @@ def picks(losses: pd.DataFrame, tasks: Mapping[str, Task], tunings: Tunings) -> 
                 f"{method} has {len(names)} tunings; a method may have 1 to {MOST_TUNINGS}, of "
                 "which the first is its default"
             )
-    family = score(losses, tasks).per_family.set_index(["entry", "family"])
+    table = score(losses, tasks).per_family
+    places = [*zip(table.entry, table.family, strict=True)]
+    found = dict(zip(places, table.S.astype(float), strict=True))
+    chains = dict(zip(places, table.chains, strict=True))
     rows = []
     for method, names in tunings.items():
         for name in sorted({task.family for task in tasks.values()}):
-            here = [entry for entry in names if (entry, name) in family.index]
-            known = [entry for entry in here if np.isfinite(family.S[entry, name])]
+            known = [e for e in names if np.isfinite(found.get((e, name), np.nan))]
             if known:
-                best = max(known, key=lambda entry: (family.S[entry, name], -names.index(entry)))
-                at = family.loc[(best, name)]
-                rows.append((method, name, best, at.S, at.chains))
+                best = known[int(np.argmax([found[e, name] for e in known]))]  # the first of equals
+                rows.append((method, name, best, found[best, name], chains[best, name]))
     return pd.DataFrame(rows, columns=["method", "family", "entry", "S", "chains"])
 
 
