@@ -429,7 +429,7 @@ class _Collected:
             self.curves[entry.task][entry.rows].update(done)
             return
         chains = [seed for seed in record.seeds if seed in seeds]
-        declined = record.declined
+        declined = record.declined if entry.role == "entry" else set()
         for s in chains:
             end = REFUSED if s in declined else status[s]
             self.add_row(entry, entry.name, s, final.get(s, math.nan), end)

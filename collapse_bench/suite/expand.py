@@ -36,8 +36,8 @@ class Entry:
 
     @property
     def declined(self) -> bool:
-        """Whether a mitigation chose not to run it."""
-        return self.skip is not None and not isinstance(self.skip, Lacks)
+        """Whether a mitigation chose not to run it; a control has no choice."""
+        return self.role == "entry" and self.skip is not None and not isinstance(self.skip, Lacks)
 
 
 @dataclass(frozen=True)
