@@ -146,7 +146,8 @@ def expand(
     # a cell that the file lists twice is run once
     shown = _shown(model, registry, typed)
     entries = [replace(e, name=shown.get(e.name, e.name)) for e in entries]
-    unique = {(e.task, e.name, e.role == "curve", e.cell.n): e for e in entries}
+    # the control `real-only` and the points of the learning curve share a name, and no role
+    unique = {(entry.task, entry.role, entry.name, entry.cell.n): entry for entry in entries}
     suite = Suite(model, tuple(unique.values()), path, skipped)
     if any(row.cell is not None for row in model.calibration):
         rows = matching(model.calibration, suite.task_ids)
