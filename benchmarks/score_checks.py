@@ -1,12 +1,16 @@
-"""Do the statistics of the score hold on the chains of the suite `standard`?
+"""Do the statistics of the score hold, in simulations and on the chains of the suite `standard`?
 
-    python benchmarks/score_checks.py               # 1600 chains a cell, four minutes on one core
+    python benchmarks/score_checks.py simulated        # boards of simulated losses, ten minutes
+    python benchmarks/score_checks.py                  # 1600 chains a cell, four minutes on one core
     python benchmarks/score_checks.py 6400             # 200 boards of 32 chains that share none
+
+A suite that was calibrated without the control `trivial` is scored by the first version of the
+score; the simulations are of the present one.
 
 Equals are one method entered several times under names of its own: draws are keyed by the name
 under which a method acts, so that each has private randomness, and truth, exam and the protocol's
 draws in common.  Boards of 32 chains are cut from a large pool of chains and scored by
-`collapse_bench.board.score`, with the gaps and floors of the suite file.
+`collapse_bench.scoring`, with the gaps and floors of the suite file.
 """
 
 from __future__ import annotations
@@ -28,8 +32,10 @@ from collapse_bench.core.cell import Cell
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.loop import generations
 from collapse_bench.registry.discovery import registry
+from collapse_bench.scoring import score as present
+from collapse_bench.scoring.first_version import score as first_version
+from collapse_bench.scoring.resampling import resampled
 from collapse_bench.scoring.rules import ALPHA
-from collapse_bench.scoring.score import Scores, compare, score
 from collapse_bench.scoring.task import Task
 from collapse_bench.suite.expand import Suite, expand
 from collapse_bench.suite.model import find_suite, read_suite
@@ -63,8 +69,8 @@ def cells(suite: Suite, equals: Mapping[str, int] = EQUALS) -> Iterator[tuple[st
     """(task, row, cell): doing nothing, and every method as often as it is entered."""
     for entry in suite.entries:
         if entry.task in CHEAP and entry.role != "curve" and entry.skip is None:
-            if entry.name == "none":
-                yield entry.task, "none", entry.cell
+            if entry.name in ("none", "trivial"):
+                yield entry.task, entry.name, entry.cell
             for number in range(equals.get(entry.name, 0)):
                 acts = tuple(twin(act, number) for act in entry.cell.mitigations)
                 yield entry.task, f"{entry.name} {number}", replace(entry.cell, mitigations=acts)
@@ -115,7 +121,13 @@ class Pool:
             loss=self.loss[rows],
         )
 
-    def scored(self, chains: np.ndarray | slice = slice(None), focus: str | None = None) -> Scores:
+    @property
+    def version(self):
+        """The module that scores these tasks."""
+        known = all(task.harm is not None for task in self.tasks.values())
+        return present if known else first_version
+
+    def scored(self, chains: np.ndarray | slice = slice(None), focus: str | None = None):
         """The board of these chains; rows rank among their equals."""
         loss = self.loss[..., chains]
         index = pd.MultiIndex.from_product(
@@ -123,7 +135,7 @@ class Pool:
         )
         frame = pd.DataFrame({"loss": loss.ravel(), "status": "done"}, index).reset_index()
         tracks = dict(zip(self.rows, self.method, strict=True))
-        return score(frame, self.tasks, focus=focus, tracks=tracks, planned=CHAINS)
+        return self.version.score(frame, self.tasks, focus=focus, tracks=tracks, planned=CHAINS)
 
     def boards(self, count: int, seed: int) -> Iterator[tuple[Pool, np.ndarray]]:
         """``count`` boards, and which chains each has.  Those of one deal share no chain; then the
@@ -171,13 +183,14 @@ def gathered(suite: Suite, losses: Mapping[tuple[str, str], np.ndarray]) -> Pool
         name: Task(
             name,
             data[name].family,
-            *(getattr(frozen[name], key) for key in ("floor", "gap", "gap_sd")),
-            data[name].log_loss,
+            *(getattr(frozen[name], key) for key in ("floor", "gap", "gap_sd", "harm")),
+            frozen[name].harm_sd or 0.0,
+            log_loss=data[name].log_loss,
         )
         for name in dict.fromkeys(task for task, _ in losses)
     }
     rows = tuple(dict.fromkeys(row for _, row in losses))
-    rows = ("none", *(row for row in rows if row != "none"))
+    rows = tuple(sorted(rows, key=lambda row: (row != "none", row != "trivial")))
     method = tuple(row.rpartition(" ")[0] or row for row in rows)
     return Pool(
         rows, method, tasks, np.array([[losses[task, row] for task in tasks] for row in rows])
@@ -213,7 +226,7 @@ class Check:
 def checks(pool: Pool, boards: int = 1000, planted: int = 200, seed: int = 1) -> list[Check]:
     """Every promise on ``boards`` boards of equals, and on ``planted`` boards with a planted
     improvement."""
-    methods = [method for method in dict.fromkeys(pool.method) if method != "none"]
+    methods = [method for method in dict.fromkeys(pool.method) if method not in ("none", "trivial")]
     return [*_of_equals(pool, methods, boards, seed), *_planted(pool, methods, planted, seed + 1)]
 
 
@@ -231,7 +244,7 @@ def _of_equals(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> li
         for m, (method, mine) in enumerate(names.items()):
             s, high, tier = rows.loc[mine, ["S", "high", "tier"]].to_numpy(float).T
             pairs[m, b] = np.mean(
-                [compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)]
+                [pool.version.compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)]
             )
             splits[m, b] = tier.max() > 1
             covered[m, b] = np.mean(np.abs(s - truth[method]) <= (high - s) * inside)
@@ -258,11 +271,14 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
         by = float(
             np.mean([(h.loc[a] - h.loc[b]).std() for a, b in combinations([best, *others], 2)])
         )
-        equals, found = pool.only([0, *mine]), np.empty((2, boards))
+        controls = [n for n, row in enumerate(pool.rows) if row in ("none", "trivial")]
+        equals, found = pool.only([*controls, *mine]), np.empty((2, boards))
         for b, (dealt, chains) in enumerate(equals.boards(boards, seed)):
-            scores = dealt.improved(1, by).scored(chains, focus=best)
+            scores = dealt.improved(len(controls), by).scored(chains, focus=best)
             above = [
-                pair for other in others if (pair := compare(scores, best, other)).difference > 0
+                pair
+                for other in others
+                if (pair := pool.version.compare(scores, best, other)).difference > 0
             ]
             holm = scores.rows.set_index("entry").p_focus[others]
             found[0, b] = sum(pair.p < ALPHA for pair in above) / len(others)
@@ -273,6 +289,166 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
             what = f"{method} and {by:.3f} more: as a focus row found {others_}"
             focus.append(Check(what, 0.8, 1, found[1]))
     return pairs + focus
+
+
+# simulations of the present score
+
+GAP, FLOOR = 2.0, 1e-3  # G_k in nats, r_k
+SD, COMMON = 0.5, 0.6  # of a chain's noise in nats; share of its variance common to all tasks
+
+
+@dataclass(frozen=True)
+class World:
+    """Boards of simulated losses: ``size`` equal rows, each board a track of its own.
+
+    A change in nats of chain c on task k is level_k plus noise that the rows of a board share (from
+    `none`) plus noise of its own.  ``harm`` is A_k in units of G_k.
+    """
+
+    size: int
+    level: tuple[float, ...]  # nats, per task; one family each
+    harm: float = 1.0
+    chains: int = CHAINS
+    shared: float = 1.0  # sd of the noise that rows share, over SD
+    fail: float = 0.0  # share of chains that fail
+    specialists: int = 0  # rows of a board that do not fit its last task
+
+    def tasks(self) -> dict[str, Task]:
+        harm = self.harm * GAP
+        return {
+            f"t{k:02d}": Task(f"t{k:02d}", f"f{k}", FLOOR, GAP, 1.0, harm, 0.1 * harm)
+            for k in range(len(self.level))
+        }
+
+    def noise(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """(rows, K, C), of standard deviation SD; a part of each chain is common to its tasks."""
+        shape = rows, len(self.level), self.chains
+        own = rng.normal(size=shape) * np.sqrt(1 - COMMON)
+        return SD * (own + rng.normal(size=(rows, 1, self.chains)) * np.sqrt(COMMON))
+
+    def changes(self, boards: int, seed: int) -> np.ndarray:
+        """a_none - a of every row (boards x size, K, C) in nats, NaN where the chain fails."""
+        rng = np.random.default_rng(seed)
+        common = np.repeat(self.shared * self.noise(rng, boards), self.size, 0)
+        change = np.array(self.level)[:, None] + common + self.noise(rng, boards * self.size)
+        return np.where(rng.random(change.shape) < self.fail, np.nan, change)
+
+    def scored(self, change: np.ndarray):
+        """One call for all boards, since `none` does not vary and each board is a track."""
+        tasks, rows = self.tasks(), [f"m{i:06d}" for i in range(len(change))]
+        harm = self.harm * GAP
+        none = np.zeros((2, *change.shape[1:]))
+        none[1] = -harm  # trivial
+        a = -np.concatenate([none, change])
+        index = pd.MultiIndex.from_product(
+            [["none", "trivial", *rows], tasks, range(self.chains)],
+            names=["entry", "task", "seed"],
+        )
+        loss = np.exp(a).ravel() - FLOOR
+        status = np.where(np.isnan(loss), "failed", "done")
+        frame = pd.DataFrame({"loss": loss, "status": status}, index).reset_index()
+        if self.specialists:
+            lacking = {row for i, row in enumerate(rows) if i % self.size < self.specialists}
+            last = frame.entry.isin(lacking) & (frame.task == max(tasks))
+            frame = frame.assign(
+                status=frame.status.mask(last, "skipped"), loss=frame.loss.mask(last)
+            )
+        tracks = {row: f"{i // self.size:06d}" for i, row in enumerate(rows)}
+        return present.score(frame, tasks, tracks=tracks, planned=self.chains)
+
+    def truth(self) -> float:
+        """S of a row in the limit of many chains."""
+        large = replace(self, chains=200_000, size=1, specialists=0).changes(1, 99)[0]
+        worst = -self.harm * GAP
+        mean = np.maximum(np.where(np.isnan(large), worst, large), worst).mean(-1)
+        return float(np.where(mean < 0, mean / (self.harm * GAP), mean / GAP).mean())
+
+
+def split(scores) -> np.ndarray:
+    """Whether each board has more than one tier (boards,)."""
+    rows = scores.rows[scores.rows.ranked]
+    return rows.groupby("track")["tier"].max().gt(1).to_numpy(float)
+
+
+def simulated(scale: float = 1.0, seed: int = 1) -> list[Check]:
+    """Every promise of the score on simulated boards; ``scale`` times as many of them."""
+    near = (0.0,) * 4
+    mixed = (0.0, 0.05, -0.05, 0.6)
+    equals = [
+        ("two equal methods", World(2, (0.6,) * 4), 2000),
+        ("two equal methods, all tasks at 0, A = G / 4", World(2, near, 0.25), 2000),
+        ("two equal methods, all tasks at 0, A = G", World(2, near), 2000),
+        ("two equal methods, all tasks at 0, A = 4 G", World(2, near, 4.0), 2000),
+        ("two equal methods, tasks near 0, A = 4 G, little in common", World(2, mixed, 4.0, shared=0.2), 2000),
+        ("two equal methods, 5 % of the chains fail", World(2, mixed, fail=0.05), 2000),
+        ("a board of 6 equal methods", World(6, mixed), 1000),
+        ("a board of 6 equal methods, all tasks at 0, A = 4 G", World(6, near, 4.0), 1000),
+        ("a board of 6 equal methods, 2 of them fit three of four tasks", World(6, (0.6,) * 4, specialists=2), 1000),
+        ("a board of 28 equal methods, 8 of them fit three of four tasks", World(28, mixed, specialists=8), 400),
+        ("a board of 8 equal methods, 10 chains", World(8, mixed, chains=10), 1000),
+    ]  # fmt: skip
+    out = []
+    for what, world, boards in equals:
+        count = max(50, round(scale * boards))
+        shares = split(world.scored(world.changes(count, seed)))
+        name = "called different" if world.size == 2 else "split"
+        out.append(Check(f"{what}: {name}", 0, 0.06, shares))
+    covered = [
+        ("levels of 0.6", World(1, (0.6,) * 4), 0.93),
+        ("levels of -0.6", World(1, (-0.6,) * 4), 0.93),
+        ("tasks near 0, A = G", World(1, mixed), 0.93),
+        ("one task at 0.05, A = 4 G", World(1, (0.05,), 4.0), 0.93),
+        ("one task at 0, A = G / 4", World(1, (0.0,), 0.25), 0.93),
+        ("5 % of the chains fail", World(1, (0.6, 0.6, 0.3, 0.3), fail=0.05), 0.93),
+        ("all of 4 tasks at 0, A = 4 G", World(1, near, 4.0), 0.85),
+    ]
+    for what, world, least in covered:
+        count = max(100, round(scale * 3000))
+        rows = world.scored(world.changes(count, seed)).rows.query("ranked")
+        truth = world.truth()
+        hits = ((rows.low <= truth) & (truth <= rows.high)).to_numpy(float)
+        out.append(Check(f"coverage of the 95 % interval: {what}", least, 0.97, hits))
+    return out + _simulated_gains(scale, seed) + _simulated_tasks(scale, seed)
+
+
+def _simulated_gains(scale: float, seed: int) -> list[Check]:
+    """A row that is better by one standard deviation of h, as in the check on chains."""
+    out = []
+    for what, world in (
+        ("in a pair", World(2, (0.6,) * 4)),
+        ("in a pair, tasks near 0, A = 4 G", World(2, (0.0, 0.05, -0.05, 0.6), 4.0)),
+        ("in a pair, the other fits three of four tasks", World(2, (0.6,) * 4, specialists=1)),
+    ):
+        count = max(50, round(scale * 1000))
+        change = world.changes(count, seed)
+        own = world.noise(np.random.default_rng(seed + 1), 2000).mean(1)
+        change[1 :: world.size] += own.std() * np.sqrt(2)
+        scores = world.scored(change)
+        rows = scores.rows[scores.rows.ranked]
+        better = rows.entry.str[1:].astype(int) % world.size == 1
+        first = rows[rows.tier == 1].groupby("track").size()
+        found = rows[better].set_index("track").tier.eq(1) & first.eq(1)
+        out.append(Check(f"a planted gain found {what}", 0.8, 1, found.to_numpy(float)))
+    return out
+
+
+def _simulated_tasks(scale: float, seed: int) -> list[Check]:
+    """Intervals over chains and tasks: the levels of tasks are draws, and their mean is the truth."""
+    out = []
+    for m in (4, 8, 16):
+        world = World(1, (0.6,) * m)
+        rng, rows = np.random.default_rng(seed), max(100, round(scale * 1000))
+        change = world.changes(rows, seed) + rng.normal(0, 0.3, (rows, m, 1))
+        tasks = {k: replace(t, family="one") for k, t in world.tasks().items()}
+        one = replace(world, level=world.level)
+        object.__setattr__(one, "tasks", lambda tasks=tasks: tasks)
+        found = resampled(one.scored(change), 400).set_index("entry").filter(like="m0", axis=0)
+        truth = 0.6 / GAP
+        hits = ((found.S_low <= truth) & (truth <= found.S_high)).to_numpy(float)
+        out.append(
+            Check(f"coverage of the interval over chains and tasks: {m} tasks", 0.75, 0.97, hits)
+        )
+    return out
 
 
 def table(found: Sequence[Check]) -> str:
@@ -297,6 +473,10 @@ def standard() -> Suite:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["simulated"]:
+        found = simulated(float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)
+        print(table(found))
+        sys.exit(not all(check.kept for check in found))
     chains = int(sys.argv[1]) if len(sys.argv) > 1 else 1600
     suite = standard()
     found = checks(gathered(suite, pool(suite, chains)))

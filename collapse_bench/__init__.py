@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; kept equal to _WHERE by
     from .core.loop import Generation, generations
     from .core.params import param
     from .core.rng import Stream
-    from .errors import Incompatible, UsageError, UserError
+    from .errors import Incompatible, Lacks, UsageError, UserError
     from .registry.hookspecs import hookimpl
 
 _WHERE = {
@@ -25,6 +25,7 @@ _WHERE = {
     "DataGenerator": "core.components",
     "Generation": "core.loop",
     "Incompatible": "errors",
+    "Lacks": "errors",
     "Mitigation": "core.components",
     "Model": "core.components",
     "Protocol": "core.components",
@@ -50,6 +51,7 @@ __all__ = [
     "DataGenerator",
     "Generation",
     "Incompatible",
+    "Lacks",
     "Mitigation",
     "Model",
     "Protocol",

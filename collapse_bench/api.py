@@ -43,6 +43,7 @@ from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.conformance import failures
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
+from .scoring.rules import TRIVIAL
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
@@ -162,13 +163,14 @@ class Results:
         manifest = self._manifest()
         return frame_of(self.store, manifest.entries, manifest.seeds, manifest)
 
-    def board(self, focus: str | None = None) -> Board:
+    def board(self, focus: str | None = None, track: str | None = None) -> Board:
         """The leaderboard of the run.  Its notes name the rows whose code has changed since.
 
-        focus: the entry that is compared with all others; None: the one that the run named.
+        focus: the entry that is compared with all others; None: the one that the run named.  track:
+        show only the tasks on which an entry uses no more than this track allows.
         """
         manifest, store = self._manifest(), self.store
-        board = board_of(store, manifest, focus)
+        board = board_of(store, manifest, focus, track)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:
@@ -688,7 +690,7 @@ def calibrate(
     on_outcome: OnOutcome | None = None,
     on_plan: OnPlan | None = None,
 ) -> list[Calibration]:
-    """Measure the floor and the gap of every task of a suite, and write them into its file.
+    """Measure the floor and the units of every task of a suite, and write them into its file.
 
     Runs 256 chains per task whose seeds no suite uses.  output: folder in which these chains are
     kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
@@ -697,13 +699,14 @@ def calibrate(
     reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
     with _plugins_of_earlier_runs(path, output):
-        suite = expand(read_suite(path), reg, path)
+        suite = expand(read_suite(path), reg, path, trivial=TRIVIAL in reg.classes["mitigation"])
     text = path.read_text(encoding="utf-8")
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
     _rewrite(path, text)  # fail before the run, not after it
-    entries = [entry for entry in suite.run_list() if entry.name in ("none", "nature")]
+    controls = ("none", "nature", TRIVIAL)
+    entries = [entry for entry in suite.run_list() if entry.name in controls]
     with ExitStack() as stack:
         folder = (
             stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
@@ -744,16 +747,23 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
             last = frame[
                 (frame.generation == entry.cell.generations) & (frame.metric == data.primary)
             ]
-            losses[entry.name] = last.sort_values("seed").value.to_numpy()
-    floor, gap, gap_sd = floor_and_gap(
-        losses["none"], losses["nature"], data.resolution, data.log_loss
+            # a chain that failed has no row, and counts as one without a finite loss
+            losses[entry.name] = last.set_index("seed").value.reindex(CALIBRATION_SEEDS).to_numpy()
+    measured = floor_and_gap(
+        losses["none"],
+        losses["nature"],
+        data.resolution,
+        data.log_loss,
+        losses.get(TRIVIAL),
     )
     reads_files = any(contents(part) for _, part in cell.parts())
     return Calibration(
         task=task,
-        floor=floor,
-        gap=gap,
-        gap_sd=gap_sd,
+        floor=measured.floor,
+        gap=measured.gap,
+        gap_sd=measured.gap_sd,
+        harm=measured.harm,
+        harm_sd=None if measured.harm is None else measured.harm_sd,
         chains=len(losses["none"]),
         cell=dataclasses.replace(cell, mitigations=()).id if reads_files else None,
     )

@@ -55,6 +55,34 @@ class Unsupported(Incompatible):
     """
 
 
+class Lacking(Unsupported):
+    """A teacher, a model or a data generator has no method that was called; ``owner`` is its class.
+
+    A cell that is skipped for this reason lowers the coverage of an entry.  A cell that a method
+    skips for a reason of its own counts as doing nothing.
+    """
+
+    def __init__(self, message: str, owner: type):
+        super().__init__(message)
+        self.owner = owner
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Lacking, (self.args[0], self.owner)
+
+
+class Declined(Incompatible):
+    """A mitigation does not want a cell that has all it needs."""
+
+
+class Lacks(str):
+    """The sentence of an ``incompatibility`` where a plugin lacks what it needs.
+
+    A method that returns a plain sentence declines by choice, and scores 0 on the task.  Only
+    plugins that come with the suite may return this; others declare ``kinds`` and ``needs``, which
+    the harness checks.
+    """
+
+
 class ContractError(Exception):
     """A plugin broke its contract: a wrong shape or value, or a changed input.  Its chains fail."""
 

@@ -16,6 +16,7 @@ from collapse_bench.api import cell_of, run
 from collapse_bench.core import loop as engine
 from collapse_bench.core.budget import Budget
 from collapse_bench.core.rng import Stream
+from collapse_bench.errors import Lacks
 from collapse_bench.plugins.mitigations.golden_ratio import GoldenRatio
 from collapse_bench.records.store import Store
 from collapse_bench.registry import discovery as registry
@@ -355,6 +356,26 @@ def test_die(tmp_path):
     mine = frame[(frame.entry == "die") & frame.task.str.startswith("gaussian")].iloc[0]
     assert mine.failed == 4
     assert mine.S_k == -3
+
+
+@pytest.mark.parametrize("how", ["sentence", "lacks", "raise", "read", "ask"])
+def test_picky(how):
+    """It is recorded as a choice, whatever it says; the score then counts 0 (tests/scoring)."""
+    told = ran("picky", WORLD, how=how).facts
+    assert set(told.status) == {"skipped"}
+    assert told.declined == (True,) * len(SEEDS)
+    assert ran("picky", "zipf | counts | mix @ n=50 T=2", how=how).facts.declined is None
+    reg, _ = offered("picky")
+    reason = reg.cell(WORLD.replace(" @", f" | picky(how={how}) @")).incompatibility()
+    assert (reason is not None) == (how in ("sentence", "lacks"))
+    assert not isinstance(reason, Lacks)
+
+
+def test_what_a_plugin_declares_to_need_is_no_choice():
+    reg, _ = offered("picky")
+    cls = type("Needy", (reg.find("mitigation", "picky"),), {"needs": ("rows", "real rows")})
+    cell = replace(cell_of(WORLD), mitigations=(cls(how="lacks"),))
+    assert isinstance(cell.incompatibility(), Lacks)
 
 
 def test_two_faces():

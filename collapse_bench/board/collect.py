@@ -11,23 +11,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..errors import NothingMatched
+from ..errors import NothingMatched, UsageError
 from ..records.again import run_again
 from ..records.agreement import disagreement
 from ..records.archive import SHIPPED, OverlayStore
-from ..records.facts import joined_tracks
+from ..records.facts import TRACKS, joined_tracks
 from ..records.faults import Rejected
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
 from ..records.store import Store
-from ..scoring.rules import LEAST_GAP_ERRORS
-from ..scoring.score import score
+from ..scoring import score as second
+from ..scoring.first_version import score as first
+from ..scoring.rules import LEAST_GAP_ERRORS, REFUSED
 from ..scoring.task import Task
 from ..status import Status
 from .doubts import doubts
+from .first_version import MOST_LOST, FirstBoard
+from .ranked import RankedBoard
 from .real_only import REAL_ONLY, real_only
-from .table import MOST_LOST, Board, LossBoard, ScoredBoard
+from .table import Board, LossBoard
 from .usage import usage_by_entry, usage_of
 
 
@@ -153,24 +156,28 @@ def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
     return laws
 
 
-def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Board:
+def board_of(
+    store: Store, manifest: Manifest, focus: str | None = None, track: str | None = None
+) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
-    ``focus`` replaces the focus row of the suite.  Raises NothingMatched if there is no record,
-    or none of `none` on a suite with scores.
+    ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
+    no more than this track allows.  Raises NothingMatched if there is no record, or none of `none`
+    on a suite with scores, UsageError for a track in a suite that has no scores by task and track.
     """
     found = _collected(store, manifest)
     _check_recorded(store, manifest, found)
     losses = _without_excuses(pd.DataFrame(found.rows))
     usage = pd.DataFrame(found.used)
-    # entries that drew more real rows than the learning curve covers
-    beyond: set[str] = set()
-    fits = real_only(losses, usage, found.curves, manifest.tasks, beyond)
-    losses = pd.concat([losses, fits], ignore_index=True)
-    found.notes += [
-        f"{e} used more real rows than real-only was measured with, so the two are not compared"
-        for e in sorted(beyond)
-    ]
+    with_trivial = any(row.harm is not None for row in manifest.suite.calibration)
+    if track is not None and not with_trivial:
+        raise UsageError(
+            f"suite {manifest.suite.name} was calibrated without the control trivial, and its "
+            "board has no tracks by task; run `collapse-bench suite calibrate`, then the suite"
+        )
+    if not with_trivial:
+        losses = losses.assign(status=losses.status.replace(REFUSED, Status.SKIPPED.value))
+        losses = _with_real_only(losses, usage, found, manifest)
     if gone := manifest.left_out:
         found.notes.append(
             "left out of this quick run because no complete record has their version, parameters "
@@ -184,6 +191,8 @@ def board_of(store: Store, manifest: Manifest, focus: str | None = None) -> Boar
     found.notes += _foreign_archive(store)
     suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
+    if calibrated and with_trivial:
+        return _ranked(manifest, suite, calibrated, found, losses, usage, track)
     if calibrated:
         return _scored(manifest, suite, calibrated, found, losses, usage)
     return LossBoard(
@@ -241,6 +250,20 @@ def _foreign_archive(store: Store) -> list[str]:
     ]
 
 
+def _with_real_only(
+    losses: pd.DataFrame, usage: pd.DataFrame, found: _Collected, manifest: Manifest
+) -> pd.DataFrame:
+    """The losses with those of the control real-only of every entry."""
+    # entries that drew more real rows than the learning curve covers
+    beyond: set[str] = set()
+    fits = real_only(losses, usage, found.curves, manifest.tasks, beyond)
+    found.notes += [
+        f"{e} used more real rows than real-only was measured with, so the two are not compared"
+        for e in sorted(beyond)
+    ]
+    return pd.concat([losses, fits], ignore_index=True)
+
+
 def _scored(
     manifest: Manifest,
     suite: SuiteModel,
@@ -248,10 +271,10 @@ def _scored(
     found: _Collected,
     losses: pd.DataFrame,
     usage: pd.DataFrame,
-) -> ScoredBoard:
-    """The board of a suite with calibrated tasks."""
+) -> FirstBoard:
+    """The board of a suite that was calibrated without `trivial`."""
     fits = [name for name in losses.entry.unique() if name.startswith(REAL_ONLY)]
-    scores = score(
+    scores = first.score(
         losses,
         calibrated,
         focus=suite.focus,
@@ -263,10 +286,7 @@ def _scored(
     chains = {row.task: row.chains for row in suite.calibration}
     doubtful = doubts(scores, losses, calibrated, chains)
     found.notes += doubtful
-    # usage is averaged over the scored tasks only
-    scored = set(scores.per_task.task[scores.per_task.weight > 0])
-    usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
-    usage = usage_by_entry(usage, known, found.curves, manifest.tasks)
+    scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
     untimed = [
         name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)
     ]
@@ -275,7 +295,7 @@ def _scored(
             f"no cost for {', '.join(untimed)}: the seconds of none come from records of another "
             "run, perhaps on another machine"
         )
-    return ScoredBoard(
+    return FirstBoard(
         suite=suite,
         losses=losses,
         usage=usage,
@@ -286,6 +306,102 @@ def _scored(
         scores=scores,
         lost=_lost(pd.DataFrame(found.secondary), scored),
     )
+
+
+def _usage_where_scored(
+    scores: first.Scores | second.Scores,
+    found: _Collected,
+    manifest: Manifest,
+    losses: pd.DataFrame,
+    usage: pd.DataFrame,
+) -> tuple[set[str], pd.DataFrame]:
+    """The scored tasks, and the usage of each entry averaged over them."""
+    scored = set(scores.per_task.task[scores.per_task.weight > 0])
+    usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
+    return scored, usage_by_entry(usage, known, found.curves, manifest.tasks)
+
+
+def _ranked(
+    manifest: Manifest,
+    suite: SuiteModel,
+    calibrated: Mapping[str, Task],
+    found: _Collected,
+    losses: pd.DataFrame,
+    usage: pd.DataFrame,
+    track: str | None,
+) -> RankedBoard:
+    """The board of a suite that was calibrated with `trivial`."""
+    by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
+    controls = ["none", "nature", *_controls(manifest)]
+    union = {name: joined_tracks(names) for name, names in found.tracks.items()}
+    if track is not None:
+        losses = within_track(losses, by_task, controls, track)
+        union = {name: union[name] if name in controls else track for name in union}
+    scores = second.score(
+        losses,
+        calibrated,
+        focus=suite.focus,
+        controls=controls,
+        tracks=union,
+        planned=len(manifest.seeds),
+        shown=_for_some(manifest),
+    )
+    chains = {row.task: row.chains for row in suite.calibration}
+    doubtful = doubts(scores, losses, calibrated, chains)
+    scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
+    return RankedBoard(
+        suite=suite,
+        losses=losses,
+        usage=usage,
+        skipped_tasks=manifest.skipped_tasks,
+        notes=tuple(dict.fromkeys([*found.notes, *doubtful])),
+        codes=found.codes,
+        doubts=tuple(doubtful),
+        scores=scores,
+        lost=_lost(pd.DataFrame(found.secondary), scored),
+        tracks=by_task,
+        track=track,
+    )
+
+
+def _controls(manifest: Manifest) -> list[str]:
+    """The controls besides `none` and `nature`."""
+    names = [entry.name for entry in manifest.entries if entry.role == "control"]
+    return [name for name in dict.fromkeys([*names, "frozen"]) if name not in ("none", "nature")]
+
+
+def within_track(
+    losses: pd.DataFrame,
+    tracks: Mapping[tuple[str, str], str],
+    controls: Sequence[str],
+    track: str,
+) -> pd.DataFrame:
+    """The losses on the tasks where an entry uses no more than ``track`` allows.
+
+    tracks: (entry, task) -> track.  Other tasks count as not fitting.  Entries that use more
+    everywhere are left out, controls are not.
+
+    Raises UsageError for an unknown track, NothingMatched where no entry is left.
+    """
+    allowed = set(track.split("+")) | {"blind"}
+    known = {*TRACKS.values(), "blind"}
+    if not allowed <= known:
+        wrong = sorted(allowed - known)[0]
+        raise UsageError(
+            f"unknown track {wrong!r}; known: {', '.join(['blind', *TRACKS.values()])}, and several "
+            "joined by '+'"
+        )
+    places = zip(losses.entry, losses.task, strict=True)
+    within = [set(tracks.get(place, "blind").split("+")) <= allowed for place in places]
+    inside = pd.Series(within, losses.index) | losses.entry.isin(controls)
+    ran = inside & ~losses.status.isin([Status.SKIPPED.value, REFUSED])
+    left = set(losses.entry[ran])
+    if not left - set(controls):
+        raise NothingMatched(f"no entry uses no more than track {track} allows, on any task")
+    kept = losses.assign(
+        status=losses.status.where(inside, Status.SKIPPED.value), loss=losses.loss.where(inside)
+    )
+    return kept[kept.entry.isin(left | set(controls))]
 
 
 # -- from records to rows --------------------------------------------------------------------------
@@ -307,15 +423,18 @@ class _Collected:
     # task, entry, seed, what (tail or diversity), value
     secondary: list[dict[str, Any]] = field(default_factory=list)
     tracks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    # (entry, task) -> tracks of its records
+    by_task: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
+    has_frozen: bool = False  # the control `frozen` has records of its own
     codes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by the id of a cell
     notes: list[str] = field(default_factory=list)
 
     def add_row(
-        self, entry: ManifestEntry, name: str, seed: int | None, loss: float, end: Status
+        self, entry: ManifestEntry, name: str, seed: int | None, loss: float, end: str
     ) -> None:
         """One loss of a row of the board."""
         self.rows.append(
-            {"task": entry.task, "entry": name, "seed": seed, "loss": loss, "status": end.value}
+            {"task": entry.task, "entry": name, "seed": seed, "loss": loss, "status": str(end)}
         )
 
     def add(
@@ -330,15 +449,19 @@ class _Collected:
             self.curves[entry.task][entry.rows].update(done)
             return
         chains = [seed for seed in record.seeds if seed in seeds]
+        declined = record.declined if entry.role == "entry" else set()
         for s in chains:
-            self.add_row(entry, entry.name, s, final.get(s, math.nan), status[s])
-        if entry.name == "none":  # the control `frozen` is none's generation 0
+            end = REFUSED if s in declined else status[s]
+            self.add_row(entry, entry.name, s, final.get(s, math.nan), end)
+        if entry.name == "none" and not self.has_frozen:  # then it is none's generation 0
             start = _values(record, about.primary, 0)
             for s in chains:
                 end = Status.DONE if s in start else status[s]
                 self.add_row(entry, "frozen", s, start.get(s, math.nan), end)
-        self.secondary += _tail_and_diversity(record, entry, about, chains)
+        derived = entry.name == "none" and not self.has_frozen
+        self.secondary += _tail_and_diversity(record, entry, about, chains, derived)
         self.tracks[entry.name].append(record.facts.track)
+        self.by_task[entry.name, entry.task].append(record.facts.track)
         self.notes += [remark for run in record.runs for remark in run.get("remarks", ())]
         ran = [s for s in chains if status[s] is not Status.SKIPPED]
         self.used += usage_of(record, entry, ran)
@@ -347,12 +470,14 @@ class _Collected:
 def _collected(store: Store, manifest: Manifest) -> _Collected:
     """All records of a run that were computed by one version of the code."""
     found, seeds = _Collected(), set(manifest.seeds)
+    found.has_frozen = any(entry.name == "frozen" for entry in manifest.entries)
     for entry, records in _of_one_code(
         store, manifest.entries, manifest.seeds, found.notes, manifest
     ):
         found.codes[entry.id] = [record.code for record in records]
         if entry.skip is not None:
-            found.add_row(entry, entry.name, None, math.nan, Status.SKIPPED)
+            end = REFUSED if entry.declined else Status.SKIPPED
+            found.add_row(entry, entry.name, None, math.nan, end)
             continue
         for record in records:
             found.add(entry, record, manifest.tasks[entry.task], seeds)
@@ -360,13 +485,13 @@ def _collected(store: Store, manifest: Manifest) -> _Collected:
 
 
 def _tail_and_diversity(
-    record: Record, entry: ManifestEntry, about: ManifestTask, chains: list[int]
+    record: Record, entry: ManifestEntry, about: ManifestTask, chains: list[int], frozen: bool
 ) -> list[dict[str, Any]]:
     """The task's metrics of the tail and of diversity at the horizon.
 
-    For `frozen`, those of `none` at generation 0.
+    frozen: whether the control `frozen` is derived: it is `none` at generation 0.
     """
-    ends = {entry.name: entry.horizon} | ({"frozen": 0} if entry.name == "none" else {})
+    ends = {entry.name: entry.horizon} | ({"frozen": 0} if frozen else {})
     return [
         {"task": entry.task, "entry": name, "seed": seed, "what": what, "value": value}
         for what, metric in (("tail", about.tail), ("diversity", about.diversity))
@@ -408,7 +533,7 @@ def _without_excuses(losses: pd.DataFrame) -> pd.DataFrame:
 
     Otherwise a method could choose the chains on which it is judged.
     """
-    skipped = losses.status == Status.SKIPPED.value
+    skipped = losses.status.isin([Status.SKIPPED.value, REFUSED])
     partly = skipped & ~skipped.groupby([losses.task, losses.entry]).transform("all")
     return losses.assign(status=losses.status.mask(partly, Status.FAILED.value))
 
@@ -429,7 +554,9 @@ def _tasks(manifest: Manifest) -> dict[str, Task]:
             frozen[name].floor,
             frozen[name].gap,
             frozen[name].gap_sd,
-            task.log_loss,
+            frozen[name].harm,
+            frozen[name].harm_sd or 0.0,
+            log_loss=task.log_loss,
         )
         for name, task in manifest.tasks.items()
         if name in frozen

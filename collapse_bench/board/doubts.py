@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
+from ..scoring.first_version.score import Scores as FirstScores
+from ..scoring.rules import TRIVIAL
 from ..scoring.score import Scores
 from ..scoring.task import Task, log_of_loss
 
@@ -19,7 +21,10 @@ GAP_ERRORS = 6.0
 
 
 def doubts(
-    scores: Scores, losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
+    scores: Scores | FirstScores,
+    losses: pd.DataFrame,
+    tasks: Mapping[str, Task],
+    chains: Mapping[str, int],
 ) -> list[str]:
     """One sentence for each row above `nature`, and for each gap that is not that of the chains.
 
@@ -28,7 +33,7 @@ def doubts(
     return [*_above_nature(scores), *_other_gaps(losses, tasks, chains)]
 
 
-def _above_nature(scores: Scores) -> Iterator[str]:
+def _above_nature(scores: Scores | FirstScores) -> Iterator[str]:
     rows = scores.rows
     for row in rows[~rows.control & (rows.low > 1)].itertuples():
         yield (
@@ -42,13 +47,17 @@ def _other_gaps(
     losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
 ) -> Iterator[str]:
     finite = np.isfinite(losses.loss) & losses.seed.notna()
-    controls = losses[losses.entry.isin(["none", "nature"]) & finite]
+    controls = losses[losses.entry.isin(["none", "nature", TRIVIAL]) & finite]
     for name, piece in controls.groupby("task"):
         task = tasks.get(str(name))
         table = piece.pivot_table(index="seed", columns="entry", values="loss")
         if task is None or not {"none", "nature"} <= set(table.columns):
             continue
-        table = table.dropna()
+        if task.harm is not None:  # then no loss counts as worse than that of trivial
+            if TRIVIAL not in table:
+                continue
+            table = table.clip(upper=table[TRIVIAL], axis=0)
+        table = table[["none", "nature"]].dropna()
         logs = {
             column: log_of_loss(table[column].to_numpy(), task.floor, task.log_loss)
             for column in ("none", "nature")

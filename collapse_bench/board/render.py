@@ -56,18 +56,22 @@ def csv(frame: pd.DataFrame) -> str:
     return pd.DataFrame(shown, index=frame.index).to_csv(index=False).rstrip("\n")
 
 
-def markdown(title: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> str:
-    safe = display.markdown
+def rows_of(cells: pd.DataFrame) -> str:
+    """The table as markdown, without a title."""
 
     def row_of(texts: Iterable[Any]) -> str:
-        return "| " + " | ".join(safe(text).replace("|", "\\|") for text in texts) + " |"
+        shown = (display.markdown(text).replace("|", "\\|") for text in texts)
+        return "| " + " | ".join(shown) + " |"
 
-    lines = [
-        row_of(cells.columns),
-        "|" + "---|" * len(cells.columns),
-    ]
-    lines += map(row_of, cells.itertuples(index=False))
-    return "\n".join([f"**{safe(title)}**", "", *lines, "", *(f"- {safe(note)}" for note in notes)])
+    lines = [row_of(cells.columns), "|" + "---|" * len(cells.columns)]
+    return "\n".join([*lines, *map(row_of, cells.itertuples(index=False))])
+
+
+def markdown(title: str, cells: pd.DataFrame, notes: Sequence[str] = ()) -> str:
+    safe = display.markdown
+    return "\n".join(
+        [f"**{safe(title)}**", "", rows_of(cells), "", *(f"- {safe(note)}" for note in notes)]
+    )
 
 
 def terminal(

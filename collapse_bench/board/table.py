@@ -11,44 +11,21 @@ from typing import Any
 
 import pandas as pd
 
-from ..display import json_text, shortened, visible
+from ..display import json_text
 from ..errors import NothingMatched, UsageError
 from ..forms import FORMS
 from ..records.settings import SuiteModel
-from ..scoring.rules import WORST
-from ..scoring.score import Scores, compare
+from ..scoring.comparison import Comparison
+from ..scoring.first_version import score as first_version
+from ..scoring.score import Scores
 from ..status import Status
-from .render import csv, markdown, named_rows, needed, number, terminal
+from .cells import HEADINGS, WORDS, as_words, narrowed, scores_across, signed
+from .render import csv, markdown, named_rows, terminal
 
-LEAST = 16  # characters of a text that is cut to fit a terminal
 NEAREST = 5  # rows of each kind that the note on the focus row names
-MOST_LOST = 1 - WORST  # limit of "tail lost" and "diversity lost", which are 1 for `none`
 #: if all chains have this one status, it is shown without a count
 _PLAIN_ENDS = ({Status.DONE.value}, {Status.SKIPPED.value})
-COST_OF_TRACK = {"blind": 0, "provenance": 1, "real": 2, "verifier": 3}
-HEADINGS = {
-    "track": "track",
-    "tier": "tier",
-    "entry": "entry",
-    "score": "averted",
-    "interval": "95 %",
-    "chains": "chains",
-    "tail": "tail lost",
-    "diversity": "diversity lost",
-    "worst": "worst family",
-    "harmed": "harmed",
-    "fits": "fits",
-    "failed": "failed",
-    "risk": "risk score",
-    "real": "real rows",
-    "verifier": "verifier calls",
-    "cost": "cost",
-    "real_only": "S real-only",
-    "beats": "beats real-only",
-    "frozen": "beats frozen",
-    "effective": "n_e/n",
-    "lesson": "ESS/n",
-}
+COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier": 4}
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,9 +109,9 @@ class Board(ABC):
             )
         short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
         cells = (
-            _scores_across(frame, short)
+            scores_across(frame, short)
             if across
-            else _as_words(frame)
+            else as_words(frame)
             if per_task
             else self._cells(frame)
         )
@@ -145,12 +122,12 @@ class Board(ABC):
         if form == "markdown":
             return markdown(title, cells, notes)
         if width is not None:
-            cells, gone = _narrowed(cells, width)
+            cells, gone = narrowed(cells, width)
             if gone:
                 shown = ", ".join(gone)
                 notes.append(f"columns left out: {shown} (--wide or --format csv shows all)")
         return terminal(
-            title, cells, notes, width, _WORDS, grouped=cells.columns[0] == HEADINGS["track"]
+            title, cells, notes, width, WORDS, grouped=cells.columns[0] == HEADINGS["track"]
         )
 
 
@@ -178,7 +155,7 @@ class LossBoard(Board):
         raise NothingMatched("no task is calibrated, so there are no scores to show by task")
 
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return _as_words(frame)
+        return as_words(frame)
 
     def _own_notes(self) -> Iterator[str]:
         yield (
@@ -195,15 +172,17 @@ class ScoredBoard(Board):
     lost: columns task, entry, what (tail or diversity) and lost, where `nature` is 0 and `none` 1.
     """
 
-    scores: Scores = field(repr=False)
+    scores: Scores | first_version.Scores = field(repr=False)
     lost: pd.DataFrame = field(repr=False)
+
+    @abstractmethod
+    def compare(self, a: str, b: str) -> Comparison:
+        """One pair of rows.  Raises UsageError where they cannot be compared."""
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def frame(self) -> pd.DataFrame:
-        """One row per entry with unrounded numbers; controls come last, without a tier."""
-        rows = self.scores.rows
-        rows = rows[~rows.entry.str.startswith("real-only @ ")].copy()
+    def _with_usage(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with what their entries used, and what they lost of the tail and of diversity."""
         wanted = {
             "real_rows": "real_rows",
             "real_unique": "real_unique",
@@ -219,18 +198,12 @@ class ScoredBoard(Board):
         for what in ("tail", "diversity"):
             lost = self.lost[self.lost.what == what].groupby("entry").lost.mean()
             rows[f"{what}_lost"] = rows.entry.map(lost)
-        known = dict(zip(self.scores.rows.entry, self.scores.rows.S, strict=True))
-        rows["S_real_only"] = [known.get(f"real-only @ {entry}", math.nan) for entry in rows.entry]
-        rows["beats_real_only"] = [
-            self._beats(entry, f"real-only @ {entry}") for entry in rows.entry
-        ]
-        rows["S_frozen"] = known.get("frozen", math.nan)
-        rows["beats_frozen"] = [
-            "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
-        ]
+        return rows
+
+    def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Track by track by falling S; rows without a tier, then controls, come last."""
         rows["track"] = rows.track.where(~rows.control, "control")
         place = {track: i for i, track in enumerate([*self._tracks, "control"])}
-        # rows without a tier come after those that have one
         rows = rows.assign(_place=rows.track.map(place), _tierless=~rows.ranked & ~rows.control)
         rows = rows.sort_values("S", ascending=False, kind="stable")
         rows = rows.sort_values(["_place", "_tierless"], kind="stable")
@@ -240,7 +213,7 @@ class ScoredBoard(Board):
         if not {entry, other} <= set(self.scores.entries):
             return ""
         try:
-            return compare(self.scores, entry, other).verdict
+            return self.compare(entry, other).verdict
         except UsageError:  # a row without a score cannot be compared
             return ""
 
@@ -293,85 +266,18 @@ class ScoredBoard(Board):
             key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
         )
 
-    def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
-        out = []
-        for row in named_rows(frame):
-            ranked = bool(row.ranked)
-            out.append(
-                {
-                    "track": row.track,
-                    "tier": str(int(row.tier)) if ranked and not math.isnan(row.tier) else "-",
-                    "entry": row.entry + (" *" if row.entry == self.suite.focus else ""),
-                    "score": _signed(row.S),
-                    "interval": f"{_signed(row.low)} {_signed(row.high)}"
-                    if not math.isnan(row.low)
-                    else "",
-                    "tail": _plain(row.tail_lost),
-                    "diversity": _plain(row.diversity_lost),
-                    "worst": f"{row.worst_family} {_signed(row.worst_score)}"
-                    if isinstance(row.worst_family, str)
-                    else "",
-                    "harmed": _percent(row.harmed),
-                    "fits": str(row.fits),
-                    "failed": _percent(row.failed),
-                    "risk": _signed(row.risk) + (" !" if row.risk_flag else ""),
-                    "real": f"{number(row.real_unique)} / {number(row.real_rows)}"
-                    if row.real_rows >= 0
-                    else "",
-                    "verifier": number(row.verifier_calls),
-                    "cost": f"{row.cost:.1f}x" if row.cost > 0 else "",
-                    "real_only": _signed(row.S_real_only),
-                    "beats": row.beats_real_only,
-                    "frozen": row.beats_frozen,
-                    "effective": number(row.effective_real),
-                    "lesson": number(row.lesson),
-                }
-            )
-        return pd.DataFrame(out).rename(columns=HEADINGS)
-
-    def _own_notes(self) -> Iterator[str]:
-        chains = self.scores.rows.chains.max()
-        yield (
-            "averted: the score of collapse averted, 0 for no mitigation and 1 for the oracle "
-            f"teacher `nature`, after {self._horizon}, over {chains} chains; rows of one track and "
-            "tier do not differ significantly (Tukey, 5 %)"
-        )
-        yield (
-            "a task that an entry does not fit counts 0 in averted, worst family, harmed, risk "
-            "score and S real-only; losses, usage and failures are averaged over the tasks that "
-            "it fits"
-        )
-        yield (
-            "tail lost, diversity lost: 0 for `nature`, 1 for no mitigation, limited to "
-            f"-{MOST_LOST:g} to {MOST_LOST:g}; real rows (unique / drawn) and verifier calls: per "
-            "chain, including those of the protocol; cost: seconds, as a multiple of those of "
-            "`none`"
-        )
-        yield (
-            "S real-only: score of a model trained only on as many unique real rows; n_e/n: the "
-            "number of real rows that gives the same loss, over n; ESS/n: effective sample size of "
-            "the last training set, over n"
-        )
-        unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
-        for row in named_rows(unranked):
-            yield f"{row.entry} is not ranked: {row.reason}"
-        focus = self.suite.focus
-        if focus is not None and focus in set(self.scores.rows.entry):
-            yield self._place(focus)
-        yield from self.scores.notes
-        yield from self.scores.excluded.values()
-
     def _place(self, name: str) -> str:
         """The note on the focus row: its score, its tier, and which rows are better or worse."""
         rows = self.scores.rows.set_index("entry")
         own = next(named_rows(rows.loc[[name]]))
         others = rows[rows.p_focus.notna()].drop(name, errors="ignore")
-        note = f"* focus row: {name}, {_signed(own.S) or 'no score'}"
-        note += "" if math.isnan(own.low) else f" [{_signed(own.low)}, {_signed(own.high)}]"
+        note = f"* focus row: {name}, {signed(own.S) or 'no score'}"
+        note += "" if math.isnan(own.low) else f" [{signed(own.low)}, {signed(own.high)}]"
         if own.ranked and not math.isnan(own.tier):
             tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
             note += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
-        apart, gap = others.p_focus < 0.05, own.S - others.S
+        apart = others.p_focus < 0.05
+        gap = others.d_focus if "d_focus" in others else own.S - others.S
         verdicts = {
             "significantly better than": apart & (gap > 0),
             "significantly worse than": apart & (gap < 0),
@@ -387,79 +293,3 @@ class ScoredBoard(Board):
                 closest = ", the closest" * (len(some) > NEAREST)
                 note += f"; {words} {len(some)} of {len(others)} rows{closest}: {shown}"
         return f"{note} (Holm, 5 %)" if len(others) else note
-
-
-def _scores_across(frame: pd.DataFrame, short: dict[str, str]) -> pd.DataFrame:
-    signed = {name: [_signed(value) for value in frame[name]] for name in ("S", *short)}
-    return frame.assign(**signed).rename(columns={**short, "S": HEADINGS["score"]})
-
-
-def _as_words(frame: pd.DataFrame) -> pd.DataFrame:
-    """Numbers rounded for readers."""
-    numeric = frame.select_dtypes("number").columns
-    return frame.assign(**{name: [number(v) for v in frame[name]] for name in numeric}).astype(str)
-
-
-def _signed(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:+.2f}"
-
-
-def _plain(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2f}"
-
-
-def _percent(value: float) -> str:
-    return "" if math.isnan(value) else f"{100 * value:.0f} %"
-
-
-#: columns of text, aligned left
-_WORDS = (
-    *("entry", "track", "task", "family", "worst family"),
-    *("beats real-only", "beats frozen", "status"),
-)
-#: columns that a narrow terminal leaves out first, in this order
-_DISPENSABLE = (
-    *("lesson", "effective", "cost", "frozen", "diversity", "risk", "failed", "verifier", "fits"),
-    *("worst", "harmed", "real", "beats", "real_only", "tail"),
-)
-#: columns that stay in any case
-_KEPT = (
-    *(HEADINGS["track"], HEADINGS["tier"], HEADINGS["entry"], HEADINGS["score"]),
-    *("task", "loss", "S_k", "status"),
-)
-
-
-def _narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
-    """The table without the columns that do not fit, and the names of the columns left out.
-
-    The less important columns go first, then the others from right to left; a column with a
-    warning goes last.
-    """
-    named = [HEADINGS[key] for key in _DISPENSABLE if HEADINGS[key] in cells]
-    others = [name for name in reversed(cells.columns) if name not in (*named, *_KEPT)]
-    order = sorted([*named, *others], key=lambda name: _alarming(name, cells[name]))
-    gone: list[str] = []
-    while order and needed(cells) > width:
-        gone.append(order.pop(0))
-        cells = cells.drop(columns=gone[-1])
-    return _cut_short(cells, width), gone
-
-
-def _alarming(name: str, column: Any) -> bool:
-    """Whether a column warns of something."""
-    if name == HEADINGS["risk"]:
-        return bool(column.str.contains("!").any())
-    return name == HEADINGS["failed"] and bool(set(column) - {"0 %", ""})
-
-
-def _cut_short(cells: pd.DataFrame, width: int) -> pd.DataFrame:
-    """The table with its longest texts cut in the middle, if it is still too wide."""
-    cells = cells.map(visible)
-    while (beyond := needed(cells) - width) > 0:
-        lengths = {name: max(map(len, cells[name]), default=0) for name in cells.columns}
-        longest = max(lengths, key=lambda name: lengths[name])
-        if lengths[longest] <= LEAST:
-            break
-        room = max(LEAST, lengths[longest] - beyond)
-        cells = cells.assign(**{longest: [shortened(text, room) for text in cells[longest]]})
-    return cells

@@ -12,10 +12,14 @@ import pandas as pd
 
 from ..records.manifest import ManifestEntry, ManifestTask
 from ..records.record import Record
+from ..scoring.rules import REFUSED
 from ..status import Status
 from .real_only import Curves
 
-COST = ("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows")
+COST = (
+    *("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows"),
+    "fits",
+)
 
 
 def usage_of(record: Record, entry: ManifestEntry, chains: list[int]) -> list[dict[str, Any]]:
@@ -32,7 +36,9 @@ def usage_of(record: Record, entry: ManifestEntry, chains: list[int]) -> list[di
             "lesson": size.get(seed, math.nan) / entry.rows,
             "seconds": per_chain,
             "machine": record.facts.published or "this one",
-            **{what: record.facts.ledger[what][at[seed]] for what in COST},
+            **{what: record.facts.ledger.get(what, [0] * len(at))[at[seed]] for what in COST},
+            "real_share": record.facts.ledger.get("real_unique_by_methods", [0] * len(at))[at[seed]]
+            / (entry.rows * (entry.horizon + 1)),
             **{
                 f"own_{what}": record.facts.ledger.get(f"{what}_by_methods", [0] * len(at))[
                     at[seed]
@@ -75,7 +81,9 @@ def usage_by_entry(
     out = usage.drop(columns=["task", "seed", "machine"]).groupby("entry").mean()
     out["cost"] = _cost(usage)
     ratios: dict[str, list[float]] = defaultdict(list)
-    for names, piece in losses[losses.status != Status.SKIPPED.value].groupby(["task", "entry"]):
+    for names, piece in losses[~losses.status.isin([Status.SKIPPED.value, REFUSED])].groupby(
+        ["task", "entry"]
+    ):
         task, entry = map(str, names)
         curve = curves.get(task, {})
         sizes = [m for m in sorted(curve) if curve[m]]

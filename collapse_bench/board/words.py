@@ -1,86 +1,102 @@
-"""A summary of a board in sentences: which methods help where, which harm, which use real rows."""
+"""A board as a report: its table, a summary in sentences, and the tables behind them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from ..display import code
 from ..display import markdown as safe
-from .render import named_rows
+from ..scoring.frontier import at_budgets, at_equal_cost, pareto
+from . import first_words
+from .cells import percent, signed
+from .first_version import FirstBoard
+from .ranked import RankedBoard
+from .render import named_rows, number, rows_of
 from .table import Board, ScoredBoard
 
 MOST = 8  # rows named in one sentence
 
 
-def report(board: Board) -> str:
-    """The board as markdown, a summary in words, and the score of every entry on every task."""
-    parts = [board.render("markdown"), *paragraphs(board)]
+def report(board: Board, words: Mapping[str, str] | None = None) -> str:
+    """The board as markdown, a summary in words, and the score of every entry on every task.
+
+    words: entry -> "helps" or "harms", where the sign of its score holds at other numbers of rows
+    and generations (``scoring.stability``); without it the sentences are neutral.
+    """
+    parts = [board.render("markdown"), *paragraphs(board, words)]
     if isinstance(board, ScoredBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
     return "\n\n".join(parts)
 
 
-def paragraphs(board: Board) -> list[str]:
+def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str]:
     """Markdown paragraphs under headings; empty if no task is calibrated."""
-    if not isinstance(board, ScoredBoard):
+    if isinstance(board, FirstBoard):
+        return first_words.paragraphs(board)
+    if not isinstance(board, RankedBoard):
         return []
     rows = board.frame()
-    rows = rows[~rows.control & rows.ranked]
-    parts = ["## Summary"]
-    parts += [
-        _helps(board, rows),
-        _harms(rows),
+    rows = rows[~rows.control & rows.S.notna()]
+    texts = [
+        "## Summary",
+        _signs(rows, words or {}),
+        _refused(rows),
         _tail(rows),
-        _real_data(rows),
-        _frozen(rows),
+        _value(rows),
         _excluded(board),
+        "## By family",
+        _families(board),
+        "## Cost",
+        _budgets(board),
+        _frontier(board),
+        _equal_cost(board),
+        _ceilings(board),
     ]
-    return [text for text in parts if text]
+    return [text for text in texts if text]
 
 
-def _named(rows: pd.DataFrame, column: str = "S") -> str:
+def _named(rows: pd.DataFrame) -> str:
     """`a` (+0.31, blind), `b` (...), in the order of the rows."""
     names = [
-        f"{code(row.entry)} ({getattr(row, column):+.2f}, {row.track})"
-        for row in named_rows(rows.head(MOST))
+        f"{code(row.entry)} ({row.S:+.2f}, {row.track})" for row in named_rows(rows.head(MOST))
     ]
     more = f" and {len(rows) - MOST} more" if len(rows) > MOST else ""
     return ", ".join(names) + more
 
 
-def _helps(board: ScoredBoard, rows: pd.DataFrame) -> str:
-    """By family, the rows whose whole interval is above 0."""
-    track = rows.set_index("entry").track
+def _signs(rows: pd.DataFrame, words: Mapping[str, str]) -> str:
+    """Which rows are above and below `none`, and of which of them more may be said."""
     lines = []
-    for family, piece in board.scores.per_family.groupby("family"):
-        piece = piece[piece.entry.isin(rows.entry) & piece.aggregated]
-        good = piece[piece.low > 0].sort_values("S", ascending=False)
-        good = good.assign(track=good.entry.map(track))
-        if len(piece):
-            names = _named(good) if len(good) else f"none of {len(piece)} entries"
-            lines.append(f"- {safe(family)}: {names}")
-    return (
-        "**What helps** in each family (collapse averted; the whole 95 % interval is above 0):\n\n"
-        + "\n".join(lines)
-        if lines
-        else ""
+    for word, above, some in (
+        ("helps", "above", rows[rows.low > 0].sort_values("S", ascending=False)),
+        ("harms", "below", rows[rows.high < 0].sort_values("S")),
+    ):
+        sure = some[some.entry.map(words).eq(word)]
+        rest = some[~some.entry.isin(sure.entry)]
+        if len(sure):
+            lines.append(
+                f"- {word.capitalize()}, here and in 8 of 9 cells of other numbers of rows and "
+                f"generations: {_named(sure)}"
+            )
+        lines.append(
+            f"- The whole interval is {above} 0 at these numbers of rows and generations: "
+            f"{_named(rest) if len(rest) else 'no further row' if len(sure) else 'no row'}"
+        )
+    return "**Against no mitigation**:\n\n" + "\n".join(lines)
+
+
+def _refused(rows: pd.DataFrame) -> str:
+    some = rows[rows.refused > 0].sort_values(["refused", "entry"], ascending=[False, True])
+    if some.empty:
+        return ""
+    names = ", ".join(
+        f"{code(row.entry)} ({row.refused} refused)" for row in named_rows(some.head(MOST))
     )
-
-
-def _harms(rows: pd.DataFrame) -> str:
-    """The rows whose whole interval is below 0."""
-    bad = rows[rows.high < 0].sort_values("S")
-    if bad.empty:
-        return "**What harms**: no row."
-    names = [
-        f"{code(row.entry)} ({row.S:+.2f}; worst {safe(row.worst_family)} {row.worst_score:+.2f}; "
-        f"harms {100 * row.harmed:.0f} % of the tasks)"
-        for row in named_rows(bad.head(MOST))
-    ]
-    more = f" and {len(bad) - MOST} more" if len(bad) > MOST else ""
-    return f"**What harms** (the whole 95 % interval is below 0): {', '.join(names)}{more}."
+    return f"**Refused tasks by choice**, which count 0: {names}."
 
 
 def _tail(rows: pd.DataFrame) -> str:
@@ -92,57 +108,125 @@ def _tail(rows: pd.DataFrame) -> str:
         f"{code(row.entry)} ({row.tail_lost:.2f})" for row in named_rows(bad.head(MOST))
     )
     return (
-        "**What helps on average but loses more of the tail** than no mitigation "
-        f"(tail lost, which is 1 for `none`): {names}."
+        "**Above 0 on average with more of the tail lost** than no mitigation (tail lost, which is "
+        f"1 for `none`): {names}."
     )
 
 
-def _real_data(rows: pd.DataFrame) -> str:
-    """The entries that used real rows: better than training on those rows only, or not."""
-    real = rows[rows.real_rows_of_method.fillna(0) > 0]
-    gain = real[real.low > 0]
-    if real.empty:
-        return ""
-    words = []
+def _value(rows: pd.DataFrame) -> str:
+    """Rows that use what others lack: whether they add anything to it."""
+    used = rows[rows.value_control.notna() & (rows.value_control != "none")]
+    lines = []
     for verdict, text in (
-        ("yes", "Better than training only on the same number of real rows"),
-        ("no", "Helps, but training only on the same number of real rows is better"),
-        (
-            "cannot tell",
-            "Helps, and does not differ significantly from training only on the same number of "
-            "real rows",
-        ),
+        ("yes", "Better than the control"),
+        ("cannot tell", "Not significantly different from the control"),
+        ("no", "Worse than the control"),
     ):
-        some = gain[gain.beats_real_only == verdict].sort_values("S", ascending=False)
+        some = used[used.value_verdict == verdict].sort_values("value", ascending=False)
         if len(some):
             names = ", ".join(
-                f"{code(r.entry)} ({r.S:+.2f} against {r.S_real_only:+.2f})"
-                for r in named_rows(some.head(MOST))
+                f"{code(row.entry)} ({row.value:+.2f} against {code(row.value_control)})"
+                for row in named_rows(some.head(MOST))
             )
             more = f" and {len(some) - MOST} more" if len(some) > MOST else ""
-            words.append(f"- {text}: {names}{more}")
-    none = real[~(real.low > 0)]
-    if len(none):
-        words.append(
-            f"- Uses real rows without a significant gain: {_named(none.sort_values('S'))}"
-        )
+            lines.append(f"- {text}: {names}{more}")
+    if not lines:
+        return ""
     return (
-        "**What real data buys** (score against that of real-only, a model trained only on as "
-        "many unique real rows):\n\n" + "\n".join(words)
+        "**What entries add to what they read**, against the control that knows as much:\n\n"
+        + "\n".join(lines)
     )
 
 
-def _frozen(rows: pd.DataFrame) -> str:
-    """The rows that are significantly better than the control `frozen`."""
-    better = rows[rows.beats_frozen == "yes"].sort_values("S", ascending=False)
-    frozen = rows.S_frozen.iloc[0] if len(rows) else math.nan
-    if math.isnan(frozen):
-        return ""
-    names = _named(better) if len(better) else "no row"
-    return f"**Better than `frozen`**, which stops at generation 0 ({frozen:+.2f}): {names}."
-
-
-def _excluded(board: ScoredBoard) -> str:
+def _excluded(board: RankedBoard) -> str:
     """How many tasks are not scored."""
     gone = board.scores.excluded
     return f"**Not scored**: {len(gone)} task(s), listed above with the reason." if gone else ""
+
+
+def _families(board: RankedBoard) -> str:
+    """Everybody who fits a family, with its rank there."""
+    table = board.families()
+    parts = []
+    for family, piece in table.groupby("family", sort=True):
+        cells = pd.DataFrame(
+            {
+                "track": piece.track,
+                "tier": [str(int(v)) if not pd.isna(v) else "-" for v in piece.tier],
+                "entry": piece.entry,
+                "averted": [signed(v) for v in piece.S],
+                "95 %": [
+                    f"{signed(a)} {signed(b)}" if not math.isnan(a) else ""
+                    for a, b in zip(piece.low, piece.high, strict=True)
+                ],
+                "fits": [f"{a} of {b}" for a, b in zip(piece.fits, piece.tasks, strict=True)],
+            }
+        )
+        parts.append(f"### {safe(str(family))}\n\n{rows_of(cells)}")
+    return "\n\n".join(parts)
+
+
+def _budgets(board: RankedBoard) -> str:
+    """The best variant of each method that uses no more real rows."""
+    table = at_budgets(board.points())
+    table = table.dropna(how="all")
+    if table.empty:
+        return ""
+    cells = pd.DataFrame({"method": table.index})
+    for budget in table.columns:
+        cells[f"{budget:g}"] = [signed(v) for v in table[budget]]
+    return (
+        "**Within a budget of real rows**, as a share of the rows that all generations read: the "
+        f"best variant of each method.\n\n{rows_of(cells)}"
+    )
+
+
+def _frontier(board: RankedBoard) -> str:
+    kept = pareto(board.points())
+    if kept.empty:
+        return ""
+    names = ", ".join(
+        f"{code(row.entry)} ({row.S:+.2f} at {percent(row.real)} real rows)"
+        for row in named_rows(kept)
+    )
+    return f"**No other row has a higher score with as few real rows**: {names}."
+
+
+def _equal_cost(board: RankedBoard) -> str:
+    """The rows in classes of equal cost, the best of each."""
+    table = at_equal_cost(board.points())
+    if table.empty:
+        return ""
+    lines = []
+    for _, piece in table.groupby("cost_class", sort=True):
+        most = float(piece.cost_class.iloc[0])
+        limit = f"up to {number(most)}x" if np.isfinite(most) else "more"
+        names = ", ".join(
+            f"{code(row.entry)} ({row.S:+.2f}, {row.cost:.1f}x)"
+            for row in named_rows(piece.head(MOST))
+        )
+        more = f" and {len(piece) - MOST} more" if len(piece) > MOST else ""
+        lines.append(f"- {limit}: {names}{more}")
+    return "**At equal cost**, in fits or generated rows of `none`:\n\n" + "\n".join(lines)
+
+
+def _ceilings(board: RankedBoard) -> str:
+    """What no method of a track can exceed."""
+    table = board.ceilings()
+    if table.empty:
+        return ""
+    cells = pd.DataFrame(
+        {
+            "task": table.task,
+            "track": table.track,
+            "no method exceeds": [signed(v) for v in table.ceiling],
+            "best here": [
+                f"{signed(v)} ({entry})" if entry else "no entry"
+                for v, entry in zip(table.reached, table.entry, strict=True)
+            ],
+        }
+    )
+    return (
+        "**What no method of a track can exceed**, by a law, on the scale of the risk score:\n\n"
+        f"{rows_of(cells)}"
+    )

@@ -22,6 +22,10 @@ from .output import say, tell
     help="Output format.",
 )
 @click.option("--focus", help="Compare this entry with all others (name it before you look).")
+@click.option(
+    "--track",
+    help="Only the tasks on which an entry uses no more than this track allows, e.g. blind.",
+)
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
 @click.option("--wide", is_flag=True, help="All columns, however wide the terminal is.")
 @click.option("--across", is_flag=True, help="One row per entry, one column per task.")
@@ -44,13 +48,14 @@ from .output import say, tell
     type=click.Path(path_type=str),
     help="Write to a file instead of the terminal.",
 )
-def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic, output):
+def board(path, suite_name, form, focus, track, tasks, wide, across, figure, statistic, output):
     """Show the leaderboard of a folder of records.
 
     \b
     Examples:
       collapse-bench board results
       collapse-bench board results --across
+      collapse-bench board results --track first
       collapse-bench board results --tasks --format csv > tasks.csv
       collapse-bench board results --curves curves.png --statistic median
     """
@@ -63,7 +68,7 @@ def board(path, suite_name, form, focus, tasks, wide, across, figure, statistic,
     file = None if output is None else writable(named(output, "the board"))
     drawing = None if figure is None else picture(named(figure, "the picture"))
     results = api.results(path, suite_name)
-    table = results.board(focus)
+    table = results.board(focus, track)
     # a file has no width; one that is read on a terminal later is cut there
     width = None if wide or output else terminal_width()
     text = table.render(form, per_task=tasks, width=width, across=across)

@@ -36,7 +36,6 @@ class Access:
 
     user: str  #: the name under which requests are charged
     teacher: Teacher  #: the teacher that writes synthetic rows in this generation
-    first: Teacher | None  #: the teacher of generation 0; None before it is fitted
     t: int  #: the generation
     n: int  #: rows that this generation reads
     #: what the protocol states of its training sets, such as the share of real rows; everybody may
@@ -54,7 +53,7 @@ class Access:
     ):
         self._desk, self._edit = desk, edit
         self.user, self.teacher, self.rng = user, teacher, rng
-        self.first, self.t, self.n = desk.first, desk.t, desk.n
+        self.t, self.n = desk.t, desk.n
         self.composition = desk.composition
 
     # -- data --------------------------------------------------------------------------------------
@@ -150,6 +149,17 @@ class Access:
         Raises Incompatible where the data generator states none.
         """
         return self._desk.data.trivial()
+
+    @property
+    def first(self) -> Teacher | None:
+        """The teacher of generation 0; None before it is fitted.
+
+        It was fitted to real rows, and no later teacher knows more of them.  Each read is charged
+        as one of ``first_reads``, and so is reading a memory that holds this teacher.
+        """
+        if self._desk.first is not None:
+            self._desk.open_ledger(self.user).charge(self.user, "first_reads", 1)
+        return self._desk.first
 
     def fit(
         self, model: Model, corpus: Corpus, before: Teacher | None = None, rng: Stream | None = None

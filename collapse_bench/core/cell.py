@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..errors import DataChanged, Unreachable, UsageError
+from ..errors import DataChanged, Lacks, Unreachable, UsageError
 from ..foreign.calls import Broke, bounded, contained, described, shown
 from ..places import text_of
 from ..spec import CellSpec
@@ -205,6 +205,7 @@ class Cell:
     def incompatibility(self) -> str | None:
         """None where all components fit together, else the sentence of the first that does not.
 
+        It is a ``Lacks`` unless a mitigation declines a cell that has all that it declares to need.
         Raises UsageError where a component's own ``incompatibility`` fails.
         """
         for place, _ in self.parts():
@@ -213,7 +214,7 @@ class Cell:
             if reason is not None:
                 return reason
         if self.first_teacher is not None and self.first_teacher.kind != self.data.kind:
-            return (
+            return Lacks(
                 f"{self.first_teacher.title()} cannot teach {self.data.title()}: their kinds differ"
             )
         if (
@@ -221,7 +222,9 @@ class Cell:
             and self.data.kind != "discrete"
             and not self.model.reads_sums
         ):
-            return f"{self.model.title()} reads rows, and sampler=exact-law draws only their sums"
+            return Lacks(
+                f"{self.model.title()} reads rows, and sampler=exact-law draws only their sums"
+            )
         return None
 
     def _refusal_of(self, place: str) -> str | None:
@@ -236,6 +239,11 @@ class Cell:
         try:
             with contained() if type(part).file_digests else nullcontext():
                 reason = part.incompatibility(lent)
+                chosen = place.startswith("mitigations") and (
+                    Component.incompatibility(part, lent) is None
+                    if type(part).file_digests  # nobody reviewed its own word for it
+                    else not isinstance(reason, Lacks)
+                )
         except Exception as problem:
             cause = problem.problem if isinstance(problem, Broke) else problem
             if isinstance(cause, Unreachable):  # running the cell records that it is not there now
@@ -250,7 +258,9 @@ class Cell:
                 f"{part.title()}.incompatibility returned {shown(reason, 60)}; "
                 "expected None, or a sentence that says why not"
             )
-        return None if reason is None else bounded(reason)
+        if reason is None:
+            return None
+        return bounded(reason) if chosen else Lacks(bounded(reason))
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from torch import Tensor
 
-from ..errors import Incompatible, Unsupported, UsageError
+from ..errors import Incompatible, Lacking, Lacks, UsageError
 from .content import same_files
 from .corpus import Corpus
+from .needs import lacking
 from .params import COMPARE, allowed, fact, param
 from .renamed import HasOldNames
 from .rng import Stream
@@ -72,6 +73,9 @@ class Component(HasOldNames):
     # class's ``incompatibility`` refuses the others with a sentence, so that suites skip those
     # cells.
     kinds: ClassVar[tuple[Kind, ...] | None] = None
+    # What else it needs, by the names of ``needs.NEEDS``, e.g. ("rows", "verify").  The base class's
+    # ``incompatibility`` refuses cells that lack one.
+    needs: ClassVar[tuple[str, ...]] = ()
     # True: what happens to a chain depends on the other chains of a run.  The record says so, since
     # chains are the independent unit of all statistics.  False: a chain of every cell with a plugin
     # that is not part of the suite is run by itself and compared.
@@ -111,13 +115,19 @@ class Component(HasOldNames):
         return None
 
     def incompatibility(self, cell: Cell) -> str | None:
-        """None where this plugin fits the cell, else one sentence that says why not."""
-        if self.kinds is None or cell.data.kind in self.kinds:
-            return None
-        kinds = " and ".join(self.kinds)
-        return (
-            f"{self.title()} fits {kinds} data, and {cell.data.title()} gives {cell.data.kind} data"
-        )
+        """None where this plugin fits the cell, else one sentence that says why not.
+
+        A sentence of a mitigation's own counts as its choice: it scores 0 on the task, as if it did
+        nothing.  ``kinds`` and ``needs`` declare what it cannot do without; a task that lacks it is
+        left out of its score.
+        """
+        if self.kinds is not None and cell.data.kind not in self.kinds:
+            kinds = " and ".join(self.kinds)
+            return Lacks(
+                f"{self.title()} fits {kinds} data, and {cell.data.title()} gives {cell.data.kind} "
+                "data"
+            )
+        return lacking(self.title(), self.needs, cell, has_method)
 
 
 def has_method(component: object, name: str) -> bool:
@@ -155,7 +165,8 @@ class Teacher(HasOldNames):
         return MappingProxyType({})
 
     def _lacks(self, method: str, what: str) -> Incompatible:
-        return Unsupported(f"{type(self).__name__} cannot {what} (it has no method {method!r})")
+        name = type(self).__name__
+        return Lacking(f"{name} cannot {what} (it has no method {method!r})", type(self))
 
     def answer(self, x: Tensor, rng: Stream) -> Tensor:
         """Answers to the questions ``x (R, n, ...)``: ``(R, n)`` or ``(R, n, d)``."""
@@ -375,15 +386,15 @@ class DataGenerator(Component, Teacher):
 
     def verify(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether each answer is right, (R, n) bool."""
-        raise Unsupported(f"{self.title()} cannot verify an answer")
+        raise Lacking(f"{self.title()} cannot verify an answer", type(self))
 
     def within(self, x: Tensor, y: Tensor, centre: BiasedVerifier) -> Tensor:
         """Whether a verifier with this centre passes each answer, (R, n) bool.
 
         The centre is the same in every generation.
         """
-        raise Unsupported(
-            f"{self.title()} has no true parameters that a verifier could know in part"
+        raise Lacking(
+            f"{self.title()} has no true parameters that a verifier could know in part", type(self)
         )
 
     def identity(self, x: Tensor, y: Tensor) -> Tensor | None:
@@ -397,7 +408,7 @@ class DataGenerator(Component, Teacher):
 
     def spell(self, y: Tensor) -> list[str]:
         """Sequences y (n, L) as text, for display."""
-        raise Unsupported(f"{self.title()} cannot spell its sequences")
+        raise Lacking(f"{self.title()} cannot spell its sequences", type(self))
 
     def remarks(self) -> list[str]:
         """Sentences for the record of every run, such as what could not be measured, and why."""
@@ -484,11 +495,11 @@ class Model(Component):
 
         An item is an answer, or one token of a sequence.
         """
-        raise Unsupported(f"{self.title()} has no loss that can be replaced")
+        raise Lacking(f"{self.title()} has no loss that can be replaced", type(self))
 
     def with_validation(self, corpus: Corpus) -> Model:
         """The same model, with its regularisation or training length chosen on these rows."""
-        raise Unsupported(f"{self.title()} has nothing to tune on validation rows")
+        raise Lacking(f"{self.title()} has nothing to tune on validation rows", type(self))
 
     def with_start(self, teacher: Teacher, share: float = 1.0) -> Model:
         """The same model, continuing from the weights of this teacher.

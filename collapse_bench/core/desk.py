@@ -18,7 +18,7 @@ from .access import Access
 from .components import Composition, DataGenerator, Mitigation, Teacher
 from .corpus import Corpus
 from .ledger import Ledger
-from .memory import copied, corpora_in, to_keep
+from .memory import copied, corpora_in, leaves_of, to_keep
 from .plain import plain
 from .rng import Stream
 from .rows import PAID
@@ -231,6 +231,8 @@ class Desk:
         if user in self._unread:
             for corpus in corpora_in(self.kept[user]):
                 self._charge_kept(user, corpus)
+            if any(leaf is self.first for leaf in leaves_of(self.kept[user])):
+                self.open_ledger(user).charge(user, "first_reads", 1)
             # rows that are kept again are not charged as new ones
             self.kept[user] = copied(self.kept[user], _paid)
             self._unread.discard(user)

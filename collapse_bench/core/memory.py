@@ -55,13 +55,18 @@ def copied(value: Any, leaf: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
     return leaf(value)
 
 
+def leaves_of(value: Any) -> Iterator[Any]:
+    """What nested tuples, lists and dicts hold."""
+    if type(value) in (dict, tuple, list):
+        for item in value.values() if type(value) is dict else value:
+            yield from leaves_of(item)
+    else:
+        yield value
+
+
 def corpora_in(value: Any) -> Iterator[Corpus]:
     """Every corpus in nested tuples, lists and dicts."""
-    if isinstance(value, Corpus):
-        yield value
-    elif type(value) in (dict, tuple, list):
-        for item in value.values() if type(value) is dict else value:
-            yield from corpora_in(item)
+    return (leaf for leaf in leaves_of(value) if isinstance(leaf, Corpus))
 
 
 def _reachable(value: Any) -> Iterator[Any]:

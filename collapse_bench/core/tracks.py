@@ -8,6 +8,7 @@ PROTOCOL = "protocol"  #: the protocol's user name in the ledger; all others are
 
 #: substance -> the track of an entry whose mitigations use it, the most expensive last
 TRACKS = {
+    "first_reads": "first",
     "provenance_lookups": "provenance",
     "real_rows": "real",
     "verifier_calls": "verifier",
@@ -23,6 +24,7 @@ WORDS = {
     "real_unique": "unique real rows",
     "real_tokens": "real tokens",
     "verifier_calls": "verifier calls",
+    "first_reads": "reads of the first teacher",
     "provenance_lookups": "provenance look-ups",
     "external_calls": "calls of external models",
     "generated_rows": "generated rows",

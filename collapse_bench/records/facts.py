@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
-from ..core.tracks import TRACKS
+from ..core.tracks import TRACKS as TRACKS  # for boards
 from ..core.tracks import joined_tracks as joined_tracks  # for boards
 from ..status import Status
 
 #: facts that may be missing: a published record has no canonical form of its cell
-_OPTIONAL = ("canonical", "sources", "numerics", "published")
+_OPTIONAL = ("canonical", "sources", "numerics", "published", "declined")
 
 
 class RunAccount(TypedDict, total=False):
@@ -86,6 +86,8 @@ class CellFacts:
     sources: Mapping[str, Mapping[str, str] | str] | None = None
     numerics: int | None = None  # see ``identity.NUMERICS``; older records have None, which means 1
     published: str | None = None  # the seal of the archive that the record comes from
+    # per chain: whether it is skipped by the choice of a mitigation; None: no chain is
+    declined: tuple[bool, ...] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,6 +105,8 @@ class CellFacts:
         known = {name: value for name, value in plain.items() if name in names}
         for name in ("seeds", "reason"):
             known[name] = tuple(plain[name])
+        if plain.get("declined") is not None:
+            known["declined"] = tuple(plain["declined"])
         for name in ("verifiers", "external"):
             known[name] = tuple(map(tuple, plain[name]))
         known["status"] = tuple(map(Status, plain["status"]))
@@ -127,9 +131,14 @@ class CellFacts:
             seeds=tuple(self.seeds[i] for i in indices),
             status=tuple(self.status[i] for i in indices),
             reason=tuple(self.reason[i] for i in indices),
+            declined=self._some_declined([_declined(self)[i] for i in indices]),
             ledger=ledger,
             track=track_shown(ledger),
         )
+
+    @staticmethod
+    def _some_declined(chains: Sequence[bool]) -> tuple[bool, ...] | None:
+        return tuple(chains) if any(chains) else None
 
     def joined(self, newer: CellFacts) -> CellFacts:
         """The chains of both, ordered by seed.  Facts about the cell are taken from ``newer``."""
@@ -142,6 +151,7 @@ class CellFacts:
             seeds=self.seeds + newer.seeds,
             status=self.status + newer.status,
             reason=self.reason + newer.reason,
+            declined=_declined(self) + _declined(newer),
             ledger=rows,
             verifiers=_most_calls(self.verifiers if self.seeds else (), newer.verifiers),
             external=_most_calls(self.external if self.seeds else (), newer.external),
@@ -171,6 +181,10 @@ def _most_calls(
 def _amounts(facts: CellFacts, substance: str) -> tuple[int, ...]:
     """What each chain used; 0 for a substance that an older version did not count."""
     return tuple(facts.ledger.get(substance, (0,) * len(facts.seeds)))
+
+
+def _declined(facts: CellFacts) -> tuple[bool, ...]:
+    return (False,) * len(facts.seeds) if facts.declined is None else facts.declined
 
 
 def _plain(value: Any) -> Any:

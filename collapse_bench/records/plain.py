@@ -75,10 +75,13 @@ class PlainFacts(_Plain):
     sources: dict[str, dict[str, str] | str] | None = None
     numerics: int | None = None
     published: str | None = None
+    declined: list[bool] | None = None
 
     @model_validator(mode="after")
     def _one_item_per_chain(self) -> Self:
         items = {"status": len(self.status), "reason": len(self.reason)}
+        if self.declined is not None:
+            items["declined"] = len(self.declined)
         items |= {f"ledger.{name}": len(row) for name, row in self.ledger.items()}
         for name, count in items.items():
             if count != len(self.seeds):

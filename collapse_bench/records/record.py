@@ -74,6 +74,12 @@ class Record:
         return {seed: reason or "" for seed, status, reason in ended if status is Status.SKIPPED}
 
     @property
+    def declined(self) -> set[int]:
+        """Seeds that a mitigation skipped by its own choice."""
+        chosen = self.facts.declined or ()
+        return {seed for seed, yes in zip(self.facts.seeds, chosen, strict=False) if yes}
+
+    @property
     def code(self) -> dict[str, Any]:
         """The code that computed the numbers: plugin -> module -> digest, and the version of the
         suite's own numbers under ``""``.

@@ -39,6 +39,10 @@ class Calibration(_Strict):
     gap: float = Field(allow_inf_nan=False)
     # standard deviation of that difference over chains
     gap_sd: float = Field(ge=0, allow_inf_nan=False)
+    # A_k and its standard deviation over chains: the mean of log(trivial + r) - log(none + r); None
+    # in suites that are scored by the first version of the score
+    harm: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    harm_sd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     chains: int = Field(ge=2)
     # id of the cell without a mitigation, of a task that reads files
     cell: str | None = Field(default=None, max_length=LONGEST)

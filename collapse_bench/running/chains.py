@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..core.apart import Apart
 from ..core.cell import Cell
-from ..core.components import DataGenerator
+from ..core.components import DataGenerator, Model, Teacher
 from ..core.content import cached_by_content, compare
 from ..core.contracts import accounted, sentences
 from ..core.examined import forget
@@ -29,7 +29,16 @@ from ..core.loop import Generation, as_judged, generations, nature
 from ..core.progress import Step, listening
 from ..core.replicates import merged
 from ..core.rng import Stream
-from ..errors import ContractError, DataChanged, Incompatible, OverBudget, Unsupported
+from ..errors import (
+    ContractError,
+    DataChanged,
+    Declined,
+    Incompatible,
+    Lacking,
+    Lacks,
+    OverBudget,
+    Unsupported,
+)
 from ..foreign.calls import Broke, contained, described, out_of_memory, sentence, traced
 from ..foreign.process import OF_LATER_IMPORTS, RANDOM, restored
 from ..records.facts import RunAccount
@@ -188,7 +197,7 @@ def run_group(
         with contained() if foreign else restored(OF_LATER_IMPORTS) as changed:
             reason = cell.incompatibility()
             if reason is not None:
-                raise Incompatible(reason)
+                raise Incompatible(reason) if isinstance(reason, Lacks) else Declined(reason)
             if store is not None:
                 start, rows, resumed, work = _resumed(store, cell, seeds, rows, work)
                 reporting.start = reporting.done = 0 if start is None else start.t + 1
@@ -229,6 +238,8 @@ def run_group(
     if patch := replaced(registry().foreign_files()):
         ending = _Ending(Status.FAILED, patch)
     facts = facts_of(cell, seeds, ending.status, ending.reason, now, ending.ledger)
+    if ending.declined:
+        facts = dataclasses.replace(facts, declined=(True,) * len(seeds))
     work.wall += time.perf_counter() - began
     work.cpu += time.process_time() - cpu
     account = _account(cell, work, resumed, ending.trace)
@@ -295,6 +306,7 @@ class _Ending:
     trace: str | None = None
     ledger: Ledger | None = None  # of the generation that was not completed
     every_chain: bool = False  # whether each chain of the cell, by itself, would be skipped as well
+    declined: bool = False  # skipped by the choice of a mitigation
 
 
 def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: int) -> _Ending:
@@ -306,7 +318,8 @@ def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: in
         early = now is None or (now.t == 0 and cell.first_teacher is None)
         status = Status.SKIPPED if early else Status.FAILED
         every_chain = early and isinstance(problem, Unsupported)
-        return _Ending(status, sentence(problem), None, ledger, every_chain)
+        declined = early and _declined(problem)
+        return _Ending(status, sentence(problem), None, ledger, every_chain, declined)
     if isinstance(problem, DataChanged):  # no fault of the method: the chains are broken off
         return _Ending(Status.KILLED, sentence(problem))
     if isinstance(problem, OverBudget):
@@ -318,6 +331,19 @@ def _ending(problem: BaseException, cell: Cell, now: Generation | None, done: in
     if not isinstance(problem, ContractError):  # its sentence already says what to fix
         reason += _place(problem, cell)
     return _Ending(Status.FAILED, reason, traced(problem), ledger)
+
+
+def _declined(problem: Incompatible) -> bool:
+    """Whether a method chose not to run: it said so, or code that is not part of the suite raised
+    the error or caused it.  A part of the suite that lacks a method is no choice."""
+    if isinstance(problem, Declined):
+        return True
+    foreign = registry().foreign_files()
+    if isinstance(problem, Lacking) and problem.owner not in (Teacher, DataGenerator, Model):
+        file = getattr(sys.modules.get(problem.owner.__module__), "__file__", None)
+        return file in foreign
+    frames = traceback.extract_tb(problem.__traceback__)
+    return any(frame.filename in foreign for frame in frames)
 
 
 def _place(problem: BaseException, cell: Cell) -> str:

@@ -9,54 +9,75 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..status import Status
-from .aggregate import Sums, blocks, complete, sums_of
-from .chains import Measured
-from .rules import ALPHA, FOR_INTERVAL, FOR_TIER, REAL_ONLY, SAME, Array, Mask, ratio_where
+from .comparison import verdict_of
+from .efficacy import Efficacies
+from .measured import Measured
+from .rules import (
+    ALPHA,
+    COVERAGE,
+    FOR_INTERVAL,
+    FOR_TIER,
+    REAL_ONLY,
+    REFUSED,
+    SAME,
+    Array,
+    Mask,
+    ratio_where,
+)
 from .stats import holm, t_critical
+from .sums import blocks, complete
+from .weights import Weighting
 
 
 def entry_table(
-    measured: Measured,
-    part: Sequence[int],
-    weight: Array,
-    sums: Sums,
+    efficacy: Efficacies,
     risk: Array,
     track: Sequence[str],
     controls: Collection[str],
     focus: str | None,
 ) -> pd.DataFrame:
     """``Scores.rows``."""
-    entries = measured.entries
+    measured, fits = efficacy.measured, efficacy.fits
+    entries, part = measured.entries, efficacy.weighting.part
     control = np.isin(entries, list(controls))
-    names, chains = [measured.names[k] for k in part], measured.chains[part]
+    chains = _fewest(measured, fits)
     reason = [
-        _reason(is_control, status, names, chains.min())
-        for is_control, status in zip(control, measured.status[:, part], strict=True)
+        _reason(is_control, measured.status[n], measured.names, fits[n], chains[n])
+        for n, is_control in enumerate(control)
     ]
+    least = COVERAGE * _weight_of_track(efficacy, track, control)
+    specialist = ~control & fits.any(-1) & (efficacy.coverage < least - SAME)
+    for n in np.flatnonzero(specialist).tolist():
+        reason[n] = "; ".join(
+            filter(None, (reason[n], _specialist(efficacy.coverage[n], least[n], track[n])))
+        )
     ranked = np.array([not why for why in reason])
-    fits = (~measured.skipped[:, part]).sum(-1)
-    fewest = np.where(measured.skipped, measured.chains.max(), measured.counted)[:, part].min(-1)
-    risk = risk[:, part] @ weight[part]
+    refused = (measured.status == REFUSED) & fits
+    risk = np.where(efficacy.weights > 0, risk * efficacy.weights, 0.0).sum(-1)
+    risk = np.where(fits.any(-1), risk, np.nan)
     rows = pd.DataFrame(
         {
             "entry": entries,
             "track": track,
             "control": control,
-            **_interval(sums),
-            "chains": np.where(fits > 0, fewest, 0),
-            **_tiers(sums, ranked, entries, track),
+            **_interval(efficacy),
+            "chains": chains,
+            **_tiers(efficacy, ranked, entries, track),
             "ranked": ranked,
+            "specialist": specialist,
             "reason": reason,
-            "fits": [f"{k} of {len(part)}" for k in fits],
-            "failed": measured.failed[:, part].sum((-1, -2))
-            / np.maximum(measured.counted[:, part].sum(-1), 1),
-            **_worst(measured, part),
-            "harmed": _harmed(measured)[:, part].mean(-1),
+            "coverage": efficacy.coverage,
+            "fits": [f"{k} of {len(part)}" for k in fits.sum(-1)],
+            "refused": refused.sum(-1),
+            "failed": (measured.failed & fits[..., None]).sum((-1, -2))
+            / np.maximum(np.where(fits, measured.counted, 0).sum(-1), 1),
+            **_worst(efficacy),
+            "harmed": ratio_where((_harmed(measured) & fits).sum(-1), fits.sum(-1), fits.any(-1)),
             "risk": risk,
-            "risk_flag": (risk * sums.mean < 0)
+            "risk_flag": (risk * efficacy.mean < 0)
             & (np.abs(risk) > SAME)
-            & (np.abs(sums.mean) > SAME),
-            **_against(sums, entries, measured.none, focus, ranked),
+            & (np.abs(efficacy.mean) > SAME),
+            **_against(efficacy, focus, ranked),
         }
     )
     order = rows.assign(unscored=rows["S"].isna()).sort_values(
@@ -65,8 +86,9 @@ def entry_table(
     return rows.loc[order.index].reset_index(drop=True)
 
 
-def task_table(measured: Measured, risk: Array, weight: Array) -> pd.DataFrame:
+def task_table(efficacy: Efficacies, risk: Array) -> pd.DataFrame:
     """``Scores.per_task``."""
+    measured = efficacy.measured
     n = len(measured.entries)
     return pd.DataFrame(
         {
@@ -80,53 +102,87 @@ def task_table(measured: Measured, risk: Array, weight: Array) -> pd.DataFrame:
             "status": measured.status.ravel(),
             "harmed": _harmed(measured).ravel(),
             "risk": risk.ravel(),
-            "weight": np.tile(weight, n),
+            "weight": np.tile(efficacy.weighting.suite, n),
         }
     )
 
 
-def _families(measured: Measured, part: Iterable[int]) -> dict[str, list[int]]:
-    out: dict[str, list[int]] = {}
-    for k in part:
-        out.setdefault(measured.tasks[k].family, []).append(k)
-    return dict(sorted(out.items()))
-
-
-def family_table(measured: Measured, part: Sequence[int]) -> pd.DataFrame:
+def family_table(
+    measured: Measured,
+    part: Sequence[int],
+    track: Sequence[str],
+    controls: Collection[str],
+) -> pd.DataFrame:
     """``Scores.per_family``."""
     tables = []
-    chains = np.where(measured.skipped, measured.chains, measured.counted)
+    control = np.isin(measured.entries, list(controls))
     inside = _families(measured, part)
     for family, mine in (_families(measured, range(len(measured.tasks))) | inside).items():
-        sums = sums_of(measured, mine, np.full(len(measured.tasks), 1 / len(mine)))
+        efficacy = Efficacies(measured, Weighting(["one"] * len(measured.tasks), mine))
+        chains = _fewest(measured, efficacy.fits)
+        ranked = ~control & (chains >= FOR_TIER) & ~np.isnan(efficacy.mean)
         table = {
             "entry": measured.entries,
             "family": family,
-            **_interval(sums),
-            "chains": chains[:, mine].min(-1),
+            **_interval(efficacy),
+            "chains": chains,
+            **_tiers(efficacy, ranked, measured.entries, track),
+            "fits": efficacy.fits.sum(-1),
         }
         tables.append(pd.DataFrame({**table, "tasks": len(mine), "aggregated": family in inside}))
     return pd.concat(tables).sort_values(["entry", "family"], ignore_index=True)
 
 
-def chain_table(measured: Measured, part: Sequence[int], weight: Array) -> pd.DataFrame:
-    """``Scores.chains``: h_bc (N, block x seed), the part of S in each chain (rule 5)."""
+def chain_table(efficacy: Efficacies) -> pd.DataFrame:
+    """``Scores.chains``: h_bc (N, block x seed), the part of S in each chain (rule 6)."""
+    measured, part = efficacy.measured, efficacy.weighting.part.tolist()
     s = np.where(measured.live, measured.s, measured.s_k[..., None])[:, part]  # (N, K, C)
+    weight = efficacy.weights[:, part]
+    s = np.where(weight[..., None] > 0, s, 0.0)  # a task that does not fit has no score
     columns, values = [], []
     for block, mine in blocks(measured, part).items():
         seeds = np.flatnonzero(measured.live[part][mine].any(0))
         columns += [(block, measured.seeds[c]) for c in seeds]
-        values.append(np.einsum("nkc,k->nc", s[:, mine][..., seeds], weight[part][mine]))
+        values.append(np.einsum("nkc,nk->nc", s[:, mine][..., seeds], weight[:, mine]))
     index = pd.MultiIndex.from_tuples(columns, names=["block", "seed"])
     return pd.DataFrame(np.concatenate(values, -1), pd.Index(measured.entries, name="entry"), index)
 
 
-def _interval(sums: Sums) -> dict[str, Array]:
-    """S and its 95 % interval, from Student's t over chains (rule 5)."""
-    se, df = sums.standard_error(sums.deviations)
-    half = t_critical(df) * se
+def _families(measured: Measured, part: Iterable[int]) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for k in part:
+        out.setdefault(measured.tasks[k].family, []).append(int(k))
+    return dict(sorted(out.items()))
+
+
+def _fewest(measured: Measured, fits: Mask) -> NDArray[np.int64]:
+    """The chains (N,) of the fitted task with the fewest; 0 for a row that fits none."""
+    chains = np.where(fits, measured.counted, np.iinfo(np.int64).max).min(-1)
+    return np.where(fits.any(-1), chains, 0)
+
+
+def _weight_of_track(efficacy: Efficacies, track: Sequence[str], control: Mask) -> Array:
+    """Weight (N,) of the tasks that at least one entry of a row's track fits (rule 5)."""
+    names = np.array(track)
+    out = np.zeros(len(names))
+    for name in set(track):
+        mine = names == name
+        out[mine] = efficacy.weighting.coverage(efficacy.fits[mine & ~control].any(0))
+    return out
+
+
+def _specialist(coverage: float, least: float, track: str) -> str:
+    return (
+        f"a specialist: it fits {100 * coverage:.0f} % of the weight of the suite, and a rank on "
+        f"track {track} needs {100 * least:.0f} %; its ranks are in the tables of its families"
+    )
+
+
+def _interval(efficacy: Efficacies) -> dict[str, Array]:
+    """S and its 95 % interval, from Student's t over chains (rule 6)."""
+    (se, df), (low, high) = efficacy.spread, efficacy.interval
     df = np.where(np.isnan(se), np.nan, df)
-    return {"S": sums.mean, "low": sums.mean - half, "high": sums.mean + half, "se": se, "df": df}
+    return {"S": efficacy.mean, "low": low, "high": high, "se": se, "df": df}
 
 
 def _standard_error(measured: Measured) -> Array:
@@ -146,19 +202,32 @@ def _harmed(measured: Measured) -> Mask:
     return np.asarray((measured.status == Status.DONE.value) & harmed)
 
 
-def _worst(measured: Measured, part: Sequence[int]) -> dict[str, Array | list[str]]:
-    """For each row, the aggregated family with the lowest S, and that S (rule 4)."""
-    families = _families(measured, part)
-    names, s_k = list(families), np.where(complete(measured), measured.s_k, np.nan)
-    means = np.stack([s_k[:, mine].mean(-1) for mine in families.values()], -1)  # (N, F)
-    at, worst = np.where(np.isnan(means), np.inf, means).argmin(-1), means.min(-1)
+def _worst(efficacy: Efficacies) -> dict[str, Array | list[str]]:
+    """For each row, the family with the lowest mean over the tasks that fit, and that mean."""
+    measured = efficacy.measured
+    families = _families(measured, efficacy.weighting.part)
+    s_k = np.where(complete(measured), measured.s_k, np.nan)
+    means, fitted = [], []
+    for mine in families.values():
+        fits = efficacy.fits[:, mine]
+        there = fits.any(-1)
+        total = np.where(fits, s_k[:, mine], 0.0).sum(-1)
+        means.append(ratio_where(total, fits.sum(-1), there))
+        fitted.append(there)
+    mean, there = np.stack(means, -1), np.stack(fitted, -1)  # (N, F)
+    low = np.where(there, mean, np.inf)
+    at, worst = np.where(np.isnan(low), np.inf, low).argmin(-1), low.min(-1)
+    worst = np.where(np.isinf(worst), np.nan, worst)
+    names = list(families)
     return {
         "worst_family": ["" if np.isnan(s) else names[f] for f, s in zip(at, worst, strict=True)],
         "worst_score": worst,
     }
 
 
-def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chains: int) -> str:
+def _reason(
+    control: bool, status: NDArray[np.str_], names: Sequence[str], fits: Mask, chains: int
+) -> str:
     """Why an entry has no rank, in one sentence; empty if it has one."""
     sentences = {
         Status.OVER_BUDGET.value: "over the budget on {}",
@@ -167,13 +236,15 @@ def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chain
     }
     parts = ["controls are not ranked"] if control else []
     for what, sentence in sentences.items():
-        if at := [name for name, is_so in zip(names, status == what, strict=True) if is_so]:
+        if at := [
+            name for name, s, yes in zip(names, status, fits, strict=True) if yes & (s == what)
+        ]:
             parts.append(
                 sentence.format(
                     ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
                 )
             )
-    if (status == Status.SKIPPED.value).all():
+    if not fits.any():
         parts.append("it fits no task of this board")
     if not parts and chains < FOR_TIER:
         parts.append(f"it has {chains} chain(s), and a tier needs {FOR_TIER}")
@@ -181,52 +252,47 @@ def _reason(control: bool, status: NDArray[np.str_], names: Sequence[str], chain
 
 
 def _tiers(
-    sums: Sums, ranked: Mask, entries: Sequence[str], track: Sequence[str]
+    efficacy: Efficacies, ranked: Mask, entries: Sequence[str], track: Sequence[str]
 ) -> dict[str, pd.Series | Array]:
-    """tier, rank and p_above (N,) of the ranked rows, track by track (rules 6 to 8).
-
-    Boards of equal methods get more than one tier in about 5 % or less of simulations: 5.1 %
-    (6 rows, 32 chains), 4.6 % (28 rows, 32 chains), 4.5 % (6 rows, 10) and 3.5 % (30 rows, 10).
-    """
+    """tier, rank and p_above (N,) of the ranked rows, track by track (rules 7 to 9)."""
     tier, rank = (pd.Series(pd.NA, range(len(entries)), dtype="Int64") for _ in range(2))
     p_above = np.full(len(entries), np.nan)
     tracks: dict[str, list[int]] = {}
-    for n in sorted(np.flatnonzero(ranked).tolist(), key=lambda n: (-sums.mean[n], entries[n])):
+    mean = efficacy.mean
+    for n in sorted(np.flatnonzero(ranked).tolist(), key=lambda n: (-mean[n], entries[n])):
         tracks.setdefault(track[n], []).append(n)
     for order in tracks.values():
         start, number = 0, 0
         while start < len(order):
             later = order[start + 1 :]
-            worse = np.flatnonzero(sums.p([order[start]], later, rows=len(order)) < ALPHA)
+            ahead, p = efficacy.p([order[start]], later, size=len(order))
+            # on the tasks that both fit a row may be ahead of one that has the higher score
+            worse = np.flatnonzero((p < ALPHA) & (ahead > 0))
             end = start + 1 + int(worse[0]) if len(worse) else len(order)
             number += 1
             tier[order[start:end]], rank[order[start:end]] = number, start + 1
             start = end
-        p_above[order[1:]] = sums.p(order[:-1], order[1:], rows=len(order))
+        p_above[order[1:]] = efficacy.p(order[:-1], order[1:], size=len(order))[1]
     return {"tier": tier, "rank": rank, "p_above": p_above}
 
 
-def _against(
-    sums: Sums, entries: Sequence[str], none: int, focus: str | None, ranked: Mask
-) -> dict[str, Array | list[str]]:
-    """Each row compared with `none`, the focus row and real-only (rules 6 and 8)."""
+def _against(efficacy: Efficacies, focus: str | None, ranked: Mask) -> dict[str, Array | list[str]]:
+    """Each row compared with `none`, the focus row and real-only (rules 7 and 9)."""
+    entries, none = efficacy.measured.entries, efficacy.measured.none
     everyone = np.arange(len(entries))
-    p_none = np.where(everyone == none, np.nan, sums.p(everyone, [none]))
-    p_focus = np.full(len(entries), np.nan)
+    p_none = np.where(everyone == none, np.nan, efficacy.p(everyone, [none])[1])
+    p_focus, d_focus = np.full((2, len(entries)), np.nan)
     if focus is not None and ranked[i := entries.index(focus)]:
         others = np.flatnonzero(ranked & (everyone != i))
-        p_focus[others] = holm(sums.p([i], others))
+        d_focus[others], p = efficacy.p([i], others)
+        p_focus[others] = holm(p)
     words = [""] * len(entries)
     if REAL_ONLY in entries:
         i = entries.index(REAL_ONLY)
-        above, p = sums.mean > sums.mean[i], sums.p(everyone, [i])
-        known = ~np.isnan(sums.mean - sums.mean[i]) & (everyone != i)
+        ahead, p = efficacy.p(everyone, [i])
+        known = ~np.isnan(ahead) & (everyone != i)
         words = [
-            verdict_of(*three) if yes else "" for yes, *three in zip(known, p, above, strict=True)
+            verdict_of(*three) if yes else ""
+            for yes, *three in zip(known, p, ahead > 0, strict=True)
         ]
-    return {"p_none": p_none, "p_focus": p_focus, "beats_real_only": words}
-
-
-def verdict_of(p: float, above: bool) -> str:
-    """yes, no, or cannot tell: whether a row is better, given p and the sign of the difference."""
-    return "cannot tell" if not p < ALPHA else "yes" if above else "no"
+    return {"p_none": p_none, "p_focus": p_focus, "d_focus": d_focus, "beats_real_only": words}

@@ -12,7 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..status import BROKEN_OFF, FAILURES, Status
 
-WORST = -3.0  #: the lowest score of a chain, and the score of a failed chain (rule 3)
+#: the first version of the score: the lowest score of a chain, and that of a failed chain
+WORST = -3.0
+MOST_WEIGHT = 0.05  #: of one task in a mean, where a suite has tasks enough (rule 4)
+COVERAGE = 2 / 3  #: of the weight of a track, for a rank in the table of all families (rule 5)
+REFUSED = "refused"  #: status in tables of losses: the method declined a task that it could do
+TRIVIAL = "trivial"  #: the control that has read nothing, and the lower end of the score
 #: nats; a task with a smaller gap has nothing to avert (rule 2)
 LEAST_GAP = math.log(1.05)
 #: nor has a task whose gap is fewer standard errors than this at the planned number of chains
@@ -24,7 +29,7 @@ ALPHA = 0.05  #: error rate of every test (rule 6)
 SAME = 1e-9  #: scores closer than this are equal, since rounding can cause the difference
 
 
-CONTROLS = ("none", "nature", "frozen", "real-only")
+CONTROLS = ("none", "nature", "trivial", "frozen", "real-only")
 REAL_ONLY = "real-only"
 COLUMNS = ("task", "entry", "seed", "loss", "status")
 
@@ -38,6 +43,7 @@ class Code(IntEnum):
     BROKEN = 3
     OVER_BUDGET = 4
     SKIPPED = 5
+    REFUSED = 6
 
 
 CODE: dict[str, Code] = {
@@ -46,6 +52,7 @@ CODE: dict[str, Code] = {
     **dict.fromkeys(BROKEN_OFF, Code.BROKEN),
     Status.OVER_BUDGET: Code.OVER_BUDGET,
     Status.SKIPPED: Code.SKIPPED,
+    REFUSED: Code.REFUSED,
 }
 
 

@@ -1,4 +1,4 @@
-"""A task of the score: its floor and gap, and how they are calibrated."""
+"""A task of the score: its floor and its two units, and how they are calibrated."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ class Task:
     # nats; standard deviation of a_none - a_nature over chains: the standard error of the gap over
     # R chains is gap_sd / sqrt(R)
     gap_sd: float
+    # A_k, nats: the mean of a_trivial - a_none over the same chains; None: trivial was not measured
+    harm: float | None = None
+    harm_sd: float = 0.0  # nats; its standard deviation over chains
     log_loss: bool = False  # the primary loss is in nats already: a = E
     block: str = "all"  # tasks of one block share their seeds
 
@@ -42,18 +45,26 @@ class FloorAndGap(NamedTuple):
     floor: float
     gap: float
     gap_sd: float
+    harm: float | None = None
+    harm_sd: float = 0.0
 
 
 def floor_and_gap(
-    none: ArrayLike, nature: ArrayLike, resolution: float, log_loss: bool = False
+    none: ArrayLike,
+    nature: ArrayLike,
+    resolution: float,
+    log_loss: bool = False,
+    trivial: ArrayLike | None = None,
 ) -> FloorAndGap:
-    """Floor, gap and its standard deviation, from paired primary losses (C,) (rules 1 and 2).
+    """Floor and units of a task, from paired primary losses (C,) of the controls (rules 1 to 3).
 
     The floor is the larger of the resolution of the loss and a tenth of nature's mean loss; 0 for
-    losses in nats.  Chains in which ``none`` has no finite loss are left out, as in the score.
+    losses in nats.  With ``trivial``, no loss counts as worse than that of trivial in the same
+    chain, and one that is not finite counts as equal to it.  Without, chains in which ``none`` has
+    no finite loss are left out.
 
-    Raises UsageError if the shapes differ, if nature has a loss that is not finite, if fewer than
-    256 chains remain, or if the floor would be 0.
+    Raises UsageError if the shapes differ, if nature or trivial has a loss that is not finite, if
+    fewer than 256 chains remain, or if the floor would be 0.
     """
     none, nature = np.asarray(none, float), np.asarray(nature, float)
     if none.shape != nature.shape or none.ndim != 1:
@@ -61,6 +72,8 @@ def floor_and_gap(
             "calibration needs one loss per chain for none and nature, got shapes "
             f"{none.shape} and {nature.shape}"
         )
+    if trivial is not None:
+        none, nature = _cut(none, nature, np.asarray(trivial, float))
     if not np.isfinite(nature).all():
         raise UsageError(
             f"nature has no finite loss in {(~np.isfinite(nature)).sum()} of {len(nature)} chains"
@@ -81,27 +94,69 @@ def floor_and_gap(
             f"nature's mean loss is 0 and the resolution is {resolution}; the loss needs a "
             "resolution above 0"
         )
-    difference = log_of_loss(none[paired], floor, log_loss) - log_of_loss(
-        nature[paired], floor, log_loss
-    )
-    return FloorAndGap(floor, float(difference.mean()), float(difference.std(ddof=1)))
+    a_none, a_nature = (log_of_loss(loss[paired], floor, log_loss) for loss in (none, nature))
+    gap = a_none - a_nature
+    units = FloorAndGap(floor, float(gap.mean()), float(gap.std(ddof=1)))
+    if trivial is None:
+        return units
+    harm = log_of_loss(np.asarray(trivial, float), floor, log_loss) - a_none
+    return units._replace(harm=float(harm.mean()), harm_sd=float(harm.std(ddof=1)))
 
 
-def nothing_to_avert(task: Task, chains: int) -> str | None:
-    """Why a task is not scored with this many planned chains; None if it is (rule 2)."""
-    se = task.gap_sd / math.sqrt(chains)
-    figures = (
-        f"nothing to avert: the gap between none and nature is {task.gap:.3g} nats, with a "
-        f"standard error of {se:.2g} at {chains} chains"
-    )
-    if not task.gap >= LEAST_GAP:
-        return f"{figures}; a task needs log 1.05 = {LEAST_GAP:.3g} nats or more"
-    if not task.gap >= LEAST_GAP_ERRORS * se:
-        return (
-            f"{figures}; that is {task.gap / se:.2f} standard errors, and a task needs "
-            f"{LEAST_GAP_ERRORS:g} or more"
+def _cut(none: Array, nature: Array, trivial: Array) -> tuple[Array, Array]:
+    """Losses of none and nature (C,), none above that of trivial in the same chain."""
+    if none.shape != trivial.shape:
+        raise UsageError(
+            "calibration needs one loss per chain for none and trivial, got shapes "
+            f"{none.shape} and {trivial.shape}"
         )
-    return None
+    if not np.isfinite(trivial).all():
+        raise UsageError(
+            f"trivial has no finite loss in {(~np.isfinite(trivial)).sum()} of {len(trivial)} "
+            "chains; it must state an answer to every question"
+        )
+    none = np.where(np.isfinite(none), np.minimum(none, trivial), trivial)
+    return none, np.where(np.isfinite(nature), np.minimum(nature, trivial), nature)
+
+
+def unscored(task: Task, chains: int) -> str | None:
+    """Why a task is not scored with this many planned chains; None if it is (rule 2).
+
+    A gap that is surely small has nothing to avert.  One that is lost in the spread of the chains
+    is too noisy, and may be scored with more of them.
+    """
+    se = task.gap_sd / math.sqrt(chains)
+    figures = f"the gap between none and nature is {task.gap:.3g} nats, with a standard error of "
+    if task.gap >= LEAST_GAP:
+        if task.gap >= LEAST_GAP_ERRORS * se:
+            return None
+        needed = math.ceil((LEAST_GAP_ERRORS * task.gap_sd / task.gap) ** 2)
+        return (
+            f"is too noisy at {chains} chains; about {needed} are needed: {figures}{se:.2g}, and a "
+            f"task needs {LEAST_GAP_ERRORS:g} standard errors or more"
+        )
+    at_calibration = task.gap_sd / math.sqrt(CALIBRATION_CHAINS)
+    if task.gap + 2 * at_calibration >= LEAST_GAP:
+        needed = math.ceil((LEAST_GAP_ERRORS * task.gap_sd / LEAST_GAP) ** 2)
+        return (
+            f"is too noisy at {chains} chains to tell whether there is anything to avert; about "
+            f"{needed} are needed: {figures}{at_calibration:.2g} over the {CALIBRATION_CHAINS} "
+            "chains of its calibration"
+        )
+    return (
+        f"has nothing to avert: {figures}{at_calibration:.2g} over the {CALIBRATION_CHAINS} chains "
+        f"of its calibration; a task needs log 1.05 = {LEAST_GAP:.3g} nats or more"
+    )
+
+
+def harm_unit(task: Task, chains: int) -> float:
+    """The unit of a loss that is worse than that of `none`, in nats (rule 3).
+
+    A_k, or the gap where A_k is too small by the rule for gaps at this many planned chains.
+    """
+    harm = -math.inf if task.harm is None else task.harm
+    least = max(LEAST_GAP, LEAST_GAP_ERRORS * task.harm_sd / math.sqrt(chains))
+    return harm if harm >= least else task.gap
 
 
 def log_of_loss(loss: Array, floor: Array | float, log_loss: Array | bool) -> Array:

@@ -15,7 +15,7 @@ from ..core.budget import Budget
 from ..core.cell import Cell
 from ..core.components import Mitigation
 from ..core.identity import is_none, written
-from ..errors import NothingMatched, UsageError
+from ..errors import Lacks, NothingMatched, UsageError
 from ..places import DATA, data_folder, missing
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
@@ -33,6 +33,11 @@ class Entry:
     name: str  # the mitigations as they were given; none, nature, real-only
     role: str  # entry, control or curve (a point on the learning curve of real-only)
     skip: str | None = None  # why it is not run; None: it is
+
+    @property
+    def declined(self) -> bool:
+        """Whether a mitigation chose not to run it; a control has no choice."""
+        return self.role == "entry" and self.skip is not None and not isinstance(self.skip, Lacks)
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,15 @@ def expand(
     device: str = "cpu",
     budget: Budget | None = None,
     typed: Collection[str] = (),
+    trivial: bool | None = None,
 ) -> Suite:
     """Build all cells of a suite: each task under each of its protocols, with the entries, the
     controls and the learning curve.
 
     budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
-    rows are named as they were written.  Raises UsageError for a spec that cannot be
-    built, or a task without a protocol, NothingMatched for a suite without tasks.
+    rows are named as they were written.  trivial: whether `trivial` is one of the controls; None: in
+    suites that were calibrated with it.  Raises UsageError for a spec that cannot be built, or a
+    task without a protocol, NothingMatched for a suite without tasks.
     """
     if not model.tasks:
         raise NothingMatched(
@@ -100,6 +107,9 @@ def expand(
         )
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
+    if trivial is None:
+        trivial = any(row.harm is not None for row in model.calibration)
+    controls = ("none", "nature", "trivial") if trivial else ("none", "nature")
     for task in model.tasks:
         if _lacks_data(task):
             skipped[f"{task.data} | {task.model}"] = missing()
@@ -122,7 +132,7 @@ def expand(
             if reason is not None:
                 skipped[bare.label] = reason
                 continue
-            entries += _entries_of(bare, mitigations, registry, budget)
+            entries += _entries_of(bare, mitigations, registry, budget, controls)
     # a cell that the file lists twice is run once
     shown = _shown(model, registry, typed)
     entries = [replace(e, name=shown.get(e.name, e.name)) for e in entries]
@@ -197,20 +207,26 @@ def _written(acts: Sequence[Mitigation], calls: Sequence[Call] = ()) -> str:
 
 
 def _entries_of(
-    bare: Cell, mitigations: Sequence[tuple[Any, ...]], registry: Registry, budget: Budget | None
+    bare: Cell,
+    mitigations: Sequence[tuple[Any, ...]],
+    registry: Registry,
+    budget: Budget | None,
+    controls: Sequence[str],
 ) -> Iterator[Entry]:
     task = bare.label
     yield Entry(bare, task, "none", "control")
-    yield Entry(
-        replace(bare, mitigations=registry.mitigations("nature")), task, "nature", "control"
-    )
-    competing = []
+    for name in controls[1:]:
+        cell = replace(bare, mitigations=registry.mitigations(name))
+        yield Entry(cell, task, name, "control", _why_skipped(cell))
     for acts in mitigations:
         cell = replace(bare, mitigations=acts, budget=budget)
-        if all(is_none(act) for act in acts) or cell.nature:
+        if all(is_none(act) for act in acts) or cell.entry in controls:
             continue  # the control exists already
-        competing.append(Entry(cell, task, cell.entry, "entry", _why_skipped(cell)))
-    yield from competing
+        if all(act.control for act in acts):
+            cell = replace(cell, budget=None)
+            yield Entry(cell, task, cell.entry, "control", _why_skipped(cell))
+        else:
+            yield Entry(cell, task, cell.entry, "entry", _why_skipped(cell))
     plain = registry.build("protocol", "replace")
     for m in curve_sizes(bare):
         cell = Cell(bare.data, bare.model, plain, (), m, 0, device=bare.device)

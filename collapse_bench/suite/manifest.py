@@ -64,6 +64,7 @@ def entry_of(entry: Entry) -> ManifestEntry:
         rows=entry.cell.n,
         horizon=entry.cell.generations,
         skip=entry.skip,
+        declined=entry.declined,
         limits=dict(entry.cell.limits),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -22,7 +23,7 @@ class AdaptiveRidge(Mitigation):
 
     def incompatibility(self, cell):
         if not has_method(cell.model, "with_validation"):
-            return (
+            return Lacks(
                 f"adaptive-ridge tunes a penalty on validation rows, and {cell.model.title()} has "
                 "none to tune"
             )

@@ -11,7 +11,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unsupported
+from collapse_bench.errors import Lacks, Unsupported
 from collapse_bench.lib.rounding import settled
 from collapse_bench.lib.rows.selection import likelihood, unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
@@ -50,19 +50,19 @@ class BestOfK(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.kind == "classification" and cell.first_teacher is None:
-            return (
+            return Lacks(
                 "best-of-k chooses among different answers, and a classifier gives one label to a "
                 "question"
             )
         if cell.data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "best-of-k answers each question again, and sampler=exact-law draws no questions; "
                 "choose sampler=explicit"
             )
         if self.reward == "verifier" and not cell.data.verifiable:
             return unverifiable("best-of-k(reward=verifier)", cell.data)
         if self.reward == "coordinate" and cell.data.kind != "density":
-            return (
+            return Lacks(
                 f"best-of-k(reward=coordinate) prefers large numbers, and {cell.data.title()} is "
                 f"{cell.data.kind}"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rows.mixing import rows_in
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -28,11 +29,11 @@ class BoostedLabels(Mitigation):
 
     def incompatibility(self, cell):
         if not has_method(cell.data, "verify"):
-            return (
+            return Lacks(
                 f"boosted-labels looks for wrong answers, and {cell.data.title()} has no verifier"
             )
         if cell.data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "boosted-labels asks chosen questions, and sampler=exact-law draws none; choose "
                 "sampler=explicit"
             )

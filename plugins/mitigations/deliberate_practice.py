@@ -10,7 +10,7 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacks
 from collapse_bench.lib.rows.mixing import exchanged, rows_in, surprisal
 from collapse_bench.lib.rows.selection import best
 from collapse_bench.registry.hookspecs import hookimpl
@@ -37,9 +37,11 @@ class DeliberatePractice(Mitigation):
     def incompatibility(self, cell):
         data = cell.data
         if data.kind == "discrete" and data.contexts is None:
-            return f"deliberate-practice chooses among questions, and {data.title()} asks none"
+            return Lacks(
+                f"deliberate-practice chooses among questions, and {data.title()} asks none"
+            )
         if data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "deliberate-practice asks chosen questions, and sampler=exact-law draws none; "
                 "choose sampler=explicit"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation, has_method
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -22,7 +23,7 @@ class EarlyStopping(Mitigation):
     def incompatibility(self, cell):
         model = cell.model
         if not model.trained_by_steps or not has_method(model, "with_validation"):
-            return (
+            return Lacks(
                 f"early-stopping ends a training of many steps, and {model.title()} has none to "
                 "stop"
             )

@@ -16,7 +16,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.replicates import Configured, merged
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacks
 from collapse_bench.lib.distributions.gaussians import root_of
 from collapse_bench.lib.rows.mixing import placed
 from collapse_bench.registry.hookspecs import hookimpl
@@ -40,7 +40,7 @@ class Ecosystem(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return (
+            return Lacks(
                 "ecosystem slices the training set, and sampler=exact-law draws only sums of it; "
                 "choose sampler=explicit"
             )

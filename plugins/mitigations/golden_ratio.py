@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.laws.claims import Claim, drift_of, without_drift
 from collapse_bench.lib.rows.mixing import weighed
 from collapse_bench.registry.hookspecs import hookimpl
@@ -28,7 +29,7 @@ class GoldenRatio(Mitigation):
     def incompatibility(self, cell):
         made = cell.protocol.composition
         if made is None or not made.fresh or not 0 < made.real < 1:
-            return (
+            return Lacks(
                 "golden-ratio weights fresh real rows against synthetic ones; it needs mix with 0 "
                 "< real < 1, fresh=true"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rows.wrapping import Extrapolate
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -28,7 +29,7 @@ class NegativeGuidance(Mitigation):
 
     def incompatibility(self, cell):
         if not cell.model.predicts_noise:
-            return (
+            return Lacks(
                 f"negative-guidance needs a diffusion model, and {cell.model.title()} is not one; "
                 "use neon instead"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rows.wrapping import Extrapolate
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -36,7 +37,7 @@ class Neon(Mitigation):
 
     def incompatibility(self, cell):
         if cell.model.predicts_noise:
-            return (
+            return Lacks(
                 f"neon blends weights, and {cell.model.title()} blends predicted noise; choose "
                 "negative-guidance"
             )

@@ -8,6 +8,7 @@ import torch
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -30,7 +31,7 @@ class NoiseAugmentation(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law":
-            return "noise-augmentation edits rows one by one; choose sampler=explicit"
+            return Lacks("noise-augmentation edits rows one by one; choose sampler=explicit")
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):

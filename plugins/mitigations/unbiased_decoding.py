@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.distributions.decoding import as_it_is
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -23,7 +24,7 @@ class UnbiasedDecoding(Mitigation):
 
     def incompatibility(self, cell):
         if cell.protocol.decode is None:
-            none = (
+            none = Lacks(
                 "unbiased-decoding undoes a biased decoder, and this protocol has none; set one "
                 "with decode=..."
             )

@@ -8,6 +8,7 @@ import torch
 
 from collapse_bench.core.components import BiasedVerifier, Mitigation, has_method
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rows.selection import best, oversampled
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -36,7 +37,7 @@ class VerifiedRetraining(Mitigation):
 
     def incompatibility(self, cell):
         if not has_method(cell.data, "within"):
-            return (
+            return Lacks(
                 "verified-retraining needs true parameters for its verifier, and "
                 f"{cell.data.title()} has none"
             )

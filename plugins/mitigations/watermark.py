@@ -10,6 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.text.grams import hashed, shifted, token_pairs, u
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -41,7 +42,9 @@ class Watermark(Mitigation):
     def incompatibility(self, cell):
         protocol = cell.protocol
         if not protocol.reads_real:
-            return f"watermark drops synthetic rows, and {protocol.title()} provides no other rows"
+            return Lacks(
+                f"watermark drops synthetic rows, and {protocol.title()} provides no other rows"
+            )
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:
             return (

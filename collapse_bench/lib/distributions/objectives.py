@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ...core.components import Mitigation, has_method
+from ...errors import Lacks
 
 # least log-probability: at p = 0, p log p and its gradient would be NaN with -inf
 FLOOR = -1e4
@@ -172,7 +173,7 @@ class ReplacesLoss(Mitigation):
     def incompatibility(self, cell):
         reason = super().incompatibility(cell)
         if reason is None and not has_method(cell.model, "with_loss"):
-            reason = (
+            reason = Lacks(
                 f"{self.title()} replaces the loss, and {cell.model.title()} is not fitted by one"
             )
         others = [
@@ -181,7 +182,7 @@ class ReplacesLoss(Mitigation):
             if isinstance(act, ReplacesLoss) and act is not self
         ]
         if reason is None and others:
-            reason = (
+            reason = Lacks(
                 f"{self.title()} and {others[0]} would both replace the loss; a model has one loss"
             )
         return reason

@@ -13,6 +13,7 @@ from torch import Tensor
 from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
+from ...errors import Lacks
 
 if TYPE_CHECKING:
     from ...core.cell import Cell
@@ -27,7 +28,7 @@ def unmixed(cell: Cell, who: str) -> str | None:
     """Why there are no real rows that method ``who`` could weigh, or None if there are."""
     protocol = cell.protocol
     if not protocol.reads_real and len(cell.mitigations) == 1:
-        return (
+        return Lacks(
             f"{who} weighs real rows against synthetic ones, and {protocol.title()} provides only "
             "synthetic ones; choose mix or accumulate, or add real rows first, as in "
             f"real-anchor + {who}"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
-from ...errors import Incompatible, Unsupported
+from ...errors import Incompatible, Lacks, Unsupported
 from ..rounding import settled
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def unverifiable(who: str, data: DataGenerator) -> str | None:
     return (
         None
         if data.verifiable
-        else f"{who} needs answers that can be checked, and {data.title()} has no verifier"
+        else Lacks(f"{who} needs answers that can be checked, and {data.title()} has no verifier")
     )
 
 

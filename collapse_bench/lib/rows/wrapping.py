@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ...core.access import Access
 from ...core.components import Model, Teacher
 from ...core.corpus import Corpus
+from ...errors import Lacks
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ def no_average(who: str, model: Model) -> str | None:
     """A sentence that says why ``who`` cannot average weights of this model; None where it can."""
     if model.weights_average:
         return None
-    return (
+    return Lacks(
         f"{who} averages weights, and every fit of {model.title()} begins at other random weights, "
         "so an average has no meaning"
     )

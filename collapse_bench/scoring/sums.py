@@ -1,4 +1,4 @@
-"""Means over chains, tasks and families, with their standard errors."""
+"""Weighted means over tasks with their standard errors, from the scores of chains."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
 from ..status import Status
-from .chains import Measured
-from .rules import FOR_INTERVAL, FOR_TIER, SAME, Array, Mask, ratio_where
+from .measured import Measured
+from .rules import FOR_INTERVAL, FOR_TIER, REFUSED, SAME, Array, Mask, ratio_where
 from .stats import tukey_p, welch
 
 Rows = Sequence[int] | NDArray[np.intp]  # indices of rows
@@ -27,6 +27,8 @@ class Sums:
     # (P, G) 0/1: the chains of a group ran the same tasks of one block and share a variance
     group: Array
     df: Array  # (G,) degrees of freedom of each group
+    # (2, N, P) the deviations as they count at the lower and the upper end of an interval
+    stretched: Array
 
     def standard_error(self, deviations: Array) -> tuple[Array, Array]:
         """Standard error (...) and Welch's degrees of freedom (...) of deviations (..., P)."""
@@ -66,22 +68,26 @@ def sums_of(measured: Measured, part: Sequence[int], weight: Array) -> Sums:
     enough = chains >= FOR_INTERVAL
     scale = np.where(enough, weight / np.sqrt(np.where(enough, chains * (chains - 1), 1)), np.nan)
     deviation = np.where(live, s - mean[..., None], 0.0) * scale[:, None]  # (N, K, C)
-    deviations, serves = [], []
+    stretch = measured.stretch[:, :, part]  # (2, N, K)
+    deviations, stretched, serves = [], [], []
     for mine in blocks(measured, part).values():
         seeds = live[mine].any(0)
-        deviations.append(deviation[:, mine][..., seeds].sum(1))  # (N, P_b)
+        own = deviation[:, mine][..., seeds]  # (N, K_b, P_b)
+        deviations.append(own.sum(1))
+        stretched.append(np.einsum("enk,nkp->enp", stretch[:, :, mine], own))
         serves.append((live & np.isin(np.arange(len(part)), mine)[:, None])[:, seeds].T)  # (P_b, K)
     kinds, which = np.unique(np.concatenate(serves), axis=0, return_inverse=True)
     group = np.eye(len(kinds))[which.ravel()]  # (P, G)
     # each mean over R chains takes one of their R degrees of freedom
     left = np.where(kinds, (chains - 1) / chains, 1.0).min(-1)
     whole = np.where(complete(measured)[:, part].all(-1), mean @ weight, np.nan)
-    return Sums(whole, np.concatenate(deviations, -1), group, np.maximum(group.sum(0) * left, SAME))
+    df = np.maximum(group.sum(0) * left, SAME)
+    return Sums(whole, np.concatenate(deviations, -1), group, df, np.concatenate(stretched, -1))
 
 
 def complete(measured: Measured) -> Mask:
     """Which tasks of an entry may enter a mean (N, K): only those without missing chains."""
-    return np.isin(measured.status, (Status.DONE.value, Status.SKIPPED.value))
+    return np.isin(measured.status, (Status.DONE.value, Status.SKIPPED.value, REFUSED))
 
 
 def blocks(measured: Measured, part: Sequence[int]) -> dict[str, list[int]]:
@@ -121,24 +127,13 @@ def aggregated_tasks(measured: Measured, shown: Collection[str]) -> tuple[list[i
     return [k for k in everyone if fewest[measured.tasks[k].family][0] >= needed], notes
 
 
-def weights(families: Sequence[str], part: Sequence[int]) -> Array:
-    """w_k (K,): families count equally, and so do tasks within a family (rule 4).
-
-    0 for tasks outside ``part``.
-    """
-    inside = [families[k] for k in part]
-    weight = np.zeros(len(families))
-    weight[part] = [1 / (len(set(inside)) * inside.count(family)) for family in inside]
-    return weight
-
-
 def risk_scores(measured: Measured, ceiling: int | None) -> Array:
     """log(mean E_none / mean E_entry) / log(mean E_none / mean E_nature), (N, K) (rule 4).
 
     Means are taken before logarithms.  So if one chain in a hundred explodes, this score falls and
     S hardly changes.  E includes the floor r_k, so that a loss of 0 gives a finite score; it never
     changes the sign.  Losses in nats are averaged as perplexities.  A failed chain has the loss
-    that corresponds to a score of -3.  NaN if ``nature`` (row ``ceiling``) is absent, or is no
+    that it counts as in S.  NaN if ``nature`` (row ``ceiling``) is absent, or is no
     better than ``none`` in these chains.
     """
     if ceiling is None:

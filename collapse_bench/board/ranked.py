@@ -1,0 +1,218 @@
+"""The board of the present score: efficacy and coverage, intervals of ranks, value and cost."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from ..scoring.ceilings import ceilings
+from ..scoring.comparison import Comparison
+from ..scoring.frontier import relative_cost
+from ..scoring.resampling import resampled
+from ..scoring.score import Scores, compare
+from ..scoring.value import values
+from .cells import HEADINGS, percent, plain, signed
+from .render import named_rows, number
+from .table import ScoredBoard
+
+MOST_LOST = 4  # limit of "tail lost" and "diversity lost", which are 1 for `none`
+THINS = 0.99  # an entry whose last training set has less than this share of n rows drops some
+
+
+@dataclass(frozen=True, repr=False)
+class RankedBoard(ScoredBoard):
+    """The board of a suite that was calibrated with the control `trivial`.
+
+    tracks: (entry, task) -> the track of its ledger there.  track: the one that the board shows;
+    None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.
+    """
+
+    scores: Scores = field(repr=False)
+    tracks: Mapping[tuple[str, str], str] = field(repr=False)
+    track: str | None = None
+    laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+
+    def compare(self, a: str, b: str) -> Comparison:
+        return compare(self.scores, a, b)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def frame(self) -> pd.DataFrame:
+        """One row per entry with unrounded numbers; controls come last, without a tier."""
+        return self._frame.copy()
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        rows = self._with_usage(self.scores.rows.copy())
+        for source, name in (
+            ("generated_rows", "generated_rows"),
+            ("fits", "method_fits"),
+            ("real_share", "real_share"),
+        ):
+            rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
+        rows["relative_cost"] = rows.entry.map(self._relative_cost)
+        rows = rows.merge(resampled(self.scores), on="entry", how="left", validate="1:1")
+        value = self.values().add_prefix("value_").rename(columns={"value_entry": "entry"})
+        value = value.rename(columns={"value_value": "value"})
+        rows = rows.merge(value, on="entry", how="left", validate="1:1")
+        known = dict(zip(rows.entry, rows.S, strict=True))
+        rows["S_frozen"] = known.get("frozen", math.nan)
+        rows["beats_frozen"] = [
+            "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
+        ]
+        return self._in_order(rows)
+
+    @property
+    def _relative_cost(self) -> Mapping[str, float]:
+        if not {"fits", "generated_rows"} <= set(self.usage):
+            return {}
+        found = relative_cost(self.usage)
+        return dict(zip(map(str, found.index), found.to_numpy(float), strict=True))
+
+    def values(self) -> pd.DataFrame:
+        """What each entry adds to the side information that it reads; see ``scoring.value``."""
+        track = dict(zip(self.scores.rows.entry, self.scores.rows.track, strict=True))
+        size = self.usage["lesson"] if "lesson" in self.usage else pd.Series(dtype=float)
+        thins = {str(entry): bool(value < THINS) for entry, value in size.items()}
+        return values(self.scores, track, thins)
+
+    def points(self) -> pd.DataFrame:
+        """Columns entry, method, S, real and cost of the entries, for ``scoring.frontier``.
+
+        Controls that are no entries, e.g. `nature`, are left out; `none` is there.
+        """
+        frame = self._frame
+        frame = frame[(~frame.control | (frame.entry == "none")) & frame.S.notna()]
+        return pd.DataFrame(
+            {
+                "entry": frame.entry,
+                "method": [method_of(entry) for entry in frame.entry],
+                "S": frame.S,
+                "real": frame.real_share,
+                "cost": frame.relative_cost,
+            }
+        ).reset_index(drop=True)
+
+    def families(self) -> pd.DataFrame:
+        """One row per family and entry that fits it: family, track, tier, rank, entry, S, low, high,
+        fits, tasks; family by family, and there track by track by falling S."""
+        rows = self.scores.rows.set_index("entry")
+        table = self.scores.per_family
+        table = table[table.S.notna() & ~table.entry.map(rows.control)]
+        table = table.assign(track=table.entry.map(rows.track))
+        place = {track: i for i, track in enumerate(self._tracks)}
+        table = table.assign(_place=table.track.map(place)).sort_values(
+            ["family", "_place", "S", "entry"], ascending=[True, True, False, True]
+        )
+        columns = ["family", "track", "tier", "rank", "entry", "S", "low", "high", "fits", "tasks"]
+        return table[columns].reset_index(drop=True)
+
+    def ceilings(self) -> pd.DataFrame:
+        """What no method of a track can exceed, on the tasks whose law is known."""
+        return ceilings(self.scores, self.laws)
+
+    def per_task(self) -> pd.DataFrame:
+        """One row per entry and task, with the track of the entry there."""
+        frame = super().per_task()
+        places = zip(frame.entry, frame.task, strict=True)
+        return frame.assign(track=[self.tracks.get(place, "") for place in places])
+
+    # -- rendering ---------------------------------------------------------------------------------
+
+    def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
+        out = []
+        for row in named_rows(frame):
+            tiered = bool(row.ranked) and not math.isnan(row.tier)
+            out.append(
+                {
+                    "track": row.track,
+                    "tier": str(int(row.tier)) if tiered else "-",
+                    "entry": row.entry + (" *" if row.entry == self.suite.focus else ""),
+                    "score": signed(row.S),
+                    "interval": _range(signed(row.low), signed(row.high)),
+                    "ranks": _range(number(row.rank_low), number(row.rank_high)),
+                    "coverage": percent(row.coverage),
+                    "refused": f"{row.refused} refused" if row.refused else "",
+                    "value": _value(row),
+                    "tail": plain(row.tail_lost),
+                    "diversity": plain(row.diversity_lost),
+                    "worst": f"{row.worst_family} {signed(row.worst_score)}"
+                    if row.worst_family
+                    else "",
+                    "harmed": percent(row.harmed),
+                    "failed": percent(row.failed),
+                    "risk": signed(row.risk) + (" !" if row.risk_flag else ""),
+                    "real": f"{number(row.real_unique)} / {number(row.real_rows)}"
+                    if row.real_rows >= 0
+                    else "",
+                    "verifier": number(row.verifier_calls),
+                    "generated": number(row.generated_rows),
+                    "refits": number(row.method_fits),
+                    "cost": f"{row.relative_cost:.1f}x" if row.relative_cost > 0 else "",
+                    "frozen": row.beats_frozen,
+                    "effective": number(row.effective_real),
+                    "lesson": number(row.lesson),
+                }
+            )
+        return pd.DataFrame(out).rename(columns=HEADINGS)
+
+    def _own_notes(self) -> Iterator[str]:
+        chains = self.scores.rows.chains.max()
+        shown = (
+            "" if self.track is None else f"only tasks on which an entry is on track {self.track}; "
+        )
+        yield (
+            f"{shown}averted: 1 is as good as the oracle teacher `nature`, 0 as no mitigation, -1 as "
+            f"the control `trivial`, which has read nothing; after {self._horizon}, over {chains} "
+            "chains; rows of one track and tier do not differ significantly (Tukey, 5 %)"
+        )
+        yield (
+            "95 %: over chains; ranks: 95 % over chains and tasks, within the track; covers: share "
+            "of the suite's weight that an entry fits, over which its score is the mean; refused: "
+            "tasks that it declined by choice, which count 0"
+        )
+        yield (
+            "value: score minus that of the control that knows as much and does nothing else; "
+            "`none` for a blind entry"
+        )
+        yield (
+            f"tail lost, diversity lost: 0 for `nature`, 1 for no mitigation, limited to "
+            f"-{MOST_LOST:g} to {MOST_LOST:g}; real rows (unique / drawn), verifier calls, generated "
+            "rows and fits: per chain, including those of the protocol; cost: the larger of fits and "
+            "generated rows, as a multiple of those of `none`"
+        )
+        yield (
+            "n_e/n: the number of real rows that gives the same loss, over n; ESS/n: effective "
+            "sample size of the last training set, over n"
+        )
+        unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
+        for row in named_rows(unranked):
+            yield f"{row.entry} is not ranked: {row.reason}"
+        focus = self.suite.focus
+        if focus is not None and focus in set(self.scores.rows.entry):
+            yield self._place(focus)
+        yield from self.scores.notes
+        yield from self.scores.excluded.values()
+
+
+def method_of(entry: str) -> str:
+    """The name of an entry without its parameters: variants of one method share it."""
+    while (shorter := re.sub(r"\([^()]*\)", "", entry)) != entry:
+        entry = shorter
+    return entry
+
+
+def _range(low: str, high: str) -> str:
+    return f"{low} {high}" if low and high else ""
+
+
+def _value(row: Any) -> str:
+    if not isinstance(row.value_control, str):
+        return ""
+    return f"{signed(row.value)} ({row.value_control})"

@@ -1,0 +1,1 @@
+"""The first version of the score, kept so that published boards can be made again."""

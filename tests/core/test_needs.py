@@ -1,0 +1,95 @@
+"""What a method cannot do, and what it chooses not to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from collapse_bench import Incompatible, Lacks, Mitigation, UsageError
+from collapse_bench.api import RunRequest, cell_of, load_suite
+from collapse_bench.core.components import Teacher
+from collapse_bench.core.needs import NEEDS
+from collapse_bench.errors import Lacking
+from collapse_bench.running.chains import run_chains
+
+WORLD = "gaussian | gaussian-fit | replace @ n=20 T=2"
+
+
+@dataclass(frozen=True)
+class Chooses(Mitigation):
+    def incompatibility(self, cell):
+        return "chooses would rather not"
+
+
+@dataclass(frozen=True)
+class Needs(Mitigation):
+    needs = ("rows", "real rows")
+
+
+@dataclass(frozen=True)
+class Redraws(Mitigation):
+    def curate(self, corpus, access):
+        access.teacher.redraw(corpus.x, corpus.y, corpus.y > 0, access.rng)
+        return corpus
+
+
+def reason(act, world: str = WORLD):
+    return replace(cell_of(world), mitigations=(act,)).incompatibility()
+
+
+def test_kinds_and_needs_are_no_choice_and_a_sentence_is():
+    assert type(reason(Chooses())) is str
+    assert isinstance(reason(Needs()), Lacks)
+    assert "replace provides none" in reason(Needs())
+    assert reason(Needs(), WORLD.replace("replace", "mix")) is None
+    exact = WORLD.replace("gaussian |", "gaussian(sampler=exact-law) |")
+    assert "draws only their sums" in reason(Needs(), exact)
+    assert isinstance(cell_of("gaussian | counts | replace @ n=20 T=2").incompatibility(), Lacks)
+
+
+def test_a_need_without_a_name_is_refused_with_a_sentence():
+    typo = type("Typo", (Mitigation,), {"needs": ("verfiy",), "name": "typo"})
+    with pytest.raises(UsageError, match="typo needs 'verfiy', which is not known; known: rows"):
+        typo().incompatibility(cell_of(WORLD))
+
+
+def test_every_need_has_a_cell_that_meets_it_and_a_sentence():
+    assert set(NEEDS) == {"rows", "real rows", "verify", "within", "with_loss", "with_validation"}
+    for name in NEEDS:
+        act = type("One", (Mitigation,), {"needs": (name,), "name": "one"})()
+        worlds = (
+            WORLD.replace("replace", "mix"),
+            WORLD.replace("gaussian |", "gaussian(sampler=exact-law) |"),
+            "zipf | counts | replace @ n=20 T=2",
+            "linear | ridge | mix @ n=20 T=2",
+        )
+        found = [reason(act, world) for world in worlds]
+        assert None in found, name
+        assert any(isinstance(why, Lacks) and why.startswith("one needs") for why in found), name
+
+
+def test_a_method_that_a_part_of_the_suite_lacks_is_no_choice():
+    facts = run_chains(replace(cell_of(WORLD), mitigations=(Redraws(),)), [0, 1]).facts
+    assert set(facts.status) == {"skipped"}
+    assert "redraw" in facts.reason[0]
+    assert facts.declined is None
+    chosen = run_chains(replace(cell_of(WORLD), mitigations=(Chooses(),)), [0, 1]).facts
+    assert chosen.declined == (True, True)
+    assert chosen.only([1]).declined == (True,)
+    assert type(chosen).from_json(chosen.to_json()) == chosen
+    assert "declined" not in facts.to_json()
+
+
+def test_the_error_of_a_missing_method_names_its_owner():
+    with pytest.raises(Incompatible, match="cannot redraw") as caught:
+        Teacher().redraw(None, None, None, None)
+    assert isinstance(caught.value, Lacking)
+    assert caught.value.owner is Teacher
+
+
+def test_shipped_methods_decline_only_where_they_say_so():
+    suite = load_suite(RunRequest("standard"))
+    declined = {entry.name.partition("(")[0] for entry in suite.entries if entry.declined}
+    assert declined <= {"watermark"}  # a threshold that no symbol reaches
+    assert sum(entry.skip is not None and not entry.declined for entry in suite.entries) > 100
