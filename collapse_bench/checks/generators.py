@@ -300,8 +300,8 @@ def _at_is_pure(generator: DataGenerator) -> None:
         )
     if all(torch.equal(first[part], last[part]) for part in first):
         raise CheckFailure(
-            f"{name} says that it moves, and generation 2 has the rows and the losses of generation "
-            f"0"
+            f"{name} says that it moves, and generation 2 has the rows and the losses of "
+            f"generation 0"
         )
 
 

@@ -56,6 +56,6 @@ def no_room(world: DataGenerator, t: int) -> str:
     """Why an alphabet with room for ``world.blocks`` blocks of new symbols is too small."""
     name, blocks, novel = world.title(), world.blocks, world.novel  # type: ignore[attr-defined]
     return (
-        f"{name}(novel={novel:g}, blocks={blocks}) has one block of new symbols for each of {blocks} "
-        f"generations, and {t} are needed; set blocks={t}"
+        f"{name}(novel={novel:g}, blocks={blocks}) has one block of new symbols for each of "
+        f"{blocks} generations, and {t} are needed; set blocks={t}"
     )

@@ -26,8 +26,8 @@ def ceilings(
     law does not limit.)
 
     Returns columns task, track, ceiling, entry and reached (the best entry of that track there,
-    "" and NaN without one).  Tasks that are not scored are left out.  Chance alone lets a row exceed its
-    ceiling by its standard error.
+    "" and NaN without one).  Tasks that are not scored are left out.  By chance a row
+    can exceed its ceiling by its standard error.
     """
     measured = scores.efficacy.measured
     rows: list[tuple[str, str, float, str, float]] = []

@@ -127,8 +127,8 @@ def mix_drawn(M, h, a, k, sigma=1.0) -> float:
     """Expected squared distance of a draw from the true mean, after k estimates, fixed bandwidth.
 
     A share a of the rows of each batch is real and new, the others are drawn from the last
-    estimate: v' = a sigma^2 + (1 - a) v + h^2, so v_k = sigma^2 + h^2 (1 - (1-a)^k)/a, and sigma^2 +
-    k h^2 for a = 0.  It stays bounded for every a > 0.  In units of sigma^2; valid at every M and
+    estimate: v' = a sigma^2 + (1 - a) v + h^2, so v_k = sigma^2 + h^2 (1 - (1-a)^k)/a, and sigma^2
+    + k h^2 for a = 0.  It stays bounded for every a > 0.  In units of sigma^2; valid at every M and
     k, with a rounded to whole rows.
     """
     a = round(a * M) / M

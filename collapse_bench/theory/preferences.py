@@ -27,8 +27,8 @@ def threshold(s, k=None) -> float:
 
     Both sets survive for kappa < q < 1 - kappa.  A rare set grows by the factor q g1 + (1 - q) g2,
     with g1 = k w/(w + k - 1), g2 = k/(1 + (k-1) w), w = e^s; so kappa = (1 - g2)/(g1 - g2).  It is
-    1/(1 + w) for k = None, the limit of many answers, and 1/2 for k = 2, where one preference always
-    wins.  A probability; exact for infinitely many rows.
+    1/(1 + w) for k = None, the limit of many answers, and 1/2 for k = 2, where one preference
+    always wins.  A probability; exact for infinitely many rows.
     """
     w = math.exp(-s)  # of an answer that is not preferred
     if k is None:
@@ -49,9 +49,9 @@ def threshold(s, k=None) -> float:
 def share(x, q, s, t, k=None) -> float:
     """The share of the first set after t rounds of choices under two preferences.
 
-    x' = q A(x) + (1 - q) (1 - A(1 - x)), where A(x) is the chance that the chosen one of k answers is
-    in a preferred set of share x: E[N w/(N w + k - N)] with N binomial, and x w/(1 - x + x w) for k =
-    None, w = e^s.  A probability; valid for many rows.
+    x' = q A(x) + (1 - q) (1 - A(1 - x)), where A(x) is the chance that the chosen one of k answers
+    is in a preferred set of share x: E[N w/(N w + k - N)] with N binomial, and x w/(1 - x + x w)
+    for k = None, w = e^s.  A probability; valid for many rows.
     """
     for _ in range(t):
         x = q * _chosen(x, s, k) + (1 - q) * (1 - _chosen(1 - x, s, k))

@@ -193,8 +193,8 @@ def best_weight(n1, n2, q=0.0, s=1.0) -> float:
 def kalman_e(M, m, t, q=0.0, sigma=1.0) -> float:
     """E (m_t - mu_t)^2 of the best estimate from all real rows, M at first and m more each time.
 
-    1/P' = 1/(P + q) + m/sigma^2.  No method that reads these real rows, and synthetic rows that were
-    taught by them, has a smaller error.  Without drift it is sigma^2/(M + m t), the ceiling of a
+    1/P' = 1/(P + q) + m/sigma^2.  No method that reads these real rows, and synthetic rows that
+    were taught by them, has a smaller error.  Without drift it is sigma^2/(M + m t), the ceiling of a
     growing web for who knows which rows are real.  In units of sigma^2; valid for all M, m and t.
     """
     P = sigma**2 / M
@@ -419,7 +419,8 @@ def novel_nature_tv(K, beta, M, t, h=0.0) -> float:
     h=NEW,
 )
 def novel_kept_missing(K, beta, M, m, t, h=0.0) -> float:
-    """Mass in generation t of the symbols that no real row had so far, M at first, then m each time.
+    """Mass in generation t of the symbols that no real row had so far, M at first, then m each
+    time.
 
     It is the missing mass of a memory of all real rows, and of a pool of all rows, since synthetic
     rows bring no symbol of their own.  A probability; valid for all M, m and t.

@@ -31,8 +31,8 @@ class Bigram(Moving):
     with ``count``, at a cost independent of n.
 
     With ``novel`` new tokens come up: in every generation this share of the mass after each context
-    moves to a block of K tokens that nobody has used before, with the same Zipf law.  They are never
-    contexts.  The alphabet has room for ``blocks`` of them.
+    moves to a block of K tokens that nobody has used before, with the same Zipf law.  They are
+    never contexts.  The alphabet has room for ``blocks`` of them.
 
     Losses, averaged over contexts: ``total_variation`` (primary, in [0, 1]), ``missing_mass`` (true
     probability of lost next tokens), ``support_lost``.  Diagnostics, averaged likewise: surviving

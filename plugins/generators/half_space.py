@@ -274,8 +274,8 @@ class _Reading:
 def collapse_theory(cell):
     """Averaging in every generation, least squares in the first: deterministic equivalents.
 
-    They hold for d well above 20 and above 20 mu2 (1 + mu2).  Where the truth turns: averaging under
-    replace, and frozen.
+    They hold for d well above 20 and above 20 mu2 (1 + mu2).  Where the truth turns: averaging
+    under replace, and frozen.
     """
     data, reading = cell.data, _Reading.of(cell)
     apart = data.mu2 if isinstance(data, HalfSpace) and data.inputs == "clusters" else 1.0
@@ -311,7 +311,7 @@ def collapse_theory(cell):
 
 
 def _turning(cell, law):
-    """The law where the truth turns, for a model that averages: the cosine shrinks with each turn."""
+    """The law where the truth turns, for a model that averages: each turn shrinks the cosine."""
     data, last = cell.data, cell.generations
     plain = pure(cell) and cell.first_teacher is None
     if law not in (_averaging, _bisecting) or not plain:
@@ -399,8 +399,8 @@ def _ridge(lam, data, reading, flawed, last):
 def _bisecting(data, reading, flawed, last):
     """Accuracy of averaging for isotropic inputs, with or without selection by the verifier.
 
-    s is the cosine between a teacher and the truth, r that between a teacher and the verifier, which
-    turns with the truth.
+    s is the cosine between a teacher and the truth, r that between a teacher and the verifier,
+    which turns with the truth.
     """
     turn = math.cos(data.drift)
     verifier = math.cos(data.verifier or 0.0)

@@ -252,8 +252,8 @@ def collapse_claims():
 
     def novel(law, how, K, beta, n, t, h, metric, chains=4000, sampler="explicit", **more):
         spec = (
-            f"zipf(K={K}, beta={beta}, novel={h}, blocks={t}, sampler={sampler}) | counts | {how} @ "
-            f"n={n} T={t}"
+            f"zipf(K={K}, beta={beta}, novel={h}, blocks={t}, sampler={sampler}) | counts | {how} "
+            f"@ n={n} T={t}"
         )
         given = {"K": K, "beta": beta, "M": n, "t": t, "h": h, **more}
         return Claim(f"worlds.novel_{law}", given, spec, metric, t, chains)

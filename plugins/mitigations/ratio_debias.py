@@ -82,8 +82,8 @@ class RatioDebias(Mitigation):
 class Debiased:
     """The training that moves the parameters of the last teacher by what the new rows show.
 
-    Memory: ``information`` is P_t; ``pool`` is the sums of all rows so far, where the protocol reads
-    them again.
+    Memory: ``information`` is P_t; ``pool`` is the sums of all rows so far, where the protocol
+    reads them again.
     """
 
     access: Access

@@ -15,7 +15,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class ReplayBuffer(Mitigation):
-    """Read a buffer of earlier rows with the rows of the protocol (Rolnick et al., arXiv 1811.11682).
+    """Read a buffer of earlier rows with the rows of the protocol (Rolnick et al., arXiv
+    1811.11682).
 
     The buffer is a reservoir (Vitter, ACM Trans. Math. Softw. 1985): at any time each row that a
     training set ever had is in it with the same probability.  It begins in generation 1, since a

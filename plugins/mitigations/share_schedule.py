@@ -46,8 +46,8 @@ class ShareSchedule(Mitigation):
         made = cell.protocol.composition
         if made is not None and (made.earlier == "sample" or made.verified):
             return (
-                f"share-schedule sets the number of real rows, and under {cell.protocol.title()} it "
-                "differs from chain to chain; choose replace, mix or accumulate"
+                f"share-schedule sets the number of real rows, and under {cell.protocol.title()} "
+                "it differs from chain to chain; choose replace, mix or accumulate"
             )
         if cell.data.sampler == "exact-law":
             return (
@@ -64,8 +64,8 @@ class ShareSchedule(Mitigation):
         have, n = int(numbers[0]), corpus.n
         if (numbers != have).any():
             raise Incompatible(
-                "share-schedule needs equally many real rows in every chain, and another mitigation "
-                "kept different numbers; put share-schedule first"
+                "share-schedule needs equally many real rows in every chain, and another "
+                "mitigation kept different numbers; put share-schedule first"
             )
         want = round(self.share(access.t) * n)
         if want == have:

@@ -23,7 +23,8 @@ def weights_of(teacher: Teacher, d: int, chain_shape: tuple[int, ...]) -> Tensor
     """
     if not teacher.linear:
         raise Incompatible(
-            f"{type(teacher).__name__} is not linear, so it has no weights to move; use ols or ridge"
+            f"{type(teacher).__name__} is not linear, so it has no weights to move; use ols or "
+            "ridge"
         )
     if isinstance(teacher, LinearTeacher):
         return teacher.w
