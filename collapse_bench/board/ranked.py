@@ -169,8 +169,8 @@ class RankedBoard(ScoredBoard):
         )
         yield (
             f"{shown}averted: 1 is as good as the oracle teacher `nature`, 0 as no mitigation, -1 "
-            f"as the control `trivial`, which has read nothing; after {self._horizon}, over {chains} "
-            "chains; rows of one track and tier do not differ significantly (Tukey, 5 %)"
+            f"as the control `trivial`, which has read nothing; after {self._horizon}, over "
+            f"{chains} chains; rows of one track and tier do not differ significantly (Tukey, 5 %)"
         )
         yield (
             "95 %: over chains; ranks: 95 % over chains and tasks, within the track; covers: share "

@@ -78,8 +78,8 @@ def self_distilled(d, n, lam, xi=None, beta=0.0, src=0.0, r2=1.0, s=0.5) -> floa
     R + xi lam R' + xi^2 D, where R(lam) is the risk of the teacher and D = lam^2 E |dw/dlam|_S^2;
     exact for given rows, with R, R' and D of these rows.  The best xi is -lam R'/(2 D) and leaves R
     - lam^2 R'^2/(4 D).  It is negative where lam is too large.  R' and D follow from the risk of
-    two penalties, C = [k1 k2 sum g l D1 D2 + s^2 f]/(1 - f), f = (1/n) sum l^2 D1 D2.  In units of the
-    squared label; valid within about 3% from n, d >= 80.
+    two penalties, C = [k1 k2 sum g l D1 D2 + s^2 f]/(1 - f), f = (1/n) sum l^2 D1 D2.  In units of
+    the squared label; valid within about 3% from n, d >= 80.
     """
     teacher, first, second = distillation(d, n, lam, beta, src, r2, s)
     if xi is None:

@@ -194,8 +194,8 @@ def kalman_e(M, m, t, q=0.0, sigma=1.0) -> float:
     """E (m_t - mu_t)^2 of the best estimate from all real rows, M at first and m more each time.
 
     1/P' = 1/(P + q) + m/sigma^2.  No method that reads these real rows, and synthetic rows that
-    were taught by them, has a smaller error.  Without drift it is sigma^2/(M + m t), the ceiling of a
-    growing web for who knows which rows are real.  In units of sigma^2; valid for all M, m and t.
+    were taught by them, has a smaller error.  Without drift it is sigma^2/(M + m t), the ceiling of
+    a growing web for who knows which rows are real.  In units of sigma^2; valid for all M, m and t.
     """
     P = sigma**2 / M
     for _ in range(t):

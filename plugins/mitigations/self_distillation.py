@@ -25,10 +25,11 @@ class SelfDistillation(Mitigation):
     Dang, Patil and Rinaldo, arXiv 2602.17565.
 
     Stage: adapt; track: blind.  It costs one more fit.  For ridge the student is w + xi lam
-    dw/dlam, so the best xi improves the risk wherever it is not stationary in lam; xi is negative where lam
-    is too large.  ``xi=null`` estimates it for ridge from the training rows, by generalised
-    cross-validation: with residuals r_i = (y - x.w_i)/(1 - df_i/n) of the teacher (1) and of the
-    student of xi = 1 (2), xi = r_1.(r_1 - r_2)/|r_1 - r_2|^2, in every chain and generation.
+    dw/dlam, so the best xi improves the risk wherever it is not stationary in lam; xi is negative
+    where lam is too large.  ``xi=null`` estimates it for ridge from the training rows, by
+    generalised cross-validation: with residuals r_i = (y - x.w_i)/(1 - df_i/n) of the teacher (1)
+    and of the student of xi = 1 (2), xi = r_1.(r_1 - r_2)/|r_1 - r_2|^2, in every chain and
+    generation.
     """
 
     xi: float | None = param(

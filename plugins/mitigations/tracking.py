@@ -25,7 +25,8 @@ class Tracking(Mitigation):
 
     Stage: curate and adapt; track: provenance.  That tells the protocol's real rows; where it asks
     for ``k`` of its own, the track is real instead.  For a mean of known variance in a
-    world of this drift no method that reads the same real rows has a smaller error: ``worlds.kalman_e``.
+    world of this drift no method that reads the same real rows has a smaller error:
+    ``worlds.kalman_e``.
     """
 
     drift: float = param(0.01, "variance of a step of the truth over that of a row", ge=0, le=1e6)
