@@ -267,6 +267,8 @@ def collapse_theory(cell):
     data, (model, made) = cell.data, recursion(cell) or (None, None)
     if not isinstance(data, Gaussian) or model != "gaussian-fit":
         return None
+    if cell.nature and made is not None and made.earlier == "all":
+        made = ACCUMULATE  # all rows are real, whoever was to write them
     if made is not None and made.earlier != "none" and made.real:
         return _known_variance(cell)
     if cell.generations == 0 and made is not None and not made.verified:
@@ -315,7 +317,8 @@ def _drifting(cell):
     if not pure(cell) or made is None or made.verified:
         return None
     new = cell.nature or (made.real > 0 and made.fresh) or made.earlier == "sample"
-    if new and not frozen(cell) and not (cell.nature and made == REPLACE):
+    oracle = cell.nature and made.earlier == "none" and made.fresh  # one fit to the world it is in
+    if new and not (frozen(cell) or oracle):
         return _known_variance(cell)
     first = {"mitigations": (), "generations": 0} if frozen(cell) else {}
     still = collapse_theory(replace(cell, data=replace(data, drift=0.0), **first))

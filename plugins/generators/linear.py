@@ -122,8 +122,7 @@ def _shrinkage(model) -> tuple[float, int | None] | None:
 def _synthetic(protocol) -> float | None:
     """Share of rows that the teacher labels, or None for protocols without a law."""
     made = protocol.composition
-    growing = made is not None and made.earlier == "all" and made.real > 0
-    if made is None or made.earlier == "sample" or made.verified or growing:
+    if made is None or made.earlier == "sample" or made.verified:
         return None
     return 1 - made.real
 
@@ -239,8 +238,9 @@ def _drifting(cell):
     if not pure(cell) or made is None or made.verified:
         return None
     new = cell.nature or (made.real > 0 and made.fresh)
-    if new and not frozen(cell) and not (cell.nature and made == REPLACE):
-        return None if cell.nature else _new_rows(cell)
+    oracle = cell.nature and made.earlier == "none" and made.fresh  # one fit to the world it is in
+    if new and not (frozen(cell) or oracle):
+        return _new_rows(cell)
     first = {"mitigations": (), "generations": 0} if frozen(cell) else {}
     still = collapse_theory(replace(cell, data=replace(data, drift=0.0), **first))
     if still is None or cell.nature:
@@ -256,9 +256,12 @@ def _new_rows(cell):
     small = data.d < SMALL * cell.n and data.fresh
     if cell.model.estimator != "ols" or cell.growth or not small or made.earlier == "sample":
         return None
+    if cell.nature and not made.fresh:
+        return None
     law = worlds.ols_accumulate if made.earlier == "all" else worlds.ols_mix
+    real = 1.0 if cell.nature else made.real
     return [
-        law(data.d, cell.n, made.real, t, data.drift, data.beta, data.noise)
+        law(data.d, cell.n, real, t, data.drift, data.beta, data.noise)
         for t in range(cell.generations + 1)
     ]
 
@@ -281,9 +284,10 @@ def collapse_theory(cell):
     ):
         return None
     made = cell.protocol.composition
-    if made is not None and made.earlier == "all" and made.real and not cell.nature:
+    growing = made is not None and made.earlier == "all"
+    if growing and made.real and not cell.nature:
         return _new_rows(cell) if pure(cell) else None
-    flaw, share = _flaw(cell), _synthetic(cell.protocol)
+    flaw, share = _flaw(cell), 1.0 if growing else _synthetic(cell.protocol)
     acts = [act.row_weights for act in cell.mitigations if not act.control]
     if (
         flaw is None
@@ -291,7 +295,6 @@ def collapse_theory(cell):
         or (acts and (len(acts) > 1 or acts[0] is None or cell.first_teacher is None))
     ):
         return None
-    growing = cell.protocol.composition == ACCUMULATE
     if not cell.data.fresh and (growing if cell.nature else 0 < share < 1):
         return None  # the same questions recur within one corpus
     read, risks = natural(cell), []
@@ -398,6 +401,7 @@ def collapse_claims():
         moving("ols_accumulate", "accumulate", 4, 30, 8, 0.01, real=0.0),
         moving("ols_accumulate", "accumulate(real=0.2)", 4, 100, 20, 0.0, real=0.2),
         moving("ols_accumulate", "accumulate(real=0.5)", 4, 100, 12, 0.004, 1.0, real=0.5),
+        moving("ols_accumulate", "accumulate | nature", 4, 100, 12, 0.004, 1.0, real=1.0),
         moving("ols_frozen", "accumulate | frozen", 4, 30, 6, 0.02, 1.0, 0.7),
         fits("ols_replace", 4, 30, 1, 20000, horizon=6),
         fits("ols_replace", 4, 30, 6, 20000),

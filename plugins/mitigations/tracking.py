@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
@@ -136,8 +136,10 @@ def collapse_claims():
         given = {"M": n, "m": m, "t": t, "q": q, "sigma": s}
         return Claim("worlds.kalman_e", given, spec, "w2", t, 4000)
 
+    first = best(0.01, "mix(real=0.1)", "tracking(drift=0.01)", 100, 10, 60)
     return [
-        best(0.01, "mix(real=0.1)", "tracking(drift=0.01)", 100, 10, 60),
+        first,
+        replace(first, law="worlds.kalman_limit", given={"m": 10, "q": 0.01, "sigma": 1.0}),
         best(0.4, "mix(real=0.3)", "tracking(drift=0.1)", 20, 6, 3, 2.0),
         best(0.02, "replace", "tracking(drift=0.02, k=5)", 20, 5, 10, sampler="exact-law"),
         best(0.0, "mix(real=0.2)", "tracking(drift=0)", 20, 4, 20),

@@ -321,6 +321,15 @@ def test_where_the_world_stands_still_frozen_has_the_law_of_one_fit(spec):
             holds(f"{spec}, fit {k}", scores[data.primary], predicted[k - 1])
 
 
+@pytest.mark.parametrize("task", ["gaussian | gaussian-fit", "linear(d=4) | ols"])
+def test_nature_reads_the_same_from_a_pool_with_and_without_real_rows_of_the_protocol(task):
+    curves = [
+        registry().predicted(registry().cell(f"{task} | {how} | nature @ n=30 T=3"))
+        for how in ("accumulate(real=0.2)", "accumulate")
+    ]
+    assert curves[0] == curves[1] is not None
+
+
 @dataclass(frozen=True)
 class Nothing(Protocol):
     """No rows after generation 0 but those of the teacher."""

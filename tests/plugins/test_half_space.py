@@ -249,3 +249,18 @@ def test_every_protocol_and_what_mends_it(protocol, mended, model):
         error = now.scores["error_rate"]
         assert now.starved is None or not now.starved.any()
         assert ((error > 0.15) & (error <= 1)).all()
+
+
+def test_the_law_of_averaging_ends_where_new_real_rows_come_in():
+    """Under mix, real rows hold later generations up; replace has a law of its own for them."""
+    mixed, replaced = (
+        registry().cell(f"half-space(d=100, mu2=0.5) | averaging | {how} @ n=50 T=3")
+        for how in ("mix(real=0.5)", "replace")
+    )
+    first, *rest = registry().predicted(mixed)
+    others = registry().predicted(replaced)
+    assert first == others[0]
+    assert all(math.isnan(value) for value in rest)
+    *_, last = generations(mixed.for_seeds(range(200)))
+    error = last.scores["error_rate"]
+    assert error.mean() + 8 * error.std() / 200**0.5 < others[-1]
