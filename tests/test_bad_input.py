@@ -788,8 +788,18 @@ def until(condition, patience: float = 60.0):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_interrupt(workers, suite, tmp_path):
-    """Ctrl-C reaches the command and its workers; what was done is kept, and the same command goes on from there."""
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGINT, "interrupted"),
+        pytest.param(signal.SIGTERM, "terminated", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, "hung up", marks=pytest.mark.slow),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
+)
+def test_interrupt(number, said, workers, suite, tmp_path):
+    """Ctrl-C reaches the command and its workers, as do the signals of a batch system and of a terminal that closes;
+    what was done is kept, and the same command goes on from there."""
     output, seen = tmp_path / "out", tmp_path / "seen"
     plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
     command = [
@@ -806,12 +816,12 @@ def test_interrupt(workers, suite, tmp_path):
     ]
     run = start(*command)
     until(lambda: seen.exists() and len(list(output.glob("*/*.parquet"))) >= 3)
-    run.send_group(signal.SIGINT)
+    run.send_group(number)
     ended = run.wait(20)
-    assert (ended.code, ended.out) == (130, "")
+    assert (ended.code, ended.out) == (128 + number, "")
     assert (
         ended.said
-        == f"interrupted; finished chains are kept; resume with: collapse-bench {' '.join(map(str, command))}"
+        == f"{said}; finished chains are kept; resume with: collapse-bench {' '.join(map(str, command))}"
     )
     assert "Traceback" not in ended.err
     kept = records(output)

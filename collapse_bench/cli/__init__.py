@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 import click
 
@@ -28,13 +29,15 @@ Examples:
 \b
 Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be loaded,
 4 verification mismatch, 5 nothing matched, 6 the result could not be shown or written,
-130 interrupted."""
+130 interrupted, 143 terminated, 129 hung up."""
 
 #: commands that only show something: a reader who has seen enough ends them without an error
 READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "show"}
 
 
 EXIT_SECONDS = 30.0  # time limit for exit handlers
+#: signal that ends a command -> the first word of its sentence
+ENDINGS: dict[int, str] = {signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 class _Commands(click.Group):
@@ -97,6 +100,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code; an error is a sentence on stderr."""
     prepare()
     resume: list[str] = []  # a command that keeps what is finished says how to go on
+    ended_by = _end_like_an_interrupt()
     try:
         code = cli.main(args, standalone_mode=False, obj=resume)
     except click.exceptions.Exit as leaving:
@@ -110,10 +114,12 @@ def main(args: list[str] | None = None) -> None:
         tell(f"Error: {visible(problem.format_message(), MOST)}")  # it quotes what was typed
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not spoil the sentence
+        for number in (signal.SIGINT, *ENDINGS):
+            signal.signal(number, signal.SIG_IGN)  # a second one must not spoil the sentence
         kept = f"; finished chains are kept; resume with: {resume[0]}" if resume else ""
-        tell(f"interrupted{kept}")
-        code = 130
+        number = ended_by[0] if ended_by else signal.SIGINT
+        tell(f"{ENDINGS.get(number, 'interrupted')}{kept}")
+        code = 128 + number
     except SystemExit as leaving:
         code = leaving.code
     except Exception as problem:
@@ -125,6 +131,28 @@ def main(args: list[str] | None = None) -> None:
     # registered last, so that it runs before the exit handlers of plugins
     atexit.register(_end_in_time, number)
     sys.exit(code)
+
+
+def _end_like_an_interrupt() -> list[int]:
+    """Let signals that end a process end the command as Ctrl-C does, so that it says how to resume.
+
+    Batch systems send SIGTERM, and a terminal that is closed sends SIGHUP.  The list holds the
+    number of the signal that came.
+    """
+    came: list[int] = []
+
+    def end(number: int, frame: Any) -> None:
+        came.append(number)
+        if callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)
+        else:  # ignored, as in a job that a shell runs in the background
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for number in ENDINGS:
+            if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP
+                signal.signal(number, end)
+    return came
 
 
 def _end_in_time(code: int) -> None:
