@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from ..records.facts import joined_tracks
 from ..scoring.ceilings import ceilings
 from ..scoring.comparison import Comparison
 from ..scoring.frontier import relative_cost
 from ..scoring.resampling import resampled
 from ..scoring.score import Scores, compare
 from ..scoring.value import values
+from ..status import Status
 from .cells import HEADINGS, percent, plain, signed
 from .render import named_rows, number
 from .table import ScoredBoard
@@ -77,7 +79,11 @@ class RankedBoard(ScoredBoard):
 
     def values(self) -> pd.DataFrame:
         """What each entry adds to the side information that it reads; see ``scoring.value``."""
-        track = dict(zip(self.scores.rows.entry, self.scores.rows.track, strict=True))
+        done = self.scores.per_task[self.scores.per_task.status == Status.DONE.value]
+        used: dict[str, list[str]] = {}
+        for place in zip(done.entry, done.task, strict=True):
+            used.setdefault(place[0], []).append(self.tracks.get(place, "blind"))
+        track = {entry: joined_tracks(names) for entry, names in used.items()}
         size = self.usage["lesson"] if "lesson" in self.usage else pd.Series(dtype=float)
         thins = {str(entry): bool(value < THINS) for entry, value in size.items()}
         return values(self.scores, track, thins)

@@ -125,6 +125,8 @@ def test_a_track_shows_only_what_is_within_it(results):
     first = results.board(track="first").frame()
     assert {"weight-averaging", "noise-augmentation"} <= set(first.entry[~first.control])
     assert set(first.track[~first.control]) == {"first"}
+    value = first.set_index("entry").value_control
+    assert (value["weight-averaging"], value["noise-augmentation"]) == ("frozen", "none")
     with pytest.raises(UsageError, match="unknown track 'blnd'"):
         results.board(track="blnd")
 
