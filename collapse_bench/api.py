@@ -485,7 +485,7 @@ def _tune(request: RunRequest, suite: Suite) -> None:
     chosen = picks(losses, tasks, groups)
     fits = tuning_fits(usage, groups)
     save_tuning(
-        request.output,
+        Path(request.output),
         suite.name,
         [
             Tuned(
