@@ -400,8 +400,8 @@ def within_track(
     if not allowed <= known:
         wrong = sorted(allowed - known)[0]
         raise UsageError(
-            f"unknown track {wrong!r}; known: {', '.join(['blind', *TRACKS.values()])}, and several "
-            "joined by '+'"
+            f"unknown track {wrong!r}; known: {', '.join(['blind', *TRACKS.values()])}, and "
+            "several joined by '+'"
         )
     places = zip(losses.entry, losses.task, strict=True)
     within = [set(tracks.get(place, "blind").split("+")) <= allowed for place in places]

@@ -112,8 +112,8 @@ class RankedBoard(ScoredBoard):
         ).reset_index(drop=True)
 
     def families(self) -> pd.DataFrame:
-        """One row per family and entry that fits it: family, track, tier, rank, entry, S, low, high,
-        fits, tasks; family by family, and there track by track by falling S."""
+        """One row per family and entry that fits it: family, track, tier, rank, entry, S, low,
+        high, fits, tasks; family by family, and there track by track by falling S."""
         rows = self.scores.rows.set_index("entry")
         table = self.scores.per_family
         table = table[table.S.notna() & ~table.entry.map(rows.control)]
@@ -186,8 +186,8 @@ class RankedBoard(ScoredBoard):
             "" if self.track is None else f"only tasks on which an entry is on track {self.track}; "
         )
         yield (
-            f"{shown}averted: 1 is as good as the oracle teacher `nature`, 0 as no mitigation, -1 as "
-            f"the control `trivial`, which has read nothing; after {self._horizon}, over {chains} "
+            f"{shown}averted: 1 is as good as the oracle teacher `nature`, 0 as no mitigation, -1 "
+            f"as the control `trivial`, which has read nothing; after {self._horizon}, over {chains} "
             "chains; rows of one track and tier do not differ significantly (Tukey, 5 %)"
         )
         yield (
@@ -201,9 +201,9 @@ class RankedBoard(ScoredBoard):
         )
         yield (
             f"tail lost, diversity lost: 0 for `nature`, 1 for no mitigation, limited to "
-            f"-{MOST_LOST:g} to {MOST_LOST:g}; real rows (unique / drawn), verifier calls, generated "
-            "rows and fits: per chain, including those of the protocol; cost: the larger of fits and "
-            "generated rows, as a multiple of those of `none`"
+            f"-{MOST_LOST:g} to {MOST_LOST:g}; real rows (unique / drawn), verifier calls, "
+            "generated rows and fits: per chain, including those of the protocol; cost: the larger "
+            "of fits and generated rows, as a multiple of those of `none`"
         )
         yield (
             "n_e/n: the number of real rows that gives the same loss, over n; ESS/n: effective "

@@ -73,8 +73,8 @@ class Component(HasOldNames):
     # class's ``incompatibility`` refuses the others with a sentence, so that suites skip those
     # cells.
     kinds: ClassVar[tuple[Kind, ...] | None] = None
-    # What else it needs, by the names of ``needs.NEEDS``, e.g. ("rows", "verify").  The base class's
-    # ``incompatibility`` refuses cells that lack one.
+    # What else it needs, by the names of ``needs.NEEDS``, e.g. ("rows", "verify").  The base
+    # class's ``incompatibility`` refuses cells that lack one.
     needs: ClassVar[tuple[str, ...]] = ()
     # True: what happens to a chain depends on the other chains of a run.  The record says so, since
     # chains are the independent unit of all statistics.  False: a chain of every cell with a plugin

@@ -26,7 +26,7 @@ def ceilings(
     law does not limit.)
 
     Returns columns task, track, ceiling, entry and reached (the best entry of that track there,
-    "" and NaN without one).  Tasks that are not scored are left out.  Chance alone lets a row exceed its
+    "" and NaN without one).  Tasks that are not scored are left out.  By chance a row may exceed its
     ceiling by its standard error.
     """
     measured = scores.efficacy.measured

@@ -6,11 +6,11 @@ these rules by number:
 
 1. For chain c of task k with loss E, a = log(E + r_k), on common seeds for all entries.  The floor
    r_k is fixed with the suite.  If the loss is in nats, a = E.  No chain counts as worse than
-   trivial: a is cut at a_trivial of the same chain, and a failed or starved chain, or a loss that is
-   not finite, counts exactly that.
+   trivial: a is cut at a_trivial of the same chain, and a failed or starved chain, or a loss that
+   is not finite, counts exactly that.
 2. Two units are fixed with the suite, as means over separate calibration chains: the gap G_k from
-   none to nature, and A_k from trivial to none.  A task whose gap is small has nothing to avert; one
-   whose gap is lost in the spread of its chains is too noisy.  Both are left out.
+   none to nature, and A_k from trivial to none.  A task whose gap is small has nothing to avert;
+   one whose gap is lost in the spread of its chains is too noisy.  Both are left out.
 3. D_k is the mean over chains of a_none - a_entry.  S_k = D_k / G_k where D_k >= 0, and D_k / A_k
    where D_k < 0.  Where A_k is too small by the rule for gaps, G_k serves.  The unit is chosen by
    the sign of the mean, never chain by chain.  A task that an entry refuses by choice counts 0.

@@ -96,8 +96,8 @@ def expand(
     controls and the learning curve.
 
     budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
-    rows are named as they were written.  trivial: whether `trivial` is one of the controls; None: in
-    suites that were calibrated with it.  Raises UsageError for a spec that cannot be
+    rows are named as they were written.  trivial: whether `trivial` is one of the controls; None:
+    in suites that were calibrated with it.  Raises UsageError for a spec that cannot be
     built, or a task without a protocol.
     """
     entries: list[Entry] = []

@@ -23,8 +23,8 @@ class BestOfK(Mitigation):
 
     Ferbach et al., arXiv 2407.09499.
 
-    Stage: curate; track: first and provenance, since only the teacher's answers are replaced and real rows
-    stay; with ``reward=verifier`` also verifier, K calls per row.  K - 1 additional rows are
+    Stage: curate; track: first and provenance, since only the teacher's answers are replaced and real
+    rows stay; with ``reward=verifier`` also verifier, K calls per row.  K - 1 additional rows are
     generated per row.  The chosen answers persist in the pool of a protocol.  Candidate j is chosen
     with probability proportional to e^(strength r_j), the K-way Bradley-Terry choice; with ``top``
     the best is chosen.
