@@ -16,8 +16,9 @@ import pandas as pd
 
 from . import theory
 from .board import Board
-from .board.collect import board_of, frame_of, laws_of
+from .board.collect import board_of, frame_of, laws_of, losses_of
 from .board.curves import Statistic
+from .board.render import named_rows
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
@@ -37,6 +38,7 @@ from .records.manifest import Manifest, ManifestEntry
 from .records.record import BLOCK, Record, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.store import Store
+from .records.tuning import Tuned, save_tuning, saved_tuning
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
@@ -45,11 +47,20 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.rules import TRIVIAL
 from .scoring.task import floor_and_gap
+from .scoring.tuning import complete, picks, tuning_fits
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
-from .suite.manifest import calibrated, changes_of, entry_of, plugin_files, save_run, saved_run
+from .suite.manifest import (
+    calibrated,
+    changes_of,
+    entry_of,
+    manifest_of,
+    plugin_files,
+    save_run,
+    saved_run,
+)
 from .suite.model import (
     CALIBRATION_SEEDS,
     find_suite,
@@ -87,6 +98,8 @@ class RunRequest:
     quick: bool = False  # run only the further entries; take the others from published records
     published: str | Path | None = None  # file of published records; None: the one that ships
     force: bool = False  # run finished chains again
+    # pick a configuration of each further entry per family, on calibration seeds
+    tune: bool = False
     plugins: Paths = ()  # plugin files to load
     n_jobs: int = 1  # worker processes
     memory: int = MEMORY  # bytes for the rows of the chains that run at once
@@ -170,7 +183,8 @@ class Results:
         show only the tasks on which an entry uses no more than this track allows.
         """
         manifest, store = self._manifest(), self.store
-        board = board_of(store, manifest, focus, track)
+        tuning = saved_tuning(self.output, manifest.suite.name)
+        board = board_of(store, manifest, focus, track, tuning)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:
@@ -365,6 +379,7 @@ def run(
     quick: bool = False,
     published: str | Path | None = None,
     force: bool = False,
+    tune: bool = False,
     plugins: Paths = (),
     n_jobs: int = 1,
     memory: int = MEMORY,
@@ -394,6 +409,7 @@ def run(
         quick=quick,
         published=published,
         force=force,
+        tune=tune,
         plugins=plugins,
         n_jobs=n_jobs,
         memory=memory,
@@ -412,6 +428,8 @@ def plan(request: RunRequest) -> RunPlan:
     Raises what ``load_suite`` raises, and NothingMatched where an entry of a quick run fits no
     task, or has nothing to compare with.
     """
+    if request.tune:
+        request = dataclasses.replace(request, mitigations=_all_tunings(request))
     suite = load_suite(request)
     archive = archive_of(suite, request.published) if request.quick or request.published else None
     only = None
@@ -424,6 +442,78 @@ def plan(request: RunRequest) -> RunPlan:
     if only is not None:
         suite, steps = _thinned(suite, steps, set(only))
     return RunPlan(request, suite, tuple(steps), archive)
+
+
+def _tunings(text: str, reg: Registry) -> list[str]:
+    """The specs of the configurations of one method, the default first; of others the spec only."""
+    from .core.identity import written
+
+    acts = reg.mitigations(text)
+    more = getattr(type(acts[0]), "tunings", ()) if len(acts) == 1 else ()
+    return [text, *(str(written(dataclasses.replace(acts[0], **values))) for values in more)]
+
+
+def _all_tunings(request: RunRequest) -> list[str]:
+    """The further entries of a request with all their configurations.
+
+    Raises UsageError where there is no further entry.
+    """
+    reg = registry(_plugin_files(request.plugins))
+    texts = [str(text) for text in _listed(request.mitigations)]
+    if not texts:
+        raise UsageError("there is nothing to tune; name a method: --mitigation NAME --tune")
+    return list(dict.fromkeys(name for text in texts for name in _tunings(text, reg)))
+
+
+def _tune(request: RunRequest, suite: Suite) -> None:
+    """Run the configurations on calibration seeds, as many chains as the exam has, and store which
+    one is best in each family.
+
+    Raises UsageError where the suite was calibrated without `trivial`, or a configuration lacks
+    chains.
+    """
+    if not any(row.harm is not None for row in suite.model.calibration):
+        raise UsageError(
+            f"suite {suite.name} was calibrated without the control trivial; tuning needs scores: "
+            "run `collapse-bench suite calibrate` first"
+        )
+    reg = registry()
+    groups: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for text in map(str, _listed(request.mitigations)):
+        if text not in seen:  # the configurations of a method follow its default
+            names = _tunings(text, reg)
+            seen |= set(names)
+            rows = [_row_name(name, suite, reg) for name in names]
+            groups[rows[0]] = list(dict.fromkeys(rows))
+    wanted = {"none", TRIVIAL, *(name for names in groups.values() for name in names)}
+    some = tuple(e for e in suite.entries if e.name in wanted and e.role != "curve")
+    bare = dataclasses.replace(suite, entries=some)
+    seeds = CALIBRATION_SEEDS[: len(suite.seeds)]
+    store = Store(Path(request.output).absolute() / "tuning").create()
+    jobs = [
+        job for step in plan_cells(bare, store, seeds) for job in jobs_of(step.entry, step.todo)
+    ]
+    for _ in execute(jobs, Options(store.path, _absolute(request.plugins)), request.n_jobs):
+        pass
+    losses, usage, tasks = losses_of(store, manifest_of(bare, seeds))
+    if lacking := complete(losses, groups):
+        raise UsageError("; ".join(lacking))
+    chosen = picks(losses, tasks, groups)
+    fits = tuning_fits(usage, groups)
+    save_tuning(
+        Path(request.output),
+        suite.name,
+        [
+            Tuned(
+                method,
+                tuple(names),
+                {row.family: row.entry for row in named_rows(chosen) if row.method == method},
+                fits[method],
+            )
+            for method, names in groups.items()
+        ],
+    )
 
 
 def _check_quick(suite: Suite, only: Sequence[str]) -> None:
@@ -472,6 +562,8 @@ def run_plan(
         why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     Store(request.output).create()
+    if request.tune:
+        _tune(request, suite)
     # absolute, since workers have a working folder of their own
     store = _store(Path(request.output).absolute(), planned.archive)
     for step in planned.steps:

@@ -242,7 +242,7 @@ def test_every_mitigation_stands_on_a_page_and_most_in_standard():
 MITIGATIONS = {
     name: cls for name, cls in registry().classes["mitigation"].items() if not cls.control
 }
-TRACKS = {"blind", "provenance", "real", "verifier"}
+TRACKS = {"blind", "first", "provenance", "real", "verifier"}
 #: (name, page, cells) of each row of a table of mitigations
 ROWS = [
     (name, page, [cell.strip() for cell in cells.split("|")])

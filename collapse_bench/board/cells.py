@@ -21,6 +21,7 @@ HEADINGS = {
     "tail": "tail lost",
     "diversity": "diversity lost",
     "ranks": "ranks",
+    "tunings": "default / best",
     "coverage": "covers",
     "refused": "refused",
     "value": "value",
@@ -60,7 +61,7 @@ DISPENSABLE = (
         "failed",
     ),
     *("refused", "verifier", "fits", "worst", "harmed", "real", "beats", "real_only", "tail"),
-    *("value", "coverage", "ranks"),
+    *("value", "tunings", "coverage", "ranks"),
 )
 #: columns that stay in any case
 KEPT = (

@@ -21,16 +21,19 @@ from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
 from ..records.store import Store
+from ..records.tuning import Tuned
 from ..scoring import score as second
 from ..scoring.first_version import score as first
 from ..scoring.rules import LEAST_GAP_ERRORS, REFUSED
 from ..scoring.task import Task
+from ..scoring.tuning import TUNED
 from ..status import Status
 from .doubts import doubts
 from .first_version import MOST_LOST, FirstBoard
 from .ranked import RankedBoard
 from .real_only import REAL_ONLY, real_only
 from .table import Board, LossBoard
+from .tuned import picked, usage_of_tuned, with_tuned
 from .usage import usage_by_entry, usage_of
 
 
@@ -156,14 +159,32 @@ def laws_of(store: Store, manifest: Manifest) -> dict[str, list[float]]:
     return laws
 
 
+def losses_of(
+    store: Store, manifest: Manifest
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Task]]:
+    """Losses and usage of a run, one row per chain, and its calibrated tasks, for ``scoring``.
+
+    Raises NothingMatched if there is no record.
+    """
+    found = _collected(store, manifest)
+    if not found.rows:
+        raise NothingMatched(f"{store.path} holds no record of suite {manifest.suite.name}")
+    return _without_excuses(pd.DataFrame(found.rows)), pd.DataFrame(found.used), _tasks(manifest)
+
+
 def board_of(
-    store: Store, manifest: Manifest, focus: str | None = None, track: str | None = None
+    store: Store,
+    manifest: Manifest,
+    focus: str | None = None,
+    track: str | None = None,
+    tuning: Sequence[Tuned] = (),
 ) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
     ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
-    no more than this track allows.  Raises NothingMatched if there is no record, or none of `none`
-    on a suite with scores, UsageError for a track in a suite that has no scores by task and track.
+    no more than this track allows.  ``tuning``: the configurations that were picked, which add a
+    tuned row for each method.  Raises NothingMatched if there is no record, or none of `none` on a
+    suite with scores, UsageError for a track in a suite that has no scores by task and track.
     """
     found = _collected(store, manifest)
     _check_recorded(store, manifest, found)
@@ -192,7 +213,7 @@ def board_of(
     suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
     if calibrated and with_trivial:
-        return _ranked(manifest, suite, calibrated, found, losses, usage, track)
+        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning)
     if calibrated:
         return _scored(manifest, suite, calibrated, found, losses, usage)
     return LossBoard(
@@ -329,11 +350,21 @@ def _ranked(
     losses: pd.DataFrame,
     usage: pd.DataFrame,
     track: str | None,
+    tuning: Sequence[Tuned],
 ) -> RankedBoard:
     """The board of a suite that was calibrated with `trivial`."""
     by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
-    controls = ["none", "nature", *_controls(manifest)]
+    losses, unranked = with_tuned(losses, calibrated, tuning)
+    usage = usage_of_tuned(usage, calibrated, tuning)
+    controls = ["none", "nature", *_controls(manifest), *unranked]
+    by_task |= {
+        (f"{method} {TUNED}", task): by_task[entry, task]
+        for (method, task), entry in picked(tuning, calibrated).items()
+        if (entry, task) in by_task
+    }
     union = {name: joined_tracks(names) for name, names in found.tracks.items()}
+    for name in {entry for entry, _ in by_task} - set(union):
+        union[name] = joined_tracks(t for (entry, _), t in by_task.items() if entry == name)
     if track is not None:
         losses = within_track(losses, by_task, controls, track)
         union = {name: union[name] if name in controls else track for name in union}
@@ -361,6 +392,7 @@ def _ranked(
         lost=_lost(pd.DataFrame(found.secondary), scored),
         tracks=by_task,
         track=track,
+        tuned=tuple(choice.method for choice in tuning),
     )
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from ..records.facts import joined_tracks
 from ..scoring.ceilings import ceilings
 from ..scoring.comparison import Comparison
 from ..scoring.frontier import relative_cost
 from ..scoring.resampling import resampled
 from ..scoring.score import Scores, compare
+from ..scoring.tuning import HINDSIGHT, TUNED
 from ..scoring.value import values
+from ..status import Status
 from .cells import HEADINGS, percent, plain, signed
 from .render import named_rows, number
 from .table import ScoredBoard
@@ -30,13 +33,15 @@ class RankedBoard(ScoredBoard):
     """The board of a suite that was calibrated with the control `trivial`.
 
     tracks: (entry, task) -> the track of its ledger there.  track: the one that the board shows;
-    None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.
+    None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.  tuned:
+    methods with a tuned row, next to which stand their default and their best in hindsight.
     """
 
     scores: Scores = field(repr=False)
     tracks: Mapping[tuple[str, str], str] = field(repr=False)
     track: str | None = None
     laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    tuned: tuple[str, ...] = ()  # methods with a tuned row
 
     def compare(self, a: str, b: str) -> Comparison:
         return compare(self.scores, a, b)
@@ -62,6 +67,9 @@ class RankedBoard(ScoredBoard):
         value = value.rename(columns={"value_value": "value"})
         rows = rows.merge(value, on="entry", how="left", validate="1:1")
         known = dict(zip(rows.entry, rows.S, strict=True))
+        for name, other in (("S_default", "{}"), ("S_hindsight", "{} " + HINDSIGHT)):
+            beside = {f"{method} {TUNED}": other.format(method) for method in self.tuned}
+            rows[name] = [known.get(beside.get(entry, ""), math.nan) for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
         rows["beats_frozen"] = [
             "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
@@ -77,7 +85,11 @@ class RankedBoard(ScoredBoard):
 
     def values(self) -> pd.DataFrame:
         """What each entry adds to the side information that it reads; see ``scoring.value``."""
-        track = dict(zip(self.scores.rows.entry, self.scores.rows.track, strict=True))
+        done = self.scores.per_task[self.scores.per_task.status == Status.DONE.value]
+        used: dict[str, list[str]] = {}
+        for place in zip(done.entry, done.task, strict=True):
+            used.setdefault(place[0], []).append(self.tracks.get(place, "blind"))
+        track = {entry: joined_tracks(names) for entry, names in used.items()}
         size = self.usage["lesson"] if "lesson" in self.usage else pd.Series(dtype=float)
         thins = {str(entry): bool(value < THINS) for entry, value in size.items()}
         return values(self.scores, track, thins)
@@ -138,6 +150,9 @@ class RankedBoard(ScoredBoard):
                     "interval": _range(signed(row.low), signed(row.high)),
                     "ranks": _range(number(row.rank_low), number(row.rank_high)),
                     "coverage": percent(row.coverage),
+                    "tunings": f"{signed(row.S_default)} / {signed(row.S_hindsight)}"
+                    if not math.isnan(row.S_default)
+                    else "",
                     "refused": f"{row.refused} refused" if row.refused else "",
                     "value": _value(row),
                     "tail": plain(row.tail_lost),
@@ -160,7 +175,10 @@ class RankedBoard(ScoredBoard):
                     "lesson": number(row.lesson),
                 }
             )
-        return pd.DataFrame(out).rename(columns=HEADINGS)
+        cells = pd.DataFrame(out)
+        if not self.tuned:
+            cells = cells.drop(columns="tunings")
+        return cells.rename(columns=HEADINGS)
 
     def _own_notes(self) -> Iterator[str]:
         chains = self.scores.rows.chains.max()
@@ -191,6 +209,12 @@ class RankedBoard(ScoredBoard):
             "n_e/n: the number of real rows that gives the same loss, over n; ESS/n: effective "
             "sample size of the last training set, over n"
         )
+        if self.tuned:
+            yield (
+                "a tuned row has in each family the configuration that was best on calibration "
+                "seeds, and pays for the fits of that choice; default / best: the score of the "
+                "default configuration, and of the best in hindsight, which is never ranked"
+            )
         unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
         for row in named_rows(unranked):
             yield f"{row.entry} is not ranked: {row.reason}"
@@ -205,7 +229,7 @@ def method_of(entry: str) -> str:
     """The name of an entry without its parameters: variants of one method share it."""
     while (shorter := re.sub(r"\([^()]*\)", "", entry)) != entry:
         entry = shorter
-    return entry
+    return entry.strip()
 
 
 def _range(low: str, high: str) -> str:

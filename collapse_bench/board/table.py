@@ -182,7 +182,7 @@ class ScoredBoard(Board):
     # -- frames ------------------------------------------------------------------------------------
 
     def _with_usage(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows with what their entries used, and what they lost of tail and diversity."""
+        """The rows with what entries used, and what they lost of the tail and of diversity."""
         wanted = {
             "real_rows": "real_rows",
             "real_unique": "real_unique",

@@ -55,6 +55,11 @@ from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
 @QUICK
 @PUBLISHED
 @click.option("--force", is_flag=True, help="Run finished chains again.")
+@click.option(
+    "--tune",
+    is_flag=True,
+    help="Pick a configuration of each --mitigation per family, on calibration seeds.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
 def run(plugin_files, fail_fast, quiet, **options):
@@ -67,6 +72,7 @@ def run(plugin_files, fail_fast, quiet, **options):
       collapse-bench run smoke -j 2
       collapse-bench run smoke --plugin mine.py --mitigation mine
       collapse-bench run standard --plugin mine.py --mitigation mine --quick
+      collapse-bench run mine.toml --mitigation distrust --tune
       collapse-bench run smoke --budget real=0.1,verifier=1000
       collapse-bench run "linear(d=20) | ridge | mix(real=0.1) | golden-ratio @ n=100" --seeds 0:64
     """

@@ -150,6 +150,15 @@ def score(
     oracle = grid.entries.index(ceiling) if ceiling in grid.entries else None
     risk = risk_scores(measured, oracle)  # (N, K)
     notes = [*lost, *thin, *filter(None, [weighting.note()])]
+    if nearly := [
+        task.name
+        for task, harm in zip(measured.tasks, measured.units[0], strict=True)
+        if harm != task.harm
+    ]:
+        notes.append(
+            f"{zero} is hardly better than trivial on {len(nearly)} task(s), where the gap is the "
+            f"unit of harm too: {', '.join(nearly)}"
+        )
     if np.isnan(risk[none, part]).any():
         notes.append(f"no risk score: {ceiling} must be better than {zero} on every task")
     track = ["all" if tracks is None else tracks.get(name, "") for name in grid.entries]

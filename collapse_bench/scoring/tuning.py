@@ -58,8 +58,8 @@ def tuned(
     chosen: pd.DataFrame,
     suffix: str = TUNED,
 ) -> pd.DataFrame:
-    """Rows of losses of ``<method> (tuned)``: on each task, those of the configuration picked for
-    its family; the default's where none was picked.
+    """Rows of losses of ``<method> (tuned)`` and the like: on each task, those of the configuration
+    picked for its family; the default's where none was picked.
 
     losses: those of the exam.  chosen: what ``picks`` returned.
     """

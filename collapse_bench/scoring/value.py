@@ -9,8 +9,7 @@ import pandas as pd
 from .comparison import compared
 from .score import Scores
 
-#: part of a track -> controls that know as much and do nothing else, by the beginning of their
-#: names
+#: part of a track -> controls that know as much and do nothing else, by their names
 SIDE_INFORMATION: Mapping[str, Sequence[str]] = {
     "first": ("frozen", "keep-first"),
     "provenance": ("real-now",),

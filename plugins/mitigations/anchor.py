@@ -15,7 +15,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Anchor(Mitigation):
     """Loss + beta times the distance from generation 0, at every refit (folklore, no single paper).
 
-    Stage: adapt (l2) or curate (kl); track: blind.  Generation 0 has to be kept.  ``l2`` is the
+    Stage: adapt (l2) or curate (kl); track: first.  Generation 0 has to be kept.  ``l2`` is the
     pull to the starting point of Li, Grandvalet and Davoine (arXiv 1802.01483).  ``kl`` is the
     anchor of reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593), where it
     is KL(p || p_0).

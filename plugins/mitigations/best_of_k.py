@@ -23,11 +23,11 @@ class BestOfK(Mitigation):
 
     Ferbach et al., arXiv 2407.09499.
 
-    Stage: curate; track: provenance, since only the teacher's answers are replaced and real rows
-    stay; with ``reward=verifier`` also verifier, K calls per row.  K - 1 additional rows are
-    generated per row.  The chosen answers persist in the pool of a protocol.  Candidate j is chosen
-    with probability proportional to e^(strength r_j), the K-way Bradley-Terry choice; with ``top``
-    the best is chosen.
+    Stage: curate; track: first and provenance, since only the teacher's answers are replaced and
+    real rows stay; with ``reward=verifier`` also verifier, K calls per row.  K - 1 additional rows
+    are generated per row.  The chosen answers persist in the pool of a protocol.  Candidate j is
+    chosen with probability proportional to e^(strength r_j), the K-way Bradley-Terry choice; with
+    ``top`` the best is chosen.
 
     Rewards: ``first``, the log-likelihood under the teacher of generation 0 (per token for
     sequences; minus the squared residual for a number that answers a question); ``own``, the same

@@ -18,7 +18,7 @@ class FrozenRelabel(Mitigation):
 
     Frozen labels, Hu et al., arXiv 2505.08803.
 
-    Stage: curate; track: blind, every answer counted as a generated row; with ``spare`` also
+    Stage: curate; track: first, every answer counted as a generated row; with ``spare`` also
     provenance.  Errors do not accumulate: every generation is the second fit of a chain.  Later
     models do not improve either.
     """

@@ -16,7 +16,7 @@ class WeightAveraging(Mitigation):
 
     A control in papers on model merging; for networks as in Wortsman et al., arXiv 2109.01903.
 
-    Stage: adapt; track: blind.  Generation 0 has to be kept.  Under replace the squared error of a
+    Stage: adapt; track: first.  Generation 0 has to be kept.  Under replace the squared error of a
     mean of known variance stays below e_0 / (a (2 - a)), where e_0 is that of one fit (derived
     here), instead of growing by e_0 per generation.  Generation 0 itself is left as it is, also
     where a flawed source teaches it.

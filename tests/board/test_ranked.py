@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from stand_ins import offer
 
 from collapse_bench import api
 from collapse_bench.board.collect import within_track
 from collapse_bench.board.ranked import RankedBoard, method_of
 from collapse_bench.board.words import paragraphs, report
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.registry import discovery
-from collapse_bench.suite.model import read_suite
+from collapse_bench.records.tuning import saved_tuning
+from collapse_bench.registry.discovery import registry
+from collapse_bench.suite.model import read_suite, to_toml
 
-HERE = Path(__file__).parent
-CHEATS = HERE.parent / "cheats"
 SUITE = """
 name = "small"
 version = 2
@@ -42,18 +41,20 @@ model = "gaussian-fit"
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def offered():
+    with pytest.MonkeyPatch.context() as patch:
+        offer(patch, registry(()))
+        yield
+
+
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    saved, discovery._REGISTRY = discovery._REGISTRY, None
+def results(tmp_path_factory, offered):
     folder = tmp_path_factory.mktemp("ranked")
     path = folder / "small.toml"
     path.write_text(SUITE)
-    plugins = [CHEATS / "picky.py"]
-    if "trivial" not in discovery.registry(()).classes["mitigation"]:
-        plugins.append(HERE / "trivial_stand_in.py")
-    api.calibrate(path, plugins=plugins)
-    yield api.run(path, plugins=plugins, output=folder / "out")
-    discovery._REGISTRY = saved
+    api.calibrate(path)
+    return api.run(path, output=folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,8 @@ def test_a_track_shows_only_what_is_within_it(results):
     first = results.board(track="first").frame()
     assert {"weight-averaging", "noise-augmentation"} <= set(first.entry[~first.control])
     assert set(first.track[~first.control]) == {"first"}
+    value = first.set_index("entry").value_control
+    assert (value["weight-averaging"], value["noise-augmentation"]) == ("frozen", "none")
     with pytest.raises(UsageError, match="unknown track 'blnd'"):
         results.board(track="blnd")
 
@@ -182,6 +185,32 @@ def test_a_law_prints_what_no_method_of_a_track_can_exceed(board):
     assert np.isfinite(table.ceiling[0])
     assert "What no method of a track can exceed" in report(with_law)
     assert "What no method of a track can exceed" not in report(board)
+
+
+def test_a_method_is_tuned_on_other_seeds_and_its_tuned_row_is_ranked(results, tmp_path):
+    small = read_suite(results.output / "small.suite.toml")
+    path = tmp_path / "small.toml"
+    path.write_text(to_toml(small.model_copy(update={"mitigations": ["noise-augmentation"]})))
+    ran = api.run(path, mitigations="tunable", tune=True, output=tmp_path / "out")
+    (choice,) = saved_tuning(ran.output, "small")
+    assert choice.method == "tunable"
+    assert choice.entries == ("tunable", "tunable(a=0.1)", "tunable(a=0.9)")
+    assert choice.picks == {"gaussian": "tunable(a=0.9)"}  # who keeps most of generation 0
+    assert choice.fits == 3 * 2 * 200 * 5  # configurations, tasks, chains, generations
+    board = ran.board()
+    frame = board.frame().set_index("entry")
+    assert frame.ranked["tunable (tuned)"]
+    assert frame.control[[*choice.entries, "tunable (best in hindsight)"]].all()
+    assert frame.S["tunable (tuned)"] == frame.S["tunable(a=0.9)"] > frame.S["tunable"]
+    assert frame.S_default["tunable (tuned)"] == frame.S["tunable"]
+    assert frame.S_hindsight["tunable (tuned)"] >= frame.S["tunable (tuned)"]
+    assert frame.track["tunable (tuned)"] == "first"
+    # 3000 fits for 400 chains of the exam
+    extra = frame.method_fits["tunable (tuned)"] - frame.method_fits["tunable(a=0.9)"]
+    assert extra == pytest.approx(choice.fits / 400)
+    assert "default / best" in board.render()
+    with pytest.raises(UsageError, match="nothing to tune"):
+        api.plan(api.RunRequest(path, tune=True))
 
 
 def test_the_name_of_a_method_without_its_parameters():

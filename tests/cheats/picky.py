@@ -1,6 +1,7 @@
 """Refuse the tasks on which the method harms, in five ways that look like a need.
 
-No score: refused by choice: the task counts as doing nothing, 0, and the row says how many it refused.
+No score: refused by choice: the task counts as doing nothing, 0, and the row
+says how many it refused.
 """
 
 from dataclasses import dataclass

@@ -148,6 +148,7 @@ def test_where_trivial_is_hardly_worse_than_none_the_gap_is_the_unit():
     tasks = {"t00": Task("t00", "f", FLOOR, GAP, 1.0, 0.9 * LEAST_GAP, 0.0)}
     scores = score(frame({"bad": np.full((1, 12), -0.02)}, tasks), tasks)
     assert row(scores, "bad")["S"] == pytest.approx(-0.02 / GAP)
+    assert any("none is hardly better than trivial on 1 task" in note for note in scores.notes)
 
 
 def test_a_loss_in_nats_is_its_own_logarithm():

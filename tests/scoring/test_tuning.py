@@ -62,7 +62,7 @@ def test_the_tuned_row_is_what_was_picked_on_other_chains():
 
 
 def test_a_choice_on_noise_gains_nothing_and_hindsight_does():
-    """Eight equal configurations in two lists: what is picked elsewhere is no better than another."""
+    """Four equal configurations: the one that is picked elsewhere is no better than another."""
     tunings = {"m": [f"m{i}" for i in range(4)]}
     gains, hindsight = [], []
     for seed in range(60):
