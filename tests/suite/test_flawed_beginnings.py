@@ -38,6 +38,7 @@ KNOWN = [
         {
             "none": 0.388,
             "frozen": 0.385,
+            "real-anchor(share=0.1)": 0.285,
             "noisy-verify": 0.257,
             "oracle-verify": 0.218,
             "boosted-labels": 0.061,
