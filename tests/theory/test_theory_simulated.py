@@ -911,7 +911,7 @@ def test_every_law_has_a_simulation():
         "tails.asym_cut",
         "tails.asym_narrow",
         "verification.threshold",
-        "preferences.threshold",
+        "preferences.least_share",
     }
     assert simulated | elsewhere == set(theory.laws())
 
