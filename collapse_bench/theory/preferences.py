@@ -22,7 +22,7 @@ FINITE = FALAHATI + ", for k = None; finite k " + UNPUBLISHED
 
 
 @law("EXACT", FINITE, s=STRENGTH, k=CANDIDATES)
-def threshold(s, k=None) -> float:
+def least_share(s, k=None) -> float:
     """The smallest q at which the set that a share q prefers does not die out.
 
     Both sets survive for kappa < q < 1 - kappa.  A rare set grows by the factor q g1 + (1 - q) g2,

@@ -328,7 +328,10 @@ def test_law_without_parameters_prints_its_documentation():
         (["gaussian.w2_mean", "M=64", "k=-1"], "k must be a whole number"),
         (["gaussian.w2_mean", "M=64", "k=7", "self=1"], "gaussian.w2_mean has no parameter 'self'"),
         (["gaussian.w2_mean", "M=64", "k=7", "M=9"], "M is given twice"),
-        (["kde"], "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
+        (
+            ["kde"],
+            "'kde' is a family of laws: kde.acc_var, kde.mise, kde.mix_drawn, kde.var, kde.var_scaled",
+        ),
         (
             ["strong.mixture", "d=1e12", "n=9", "lam=1", "p2=0"],
             "d must be a whole number >= 1 and <= 10000000",

@@ -42,7 +42,7 @@ SETTINGS = {
     "gains.self_distilled": {"d": 40, "n": 60, "lam": 0.1, "xi": 0.5},
     "kde.mix_drawn": {"M": 20, "h": 0.3, "a": 0.2, "k": 5},
     "preferences.share": {"x": 0.3, "q": 0.6, "s": 1.0, "t": 4, "k": 8},
-    "preferences.threshold": {"s": 1.0, "k": 8},
+    "preferences.least_share": {"s": 1.0, "k": 8},
     "growing.ols_share_known": {"d": 4, "T": 40, "a": 0.3, "t": 5},
     "gaussian.weighted_mean_limit": {"n1": 4, "n2": 6, "w": 0.5},
     "gaussian.acc_limit_v": {"M": 20},

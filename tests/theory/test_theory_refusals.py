@@ -121,7 +121,11 @@ def test_ranges_that_depend_on_each_other(name, changes, parameter):
             {"M": 3, "self": 1},
             "gaussian.acc_limit_v has no parameter 'self'",
         ),
-        ("kde", {}, "'kde' is a family of laws: kde.acc_var, kde.mise, kde.var, kde.var_scaled"),
+        (
+            "kde",
+            {},
+            "'kde' is a family of laws: kde.acc_var, kde.mise, kde.mix_drawn, kde.var, kde.var_scaled",
+        ),
     ],
 )
 def test_unknown_names_meet_the_nearest(name, given, said):

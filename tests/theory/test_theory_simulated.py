@@ -562,6 +562,93 @@ def kernel_density_pool(rng, M, h, t, sigma, runs):
     return {"kde.acc_var": pool.var(1)}
 
 
+def kernel_density_mix(rng, M, h, a, k, sigma, runs):
+    """Squares of one draw from the k-th estimate; a share of each batch is real and new."""
+    x, m = sigma * rng.standard_normal((runs, M)), round(a * M)
+    for _ in range(k - 1):
+        drawn = bootstrap(rng, x, h)[:, : M - m]
+        x = np.hstack([sigma * rng.standard_normal((runs, m)), drawn])
+    return {"kde.mix_drawn": bootstrap(rng, x, h)[:, 0] ** 2}
+
+
+# -- a growing web ----------------------------------------------------------------------------------
+
+
+def growing_web(rng, M, a, t, sigma, runs):
+    """Means of who knows the share of real rows, and of who knows which rows are real."""
+    m, mean = round(a * M), sigma * rng.standard_normal((runs, M)).mean(1)
+    share, estimates, weights = m / M, [mean], [1.0]
+    total, rows = M * mean, M
+    for _ in range(t):
+        real = sigma * rng.standard_normal((runs, m))
+        written = mean[:, None] + sigma * rng.standard_normal((runs, M - m))
+        batch = np.hstack([real, written]).mean(1)
+        estimates.append((batch - (1 - share) * mean) / share)
+        weights.append(share**2)
+        mean = np.average(estimates, 0, weights)
+        total, rows = total + real.sum(1), rows + m
+    return {"growing.share_known": mean**2, "growing.provenance_known": (total / rows) ** 2}
+
+
+def growing_labels(rng, d, T, a, t, s, runs):
+    """Least squares on the residuals of the new rows, by hand; the truth is 0."""
+    m, out = round(a * T), []
+    share = m / T
+    for _ in range(runs):
+        X = rng.standard_normal((T, d))
+        w = least_squares(X, s * rng.standard_normal(T))
+        for i in range(1, t + 1):
+            X, noise = rng.standard_normal((T, d)), s * rng.standard_normal(T)
+            y = noise + np.where(np.arange(T) < m, 0.0, X @ w)
+            w = w + share / (1 + share**2 * i) * least_squares(X, y - X @ w)
+        out.append(w @ w)
+    return {"growing.ols_share_known": out}
+
+
+# -- synthetic labels that help ---------------------------------------------------------------------
+
+
+def two_stage(rng, d, n, lam, p2, lam2, beta, src, r2, c2, s1, s2, runs):
+    S, n2, out = power(d, beta), round(p2 * n), []
+    for _ in range(runs):
+        w1 = truth(rng, S, src, r2)
+        w2 = w1 + np.sqrt(c2 / d / S) * rng.standard_normal(d)
+        X = rng.standard_normal((n, d)) * np.sqrt(S)
+        y = np.r_[X[:n2] @ w2, X[n2:] @ w1] + np.where(
+            np.arange(n) < n2, s2, s1
+        ) * rng.standard_normal(n)
+        centre = ridge(X[:n2], y[:n2], lam)
+        w = centre + ridge(X[n2:], y[n2:] - X[n2:] @ centre, lam2)
+        out.append(S @ (w - w1) ** 2)
+    return {"gains.two_stage": out}
+
+
+def self_distilled(rng, d, n, lam, xi, beta, src, r2, s, runs):
+    S, out = power(d, beta), []
+    for _ in range(runs):
+        w = truth(rng, S, src, r2)
+        X = rng.standard_normal((n, d)) * np.sqrt(S)
+        y = X @ w + s * rng.standard_normal(n)
+        student = ridge(X, (1 - xi) * y + xi * (X @ ridge(X, y, lam)), lam)
+        out.append(S @ (student - w) ** 2)
+    return {"gains.self_distilled": out}
+
+
+# -- two preferences ----------------------------------------------------------------------------------
+
+
+def preferred(rng, x, q, s, t, k, runs, rows=4000):
+    """The share of the first set among many rows; each is chosen among k answers."""
+    found = np.full(runs, x)
+    for _ in range(t):
+        answers = rng.random((runs, rows, k)) < found[:, None, None]
+        first = rng.random((runs, rows)) < q
+        odds = s * (answers == first[..., None]) + rng.gumbel(size=(runs, rows, k))
+        chosen = np.take_along_axis(answers, odds.argmax(-1)[..., None], -1)
+        found = chosen.mean((1, 2))
+    return {"preferences.share": found}
+
+
 # -- greatest common divisors ---------------------------------------------------------------------------------------
 
 
@@ -808,6 +895,7 @@ WIDE = {
 }
 TAUGHT = {"n": 300, "k": 2, "base": 6, "N": 100, "most": 20, "limit": 30}
 LABELS = {"d": 3, "n": 600, "k": 5, "t": 4, "pi": 0.5}
+GAINS = {"d": 100, "lam": 0.05, "beta": 0.5, "src": 0.3, "r2": 1.2}
 CASES = [
     (replace_1d, {"M": 9, "k": 4, "sigma": 1.7, "growth": 0.0, "ddof": 1}, 40000),
     (replace_1d, {"M": 9, "k": 4, "sigma": 0.6, "growth": 0.0, "ddof": 0}, 40000),
@@ -930,6 +1018,14 @@ CASES = [
     (kernel_density, {"M": 12, "h": 0.4, "k": 1, "sigma": 1.2}, 3000),
     (kernel_density_scaled, {"M": 9, "b": 0.5, "k": 4, "sigma": 1.2}, 20000),
     (kernel_density_pool, {"M": 6, "h": 0.7, "t": 4, "sigma": 1.2}, 20000),
+    (kernel_density_mix, {"M": 8, "h": 0.7, "a": 0.3, "k": 4, "sigma": 1.2}, 40000),
+    (kernel_density_mix, {"M": 8, "h": 0.7, "a": 0.0, "k": 3, "sigma": 1.2}, 40000),
+    (growing_web, {"M": 7, "a": 0.3, "t": 6, "sigma": 1.3}, 10000),
+    (growing_labels, {"d": 3, "T": 150, "a": 0.4, "t": 6, "s": 0.7}, 1500),
+    (two_stage, GAINS | {"n": 240, "p2": 0.5, "lam2": 0.1, "c2": 0.6, "s1": 0.7, "s2": 0.4}, 100),
+    (self_distilled, GAINS | {"n": 160, "xi": 1.4, "s": 0.6}, 100),
+    (self_distilled, GAINS | {"n": 90, "xi": -0.8, "s": 0.6}, 100),
+    (preferred, {"x": 0.2, "q": 0.6, "s": 1.2, "t": 4, "k": 5}, 60),
     (sieve_known, {"D": 10, "powers": True, "N": None, "limit": 100}, 20000),
     (sieve_known, {"D": 60, "powers": False, "N": 30, "limit": 50}, 20000),
     (sieve_taught, {**TAUGHT, "examples": 3, "grok": 1.0, "operands": "uniform", "q": 9}, 400),
@@ -1000,6 +1096,7 @@ def test_every_law_has_a_simulation():
         "tails.asym_cut",
         "tails.asym_narrow",
         "verification.threshold",
+        "preferences.least_share",
     }
     assert simulated | elsewhere == set(theory.laws())
 
