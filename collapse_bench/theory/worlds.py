@@ -214,19 +214,6 @@ def kalman_limit(m, q, sigma=1.0) -> float:
     return 2 * q * r / (q + math.sqrt(q * q + 4 * q * r)) if q else 0.0
 
 
-@law(
-    "EXACT", UNPUBLISHED + "; the setting of " + WANG, M=ROWS, real=GROWING, t=GENERATION, sigma=STD
-)
-def share_known_e(M, real, t, sigma=1.0) -> float:
-    """E (m_t - mu)^2 of a mean in a growing web, for who knows the share of real rows, not which.
-
-    With a the share after rounding, z = (batch mean - (1-a) m_{t-1})/a is an unbiased estimate from
-    each batch, of variance sigma^2/(a^2 M); weighted by a^2 they give sigma^2/(M (1 + a^2 t)).  In
-    units of sigma^2; valid for all M and t.
-    """
-    return sigma**2 / (M * (1 + (round(real * M) / M) ** 2 * t))
-
-
 # -- weights that drift ----------------------------------------------------------------------------
 
 

@@ -64,3 +64,23 @@ def tails() -> str:
 @computed(PAGE, "laws-verification")
 def verification() -> str:
     return verified("verification")
+
+
+@computed(PAGE, "laws-worlds")
+def worlds() -> str:
+    return verified("worlds")
+
+
+@computed(PAGE, "laws-growing")
+def growing() -> str:
+    return verified("growing")
+
+
+@computed(PAGE, "laws-gains")
+def gains() -> str:
+    return verified("gains")
+
+
+@computed(PAGE, "laws-preferences")
+def preferences() -> str:
+    return verified("preferences")

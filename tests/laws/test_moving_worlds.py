@@ -13,7 +13,7 @@ from collapse_bench import Incompatible, Mitigation, cell_of, generations
 from collapse_bench.core.components import Protocol
 from collapse_bench.core.loop import nature
 from collapse_bench.registry.discovery import registry
-from collapse_bench.theory import worlds
+from collapse_bench.theory import growing, worlds
 
 DRIFTS = "gaussian(drift=0.01{}) | gaussian-fit(sigma=1) | {} @ n=100 T=60"
 GROWS = "gaussian(sampler=exact-law) | gaussian-fit(sigma=1) | accumulate(real=0.2){} @ n=100 T=20"
@@ -92,7 +92,7 @@ def test_a_growing_web_for_who_knows_the_share():
     finally:
         del registry().classes["mitigation"]["share-known"]
         del registry().owners["mitigation", "share-known"]
-    holds("growing web: E e, share known", loss, worlds.share_known_e(100, 0.2, 20), sees=0.12)
+    holds("growing web: E e, share known", loss, growing.share_known(100, 0.2, 20), sees=0.12)
 
 
 def test_a_growing_web_for_who_knows_which_rows_are_real():

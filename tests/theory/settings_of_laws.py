@@ -103,7 +103,6 @@ SETTINGS = {
     "worlds.best_weight": {"n1": 4, "n2": 6, "q": 0.02},
     "worlds.kalman_e": {"M": 20, "m": 4, "t": 3, "q": 0.02},
     "worlds.kalman_limit": {"m": 4, "q": 0.02},
-    "worlds.share_known_e": {"M": 20, "real": 0.3, "t": 3},
     "worlds.ols_mix": {"d": 4, "n": 100, "pi": 0.3, "t": 3, "q": 0.02, "beta": 0.5},
     "worlds.ols_accumulate": {"d": 4, "n": 100, "real": 0.3, "t": 3, "q": 0.02, "beta": 0.5},
     "worlds.ols_frozen": {"d": 4, "n": 100, "t": 3, "q": 0.02, "beta": 0.5},

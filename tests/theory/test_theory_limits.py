@@ -18,6 +18,7 @@ from collapse_bench.theory import (
     discrete,
     gaussian,
     gcd,
+    growing,
     kde,
     regression,
     strong,
@@ -819,7 +820,7 @@ def test_a_growing_web_by_what_is_known():
     """In units of one fit, at a share of .2 and generation 20."""
     found = [
         100 * worlds.accumulate_e(100, 0.2, 20),
-        100 * worlds.share_known_e(100, 0.2, 20),
+        100 * growing.share_known(100, 0.2, 20),
         100 * worlds.kalman_e(100, 20, 20),
         100 * worlds.accumulate_e(100, 1.0, 20),
         100 * worlds.frozen_e(100, 20),

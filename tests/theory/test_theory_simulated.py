@@ -781,22 +781,6 @@ def sampled(rng, pool, M):
     return np.take_along_axis(pool, order, 1)
 
 
-def share_known(rng, M, real, t, sigma, runs):
-    """Each batch gives an estimate of the truth without bias; they are weighted by the inverse of their variance."""
-    truth, a = np.zeros(runs), round(real * M) / M
-    mean, weight = drawn_rows(rng, truth, sigma, M).mean(1), 1.0
-    for _ in range(t):
-        batch = np.hstack(
-            [
-                drawn_rows(rng, truth, sigma, round(real * M)),
-                drawn_rows(rng, mean, sigma, M - round(real * M)),
-            ]
-        )
-        z = (batch.mean(1) - (1 - a) * mean) / a
-        mean, weight = (weight * mean + a**2 * z) / (weight + a**2), weight + a**2
-    return {"worlds.share_known_e": mean**2}
-
-
 def drifting_weighted_mean(rng, n1, n2, w, t, q, s, runs):
     truth = np.zeros(runs)
     mean = drawn_rows(rng, truth, s, n1 + n2).mean(1)
@@ -1040,7 +1024,6 @@ CASES = [
     (growing_pool, {"M": 5, "real": 0.0, "t": 8, "q": 0.03, "sigma": 1.0}, 20000),
     (growing_pool, {"M": 5, "real": 1.0, "t": 8, "q": 0.03, "sigma": 1.0}, 20000),
     (growing_pool, {"M": 1, "real": 0.0, "t": 4, "q": 0.1, "sigma": 1.0}, 20000),
-    (share_known, {"M": 10, "real": 0.2, "t": 12, "sigma": 1.5}, 20000),
     (drifting_weighted_mean, {"n1": 3, "n2": 9, "w": 0.4, "t": 4, "q": 0.1, "s": 1.5}, 20000),
     (drifting_mix, {"d": 3, "n": 120, "pi": 0.3, "t": 5, "q": 0.01, "beta": 1.0, "s": 0.8}, 4000),
     (drifting_mix, {"d": 4, "n": 20, "pi": 0.0, "t": 4, "q": 0.05, "beta": 1.0, "s": 0.8}, 4000),
