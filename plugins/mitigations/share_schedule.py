@@ -57,7 +57,7 @@ class ShareSchedule(Mitigation):
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):
-        if access.first is None:  # a flawed source teaches generation 0
+        if access.t == 0:  # a flawed source teaches generation 0
             return corpus
         real = access.provenance(corpus) == 0
         numbers = real.sum(-1).flatten()

@@ -56,7 +56,7 @@ class Tracking(Mitigation):
             real = access.provenance(corpus) == 0
             m = _common(corpus.multiplicity * real)
             rows = corpus.weighted(corpus.weight * real) if m else corpus
-        access.memory = self._updated(access.memory, m, access.n, access.first is None)
+        access.memory = self._updated(access.memory, m, access.n, access.t == 0)
         return rows
 
     def _updated(self, kept, m, n, beginning):
