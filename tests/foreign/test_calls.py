@@ -78,6 +78,15 @@ def test_long_messages_are_cut():
     assert shown(Blank()) == "a Blank that cannot be shown"
 
 
+@pytest.fixture
+def heard():
+    """SIGINT raises KeyboardInterrupt, also in tests that a shell runs in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_real_interrupt_stays_one():
     def interrupted():
         os.kill(os.getpid(), signal.SIGINT)
@@ -88,6 +97,7 @@ def test_a_real_interrupt_stays_one():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_real_interrupt_stays_one_whatever_the_code_makes_of_it(depth):
     def interrupted(depth):

@@ -96,14 +96,18 @@ def undisturbed(suite, tmp_path_factory) -> tuple[dict[str, str], float]:
 # -- killed ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(kills, suite, undisturbed, tmp_path):
+@pytest.mark.parametrize(
+    ("kills", "moments"),
+    # 100 kills in four parts, which workers of the tests share
+    [(3, 0), *(pytest.param(25, part, marks=pytest.mark.slow) for part in range(1, 5))],
+)
+def test_killed_at_any_moment(kills, moments, suite, undisturbed, tmp_path):
     """SIGKILL at random moments, each in a folder of its own, then the same command again.
 
     A moment is a number of records and a while after the last of them, so that it does not hang on the machine's speed.
     """
     whole, took = undisturbed
-    dice, found = random.Random(20240607), []
+    dice, found = random.Random(20240607 + moments), []
     for k in range(kills):
         output = tmp_path / str(k)
         records, after = dice.randrange(len(whole)), dice.uniform(0, 1.5 * took / len(whole))
