@@ -130,7 +130,7 @@ def test_a_horizon_of_0(run, tmp_path):
             e["horizon"] = 0
 
     edited(run, forge)
-    with pytest.raises(NothingMatched, match="no chain of suite forge in .* can be used"):
+    with pytest.raises(NothingMatched, match=r"no chain of suite forge in .* can be used"):
         api.results(run).board()
     with pytest.raises(UsageError, match="it has 8 generations, the entry 0"):
         api.publish_run(run, tmp_path / "out", force=True)
