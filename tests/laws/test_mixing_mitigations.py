@@ -63,6 +63,23 @@ def lessons(spec, seeds):
         ("linear(d=3) | ols | replace | mix-weights @ n=30 T=3", "none"),
         ("zipf(K=50) | counts | accumulate | mix-weights(synthetic=1) @ n=30 T=3", "none"),
         ("linear(d=3) | ols | mix(real=0.1) | ratio-cap(lam=3) @ n=30 T=3", "golden-ratio(w=0.25)"),
+        # the weight of real rows is one knob: each is a point of the curve of mix-weights
+        (
+            "linear(d=3) | ols | mix(real=0.2) | ratio-cap(lam=1) @ n=30 T=3",
+            "mix-weights(real=4, synthetic=1)",
+        ),
+        (
+            "zipf(K=50) | counts | mix(real=0.1) | golden-ratio(w=0.5) @ n=30 T=3",
+            "mix-weights(real=9, synthetic=1)",
+        ),
+        (
+            "linear(d=3) | ols | mix(real=0.5) | golden-ratio @ n=30 T=3",
+            "golden-ratio(w=0.6180339887498949)",
+        ),
+        (
+            "linear(d=3) | ols | mix(real=0.2) | distrust(decay=0.3) @ n=30 T=1",
+            "mix-weights(synthetic=0.3)",
+        ),
         (
             "zipf(K=50) | counts | mix(real=0.1) | tuned-weighting(steps=1) @ n=30 T=3",
             "golden-ratio(w=0.5)",
