@@ -33,6 +33,7 @@ class MixWeights(Mitigation):
     removes it.
     """
 
+    version = 2
     tunings = ({"synthetic": 0.8}, {"synthetic": 0.25}, {"synthetic": 0.1})
 
     real: float = param(1.0, "weight of a real row", ge=0)
@@ -50,9 +51,9 @@ class MixWeights(Mitigation):
         return self.real, self.synthetic
 
     def curate(self, corpus, access):
-        return corpus.reweighted(
-            torch.where(access.provenance(corpus) == 0, self.real, self.synthetic)
-        )
+        both = torch.tensor([self.real, self.synthetic], dtype=torch.float64)
+        written = (access.provenance(corpus) > 0).long()
+        return corpus.reweighted(both.to(written.device)[written])
 
 
 @hookimpl
