@@ -126,7 +126,6 @@ TOLD_APART = {
     "autophagy-penalty": {"tune": 0.3, "mu": 1.0, "pupils": 1},
     "negative-guidance": {"tune": 0.4, "w": 0.75},
     "weight-averaging": {"a": 0.125},
-    "anchor": {"beta": 1 / 15},
 }
 
 
