@@ -19,6 +19,7 @@ from collapse_bench.core.rng import Stream
 from collapse_bench.errors import Incompatible
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 from collapse_bench.lib.distributions.objectives import Focal, Penalised, Smoothed, Truncated
+from collapse_bench.lib.neural.neural import validation_loss
 from collapse_bench.plugins.models.counts import Counts
 from collapse_bench.plugins.models.mlp import MLP
 
@@ -197,10 +198,41 @@ def test_early_stopping_is_never_worse_on_its_rows():
             Corpus.of(held[r], told, (), labels=2),
         )
         teachers = [m.fit(training_set, Stream(r)) for m in (model, model.with_validation(exam))]
-        plain, stopped = (
-            float(torch.nn.functional.cross_entropy(t.mean_answer(held[r]), told)) for t in teachers
-        )
-        assert stopped <= plain + 1e-6
+        plain, stopped = (int((t.answer(held[r], None) != told).sum()) for t in teachers)
+        assert stopped <= plain
+
+
+def test_early_stopping_counts_wrong_labels_before_nats():
+    share = torch.full((2, 4), 0.25)
+    y = torch.tensor([[0, 0, 1, 1]] * 2)
+
+    def loss(*right):  # probability of the right label of each row
+        p = torch.tensor([right] * 2).double()
+        two = torch.stack([p, 1 - p], -1)
+        return validation_loss(torch.where(y[..., None] == 0, two, two.flip(-1)).log(), y, share)
+
+    sure, doubtful, one_wrong = loss(0.9, 0.9, 0.9, 0.9), loss(*[0.51] * 4), loss(1, 1, 1, 0.49)
+    assert (sure < doubtful).all()
+    assert (doubtful < one_wrong).all()
+    assert (loss(1, 1, 1, 0.0) < loss(0.49, 0.49, 1, 1)).all()  # one without hope, or two wrong
+
+
+@pytest.mark.parametrize("model", ["logistic(steps=60)", "mlp(width=16, steps=60)"])
+def test_early_stopping_judges_a_replaced_loss_by_labels(model):
+    """The rows with the fewest wrong labels are kept, whatever loss the training has."""
+    cell = cell_of(f"half-space(d=4) | {model} | replace @ n=40 T=0", seeds=range(3))
+    data, rng = nature(cell), Stream(range(3), "rows")
+    rows = [
+        Corpus.of(x, data.answer(x, rng), (3,), labels=2)
+        for x in (data.ask(30, rng.at(name)) for name in ("read", "held"))
+    ]
+    fitted = [
+        m.fit(rows[0], rng.at("fit"))
+        for m in (lift(cell.model).with_loss(Smoothed(0.4)),)
+        for m in (m, m.with_validation(rows[1]))
+    ]
+    plain, stopped = ((t.answer(rows[1].x, rng) != rows[1].y).sum(-1) for t in fitted)
+    assert (stopped <= plain).all()
 
 
 def test_early_stopping_pays_for_its_rows():
