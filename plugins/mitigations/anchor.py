@@ -11,7 +11,7 @@ from collapse_bench.registry.hookspecs import hookimpl
 
 @dataclass(frozen=True)
 class Anchor(Mitigation):
-    """Loss + beta KL(p_0 || p) at every refit, where p_0 is generation 0 (folklore, no single paper).
+    """Loss + beta KL(p_0 || p) at every refit; p_0 is generation 0 (folklore, no single paper).
 
     In reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593) the penalty is
     beta KL(p || p_0), estimated on rows of the model itself.  Here it is the other direction, which

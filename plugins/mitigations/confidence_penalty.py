@@ -14,7 +14,8 @@ class ConfidencePenalty(ReplacesLoss):
     """Cross-entropy minus beta times the entropy of the prediction.
 
     The paper (Pereyra et al., arXiv 1701.06548): a regulariser of one training of a classifier or a
-    language model.  Here every generation is penalised again, so that weaker settings can do better.
+    language model.  Here every generation is penalised again, so that weaker settings can do
+    better.
 
     Stage: adapt; track: blind.  A label is never lost completely, since the slope of the penalty is
     infinite at probability 0.

@@ -17,7 +17,7 @@ class EarlyStopping(Mitigation):
     lowest error there; its criteria say when to give up, which here is the end of the schedule.
 
     Stage: adapt; track: real, metered row by row.  The loss is that of the task where a model can
-    tell: the share of wrong labels (ties are decided by the log loss, since few rows give many), the
+    tell: the share of wrong labels (the log loss decides ties, since few rows give many), the
     squared error of numbers, nats per token of texts.  ``gcd`` counts whole answers, and densities
     are compared by distances; there the log loss of a token and the model's own loss stand in.  It
     fits models that are trained step by step; ``tuned-penalty`` tunes the penalty of the others.

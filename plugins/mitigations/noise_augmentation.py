@@ -1,4 +1,4 @@
-"""Add noise to the inputs of the training set: perturb numbers, or redraw a share of the symbols."""
+"""Add noise to the inputs of the training set: perturb numbers, or redraw some symbols."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class NoiseAugmentation(Mitigation):
     frequencies (for text a coarse form of synonym replacement).
 
     Stage: curate; track: blind.  Inputs are the questions, of a text its prompt; a row without a
-    question is its own input.  ``labels`` perturbs the answers instead.  With v the variance of a fitted Gaussian (ddof=1), E v grows by the factor 1 + share^2
-    (1 - 1/n) per generation of replace.  For a table of frequencies the heterozygosity is
-    multiplied by (1 - 1/n) (1 - (1 - (1 - share)^2)/n).  The weights of least squares shrink by
-    1/(1 + share^2) per generation.
+    question is its own input.  ``labels`` perturbs the answers instead.  With v the variance of a
+    fitted Gaussian (ddof=1), E v grows by the factor 1 + share^2 (1 - 1/n) per generation of
+    replace.  For a table of frequencies the heterozygosity is multiplied by (1 - 1/n) (1 - (1 - (1
+    - share)^2)/n).  The weights of least squares shrink by 1/(1 + share^2) per generation.
     """
 
     version = 2

@@ -263,6 +263,18 @@ def test_members_of_an_ecosystem_each_continue_from_their_own_weights():
     assert len(tuned) == len({id(start) for start in tuned}) == 2 * 2  # members times chains
 
 
+@pytest.mark.parametrize("world", ["vectorized", "chain by chain"])
+@pytest.mark.parametrize("names", [("tuned-weighting", "neon"), ("neon", "tuned-weighting")])
+def test_tuned_weighting_keeps_the_warm_start_of_neon(world, names):
+    """Every fit of the student continues from the teacher's weights, whichever is named first."""
+    found = run(world, names)
+    assert found is not None
+    tuned = [fit for fit in found.fits if "neon" in fit.users]
+    assert tuned
+    assert all(fit.start is not None and fit.share == 0.2 for fit in tuned)
+    assert members(found.teacher)[0].history == (-0.25,)
+
+
 # -- the value --------------------------------------------------------------------------------------
 
 
