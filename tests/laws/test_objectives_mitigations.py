@@ -549,10 +549,10 @@ def test_a_wrapper_lets_a_loss_through_in_either_order():
 
 def test_a_wrapper_lets_validation_through():
     now = last(
-        "linear(d=5) | ridge | replace | weight-averaging + adaptive-ridge(share=0.5) @ n=40 T=2"
+        "linear(d=5) | ridge | replace | weight-averaging + tuned-penalty(share=0.5) @ n=40 T=2"
     )
     other = last(
-        "linear(d=5) | ridge | replace | adaptive-ridge(share=0.5) + weight-averaging @ n=40 T=2"
+        "linear(d=5) | ridge | replace | tuned-penalty(share=0.5) + weight-averaging @ n=40 T=2"
     )
     torch.testing.assert_close(now.scores["excess_risk"], other.scores["excess_risk"])
     assert now.ledger.track() == "real"
