@@ -29,8 +29,8 @@ class SelfCorrection(Mitigation):
     rows are read beside the corrected ones: real-anchor(share=1, fixed=true) under replace is the
     paper's loop.
 
-    Stage: curate; track: real, k rows once, and provenance, since real rows stay as they are.  Few
-    centers pull inwards: of a Gaussian the variance within their cells is lost in every generation.
+    Stage: curate; track: real and provenance, k rows once; real rows stay as they are.  Few centers
+    pull inwards: of a Gaussian the variance within their cells is lost in every generation.
     """
 
     version = 2
