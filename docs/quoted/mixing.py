@@ -62,13 +62,40 @@ def regression() -> Table:
 
     rows = [["", "0", "1", "5", "10"]]
     for protocol, methods in (
-        ("replace", ("adaptive-ridge", "ecosystem", "replay", "growing(power=1)")),
+        ("replace", ("adaptive-ridge", "tuned-penalty", "ecosystem", "replay", "growing(power=1)")),
         ("mix(real=0.1)", ("golden-ratio", "tuned-weighting", "ratio-cap")),
     ):
         rows.append([protocol, *row(protocol)])
         for method in methods:
-            note = " (8 validation rows)" if method == "adaptive-ridge" else ""
+            note = " (8 validation rows)" if method == "tuned-penalty" else ""
             rows.append([f"+ {method}{note}", *row(f"{protocol} | {method}")])
+    return Table(rows)
+
+
+CURVE = (  # task, metric, settings, generation, chains, factor
+    ("gaussian | gaussian-fit(sigma=1)", "w2", "n=100 T=20", 20, 2000, 100.0),
+    ("linear(d=40, beta=1) | ridge(lam=0.05)", "excess_risk", "n=80 T=10", 10, 64, 1.0),
+    ("zipf | counts", "total_variation", "n=1000 T=10", 10, 32, 1.0),
+)
+
+
+@computed(PAGE, "mixing-curve")
+def curve_over_w() -> Table:
+    """The share w of the weight on real rows, and where the rules of methods lie on the curve."""
+
+    def row(name: str, method: str) -> list[str]:
+        pairs = []
+        for task, metric, settings, at, chains, times in CURVE:
+            [pair] = _curve()(task, f"mix(real=0.1) | {method}", metric, settings, (at,), chains)
+            pairs.append(_with_error(pair, 3, times))
+        return [name, *pairs]
+
+    rows = [["mix(real=0.1), generation T", *(f"`{task}`" for task, *_ in CURVE)]]
+    for w in (0.1, 0.2, 0.3, 0.4, 0.6, 0.8):
+        weight = f"{w * 0.9 / (0.1 * (1 - w)):.6g}"
+        rows.append(row(f"w = {w}", f"mix-weights(real={weight}, synthetic=1)"))
+    for method in ("golden-ratio", "ratio-cap", "ratio-cap(lam=4)", "distrust", "mix-weights"):
+        rows.append(row(method, method))
     return Table(rows)
 
 

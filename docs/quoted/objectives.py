@@ -52,7 +52,7 @@ def tails() -> Table:
         return [name, _after(task, "none", 32), losses, *controls]
 
     four = ("focal", "confidence-penalty", "truncated-ce", "label-smoothing")
-    near = ("weight-averaging", "anchor", "anchor(kind=kl)")
+    near = ("weight-averaging", "anchor")
     return Table(
         [
             ["task", "none", "method", "frozen", "nature"],

@@ -1,45 +1,40 @@
-"""Hold every model near generation 0 by a penalty on its distance."""
+"""Hold every model near generation 0 by rows that generation 0 writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.wrapping import Interpolate, no_average
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
 class Anchor(Mitigation):
-    """Loss + beta times the distance from generation 0, at every refit (folklore, no single paper).
+    """Loss + beta KL(p_0 || p) at every refit; p_0 is generation 0 (folklore, no single paper).
 
-    Stage: adapt (l2) or curate (kl); track: first.  Generation 0 has to be kept.  ``l2`` is the
-    pull to the starting point of Li, Grandvalet and Davoine (arXiv 1802.01483).  ``kl`` is the
-    anchor of reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593), where it
-    is KL(p || p_0).
+    In reinforcement learning from preferences (Ziegler et al., arXiv 1909.08593) the penalty is
+    beta KL(p || p_0), estimated on rows of the model itself.  Here it is the other direction, which
+    needs no gradient: -E log p over rows of p_0 is KL(p_0 || p) up to a constant, so generation 0
+    writes beta times as many rows as the training set has, and they are read together.
 
-    ``l2``: (theta_t + beta theta_0) / (1 + beta), the exact minimiser of |theta - theta_t|^2 + beta
-    |theta - theta_0|^2, and so of loss + penalty where the loss is quadratic in theta with the
-    metric of the penalty, as for a mean of known variance.  ``kl``: loss + beta KL(p_0 || p) by
-    Monte Carlo:  generation 0 writes beta times as many rows as the training set has, and they are
-    read together.  For exponential families in their mean parameters (tables of probabilities, the
-    mean of a Gaussian) both are the same in expectation: rows of generation 0 act as a conjugate
-    prior (Diaconis and Ylvisaker, Ann. Statist. 1979).  Generation 0 itself is left as it is, also
-    where a flawed source teaches it.
+    Stage: curate; track: first.  Generation 0 has to be kept.  For exponential families in their
+    mean parameters (tables of probabilities, the mean of a Gaussian) rows of generation 0 act as a
+    conjugate prior (Diaconis and Ylvisaker, Ann. Statist. 1979), and the result is in expectation
+    that of ``weight-averaging`` with a = beta / (1 + beta), which also minimises |theta -
+    theta_t|^2 + beta |theta - theta_0|^2 (the penalty of Li, Grandvalet and Davoine, arXiv
+    1802.01483, under a quadratic loss).  Unlike an average it costs the noise of its rows, fits
+    every model, and moves a covariance by the distance of the means too.  Generation 0 itself is
+    left as it is, also where a flawed source teaches it.
     """
 
-    beta: float = param(0.5, "weight of the distance relative to a mean loss", ge=0)
-    kind: Literal["l2", "kl"] = param("l2", "squared distance of parameters, or KL(p_0 || p)")
+    version = 2
+    tunings = ({"beta": 0.1}, {"beta": 1.0}, {"beta": 3.0})
 
-    def incompatibility(self, cell):
-        return super().incompatibility(cell) or (
-            no_average(self.title(), cell.model) if self.kind == "l2" else None
-        )
+    beta: float = param(0.5, "rows of generation 0 as a multiple of the training set", ge=0)
 
     def curate(self, corpus, access):
-        if self.kind == "l2" or not self.beta or access.first is None:
+        if not self.beta or access.first is None:
             return corpus
         # every row counts once: more rows, and no weights, which a corpus known by its sums has not
         if corpus.unit:
@@ -48,11 +43,6 @@ class Anchor(Mitigation):
         rows = max(1, round(self.beta * access.n))
         old = access.synthetic(rows, of=access.first)
         return corpus + old.weighted(old.weight * (self.beta * corpus.mass / rows)[..., None])
-
-    def adapt(self, model, access):
-        if self.kind == "kl" or access.first is None:
-            return model
-        return model.with_after(Interpolate(access.first, self.beta / (1 + self.beta)))
 
 
 @hookimpl

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
@@ -12,31 +13,49 @@ from collapse_bench.laws.claims import Claim, drift_of, without_drift
 from collapse_bench.lib.rows.mixing import weighed
 from collapse_bench.registry.hookspecs import hookimpl
 
-GOLDEN = (math.sqrt(5) - 1) / 2  # 0.618, the root of w^2 + w = 1
+
+def best_weight(k: Tensor | float) -> Tensor | float:
+    """(sqrt(k^2 + 4k) - k)/2, the root of w^2 + k w = k, for k > 0 real rows per synthetic row."""
+    return 2 / (1 + (1 + 4 / k) ** 0.5)
 
 
 @dataclass(frozen=True)
 class GoldenRatio(Mitigation):
     """All real rows together get the share w of the weight (He, Xu and Cheng, arXiv 2502.18049).
 
-    Stage: curate; track: provenance.  With equally many fresh real and synthetic rows, the
-    stationary mean squared error of a mean is sigma^2 [w^2/n1 + (1-w)^2/n2] / (1 - (1-w)^2).  Its
-    minimum is at w = 0.618, the root of w^2 + w = 1.
+    The paper: in every round fit n1 fresh real rows and n2 rows of the last model with weights w
+    and 1 - w; with k = n1/n2 the best w is (sqrt(k^2 + 4k) - k)/2, which is .618 at k = 1 and .282
+    at k = 1/9.  It minimises the stationary squared error of a mean, sigma^2 [w^2/n1 + (1-w)^2/n2]
+    / (1 - (1-w)^2).
+
+    Stage: curate; track: provenance.  Here k is read from the training set, chain by chain, so that
+    it holds for every share of real rows, also where another method adds some.  With ``w`` it is
+    one point of the curve of ``mix-weights``.
     """
 
-    w: float = param(GOLDEN, "share of the weight that real rows get", gt=0, lt=1)
+    version = 2
+    tunings = ({"w": 0.2}, {"w": 0.4}, {"w": 0.618})
+
+    w: float | None = param(
+        None, "share of the weight that real rows get; none: the paper's best share", gt=0, lt=1
+    )
 
     def incompatibility(self, cell):
         made = cell.protocol.composition
-        if made is None or not made.fresh or not 0 < made.real < 1:
+        if made is None or made.earlier != "none" or not made.fresh or not 0 < made.real < 1:
             return Lacks(
-                "golden-ratio weights fresh real rows against synthetic ones; it needs mix with 0 "
-                "< real < 1, fresh=true"
+                "golden-ratio weights fresh real rows against rows of the last model; it needs mix "
+                "with 0 < real < 1, fresh=true"
             )
         return super().incompatibility(cell)
 
     def curate(self, corpus, access):
-        return weighed(corpus, access.provenance(corpus) == 0, self.w)
+        real = access.provenance(corpus) == 0
+        if self.w is not None:
+            return weighed(corpus, real, self.w)
+        mass = corpus.multiplicity
+        share = (mass * real).sum(-1, keepdim=True) / mass.sum(-1, keepdim=True)
+        return weighed(corpus, real, best_weight(share / (1 - share)))
 
 
 # -- laws ------------------------------------------------------------------------------------------
@@ -61,13 +80,14 @@ def collapse_theory(cell):
         return None
     if (data.d > 1 and data.beta) or protocol.decode is not None or cell.first_teacher is not None:
         return None
-    w, curve, q = cell.mitigations[0].w, [], drift_of(data) / data.sigma**2
+    given, curve, q = cell.mitigations[0].w, [], drift_of(data) / data.sigma**2
     for t in range(cell.generations + 1):
         n = cell.size(t)
         n1 = round(protocol.real * n)
         if t == 0:
             curve.append(1 / n)
         elif 0 < n1 < n:
+            w = best_weight(n1 / (n - n1)) if given is None else given
             curve.append(w**2 / n1 + (1 - w) ** 2 * (curve[-1] + q + 1 / (n - n1)))
         else:  # all rows are real
             curve.append(1 / n if n1 else curve[-1] + q + 1 / n)
@@ -80,9 +100,10 @@ def collapse_claims():
         n1 = round(real * n)
         spec = (
             f"gaussian(sigma={s}) | gaussian-fit(sigma={s}) | mix(real={real}) | "
-            f"golden-ratio(w={w}) @ n={n} T={T}"
+            f"golden-ratio{'' if w is None else f'(w={w})'} @ n={n} T={T}"
         )
-        given = {"n1": n1, "n2": n - n1, "w": w, "s": s}
+        best = best_weight(n1 / (n - n1)) if w is None else w
+        given = {"n1": n1, "n2": n - n1, "w": best, "s": s}
         return Claim("gaussian.weighted_mean_limit", given, spec, "w2", T, chains)
 
     def drifting(w, q, n, real, T, s=1.0):
@@ -102,6 +123,8 @@ def collapse_claims():
         limit(0.618, 20, 0.5, 12),
         limit(0.9, 20, 0.5, 8),
         limit(0.4, 30, 0.2, 20, s=2.0),
+        limit(None, 40, 0.1, 20),
+        limit(None, 20, 0.5, 12),
     ]
 
 

@@ -14,11 +14,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class HighSurprise(Mitigation):
     """Keep the rows that are least likely under the previous teacher.
 
-    Gambetta et al., arXiv 2410.12341.
+    The paper (Gambetta et al., arXiv 2410.12341): fine-tune a language model on those documents of
+    the last one that have the highest perplexity, without knowing who wrote them.  Here all kinds
+    of rows with a likelihood are ranked, and the model is fitted from scratch; what is dropped is
+    the head of the law, so that only a small share may go.
 
     Stage: curate; track: blind.  The likelihood of a sequence is not divided by its length, so long
     sequences count as unlikely.
     """
+
+    tunings = ({"keep": 0.8}, {"keep": 0.95}, {"keep": 0.99})
 
     keep: float = param(0.5, "share of the rows that is kept", gt=0, le=1)
 

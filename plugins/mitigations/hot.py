@@ -13,12 +13,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Hot(Mitigation):
     """High temperature, restricted to symbols at least min_p times as likely as the likeliest one.
 
-    Nguyen et al., arXiv 2407.01082.
+    The paper (Nguyen et al., arXiv 2407.01082): min-p lets a language model be sampled at
+    temperatures at which plain sampling falls apart, for one text.  Here the next model learns from
+    it.
 
     Stage: steer; track: blind.  The temperature widens the distribution; the floor, applied after
     it, removes implausible symbols.  Of a Zipf law with exponent beta, ranks up to min_p^(-t/beta)
     remain.
     """
+
+    tunings = ({"t": 1.02, "min_p": 0.001}, {"t": 1.1, "min_p": 0.01}, {"t": 1.2, "min_p": 0.02})
 
     t: float = param(1.5, "temperature", gt=0, le=100)
     min_p: float = param(

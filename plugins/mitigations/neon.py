@@ -15,7 +15,8 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Neon(Mitigation):
     """theta <- (1 + w) theta_r - w theta_s, where theta_s is theta_r tuned on its own samples.
 
-    Alemohammad et al., arXiv 2510.03597.
+    The paper (Alemohammad et al., arXiv 2510.03597): one correction of a finished image model, from
+    which nothing is learnt.  Here every generation is corrected and writes the rows of the next.
 
     Stage: adapt; track: blind, one more fit per generation.  Samples are drawn through the
     protocol's biased sampler (``decode``), where it has one.  A sampler that shrinks a covariance
@@ -25,6 +26,7 @@ class Neon(Mitigation):
     """
 
     version = 2
+    tunings = ({"w": 0.1}, {"w": 0.25}, {"w": 1.0})
 
     w: float = param(0.5, "how far it moves away from its own copy; 0: not at all", ge=0, le=10)
     share: float = param(1.0, "own samples, as a multiple of n", gt=0, le=100)

@@ -17,12 +17,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class RatioCap(Mitigation):
     """Total weight of synthetic rows at most lam times that of real ones.
 
-    Bertrand et al., arXiv 2310.00429.
+    The paper (Bertrand et al., arXiv 2310.00429): every round continues from the last weights on
+    the n real rows and lam n synthetic ones; the truth is locally stable if lam (1 + L eps / alpha)
+    < 1/2, so lam above 1/2 is unsafe for every model error eps.  Here the rows are those of the
+    protocol and the weights set the ratio, since a method cannot ask for the real rows of others.
 
-    Stage: curate; track: provenance.  Their iterated training is locally stable if lam (1 + L eps /
-    alpha) < 1/2, so lam above 1/2 is unsafe for every model error eps.  A training set with enough
-    real rows stays unchanged.
+    Stage: curate; track: provenance.  A training set with enough real rows stays unchanged;
+    elsewhere it is one point of the curve of ``mix-weights``, w = 1/(1 + lam).
     """
+
+    tunings = ({"lam": 1.0}, {"lam": 2.0}, {"lam": 4.0})
 
     lam: float = param(0.5, "largest weight of synthetic rows relative to real ones", gt=0)
 

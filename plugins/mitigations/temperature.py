@@ -13,11 +13,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class Temperature(Mitigation):
     """Sample from the teacher's distribution to the power 1/t (folklore, no single paper).
 
+    Sampling in Gerstgrasser et al. (arXiv 2404.01413) divides the logits by t = 0.3, which cuts the
+    tails; as ``decode`` of a protocol it is that biased sampler.  As a mitigation it is a small
+    step the other way.
+
     Stage: steer; track: blind.  t > 1 widens the tails, t < 1 cuts them: a Zipf law of exponent
-    beta becomes one of beta/t, and the covariance of a Gaussian is multiplied by t.  As ``decode``
-    of a protocol it is a biased sampler, as in Gerstgrasser et al. (arXiv 2404.01413) with t = 0.3.
-    Models whose teachers do not support a temperature (mixtures, kernel densities) are skipped.
+    beta becomes one of beta/t, and the covariance of a Gaussian is multiplied by t.  Models whose
+    teachers do not support a temperature (mixtures, kernel densities) are skipped.
     """
+
+    tunings = ({"t": 1.01}, {"t": 1.03}, {"t": 0.97})
 
     t: float = param(1.1, "temperature; 1 changes nothing", gt=0, le=100)
 

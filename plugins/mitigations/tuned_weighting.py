@@ -23,8 +23,10 @@ WORST = 1000.0  # nats; the loss of an answer to which a candidate gives probabi
 @dataclass(frozen=True)
 class TunedWeighting(Mitigation):
     """The share of the weight that real rows get is chosen per chain and generation among 1/(steps
-    + 1), ..., steps/(steps + 1), by the loss on fresh real rows (the best real share of ridge is
-    not the golden one: Garg, Bhattacharya and Sur, arXiv 2509.22341).
+    + 1), ..., steps/(steps + 1), by the loss on fresh real rows (folklore, no single paper).
+
+    The best real share of ridge is not the golden one (Garg, Bhattacharya and Sur, arXiv
+    2509.22341), who derive it from the spectrum; validation needs no spectrum, and rows instead.
 
     Stage: adapt; track: real and provenance.  It costs ``steps`` more fits.  The loss is -log p
     where the model states one, otherwise the squared error of its mean answer, or its share of
@@ -39,6 +41,7 @@ class TunedWeighting(Mitigation):
     )
     steps: int = param(9, "candidate weights, equally spaced between 0 and 1", ge=1, le=100)
 
+    tunings = ({"share": 0.3}, {"share": 1.0})
     tiny = {"steps": 3}
 
     def incompatibility(self, cell):

@@ -16,7 +16,7 @@ from collapse_bench.core.components import Model
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import fact, param
 from collapse_bench.lib.linear.classification import LinearClassifier, second_moments
-from collapse_bench.lib.neural.neural import AnswerLoss, log_loss
+from collapse_bench.lib.neural.neural import AnswerLoss, log_loss, validation_loss
 from collapse_bench.lib.rounding import ROUNDING
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -30,8 +30,8 @@ class Logistic(Model):
 
     ``steps`` steps of Nesterov's accelerated gradient over all rows, of size 1 / L with L the
     largest curvature that cross-entropy can have; few steps act as a penalty.  ``with_loss``
-    exchanges the loss of a label, and ``with_validation`` keeps the step at which the loss on
-    validation rows was lowest, chain by chain.
+    exchanges the loss of a label, and ``with_validation`` keeps the step at which the share of
+    wrong labels on validation rows was lowest, chain by chain; the log loss decides ties.
     """
 
     lam: float = param(1e-3, "penalty on |W|^2, added to a mean loss", ge=0)
@@ -57,7 +57,7 @@ class Logistic(Model):
         return self._with(answer_loss=loss)
 
     def with_validation(self, corpus: Corpus) -> Logistic:
-        """Stopped where the loss on these rows is lowest."""
+        """Stopped where the fewest labels of these rows are wrong."""
         return self._with(validation_rows=corpus)
 
     def fit(self, corpus, rng, before=None):
@@ -93,7 +93,7 @@ class Logistic(Model):
             device=widest.device,
         )
         ahead, best, lowest = W, W, None
-        exam = None if held is None else self._mean_loss(held)
+        exam = None if held is None else _exam(held)
         for i in range(self.steps):
             moved = ahead - step * (slope(ahead) + 2 * self.lam * ahead)
             ahead, W = moved + i / (i + 3) * (moved - W), moved
@@ -140,6 +140,12 @@ def _together(corpus: Corpus) -> int | None:
     size = 8 * corpus.n * corpus.width * math.prod(inner)  # bytes
     many = max(1, CACHE // max(1, size))
     return many if many < chains else None
+
+
+def _exam(rows: Corpus) -> Callable[[Tensor], Tensor]:
+    """The validation loss (R,) of weights (R, C, d) on these rows."""
+    x, share = rows.x.double(), rows.multiplicity / rows.mass[..., None]
+    return lambda W: validation_loss((x @ W.mT).log_softmax(-1), rows.y, share)
 
 
 def _gradient(loss: Callable[[Tensor], Tensor], W: Tensor) -> Tensor:

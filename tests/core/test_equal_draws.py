@@ -70,7 +70,7 @@ def more_cells() -> Iterator[Cell]:
         "zipf(K=20) | counts | mix(real=0.4) | golden-ratio + top-p @ n=20 T=4",
         "linear(d=3) | ridge | verify-filter(phi=0.8, psi=0.2) | oracle-verify(phi=0.7) + real-anchor(k=3) @ n=10 T=4",
         "linear(d=3) | random-features(width=12, lam=0) @ n=12 T=4",
-        "digits | random-features(width=20, kept=true) | accumulate | adaptive-ridge @ n=20 T=4",
+        "digits | random-features(width=20, kept=true) | accumulate | tuned-penalty @ n=20 T=4",
         "linear(d=3) | ols | iterative-mix(real=0.3) | mix-weights @ n=12 T=4 first=linear-surrogate(noise=0.2, beta=1)",
         "linear(d=3) | random-projection(width=12) | mix(real=0.5) @ n=12 T=4 first=ols-chain(rows=9)",
         "digits | random-features(width=20) | mix(real=0.5) @ n=20 T=4 first=weak-labeller(rows=9)",

@@ -36,7 +36,9 @@ linear(d=4) | ridge(lam=0.1) | mix(real=0.5) | two-stage(lam=0.2) @ n=20 T=2
 gaussian-mixture(minority=0.1) | mixture-fit | replace | moment-matching @ n=40 T=1
 linear(d=4) | ols | accumulate-subsample | distrust @ n=20 T=2
 linear(d=4) | ridge(lam=0.1) | replace | oracle-verify + adaptive-ridge @ n=20 T=2
+linear(d=4) | ridge(lam=0.1) | replace | tuned-penalty @ n=20 T=2
 linear(d=4) | random-features(width=5, lam=0.1) | replace | real-anchor(k=5) @ n=20 T=2
+half-space(d=4) | least-squares | replace | noise-augmentation @ n=30 T=2
 linear(d=4) | ridge | iterative-mix | mix-weights @ n=20 T=2
 glm(d=3) | glm-fit | mix(real=0.5) @ n=60 T=2
 glm(d=3, labels_are=poisson) | glm-fit(family=poisson) | accumulate @ n=60 T=2
@@ -53,6 +55,7 @@ linear(d=4) | random-projection | replace | verified-retraining @ n=20 T=2
 linear(d=4) | ridge | replace | tuned-weighting + neon @ n=20 T=1 first=ols-chain
 gaussian(d=2) | gaussian-fit | mix(real=0.2) | anchor + autophagy-penalty @ n=20 T=2
 gaussian(d=2) | gaussian-fit | mix(real=0.2) | entropy-selection + self-correction @ n=20 T=2
+gaussian(d=2) | gaussian-fit | mix(real=0.2) | quantile-map @ n=20 T=2
 gaussian(d=2) | gaussian-fit | mix(real=0.2) | growing + kmeans-cover @ n=20 T=2
 gaussian | gaussian-fit | mix(real=0.2) | high-surprise + real-anchor(k=3) @ n=20 T=2
 zipf(K=40, read=top-k(k=20)) | counts | replace(decode=hot) | top-p @ n=40 T=2

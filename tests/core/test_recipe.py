@@ -126,7 +126,6 @@ TOLD_APART = {
     "autophagy-penalty": {"tune": 0.3, "mu": 1.0, "pupils": 1},
     "negative-guidance": {"tune": 0.4, "w": 0.75},
     "weight-averaging": {"a": 0.125},
-    "anchor": {"beta": 1 / 15},
 }
 
 
@@ -262,6 +261,18 @@ def test_members_of_an_ecosystem_each_continue_from_their_own_weights():
     run_of = run("chain by chain", ("ecosystem", "neon"))
     tuned = [fit.start for fit in run_of.fits if fit.start is not None]
     assert len(tuned) == len({id(start) for start in tuned}) == 2 * 2  # members times chains
+
+
+@pytest.mark.parametrize("world", ["vectorized", "chain by chain"])
+@pytest.mark.parametrize("names", [("tuned-weighting", "neon"), ("neon", "tuned-weighting")])
+def test_tuned_weighting_keeps_the_warm_start_of_neon(world, names):
+    """Every fit of the student continues from the teacher's weights, whichever is named first."""
+    found = run(world, names)
+    assert found is not None
+    tuned = [fit for fit in found.fits if "neon" in fit.users]
+    assert tuned
+    assert all(fit.start is not None and fit.share == 0.2 for fit in tuned)
+    assert members(found.teacher)[0].history == (-0.25,)
 
 
 # -- the value --------------------------------------------------------------------------------------

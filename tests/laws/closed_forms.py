@@ -195,6 +195,19 @@ def weighted_mean_limit(w: float, n1: int, n2: int, sigma=1.0) -> float:
     return sigma**2 * (w**2 / n1 + (1 - w) ** 2 / n2) / (1 - (1 - w) ** 2)
 
 
+def trusted(decay: float, fits: int) -> list[np.ndarray]:
+    """The shares of the batches of an accumulating pool in fits 1, 2, ..., each of weight decay^age.
+
+    Real rows have age 0, those of a model 1 + the mean age of what it read.
+    """
+    ages, shares = [0.0], []
+    for _ in range(fits):
+        trust = decay ** np.array(ages)
+        shares.append(trust / trust.sum())
+        ages.append(1 + float(shares[-1] @ np.array(ages)))
+    return shares
+
+
 def weighted_batches(shares, rows, sigma=1.0, ddof=0) -> list[tuple[float, float]]:
     """(E v_t, E e_t), t = 1, 2, ...: the recursion of second moments behind replace and accumulate alike.
 

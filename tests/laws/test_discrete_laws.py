@@ -173,8 +173,7 @@ def test_fixed_mix_is_stationary(sampler, chains, K, beta, M, pi, T):
 def test_distrust_under_accumulate(sampler, K, M, decay):
     # counts under fractional weights
     H = law.heterozygosity(law.zipf(K, 1.0))
-    shares = [decay ** np.arange(t) / (decay ** np.arange(t)).sum() for t in range(1, 9)]
-    predicted = law.weighted_batches(shares, [M] * 8)
+    predicted = law.weighted_batches(law.trusted(decay, 8), [M] * 8)
     spec = f"zipf(K={K}, beta=1, sampler={sampler}) | counts | accumulate | distrust(decay={decay}) @ n={M} T=7"
     for t, teacher, _, data in follow(spec, 4000):
         if t in (2, 8):

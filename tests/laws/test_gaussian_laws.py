@@ -13,6 +13,7 @@ from holding import LEADING, follow, gaussian, holds, holds_variance, slow, z_of
 
 from collapse_bench import cell_of, generations
 from collapse_bench.core.components import Protocol
+from collapse_bench.plugins.mitigations.golden_ratio import best_weight
 
 SAMPLERS = ("explicit", "exact-law")
 
@@ -321,6 +322,25 @@ def test_the_golden_ratio_is_the_best_weight():
     assert min(risk) == pytest.approx(golden, abs=1e-6)
 
 
+@pytest.mark.parametrize(("n", "real"), [(40, 0.1), (30, 0.2), (20, 0.5), (20, 0.8)])
+def test_the_share_of_golden_ratio_is_the_best_at_any_ratio_of_rows(n, real):
+    """The minimum of the paper's risk is found by the method from the rows it is given."""
+    n1 = round(real * n)
+    grid = np.linspace(0.01, 1, 9901)
+    least = min(law.weighted_mean_limit(w, n1, n - n1) for w in grid)
+    best = best_weight(n1 / (n - n1))
+    assert law.weighted_mean_limit(best, n1, n - n1) == pytest.approx(least, rel=1e-6)
+    spec = f"gaussian | gaussian-fit(sigma=1) | mix(real={real}) | golden-ratio @ n={n} T=25"
+    *_, (_, teacher, _, data) = follow(spec, 10000)
+    holds(f"golden-ratio, best share: E e, n={n} real={real}", gaussian(teacher, data)[1], least)
+
+
+@pytest.mark.parametrize(("k", "w"), [(1 / 9, 0.282), (1.0, 0.618), (1e-12, 1e-6), (1e12, 1.0)])
+def test_the_best_share_by_hand(k, w):
+    assert best_weight(k) == pytest.approx(w, abs=1e-3 if w > 0.01 else 1e-11)
+    assert float(best_weight(torch.tensor(0.0))) == 0.0
+
+
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize(("w", "n", "real"), [(0.618, 20, 0.5), (0.4, 20, 0.2), (0.9, 12, 0.5)])
 def test_golden_ratio_of_an_estimated_variance(ddof, w, n, real):
@@ -362,8 +382,7 @@ def test_distrust_keeps_the_variance_of_independent_rows_unbiased(ddof, decay, M
 @pytest.mark.parametrize("ddof", [0, 1])
 @pytest.mark.parametrize(("decay", "M"), [(0.5, 6), (0.8, 12)])
 def test_distrust_under_accumulate(ddof, decay, M):
-    shares = [decay ** np.arange(t) / (decay ** np.arange(t)).sum() for t in range(1, 11)]
-    predicted = law.weighted_batches(shares, [M] * 10, ddof=ddof)
+    predicted = law.weighted_batches(law.trusted(decay, 10), [M] * 10, ddof=ddof)
     spec = (
         f"gaussian | gaussian-fit(ddof={ddof}) | accumulate | distrust(decay={decay}) @ n={M} T=9"
     )
@@ -377,6 +396,22 @@ def test_distrust_under_accumulate(ddof, decay, M):
                     value,
                     expected,
                 )
+
+
+@pytest.mark.parametrize(("real", "decay"), [(0.1, 0.5), (0.1, 0.97), (0.5, 0.8)])
+def test_the_age_of_rows_settles_under_mix(real, decay):
+    """Age 1/w, where real rows have the share w of the weight; so old rows keep a weight for ever."""
+    n, T, s = 40, 60, 1.0
+    n1 = round(real * n)
+    age, e = 1.0, 1 / n
+    for _ in range(T):
+        w = n1 / (n1 + (n - n1) * decay**age)
+        e = w**2 / n1 + (1 - w) ** 2 * (e + 1 / (n - n1))
+        age = 1 + (1 - w) * age
+    assert age == pytest.approx(1 / w, rel=1e-6 if decay < 0.9 else 1e-2)
+    spec = f"gaussian | gaussian-fit(sigma={s}) | mix(real={real}) | distrust(decay={decay}) @ n={n} T={T}"
+    *_, (_, teacher, _, data) = follow(spec, 6000)
+    holds(f"distrust under mix: E e, real={real} decay={decay}", gaussian(teacher, data)[1], e)
 
 
 # -- controls ------------------------------------------------------------------------------------------------------

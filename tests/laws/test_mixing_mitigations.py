@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 from holding import EQUIVALENT, LEADING, follow, gaussian, holds, z_of
+from scipy.optimize import minimize_scalar
 
 from collapse_bench import cell_of
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.loop import generations
 from collapse_bench.laws.claims import Claim
 from collapse_bench.laws.verify import groups, verdicts
+from collapse_bench.plugins.models.ridge import Ridge
 from collapse_bench.registry.discovery import registry
 from collapse_bench.theory import regression, verification
 from collapse_bench.theory._zipf import zipf
@@ -63,6 +65,23 @@ def lessons(spec, seeds):
         ("linear(d=3) | ols | replace | mix-weights @ n=30 T=3", "none"),
         ("zipf(K=50) | counts | accumulate | mix-weights(synthetic=1) @ n=30 T=3", "none"),
         ("linear(d=3) | ols | mix(real=0.1) | ratio-cap(lam=3) @ n=30 T=3", "golden-ratio(w=0.25)"),
+        # the weight of real rows is one knob: each is a point of the curve of mix-weights
+        (
+            "linear(d=3) | ols | mix(real=0.2) | ratio-cap(lam=1) @ n=30 T=3",
+            "mix-weights(real=4, synthetic=1)",
+        ),
+        (
+            "zipf(K=50) | counts | mix(real=0.1) | golden-ratio(w=0.5) @ n=30 T=3",
+            "mix-weights(real=9, synthetic=1)",
+        ),
+        (
+            "linear(d=3) | ols | mix(real=0.5) | golden-ratio @ n=30 T=3",
+            "golden-ratio(w=0.6180339887498949)",
+        ),
+        (
+            "linear(d=3) | ols | mix(real=0.2) | distrust(decay=0.3) @ n=30 T=1",
+            "mix-weights(synthetic=0.3)",
+        ),
         (
             "zipf(K=50) | counts | mix(real=0.1) | tuned-weighting(steps=1) @ n=30 T=3",
             "golden-ratio(w=0.5)",
@@ -278,6 +297,72 @@ def test_iterative_mixing_regains_a_slope_and_loses_to_its_real_half():
     assert 3.5 < float(risk["iterative-mix", 200].mean() / risk["iterative-mix", 800].mean()) < 5.5
 
 
+@pytest.mark.parametrize(("beta", "source"), [(1.0, 0.0), (1.5, 0.0), (1.5, 0.875)])
+@pytest.mark.parametrize("g", [1, 4, 9])
+def test_the_best_penalty_grows_with_the_generations_as_adaptive_ridge_says(beta, source, g):
+    """The paper's setting: g generations of least squares, then one ridge fit, T_0 = T.
+
+    Leading order, so that 13 % are left at 4000 rows in 300 dimensions.
+    """
+
+    def best(g):
+        def risk(x):
+            return regression.ols_chain_then_ridge(
+                300, 4000, g, 4000, 10**x, beta=beta, src=source, s=1.0, s0=1.0
+            )
+
+        return 10 ** minimize_scalar(risk, bounds=(-7, 1.5), method="bounded").x
+
+    exponent = beta / (beta + source)  # beta / (1 + 2 r beta)
+    assert best(g) / best(0) == pytest.approx((1 + g) ** exponent, rel=0.13)
+
+
+@dataclass(frozen=True)
+class Watched(Ridge):
+    """Ridge that writes down its penalties."""
+
+    seen: list = field(default_factory=list)
+
+    def fit(self, corpus, rng, before=None):
+        self.seen.append(self.lam)
+        return super().fit(corpus, rng, before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "factors"),
+    [
+        ("n=20 T=3", [1, 2, 3, 4]),
+        ("n=20 T=2 growth=1", [1, 2, 4]),
+        ("n=20 T=1 first=ols-chain", [1, 2]),
+    ],
+)
+def test_adaptive_ridge_by_hand(settings, factors):
+    """1 + T sum 1/T_i; rows of generation 0 are taken to be those of generation 1."""
+    model = Watched(lam=0.1)
+    cell = cell_of(f"linear(d=3) | ridge | replace | adaptive-ridge @ {settings}", seeds=[1])
+    for _ in generations(dataclasses.replace(cell, model=model)):
+        pass
+    assert model.seen == pytest.approx([0.1 * factor for factor in factors])
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("linear | ols | replace | adaptive-ridge", "choose a model with lam > 0"),
+        ("linear | ridge(lam=0) | replace | adaptive-ridge", "choose a model with lam > 0"),
+        ("half-space | logistic | replace | adaptive-ridge", "choose a model with lam > 0"),
+        ("linear | ridge | mix | adaptive-ridge", "such as replace, not mix"),
+        ("linear | ridge | accumulate | adaptive-ridge", "such as replace, not accumulate"),
+        ("half-space | logistic | replace | tuned-penalty", "use early-stopping instead"),
+        ("linear | ols | replace | tuned-penalty", "has none to tune"),
+        ("gaussian | gaussian-fit | accumulate(real=0.2) | golden-ratio", "it needs mix"),
+        ("gaussian | gaussian-fit | mix(real=0.2, fresh=false) | golden-ratio", "it needs mix"),
+    ],
+)
+def test_what_does_not_fit_a_rule_is_refused_with_a_remedy(task, words):
+    assert words in cell_of(f"{task} @ n=20 T=2").incompatibility()
+
+
 def test_adaptive_ridge_leaves_the_clean_penalty_behind():
     """After some generations the best penalty is larger than on clean data, and tuning on real rows finds what it gains."""
     d, n, k = 40, 80, 6
@@ -289,8 +374,9 @@ def test_adaptive_ridge_leaves_the_clean_penalty_behind():
     clean = best(1)
     assert best(k) > 1.5 * clean
     task = "linear(d=40, beta=1) | ridge(lam=%.4g) | replace%s @ n=80 T=5"
-    fixed, tuned = (
-        scores(task % (clean, act), range(400)) for act in ("", " | adaptive-ridge(share=1)")
+    fixed, tuned, ruled = (
+        scores(task % (clean, act), range(400))
+        for act in ("", " | tuned-penalty(share=1)", " | adaptive-ridge(exponent=0.5)")
     )
     holds(
         "ridge at the clean penalty",
@@ -298,5 +384,6 @@ def test_adaptive_ridge_leaves_the_clean_penalty_behind():
         regression.ridge_iterated(d, n, clean, k, beta=1.0, s=1.0),
         slack=EQUIVALENT,
     )
-    _, _, z = z_of(fixed["excess_risk"] - tuned["excess_risk"], 0)
-    assert z > 4
+    for other in (tuned, ruled):
+        _, _, z = z_of(fixed["excess_risk"] - other["excess_risk"], 0)
+        assert z > 4

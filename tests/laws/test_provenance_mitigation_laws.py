@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+from operator import attrgetter
 
 import closed_forms as law
 import pytest
@@ -346,6 +347,47 @@ def test_noise_widens_a_gaussian_by_its_square():
         )
 
 
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_noise_on_inputs_shrinks_a_linear_model_as_ridge_does(share):
+    """Least squares on noisy Gaussian inputs: w / (1 + share^2) per generation, Bishop's penalty."""
+    n, T = 400, 2
+    spec = f"linear(d=3, truth_is=fixed) | ols | replace | noise-augmentation(share={share}) @ n={n} T={T}"
+    for k, teacher, _, data in follow(spec, 1500):
+        along = (data.weights(teacher) * data.truth.w).sum(-1) / (data.truth.w**2).sum(-1)
+        holds(f"noise on inputs: slope, k={k}", along, (1 + share**2) ** -(k - 1), slack=1 / n)
+
+
+def test_noise_is_on_questions_or_on_labels():
+    def rows(task, act):
+        seen = []
+
+        @dataclasses.dataclass(frozen=True)
+        class Watch(Mitigation):
+            def curate(self, corpus, access):
+                seen.append(corpus)
+                return corpus
+
+        cell = cell_of(f"{task} | replace @ n=30 T=1", seeds=[1])
+        acts = (Watch(), *cell_of(f"{task} | replace | {act} @ n=30 T=1").mitigations, Watch())
+        for _ in generations(dataclasses.replace(cell, mitigations=acts)):
+            pass
+        return (
+            [sorted(v(c).flatten().tolist()) for c in seen]
+            for v in (attrgetter("x"), attrgetter("y"))
+        )
+
+    for task in ("linear(d=2) | ols", "half-space(d=3) | averaging", "bigram(K=5) | counts"):
+        for act, question in (
+            ("noise-augmentation(share=1)", True),
+            ("noise-augmentation(share=1, labels=true)", False),
+        ):
+            (x0, x1), (y0, y1) = rows(task, act)
+            assert (x0 != x1, y0 != y1) == (question, not question), (task, act)
+    for task in ("gaussian | gaussian-fit", "zipf(K=9) | counts", "grammar-stories | ngram"):
+        (x0, x1), (y0, y1) = rows(task, "noise-augmentation(share=1)")
+        assert (x0 != x1, y0 != y1) == (False, True), task
+
+
 def test_symbols_drawn_anew_drift_faster():
     share, n = 0.3, 20
     spec = (
@@ -361,7 +403,7 @@ def test_symbols_drawn_anew_drift_faster():
 
 def test_quantiles_of_as_many_real_rows_are_those_rows():
     # with gamma = 1 every lesson is the expert's rows: no generation differs from another, nor from a fit to them
-    spec = "gaussian | gaussian-fit | {} | self-correction(gamma=1, k=40) @ n=40 T=4"
+    spec = "gaussian | gaussian-fit | {} | quantile-map(gamma=1, k=40) @ n=40 T=4"
     for protocol in ("replace", "accumulate-subsample"):
         moments = [
             now.teacher.mean_and_factor()
@@ -373,11 +415,42 @@ def test_quantiles_of_as_many_real_rows_are_those_rows():
 
 
 @pytest.mark.parametrize("gamma", [0.2, 0.5])
-def test_self_correction_holds_the_mean_by_a_spring(gamma):
+def test_a_quantile_map_holds_the_mean_by_a_spring(gamma):
     n, keep = 20, (1 - gamma) ** 2
-    spec = f"gaussian | gaussian-fit(sigma=1.0) | replace | self-correction(gamma={gamma}, k={n}) @ n={n} T=25"
+    spec = f"gaussian | gaussian-fit(sigma=1.0) | replace | quantile-map(gamma={gamma}, k={n}) @ n={n} T=25"
     *_, (_, _, scores, _) = follow(spec, 8000)
-    holds(f"self-correction gamma={gamma}: W2^2", scores["w2"], 1 / n + keep / (1 - keep) / n)
+    holds(f"quantile-map gamma={gamma}: W2^2", scores["w2"], 1 / n + keep / (1 - keep) / n)
+
+
+def test_a_corrected_loop_stays_nearer_to_the_truth():
+    """The paper's toy: a Gaussian in two dimensions, n = 100, all rows synthetic, many rounds."""
+    loss = {}
+    for act in ("none", "self-correction"):
+        spec = f"gaussian(d=2) | gaussian-fit | replace | {act} @ n=100 T=30"
+        *_, now = generations(cell_of(spec, seeds=range(60)))
+        loss[act] = now.scores["w2"].double()
+    gain = loss["none"] - loss["self-correction"]
+    assert float(gain.mean()) > 3 * float(gain.std()) / len(gain) ** 0.5
+
+
+def test_corrected_rows_are_centers_and_real_rows_stay():
+    seen = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Watch(Mitigation):
+        def curate(self, corpus, access):
+            seen.append((corpus.y, access.provenance(corpus) > 0))
+            return corpus
+
+    cell = cell_of(
+        "gaussian(d=2) | gaussian-fit | mix(real=0.5) | self-correction(clusters=5) @ n=40 T=1",
+        seeds=[3],
+    )
+    for _ in generations(dataclasses.replace(cell, mitigations=(*cell.mitigations, Watch()))):
+        pass
+    [(y, synthetic)] = seen
+    assert len(y[synthetic].unique(dim=0)) <= 5
+    assert len(y[~synthetic].unique(dim=0)) == 20
 
 
 def test_edits_of_single_symbols_eat_the_head():

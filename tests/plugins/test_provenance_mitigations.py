@@ -21,6 +21,7 @@ STORIES = "grammar-stories | ngram(order=2)"
         (GAUSS, "noise-augmentation(share=0)"),
         (ZIPF, "noise-augmentation(share=0)"),
         (GAUSS, "self-correction(gamma=0)"),
+        (GAUSS, "quantile-map(gamma=0)"),
         (GAUSS, "detector-resampling(power=0, oversample=1, copies=1)"),
         (GAUSS, "detector-resampling(oversample=3)"),  # all copies of all rows are taken
         (ZIPF, "detector-resampling(power=0, oversample=2, copies=2)"),
@@ -72,8 +73,8 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(spec, words):
     ("act", "words"),
     [
         (
-            "self-correction(k=5, anchors=20)",
-            "anchors=20 centers need at least as many real rows, and k=5",
+            "self-correction(k=5, clusters=20)",
+            "clusters=20 centers need at least as many real rows, and k=5",
         ),
         ("watermark(gamma=1)", "gamma must be > 0 and < 1, got 1"),
         ("noise-augmentation(share=1.5)", "share must be >= 0 and <= 1"),
@@ -94,7 +95,8 @@ def test_parameters_out_of_range(act, words):
         (ZIPF, "ngram-resampling(k=7)", "real", 7),
         (ZIPF, "token-edit", "real", 20),
         (ZIPF, "token-edit(fresh=true)", "real", 60),
-        (GAUSS, "self-correction(k=9)", "real", 9),
+        (GAUSS, "self-correction(k=9, clusters=3)", "provenance+real", 9),
+        (GAUSS, "quantile-map(k=9)", "real", 9),
         (GAUSS, "noise-augmentation", "blind", 0),
         (STORIES, "watermark", "blind", 0),
         (LINEAR, "frozen-relabel", "blind", 0),

@@ -494,7 +494,7 @@ def test_compositions_that_version_0_1_computed_otherwise_are_stale(tmp_path):
     """It lost what the first mitigation asked of a fit; records of single methods stay valid."""
     (tmp_path / "own.toml").write_text(SUITE)
     suite, out = str(tmp_path / "own.toml"), tmp_path / "out"
-    composed = "weight-averaging + anchor"
+    composed = "weight-averaging + autophagy-penalty"
     left = run(suite, output=out, mitigations=["neon", composed])
     assert set(left.board().frame().entry) >= {"none", "neon", composed}
     store = Store(out)

@@ -22,7 +22,7 @@ gaussian-mixture(d=3) | mixture-fit | replace | moment-matching @ n=40 T=2
 bigram(K=12) | counts | replace | neon @ n=150 T=3
 zipf(K=100) | counts | replace | top-p @ n=200 T=4
 zipf-memory(K=40) | memory | mix(real=0.2) | golden-ratio @ n=80 T=3
-linear(d=5) | ridge | mix(real=0.2) | adaptive-ridge @ n=30 T=3
+linear(d=5) | ridge | mix(real=0.2) | tuned-penalty @ n=30 T=3
 half-space(d=4) | logistic | mix(real=0.2) | early-stopping @ n=60 T=2
 gcd(max=60, test=40, each=5) | gcd-sieve | replace | neon @ n=150 T=2
 grammar-stories(test=20, judged=8) | ngram(order=2) | replace | neon @ n=30 T=2

@@ -260,7 +260,7 @@ def interrupted(store: Store, cell, seeds: list[int], t: int) -> None:
     "spec",
     [
         SPEC,
-        "linear(d=4) | random-features(width=12, kept=true) | mix(real=0.3, fresh=false) | adaptive-ridge @ n=10 T=5",
+        "linear(d=4) | random-features(width=12, kept=true) | mix(real=0.3, fresh=false) | tuned-penalty @ n=10 T=5",
         "zipf(K=20, sampler=exact-law) | counts | accumulate-subsample | top-p + distrust @ n=30 T=5",
         "digits | random-features(width=12) | verify-filter | oracle-verify @ n=20 T=5",
         "gaussian(d=2) | gaussian-fit | mix | nature @ n=8 T=5",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.components import Kind, Teacher
 from ...core.corpus import Corpus
 from .layers import Module, started
-from .neural import Neural
+from .neural import Neural, validation_loss
 from .training import train
 
 ROWS = 1 << 12  # rows per forward pass without a gradient
@@ -57,10 +57,12 @@ class Network(Neural):
         corpus = self.validation_rows
         if corpus is None:
             return None
-        losses = self._losses(module, corpus.x.flatten(1).float(), corpus.y, labels)
-        share = corpus.multiplicity / corpus.mass
-        rows = torch.arange(corpus.n, device=share.device)
-        return lambda: float(sum((share[part] * losses(part)).sum() for part in rows.split(ROWS)))
+        x, y, share = corpus.x.flatten(1).float(), corpus.y, corpus.multiplicity / corpus.mass
+        if labels:
+            return lambda: float(
+                validation_loss(passed(module, x).double().log_softmax(-1), y, share)
+            )
+        return lambda: float((share * (passed(module, x)[:, 0] - y).square()).sum())
 
 
 @dataclass(frozen=True, eq=False)
