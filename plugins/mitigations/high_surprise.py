@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.selection import keep_best
+from collapse_bench.lib.rows.selection import keep_best, refilled, usual_share
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -16,16 +16,23 @@ class HighSurprise(Mitigation):
 
     Gambetta et al., arXiv 2410.12341.
 
-    Stage: curate; track: blind.  The likelihood of a sequence is not divided by its length, so long
-    sequences count as unlikely.
+    Stage: curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
+    mixture, so that n are kept; new real rows among the additional ones are charged to the method.
+    The likelihood of a sequence is not divided by its length, so long sequences count as unlikely.
     """
 
     keep: float = param(0.5, "share of the rows that is kept", gt=0, le=1)
+    refill: bool = param(True, "compose n/keep rows, so that n are kept; false: keep n times keep")
 
     kinds = ("density", "discrete", "sequence")
+    version = 2
+
+    def size(self, n, t):
+        return refilled(n, self.keep) if self.refill else n
 
     def curate(self, corpus, access):
-        return keep_best(corpus, -access.teacher.logp(corpus.x, corpus.y).sum(-1), self.keep)
+        share = usual_share(corpus, access, self.keep) if self.refill else self.keep
+        return keep_best(corpus, -access.teacher.logp(corpus.x, corpus.y).sum(-1), share)
 
 
 @hookimpl

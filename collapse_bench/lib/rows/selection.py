@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
+from ...core.rng import Stream
 from ...errors import Incompatible
 from ..rounding import settled
+from .mixing import rows_in
 
 if TYPE_CHECKING:
     from ...core.access import Access
@@ -23,8 +25,8 @@ def best(corpus: Corpus, score: Tensor, quota: Tensor | float) -> Tensor:
     """The kept share (R, n) of each row when the rows of highest ``score (R, n)`` fill the quota.
 
     ``quota`` is the multiplicity to keep, a number or (R, 1).  Rows arrive in random order and the
-    sort is stable, so ties, also those up to rounding, are broken at random.  Of a row with a count, only the part that fills
-    the quota is kept.
+    sort is stable, so ties, also those up to rounding, are broken at random.  Of a row with a
+    count, only the part that fills the quota is kept.
     """
     mass = corpus.multiplicity
     order = settled(score).sort(dim=-1, descending=True, stable=True).indices
@@ -38,6 +40,34 @@ def keep_best(corpus: Corpus, score: Tensor, share: float) -> Corpus:
     """The corpus with only the highest-scoring ``share`` of its rows, the others at weight 0."""
     quota = settled(share * corpus.multiplicity.sum(-1, keepdim=True)).round()
     return corpus.weighted(corpus.weight * best(corpus, score, quota))
+
+
+def refilled(n: int, keep: float) -> int:
+    """The number of rows to compose, of which the share ``keep`` is n."""
+    return max(1, round(n / keep))
+
+
+def usual_share(corpus: Corpus, access: Access, keep: float) -> float:
+    """The share of the corpus that the protocol composes without the refill of ``refilled``.
+
+    It is ``keep`` where all rows are of this generation.  A pool has surplus rows from every
+    generation in which the method took part, and the rows of generation 0 without a surplus.
+    """
+    rows = rows_in(corpus)
+    surplus = access.n - round(keep * access.n)
+    return 1 - surplus * max(1, rows // access.n) / max(1, rows)
+
+
+def keep_random(corpus: Corpus, accepted: Tensor, share: float, rng: Stream) -> Corpus:
+    """The accepted rows (R, n), at most ``share`` of all rows: a random choice if there are more.
+
+    The others have weight 0.
+    """
+    if share >= 1:
+        return corpus.weighted(corpus.weight * accepted)
+    quota = settled(share * corpus.multiplicity.sum(-1, keepdim=True)).round()
+    turn = torch.where(accepted, rng.uniform(corpus.n), -1.0)
+    return corpus.weighted(corpus.weight * best(corpus, turn, quota) * accepted)
 
 
 def unverifiable(who: str, data: DataGenerator) -> str | None:
