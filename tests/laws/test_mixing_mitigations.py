@@ -141,11 +141,11 @@ def test_replay_of_a_finite_set(share, redrawn):
 
 @pytest.mark.parametrize("m", [10**4, 10**5])
 def test_tail_injection_falls_below_the_floor_of_a_cut(m):
-    """The decoder cuts at rank k, so that the missing mass floors at the tail's; with m real rows drawn, all of which beyond
-    the cut are read, it is sum over the tail of p (1 - p)^m."""
+    """The decoder cuts at rank k, so that the missing mass floors at the tail's; with m real rows drawn, all of which
+    are read, it is sum over the tail of p (1 - p)^m."""
     k, n, law = 100, 10**8, zipf(10**5, 1.5)
     task = "zipf(K=100000, beta=1.5, truth_is=fixed, sampler=exact-law) | counts | replace(decode=top-k(k=100))"
-    act = f"tail-injection(share={m / 10 / n}, draws=10)"
+    act = f"tail-injection(share={m / n})"
     (_, _, _, _), (_, _, found, _) = follow(f"{task} | {act} @ n={n} T=1", 12)
     tail = law[k:]
     holds(
