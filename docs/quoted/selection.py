@@ -30,7 +30,6 @@ METHODS = (
     "moment-matching(match=mean)",
     "kmeans-cover",
     "entropy-selection",
-    "entropy-selection(rule=threshold)",
 )
 
 

@@ -16,7 +16,7 @@ class HighSurprise(Mitigation):
 
     Gambetta et al., arXiv 2410.12341.
 
-    Stage: curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
+    Stage: size and curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
     mixture, so that n are kept; new real rows among the additional ones are charged to the method.
     The likelihood of a sequence is not divided by its length, so long sequences count as unlikely.
     """

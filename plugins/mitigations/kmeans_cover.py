@@ -22,7 +22,7 @@ class KMeansCover(Mitigation):
     A baseline of Qiao et al., arXiv 2606.13732, who select n rows of N by n clusters and one row
     each.
 
-    Stage: curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
+    Stage: size and curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
     mixture, so that n are kept; new real rows among the additional ones are charged to the method.
     The paper selects in a space of image features; here it is the data's own space.  Centers start
     by k-means++ and move by Lloyd's steps, independently for each chain; rows count by their

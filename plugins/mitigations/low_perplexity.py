@@ -19,7 +19,7 @@ class LowPerplexity(Mitigation):
     one.  The method drops whole rows, questions included; the choice among several answers to one
     question is `self-selection`.
 
-    Stage: curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
+    Stage: size and curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its usual
     mixture, so that n are kept; new real rows among the additional ones are charged to the method.
     The likelihood is that of the answer: per token for sequences, by the residual for a number that
     answers a question, by the margin for a classifier without probabilities.  It cuts the tails of

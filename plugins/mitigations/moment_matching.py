@@ -28,7 +28,7 @@ class MomentMatching(Mitigation):
     space of image features, against references that are biased.  Here it is the data's own space,
     and the reference is ``real`` n real rows, the same in every generation.
 
-    Stage: curate; track: real.  The protocol composes ``pool`` n rows in its usual mixture; new
+    Stage: size and curate; track: real.  The protocol composes ``pool`` n rows in its usual mixture; new
     real rows among the additional ones are charged to the method, as is the reference.  The gap is
     |mean - real mean|^2 + |second moment about the real mean - real covariance|^2, in units of the
     real standard deviations; rows are questions and answers together, labels as one-hot vectors.

@@ -20,7 +20,7 @@ class NgramResampling(Mitigation):
     a share of the raw rows is drawn without replacement, with weights in proportion to the ratio of
     the two probabilities.
 
-    Stage: curate; track: real.  The target is ``real`` n real rows, the same in every generation.
+    Stage: size and curate; track: real.  The target is ``real`` n real rows, the same in every generation.
     The paper's targets have many n-grams per bucket.  The number of buckets is therefore at most
     the number of real rows times ``features``, and ``many`` only limits it: with too few rows per
     bucket the ratio is noise.  Real frequencies are shrunk towards those of the training set, as if

@@ -25,7 +25,7 @@ class NoisyVerify(Mitigation):
     The protocol composes ``refill`` n rows in its usual mixture, and at most n accepted rows are
     read, as in the paper, which selects from a larger number of generated rows.
 
-    Stage: curate; track: verifier, one call per composed row; new real rows among the additional
+    Stage: size and curate; track: verifier, one call per composed row; new real rows among the additional
     ones are charged too.  As the number of rows grows, a student of the
     kept rows becomes perfect if fewer than p* = phi/(phi + psi) of the labels are wrong, and
     inverted if more are.  Without selection p* is 1/2.

@@ -23,7 +23,7 @@ class OracleVerify(Mitigation):
     without selection.  Here the protocol composes ``refill`` n rows in its usual mixture, and at
     most n accepted rows are read; fewer if fewer are accepted.
 
-    Stage: curate; track: verifier, one call per composed row; new real rows among the additional
+    Stage: size and curate; track: verifier, one call per composed row; new real rows among the additional
     ones are charged too.  Right rows are accepted with probability phi, wrong rows with psi.
     """
 
