@@ -79,12 +79,6 @@ def unverifiable(who: str, data: DataGenerator) -> str | None:
     )
 
 
-def oversampled(corpus: Corpus, access: Access, oversample: float) -> Corpus:
-    """The training set with (oversample - 1) n additional synthetic rows to choose from."""
-    more = round((oversample - 1) * access.n)
-    return corpus + access.synthetic(more) if more else corpus
-
-
 def likelihood(teacher: Teacher, corpus: Corpus) -> Tensor:
     """A score of how likely each row is under the teacher, (R, n); higher means more likely.
 
