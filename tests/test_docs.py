@@ -232,6 +232,7 @@ def test_every_mitigation_stands_on_a_page_and_most_in_standard():
         "share-schedule",
         "quantile-map",
         "tuned-penalty",
+        "self-selection",
     }
     moving = {"tracking", "replay-buffer"}
     assert known - meant == {"top-k", "negative-guidance"} | later | moving

@@ -235,12 +235,14 @@ class BiasedVerifier:
 
     Its centre lies at distance ``shift`` from the true parameters.  It passes answers whose
     distance from the centre's own answer is at most ``radius`` times the norm of the question plus
-    ``slack``.
+    ``slack``.  With ``no_better_than``, its centre moves away from the truth, where it must, until
+    its error is that of this teacher.
     """
 
     shift: float
     radius: float
     slack: float
+    no_better_than: Teacher | None = None
 
 
 @dataclass(frozen=True)

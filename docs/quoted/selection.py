@@ -20,17 +20,16 @@ METHODS = (
     "oracle-verify",
     "noisy-verify",
     "low-perplexity",
-    "low-perplexity(oversample=2)",
+    "low-perplexity(keep=0.95)",
+    "self-selection(k=4)",
     "high-surprise",
     "best-of-k",
     "best-of-k(reward=verifier)",
     "verified-retraining",
-    "deduplicate",
     "moment-matching",
     "moment-matching(match=mean)",
     "kmeans-cover",
     "entropy-selection",
-    "entropy-selection(rule=once)",
 )
 
 

@@ -130,8 +130,11 @@ class Gaussian(Moving):
         eye = torch.eye(self.d, dtype=mean.dtype, device=mean.device)
         return GaussianTeacher(mean, (size * eye).expand(*mean.shape, self.d))
 
-    def verifier_center(self, shift: float) -> torch.Tensor:
-        """A mean (R, d) at distance ``shift`` from the true one, in a direction drawn per seed."""
+    def verifier_center(self, shift: float | torch.Tensor) -> torch.Tensor:
+        """A mean (R, d) at distance ``shift`` from the true one, in a direction drawn per seed.
+
+        shift is a number or (R, 1).
+        """
         direction = self.truth.verifier_rng.at("direction").normal(self.d).double()
         return self.truth.teacher.mean + shift * direction / torch.linalg.vector_norm(
             direction, dim=-1, keepdim=True
@@ -142,7 +145,11 @@ class Gaussian(Moving):
 
         This is the rule for regression, with the constant 1 as the only covariate.
         """
-        gap = torch.linalg.vector_norm(y - self.verifier_center(centre.shift)[..., None, :], dim=-1)
+        shift = centre.shift
+        if centre.no_better_than is not None:
+            away = centre.no_better_than.mean_and_factor()[0] - self.truth.teacher.mean
+            shift = torch.linalg.vector_norm(away, dim=-1, keepdim=True).clamp_min(shift)
+        gap = torch.linalg.vector_norm(y - self.verifier_center(shift)[..., None, :], dim=-1)
         return gap <= self.d**0.5 * (centre.radius + centre.slack)
 
     def losses(self, teacher, rng):

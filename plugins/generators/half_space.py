@@ -254,9 +254,12 @@ class _Reading:
         rule, verifiers = cell.protocol, [act.verifies for act in acts]
         if rule.composition == REPLACE and not acts:
             return cls(cell.n)
+        composed = acts[0].size(cell.n, 0) if len(acts) == 1 and verifiers[0] else cell.n
         if rule.composition == REPLACE and len(acts) == 1 and verifiers[0] is not None:
-            return cls(cell.n, *verifiers[0])
+            return cls(composed, *verifiers[0], cell.n if composed > cell.n else None)
         made = rule.composition
+        if composed > cell.n:
+            return None
         if made is not None and made == Composition(real=made.real) and len(acts) <= 1:
             real = round(made.real * cell.n) if cell.first_teacher is not None else 0
             selection = (1.0, 1.0) if not acts else verifiers[0]
@@ -450,16 +453,16 @@ def collapse_claims():
 
     def tilted(tg, tv, N, d, chains):
         spec = (
-            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ "
-            f"n={N} T=0"
+            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | "
+            f"oracle-verify(refill=1) @ n={N} T=0"
         )
         given = {"tg": tg, "tv": tv, "N": N, "d": d}
         return one("halfspace_rows", given, f"{spec} first=half-space(tilt={tg})", chains=chains)
 
     def agreed(t, tg, tv, N, d, chains):
         spec = (
-            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | oracle-verify @ "
-            f"n={N} T=4 first=half-space(tilt={tg})"
+            f"d={d}, inputs=isotropic, verifier={tv}) | averaging | replace | "
+            f"oracle-verify(refill=1) @ n={N} T=4 first=half-space(tilt={tg})"
         )
         given = {"t": t, "tg": tg, "tv": tv, "N": N, "d": d}
         return one("halfspace_iterated", given, spec, t, chains)
@@ -470,7 +473,7 @@ def collapse_claims():
         given = {"p": p, "phi": phi, "psi": psi, "mu2": mu2, "d": d, "N": n - real, "lam": lam}
         spec = (
             f"d={d}, mu2={mu2}) | least-squares(lam={lam}) | mix(real={share}) | "
-            f"oracle-verify(phi={phi}, psi={psi}) @ n={n} T=0 first=noisy-labels(p={p})"
+            f"oracle-verify(phi={phi}, psi={psi}, refill=1) @ n={n} T=0 first=noisy-labels(p={p})"
         )
         return one("acc_ridge", {**given, "real": real * phi}, spec, 0, chains)
 
@@ -481,7 +484,7 @@ def collapse_claims():
     filtered, oversampled, verified = (
         "verify-filter(oversample=1, {rule})",
         "verify-filter(oversample=2, {rule})",
-        "replace | oracle-verify({rule})",
+        "replace | oracle-verify({rule}, refill=1)",
     )
 
     def turning(law, how, mu2, d, N, angle, t):
@@ -520,7 +523,7 @@ def collapse_claims():
         *(iterated("replace @ n=200 T=8", t, mu2=0.25, d=80, N=200) for t in (0, 2, 8)),
         *(
             iterated(
-                "replace | oracle-verify(phi=0.9, psi=0.3) @ n=200 T=8",
+                "replace | oracle-verify(phi=0.9, psi=0.3, refill=1) @ n=200 T=8",
                 t,
                 mu2=0.25,
                 d=80,

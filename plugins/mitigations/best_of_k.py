@@ -1,4 +1,4 @@
-"""Best of K: each synthetic row is chosen among K answers by a reward."""
+"""Best of K: each synthetic row is chosen among K answers, by a reward or by own likelihood."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from collapse_bench.core.cell import Cell
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
@@ -47,18 +48,12 @@ class BestOfK(Mitigation):
     top: bool = param(False, "always choose the best answer")
 
     applies_to_memory = True
+    tunings = ({"k": 2}, {"strength": 0.1}, {"reward": "own", "top": True})
 
     def incompatibility(self, cell):
-        if cell.data.kind == "classification" and cell.first_teacher is None:
-            return Lacks(
-                "best-of-k chooses among different answers, and a classifier gives one label to a "
-                "question"
-            )
-        if cell.data.sampler == "exact-law":
-            return Lacks(
-                "best-of-k answers each question again, and sampler=exact-law draws no questions; "
-                "choose sampler=explicit"
-            )
+        reason = _no_choice(self.title(), cell)
+        if reason is not None:
+            return reason
         if self.reward == "verifier" and not cell.data.verifiable:
             return unverifiable("best-of-k(reward=verifier)", cell.data)
         if self.reward == "coordinate" and cell.data.kind != "density":
@@ -95,6 +90,47 @@ class BestOfK(Mitigation):
         return candidate.y[..., 0].double()
 
 
+@dataclass(frozen=True)
+class SelfSelection(Mitigation):
+    """Of K answers to a question the one that the teacher itself finds likeliest is read.
+
+    Self-selection of Feng et al., arXiv 2406.07515: the generator gives 50 candidates for each
+    question and keeps the one of lowest perplexity under itself.  Their candidates are the beams of
+    a beam search; here they are independent draws, since not every teacher has a beam.
+
+    Stage: curate; track: provenance, since only the teacher's answers are replaced and real rows
+    stay; K - 1 additional rows are generated per row.  It is `best-of-k` with ``reward=own`` and
+    ``top=true``.  For a normal distribution in one dimension, the smallest |z| of K is kept; its
+    variance shrinks by the factor E min z^2 per generation.
+    """
+
+    k: int = param(50, "answers per row to choose from", ge=1, le=10000)
+
+    applies_to_memory = True
+    tiny = {"k": 3}
+    tunings = ({"k": 2}, {"k": 4}, {"k": 16})
+
+    def incompatibility(self, cell):
+        return _no_choice(self.title(), cell) or super().incompatibility(cell)
+
+    def curate(self, corpus, access):
+        return BestOfK(self.k, "own", top=True).curate(corpus, access)
+
+
+def _no_choice(who: str, cell: Cell) -> str | None:
+    """Why ``who`` has no different answers to a question to choose from, or None if it has."""
+    if cell.data.kind == "classification" and cell.first_teacher is None:
+        return Lacks(
+            f"{who} chooses among different answers, and a classifier gives one label to a question"
+        )
+    if cell.data.sampler == "exact-law":
+        return Lacks(
+            f"{who} answers each question again, and sampler=exact-law draws no questions; choose "
+            "sampler=explicit"
+        )
+    return None
+
+
 def _chosen(answers: list[Tensor], which: Tensor) -> Tensor:
     """The answer with index ``which (R, n)`` of each row."""
     out = answers[0]
@@ -108,4 +144,4 @@ def _chosen(answers: list[Tensor], which: Tensor) -> Tensor:
 
 @hookimpl
 def collapse_mitigations():
-    return {"best-of-k": BestOfK}
+    return {"best-of-k": BestOfK, "self-selection": SelfSelection}

@@ -1,4 +1,4 @@
-"""Remove duplicates: of equal rows one is kept."""
+"""Remove duplicates: of equal sequences one is kept."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ WORDS = 1 << 22  # hashed per chunk
 
 @dataclass(frozen=True)
 class Deduplicate(Mitigation):
-    """Of rows with the same question and answer one is kept.
+    """Of sequences with the same question and answer one is kept.
 
-    Lee et al., arXiv 2107.06499, do so for documents.
+    Lee et al., arXiv 2107.06499: of documents that are nearly the same one is kept, and substrings
+    of 50 tokens that occur twice are cut out.
+
+    Here whole rows are dropped and nothing is cut out.  Only sequences are documents: equal symbols
+    are no duplicates, and without them every distribution of symbols would be flat.
 
     Stage: curate; track: blind.  A row with count c gets weight 1/c.  With ``share`` set, a
     sequence is also dropped if at least that share of its n-grams of ``gram`` tokens occurs in
@@ -35,13 +39,12 @@ class Deduplicate(Mitigation):
     )
     gram: int = param(8, "tokens of an n-gram", ge=1, le=10000)
 
+    kinds = ("sequence",)
+    tunings = ({"share": 0.9}, {"share": 0.5})
+
     def curate(self, corpus, access):
         first = _first(_rows(corpus), corpus.weight)
-        if (
-            self.share is not None
-            and not corpus.y.is_floating_point()
-            and corpus.y.ndim == len(corpus.chain_shape) + 2
-        ):
+        if self.share is not None:
             first = first & (_known(corpus.y, corpus.weight, self.gram) < self.share)
         if first.all() and (corpus.count == 1).all():
             return corpus
@@ -51,20 +54,11 @@ class Deduplicate(Mitigation):
 def _rows(corpus: Corpus) -> Tensor:
     """A hash (R, n) of each row: question and answer."""
     axis = len(corpus.chain_shape)
-    columns = [_words(v).reshape(*corpus.chain_shape, corpus.n, -1) for v in (corpus.x, corpus.y)]
+    columns = [v.reshape(*corpus.chain_shape, corpus.n, -1).long() for v in (corpus.x, corpus.y)]
     words = torch.cat(columns, axis + 1)
     flat = words.reshape(-1, words.shape[-1])
     step = max(1, WORDS // max(1, words.shape[-1]))
     return torch.cat([_hash(some) for some in flat.split(step)]).reshape(words.shape[:-1])
-
-
-def _words(values: Tensor) -> Tensor:
-    """The values as int64, equal for equal values: -0.0 becomes 0.0."""
-    return (
-        (values.double() + 0.0).contiguous().view(torch.int64)
-        if values.is_floating_point()
-        else values.long()
-    )
 
 
 def _hash(words: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Cover the rows evenly: every cluster has the same weight."""
+"""Cover the rows evenly: one row of each of many clusters."""
 
 from __future__ import annotations
 
@@ -9,51 +9,85 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rows.neighbours import closest
-from collapse_bench.lib.rows.selection import numbers
+from collapse_bench.lib.rounding import settled
+from collapse_bench.lib.rows.neighbours import closest, comparable
+from collapse_bench.lib.rows.selection import keep_best, numbers, refilled, usual_share
 from collapse_bench.registry.hookspecs import hookimpl
 
 
 @dataclass(frozen=True)
 class KMeansCover(Mitigation):
-    """Every cluster of k-means gets the same weight, shared among its rows.
+    """k-means with as many clusters as rows are kept; of each cluster the row nearest its center.
 
-    A baseline of Qiao et al., arXiv 2606.13732, who take one row per cluster.
+    A baseline of Qiao et al., arXiv 2606.13732, who select n rows of N by n clusters and one row
+    each.
 
-    Stage: curate; track: blind.  Centers start by k-means++ and move by Lloyd's steps,
-    independently for each chain; rows count by their weight.  It raises rare modes and, within one
-    mode, the tails.
+    Stage: size and curate; track: blind.  With ``refill`` the protocol composes n/keep rows in its
+    usual mixture, so that n are kept; new real rows among the additional ones are charged to the
+    method.  The paper selects in a space of image features; here it is the data's own space.
+    Centers start by k-means++ and move by Lloyd's steps, independently for each chain; rows count
+    by their weight.  Dense regions lose rows and sparse ones keep them, so it raises rare modes
+    and, within one mode, the tails.
     """
 
-    clusters: int = param(10, "number of clusters", ge=1, le=10000)
+    keep: float = param(0.5, "share of the rows that is kept, one per cluster", gt=0, le=1)
+    refill: bool = param(True, "compose n/keep rows, so that n are kept; false: keep n times keep")
     steps: int = param(20, "largest number of Lloyd's steps", ge=0, le=10000)
 
     kinds = ("density",)
+    version = 2
+    tunings = ({"keep": 0.8}, {"keep": 0.95}, {"keep": 0.25})
+
+    def size(self, n, t):
+        return refilled(n, self.keep) if self.refill else n
 
     def curate(self, corpus, access):
+        share = usual_share(corpus, access, self.keep) if self.refill else self.keep
+        if share >= 1:
+            return corpus
         rows, mass = numbers(corpus), corpus.multiplicity
-        centres = _seeded(rows, mass, self.clusters, access.rng)
+        present = (mass > 0).sum(-1)
+        many = settled(share * present).round().clamp_min(1).long()
+        centres = _seeded(rows, mass, many, access.rng)
         nearest = closest(rows, centres)
         for _ in range(self.steps):
             centres = _means(rows, mass, nearest, centres)
             before, nearest = nearest, closest(rows, centres)
             if torch.equal(before, nearest):
                 break
-        within = (
-            torch.zeros_like(centres[..., 0]).scatter_add(-1, nearest, mass).gather(-1, nearest)
-        )
-        return corpus.reweighted(torch.where(within > 0, 1 / within.clamp_min(1e-300), 0.0))
+        # a cluster can end empty, so that a random row takes the place of its own
+        one = _one_each(rows, mass, nearest, centres)
+        turn = torch.where(one, 1.0, access.rng.at("empty").uniform(corpus.n) - 1)
+        return keep_best(corpus, turn, share)
 
 
-def _seeded(rows: Tensor, mass: Tensor, k: int, rng) -> Tensor:
-    """k centers (R, k, p), drawn in proportion to the squared distance from earlier ones."""
+def _one_each(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:
+    """Marks the present row (R, n) nearest to the center of each cluster; the first at a tie."""
+    index = nearest[..., None].expand(rows.shape)
+    away = comparable(torch.linalg.vector_norm(rows - centres.gather(-2, index), dim=-1), rows)
+    away = torch.where(mass > 0, away, torch.inf)
+    least = torch.full_like(centres[..., 0], torch.inf).scatter_reduce(-1, nearest, away, "amin")
+    place = torch.arange(rows.shape[-2], device=rows.device).expand(away.shape)
+    there = (away == least.gather(-1, nearest)) & (mass > 0)
+    place = torch.where(there, place, rows.shape[-2])
+    first = torch.full_like(nearest[..., :1], rows.shape[-2]).expand(least.shape)
+    first = first.scatter_reduce(-1, nearest, place, "amin")
+    return there & (place == first.gather(-1, nearest))
+
+
+def _seeded(rows: Tensor, mass: Tensor, many: Tensor, rng) -> Tensor:
+    """Centers (R, K, p), drawn in proportion to the squared distance from earlier ones.
+
+    Chains have ``many (R,)`` centers; where that is fewer than K, the others are at infinity.
+    """
     far, chosen = torch.ones_like(mass), []
-    for i in range(k):
+    for i in range(int(many.max())):
         odds = mass * far
         # With fewer different rows than clusters all distances are 0: fall back to the weights.
         odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
+        centre = torch.where((i < many)[..., None, None], centre, torch.inf)
         chosen.append(centre)
         away = (rows - centre).square().sum(-1)
         far = away if i == 0 else torch.minimum(far, away)

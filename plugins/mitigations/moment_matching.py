@@ -12,7 +12,7 @@ from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
 from collapse_bench.errors import Unsupported
 from collapse_bench.lib.rounding import at_least, settled
-from collapse_bench.lib.rows.selection import numbers, oversampled
+from collapse_bench.lib.rows.selection import numbers, refilled, usual_share
 from collapse_bench.registry.hookspecs import hookimpl
 
 WIDEST = 256  # columns of a covariance that is matched
@@ -21,36 +21,48 @@ ROUNDS = 12
 
 @dataclass(frozen=True)
 class MomentMatching(Mitigation):
-    """Choose rows of a pool that minimise the gap of mean and covariance to a real reference.
+    """Choose the rows of a pool whose mean and covariance together match a real reference.
 
-    Center and covariance matching, baselines of Qiao et al., arXiv 2606.13732.  The pool is
-    ``pool`` times as large as the selection.
+    Center and covariance matching are baselines of Qiao et al., arXiv 2606.13732: of N rows the n
+    are selected whose moments are nearest to those of a reference set.  The paper selects in a
+    space of image features, against references that are biased.  Here it is the data's own space,
+    and the reference is ``real`` n real rows, the same in every generation.
 
-    Stage: curate; track: real.  The reference is ``real`` n real rows, the same in every
-    generation.  The gap is |mean - real mean|^2 + |second moment about the real mean - real
+    Stage: size and curate; track: real.  The protocol composes ``pool`` n rows in its usual
+    mixture; new real rows among the additional ones are charged to the method, as is the
+    reference.  The gap is |mean - real mean|^2 + |second moment about the real mean - real
     covariance|^2, in units of the real standard deviations; rows are questions and answers
-    together, labels as one-hot vectors.  The search starts from a random selection and swaps the
+    together, labels as one-hot vectors.  It is the selected rows as a set that match: a row far
+    from the center may be among them.  The search starts from a random selection and swaps the
     rows that increase the gap most for those that decrease it most; when a swap does not help, it
-    halves the number of rows.  The gap never grows.
+    halves the number of rows.  The gap never grows.  A selection cannot be closer to the truth than
+    its reference, whose mean has the error variance/(real n).
     """
 
     pool: float = param(2.0, "rows to choose from per row read", ge=1, le=1000)
-    real: float = param(0.1, "rows of the real reference, as a share of n", gt=0, le=1)
+    real: float = param(1.0, "rows of the real reference, as a share of n", gt=0, le=1)
     match: Literal["mean", "covariance"] = param(
         "covariance", "match the mean, or mean and covariance"
     )
 
     kinds = ("density", "regression", "classification")
+    version = 2
+    tunings = ({"match": "mean"}, {"real": 0.1}, {"pool": 4.0})
+
+    def size(self, n, t):
+        return refilled(n, 1 / self.pool)
 
     def curate(self, corpus, access):
-        pool = oversampled(corpus, access, self.pool)
-        reference = access.real(max(2, round(self.real * access.n)), fixed=True)
-        rows, target = self._standardised(numbers(pool), numbers(reference))
-        there = pool.weight > 0
-        quota = (there.sum(-1, keepdim=True) / self.pool).round().clamp_min(1).long()
-        turn = torch.where(there, access.rng.uniform(pool.n), 2.0)
+        n = round(access.n / self.pool)
+        reference = access.real(max(2, round(self.real * n)), fixed=True)
+        rows, target = self._standardised(numbers(corpus), numbers(reference))
+        there = corpus.weight > 0
+        share = usual_share(corpus, access, 1 / self.pool)
+        quota = (share * there.sum(-1, keepdim=True)).round().clamp_min(1).long()
+        turn = torch.where(there, access.rng.uniform(corpus.n), 2.0)
         chosen = _lowest(turn, quota) & there
-        return pool.weighted(pool.weight * closest(rows, pool.multiplicity, chosen, there, target))
+        taken = closest(rows, corpus.multiplicity, chosen, there, target)
+        return corpus.weighted(corpus.weight * taken)
 
     def _standardised(self, rows: Tensor, reference: Tensor) -> tuple[Tensor, Tensor | None]:
         """Rows standardised by the reference, and its correlations (None with match=mean)."""

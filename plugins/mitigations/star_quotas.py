@@ -18,12 +18,16 @@ from collapse_bench.registry.hookspecs import hookimpl
 class StarQuotas(Mitigation):
     """Draw rows of each label up to an equal quota, from the training set and new synthetic rows.
 
-    If rare labels leave quotas unfilled, random other rows fill up (the reparative sampler of
-    Wyllie et al., arXiv 2403.07857).
+    Algorithmic reparation of Wyllie et al., arXiv 2403.07857: from a batch and a budget of further
+    generated rows, each training batch gets equal quotas of every class and group; what rare ones
+    leave open is filled with random other rows.
 
-    Stage: curate; track: blind, at the cost of the generated rows.  The groups of the paper are
-    labels here.  Symbols of a heavy-tailed distribution are not groups: equal quotas would make it
-    uniform.
+    The groups of the paper are labels here, and the quotas are those of the whole training set.  It
+    repairs a minority, as of ``digits(minority=0.02)``; where classes are balanced there is nothing
+    to repair.
+
+    Stage: curate; track: blind, at the cost of the generated rows.  Symbols of a heavy-tailed
+    distribution are not groups: equal quotas would make it uniform.
     """
 
     oversample: float = param(
@@ -31,6 +35,7 @@ class StarQuotas(Mitigation):
     )
 
     kinds = ("classification",)
+    tunings = ({"oversample": 4.0}, {"oversample": 8.0})
 
     def curate(self, corpus, access):
         if corpus.labels is None:

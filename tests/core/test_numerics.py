@@ -64,7 +64,6 @@ half-space(d=4) | least-squares | replace @ n=30 T=2 first=noisy-labels(p=0.3)
 zipf(K=40) | counts | replace | top-k(k=9) @ n=40 T=2
 zipf(K=40) | counts | replace | plural-preferences(k=3) @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.2) | tail-injection + watermark(z=1) @ n=40 T=2
-zipf(K=40) | counts | replace | deduplicate @ n=40 T=2
 zipf(K=40) | counts | mix(real=0.5) | detector-resampling @ n=40 T=2
 zipf-memory(K=40) | memory | replace | min-p @ n=40 T=2
 zipf-memory(K=40) | associative-memory(d=8) | replace @ n=40 T=2
@@ -92,6 +91,8 @@ half-space(d=4, drift=0.3) | averaging | replace @ n=30 T=2
 zipf(K=20, novel=0.2, blocks=2) | counts | mix(schedule=[0.5, 0.2]) @ n=40 T=2
 bigram(K=5, novel=0.2, blocks=2) | counts | mix(real=0.2) @ n=50 T=2
 grammar-stories(words=40, novel=0.3, blocks=2) | ngram(order=2) | replace @ n=30 T=2
+grammar-stories | ngram(order=2) | replace | deduplicate @ n=30 T=1
+gcd(max=30, test=40, each=5) | gcd-sieve | replace | self-selection(k=3) @ n=60 T=1
 """
 #: networks, whose sums are taken in other orders by other kernels
 NETWORKS = """

@@ -223,7 +223,7 @@ def test_identical_rows_race_as_if_each_ran_alone(share, copies):
 
 def test_gram_ratios_draw_single_symbols_by_the_law_of_real_rows():
     # two worlds of five symbols; few of many rows are kept, so that their law is that of the real rows looked at
-    spec = "zipf(K=5, beta=1, truth_is=fixed, sampler=exact-law) | counts | replace | ngram-resampling(k=1000000, keep=0.0001)"
+    spec = "zipf(K=5, beta=1, truth_is=fixed, sampler=exact-law) | counts | replace | ngram-resampling(real=1, keep=0.0001, refill=false)"
     seen = generations(
         cell_of(
             f"{spec} @ n=1000000 T=1 first=zipf(K=5, beta=3, sampler=exact-law)", seeds=range(3)
@@ -465,7 +465,7 @@ def test_edits_of_single_symbols_eat_the_head():
 
 def test_edits_that_say_the_same_again_change_nothing():
     # of the one likeliest token, what was foretold beyond doubt is said again: every lesson is the real rows
-    spec = "zipf(K=30, beta=1.5) | counts | replace | token-edit(p=0.51, k=1) @ n=50 T=3"
+    spec = "zipf(K=30, beta=2) | counts | replace | token-edit(p=0.51, k=1) @ n=50 T=3"
     moments = [now.teacher.p for now in generations(cell_of(spec, seeds=range(20)))]
     assert torch.equal(moments[1], moments[2])
     assert torch.equal(moments[2], moments[3])

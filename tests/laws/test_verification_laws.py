@@ -43,7 +43,7 @@ def test_what_was_selected_and_all_of_what_was_selected(model, law, p, phi, psi,
 
 def test_the_filter_and_the_mitigation_are_one_selection():
     rule = "phi=0.9, psi=0.4"
-    read = f"verify-filter(oversample=1, {rule})", f"replace | oracle-verify({rule})"
+    read = f"verify-filter(oversample=1, {rule})", f"replace | oracle-verify({rule}, refill=1)"
     curves = [
         predict(f"half-space | averaging | {how} @ n=150 T=3 first=noisy-labels(p=0.3)")
         for how in read

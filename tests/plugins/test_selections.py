@@ -13,10 +13,11 @@ from collapse_bench.core.components import BiasedVerifier, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.desk import Desk
 from collapse_bench.core.ledger import Ledger
+from collapse_bench.core.loop import nature
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.tracks import PROTOCOL
 from collapse_bench.errors import Incompatible, UsageError
-from collapse_bench.lib.rows.selection import likelihood, numbers
+from collapse_bench.lib.rows.selection import likelihood, numbers, refilled
 from collapse_bench.plugins.generators.gaussian import Gaussian
 from collapse_bench.plugins.generators.linear import Linear
 from collapse_bench.plugins.generators.zipf import Zipf
@@ -47,14 +48,12 @@ def taps_of(data, n: int = 20, teacher=None) -> Access:
     [
         ("gaussian(d=2) | gaussian-fit", "low-perplexity(keep=1)"),
         ("gaussian(d=2) | gaussian-fit", "best-of-k(k=1)"),
-        ("gaussian(d=2) | gaussian-fit", "entropy-selection(keep=1)"),
-        ("gaussian(d=2) | gaussian-fit", "entropy-selection(keep=1, rule=once)"),
-        ("gaussian(d=2) | gaussian-fit", "kmeans-cover(clusters=1)"),
+        ("gaussian(d=2) | gaussian-fit", "self-selection(k=1)"),
+        ("gaussian(d=2) | gaussian-fit", "kmeans-cover(keep=1)"),
         ("gaussian(d=2) | gaussian-fit", "moment-matching(pool=1)"),
         ("gaussian(d=2) | gaussian-fit", "verified-retraining(slack=1e9, oversample=1)"),
         ("linear(d=2) | ols", "verified-retraining(slack=1e9, oversample=1)"),
-        ("linear(d=2) | ols", "noisy-verify(phi=1, psi=1)"),
-        ("gaussian(d=2) | gaussian-fit", "deduplicate"),
+        ("linear(d=2) | ols", "noisy-verify(phi=1, psi=1, refill=1)"),
     ],
 )
 def test_at_its_neutral_value_a_method_does_nothing(task, how):
@@ -67,9 +66,9 @@ def test_at_its_neutral_value_a_method_does_nothing(task, how):
 @pytest.mark.parametrize(
     ("task", "how", "track", "spent"),
     [
-        ("linear(d=3) | ols", "noisy-verify", "verifier", {"verifier_calls": 40}),
+        ("linear(d=3) | ols", "noisy-verify", "verifier", {"verifier_calls": 80}),
+        ("linear(d=3) | ols", "oracle-verify(refill=1)", "verifier", {"verifier_calls": 40}),
         ("linear(d=3) | ols", "low-perplexity", "blind", {}),
-        ("linear(d=3) | ols", "low-perplexity(oversample=3)", "blind", {"generated_rows": 80}),
         (
             "linear(d=3) | ols",
             "best-of-k(k=4)",
@@ -86,9 +85,15 @@ def test_at_its_neutral_value_a_method_does_nothing(task, how):
             "linear(d=3) | ols",
             "verified-retraining",
             "verifier",
-            {"verifier_calls": 80, "generated_rows": 40},
+            {"verifier_calls": 80},
         ),
-        ("linear(d=3) | ols", "deduplicate", "blind", {}),
+        (
+            "linear(d=3) | ols",
+            "self-selection(k=3)",
+            "provenance",
+            {"generated_rows": 80, "provenance_lookups": 40},
+        ),
+        ("grammar-stories | ngram(order=2)", "deduplicate", "blind", {}),
         (
             "linear(d=3) | ols",
             "moment-matching(real=0.5)",
@@ -119,6 +124,8 @@ def test_the_ledger_shows_the_track_that_the_page_names(task, how, track, spent)
         ("zipf | counts | replace | verified-retraining", "zipf has none"),
         ("pictures | vae | replace | oracle-verify", "pictures has no verifier"),
         ("linear | ols | replace | kmeans-cover", "fits density data"),
+        ("zipf | counts | replace | deduplicate", "fits sequence data"),
+        ("half-space | averaging | replace | self-selection", "one label to a question"),
     ],
 )
 def test_where_it_makes_no_sense_a_sentence_says_why(spec, words):
@@ -128,6 +135,54 @@ def test_where_it_makes_no_sense_a_sentence_says_why(spec, words):
 def test_a_verifier_that_passes_nothing_is_refused():
     with pytest.raises(UsageError, match="phi or psi must be positive"):
         cell_of("linear | ols | replace | noisy-verify(phi=0, psi=0)")
+
+
+# -- refill ---------------------------------------------------------------------------------------------------------
+
+FILTERS = {
+    "low-perplexity": "gaussian(d=2) | gaussian-fit",
+    "high-surprise": "gaussian(d=2) | gaussian-fit",
+    "kmeans-cover": "gaussian(d=2) | gaussian-fit",
+    "moment-matching": "gaussian(d=2) | gaussian-fit",
+    "oracle-verify": "half-space(d=5) | averaging",
+    "noisy-verify(phi=1, psi=1)": "half-space(d=5) | averaging",
+    "verified-retraining(slack=1e9)": "linear(d=2) | ols",
+}
+
+
+@pytest.mark.parametrize("how", FILTERS)
+@pytest.mark.parametrize(
+    ("protocol", "sizes"),
+    [
+        ("replace", [20, 20, 20]),
+        ("accumulate", [20, 40, 60]),
+        ("accumulate-subsample", [20, 20, 20]),
+    ],
+)
+def test_a_filter_reads_as_many_rows_as_no_filter(how, protocol, sizes):
+    runs = run(f"{FILTERS[how]} | {protocol} | {how} @ n=20 T=2")
+    fewer = how == "oracle-verify"  # it may accept less than half
+    for now, size in zip(runs, sizes, strict=True):
+        assert (now.size <= size + 1e-9).all()
+        assert fewer or (now.size == size).all()
+
+
+def test_the_refill_is_of_the_protocols_own_mixture_and_paid_for():
+    """Of 40 composed rows instead of 20, 10 instead of 5 are real."""
+    plain, filled = (
+        run(f"gaussian | gaussian-fit | mix(real=0.25) | low-perplexity{how} @ n=20 T=3")[-1].ledger
+        for how in ("(refill=false)", "")
+    )
+    assert plain.track() == "blind"
+    assert filled.track() == "real"
+    assert filled.by_methods("real_rows") == 3 * 5
+    assert filled.total("real_rows") - plain.total("real_rows") == 3 * 5
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.5, 0.77, 1.0])
+def test_refilled_and_kept_are_n(keep):
+    for n in (1, 7, 20, 101):
+        assert round(keep * refilled(n, keep)) == n
 
 
 # -- likelihood -----------------------------------------------------------------------------------------------------
@@ -171,11 +226,8 @@ def test_likelihood_of_a_number_falls_with_its_residual():
 @pytest.mark.parametrize(
     "act",
     [
-        LowPerplexity(),
-        EntropySelection(),
-        EntropySelection(rule="once"),
-        KMeansCover(clusters=3),
-        Deduplicate(),
+        LowPerplexity(refill=False),
+        KMeansCover(keep=0.3, refill=False),
     ],
     ids=str,
 )
@@ -200,24 +252,28 @@ def weights(y, share=None, gram=2, x=None, **more):
     return Deduplicate(share, gram).curate(corpus, None).weight.tolist()[0]
 
 
-def test_of_equal_rows_the_one_of_most_weight_is_left():
-    assert weights([[2.0, 1.0, 2.0, 0.0, -0.0]]) == [1, 1, 0, 1, 0]
-    assert weights([[7, 7, 7, 8]], weight=torch.tensor([[0.0, 1.0, 3.0, 2.0]])) == [0, 0, 3, 2]
-    assert weights([[7, 7, 8]], x=torch.tensor([[[1.0], [2.0], [1.0]]])) == [
-        1,
-        1,
-        1,
-    ]  # other questions
+def test_of_equal_sequences_the_one_of_most_weight_is_left():
+    seven, eight = [7, 3, -1], [8, 3, -1]
+    assert weights([[seven, seven, eight]]) == [1, 0, 1]
+    by_weight = torch.tensor([[0.0, 1.0, 3.0, 2.0]])
+    assert weights([[seven, seven, seven, eight]], weight=by_weight) == [0, 0, 3, 2]
+    prompts = torch.tensor([[[1], [2], [1]]])
+    assert weights([[seven, seven, eight]], x=prompts) == [1, 1, 1]
+
+
+def test_distinct_sequences_stay_exactly_as_they_are():
+    corpus = Corpus.of(None, torch.tensor([[[7, 3, -1], [7, -1, -1], [7, 3, 3]]]), (1,))
+    assert Deduplicate().curate(corpus, None) is corpus
 
 
 def test_a_count_becomes_one():
-    corpus = Corpus.of(None, torch.tensor([[0, 1, 2]]), (1,), count=torch.tensor([[5, 0, 1]]))
+    y, count = torch.tensor([[[0, 4], [1, 4], [2, 4]]]), torch.tensor([[5, 0, 1]])
+    corpus = Corpus.of(None, y, (1,), count=count)
     assert Deduplicate().curate(corpus, None).multiplicity.tolist() == [[1, 0, 1]]
 
 
-def test_small_whole_numbers_are_told_apart():
-    """Their bits end in many zeros, which a hash of sums alone would not bear."""
-    grid = torch.cartesian_prod(*[torch.arange(16.0)] * 3)[None]
+def test_short_sequences_of_few_symbols_are_told_apart():
+    grid = torch.cartesian_prod(*[torch.arange(16)] * 3)[None]
     assert sum(weights(grid.repeat(1, 2, 1))) == 16**3
 
 
@@ -234,14 +290,15 @@ def test_sequences_of_known_ngrams_are_repeats():
 # -- spread, cover, moments -----------------------------------------------------------------------------------------
 
 
+def selected(rows, n, rule):
+    """The weights (R, N) after a selection of n rows from a protocol's own pool."""
+    corpus = Corpus.of(None, rows, rows.shape[:1])
+    return EntropySelection(rule=rule).curate(corpus, taps_of(Gaussian(d=2), n=n)).weight
+
+
 def test_the_greedy_order_is_that_of_a_plain_loop():
     rows = Stream([1, 2]).normal(30, 2).double()
-    kept = (
-        EntropySelection(keep=0.4)
-        .curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2)))
-        .weight
-    )
-    for chain, mine in zip(rows, kept, strict=True):
+    for chain, mine in zip(rows, selected(rows, 12, "greedy"), strict=True):
         chosen = [0]
         while len(chosen) < 12:
             away = torch.cdist(chain, chain[chosen]).amin(-1)
@@ -249,41 +306,86 @@ def test_the_greedy_order_is_that_of_a_plain_loop():
         assert sorted(chosen) == torch.nonzero(mine)[:, 0].tolist()
 
 
+def test_the_threshold_rule_is_that_of_a_plain_loop():
+    rows = Stream([1, 2]).normal(30, 2).double()
+    for chain, mine in zip(rows, selected(rows, 12, "threshold"), strict=True):
+        chosen, limit = [0], float(torch.linalg.vector_norm(chain - chain[0], dim=-1).max())
+        while len(chosen) < 12:
+            for i in range(30):
+                away = torch.linalg.vector_norm(chain[i] - chain[chosen], dim=-1).min()
+                if away > limit and len(chosen) < 12:
+                    chosen.append(i)
+            limit *= 0.95
+        assert sorted(chosen) == torch.nonzero(mine)[:, 0].tolist()
+
+
+def test_the_threshold_rule_takes_equal_rows_last():
+    rows = torch.tensor([0.0, 0.0, 5.0, 5.0, 9.0]).double()[None, :, None]
+    assert selected(rows, 3, "threshold").tolist() == [[1, 0, 1, 0, 1]]
+    assert selected(rows, 4, "threshold").sum() == 4
+
+
 def test_the_one_pass_keeps_the_rows_of_the_farthest_neighbours():
-    rows = (
-        Stream([1, 2]).normal(700, 3).double() + 1e6
-    )  # more rows than one chunk of distances, far from zero
-    kept = (
-        EntropySelection(keep=0.3, rule="once")
-        .curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2)))
-        .weight
-    )
-    for chain, mine in zip(rows - 1e6, kept, strict=True):
-        away = (
-            torch.cdist(chain, chain, compute_mode="donot_use_mm_for_euclid_dist")
-            .fill_diagonal_(math.inf)
-            .amin(-1)
-        )
+    # more rows than one chunk of distances, far from zero
+    rows = Stream([1, 2]).normal(700, 3).double() + 1e6
+    for chain, mine in zip(rows - 1e6, selected(rows, 210, "once"), strict=True):
+        exactly = "donot_use_mm_for_euclid_dist"
+        away = torch.cdist(chain, chain, compute_mode=exactly).fill_diagonal_(math.inf).amin(-1)
         assert set(away.topk(210).indices.tolist()) == set(torch.nonzero(mine)[:, 0].tolist())
 
 
-def test_far_clusters_weigh_alike():
-    centres = 100 * torch.arange(4.0).repeat_interleave(torch.tensor([1, 5, 14, 30]))
+@pytest.mark.parametrize("rule", ["greedy", "threshold", "once"])
+def test_absent_rows_are_not_selected(rule):
+    rows = Stream([1, 2]).normal(20, 2).double()
+    weight = torch.cat([torch.zeros(2, 5), torch.ones(2, 15)], -1)
+    rows[:, :5] *= 50
+    corpus = Corpus.of(None, rows, (2,), weight=weight)
+    mine = EntropySelection(rule=rule).curate(corpus, taps_of(Gaussian(d=2), n=8)).weight
+    assert (mine[:, :5] == 0).all()
+    assert (mine.sum(-1) == 8).all()
+
+
+def test_the_pool_of_entropy_selection_holds_all_generations_but_the_first():
+    """Under replace n rows are read of (t - 1) n and n new ones; real rows that come again are paid for."""
+    cell = cell_of(
+        "gaussian(d=2) | gaussian-fit | replace | entropy-selection @ n=20 T=3", seeds=[1, 2]
+    )
+    sizes = [now.kept["entropy-selection"].n for now in generations(cell) if now.t]
+    assert sizes == [20, 40, 60]
+    *_, last = generations(cell)
+    assert (last.size == 20).all()
+    mixed = run("gaussian(d=2) | gaussian-fit | mix(real=0.25) | entropy-selection @ n=20 T=3")[-1]
+    assert mixed.ledger.track() == "real"
+    assert (mixed.ledger.by_methods("real_unique") == 10).all()
+
+
+def test_far_clusters_keep_alike_where_they_can():
+    """Two rows of each of four far clusters, but for the one that has only one."""
+    sizes = torch.tensor([1, 5, 14, 30])
+    centres = 100 * torch.arange(4.0).repeat_interleave(sizes)
     rows = centres[:, None] + Stream([1, 2]).normal(50, 2).double()
     access = taps_of(Gaussian(d=2))
-    weight = KMeansCover(clusters=4).curate(Corpus.of(None, rows, (2,)), access).weight
-    share = torch.stack(
-        [weight[:, centres == c].sum(-1) for c in centres.unique()], -1
-    ) / weight.sum(-1, keepdim=True)
-    assert torch.allclose(share, torch.full_like(share, 0.25))
+    few = KMeansCover(keep=0.08, refill=False)
+    weight = few.curate(Corpus.of(None, rows, (2,)), access).weight
+    kept = torch.stack([weight[:, centres == c].sum(-1) for c in centres.unique()], -1)
+    assert kept.tolist() == [[1, 1, 1, 1]] * 2
 
 
-def test_more_clusters_than_rows_weigh_every_row_alike():
-    access = taps_of(Gaussian(d=2))
-    rows = access.real(5)
-    assert torch.allclose(
-        KMeansCover(clusters=9).curate(rows, access).weight, torch.ones(2, 5).double()
+def test_a_cover_keeps_the_row_nearest_to_the_center_of_each_cluster():
+    rows = torch.tensor([0.0, 1.0, 2.1, 100.0, 101.0, 102.1]).double()[None, :, None]
+    few = KMeansCover(keep=1 / 3, refill=False)
+    assert (
+        few.curate(
+            Corpus.of(None, rows.expand(2, -1, -1), (2,)), taps_of(Gaussian())
+        ).weight.tolist()
+        == [[0, 1, 0, 0, 1, 0]] * 2
     )
+
+
+def test_a_cover_of_equal_rows_keeps_as_many_as_asked():
+    rows = torch.zeros(2, 10, 2).double()
+    kept = KMeansCover(refill=False).curate(Corpus.of(None, rows, (2,)), taps_of(Gaussian(d=2)))
+    assert (kept.weight.sum(-1) == 5).all()
 
 
 @pytest.mark.parametrize("target", [None, torch.eye(3).double()])
@@ -313,10 +415,8 @@ def test_moments_of_many_columns_are_refused():
     access = taps_of(Gaussian(d=300), n=4)
     with pytest.raises(Incompatible, match="choose match=mean"):
         MomentMatching().curate(access.real(4), access)
-    assert MomentMatching(match="mean").curate(access.real(4), access).weight.sum(-1).tolist() == [
-        4,
-        4,
-    ]
+    kept = MomentMatching(match="mean").curate(access.real(4), access)
+    assert kept.weight.sum(-1).tolist() == [2, 2]
 
 
 def test_numbers_are_questions_and_answers_side_by_side():
@@ -365,6 +465,43 @@ def test_the_centre_stays_where_it_is():
         assert gap.shape == (5, width)
         assert torch.allclose(gap.norm(dim=-1), torch.tensor(0.5).double())
         assert not torch.allclose(gap[0], gap[1])
+
+
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [("linear(d=4, beta=1)", "ridge(lam=0.1)"), ("gaussian(d=3)", "gaussian-fit")],
+)
+def test_a_center_is_no_closer_to_the_truth_than_generation_0(data, model):
+    cell = cell_of(f"{data} | {model} | replace @ n=30 T=0", seeds=range(6))
+    [now] = generations(cell)
+    true = nature(cell)
+    rng = Stream(range(6)).at("rows")
+    x = true.ask(500, rng.at("x"))
+    y = true.observe(true.answer(x, rng.at("y")), rng.at("noise"))
+
+    def error(shift):
+        away = true.verifier_center(shift) - true.verifier_center(0.0)
+        spectrum = getattr(true.truth, "spectrum", torch.ones(1).double())
+        return (spectrum * away**2).sum(-1)
+
+    if "linear" in data:
+        own = now.scores["excess_risk"]
+        unit = error(1.0)
+    else:
+        own = (now.teacher.mean_and_factor()[0] - true.truth.teacher.mean).square().sum(-1)
+        unit = torch.ones(6).double()
+    least = (own / unit).sqrt()[..., None]
+    assert torch.allclose(error(least), own)
+    as_good = true.within(x, y, BiasedVerifier(0.01, 0.1, 0.5, now.teacher))
+    by_hand = torch.stack(
+        [
+            true.within(x, y, BiasedVerifier(float(shift), 0.1, 0.5))[i]
+            for i, shift in enumerate(least)
+        ]
+    )
+    assert torch.equal(as_good, by_hand)
+    far = BiasedVerifier(9.0, 0.1, 0.5, now.teacher)  # farther than generation 0
+    assert torch.equal(true.within(x, y, far), true.within(x, y, BiasedVerifier(9.0, 0.1, 0.5)))
 
 
 def test_taps_verify_around_a_centre_and_charge_it():

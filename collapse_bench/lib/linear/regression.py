@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from ...core.components import DataGenerator, Teacher
+from ...core.components import BiasedVerifier, DataGenerator, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
 from ...core.sums import Products, gram
@@ -96,12 +96,26 @@ class LinearWorld(DataGenerator):
         """Zero weights; the excess risk is the variance of x.w."""
         return LinearTeacher(torch.zeros_like(self.truth.w))
 
-    def verifier_center(self, shift: float) -> Tensor:
-        """Weights (R, d) at distance ``shift`` from the true ones, in a direction per seed."""
+    def verifier_center(self, shift: float | Tensor) -> Tensor:
+        """Weights (R, d) at distance ``shift`` from the true ones, in a direction per seed.
+
+        shift is a number or (R, 1).
+        """
+        return self.truth.w + shift * self._verifier_direction
+
+    @property
+    def _verifier_direction(self) -> Tensor:
         direction = self.truth.verifier_rng.at("direction").normal(self.width).double()
-        return self.truth.w + shift * direction / torch.linalg.vector_norm(
-            direction, dim=-1, keepdim=True
-        )
+        return direction / torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+
+    def _verifier_shift(self, centre: BiasedVerifier) -> float | Tensor:
+        """The distance of the center from the truth, a number or (R, 1)."""
+        if centre.no_better_than is None:
+            return centre.shift
+        risk = self.losses(centre.no_better_than, self.truth.verifier_rng.at("exam"))
+        of_unit = (self.truth.spectrum * self._verifier_direction**2).sum(-1)
+        shift = (risk["excess_risk"] / of_unit.clamp_min(1e-300)).sqrt()
+        return shift.clamp_min(centre.shift)[..., None]
 
     def within(self, x, y, centre):
         """|y - x.w_c| <= radius |x| + slack, with w_c the verifier's center.
@@ -109,7 +123,8 @@ class LinearWorld(DataGenerator):
         Yi et al., arXiv 2510.16657.
         """
         x = x.double()
-        gap = (y - (x @ self.verifier_center(centre.shift)[..., None])[..., 0]).abs()
+        w = self.verifier_center(self._verifier_shift(centre))
+        gap = (y - (x @ w[..., None])[..., 0]).abs()
         return gap <= centre.radius * torch.linalg.vector_norm(x, dim=-1) + centre.slack
 
     def losses(self, teacher, rng):

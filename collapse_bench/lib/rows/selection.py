@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ...core.components import DataGenerator, Teacher
 from ...core.corpus import Corpus
+from ...core.rng import Stream
 from ...errors import Incompatible, Lacks, Unsupported
 from ..rounding import settled
+from .mixing import rows_in
 
 if TYPE_CHECKING:
     from ...core.access import Access
@@ -40,6 +42,34 @@ def keep_best(corpus: Corpus, score: Tensor, share: float) -> Corpus:
     return corpus.weighted(corpus.weight * best(corpus, score, quota))
 
 
+def refilled(n: int, keep: float) -> int:
+    """The number of rows to compose, of which the share ``keep`` is n."""
+    return max(1, round(n / keep))
+
+
+def usual_share(corpus: Corpus, access: Access, keep: float) -> float:
+    """The share of the corpus that the protocol composes without the refill of ``refilled``.
+
+    It is ``keep`` where all rows are of this generation.  A pool has surplus rows from every
+    generation in which the method took part, and the rows of generation 0 without a surplus.
+    """
+    rows = rows_in(corpus)
+    surplus = access.n - round(keep * access.n)
+    return 1 - surplus * max(1, rows // access.n) / max(1, rows)
+
+
+def keep_random(corpus: Corpus, accepted: Tensor, share: float, rng: Stream) -> Corpus:
+    """The accepted rows (R, n), at most ``share`` of all rows: a random choice if there are more.
+
+    The others have weight 0.
+    """
+    if share >= 1:
+        return corpus.weighted(corpus.weight * accepted)
+    quota = settled(share * corpus.multiplicity.sum(-1, keepdim=True)).round()
+    turn = torch.where(accepted, rng.uniform(corpus.n), -1.0)
+    return corpus.weighted(corpus.weight * best(corpus, turn, quota) * accepted)
+
+
 def unverifiable(who: str, data: DataGenerator) -> str | None:
     """Why method ``who`` cannot verify answers of ``data``, or None if it can."""
     return (
@@ -47,12 +77,6 @@ def unverifiable(who: str, data: DataGenerator) -> str | None:
         if data.verifiable
         else Lacks(f"{who} needs answers that can be checked, and {data.title()} has no verifier")
     )
-
-
-def oversampled(corpus: Corpus, access: Access, oversample: float) -> Corpus:
-    """The training set with (oversample - 1) n additional synthetic rows to choose from."""
-    more = round((oversample - 1) * access.n)
-    return corpus + access.synthetic(more) if more else corpus
 
 
 def likelihood(teacher: Teacher, corpus: Corpus) -> Tensor:

@@ -16,21 +16,29 @@ from ._detection import detector
 
 @dataclass(frozen=True)
 class DetectorResampling(Mitigation):
-    """Resample rows by their probability of being real.
+    """Resample rows by their probability of being human.
 
-    Drayson, Yilmaz and Lampos, arXiv 2502.15654.
+    Drayson, Yilmaz and Lampos, arXiv 2502.15654: a row that a detector of machine text gives the
+    probability q of being human has the weight q^10; 1.5 n rows are drawn without replacement from
+    3 copies of each.
 
-    A logistic regression is trained on half of k real rows and k synthetic rows, and calibrated on
-    the other half: among rows with score s a share s is synthetic, if both kinds are equally
-    frequent.  A row with score s has sampling weight (1 - s)^power; ``oversample`` n rows are drawn
-    without replacement from ``copies`` copies of each.  The number of copies becomes the weight of
-    the row, where the paper repeats the row.  The features of numbers are the numbers, their
-    squares, and answer times question; those of tokens are frequencies of unigrams and bigrams.
+    The paper's detector was trained once, on other and larger data than the loop reads.  Here it is
+    a logistic regression on half of ``real`` n real rows and as many synthetic rows of the current
+    teacher, calibrated on the other half: among rows with score s a share s is synthetic, if both
+    kinds are equally frequent.  The real rows are the same in every generation and are charged.
+    The number of copies becomes the weight of the row, where the paper repeats the row.  The
+    features of numbers are the numbers, their squares, and answer times question; those of tokens
+    are frequencies of unigrams and bigrams.
 
-    Stage: curate; track: real, k rows once.
+    Stage: curate; track: real.
     """
 
-    k: int = param(100, "real rows to train the detector, with as many synthetic ones", ge=4)
+    real: float = param(
+        1.0,
+        "real rows to train the detector, as a share of n, with as many synthetic ones",
+        gt=0,
+        le=100,
+    )
     power: float = param(10.0, "power of the probability of being real", ge=0, le=1000)
     oversample: float = param(
         1.5, "rows drawn per row of the training set, at most `copies`", gt=0, le=100
@@ -40,10 +48,12 @@ class DetectorResampling(Mitigation):
         1.0, "penalty ridge/2 |w|^2 relative to a sum over rows, on standardised features", gt=0
     )
 
-    tiny = {"k": 20}
+    version = 2
+    tunings = ({"power": 1.0}, {"power": 3.0}, {"power": 1.0, "real": 0.2})
 
     def curate(self, corpus, access):
-        real, synthetic = access.real(self.k, fixed=True), access.synthetic(self.k)
+        k = max(4, round(self.real * access.n))
+        real, synthetic = access.real(k, fixed=True), access.synthetic(k)
         tokens = corpus.labels is not None and not (corpus.width and corpus.x.is_floating_point())
         s = detector(synthetic, real, access.rng.at("detector"), tokens, self.ridge)(corpus)
         passing = self.power * torch.nn.functional.logsigmoid(-s)
