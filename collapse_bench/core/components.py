@@ -543,6 +543,7 @@ class Model(Component):
 #: facts that a configured model copies from its model
 FACTS = (
     "kinds",
+    "needs",
     "reads_sums",
     "one_chain_per_job",
     "weights_average",

@@ -343,6 +343,7 @@ def test_a_configured_model_repeats_every_fact_of_the_model():
         reads_sums = one_chain_per_job = predicts_noise = True
         weights_average = exact = False
         estimator = "something"
+        needs = ("rows",)
 
     own, lifted = Other(), lift(Other())
     for fact in FACTS:
