@@ -68,12 +68,14 @@ def binomial(x, n, p):
 
     Loader's saddle-point expansion (2000), accurate to nearly all digits at any n.
     """
-    x, n, p = np.broadcast_arrays(*(np.asarray(a, float) for a in (x, n, p)))
+    x, n, p = (np.asarray(a, float) for a in (x, n, p))
+    # The slow part, before broadcasting: there are few counts and many probabilities.
+    whole, hits, misses = (stirling_error(np.maximum(a, 1.0)) for a in (n, x, n - x))
+    x, n, p = np.broadcast_arrays(x, n, p)
     inside = (x > 0) & (x < n) & (p > 0) & (p < 1)
     xi, ni, pi = (np.where(inside, a, b) for a, b in ((x, 1.0), (n, 2.0), (p, 0.5)))
-    log = stirling_error(ni) - stirling_error(xi) - stirling_error(ni - xi)
+    log = whole - hits - misses + 0.5 * np.log(ni / (2 * np.pi * xi * (ni - xi)))
     log -= _deviance(xi, ni * pi) + _deviance(ni - xi, ni * (1 - pi))
-    log += 0.5 * np.log(ni / (2 * np.pi * xi * (ni - xi)))
     # At x = 0 or x = n the expansion divides by zero; there the probability is (1-p)^n or p^n.
     edge = scipy.special.xlogy(x, p) + scipy.special.xlog1py(n - x, -p)
     return np.exp(np.where(inside, log, edge))
