@@ -65,7 +65,7 @@ DISPENSABLE = (
 )
 #: columns that stay in any case
 KEPT = (
-    *(HEADINGS["track"], HEADINGS["tier"], HEADINGS["entry"], HEADINGS["score"]),
+    *(HEADINGS["tier"], HEADINGS["entry"], HEADINGS["score"]),
     *("task", "loss", "S_k", "status"),
 )
 
@@ -100,7 +100,8 @@ def narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
     warning goes last.
     """
     named = [HEADINGS[key] for key in DISPENSABLE if HEADINGS[key] in cells]
-    others = [name for name in reversed(cells.columns) if name not in (*named, *KEPT)]
+    kept = {*KEPT, cells.columns[0]}  # a board begins with the track
+    others = [name for name in reversed(cells.columns) if name not in {*named, *kept}]
     order = sorted([*named, *others], key=lambda name: _alarming(name, cells[name]))
     gone: list[str] = []
     while order and needed(cells) > width:

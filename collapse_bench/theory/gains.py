@@ -72,8 +72,9 @@ def two_stage(d, n, lam, p2, lam2=None, beta=0.0, src=0.0, r2=1.0, c2=1.0, s1=1.
     s=NOISE,
 )
 def self_distilled(d, n, lam, xi=None, beta=0.0, src=0.0, r2=1.0, s=0.5) -> float:
-    """Excess risk of a ridge student fitted to (1 - xi) y + xi (the teacher's answers) on the same
-    X.
+    """Excess risk of a ridge student fitted to (1 - xi) y + xi y', y' the teacher's answers.
+
+    Teacher and student read the same X.  The risk is
 
     R + xi lam R' + xi^2 D, where R(lam) is the risk of the teacher and D = lam^2 E |dw/dlam|_S^2;
     exact for given rows, with R, R' and D of these rows.  The best xi is -lam R'/(2 D) and leaves R

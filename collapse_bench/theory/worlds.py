@@ -406,8 +406,7 @@ def novel_nature_tv(K, beta, M, t, h=0.0) -> float:
     h=NEW,
 )
 def novel_kept_missing(K, beta, M, m, t, h=0.0) -> float:
-    """Mass in generation t of the symbols that no real row had so far, M at first, then m each
-    time.
+    """Mass in generation t of symbols that no real row had: M rows at first, m in each generation.
 
     It is the missing mass of a memory of all real rows, and of a pool of all rows, since synthetic
     rows bring no symbol of their own.  A probability; valid for all M, m and t.

@@ -94,7 +94,7 @@ class Towards:
     def __call__(self, model, corpus, rng, before):
         if before is None or self.gain == 1:
             return model.fit(corpus, rng, before)
-        return before.blend(model.fit(corpus, rng, before), self.gain) if self.gain else before
+        return model.fit(corpus, rng, before).blend(before, 1 - self.gain) if self.gain else before
 
 
 # -- laws ------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ SUITE = """\
 # a suite of one's own
 name = "tiny"
 title = "two small worlds"
-seeds = "0:12"
+seeds = "0:16"
 generations = 4
 n = 10
 mitigations = ["real-anchor(k=5)", "temperature", "top-p"]
@@ -46,7 +46,7 @@ TASKS = [
     "zipf(K=50) | counts | replace @ n=60 T=4",
 ]
 ENTRIES = {"real-anchor(k=5)", "temperature", "top-p"}
-CONTROLS = {"none", "nature", "frozen"}
+CONTROLS = {"none", "nature", "frozen", "trivial"}
 
 
 class House:
@@ -353,7 +353,7 @@ def test_run_puts_data_on_stdout_and_words_on_stderr(house):
         f"[{i}/{jobs}]" for i in range(1, jobs + 1)
     ]
     assert all(
-        re.match(r"\[\d+/\d+\] 12 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
+        re.match(r"\[\d+/\d+\] 16 done in \d+\.\d\d s  \S", line) for line in lines[1 : jobs + 1]
     )
     assert lines[jobs + 1] == f"records:     {house.output}"
     assert len(lines) == jobs + 2  # a complete run says nothing about resuming
@@ -438,13 +438,13 @@ def test_set(tmp_path):
 
 
 def test_plan(house):
-    args = [house.suite, "-o", house.output, "--seeds", "0:20"]
+    args = [house.suite, "-o", house.output, "--seeds", "0:24"]
     plain, told = call("plan", *args), call("plan", *args, "--json")
     rows = json.loads(told.out)
     assert (plain.code, told.code, told.err) == (0, 0, "")
     assert {row["verdict"] for row in rows} == {"run", "skip"}
     assert {row["chains"] for row in rows if row["verdict"] == "run"} == {8}
-    assert {row["why"] for row in rows if row["verdict"] == "run"} == {"12 of 20 chains are there"}
+    assert {row["why"] for row in rows if row["verdict"] == "run"} == {"16 of 24 chains are there"}
     (skip,) = [row for row in rows if row["verdict"] == "skip"]
     assert skip["cell"] == TASKS[0].replace(" @", " | top-p @")
     first, *lines, last = plain.out.splitlines()
@@ -460,7 +460,7 @@ def test_reused_cells_are_counted_unless_they_are_asked_for(house):
     brief, verbose = call("plan", *args), call("plan", *args, "--verbose")
     rows = json.loads(call("plan", *args, "--json").out)
     reused = [row for row in rows if row["verdict"] == "reuse"]
-    assert f"reuse   {len(reused):>4} cell(s)  (12 chains are there)" in brief.out.splitlines()
+    assert f"reuse   {len(reused):>4} cell(s)  (16 chains are there)" in brief.out.splitlines()
     assert len(brief.out.splitlines()) == 3  # skip, reuse, totals
     assert {f"reuse      0  {row['cell']}  ({row['why']})" for row in reused} < set(
         verbose.out.splitlines()
@@ -514,7 +514,7 @@ def test_calibrating_again_changes_nothing_and_reuses_its_chains(house):
     before = house.suite.read_text()
     again = call("suite", "calibrate", house.suite, "-o", house.suite.parent / "chains")
     assert again.out == house.calibration.out
-    assert re.match(r"plan: 4 reuse \(0 chains in 0 jobs\)", again.err)
+    assert re.match(r"plan: 6 reuse \(0 chains in 0 jobs\)", again.err)
     assert house.suite.read_text() == before
 
 
@@ -553,8 +553,9 @@ def test_board_as_csv_and_json(house):
         "high",
         "chains",
         "real_unique",
-        "S_real_only",
-        "beats_real_only",
+        "coverage",
+        "value",
+        "beats_frozen",
     } < set(frame)
     assert frame.set_index("entry").track["real-anchor(k=5)"] == "real"
     assert frame.set_index("entry").real_rows["real-anchor(k=5)"] == pytest.approx(
@@ -815,7 +816,7 @@ def test_a_run_goes_on_where_nobody_reads(how, tmp_path):
         assert "the board cannot be shown: " in ended.err
         assert "Traceback" not in ended.err
     again = call("plan", spec, "--seeds", "0:2", "-o", tmp_path / "out")
-    assert again.out.splitlines()[-1].startswith("5 reuse, 0 run"), again
+    assert again.out.splitlines()[-1].startswith("6 reuse, 0 run"), again
 
 
 def test_settings_of_the_environment_are_repeated(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from forked import Ended, call
+from markdown_it import MarkdownIt
 
 from collapse_bench.forms import FORMS
 
@@ -223,7 +224,10 @@ def test_a_published_report(house, tmp_path):
     shown_safely(ended)
     text = (tmp_path / "to" / "odd.md").read_text()
     assert not hidden(text)
-    assert "<script" not in text
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+    assert "alert(1)" in page
+    for tag in ("<script", "<img", 'href="javascript', 'href="data'):
+        assert tag not in page
     pytest.importorskip("matplotlib")
     drawn = call("board", house.output, "--curves", tmp_path / "c.png")
     assert drawn.code == 0, drawn
