@@ -12,11 +12,13 @@ from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.lib.distributions.gaussians import answers_only
+from collapse_bench.lib.distributions.gaussians import answers_only, root_of
 from collapse_bench.lib.distributions.mixtures import drawn_by
 from collapse_bench.lib.tabular.quantiles import NARROWEST, Quantiles, quantiles_of
 from collapse_bench.lib.tabular.readers import nearest_class
 from collapse_bench.registry.hookspecs import hookimpl
+
+ORDERS = 20  # of the correlation in a covariance
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,38 @@ class CopulaTeacher(Teacher):
         return out
 
     def mean_answer(self, x: Tensor) -> Tensor:
-        mean = (self.share[..., None, :] * self.marginals.mean()).sum(-1)
-        if self.labelled:
-            classes = torch.arange(self.share.shape[-1], dtype=mean.dtype, device=mean.device)
-            mean = torch.cat([mean, (self.share * classes).sum(-1, keepdim=True)], -1)
+        mean = (self.share[..., None] * self._means()).sum(-2)
         return mean[..., None, :].expand(*x.shape[:-1], mean.shape[-1])
+
+    def mean_and_factor(self) -> tuple[Tensor, Tensor]:
+        """Mean and covariance factor, the class as a number included where rows are labelled.
+
+        Covariances within a class are a sum of powers of the copula's correlation, of which
+        ``ORDERS`` are taken; variances are exact.
+        """
+        means = self._means()
+        mean = (self.share[..., None] * means).sum(-2)
+        r = self.factor @ self.factor.mT
+        parts = self.marginals.hermite(ORDERS).movedim(-2, -3)  # (R, C, d, m)
+        correlation, power = torch.zeros_like(r), torch.ones_like(r)
+        for a in parts.unbind(-1):
+            power = power * r
+            correlation = correlation + a[..., :, None] * a[..., None, :] * power
+        correlation.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+        within = self.marginals.variance().mT.sqrt()[..., None] * torch.linalg.cholesky(correlation)
+        if self.labelled:
+            within = torch.nn.functional.pad(within, (0, 0, 0, 1))
+        weight = self.share.sqrt()[..., None]
+        rows = (weight[..., None] * within.mT).flatten(-3, -2)
+        return mean, root_of(torch.cat([weight * (means - mean[..., None, :]), rows], -2))
+
+    def _means(self) -> Tensor:
+        """The mean of each class, (R, C, d), with the class as column d + 1 where labelled."""
+        means = self.marginals.mean().mT
+        if not self.labelled:
+            return means
+        classes = torch.arange(means.shape[-2], dtype=means.dtype, device=means.device)
+        return torch.cat([means, classes.expand(means.shape[:-1])[..., None]], -1)
 
 
 @hookimpl

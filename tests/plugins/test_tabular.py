@@ -140,6 +140,22 @@ def test_scores_of_its_own_rows_are_standard_normal(table):
     assert ((z.square().mean((0, -1)) - 1).abs() < 5 * math.sqrt(2 / n)).all()
 
 
+@pytest.mark.parametrize("rho", [0.3, -0.95])
+def test_stated_moments_are_those_of_the_samples(rho):
+    n, chains = 40_000, 6
+    y = correlated(rho, 300, chains)
+    y = torch.cat([y[..., :1].exp(), y[..., 1:] ** 3, (y[..., :1] > 0.3).double()], -1)
+    teacher = copula_of(y, labels=2)
+    rows = teacher.answer(torch.empty(chains, n, 0), Stream(np.arange(chains)))
+    mean, factor = teacher.mean_and_factor()
+    assert torch.equal(teacher.mean_answer(rows[..., :0])[..., 0, :], mean)
+    about = rows - mean[..., None, :]
+    products = about[..., :, None] * about[..., None, :]  # (R, n, 3, 3)
+    for found, due in ((about, 0 * mean), (products, factor @ factor.mT)):
+        z = (found.mean(1) - due) / (found.std(1) / math.sqrt(n))
+        assert (z.abs() < 4.5).all(), z
+
+
 def test_the_density_of_a_normal_law_costs_what_it_must():
     """The cross entropy is close above the entropy, 1.419 nats per column minus the dependence."""
     rho = 0.7

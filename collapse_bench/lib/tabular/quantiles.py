@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 NARROWEST = 1e-3  # width of a cell, in standard deviations of the column
+NODES, SCORES = 1024, 9.0  # of a rule over scores between -SCORES and SCORES
 LOWEST = -700.0  # smallest logarithm of a tail mass whose normal score is a number
 
 
@@ -60,7 +61,8 @@ class Quantiles:
     def values(self, z: Tensor, label: Tensor) -> Tensor:
         """The values (R, d, n) with these normal scores (R, d, n), of classes (R, n)."""
         K, label = self.cells, label[..., None, :].expand_as(z)
-        mass = torch.special.ndtr(-z.abs())  # beyond z, on its side
+        # mass beyond z, on its side; ndtr would lose its digits far out
+        mass = torch.erfc(z.abs() / math.sqrt(2)) / 2
         high = z > 0
         place = torch.where(high, K - K * mass, K * mass)
         left = place.long().sub_(1).clamp_(0, K - 3)
@@ -77,6 +79,40 @@ class Quantiles:
         inner = (knots[..., 1:] + knots[..., :-1]).sum(-1) / 2
         ends = knots[..., 0] - self.below + knots[..., -1] + self.above
         return (inner + ends) / K
+
+    def variance(self) -> Tensor:
+        """The variances (R, d, C)."""
+        mean = self.mean()
+        about = self.knots - mean[..., None]
+        middle, width = (about[..., 1:] + about[..., :-1]) / 2, about.diff(dim=-1)
+        inner = (middle.square() + width.square() / 12).sum(-1)
+        low = (about[..., 0] - self.below).square() + self.below.square()
+        high = (about[..., -1] + self.above).square() + self.above.square()
+        return (inner + low + high) / self.cells
+
+    def hermite(self, orders: int) -> Tensor:
+        """Coefficients E[value(z) He_m(z)] / sqrt(m!) for m = 1 .. orders, (R, d, C, orders).
+
+        Over a standard normal score z, by the rule of midpoints, and scaled to unit variance.  Two
+        values whose scores have correlation r have correlation sum_m a_m b_m r^m (Mehler 1866).
+        """
+        z = torch.linspace(-SCORES, SCORES, NODES, dtype=torch.float64, device=self.knots.device)
+        mass = (-z.square() / 2).exp()
+        mass = mass / mass.sum()
+        polynomials = [torch.ones_like(z), z]
+        for m in range(1, orders):
+            grown = z * polynomials[m] - math.sqrt(m) * polynomials[m - 1]
+            polynomials.append(grown / math.sqrt(m + 1))
+        against = mass[:, None] * torch.stack(polynomials[1:], -1)
+        out = []
+        chain_shape, (d, classes) = self.knots.shape[:-3], self.knots.shape[-3:-1]
+        for c in range(classes):
+            label = torch.full((*chain_shape, NODES), c, device=z.device)
+            value = self.values(z.expand(*chain_shape, d, NODES), label)
+            value = value - (value @ mass)[..., None]
+            sd = (value.square() @ mass).sqrt()
+            out.append(value @ against / sd[..., None])
+        return torch.stack(out, -2)
 
 
 def _looked_up(table: Tensor, label: Tensor, place: Tensor) -> Tensor:
