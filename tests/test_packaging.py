@@ -216,7 +216,7 @@ def test_the_wheel_holds_the_package_and_its_data(source, tmp_path):
     due = {f"{ROOT}/py.typed", f"{ROOT}/leaderboard/standard.md"}
     for path in modules().values():
         due.add(str(path.relative_to(REPOSITORY)).replace("plugins/", f"{ROOT}/plugins/", 1))
-    for pattern in ("suites/*.toml", "lib/images/optdigits/*"):
+    for pattern in ("suites/*.toml", "lib/images/optdigits/*", "lib/tabular/uci/*"):
         found = list((REPOSITORY / ROOT).glob(pattern))
         assert found
         due |= {str(path.relative_to(REPOSITORY)) for path in found}

@@ -145,7 +145,8 @@ def _answers_in_shape(generator: DataGenerator, chain_shape: tuple[int, ...]) ->
     if y.is_floating_point() and not torch.isfinite(y).all():
         raise CheckFailure(f"{data.title()}.answer returned values that are not finite")
     low = -1 if data.kind == "sequence" else 0
-    if data.labels is not None and (int(y.min()) < low or int(y.max()) >= data.labels):
+    symbols = y[..., -1] if data.kind == "density" else y  # a class is the last column
+    if data.labels is not None and (int(symbols.min()) < low or int(symbols.max()) >= data.labels):
         raise CheckFailure(
             f"{data.title()} states labels = {data.labels}, but some answers are outside [0, "
             f"{data.labels})"

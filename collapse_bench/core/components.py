@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: answers of n rows.
 #:
 #: - density: points (R, n, d) float; there is no question (x has width 0).  A model learns the
-#:   distribution of y.
+#:   distribution of y.  Where ``labels`` is stated, the last column is a class below it.
 #: - discrete: one symbol (R, n) int64 in [0, labels); no question, or one symbol x (R, n, 1).
 #: - regression: one number (R, n) float for each question x (R, n, d).
 #: - classification: one label (R, n) int64 in [0, labels) for each question x (R, n, ...) float.
@@ -289,7 +289,8 @@ class DataGenerator(Component, Teacher):
     def sampler(self) -> str:
         return "explicit"
 
-    # the number of different answers, for symbols and classes
+    # the number of different answers, for symbols and classes; of a density, the number of classes
+    # in the last column, if it is one
     @fact
     def labels(self) -> int | None:
         return None

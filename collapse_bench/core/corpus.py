@@ -50,7 +50,7 @@ class Corpus:
     # if set, rows are shown in this random order; private, since the stream reveals the old order
     _order: Stream | None = None
     _hidden: bool = False  # if set, ``origin`` cannot be read
-    # number of possible answers, for symbols and classes; not a secret
+    # number of possible answers, for symbols and classes, see DataGenerator; not a secret
     labels: int | None = None
     _folds: dict[Hashable, tuple[int, Any]] = field(default_factory=dict, repr=False)
 

@@ -43,6 +43,8 @@ linear(d=4) | ridge | iterative-mix | mix-weights @ n=20 T=2
 glm(d=3) | glm-fit | mix(real=0.5) @ n=60 T=2
 glm(d=3, labels_are=poisson) | glm-fit(family=poisson) | accumulate @ n=60 T=2
 planar(shape=circles) | kde | replace @ n=30 T=1
+tabular(table=wine) | gaussian-copula | mix(real=0.2) | detector-resampling @ n=60 T=2
+gaussian(d=2) | gaussian-copula | accumulate @ n=40 T=2
 half-space(d=4) | least-squares(lam=0.1) | mix(real=0.2) @ n=30 T=1 first=noisy-labels(p=0.3)
 linear(d=4) | ridge | mix(real=0.5) | ratio-cap @ n=20 T=2 growth=0.5
 half-space(d=4) | least-squares | verify-filter(phi=0.8) | noisy-verify @ n=30 T=2

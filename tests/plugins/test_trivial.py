@@ -233,6 +233,7 @@ def primary_of(cell: str):
             f"planar(shape={shape}) | kde | replace {{}} @ n=50 T=0"
             for shape in ("blobs", "circles", "moons", "swiss-roll")
         ),
+        "tabular(table=wine) | gaussian-copula | replace {} @ n=60 T=0",
         "linear(d=4) | ols | replace {} @ n=20 T=0",
         "glm(d=3) | glm-fit | replace {} @ n=60 T=0",
         "half-space(d=4) | least-squares | replace {} @ n=30 T=0",

@@ -54,7 +54,10 @@ class DetectorResampling(Mitigation):
     def curate(self, corpus, access):
         k = max(4, round(self.real * access.n))
         real, synthetic = access.real(k, fixed=True), access.synthetic(k)
-        tokens = corpus.labels is not None and not (corpus.width and corpus.x.is_floating_point())
+        real_numbers = corpus.y.is_floating_point() or (
+            corpus.width and corpus.x.is_floating_point()
+        )
+        tokens = corpus.labels is not None and not real_numbers
         s = detector(synthetic, real, access.rng.at("detector"), tokens, self.ridge)(corpus)
         passing = self.power * torch.nn.functional.logsigmoid(-s)
         return corpus.reweighted(
