@@ -309,7 +309,8 @@ def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteMode
     if extra:
         listed = changes.get("mitigations", model.mitigations)
         changes["mitigations"] = list(dict.fromkeys([*listed, *extra]))
-    focus = request.focus or next(iter(extra), model.focus)
+    ranked = (text for text in extra if not all(act.control for act in reg.mitigations(text)))
+    focus = request.focus or next(ranked, model.focus)
     if focus is not None:
         changes["focus"] = _entry_name(focus, reg)
     plain = model.model_dump()
