@@ -127,7 +127,7 @@ class RankedBoard(ScoredBoard):
 
     def ceilings(self) -> pd.DataFrame:
         """What no method of a track can exceed, on the tasks whose law is known."""
-        return ceilings(self.scores, self.laws)
+        return ceilings(self.scores, self.laws, self.tracks)
 
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task, with the track of the entry there."""
@@ -214,6 +214,12 @@ class RankedBoard(ScoredBoard):
                 "a tuned row has in each family the configuration that was best on calibration "
                 "seeds, and pays for the fits of that choice; default / best: the score of the "
                 "default configuration, and of the best in hindsight, which is never ranked"
+            )
+        for row in named_rows(self.ceilings()):
+            best = f"{row.entry} has {signed(row.reached)}" if row.entry else "no entry is there"
+            yield (
+                f"by a law, no method of track {row.track} exceeds {signed(row.ceiling)} on the "
+                f"scale of the risk score on {row.task}; {best}"
             )
         unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
         for row in named_rows(unranked):
