@@ -20,6 +20,7 @@ from ..records.faults import Rejected
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
+from ..records.signs import SignGrid
 from ..records.store import Store
 from ..records.tuning import Tuned
 from ..scoring import score as second
@@ -33,7 +34,7 @@ from .first_version import MOST_LOST, FirstBoard
 from .ranked import RankedBoard
 from .real_only import REAL_ONLY, real_only
 from .table import Board, LossBoard
-from .tuned import picked, usage_of_tuned, with_tuned
+from .tuned import picked, usable, usage_of_tuned, with_tuned
 from .usage import usage_by_entry, usage_of
 
 
@@ -178,12 +179,14 @@ def board_of(
     focus: str | None = None,
     track: str | None = None,
     tuning: Sequence[Tuned] = (),
+    signs: SignGrid | None = None,
 ) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
     ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
     no more than this track allows.  ``tuning``: the configurations that were picked, which add a
-    tuned row for each method.  Raises NothingMatched if there is no record, or none of `none` on a
+    tuned row for each method.  ``signs``: the scores at other numbers of rows and generations.
+    Raises NothingMatched if there is no record, or none of `none` on a
     suite with scores, UsageError for a track in a suite that has no scores by task and track.
     """
     found = _collected(store, manifest)
@@ -213,7 +216,7 @@ def board_of(
     suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
     if calibrated and with_trivial:
-        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning)
+        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
     if calibrated:
         return _scored(manifest, suite, calibrated, found, losses, usage)
     return LossBoard(
@@ -352,10 +355,13 @@ def _ranked(
     usage: pd.DataFrame,
     track: str | None,
     tuning: Sequence[Tuned],
+    signs: SignGrid | None,
 ) -> RankedBoard:
     """The board of a suite that was calibrated with `trivial`."""
     by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
     losses = _with_unplanned(losses, manifest)
+    tuning, lost = usable(tuning, set(losses.entry))
+    found.notes += lost
     losses, unranked = with_tuned(losses, calibrated, tuning)
     usage = usage_of_tuned(usage, calibrated, tuning)
     controls = ["none", "nature", *_controls(manifest), *unranked]
@@ -400,6 +406,7 @@ def _ranked(
             for of_track, loss in about.ceilings.items()
         },
         tuned=tuple(choice.method for choice in tuning),
+        signs=signs,
     )
 
 
