@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ class RunPlan:
     choice: Choice | None = field(default=None, repr=False)  # of configurations, with ``tune``
     grid: Signs | None = field(default=None, repr=False)  # with ``signs``
 
-    @property
+    @cached_property
     def steps_aside(self) -> list[CellPlan]:
         """What ``tune`` and ``signs`` do on calibration seeds."""
         store = store_of(self.request.output)
