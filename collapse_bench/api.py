@@ -17,9 +17,10 @@ import pandas as pd
 
 from . import theory
 from .board import Board
+from .board.choices import choices_of
 from .board.collect import board_of, frame_of, laws_of
 from .board.curves import Statistic
-from .calibration_chains import Choice, Signs, choice_among, grid_of, store_of
+from .board.signs import FACTORS, SignCell, sign_grid
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
@@ -52,11 +53,13 @@ from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
+from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
 from .suite.manifest import (
     calibrated,
     changes_of,
     entry_of,
+    manifest_of,
     plugin_files,
     save_run,
     saved_run,
@@ -138,7 +141,7 @@ class RunPlan:
     steps: tuple[CellPlan, ...]
     archive: Archive | None = field(default=None, repr=False)  # published records to reuse
     choice: Choice | None = field(default=None, repr=False)  # of configurations, with ``tune``
-    grid: Signs | None = field(default=None, repr=False)  # with ``signs``
+    grid: Grid | None = field(default=None, repr=False)  # with ``signs``
 
     @cached_property
     def steps_aside(self) -> list[CellPlan]:
@@ -488,11 +491,31 @@ def plan(request: RunRequest) -> RunPlan:
     choice = choice_among(suite, _groups(suite, texts)) if request.tune else None
     grid = None
     if request.signs:
-        own = {} if choice is None else choice.groups
-        groups = {**{one.method: one.entries for one in choices}, **own}
-        # before a choice is made, each of its methods runs one configuration all the same
-        grid = grid_of(suite, registry(), choices, groups, only)
+        # before a choice is made, each of its methods runs its default
+        grid = _grid(suite, choices, {} if choice is None else choice.groups, only)
     return RunPlan(request, suite, tuple(steps), archive, choice, grid)
+
+
+def _grid(
+    suite: Suite, choices: Sequence[Tuned], groups: Groups, only: Sequence[str] | None
+) -> Grid:
+    """The grid of signs with what was picked; a later choice replaces an earlier one."""
+    known = {**{one.method: one.entries for one in choices}, **groups}
+    picked = {one.method: one.picks for one in choices}
+    return grid_of(suite, registry(), FACTORS, known, picked, only)
+
+
+def _signs_measured(grid: Grid, store: Store) -> SignGrid:
+    """The scores in the cells of a grid whose chains were run."""
+    cells = [
+        SignCell(
+            manifest_of(cell.suite, grid.seeds),
+            {there: name for name, there in cell.places.items()},
+            cell.lacking,
+        )
+        for cell in grid.cells
+    ]
+    return sign_grid(store, cells, grid.methods)
 
 
 def _groups(suite: Suite, texts: Sequence[str]) -> dict[str, list[str]]:
@@ -596,13 +619,13 @@ def run_plan(
         ended = [_kept(outcome, there) for outcome in done(_jobs(grid.plan(there)), options)]
         # a chain that failed counts in its cell of the grid; one that was broken off must run again
         outcomes += [outcome for outcome in ended if set(outcome.statuses) & set(BROKEN_OFF)]
-        save_signs(Path(request.output), suite.name, grid.measured(there))
+        save_signs(Path(request.output), suite.name, _signs_measured(grid, there))
     return Results(
         store.path, suite.name, tuple(outcomes), planned.steps, planned.archive, manifest
     )
 
 
-def _chosen(planned: RunPlan, done: Callable[[Sequence[Job]], list[JobOutcome]]) -> Signs | None:
+def _chosen(planned: RunPlan, done: Callable[[Sequence[Job]], list[JobOutcome]]) -> Grid | None:
     """Run the configurations, store which one is best in each family, and return the grid with
     these.
 
@@ -612,14 +635,12 @@ def _chosen(planned: RunPlan, done: Callable[[Sequence[Job]], list[JobOutcome]])
     assert choice is not None
     store = store_of(request.output).create()
     done(_jobs(choice.plan(store)))
-    made = choice.made(store)
+    made = choices_of(store, manifest_of(choice.suite, choice.seeds), choice.groups)
     save_tuning(Path(request.output), suite.name, made)
     if planned.grid is None:
         return None
     published = () if planned.archive is None else planned.archive.tuning
-    choices = {one.method: one for one in (*published, *made)}
-    groups = {**{one.method: one.entries for one in published}, **choice.groups}
-    return grid_of(suite, registry(), list(choices.values()), groups, planned.grid.only)
+    return _grid(suite, (*published, *made), choice.groups, planned.grid.only)
 
 
 def _kept(outcome: JobOutcome, store: Store) -> JobOutcome:

@@ -11,13 +11,13 @@ import pytest
 
 from collapse_bench import api
 from collapse_bench.board.words import report
-from collapse_bench.calibration_chains import FOLDER, SIGN_CHAINS
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.archive import Archive
 from collapse_bench.records.signs import SignGrid, saved_signs, signs_of
 from collapse_bench.records.store import Store
 from collapse_bench.records.tuning import saved_tuning
 from collapse_bench.scoring.stability import GENERATIONS, ROWS
+from collapse_bench.suite.aside import FOLDER, SIGN_CHAINS
 from collapse_bench.suite.model import CALIBRATION_SEEDS, read_suite, to_toml
 
 SUITE = """
