@@ -726,7 +726,10 @@ def publish_run(
     if not force:
         _check_plugins(ran.output, manifest, stale)
         _check_chains(records)
-    tuning, signs = saved_tuning(ran.output, ran.suite), saved_signs(ran.output, ran.suite)
+    rows = {entry.name for entry in manifest.entries}
+    choices = _choices(manifest, ran.archive, ran.output)
+    tuning = [choice for choice in choices if set(choice.entries) <= rows]
+    signs = ran._signs(manifest)
     board = board_of(ran.store, manifest, tuning=tuning, signs=signs)
     if board.doubts and not force:
         raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")

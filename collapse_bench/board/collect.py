@@ -364,6 +364,10 @@ def _ranked(
     found.notes += lost
     losses, unranked = with_tuned(losses, calibrated, tuning)
     usage = usage_of_tuned(usage, calibrated, tuning)
+    if signs is not None:
+        ids = {entry.id for entry in manifest.entries}
+        signs, gone = signs.of_board(set(losses.entry), ids)
+        found.notes += gone
     controls = ["none", "nature", *_controls(manifest), *unranked]
     by_task |= {
         (f"{method} {TUNED}", task): by_task[entry, task]

@@ -66,7 +66,18 @@ def sign_grid(store: Store, cells: Sequence[SignCell], methods: Mapping[str, str
         tuple(middle.places.values()),
         {entry: tuple(values) for entry, values in scores.items()},
         tuple(notes),
+        _ids(middle, tuned),
     )
+
+
+def _ids(cell: SignCell, tuned: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Row -> the ids of its cells."""
+    ids: dict[str, tuple[str, ...]] = {}
+    for entry in cell.manifest.entries:
+        if entry.role == "entry" and entry.skip is None:
+            name = tuned.get(entry.name, entry.name)
+            ids[name] = (*ids.get(name, ()), entry.id)
+    return ids
 
 
 def _fits(cell: SignCell, tuned: Mapping[str, str]) -> dict[str, set[str]]:

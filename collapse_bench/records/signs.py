@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +29,23 @@ class SignGrid:
     # entry -> its score in each cell, by rising n and there by rising T; None where it has none
     scores: Mapping[str, Nine]
     notes: tuple[str, ...] = ()  # where a task could not run, and why
+    # entry -> its cells at n and T, which a board has too as long as nothing is changed
+    ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def of_board(self, rows: Collection[str], cells: Collection[str]) -> tuple[SignGrid, list[str]]:
+        """The entries among these rows whose cells are all among these ids, and a sentence on the
+        rows that were run with other cells."""
+        there = [entry for entry in self.scores if entry in rows]
+        gone = [entry for entry in there if not set(self.ids.get(entry, ())) <= set(cells)]
+        kept = {entry: self.scores[entry] for entry in there if entry not in gone}
+        notes = [
+            f"no signs for {', '.join(gone)}: they are of other settings or another version; run "
+            "the suite again with --signs"
+        ]
+        return replace(self, scores=kept), notes if gone else []
 
     def with_others(self, others: SignGrid) -> SignGrid:
         """This grid with the entries of another one that it lacks."""
@@ -40,6 +54,7 @@ class SignGrid:
             tuple(dict.fromkeys([*self.tasks, *others.tasks])),
             {**others.scores, **self.scores},
             tuple(dict.fromkeys([*self.notes, *others.notes])),
+            {**others.ids, **self.ids},
         )
 
 

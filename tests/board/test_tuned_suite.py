@@ -6,11 +6,12 @@ import json
 import shutil
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 from collapse_bench import api
 from collapse_bench.board.words import report
+from collapse_bench.cli import cli
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.archive import Archive
 from collapse_bench.records.signs import SignGrid, saved_signs, signs_of
@@ -124,6 +125,18 @@ def test_a_plan_says_what_the_choice_will_run(folder, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_the_command_plan_lists_what_runs_on_calibration_seeds(folder, tmp_path):
+    args = ["plan", str(folder / "whole.toml"), "--tune", "--signs", "-o", str(tmp_path / "new")]
+    ended = CliRunner().invoke(cli, args)
+    assert ended.exit_code == 0, ended.output
+    lines = ended.output.splitlines()
+    assert sum("(no record; for --tune)" in line for line in lines) == 12
+    # six rows in nine cells; three of those in the middle run for the choice as well
+    assert sum("(no record; for --signs)" in line for line in lines) == 6 * 9 - 3
+    ended = CliRunner().invoke(cli, ["run", "--help"])
+    assert "collapse-bench run mine.toml --tune --signs" in ended.output
+
+
 def test_a_suite_without_configurations_has_nothing_to_tune(folder, tmp_path):
     model = read_suite(folder / "whole.toml")
     tasks = [task.model_copy(update={"mitigations": None}) for task in model.tasks]
@@ -194,8 +207,6 @@ def test_records_without_choices_are_published_and_compared_as_before(folder, tm
     api.publish_run(tmp_path / "plain", tmp_path / "published")
     archive = Archive(tmp_path / "published" / "whole.parquet")
     assert (archive.tuning, archive.signs) == ((), None)
-    meta = pq.read_metadata(archive.path).metadata
-    assert meta is not None
     quick = api.run(
         folder / "whole.toml",
         mitigations="neon",
@@ -284,6 +295,19 @@ def test_a_grid_after_a_choice_runs_what_was_picked(folder, results):
     assert not ran.outcomes
     assert ran.steps
     assert ran.board().frame().equals(results.board().frame())
+
+
+def test_signs_of_other_cells_are_not_shown(folder, results, tmp_path):
+    shutil.copytree(folder / "out", tmp_path / "out")
+    path = tmp_path / "out" / "whole.signs.json"
+    plain = json.loads(path.read_text())
+    plain["ids"]["real-anchor(share=0.2)"] = ["0" * 20]
+    path.write_text(json.dumps(plain))
+    board = api.results(tmp_path / "out").board()
+    frame = board.frame().set_index("entry")
+    assert np.isnan(frame.signs["real-anchor(share=0.2)"])
+    assert frame.signs[TUNED] == 9
+    assert any("no signs for real-anchor(share=0.2): they are" in note for note in board.notes)
 
 
 def test_a_task_that_cannot_run_agrees_with_nobody_there(folder, tmp_path):
