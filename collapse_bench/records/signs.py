@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from .faults import Damaged
+from ..errors import UsageError
+from .faults import Damaged, Rejected
 from .files import read_file, replace_file
 from .plain import fault_of
 
@@ -75,14 +76,15 @@ def save_signs(output: Path, suite: str, grid: SignGrid) -> None:
 def saved_signs(output: Path, suite: str) -> SignGrid | None:
     """The grid in an output folder; None where the run has none.
 
-    Raises Damaged where the file is not valid, Unreadable where it cannot be read now.
+    Raises UsageError where the file is not valid, Unreadable where it cannot be read now.
     """
     path = _file(output, suite)
+    remedy = "run the suite again with --signs, which writes it again, or remove it"
     try:
-        text = read_file(path, MOST_BYTES)
+        return signs_of(read_file(path, MOST_BYTES))
     except FileNotFoundError:
         return None
-    try:
-        return signs_of(text)
+    except Rejected as problem:
+        raise UsageError(f"{problem}; {remedy}") from problem
     except ValidationError as problem:
-        raise Damaged(path, fault_of(problem)) from problem
+        raise UsageError(f"{Damaged(path, fault_of(problem))}; {remedy}") from problem

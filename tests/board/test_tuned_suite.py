@@ -13,10 +13,11 @@ from collapse_bench import api
 from collapse_bench.board.words import report
 from collapse_bench.cli import cli
 from collapse_bench.errors import NothingMatched, UsageError
-from collapse_bench.records.archive import Archive
+from collapse_bench.records.archive import Archive, publish, whole
+from collapse_bench.records.contradictions import _of_the_numbers, contradiction
 from collapse_bench.records.signs import SignGrid, saved_signs, signs_of
 from collapse_bench.records.store import Store
-from collapse_bench.records.tuning import saved_tuning
+from collapse_bench.records.tuning import Tuned, saved_tuning
 from collapse_bench.scoring.stability import GENERATIONS, ROWS
 from collapse_bench.suite.aside import FOLDER, SIGN_CHAINS
 from collapse_bench.suite.model import CALIBRATION_SEEDS, read_suite, to_toml
@@ -350,6 +351,35 @@ def test_a_grid_joins_another_and_keeps_its_own_scores():
     both = one.with_others(other)
     assert both.scores == {"x": (1.0,) * 9, "y": (None,) * 9}
     assert signs_of(json.dumps(both.to_json())) == both
+
+
+@pytest.mark.parametrize("what", ["tuning", "signs"])
+@pytest.mark.parametrize(
+    "text", ["[", '{"chains": 16, "tasks": [], "scores": {"a": [1, 2]}}', "[7]"]
+)
+def test_a_damaged_file_of_choices_or_signs_is_named_with_its_remedy(what, text, tmp_path):
+    path = tmp_path / f"whole.{what}.json"
+    path.write_text(text)
+    read = {"tuning": saved_tuning, "signs": saved_signs}[what]
+    option = {"tuning": "--tune", "signs": "--signs"}[what]
+    with pytest.raises(UsageError, match=f"whole.{what}.json is damaged .*again with {option}"):
+        read(tmp_path, "whole")
+
+
+def test_published_choices_that_are_not_valid_are_refused(results, published, tmp_path):
+    wrong = Tuned("weight-averaging", ("weight-averaging",), {}, "many")
+    records = whole(results.store, results.manifest)
+    publish(records, results.manifest, tmp_path / "whole.parquet", [wrong])
+    with pytest.raises(UsageError, match=r"whole.parquet is damaged .*tuning.0.fits"):
+        len(Archive(tmp_path / "whole.parquet"))
+
+
+def test_only_published_records_may_hold_the_last_generation_alone(results, published):
+    name = "weight-averaging(a=0.9)"
+    cell = next(entry.id for entry in results.manifest.entries if entry.name == name)
+    record = Archive(published).read(cell, 0)
+    assert contradiction(record, published=True) is None
+    assert "lacks w2 in some generations" in next(_of_the_numbers(record, published=False))
 
 
 def test_the_mark_of_a_task_survives_a_file(folder):
