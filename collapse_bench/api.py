@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pandas as pd
 
 from . import theory
 from .board import Board
-from .board.collect import board_of, frame_of, laws_of, losses_of
+from .board.choices import choices_of
+from .board.collect import board_of, frame_of, laws_of
 from .board.curves import Statistic
-from .board.render import named_rows
+from .board.signs import FACTORS, SignCell, sign_grid
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
@@ -37,6 +39,7 @@ from .records.key import why_no_key
 from .records.manifest import Manifest, ManifestEntry
 from .records.record import BLOCK, Record, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
+from .records.signs import SignGrid, save_signs, saved_signs
 from .records.store import Store
 from .records.tuning import Tuned, save_tuning, saved_tuning
 from .registry.discovery import Registry, registry
@@ -47,10 +50,10 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.rules import TRIVIAL
 from .scoring.task import floor_and_gap
-from .scoring.tuning import complete, picks, tuning_fits
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
+from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
 from .suite.manifest import (
     calibrated,
@@ -73,6 +76,15 @@ from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.regenerated import differences
 from .suite.staleness import Outdated, outdated
+from .suite.tunings import (
+    configurations,
+    grouped,
+    label_of,
+    row_name,
+    tunable,
+    with_configurations,
+    with_rows,
+)
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
 OnPlan = Callable[[list[CellPlan], list[Job]], None]
@@ -98,8 +110,11 @@ class RunRequest:
     quick: bool = False  # run only the further entries; take the others from published records
     published: str | Path | None = None  # file of published records; None: the one that ships
     force: bool = False  # run finished chains again
-    # pick a configuration of each further entry per family, on calibration seeds
+    # pick a configuration per family, on calibration seeds: of each further entry, or without one
+    # of each method of the suite
     tune: bool = False
+    # run the marked tasks at other numbers of rows and generations, to see where signs hold
+    signs: bool = False
     plugins: Paths = ()  # plugin files to load
     n_jobs: int = 1  # worker processes
     memory: int = MEMORY  # bytes for the rows of the chains that run at once
@@ -125,20 +140,36 @@ class RunPlan:
     suite: Suite  # of a quick run: without entries that lack complete records
     steps: tuple[CellPlan, ...]
     archive: Archive | None = field(default=None, repr=False)  # published records to reuse
+    choice: Choice | None = field(default=None, repr=False)  # of configurations, with ``tune``
+    grid: Grid | None = field(default=None, repr=False)  # with ``signs``
+
+    @cached_property
+    def steps_aside(self) -> list[CellPlan]:
+        """What ``tune`` and ``signs`` do on calibration seeds."""
+        store = store_of(self.request.output)
+        tuning = [] if self.choice is None else self.choice.plan(store)
+        # a cell of the grid that the choice runs too has its chains then
+        run = {step.entry.cell.id for step in tuning}
+        signs = [] if self.grid is None else self.grid.plan(store)
+        return [*tuning, *(step for step in signs if step.entry.cell.id not in run)]
 
     @property
     def jobs(self) -> list[Job]:
-        return [job for step in self.steps for job in jobs_of(step.entry, step.todo)]
+        return _jobs([*self.steps_aside, *self.steps])
 
     def estimate(self) -> Estimate:
         """The CPU time of the run, from records in the output folder and the published ones."""
-        stores: list[RecordReader] = [Store(self.request.output)]
+        stores: list[RecordReader] = [Store(self.request.output), store_of(self.request.output)]
         if shipped(self.suite.name).is_file():
             archive = shipped_archive(self.suite.name)
             with suppress(UserError):  # another file is in its place: the times are not known
                 len(archive)  # reads it
                 stores.append(archive)
-        return estimate(self.steps, stores)
+        return estimate([*self.steps, *self.steps_aside], stores)
+
+
+def _jobs(steps: Iterable[CellPlan]) -> list[Job]:
+    return [job for step in steps for job in jobs_of(step.entry, step.todo)]
 
 
 @dataclass(frozen=True)
@@ -183,8 +214,8 @@ class Results:
         show only the tasks on which an entry uses no more than this track allows.
         """
         manifest, store = self._manifest(), self.store
-        tuning = saved_tuning(self.output, manifest.suite.name)
-        board = board_of(store, manifest, focus, track, tuning)
+        choices, signs = _choices(manifest, self.archive, self.output), self._signs(manifest)
+        board = board_of(store, manifest, focus, track, choices, signs)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
         if stale.cells:
@@ -192,6 +223,12 @@ class Results:
                 f"bring them up to date with: {run_again(self.output, manifest, stale.methods)}"
             )
         return dataclasses.replace(board, notes=tuple(notes))
+
+    def _signs(self, manifest: Manifest) -> SignGrid | None:
+        """The grid of the run, with the published entries that it lacks."""
+        own = saved_signs(self.output, manifest.suite.name)
+        published = None if self.archive is None else self.archive.signs
+        return own.with_others(published) if own and published else own or published
 
     def draw(self, path: str | Path, statistic: Statistic = "mean") -> Path:
         """Plot the loss of every task and entry against the generation; returns the file.
@@ -205,6 +242,14 @@ class Results:
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         file = named(path, "the picture")
         return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
+
+
+def _choices(manifest: Manifest, archive: Archive | None, output: Path) -> tuple[Tuned, ...]:
+    """The choices of a run, and the published ones of other methods."""
+    published = () if archive is None else archive.tuning
+    known = {choice.method: choice for choice in published}
+    known |= {choice.method: choice for choice in saved_tuning(output, manifest.suite.name)}
+    return tuple(known.values())
 
 
 def _store(path: str | Path, archive: Archive | None) -> Store:
@@ -227,10 +272,11 @@ def results(
     return Results(folder, manifest.suite.name, archive=archive)
 
 
-def load_suite(request: RunRequest) -> Suite:
+def load_suite(request: RunRequest, choices: Sequence[Tuned] = ()) -> Suite:
     """The suite of a request: a named one, a file, or one made of typed specs, with its changes.
 
-    Loads the plugins of the request.  Raises UsageError for an unknown suite, spec, setting, device
+    choices: made earlier, whose configurations are entries too.  Loads the plugins of the request.
+    Raises UsageError for an unknown suite, spec, setting, device
     or focus, PluginError for a plugin that does not load.
     """
     reg = registry(_plugin_files(request.plugins))
@@ -239,13 +285,16 @@ def load_suite(request: RunRequest) -> Suite:
     with _plugins_of_earlier_runs(request.what, request.output):
         model, path = _model_of(request.what, reg)
         model = _changed(model, request, reg)
+        model = with_rows(model, reg, [choice.entries for choice in choices])
+        if request.tune and not _listed(request.mitigations):
+            model = with_configurations(model, reg)
         if path is None:
             model = model.model_copy(update={"name": typed_name(model)})
         parse_seeds(model.seeds)
         typed = _typed_mitigations(request, model, path)
         suite = expand(model, reg, path, device, budget, typed)
     if model.focus is not None:
-        model = model.model_copy(update={"focus": _row_name(model.focus, suite, reg)})
+        model = model.model_copy(update={"focus": row_name(model.focus, suite, reg)})
         suite = dataclasses.replace(suite, model=model)
     if suite.entries and model.focus is not None and model.focus not in suite.methods:
         raise UsageError(
@@ -309,9 +358,10 @@ def _changed(model: SuiteModel, request: RunRequest, reg: Registry) -> SuiteMode
     if extra:
         listed = changes.get("mitigations", model.mitigations)
         changes["mitigations"] = list(dict.fromkeys([*listed, *extra]))
-    focus = request.focus or next(iter(extra), model.focus)
+    ranked = (text for text in extra if not all(act.control for act in reg.mitigations(text)))
+    focus = request.focus or next(ranked, model.focus)
     if focus is not None:
-        changes["focus"] = _entry_name(focus, reg)
+        changes["focus"] = label_of(focus, reg)
     plain = model.model_dump()
     for task in plain["tasks"]:  # a change overrides what a task sets for itself
         if task["mitigations"] is not None:
@@ -328,20 +378,6 @@ def _typed_mitigations(request: RunRequest, model: SuiteModel, path: Path | None
     if path is None or "mitigations" in request.settings:
         typed |= {*model.mitigations, *(m for task in model.tasks for m in task.mitigations or ())}
     return typed
-
-
-def _row_name(text: str, suite: Suite, reg: Registry) -> str:
-    """A composition of mitigations as the board of this suite names it."""
-    label = _entry_name(text, reg)
-    entries = (entry for entry in suite.entries if entry.role == "entry")
-    return next((entry.name for entry in entries if entry.cell.entry == label), label)
-
-
-def _entry_name(text: str, reg: Registry) -> str:
-    """A composition of mitigations without the parameters that have their defaults."""
-    from .core.identity import written
-
-    return " + ".join(str(written(act)) for act in reg.mitigations(text))
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -380,6 +416,7 @@ def run(
     published: str | Path | None = None,
     force: bool = False,
     tune: bool = False,
+    signs: bool = False,
     plugins: Paths = (),
     n_jobs: int = 1,
     memory: int = MEMORY,
@@ -410,6 +447,7 @@ def run(
         published=published,
         force=force,
         tune=tune,
+        signs=signs,
         plugins=plugins,
         n_jobs=n_jobs,
         memory=memory,
@@ -428,92 +466,71 @@ def plan(request: RunRequest) -> RunPlan:
     Raises what ``load_suite`` raises, and NothingMatched where an entry of a quick run fits no
     task, or has nothing to compare with.
     """
-    if request.tune:
-        request = dataclasses.replace(request, mitigations=_all_tunings(request))
+    texts = [str(text) for text in _listed(request.mitigations)]
+    if request.tune and texts:
+        reg = registry(_plugin_files(request.plugins))
+        names = [name for text in texts for name in configurations(text, reg)]
+        request = dataclasses.replace(request, mitigations=list(dict.fromkeys(names)))
     suite = load_suite(request)
     archive = archive_of(suite, request.published) if request.quick or request.published else None
+    choices = () if archive is None else archive.tuning
+    if request.signs and not request.tune:
+        # the grid of a suite that was tuned runs what was picked
+        choices = (*choices, *saved_tuning(Path(request.output), suite.name))
+    if choices:
+        suite = load_suite(request, choices)
     only = None
     if request.quick:
-        only = [_row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
+        only = [row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
         _check_quick(suite, only)
     # a quick run forces its own entries, not the published ones that it compares them with
     store = _store(request.output, archive)
     steps = plan_cells(suite, store, suite.seeds, request.force, only)
     if only is not None:
         suite, steps = _thinned(suite, steps, set(only))
-    return RunPlan(request, suite, tuple(steps), archive)
+    choice = choice_among(suite, _groups(suite, texts)) if request.tune else None
+    grid = None
+    if request.signs:
+        # before a choice is made, each of its methods runs its default
+        grid = _grid(suite, choices, {} if choice is None else choice.groups, only)
+    return RunPlan(request, suite, tuple(steps), archive, choice, grid)
 
 
-def _tunings(text: str, reg: Registry) -> list[str]:
-    """The specs of the configurations of one method, the default first; of others the spec only."""
-    from .core.identity import written
-
-    acts = reg.mitigations(text)
-    more = getattr(type(acts[0]), "tunings", ()) if len(acts) == 1 else ()
-    return [text, *(str(written(dataclasses.replace(acts[0], **values))) for values in more)]
-
-
-def _all_tunings(request: RunRequest) -> list[str]:
-    """The further entries of a request with all their configurations.
-
-    Raises UsageError where there is no further entry.
-    """
-    reg = registry(_plugin_files(request.plugins))
-    texts = [str(text) for text in _listed(request.mitigations)]
-    if not texts:
-        raise UsageError("there is nothing to tune; name a method: --mitigation NAME --tune")
-    return list(dict.fromkeys(name for text in texts for name in _tunings(text, reg)))
+def _grid(
+    suite: Suite, choices: Sequence[Tuned], groups: Groups, only: Sequence[str] | None
+) -> Grid:
+    """The grid of signs with what was picked; a later choice replaces an earlier one."""
+    known = {**{one.method: one.entries for one in choices}, **groups}
+    picked = {one.method: one.picks for one in choices}
+    return grid_of(suite, registry(), FACTORS, known, picked, only)
 
 
-def _tune(request: RunRequest, suite: Suite) -> None:
-    """Run the configurations on calibration seeds, as many chains as the exam has, and store which
-    one is best in each family.
-
-    Raises UsageError where the suite was calibrated without `trivial`, or a configuration lacks
-    chains.
-    """
-    if not any(row.harm is not None for row in suite.model.calibration):
-        raise UsageError(
-            f"suite {suite.name} was calibrated without the control trivial; tuning needs scores: "
-            "run `collapse-bench suite calibrate` first"
+def _signs_measured(grid: Grid, store: Store) -> SignGrid:
+    """The scores in the cells of a grid whose chains were run."""
+    cells = [
+        SignCell(
+            manifest_of(cell.suite, grid.seeds),
+            {there: name for name, there in cell.places.items()},
+            cell.lacking,
         )
-    reg = registry()
-    groups: dict[str, list[str]] = {}
-    seen: set[str] = set()
-    for text in map(str, _listed(request.mitigations)):
-        if text not in seen:  # the configurations of a method follow its default
-            names = _tunings(text, reg)
-            seen |= set(names)
-            rows = [_row_name(name, suite, reg) for name in names]
-            groups[rows[0]] = list(dict.fromkeys(rows))
-    wanted = {"none", TRIVIAL, *(name for names in groups.values() for name in names)}
-    some = tuple(e for e in suite.entries if e.name in wanted and e.role != "curve")
-    bare = dataclasses.replace(suite, entries=some)
-    seeds = CALIBRATION_SEEDS[: len(suite.seeds)]
-    store = Store(Path(request.output).absolute() / "tuning").create()
-    jobs = [
-        job for step in plan_cells(bare, store, seeds) for job in jobs_of(step.entry, step.todo)
+        for cell in grid.cells
     ]
-    for _ in execute(jobs, Options(store.path, _absolute(request.plugins)), request.n_jobs):
-        pass
-    losses, usage, tasks = losses_of(store, manifest_of(bare, seeds))
-    if lacking := complete(losses, groups):
-        raise UsageError("; ".join(lacking))
-    chosen = picks(losses, tasks, groups)
-    fits = tuning_fits(usage, groups)
-    save_tuning(
-        Path(request.output),
-        suite.name,
-        [
-            Tuned(
-                method,
-                tuple(names),
-                {row.family: row.entry for row in named_rows(chosen) if row.method == method},
-                fits[method],
-            )
-            for method, names in groups.items()
-        ],
-    )
+    return sign_grid(store, cells, grid.methods)
+
+
+def _groups(suite: Suite, texts: Sequence[str]) -> dict[str, list[str]]:
+    """The configurations of these methods, or without any of each method of the suite.
+
+    Raises UsageError where there is nothing to choose.
+    """
+    reg = registry()
+    groups = grouped(texts or tunable(suite.model, reg), suite, reg)
+    if not groups:
+        raise UsageError(
+            f"there is nothing to tune: no method of suite {suite.name} has several configurations "
+            "(`tunings`); name one with --mitigation NAME --tune"
+        )
+    return groups
 
 
 def _check_quick(suite: Suite, only: Sequence[str]) -> None:
@@ -562,8 +579,26 @@ def run_plan(
         why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     Store(request.output).create()
-    if request.tune:
-        _tune(request, suite)
+    options = Options(
+        store_of(request.output).path,
+        _absolute(request.plugins),
+        request.memory,
+        request.timeout,
+        request.checkpoint_seconds,
+    )
+    aside = bool(planned.choice or planned.grid)
+    if on_plan is not None and aside:
+        on_plan([*planned.steps_aside, *planned.steps], planned.jobs)
+
+    def done(jobs: Sequence[Job], options: Options) -> Iterator[JobOutcome]:
+        for outcome in execute(jobs, options, request.n_jobs, on_progress):
+            yield outcome
+            if on_outcome is not None:
+                on_outcome(outcome)
+
+    grid = planned.grid
+    if planned.choice is not None:
+        grid = _chosen(planned, lambda jobs: list(done(jobs, options)))
     # absolute, since workers have a working folder of their own
     store = _store(Path(request.output).absolute(), planned.archive)
     for step in planned.steps:
@@ -574,25 +609,38 @@ def run_plan(
     manifest = save_run(
         suite, suite.seeds, store, None if planned.archive is None else planned.archive.path
     )
-    jobs = planned.jobs
-    if on_plan is not None:
+    jobs = _jobs(planned.steps)
+    if on_plan is not None and not aside:
         on_plan(list(planned.steps), jobs)
-    options = Options(
-        store.path,
-        _absolute(request.plugins),
-        request.memory,
-        request.timeout,
-        request.checkpoint_seconds,
-    )
-    outcomes = []
-    for outcome in execute(jobs, options, request.n_jobs, on_progress):
-        outcomes.append(outcome)
-        if on_outcome is not None:
-            on_outcome(outcome)
+    outcomes = list(done(jobs, dataclasses.replace(options, output=store.path)))
     outcomes = [_kept(outcome, store) for outcome in outcomes]
+    if grid is not None:
+        there = store_of(request.output).create()
+        ended = [_kept(outcome, there) for outcome in done(_jobs(grid.plan(there)), options)]
+        # a chain that failed counts in its cell of the grid; one that was broken off must run again
+        outcomes += [outcome for outcome in ended if set(outcome.statuses) & set(BROKEN_OFF)]
+        save_signs(Path(request.output), suite.name, _signs_measured(grid, there))
     return Results(
         store.path, suite.name, tuple(outcomes), planned.steps, planned.archive, manifest
     )
+
+
+def _chosen(planned: RunPlan, done: Callable[[Sequence[Job]], list[JobOutcome]]) -> Grid | None:
+    """Run the configurations, store which one is best in each family, and return the grid with
+    these.
+
+    Raises UsageError where a configuration lacks chains.
+    """
+    choice, request, suite = planned.choice, planned.request, planned.suite
+    assert choice is not None
+    store = store_of(request.output).create()
+    done(_jobs(choice.plan(store)))
+    made = choices_of(store, manifest_of(choice.suite, choice.seeds), choice.groups)
+    save_tuning(Path(request.output), suite.name, made)
+    if planned.grid is None:
+        return None
+    published = () if planned.archive is None else planned.archive.tuning
+    return _grid(suite, (*published, *made), choice.groups, planned.grid.only)
 
 
 def _kept(outcome: JobOutcome, store: Store) -> JobOutcome:
@@ -678,7 +726,11 @@ def publish_run(
     if not force:
         _check_plugins(ran.output, manifest, stale)
         _check_chains(records)
-    board = board_of(ran.store, manifest)
+    rows = {entry.name for entry in manifest.entries}
+    choices = _choices(manifest, ran.archive, ran.output)
+    tuning = [choice for choice in choices if set(choice.entries) <= rows]
+    signs = ran._signs(manifest)
+    board = board_of(ran.store, manifest, tuning=tuning, signs=signs)
     if board.doubts and not force:
         raise UsageError(f"{board.doubts[0]}; publish with --force once you have checked it")
     # without a command, and without paths of this machine
@@ -686,7 +738,7 @@ def publish_run(
     text = report(dataclasses.replace(board, notes=notes))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        publish(records, manifest, files[0])
+        publish(records, manifest, files[0], tuning, signs)
         replace_file(files[1], f"{text}\n".encode())
     except OSError as problem:
         raise unwritable(folder, problem) from problem

@@ -26,7 +26,7 @@ def archive():
 
 
 def test_every_cell_of_standard_is_published_in_its_present_version(archive, tmp_path):
-    suite = load_suite(RunRequest("standard"))
+    suite = load_suite(RunRequest("standard"), archive.tuning)
     steps = plan(suite, OverlayStore(tmp_path, archive), suite.seeds)
     lacking = [step.entry.cell.label for step in steps if step.todo]
     assert not lacking, "run the suite again and publish it"
@@ -67,8 +67,13 @@ def test_a_published_chain_comes_out_again(spec, archive, tmp_path):
 
 @pytest.mark.slow
 def test_the_published_board_is_made_from_the_published_records(archive, tmp_path):
-    suite = load_suite(RunRequest("standard"))
-    board = board_of(OverlayStore(tmp_path, archive), manifest_of(suite, suite.seeds))
+    suite = load_suite(RunRequest("standard"), archive.tuning)
+    board = board_of(
+        OverlayStore(tmp_path, archive),
+        manifest_of(suite, suite.seeds),
+        tuning=archive.tuning,
+        signs=archive.signs,
+    )
     assert report(board) + "\n" == (LEADERBOARD / "standard.md").read_text(encoding="utf-8")
 
 

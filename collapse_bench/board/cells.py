@@ -23,6 +23,7 @@ HEADINGS = {
     "ranks": "ranks",
     "tunings": "default / best",
     "coverage": "covers",
+    "signs": "signs",
     "refused": "refused",
     "value": "value",
     "worst": "worst family",
@@ -61,7 +62,7 @@ DISPENSABLE = (
         "failed",
     ),
     *("refused", "verifier", "fits", "worst", "harmed", "real", "beats", "real_only", "tail"),
-    *("value", "tunings", "coverage", "ranks"),
+    *("value", "tunings", "signs", "coverage", "ranks"),
 )
 #: columns that stay in any case
 KEPT = (

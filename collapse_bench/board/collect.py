@@ -20,6 +20,7 @@ from ..records.faults import Rejected
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record, blocks_of
 from ..records.settings import SuiteModel
+from ..records.signs import SignGrid
 from ..records.store import Store
 from ..records.tuning import Tuned
 from ..scoring import score as second
@@ -33,7 +34,7 @@ from .first_version import MOST_LOST, FirstBoard
 from .ranked import RankedBoard
 from .real_only import REAL_ONLY, real_only
 from .table import Board, LossBoard
-from .tuned import picked, usage_of_tuned, with_tuned
+from .tuned import picked, usable, usage_of_tuned, with_tuned
 from .usage import usage_by_entry, usage_of
 
 
@@ -178,12 +179,14 @@ def board_of(
     focus: str | None = None,
     track: str | None = None,
     tuning: Sequence[Tuned] = (),
+    signs: SignGrid | None = None,
 ) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
     ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
     no more than this track allows.  ``tuning``: the configurations that were picked, which add a
-    tuned row for each method.  Raises NothingMatched if there is no record, or none of `none` on a
+    tuned row for each method.  ``signs``: the scores at other numbers of rows and generations.
+    Raises NothingMatched if there is no record, or none of `none` on a
     suite with scores, UsageError for a track in a suite that has no scores by task and track.
     """
     found = _collected(store, manifest)
@@ -213,7 +216,7 @@ def board_of(
     suite = manifest.suite.model_copy(update={"focus": chosen})
     calibrated = _tasks(manifest)
     if calibrated and with_trivial:
-        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning)
+        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
     if calibrated:
         return _scored(manifest, suite, calibrated, found, losses, usage)
     return LossBoard(
@@ -277,7 +280,8 @@ def _with_real_only(
     """The losses with those of the control real-only of every entry."""
     # entries that drew more real rows than the learning curve covers
     beyond: set[str] = set()
-    fits = real_only(losses, usage, found.curves, manifest.tasks, beyond)
+    own = usage if usage.empty else usage[~usage.entry.isin(_controls(manifest))]
+    fits = real_only(losses, own, found.curves, manifest.tasks, beyond, _controls(manifest))
     found.notes += [
         f"{e} used more real rows than real-only was measured with, so the two are not compared"
         for e in sorted(beyond)
@@ -299,7 +303,7 @@ def _scored(
         losses,
         calibrated,
         focus=suite.focus,
-        controls=["none", "nature", "frozen", *fits],
+        controls=["none", "nature", *_controls(manifest), *fits],
         tracks={name: joined_tracks(names) for name, names in found.tracks.items()},
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
@@ -351,11 +355,19 @@ def _ranked(
     usage: pd.DataFrame,
     track: str | None,
     tuning: Sequence[Tuned],
+    signs: SignGrid | None,
 ) -> RankedBoard:
     """The board of a suite that was calibrated with `trivial`."""
     by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
+    losses = _with_unplanned(losses, manifest)
+    tuning, lost = usable(tuning, set(losses.entry))
+    found.notes += lost
     losses, unranked = with_tuned(losses, calibrated, tuning)
     usage = usage_of_tuned(usage, calibrated, tuning)
+    if signs is not None:
+        ids = {entry.id for entry in manifest.entries}
+        signs, gone = signs.of_board(set(losses.entry), ids)
+        found.notes += gone
     controls = ["none", "nature", *_controls(manifest), *unranked]
     by_task |= {
         (f"{method} {TUNED}", task): by_task[entry, task]
@@ -392,8 +404,34 @@ def _ranked(
         lost=_lost(pd.DataFrame(found.secondary), scored),
         tracks=by_task,
         track=track,
+        laws={
+            (name, of_track): loss
+            for name, about in manifest.tasks.items()
+            for of_track, loss in about.ceilings.items()
+        },
         tuned=tuple(choice.method for choice in tuning),
+        signs=signs,
     )
+
+
+def _with_unplanned(losses: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
+    """The losses with a skipped row for each task that does not name a control of another task.
+
+    A control is compared on the tasks that have it, as if it did not fit the others.
+    """
+    planned = {(entry.task, entry.name) for entry in manifest.entries} | {
+        (task, "frozen") for task in manifest.tasks
+    }
+    rows = [
+        {"task": t, "entry": name, "seed": None, "loss": math.nan, "status": Status.SKIPPED.value}
+        for name in _controls(manifest)
+        for t in manifest.tasks
+        if (t, name) not in planned
+    ]
+    if not rows:
+        return losses
+    added = pd.DataFrame(rows, columns=losses.columns).astype({"loss": float})
+    return pd.concat([losses, added], ignore_index=True)
 
 
 def _controls(manifest: Manifest) -> list[str]:
@@ -457,7 +495,7 @@ class _Collected:
     tracks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     # (entry, task) -> tracks of its records
     by_task: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    has_frozen: bool = False  # the control `frozen` has records of its own
+    has_frozen: set[str] = field(default_factory=set)  # tasks that name the control `frozen`
     codes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by the id of a cell
     notes: list[str] = field(default_factory=list)
 
@@ -485,12 +523,12 @@ class _Collected:
         for s in chains:
             end = REFUSED if s in declined else status[s]
             self.add_row(entry, entry.name, s, final.get(s, math.nan), end)
-        if entry.name == "none" and not self.has_frozen:  # then it is none's generation 0
+        derived = entry.name == "none" and entry.task not in self.has_frozen
+        if derived:  # the control `frozen` is generation 0 of none
             start = _values(record, about.primary, 0)
             for s in chains:
                 end = Status.DONE if s in start else status[s]
                 self.add_row(entry, "frozen", s, start.get(s, math.nan), end)
-        derived = entry.name == "none" and not self.has_frozen
         self.secondary += _tail_and_diversity(record, entry, about, chains, derived)
         self.tracks[entry.name].append(record.facts.track)
         self.by_task[entry.name, entry.task].append(record.facts.track)
@@ -502,7 +540,7 @@ class _Collected:
 def _collected(store: Store, manifest: Manifest) -> _Collected:
     """All records of a run that were computed by one version of the code."""
     found, seeds = _Collected(), set(manifest.seeds)
-    found.has_frozen = any(entry.name == "frozen" for entry in manifest.entries)
+    found.has_frozen = {entry.task for entry in manifest.entries if entry.name == "frozen"}
     for entry, records in _of_one_code(
         store, manifest.entries, manifest.seeds, found.notes, manifest
     ):

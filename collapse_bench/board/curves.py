@@ -82,7 +82,10 @@ def draw_curves(
     for axis, task in zip(axes.flat, tasks, strict=False):
         piece = frame[frame.task == task]
         for entry, rows in piece.groupby("entry", sort=False):
-            _draw_entry(axis, entry, over_chains(rows, statistic), colours[entry])
+            stats = over_chains(rows, statistic)
+            _draw_entry(axis, entry, stats, colours[entry])
+            if entry == "none" and 0 in stats.index and "frozen" not in set(piece.entry):
+                _draw_frozen(axis, stats["center"][0])
         if laws is not None and task in laws:
             _draw_law(axis, laws[task], statistic)
         if (piece.value > 0).all():
@@ -104,7 +107,7 @@ def draw_curves(
 
 
 def _draw_entry(axis: Axes, entry: str, stats: pd.DataFrame, colour: Any) -> None:
-    """The curve and band of an entry; with `none`, also the line of the control `frozen`."""
+    """The curve and band of an entry."""
     # `none` is thin and on top, so that an entry that equals it shows as a rim around it
     width, above = (1.0, 8) if entry == "none" else (2.0, 2)
     axis.plot(
@@ -116,15 +119,6 @@ def _draw_entry(axis: Axes, entry: str, stats: pd.DataFrame, colour: Any) -> Non
         lw=width,
         zorder=above,
     )
-    if entry == "none" and 0 in stats.index:
-        axis.axhline(
-            stats["center"][0],
-            ls=(0, (6, 2, 1, 2)),
-            color="black",
-            label="frozen",
-            lw=0.6,
-            zorder=1,
-        )
     axis.fill_between(
         stats.index,
         stats["low"].clip(lower=stats["center"] / 10),
@@ -133,6 +127,11 @@ def _draw_entry(axis: Axes, entry: str, stats: pd.DataFrame, colour: Any) -> Non
         alpha=0.15,
         lw=0,
     )
+
+
+def _draw_frozen(axis: Axes, level: float) -> None:
+    """The control `frozen` where it has no records of its own: generation 0 of `none`."""
+    axis.axhline(level, ls=(0, (6, 2, 1, 2)), color="black", label="frozen", lw=0.6, zorder=1)
 
 
 def _draw_law(axis: Axes, law: list[float], statistic: Statistic) -> None:

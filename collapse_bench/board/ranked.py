@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 
 from ..records.facts import joined_tracks
+from ..records.signs import SignGrid
 from ..scoring.ceilings import ceilings
 from ..scoring.comparison import Comparison
 from ..scoring.frontier import relative_cost
 from ..scoring.resampling import resampled
 from ..scoring.score import Scores, compare
+from ..scoring.stability import GENERATIONS, ROWS, signs
 from ..scoring.tuning import HINDSIGHT, TUNED
 from ..scoring.value import values
 from ..status import Status
@@ -34,7 +36,8 @@ class RankedBoard(ScoredBoard):
 
     tracks: (entry, task) -> the track of its ledger there.  track: the one that the board shows;
     None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.  tuned:
-    methods with a tuned row, next to which stand their default and their best in hindsight.
+    methods with a tuned row, next to which stand their default and their best in hindsight.  signs:
+    the scores at other numbers of rows and generations; None: they were not run.
     """
 
     scores: Scores = field(repr=False)
@@ -42,6 +45,7 @@ class RankedBoard(ScoredBoard):
     track: str | None = None
     laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
     tuned: tuple[str, ...] = ()  # methods with a tuned row
+    signs: SignGrid | None = field(default=None, repr=False)
 
     def compare(self, a: str, b: str) -> Comparison:
         return compare(self.scores, a, b)
@@ -70,6 +74,8 @@ class RankedBoard(ScoredBoard):
         for name, other in (("S_default", "{}"), ("S_hindsight", "{} " + HINDSIGHT)):
             beside = {f"{method} {TUNED}": other.format(method) for method in self.tuned}
             rows[name] = [known.get(beside.get(entry, ""), math.nan) for entry in rows.entry]
+        agree = dict(zip(self._signs.entry, self._signs.agree, strict=True))
+        rows["signs"] = [float(agree.get(entry, math.nan)) for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
         rows["beats_frozen"] = [
             "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
@@ -82,6 +88,23 @@ class RankedBoard(ScoredBoard):
             return {}
         found = relative_cost(self.usage)
         return dict(zip(map(str, found.index), found.to_numpy(float), strict=True))
+
+    @cached_property
+    def _signs(self) -> pd.DataFrame:
+        """Columns entry, agree and word, of the entries of the grid; see ``scoring.stability``."""
+        cells = [(rows, ends) for rows in ROWS for ends in GENERATIONS]
+        scores = {} if self.signs is None else self.signs.scores
+        table = [
+            (entry, rows, ends, math.nan if value is None else value)
+            for entry, nine in scores.items()
+            for (rows, ends), value in zip(cells, nine, strict=True)
+        ]
+        return signs(pd.DataFrame(table, columns=["entry", "rows", "generations", "S"]))
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Entry -> helps or harms, of the entries whose sign holds in at least 8 of 9 cells."""
+        return {row.entry: row.word for row in named_rows(self._signs) if row.word}
 
     def values(self) -> pd.DataFrame:
         """What each entry adds to the side information that it reads; see ``scoring.value``."""
@@ -127,7 +150,7 @@ class RankedBoard(ScoredBoard):
 
     def ceilings(self) -> pd.DataFrame:
         """What no method of a track can exceed, on the tasks whose law is known."""
-        return ceilings(self.scores, self.laws)
+        return ceilings(self.scores, self.laws, self.tracks)
 
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task, with the track of the entry there."""
@@ -153,6 +176,7 @@ class RankedBoard(ScoredBoard):
                     "tunings": f"{signed(row.S_default)} / {signed(row.S_hindsight)}"
                     if not math.isnan(row.S_default)
                     else "",
+                    "signs": "" if math.isnan(row.signs) else f"{row.signs:.0f}/9",
                     "refused": f"{row.refused} refused" if row.refused else "",
                     "value": _value(row),
                     "tail": plain(row.tail_lost),
@@ -178,6 +202,8 @@ class RankedBoard(ScoredBoard):
         cells = pd.DataFrame(out)
         if not self.tuned:
             cells = cells.drop(columns="tunings")
+        if self.signs is None:
+            cells = cells.drop(columns="signs")
         return cells.rename(columns=HEADINGS)
 
     def _own_notes(self) -> Iterator[str]:
@@ -214,6 +240,19 @@ class RankedBoard(ScoredBoard):
                 "a tuned row has in each family the configuration that was best on calibration "
                 "seeds, and pays for the fits of that choice; default / best: the score of the "
                 "default configuration, and of the best in hindsight, which is never ranked"
+            )
+        if self.signs is not None:
+            yield (
+                "signs: in how many of the nine cells n/4, n and 4n by T/2, T and 2T the score has "
+                f"the sign that it has at n and T, with {self.signs.chains} chains on calibration "
+                f"seeds, over {', '.join(self.signs.tasks)}"
+            )
+            yield from self.signs.notes
+        for row in named_rows(self.ceilings()):
+            best = f"{row.entry} has {signed(row.reached)}" if row.entry else "no entry is there"
+            yield (
+                f"by a law, no method of track {row.track} exceeds {signed(row.ceiling)} on the "
+                f"scale of the risk score on {row.task}; {best}"
             )
         unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
         for row in named_rows(unranked):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -31,11 +31,13 @@ def real_only(
     curves: Curves,
     tasks: Mapping[str, ManifestTask],
     beyond: set[str],
+    controls: Collection[str] = (),
 ) -> pd.DataFrame:
     """Losses of the real-only control of every entry, with the columns of ``losses``.
 
     Each is the learning curve at the number of unique real rows in the ledger of the entry.
-    Entries that used more than the measured curve covers are added to ``beyond``.
+    Entries that used more than the measured curve covers are added to ``beyond``.  ``controls``
+    have no control of their own.
     """
     rows: list[dict[str, Any]] = []
     spent = {} if usage.empty else usage.set_index(["task", "entry", "seed"]).real_unique.to_dict()
@@ -65,7 +67,7 @@ def real_only(
                 "status": Status.DONE.value,
             }
         )
-    skipped = losses[losses.status == Status.SKIPPED.value]
+    skipped = losses[(losses.status == Status.SKIPPED.value) & ~losses.entry.isin(controls)]
     for task, entry in named_rows(skipped[["task", "entry"]].drop_duplicates()):
         rows.append(
             {

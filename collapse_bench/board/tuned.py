@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
 from ..records.tuning import Tuned
 from ..scoring.task import Task
 from ..scoring.tuning import HINDSIGHT, TUNED, Tunings, in_hindsight, tuned
+
+
+def usable(choices: Sequence[Tuned], entries: Collection[str]) -> tuple[list[Tuned], list[str]]:
+    """The choices for methods among ``entries``, and a sentence for each that lacks its picks."""
+    known = [choice for choice in choices if choice.method in entries]
+    lost = {
+        choice.method: sorted(set(choice.picks.values()) - set(entries))
+        for choice in known
+        if set(choice.picks.values()) - set(entries)
+    }
+    notes = [
+        f"{method} has no tuned row, since the configuration that was picked is not there: "
+        f"{', '.join(names)}"
+        for method, names in lost.items()
+    ]
+    return [choice for choice in known if choice.method not in lost], notes
 
 
 def tunings_of(choices: Sequence[Tuned], entries: Sequence[str]) -> Tunings:

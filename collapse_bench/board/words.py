@@ -25,7 +25,8 @@ def report(board: Board, words: Mapping[str, str] | None = None) -> str:
     """The board as markdown, a summary in words, and the score of every entry on every task.
 
     words: entry -> "helps" or "harms", where the sign of its score holds at other numbers of rows
-    and generations (``scoring.stability``); without it the sentences are neutral.
+    and generations (``scoring.stability``); None: those of the board, whose sentences are neutral
+    where the grid was not run.
     """
     parts = [board.render("markdown"), *paragraphs(board, words)]
     if isinstance(board, ScoredBoard):
@@ -43,7 +44,7 @@ def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str
     rows = rows[~rows.control & rows.S.notna()]
     texts = [
         "## Summary",
-        _signs(rows, words or {}),
+        _signs(rows, board.words if words is None else words),
         _refused(rows),
         _tail(rows),
         _value(rows),

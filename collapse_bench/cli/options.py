@@ -139,6 +139,22 @@ PUBLISHED = click.option(
 )
 
 
+TUNE = click.option(
+    "--tune",
+    is_flag=True,
+    help="Pick a configuration of each --mitigation per family, on calibration seeds; without "
+    "--mitigation, of each method of the suite.",
+)
+
+
+SIGNS = click.option(
+    "--signs",
+    is_flag=True,
+    help="Run the tasks marked with signs = true at n/4, n, 4n rows by T/2, T, 2T generations too, "
+    "and show in how many of the nine cells the sign of a score holds.",
+)
+
+
 DEVICE = click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto."
 )

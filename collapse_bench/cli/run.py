@@ -17,6 +17,8 @@ from .options import (
     QUICK,
     SEEDS,
     SET,
+    SIGNS,
+    TUNE,
     Bytes,
     Duration,
     begun,
@@ -55,11 +57,8 @@ from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
 @QUICK
 @PUBLISHED
 @click.option("--force", is_flag=True, help="Run finished chains again.")
-@click.option(
-    "--tune",
-    is_flag=True,
-    help="Pick a configuration of each --mitigation per family, on calibration seeds.",
-)
+@TUNE
+@SIGNS
 @click.option("--fail-fast", is_flag=True, help="Stop at the first cell that fails.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard.")
 def run(plugin_files, fail_fast, quiet, **options):
@@ -73,6 +72,7 @@ def run(plugin_files, fail_fast, quiet, **options):
       collapse-bench run smoke --plugin mine.py --mitigation mine
       collapse-bench run standard --plugin mine.py --mitigation mine --quick
       collapse-bench run mine.toml --mitigation distrust --tune
+      collapse-bench run mine.toml --tune --signs -j 4
       collapse-bench run smoke --budget real=0.1,verifier=1000
       collapse-bench run "linear(d=20) | ridge | mix(real=0.1) | golden-ratio @ n=100" --seeds 0:64
     """
@@ -140,6 +140,8 @@ def _shown(results) -> str | None:
 @BUDGET
 @QUICK
 @PUBLISHED
+@TUNE
+@SIGNS
 @click.option(
     "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
 )
@@ -150,11 +152,13 @@ def plan(plugin_files, verbose, as_json, **options):
     and its time.
 
     Cells that are reused, skipped or left out are counted by reason.  The last line has the totals,
-    and the CPU time as far as earlier runs tell it.
+    and the CPU time as far as earlier runs tell it.  What --tune and --signs run on calibration
+    seeds comes first.
 
     \b
     Examples:
       collapse-bench plan smoke --seeds 0:64
+      collapse-bench plan mine.toml --tune --signs
       collapse-bench plan standard --plugin mine.py --mitigation mine --quick
     """
     from collections import Counter
@@ -168,6 +172,7 @@ def plan(plugin_files, verbose, as_json, **options):
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
     planned = api.plan(request)
+    steps = [*planned.steps_aside, *planned.steps]
     rows = [
         {
             "verdict": s.verdict,
@@ -176,7 +181,7 @@ def plan(plugin_files, verbose, as_json, **options):
             "id": s.entry.cell.id,
             "why": s.why,
         }
-        for s in planned.steps
+        for s in steps
     ]
     rows += [
         {"verdict": "skip", "chains": 0, "cell": task, "id": None, "why": why}
@@ -185,10 +190,10 @@ def plan(plugin_files, verbose, as_json, **options):
     if as_json:
         say_json(rows)
         return
-    counted = _counted(planned.steps, verbose)
+    counted = _counted(steps, verbose)
     for line, cells in Counter(counted.values()).items():
         say(line.replace("{}", f"{cells:>4}", 1))
-    for step, row in zip_longest(planned.steps, rows):
+    for step, row in zip_longest(steps, rows):
         if step is None or id(step) not in counted:
             cell, why = visible(row["cell"]), visible(row["why"])
             say(f"{row['verdict']:<8}{row['chains']:>4}  {cell}  ({why})")

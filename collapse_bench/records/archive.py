@@ -11,8 +11,8 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from ..core.identity import SCHEMA
 from ..errors import NothingMatched, UsageError
@@ -28,14 +29,16 @@ from ..status import FINISHED
 from .again import run_again
 from .agreement import disagreement
 from .contradictions import contradiction
-from .facts import CellFacts, RunAccount
+from .facts import CellFacts, Prediction, RunAccount
 from .faults import Absurd, Damaged, Foreign, Forged, Rejected
 from .files import replace_file
 from .manifest import Manifest, ManifestEntry, ManifestTask
 from .parquet import MOST_TEXT, read_parquet
-from .plain import PlainHeader, check_plain, parsed
+from .plain import PlainHeader, check_plain, fault_of, parsed
 from .record import BLOCK, Record, blocks_of
+from .signs import SignGrid
 from .store import Store
+from .tuning import Tuned
 
 _META = b"collapse_bench_archive"
 #: name -> type of the columns
@@ -67,9 +70,23 @@ def whole(store: Store, manifest: Manifest) -> list[tuple[Record, ManifestEntry]
     ]
 
 
-def publish(pairs: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, path: Path) -> int:
-    """Write the records of a run to one file.  Returns their number."""
-    records = [_cut(record, manifest.tasks[entry.task], entry) for record, entry in pairs]
+def publish(
+    pairs: Iterable[tuple[Record, ManifestEntry]],
+    manifest: Manifest,
+    path: Path,
+    tuning: Sequence[Tuned] = (),
+    signs: SignGrid | None = None,
+) -> int:
+    """Write the records of a run to one file, with its choices of configurations and its grid of
+    signs.  Returns the number of records.
+
+    Of configurations other than the default, only the values of the last generation are written.
+    """
+    further = {name for choice in tuning for name in choice.entries[1:]}
+    records = [
+        _cut(record, manifest.tasks[entry.task], entry, last=entry.name in further)
+        for record, entry in pairs
+    ]
     names = sorted({name for record in records for name in record.metric})
     code = {name: i for i, name in enumerate(names)}
 
@@ -92,6 +109,10 @@ def publish(pairs: Iterable[tuple[Record, ManifestEntry]], manifest: Manifest, p
         "metrics": names,
         "records": [{"facts": r.facts.to_json(), "runs": r.runs} for r in records],
     }
+    if tuning:
+        header["tuning"] = [asdict(choice) for choice in tuning]
+    if signs is not None:
+        header["signs"] = signs.to_json()
     header["seal"] = _seal(table, header)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, compression="zstd", compression_level=19) as writer:
@@ -129,14 +150,19 @@ def _whole(store: Store, manifest: Manifest, entry: ManifestEntry) -> Iterable[R
         yield record.restricted(seeds).compared()
 
 
-def _cut(record: Record, task: ManifestTask, entry: ManifestEntry) -> Record:
-    """The part of a record that is published."""
+def _cut(record: Record, task: ManifestTask, entry: ManifestEntry, last: bool = False) -> Record:
+    """The part of a record that is published; of the last generation only, with ``last``."""
     final = [name for name in ("effective_size", task.tail, task.diversity) if name]
     keep = record.metric == task.primary
     keep |= np.isin(record.metric.astype(str), final) & (record.generation == entry.horizon)
     if entry.name == "none":  # its generation 0 is the control `frozen`
         keep |= np.isin(record.metric.astype(str), final) & (record.generation == 0)
-    return record.rows(keep, replace(record.facts, canonical=None), [*map(_kept, record.runs)])
+    facts = replace(record.facts, canonical=None)
+    if last:
+        keep &= record.generation == entry.horizon
+        # a law is compared in every generation
+        facts = replace(facts, theory=Prediction(None))
+    return record.rows(keep, facts, [*map(_kept, record.runs)])
 
 
 def _kept(run: RunAccount) -> RunAccount:
@@ -198,14 +224,24 @@ class Archive:
         return self._content[0]
 
     @property
+    def tuning(self) -> tuple[Tuned, ...]:
+        """The configurations that were chosen in the published run."""
+        return self._content[2].tuning
+
+    @property
+    def signs(self) -> SignGrid | None:
+        """The grid of signs of the published run, if it ran one."""
+        return self._content[2].signs
+
+    @property
     def _records(self) -> dict[tuple[str, int], Record]:
         return self._content[1]
 
     @cached_property
-    def _content(self) -> tuple[str, dict[tuple[str, int], Record]]:
+    def _content(self) -> tuple[str, dict[tuple[str, int], Record], _Findings]:
         remedy = "download it again, or write it again with 'collapse-bench publish'"
         try:
-            seal, records = _read(self.path)
+            seal, records, findings = _read(self.path)
         except FileNotFoundError as problem:
             raise UsageError(f"there are no published records at {self.path}") from problem
         except Rejected as problem:
@@ -216,7 +252,7 @@ class Archive:
                 f"expected {self.expected[:12]}; install the package again, or name the file with "
                 "--published"
             )
-        return seal, records
+        return seal, records, findings
 
     def read(self, cell_id: str, block: int) -> Record | None:
         """The published record of a block, or None."""
@@ -237,8 +273,16 @@ class Archive:
         return len(self._records)
 
 
-def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record]]:
-    """(seal, (cell, block) -> record) of an archive.
+@dataclass(frozen=True)
+class _Findings:
+    """What an archive holds besides records; earlier ones hold neither."""
+
+    tuning: tuple[Tuned, ...] = ()
+    signs: SignGrid | None = None
+
+
+def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record], _Findings]:
+    """(seal, (cell, block) -> record, choices and signs) of an archive.
 
     Raises FileNotFoundError, Unreadable, or Rejected where the file is no archive, was changed, or
     contradicts itself.
@@ -249,6 +293,7 @@ def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record]]:
         if (schema := header.get("schema")) != SCHEMA:
             raise Foreign(path, f"it has schema {schema}, and this version reads {SCHEMA}")
         check_plain(PlainHeader, header)
+        findings = _findings(header)
     except OverflowError as problem:
         raise Absurd(path, str(problem)) from problem
     except ValueError as problem:
@@ -282,7 +327,16 @@ def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record]]:
         if place in records:
             raise Forged(path, f"it has two records of {facts.label}")
         records[place] = record
-    return str(header["seal"]), records
+    return str(header["seal"]), records, findings
+
+
+def _findings(header: Mapping[str, Any]) -> _Findings:
+    """Raises ValueError for choices or signs that are not valid."""
+    known = {key: header[key] for key in ("tuning", "signs") if key in header}
+    try:
+        return TypeAdapter(_Findings).validate_json(json.dumps(known))
+    except ValidationError as problem:
+        raise ValueError(fault_of(problem)) from problem
 
 
 def shipped_archive(suite: str) -> Archive:

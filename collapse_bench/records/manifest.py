@@ -30,6 +30,10 @@ class ManifestTask:
     # the smallest difference of the primary loss that can be measured
     resolution: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     rows: Size  # n
+    # track -> the least expected primary loss at the horizon that its knowledge allows, by a law
+    ceilings: Mapping[str, Annotated[float, Field(allow_inf_nan=False)]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,9 @@ class Manifest:
             del plain["published"]
         if self.budget is None:
             del plain["budget"]
+        for task in plain["tasks"].values():
+            if not task["ceilings"]:
+                del task["ceilings"]
         return dict(plain)
 
     @classmethod

@@ -28,6 +28,7 @@ class TaskModel(_Strict):
     growth: float = Field(0.0, ge=0, le=4)  # see ``Cell.growth``
     n0: int | None = Field(None, ge=1, le=MOST_ROWS)  # see ``Cell.n0``
     first: Spec | None = None  # a flawed first teacher; see ``Cell.first_teacher``
+    signs: bool = False  # whether `run --signs` runs it at other numbers of rows and generations
 
 
 class Calibration(_Strict):

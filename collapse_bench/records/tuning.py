@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from .faults import Damaged
+from ..errors import UsageError
+from .faults import Damaged, Rejected
 from .files import read_file, replace_file
 from .plain import fault_of
 
@@ -39,14 +40,15 @@ def save_tuning(output: Path, suite: str, tuned: Sequence[Tuned]) -> None:
 def saved_tuning(output: Path, suite: str) -> tuple[Tuned, ...]:
     """The choices in an output folder; none where the run made none.
 
-    Raises Damaged where the file is not valid, Unreadable where it cannot be read now.
+    Raises UsageError where the file is not valid, Unreadable where it cannot be read now.
     """
     path = _file(output, suite)
+    remedy = "run the suite again with --tune, which writes it again, or remove it"
     try:
-        text = read_file(path, MOST_BYTES)
+        return tuple(TypeAdapter(list[Tuned]).validate_json(read_file(path, MOST_BYTES)))
     except FileNotFoundError:
         return ()
-    try:
-        return tuple(TypeAdapter(list[Tuned]).validate_json(text))
+    except Rejected as problem:
+        raise UsageError(f"{problem}; {remedy}") from problem
     except ValidationError as problem:
-        raise Damaged(path, fault_of(problem)) from problem
+        raise UsageError(f"{Damaged(path, fault_of(problem))}; {remedy}") from problem

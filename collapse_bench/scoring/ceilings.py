@@ -16,14 +16,19 @@ COLUMNS = ["task", "track", "ceiling", "entry", "reached"]
 
 
 def ceilings(
-    scores: Scores, known: Mapping[tuple[str, str], float], oracle: str = "nature"
+    scores: Scores,
+    known: Mapping[tuple[str, str], float],
+    tracks: Mapping[tuple[str, str], str] | None = None,
+    oracle: str = "nature",
 ) -> pd.DataFrame:
     """What no method of a track can exceed on a task, and the best that one reached.
 
     known: (task, track) -> the least expected loss that the knowledge of the track allows, by a
-    law.  A law is about the mean of the loss, so means over chains are taken first and logarithms
-    then: 0 is `none` and 1 is ``oracle`` in these chains.  (S is a mean of logarithms, which such a
-    law does not limit.)
+    law.  tracks: (entry, task) -> the track of the entry there; None: that of its row.
+
+    A law is about the mean of the loss, so means over chains are taken first and logarithms then: 0
+    is `none` and 1 is ``oracle`` in these chains.  (S is a mean of logarithms, which such a law
+    does not limit.)
 
     Returns columns task, track, ceiling, entry and reached (the best entry of that track there,
     "" and NaN without one).  Tasks that are not scored are left out.  By chance a row
@@ -35,7 +40,8 @@ def ceilings(
         return pd.DataFrame(rows, columns=COLUMNS)
     level = _levels(scores)
     none, best = level[measured.none], level[measured.entries.index(oracle)]
-    track = dict(zip(scores.rows.entry, scores.rows.track, strict=True))
+    of_row = dict(zip(scores.rows.entry, scores.rows.track, strict=True))
+    track = {} if tracks is None else tracks
     control = dict(zip(scores.rows.entry, scores.rows.control, strict=True))
     for (name, of_track), loss in sorted(known.items()):
         if name not in measured.names:
@@ -49,7 +55,9 @@ def ceilings(
         reached = {
             entry: float(share[n])
             for n, entry in enumerate(measured.entries)
-            if track[entry] == of_track and not control[entry] and np.isfinite(share[n])
+            if track.get((entry, name), of_row[entry]) == of_track
+            and not control[entry]
+            and np.isfinite(share[n])
         }
         top = max(reached, key=lambda entry: reached[entry], default="")
         rows.append((name, of_track, ceiling, top, reached.get(top, np.nan)))

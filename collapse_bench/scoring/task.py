@@ -55,6 +55,7 @@ def floor_and_gap(
     resolution: float,
     log_loss: bool = False,
     trivial: ArrayLike | None = None,
+    least: int = CALIBRATION_CHAINS,
 ) -> FloorAndGap:
     """Floor and units of a task, from paired primary losses (C,) of the controls (rules 1 to 3).
 
@@ -64,7 +65,7 @@ def floor_and_gap(
     no finite loss are left out.
 
     Raises UsageError if the shapes differ, if nature or trivial has a loss that is not finite, if
-    fewer than 256 chains remain, or if the floor would be 0.
+    fewer than ``least`` chains remain, or if the floor would be 0.
     """
     none, nature = np.asarray(none, float), np.asarray(nature, float)
     if none.shape != nature.shape or none.ndim != 1:
@@ -79,9 +80,9 @@ def floor_and_gap(
             f"nature has no finite loss in {(~np.isfinite(nature)).sum()} of {len(nature)} chains"
         )
     paired = np.isfinite(none)
-    if paired.sum() < CALIBRATION_CHAINS:
+    if paired.sum() < least:
         raise UsageError(
-            f"calibration needs at least {CALIBRATION_CHAINS} chains in which none has a finite "
+            f"calibration needs at least {least} chains in which none has a finite "
             f"loss, got {paired.sum()}"
         )
     floor = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -79,6 +80,11 @@ def _task_of(entry: Entry) -> ManifestTask:
         log_loss=data.log_loss,
         resolution=data.resolution,
         rows=entry.cell.n,
+        ceilings={
+            track: curve[-1]
+            for track, curve in registry().ceilings(entry.cell).items()
+            if not math.isnan(curve[-1])
+        },
     )
 
 

@@ -158,13 +158,17 @@ def to_toml(model: SuiteModel) -> str:
     for task in model.tasks:
         lines += ["", "[[tasks]]"]
         lines += [
-            f"{key} = {_toml(value)}" for key, value in task.model_dump(exclude_none=True).items()
+            f"{key} = {_toml(value)}"
+            for key, value in task.model_dump(exclude_none=True).items()
+            if value is not False
         ]
     text = "\n".join(lines) + "\n"
     return with_calibration(text, model.calibration) if model.calibration else text
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, str):  # TOML forbids this one control character that JSON writes as it is

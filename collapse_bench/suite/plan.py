@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,11 +134,13 @@ def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> Estim
             per_chain[step.entry.cell.id] = sum(known) / len(known)
         if step.verdict == "refused":
             per_chain[step.entry.cell.id] = 0.0
-    todo = {step.entry.cell.id: len(step.todo) for step in steps}
+    todo = Counter[str]()  # a cell may run on the seeds of the board and on calibration seeds
+    for step in steps:
+        todo[step.entry.cell.id] += len(step.todo)
     return Estimate(
         per_chain,
         sum(per_chain.get(cell, 0.0) * chains for cell, chains in todo.items()),
-        sum(todo.values()),
+        todo.total(),
         sum(chains for cell, chains in todo.items() if cell not in per_chain),
     )
 

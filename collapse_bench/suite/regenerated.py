@@ -5,11 +5,12 @@ A manifest decides which records count, so it can hide a task or an entry withou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from ..errors import UserError
-from ..records.manifest import Manifest
+from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.settings import SuiteModel
 from ..registry.discovery import Registry
 from .expand import Suite, expand, typed_among
@@ -81,14 +82,14 @@ def _differences(was: Manifest, now: Manifest) -> Iterator[str]:
             yield f"{task} is said to be skipped, and its parts fit"
         elif task not in was.tasks:
             yield f"{task} is missing"
-        elif was.tasks[task] != now.tasks[task]:
+        elif not _same(was.tasks[task], now.tasks[task]):
             yield f"{task} has other properties than its data generator gives it"
     if not now.skipped_tasks:  # without the folder of real data, its tasks cannot be built
         for task in was.tasks.keys() - now.tasks.keys():
             yield f"{task} does not belong to the suite"
-    have = {(e.task, e.name, e.rows): e for e in was.entries}
+    have = {_place(e): e for e in was.entries}
     for entry in now.entries:
-        own = have.get((entry.task, entry.name, entry.rows))
+        own = have.get(_place(entry))
         if entry.task not in was.tasks:
             continue
         if own is None:
@@ -100,3 +101,21 @@ def _differences(was: Manifest, now: Manifest) -> Iterator[str]:
             yield f"{entry.name} on {entry.task} does not fit"
         elif replace(own, limits={}, skip=None) != replace(entry, limits={}, skip=None):
             yield f"{entry.name} on {entry.task} has another cell, role or horizon"
+
+
+def _same(was: ManifestTask, now: ManifestTask) -> bool:
+    """Whether a task has the same properties.
+
+    Ceilings are sums of floats, which may round otherwise elsewhere; earlier manifests have none.
+    """
+    if replace(was, ceilings={}) != replace(now, ceilings={}):
+        return False
+    return not was.ceilings or (
+        was.ceilings.keys() == now.ceilings.keys()
+        and all(math.isclose(was.ceilings[track], now.ceilings[track]) for track in now.ceilings)
+    )
+
+
+def _place(entry: ManifestEntry) -> tuple[str, str, bool, int]:
+    """Where an entry stands; the control real-only and the learning curve share a name."""
+    return entry.task, entry.name, entry.role == "curve", entry.rows

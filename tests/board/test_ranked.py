@@ -190,7 +190,7 @@ def test_a_law_prints_what_no_method_of_a_track_can_exceed(board):
 def test_a_method_is_tuned_on_other_seeds_and_its_tuned_row_is_ranked(results, tmp_path):
     small = read_suite(results.output / "small.suite.toml")
     path = tmp_path / "small.toml"
-    path.write_text(to_toml(small.model_copy(update={"mitigations": ["noise-augmentation"]})))
+    path.write_text(to_toml(small.model_copy(update={"mitigations": ["real-anchor(share=0.2)"]})))
     ran = api.run(path, mitigations="tunable", tune=True, output=tmp_path / "out")
     (choice,) = saved_tuning(ran.output, "small")
     assert choice.method == "tunable"
