@@ -635,23 +635,23 @@ def on_chains(chains: int, boards: int = 1000, planted: int = 200, seed: int = 1
         suite = present_suite(Path(folder))
         entered = {**EQUALS, **SINGLE}
         whole = gathered(suite, pool(suite, chains, entered, suite.tasks))
-    return [*checks(whole, boards, planted, seed), *_lacking(whole, boards, seed + 2)]
+    return [*checks(whole, boards, planted, seed), *lacking(whole, boards, seed + 2)]
 
 
-def _lacking(pool: Pool, boards: int, seed: int) -> list[Check]:
+def lacking(pool: Pool, boards: int, seed: int, words: Sequence[str] = LACKED) -> list[Check]:
     """Equals of which some do not fit all tasks, in the table of all families and in those of
     each."""
     method = max(EQUALS, key=EQUALS.__getitem__)
     mine = pool.equals(method)
     controls = [n for n, row in enumerate(pool.rows) if row in ("none", "trivial")]
     board = pool.only([*controls, *mine])
-    partial = board.lacking([len(controls), len(controls) + 1], LACKED)
+    partial = board.lacking([len(controls), len(controls) + 1], words)
     splits, families = np.empty((2, boards))
     for b, (dealt, chains) in enumerate(partial.boards(boards, seed)):
         scores = dealt.scored(chains)
         splits[b] = split(scores).max()
         families[b] = scores.per_family.groupby("family")["tier"].max().gt(1).mean()
-    lacks = f"{len(mine)} equals, 2 of them without {len(LACKED)} of {len(pool.tasks)} tasks"
+    lacks = f"{len(mine)} equals, 2 of them without {len(words)} of {len(pool.tasks)} tasks"
     return [
         Check(f"a board of {lacks}: split", 0, 0.06, splits),
         Check(f"a family table of {lacks}: split", 0, 0.06, families),
