@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import norm
 
 from collapse_bench import api
 from collapse_bench.core.cell import Cell
@@ -122,7 +123,7 @@ data = "half-space(d=20)"
 model = "least-squares"
 n = 200
 protocols = ["mix(real=0.1)"]
-"""  #: tasks of the present score; three of them in a world that moves or a pool that grows
+"""  #: tasks of the present score; in four of them the world moves or the pool grows
 #: what acts without draws of its own, and is entered once; the first and the last do not fit all
 #: tasks, the second refuses some
 SINGLE = {"golden-ratio": 1, "tracking": 1, "unbiased-decoding": 1}
@@ -629,13 +630,35 @@ def present_suite(folder: Path) -> Suite:
     return expand(read_suite(path), registry(), path)
 
 
-def on_chains(chains: int, boards: int = 1000, planted: int = 200, seed: int = 1) -> list[Check]:
-    """Every promise of the present score on real chains of PRESENT, all rows in one board."""
+def real_pool(chains: int) -> Pool:
+    """Real chains of PRESENT, all rows in one board."""
     with tempfile.TemporaryDirectory() as folder:
         suite = present_suite(Path(folder))
-        entered = {**EQUALS, **SINGLE}
-        whole = gathered(suite, pool(suite, chains, entered, suite.tasks))
-    return [*checks(whole, boards, planted, seed), *lacking(whole, boards, seed + 2)]
+        return gathered(suite, pool(suite, chains, {**EQUALS, **SINGLE}, suite.tasks))
+
+
+def on_chains(pool: Pool, boards: int = 1000, planted: int = 200, seed: int = 1) -> list[Check]:
+    """Every promise of the present score on these chains."""
+    return [*checks(pool, boards, planted, seed), *lacking(pool, boards, seed + 2)]
+
+
+def bias_of_chance(pool: Pool, method: str) -> float:
+    """How much a board of CHAINS chains scores a method above the pool, on average.
+
+    S_k is D / G_k above 0 and D / A_k below.  A normal D of mean m and standard deviation sd has
+    the mean score of m plus (1/G_k - 1/A_k) (sd phi(z) - |m| Phi(-z)), z = |m| / sd.
+    """
+    scores, found = pool.scored(), []
+    measured, weights = scores.efficacy.measured, scores.efficacy.weights
+    harm, gap = measured.units
+    for n in pool.equals(method):
+        row = measured.entries.index(pool.rows[n])
+        m = np.abs(measured.s_k[row] * np.where(measured.s_k[row] < 0, harm, gap))
+        sd = (measured.a[measured.none] - measured.a[row]).std(-1, ddof=1) / np.sqrt(CHAINS)
+        z = m / np.maximum(sd, 1e-300)
+        kink = (1 / gap - 1 / harm) * (sd * norm.pdf(z) - m * norm.cdf(-z))
+        found.append(weights[row] @ np.nan_to_num(kink))
+    return float(np.mean(found))
 
 
 def lacking(pool: Pool, boards: int, seed: int, words: Sequence[str] = LACKED) -> list[Check]:
@@ -660,8 +683,12 @@ def lacking(pool: Pool, boards: int, seed: int, words: Sequence[str] = LACKED) -
 
 def main() -> None:
     if sys.argv[1:2] == ["chains"]:
-        found = on_chains(int(sys.argv[2]) if len(sys.argv) > 2 else 2048)
+        whole = real_pool(int(sys.argv[2]) if len(sys.argv) > 2 else 2048)
+        found = on_chains(whole)
         print(table(found))
+        for method in dict.fromkeys(whole.method):
+            if method not in ("none", "trivial"):
+                print(f"bias of chance: {method} {bias_of_chance(whole, method):+.4f}")
         sys.exit(not all(check.kept for check in found))
     if sys.argv[1:2] == ["simulated"]:
         found = simulated(float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,9 +99,32 @@ def test_the_boards_tell_apart_what_is_not_equal(bench, pool):
     assert np.mean(apart) > 0.3
 
 
+def test_the_bias_of_chance_of_a_method_near_0_is_that_of_its_formula(bench, pool):
+    """A method that does nothing, with noise: A_k is 4 G_k, so that it seems to help a little."""
+    rng, (name, task) = np.random.default_rng(1), next(iter(pool.tasks.items()))
+    task = replace(task, harm=4 * task.gap)
+    a = np.zeros((3, 1, 64_000))
+    a[1] = task.harm  # trivial
+    a[2] = rng.normal(0.02, 0.5, a[2].shape)
+    whole = bench.Pool(
+        ("none", "trivial", "noise 0"),
+        ("none", "trivial", "noise"),
+        {name: task},
+        np.exp(a) - task.floor,
+        np.full((3, 1), "done"),
+    )
+    predicted = bench.bias_of_chance(whole, "noise")
+    per_board = -a[2, 0].reshape(-1, bench.CHAINS).mean(-1)
+    scores = np.where(per_board < 0, per_board / task.harm, per_board / task.gap)
+    truth = whole.scored().rows.set_index("entry").S["noise 0"]
+    error = scores.std(ddof=1) / np.sqrt(len(scores))
+    assert predicted > 10 * error
+    assert abs(scores.mean() - truth - predicted) < 4 * error
+
+
 @pytest.mark.slow
 def test_the_score_keeps_its_promises_on_nine_tasks(bench):
     """Four minutes on one core; docs/score.md has the large run."""
-    found = bench.on_chains(640, boards=400, planted=40)
+    found = bench.on_chains(bench.real_pool(640), boards=400, planted=40)
     assert len(found) == 17
     assert not broken(found), bench.table(found)
