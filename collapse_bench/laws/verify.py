@@ -143,17 +143,17 @@ def _measured(
 
 
 def verdicts(
-    spec: str, chains: int, claims: Sequence[Claim], registry: Registry
+    spec: str, chains: int, claims: Sequence[Claim], registry: Registry, chunk: int = CHUNK
 ) -> Iterator[Verdict]:
-    """Run the cell and compare every claim with it.
+    """Run the cell, ``chunk`` chains at once, and compare every claim with it.
 
     Each spec has its own seeds, so that one unlikely draw does not affect many laws.  Raises
     UsageError if the cell is incompatible or does not report the metric of a claim.
     """
     first = crc32(spec.encode()) * 1_000_000
     samples: list[list[torch.Tensor]] = [[] for _ in claims]
-    for low in range(0, chains, CHUNK):
-        seeds = tuple(range(first + low, first + min(low + CHUNK, chains)))
+    for low in range(0, chains, chunk):
+        seeds = tuple(range(first + low, first + min(low + chunk, chains)))
         cell = registry.cell(spec, seeds=seeds)
         reason = cell.incompatibility()
         if reason is not None:
