@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rounding import settled
 from collapse_bench.lib.rows.mixing import rows_in
 from collapse_bench.lib.rows.selection import keep_best
@@ -29,7 +30,7 @@ class Thinned(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return (
+            return Lacks(
                 f"{self.title()} drops rows, and sampler=exact-law draws only their sums; choose "
                 "sampler=explicit"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import BiasedVerifier, Mitigation, has_method
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.lib.rows.selection import unverifiable
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -43,14 +44,14 @@ class VerifierOnly(Mitigation):
     def incompatibility(self, cell):
         data = cell.data
         if self.shift is not None and not has_method(data, "within"):
-            return (
+            return Lacks(
                 f"{self.title()} with a shift needs true parameters for its verifier, and "
                 f"{data.title()} has none; leave out shift"
             )
         if self.shift is None and (reason := unverifiable(self.title(), data)):
             return reason
         if data.sampler == "exact-law":
-            return (
+            return Lacks(
                 f"{self.title()} verifies rows one by one, and sampler=exact-law draws none; "
                 "choose sampler=explicit"
             )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacks
 from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.rounding import settled
 from collapse_bench.registry.hookspecs import hookimpl
@@ -42,7 +42,7 @@ class PluralPreferences(Mitigation):
 
     def incompatibility(self, cell):
         if cell.data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "plural-preferences answers each question again, and sampler=exact-law draws no "
                 "questions; choose sampler=explicit"
             )

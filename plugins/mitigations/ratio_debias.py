@@ -13,7 +13,7 @@ from collapse_bench.core.components import Mitigation, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.sums import Moments, Products
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacks
 from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.linear.centred import residual, weights_of
 from collapse_bench.lib.linear.regression import LinearTeacher
@@ -48,17 +48,17 @@ class RatioDebias(Mitigation):
     def incompatibility(self, cell):
         made, model = cell.protocol.composition, cell.model
         if made is None or made.verified or made.earlier == "sample" or not made.fresh:
-            return (
+            return Lacks(
                 "ratio-debias needs the share of new real rows among those that a generation adds; "
                 "choose mix(real=...) or accumulate(real=...)"
             )
         if not made.real:
-            return (
+            return Lacks(
                 f"ratio-debias divides by the share of real rows, which is 0 under "
                 f"{cell.protocol.title()}; choose real > 0, as in accumulate(real=0.2)"
             )
         if model.estimator not in ESTIMATORS or not model.reads_sums:
-            return (
+            return Lacks(
                 f"ratio-debias moves the parameters of {', '.join(ESTIMATORS)}, and not those of "
                 f"{model.title()}"
             )

@@ -9,6 +9,7 @@ import torch
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
+from collapse_bench.errors import Lacks
 from collapse_bench.laws.claims import Claim
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -39,7 +40,7 @@ class ReplayBuffer(Mitigation):
                 "already; choose replace or mix"
             )
         if cell.data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "replay-buffer keeps rows, and sampler=exact-law draws only their sums or counts; "
                 "choose sampler=explicit"
             )

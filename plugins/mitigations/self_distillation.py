@@ -13,6 +13,7 @@ from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
 from collapse_bench.core.sums import Products
+from collapse_bench.errors import Lacks
 from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.linear.centred import weights_of
 from collapse_bench.registry.hookspecs import hookimpl
@@ -45,12 +46,12 @@ class SelfDistillation(Mitigation):
                 "them; choose ridge"
             )
         if self.xi is None and cell.model.estimator != "ridge":
-            return (
+            return Lacks(
                 f"self-distillation estimates xi for ridge, and not for {cell.model.title()}; give "
                 "a number, as in self-distillation(xi=0.5)"
             )
         if self.xi is None and not getattr(cell.model, "lam", 1.0):
-            return (
+            return Lacks(
                 "self-distillation estimates xi by the penalty, which is 0; choose ridge(lam=...)"
             )
         return super().incompatibility(cell)

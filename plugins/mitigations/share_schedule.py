@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible, UsageError
+from collapse_bench.errors import Incompatible, Lacks, UsageError
 from collapse_bench.lib.linear.regression import LinearWorld
 from collapse_bench.registry.hookspecs import hookimpl
 from collapse_bench.theory import strong
@@ -45,12 +45,12 @@ class ShareSchedule(Mitigation):
     def incompatibility(self, cell):
         made = cell.protocol.composition
         if made is not None and (made.earlier == "sample" or made.verified):
-            return (
+            return Lacks(
                 f"share-schedule sets the number of real rows, and under {cell.protocol.title()} "
                 "it differs from chain to chain; choose replace, mix or accumulate"
             )
         if cell.data.sampler == "exact-law":
-            return (
+            return Lacks(
                 "share-schedule exchanges rows, and sampler=exact-law draws only their sums or "
                 "counts; choose sampler=explicit"
             )

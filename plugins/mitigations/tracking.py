@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacks
 from collapse_bench.laws.claims import Claim, drift_of, without_drift
 from collapse_bench.lib.rows.wrapping import no_average
 from collapse_bench.registry.hookspecs import hookimpl
@@ -38,12 +38,12 @@ class Tracking(Mitigation):
         made = cell.protocol.composition
         handed = made is not None and made.earlier == "none" and made.fresh and made.real > 0
         if not self.k and not handed:
-            return (
+            return Lacks(
                 "tracking needs new real rows in every generation, apart from older ones: choose "
                 "mix with real > 0 and fresh=true, or set k"
             )
         if not self.k and cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return (
+            return Lacks(
                 "tracking picks the real rows, and sampler=exact-law draws only sums of all rows; "
                 "choose sampler=explicit, or set k"
             )

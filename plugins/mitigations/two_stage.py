@@ -9,6 +9,7 @@ from collapse_bench.core.components import Mitigation, Model, Teacher, has_metho
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
+from collapse_bench.errors import Lacks
 from collapse_bench.laws.claims import Claim
 from collapse_bench.lib.linear.centred import fit_about
 from collapse_bench.lib.rows.mixing import unmixed
@@ -36,13 +37,13 @@ class TwoStage(Mitigation):
     def incompatibility(self, cell):
         model = cell.model
         if model.estimator != "ridge" and not has_method(model, "with_start"):
-            return (
+            return Lacks(
                 f"two-stage starts the second fit at the first one, and {model.title()} solves for "
                 "a minimum that does not depend on a start; choose ridge or a model that is "
                 "trained by steps with with_start"
             )
         if cell.data.sampler == "exact-law" and cell.data.kind != "discrete":
-            return (
+            return Lacks(
                 "two-stage separates real from synthetic rows, and sampler=exact-law draws only "
                 "their sums; choose sampler=explicit"
             )

@@ -47,7 +47,7 @@ class Watermark(Mitigation):
             )
         most = math.sqrt((1 - self.gamma) / self.gamma)
         if cell.data.kind == "discrete" and self.z >= most:
-            return (
+            return Lacks(
                 f"a row of one symbol has a score of at most {most:.2f}, below watermark's "
                 f"threshold z={self.z:g}; choose a smaller z"
             )

@@ -1,6 +1,6 @@
 """Crash where it goes badly, so that only good chains are left to be averaged.
 
-No score: a chain that fails counts as -3, the worst there is, and its share is a column.
+No score: a chain that fails counts as `trivial`, and its share is a column.
 """
 
 from dataclasses import dataclass
