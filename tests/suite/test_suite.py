@@ -184,7 +184,7 @@ def test_every_task_gets_its_controls_and_its_curve():
     assert suite.tasks == tasks
     assert suite.methods == ["real-anchor(k=2)", "top-p", "distrust + real-anchor(k=1)"]
     assert parts(suite, "control") == [
-        (task, name) for task in tasks for name in ("none", "nature")
+        (task, name) for task in tasks for name in ("none", "nature", "trivial")
     ]
     assert set(parts(suite, "curve")) == {(task, "real-only") for task in tasks}
     for entry in suite.entries:
@@ -463,6 +463,17 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     assert calibration() == []
     path.write_text("no longer TOML =")
     assert calibration() == []
+
+
+@pytest.mark.parametrize(
+    ("units", "runs"), [(None, True), ({"harm": 1.0, "harm_sd": 0.1}, True), ({}, False)]
+)
+def test_trivial_is_left_out_of_suites_that_were_calibrated_without_it(units, runs):
+    row = {"task": "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2", "floor": 0.01, "gap": 1.0}
+    row |= {"gap_sd": 0.1, "chains": 256}
+    rows = [] if units is None else [row | units]
+    suite = suite_of(protocols=["replace"], calibration=rows)
+    assert ("trivial" in {entry.name for entry in suite.entries}) is runs
 
 
 def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():
