@@ -81,7 +81,7 @@ def test_results_are_a_frame(results):
         "value",
     ]
     assert set(frame.task) == {TASK}
-    assert set(frame.entry) == {"none", "nature", "real-anchor(k=2)", "real-only"}
+    assert set(frame.entry) == {"none", "nature", "trivial", "real-anchor(k=2)", "real-only"}
     assert set(frame.role) == {"control", "entry", "curve"}
     assert frame.value.dtype == np.float64
     assert set(frame.seed) == set(range(6))
@@ -90,7 +90,7 @@ def test_results_are_a_frame(results):
     assert ours.pivot(index="seed", columns="generation", values="value").shape == (6, 4)
     assert set(frame[frame.role == "curve"].rows) == {2, 4, 8, 16, 32}
     assert not results.failed
-    assert len(results.outcomes) == len(results.steps) == 8
+    assert len(results.outcomes) == len(results.steps) == 9
 
 
 def test_results_can_be_opened_again(results):
@@ -120,7 +120,7 @@ def test_what_does_nothing_hides_no_control(results, monkeypatch):
     (axis,) = drawn[0].axes
     lines = {line.get_label(): line for line in axis.get_lines()}
     others = lines.keys() - {"none", "none, by its law"}
-    assert others == {"nature", "real-anchor(k=2)", "frozen"}
+    assert others == {"nature", "trivial", "real-anchor(k=2)", "frozen"}
     assert all(lines["none"].get_zorder() > lines[name].get_zorder() for name in others)
     assert set(lines["frozen"].get_ydata()) == {lines["none"].get_ydata()[0]}
 
@@ -218,7 +218,7 @@ def test_running_again_is_resuming(results):
     ((steps, jobs),) = plans
     assert {step.verdict for step in steps} == {"run"}
     assert {job.seeds for job in jobs} == {(6, 7)}
-    assert len(again.outcomes) == 8
+    assert len(again.outcomes) == 9
     assert not cb.run(SPEC, seeds="0:6", output=results.output).outcomes
 
 
@@ -233,7 +233,7 @@ def test_a_consumer_hears_of_plan_progress_and_outcomes():
             (outcome.job.cell.n, outcome.statuses, outcome.good)
         ),
     )
-    assert heard[0] == ("plan", 6)  # none, nature, and a curve of four points
+    assert heard[0] == ("plan", 7)  # none, nature, trivial, and a curve of four points
     assert heard[1:5] == [(1, 3, 1 / 3), (2, 3, 2 / 3), (3, 3, 1.0), (5, {"done": 2}, True)]
 
 
@@ -402,7 +402,7 @@ def test_a_plugin_file_is_loaded_once_however_it_is_called(tmp_path, monkeypatch
         cb.run(SPEC, seeds="0:2", mitigations=["halve"], plugins=[plugin], output="out").outcomes
         for plugin in ("halve.py", path, Path("halve.py"), f"{tmp_path}/./halve.py")
     ]
-    assert [len(outcomes) for outcomes in runs] == [9, 0, 0, 0]
+    assert [len(outcomes) for outcomes in runs] == [10, 0, 0, 0]
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     (tmp_path / "below" / "halve.py").write_text(PLUGIN)  # another file of the same name
@@ -422,7 +422,7 @@ def test_workers_find_relative_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")  # results outlive it
     pd.testing.assert_frame_equal(there.frame(), here.frame())
     again = cb.run(SPEC, seeds="0:2", output="there", n_jobs=2)
-    assert len(again.outcomes) == 8
+    assert len(again.outcomes) == 9
     assert again.output == tmp_path / "elsewhere" / "there"
 
 
@@ -445,17 +445,23 @@ def test_calibrate(suite, tmp_path):
     seeds = {seed for _, record in Store(tmp_path / "chains").records() for seed in record.seeds}
     assert seeds == set(CALIBRATION_SEEDS)
     frames = {}
-    for name in ("none", "nature"):
+    for name in ("none", "nature", "trivial"):
         cell = cb.cell_of(
             f"zipf(K=20) | counts | replace | {name} @ n=30 T=3", seeds=list(CALIBRATION_SEEDS)
         )
         *_, last = cb.generations(cell)
         frames[name] = last.scores["total_variation"].numpy()
-    floor = 0.1 * frames["nature"].mean()
-    gaps = np.log(frames["none"] + floor) - np.log(frames["nature"] + floor)
+    worst = frames["trivial"]  # no loss counts as worse than that of trivial in the same chain
+    none, nature = np.minimum(frames["none"], worst), np.minimum(frames["nature"], worst)
+    assert (none < frames["none"]).any()
+    floor = 0.1 * nature.mean()
+    gaps = np.log(none + floor) - np.log(nature + floor)
+    harms = np.log(worst + floor) - np.log(none + floor)
     assert row.floor == pytest.approx(floor, rel=1e-9)
     assert row.gap == pytest.approx(gaps.mean(), rel=1e-9)
     assert row.gap_sd == pytest.approx(gaps.std(ddof=1), rel=1e-9)
+    assert row.harm == pytest.approx(harms.mean(), rel=1e-9)
+    assert row.harm_sd == pytest.approx(harms.std(ddof=1), rel=1e-9)
     assert api.load_suite(api.RunRequest(suite)).model.calibration == [row]
     assert cb.run(suite).board().scores is not None
 

@@ -379,9 +379,10 @@ def test_what_a_plugin_declares_to_need_is_no_choice():
 
 
 def test_two_faces():
-    """Honesty of the document: the ledger shows nothing; the conformance kit finds it."""
+    """Honesty of the document: the ledger shows only that the first teacher was read; the
+    conformance kit finds it."""
     told = ran("two_faces")
-    assert told.facts.track == "blind"
+    assert told.facts.track == "first"
     assert np.log(final(told)).mean() < np.log(final(honest())).mean() - 0.5
     assert "mitigation.answers-as-it-states" in kit_failures("two_faces")
 

@@ -16,7 +16,7 @@ from ..scoring.rules import TRIVIAL
 from ..scoring.score import Scores
 from ..scoring.task import Task, log_of_loss
 
-#: standard errors beyond which a gap is not that of its calibration; losses have heavy tails
+#: standard errors beyond which a unit is not that of its calibration; losses have heavy tails
 GAP_ERRORS = 6.0
 
 
@@ -26,11 +26,11 @@ def doubts(
     tasks: Mapping[str, Task],
     chains: Mapping[str, int],
 ) -> list[str]:
-    """One sentence for each row above `nature`, and for each gap that is not that of the chains.
+    """One sentence for each row above `nature`, and for each unit that is not that of the chains.
 
     chains: those of the calibration of each task.
     """
-    return [*_above_nature(scores), *_other_gaps(losses, tasks, chains)]
+    return [*_above_nature(scores), *_other_units(losses, tasks, chains)]
 
 
 def _above_nature(scores: Scores | FirstScores) -> Iterator[str]:
@@ -43,7 +43,7 @@ def _above_nature(scores: Scores | FirstScores) -> Iterator[str]:
         )
 
 
-def _other_gaps(
+def _other_units(
     losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
 ) -> Iterator[str]:
     finite = np.isfinite(losses.loss) & losses.seed.notna()
@@ -57,20 +57,24 @@ def _other_gaps(
             if TRIVIAL not in table:
                 continue
             table = table.clip(upper=table[TRIVIAL], axis=0)
-        table = table[["none", "nature"]].dropna()
+        used = ["none", "nature"] if task.harm is None else ["none", "nature", TRIVIAL]
+        table = table[used].dropna()
+        if len(table) < 2:
+            continue
         logs = {
             column: log_of_loss(table[column].to_numpy(), task.floor, task.log_loss)
-            for column in ("none", "nature")
+            for column in used
         }
-        gap = logs["none"] - logs["nature"]
-        if len(gap) < 2:
-            continue
-        spread = max(task.gap_sd, float(gap.std(ddof=1)))
-        # both means have errors: that of these chains, and that of the calibration
-        error = spread * math.hypot(1 / math.sqrt(len(gap)), 1 / math.sqrt(chains[task.name]))
-        if abs(gap.mean() - task.gap) > GAP_ERRORS * error:
-            yield (
-                f"the gap of {name} is {gap.mean():.3g} nats in these chains and {task.gap:.3g} in "
-                "its calibration: one of the two was changed, or they are of different versions; "
-                "calibrate the suite again"
-            )
+        units = [("nature", logs["none"] - logs["nature"], task.gap, task.gap_sd)]
+        if task.harm is not None:
+            units.append((TRIVIAL, logs[TRIVIAL] - logs["none"], task.harm, task.harm_sd))
+        for other, here, calibrated, sd in units:
+            spread = max(sd, float(here.std(ddof=1)))
+            # both means have errors: that of these chains, and that of the calibration
+            error = spread * math.hypot(1 / math.sqrt(len(here)), 1 / math.sqrt(chains[task.name]))
+            if abs(here.mean() - calibrated) > GAP_ERRORS * error:
+                yield (
+                    f"the gap between none and {other} of {name} is {here.mean():.3g} nats in "
+                    f"these chains and {calibrated:.3g} in its calibration: one of the two was "
+                    "changed, or they are of different versions; calibrate the suite again"
+                )

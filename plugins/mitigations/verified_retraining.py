@@ -25,9 +25,10 @@ class VerifiedRetraining(Mitigation):
     would hand out what no row of the task shows, so that with ``as_first`` its error is at least
     that of generation 0; the paper leaves the quality of the verifier open.
 
-    Stage: size and curate; track: verifier, one call per composed row; new real rows among the
-    additional ones are charged too.  The student improves while its error is larger than that of
-    the center.  The iteration converges to the center, not to the truth.
+    Stage: size and curate; track: first and verifier, one call per composed row; verifier without
+    ``as_first``, which reads generation 0.  New real rows among the additional ones are charged
+    too.  The student improves while its error is larger than that of the center.  The iteration
+    converges to the center, not to the truth.
     """
 
     shift: float = param(0.2, "distance of the verifier's center from the true parameters", ge=0)

@@ -1,4 +1,4 @@
-"""What the board says of a gap that is not that of its calibration."""
+"""What the board says of a unit that is not that of its calibration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from collapse_bench.board.doubts import GAP_ERRORS, _other_gaps
+from collapse_bench.board.doubts import GAP_ERRORS, _other_units
 from collapse_bench.scoring.task import Task
 
 
@@ -26,5 +26,13 @@ def test_the_error_of_the_calibration_counts(chains, errors):
     )
     away = errors * GAP_ERRORS * np.sqrt(1 / 100 + 1 / chains)
     task = Task("t", "text", 0.0, 1 + away, 1.0, log_loss=True)
-    found = list(_other_gaps(losses, {"t": task}, {"t": chains}))
+    found = list(_other_units(losses, {"t": task}, {"t": chains}))
     assert len(found) == (errors > 1)
+    # the same numbers as the gap from trivial to none
+    losses["entry"] = losses["entry"].replace({"none": "trivial", "nature": "none"})
+    nature = losses[losses.entry == "none"].assign(entry="nature")
+    task = Task("t", "text", 0.0, 0.0, 1.0, 1 + away, 1.0, log_loss=True)
+    found = list(_other_units(pd.concat([losses, nature]), {"t": task}, {"t": chains}))
+    assert [line.split(" of t ")[0] for line in found] == ["the gap between none and trivial"] * (
+        errors > 1
+    )

@@ -40,7 +40,7 @@ def ledger(cell):
     return last.ledger
 
 
-@pytest.mark.parametrize("act", ["weight-averaging", "anchor", "anchor(kind=kl)"])
+@pytest.mark.parametrize("act", ["weight-averaging", "anchor", "anchor(beta=4)"])
 def test_reading_the_first_teacher_is_charged_and_sets_the_track(act):
     used = ledger(cell_of(WORLD.replace(" @", f" | {act} @")))
     assert used.total("first_reads") > 0

@@ -557,4 +557,4 @@ def test_a_wrapper_lets_validation_through():
         "linear(d=5) | ridge | replace | tuned-penalty(share=0.5) + weight-averaging @ n=40 T=2"
     )
     torch.testing.assert_close(now.scores["excess_risk"], other.scores["excess_risk"])
-    assert now.ledger.track() == "real"
+    assert now.ledger.track() == "first+real"

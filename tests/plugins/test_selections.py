@@ -72,7 +72,7 @@ def test_at_its_neutral_value_a_method_does_nothing(task, how):
         (
             "linear(d=3) | ols",
             "best-of-k(k=4)",
-            "provenance",
+            "first+provenance",
             {"generated_rows": 120, "provenance_lookups": 40},
         ),
         (
@@ -84,6 +84,12 @@ def test_at_its_neutral_value_a_method_does_nothing(task, how):
         (
             "linear(d=3) | ols",
             "verified-retraining",
+            "first+verifier",
+            {"verifier_calls": 80},
+        ),
+        (
+            "linear(d=3) | ols",
+            "verified-retraining(as_first=false)",
             "verifier",
             {"verifier_calls": 80},
         ),

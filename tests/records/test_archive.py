@@ -408,7 +408,7 @@ def test_across_holds_the_scores_of_the_tasks(world):
 
 def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
     lines = ['name = "some"', 'seeds = "0:10"', "generations = 2", "n = 40"]
-    lines += ['mitigations = ["temperature(t=1.1)", "deduplicate"]']
+    lines += ['mitigations = ["temperature(t=1.1)", "noise-augmentation"]']
     lines += ["[[tasks]]", 'data = "gaussian"', 'model = "gaussian-fit"']
     lines += [
         "[[tasks]]",
@@ -423,9 +423,9 @@ def test_a_task_for_one_entry_alone_keeps_no_other_from_its_rank(tmp_path):
     (tmp_path / "some.toml").write_text("\n".join(lines))
     board = run(str(tmp_path / "some.toml"), output=tmp_path / "out").board()
     rows = board.frame().set_index("entry")
-    assert rows.loc[["temperature", "deduplicate"], "ranked"].all()
+    assert rows.loc[["temperature", "noise-augmentation"], "ranked"].all()
     tasks = board.per_task().set_index(["entry", "task"])
-    assert tasks.loc["deduplicate"].index.tolist() == [
+    assert tasks.loc["noise-augmentation"].index.tolist() == [
         "gaussian | gaussian-fit | replace @ n=40 T=2"
     ]
     assert (

@@ -21,10 +21,10 @@ from collapse_bench.registry import discovery
 
 SUITE = """
 name = "forge"
-seeds = "0:16"
+seeds = "0:32"
 generations = 8
 n = 40
-mitigations = ["real-anchor", "deduplicate", "golden-ratio"]
+mitigations = ["real-anchor", "weight-averaging", "golden-ratio"]
 
 [[tasks]]
 data = "gaussian(d=2)"
@@ -97,29 +97,29 @@ def test_a_default_that_was_typed_is_published(run, tmp_path):
 
 
 def test_the_id_of_another_row(run, tmp_path):
-    """deduplicate takes the records of nature."""
+    """weight-averaging takes the records of nature."""
 
     def forge(plain):
         for data in ("gaussian", "zipf"):
-            entry(plain, "deduplicate", data)["id"] = entry(plain, "nature", data)["id"]
+            entry(plain, "weight-averaging", data)["id"] = entry(plain, "nature", data)["id"]
 
     edited(run, forge)
     words = "it is a record of .*nature"
     with pytest.raises(
-        UsageError, match=f"deduplicate on .* is not what the manifest says: {words}"
+        UsageError, match=f"weight-averaging on .* is not what the manifest says: {words}"
     ):
         api.publish_run(run, tmp_path / "out", force=True)
     assert "its record is left out, since it is not what the manifest says" in notes(run)
-    assert "deduplicate" not in set(api.results(run).board().losses.dropna().entry)
+    assert "weight-averaging" not in set(api.results(run).board().losses.dropna().entry)
 
 
 def test_a_frame_and_curves_leave_out_what_the_board_leaves_out(run):
     def forge(plain):
-        entry(plain, "deduplicate", "zipf")["id"] = entry(plain, "nature", "zipf")["id"]
+        entry(plain, "weight-averaging", "zipf")["id"] = entry(plain, "nature", "zipf")["id"]
 
     edited(run, forge)
     frame = api.results(run).frame()
-    tasks = set(frame[frame.entry == "deduplicate"].task)
+    tasks = set(frame[frame.entry == "weight-averaging"].task)
     assert len(tasks) == 1
     assert next(iter(tasks)).startswith("gaussian")
 
@@ -149,7 +149,7 @@ def skip(plain: dict) -> None:
 
 
 def unfit(plain: dict) -> None:
-    entry(plain, "deduplicate", "zipf")["skip"] = "it does not fit"
+    entry(plain, "weight-averaging", "zipf")["skip"] = "it does not fit"
 
 
 @pytest.mark.parametrize(
@@ -157,13 +157,13 @@ def unfit(plain: dict) -> None:
     [
         (delete, "zipf.* is missing"),
         (skip, "zipf.* is said to be skipped, and its parts fit"),
-        (unfit, "deduplicate on zipf.* is said not to fit, and it fits"),
-        (lambda plain: plain["entries"].remove(entry(plain, "deduplicate")), "is missing"),
+        (unfit, "weight-averaging on zipf.* is said not to fit, and it fits"),
+        (lambda plain: plain["entries"].remove(entry(plain, "weight-averaging")), "is missing"),
         (
-            lambda plain: plain["suite"]["mitigations"].remove("deduplicate"),
-            "deduplicate on .* with 40 rows does not belong to the suite",
+            lambda plain: plain["suite"]["mitigations"].remove("weight-averaging"),
+            "weight-averaging on .* with 40 rows does not belong to the suite",
         ),
-        (lambda plain: plain.update(seeds=[1, 5]), "2 chains that are not the 16 of its suite"),
+        (lambda plain: plain.update(seeds=[1, 5]), "2 chains that are not the 32 of its suite"),
         (
             lambda plain: next(iter(plain["tasks"].values())).update(log_loss=True),
             "has other properties than its data generator gives it",
@@ -178,10 +178,11 @@ def test_a_manifest_that_the_suite_does_not_make(forge, words, run, tmp_path):
         api.publish_run(run, tmp_path / "out")
 
 
-def test_gaps_scaled(run, tmp_path):
+@pytest.mark.parametrize("unit", ["gap", "harm"])
+def test_units_scaled(unit, run, tmp_path):
     def forge(plain):
         for row in plain["suite"]["calibration"]:
-            row["gap"] *= 3
+            row[unit] *= 3
 
     edited(run, forge)
     toml = run / "forge.suite.toml"
@@ -201,6 +202,7 @@ def test_losses_below_those_of_nature(run, tmp_path):
 
 
 def test_losses_of_none_raised(run, tmp_path):
+    """No loss counts as worse than that of trivial, which hides the size of the factor."""
     scaled(run, "none", 20.0)
     assert "in these chains and" in notes(run)
     with pytest.raises(UsageError, match="publish with --force once you have checked it"):
@@ -239,11 +241,11 @@ def test_an_archive_of_others_is_named_on_the_board(run, tmp_path, monkeypatch):
 
 def test_an_edit_that_is_carried_through_is_not_found(run, tmp_path):
     """Small and consistent: only running the cell again shows it, as docs/records.md says."""
-    before = api.results(run).board().frame().set_index("entry").S["deduplicate"]
-    scaled(run, "deduplicate", 0.9)
-    after = api.results(run).board().frame().set_index("entry").S["deduplicate"]
+    before = api.results(run).board().frame().set_index("entry").S["weight-averaging"]
+    scaled(run, "weight-averaging", 0.9)
+    after = api.results(run).board().frame().set_index("entry").S["weight-averaging"]
     assert after > before
     api.publish_run(run, tmp_path / "out")
     again = api.run(run / "forge.suite.toml", output=tmp_path / "again")
-    fresh = again.board().frame().set_index("entry").S["deduplicate"]
+    fresh = again.board().frame().set_index("entry").S["weight-averaging"]
     assert fresh == pytest.approx(before, abs=1e-12)

@@ -9,7 +9,7 @@ import pytest
 
 from collapse_bench import Mitigation, Model, Teacher, cell_of
 from collapse_bench.core.loop import generations
-from collapse_bench.errors import Incompatible, Unsupported
+from collapse_bench.errors import Incompatible, Lacking
 from collapse_bench.plugins.models.gaussian_fit import GaussianFit
 from collapse_bench.records.store import Store
 from collapse_bench.running import jobs
@@ -130,7 +130,7 @@ def test_a_method_that_no_teacher_has_is_refused_for_all_chains_of_a_model_of_on
             return Undecodable(GaussianFit().fit(corpus, rng))
 
     cell = cell_of(DECODED)
-    for model, kind in ((OneKind(), Unsupported), (TwoKinds(), Incompatible)):
+    for model, kind in ((OneKind(), Lacking), (TwoKinds(), Incompatible)):
         with pytest.raises(Incompatible, match="decoded") as refusal:
             list(generations(replace(cell, model=model, seeds=SEEDS)))
         assert type(refusal.value) is kind

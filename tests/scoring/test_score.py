@@ -578,7 +578,7 @@ def test_any_mess_of_statuses_is_scored_without_a_warning(data):
 
 
 def test_a_large_board_is_quick():
-    """50 rows x 100 tasks x 64 chains with 40 sets of tasks, in seconds; the mark is generous."""
+    """50 rows x 100 tasks x 64 chains, 40 sets of tasks, in CPU seconds; the mark is generous."""
     tasks = suite(*(f"family {k % 8}" for k in range(100)))
     rng = np.random.default_rng(9)
     losses = frame(
@@ -586,6 +586,6 @@ def test_a_large_board_is_quick():
     )
     for i in range(40):
         losses = mark(losses, "skipped", f"m{i}", f"t{i:02d}")
-    start = time.perf_counter()
+    start = time.process_time()  # other work on the machine does not count
     assert len(score(losses, tasks).rows) == 52
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20

@@ -17,7 +17,8 @@ name = "flawed"
 seeds = "0:{chains}"
 protocols = ["replace"]
 mitigations = [
-    "frozen", "real-anchor(share=0.1)", "noisy-verify", "oracle-verify", "boosted-labels",
+    "frozen", "real-anchor(share=0.1)", "noisy-verify(refill=1)", "oracle-verify(refill=1)",
+    "boosted-labels",
 ]
 generations = 8
 
@@ -39,8 +40,8 @@ KNOWN = [
             "none": 0.388,
             "frozen": 0.385,
             "real-anchor(share=0.1)": 0.285,
-            "noisy-verify": 0.257,
-            "oracle-verify": 0.218,
+            "noisy-verify(refill=1)": 0.257,
+            "oracle-verify(refill=1)": 0.218,
             "boosted-labels": 0.061,
             "nature": 0.061,
         },
@@ -55,8 +56,8 @@ KNOWN = [
             "none": 0.600,
             "frozen": 0.582,
             "real-anchor(share=0.1)": 0.265,
-            "noisy-verify": 0.110,
-            "oracle-verify": 0.093,
+            "noisy-verify(refill=1)": 0.110,
+            "oracle-verify(refill=1)": 0.093,
             "boosted-labels": 0.113,
             "nature": 0.111,
         },

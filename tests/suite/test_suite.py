@@ -184,7 +184,7 @@ def test_every_task_gets_its_controls_and_its_curve():
     assert suite.tasks == tasks
     assert suite.methods == ["real-anchor(k=2)", "top-p", "distrust + real-anchor(k=1)"]
     assert parts(suite, "control") == [
-        (task, name) for task in tasks for name in ("none", "nature")
+        (task, name) for task in tasks for name in ("none", "nature", "trivial")
     ]
     assert set(parts(suite, "curve")) == {(task, "real-only") for task in tasks}
     for entry in suite.entries:
@@ -465,6 +465,17 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     assert calibration() == []
 
 
+@pytest.mark.parametrize(
+    ("units", "runs"), [(None, True), ({"harm": 1.0, "harm_sd": 0.1}, True), ({}, False)]
+)
+def test_trivial_is_left_out_of_suites_that_were_calibrated_without_it(units, runs):
+    row = {"task": "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2", "floor": 0.01, "gap": 1.0}
+    row |= {"gap_sd": 0.1, "chains": 256}
+    rows = [] if units is None else [row | units]
+    suite = suite_of(protocols=["replace"], calibration=rows)
+    assert ("trivial" in {entry.name for entry in suite.entries}) is runs
+
+
 def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():
     task = "gaussian | gaussian-fit | mix(real=0.2)"
     typed = adhoc(
@@ -472,7 +483,8 @@ def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():
         registry(),
     )
     suite = expand(typed, registry())
-    assert suite.methods == []
+    assert suite.methods == []  # a control does not compete
     rows = [(e.role, e.cell.n) for e in suite.entries if e.name == "real-only"]
     assert rows.count(("control", 20)) == rows.count(("curve", 20)) == 1
-    assert sum(entry.name == "nature" for entry in suite.entries) == 1
+    for name in ("nature", "trivial"):
+        assert [entry.role for entry in suite.entries if entry.name == name] == ["control"]
