@@ -16,6 +16,7 @@ from .signs import GridCell, grid_cells
 
 FOLDER = "tuning"  # of these chains, in the output folder; the grid reuses those of the choice
 SIGN_CHAINS = 16  # of each cell of the grid
+CHOICE_CHAINS = 16  # of each configuration, to choose one; fewer where the exam has fewer
 
 #: row of a method -> the rows of its configurations, the default first
 Groups = Mapping[str, Sequence[str]]
@@ -30,14 +31,14 @@ def store_of(output: str | Path) -> Store:
 
 @dataclass(frozen=True)
 class Choice:
-    """The chains that choose a configuration of each method: as many as the exam has."""
+    """The chains that choose a configuration of each method."""
 
     suite: Suite  # the configurations, `none` and `trivial`
     groups: Groups
 
     @property
     def seeds(self) -> Sequence[int]:
-        return CALIBRATION_SEEDS[: len(self.suite.seeds)]
+        return CALIBRATION_SEEDS[: min(CHOICE_CHAINS, len(self.suite.seeds))]
 
     def plan(self, store: Store) -> list[CellPlan]:
         return [_for(step, "--tune") for step in plan(self.suite, store, self.seeds)]

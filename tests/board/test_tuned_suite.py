@@ -97,7 +97,7 @@ def test_every_method_of_a_suite_with_configurations_is_tuned(results):
     assert choice.method == "weight-averaging"
     assert choice.entries == CONFIGURATIONS
     assert set(choice.picks) == {"gaussian"}
-    assert choice.fits == 4 * 2 * 32 * 9  # configurations, tasks, chains, generations
+    assert choice.fits == 4 * 2 * 16 * 9  # configurations, tasks, chains, generations
     frame = results.board().frame().set_index("entry")
     assert frame.ranked[[TUNED, "real-anchor(share=0.2)", "weight-averaging + anchor"]].all()
     assert frame.control[[*CONFIGURATIONS, "thinned"]].all()
@@ -110,10 +110,9 @@ def test_the_same_command_reuses_all_chains(folder, results):
     assert not planned.jobs
     assert {step.verdict for step in planned.steps_aside} == {"reuse"}
     assert all(step.why.endswith("; for --tune") for step in planned.steps_aside)
-    # as many chains as the exam has
     cell = planned.steps_aside[0].entry.cell.id
     record = Store(folder / "out" / FOLDER).read(cell, CALIBRATION_SEEDS[0] // 32)
-    assert record.seeds == list(CALIBRATION_SEEDS[:32])
+    assert record.seeds == list(CALIBRATION_SEEDS[:16])
 
 
 def test_a_plan_says_what_the_choice_will_run(folder, tmp_path):
@@ -121,7 +120,7 @@ def test_a_plan_says_what_the_choice_will_run(folder, tmp_path):
     planned = api.plan(request)
     # none, trivial and four configurations on each of two tasks
     assert len(planned.steps_aside) == 12
-    assert sum(len(step.todo) for step in planned.steps_aside) == 12 * 32
+    assert sum(len(step.todo) for step in planned.steps_aside) == 12 * 16
     assert planned.estimate().chains == sum(len(job.seeds) for job in planned.jobs)
     assert not (tmp_path / "new").exists()
 
