@@ -84,14 +84,12 @@ WORDS = {
     "suite file": (["run", "nowhere.toml"], ["suite file nowhere.toml is not there"]),
     "suite without a name": (
         ["run", ""],
-        [
-            "the name of the suite is empty; known: llm, neural, neural-smoke, smoke, standard, standard-full"
-        ],
+        ["the name of the suite is empty; known: llm, neural, neural-smoke, smoke, standard"],
     ),
     "neither suite nor spec": (
         ["run", "qqq"],
         [
-            "unknown suite 'qqq'; known: llm, neural, neural-smoke, smoke, standard, standard-full; a spec has at least "
+            "unknown suite 'qqq'; known: llm, neural, neural-smoke, smoke, standard; a spec has at least "
             "'data | model'"
         ],
     ),

@@ -341,7 +341,7 @@ def _usage_where_scored(
     usage: pd.DataFrame,
 ) -> tuple[set[str], pd.DataFrame]:
     """The scored tasks, and the usage of each entry averaged over them."""
-    scored = set(scores.per_task.task[scores.per_task.weight > 0])
+    scored = scored_of(scores)
     usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
     return scored, usage_by_entry(usage, known, found.curves, manifest.tasks)
 
@@ -389,6 +389,20 @@ def _ranked(
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
+    kinds: dict[str, str] = {
+        name: about.world for name, about in manifest.tasks.items() if name in calibrated
+    }
+    worlds = {
+        kind: second.score(
+            losses[losses.task.map(kinds) == kind],
+            {name: task for name, task in calibrated.items() if kinds.get(name) == kind},
+            controls=controls,
+            tracks=union,
+            planned=len(manifest.seeds),
+        )
+        for kind in sorted(set(kinds.values()))
+        if len(set(kinds.values())) > 1 and any(kinds[name] == kind for name in scored_of(scores))
+    }
     chains = {row.task: row.chains for row in suite.calibration}
     doubtful = doubts(scores, losses, calibrated, chains)
     scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
@@ -411,7 +425,13 @@ def _ranked(
         },
         tuned=tuple(choice.method for choice in tuning),
         signs=signs,
+        worlds=worlds,
     )
+
+
+def scored_of(scores: first.Scores | second.Scores) -> set[str]:
+    """The tasks that enter the means of these scores."""
+    return set(scores.per_task.task[scores.per_task.weight > 0])
 
 
 def _with_unplanned(losses: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:

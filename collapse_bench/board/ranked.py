@@ -37,7 +37,8 @@ class RankedBoard(ScoredBoard):
     tracks: (entry, task) -> the track of its ledger there.  track: the one that the board shows;
     None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.  tuned:
     methods with a tuned row, next to which stand their default and their best in hindsight.  signs:
-    the scores at other numbers of rows and generations; None: they were not run.
+    the scores at other numbers of rows and generations; None: they were not run.  worlds: the
+    scores on the tasks of each kind of world, in suites of several kinds.
     """
 
     scores: Scores = field(repr=False)
@@ -46,6 +47,7 @@ class RankedBoard(ScoredBoard):
     laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
     tuned: tuple[str, ...] = ()  # methods with a tuned row
     signs: SignGrid | None = field(default=None, repr=False)
+    worlds: Mapping[str, Scores] = field(default_factory=dict, repr=False)
 
     def compare(self, a: str, b: str) -> Comparison:
         return compare(self.scores, a, b)

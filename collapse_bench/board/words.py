@@ -11,7 +11,7 @@ import pandas as pd
 from ..display import code
 from ..display import markdown as safe
 from ..scoring.frontier import at_budgets, at_equal_cost, pareto
-from . import first_words
+from . import first_words, worlds
 from .cells import percent, signed
 from .first_version import FirstBoard
 from .ranked import RankedBoard
@@ -49,6 +49,8 @@ def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str
         _tail(rows),
         _value(rows),
         _excluded(board),
+        *worlds.worth(board),
+        *worlds.sections(board),
         "## By family",
         _families(board),
         "## Cost",

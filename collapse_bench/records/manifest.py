@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -16,6 +16,10 @@ from .plain import CELL_ID, Amount, GenerationNumber, fault_of, parsed
 from .settings import SuiteModel
 
 Size = Annotated[int, Field(ge=1, le=2**53)]
+
+
+#: nature stands still; the pool grows with new real rows; the truth moves; generation 0 is flawed
+World = Literal["", "still", "growing", "moving", "flawed"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class ManifestTask:
     # the smallest difference of the primary loss that can be measured
     resolution: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     rows: Size  # n
+    world: World = ""  # "": not known, in manifests of older versions
     # track -> the least expected primary loss at the horizon that its knowledge allows, by a law
     ceilings: Mapping[str, Annotated[float, Field(allow_inf_nan=False)]] = field(
         default_factory=dict

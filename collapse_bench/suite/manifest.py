@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core.cell import Cell
 from ..core.components import role_of
 from ..core.identity import SCHEMA
 from ..display import shell
 from ..errors import NothingMatched, UsageError
 from ..records.faults import Forged, Rejected, Unreadable
 from ..records.files import read_file, replace_file
-from ..records.manifest import Manifest, ManifestEntry, ManifestTask
+from ..records.manifest import Manifest, ManifestEntry, ManifestTask, World
 from ..records.plain import CELL_ID
 from ..records.settings import Calibration, SuiteModel
 from ..records.store import Store
@@ -80,12 +81,23 @@ def _task_of(entry: Entry) -> ManifestTask:
         log_loss=data.log_loss,
         resolution=data.resolution,
         rows=entry.cell.n,
+        world=_world_of(entry.cell),
         ceilings={
             track: curve[-1]
             for track, curve in registry().ceilings(entry.cell).items()
             if not math.isnan(curve[-1])
         },
     )
+
+
+def _world_of(cell: Cell) -> World:
+    """Which kind of world the task of a cell is."""
+    made = cell.protocol.composition
+    if cell.data.moves:
+        return "moving"
+    if cell.first_teacher is not None or cell.n0 is not None:
+        return "flawed"
+    return "growing" if made is not None and made.real and made.earlier != "none" else "still"
 
 
 def changes_of(manifest: Manifest, registry: Registry) -> list[str]:

@@ -108,7 +108,8 @@ def _same(was: ManifestTask, now: ManifestTask) -> bool:
 
     Ceilings are sums of floats, which may round otherwise elsewhere; earlier manifests have none.
     """
-    if replace(was, ceilings={}) != replace(now, ceilings={}):
+    world = was.world or now.world  # earlier manifests do not say which
+    if replace(was, ceilings={}, world=world) != replace(now, ceilings={}):
         return False
     return not was.ceilings or (
         was.ceilings.keys() == now.ceilings.keys()

@@ -13,6 +13,7 @@ from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.regenerated import differences
 
 TASK = "gaussian | gaussian-fit(sigma=1) | accumulate(real=0.2) @ n=20 T=10"
+TRACKS = {"blind", "first", "provenance", "first+provenance"}
 SUITE = """
 name = "web"
 seeds = "0:256"
@@ -44,7 +45,7 @@ def test_the_manifest_holds_the_ceilings_of_each_task(results):
     known = registry().ceilings(cell_of(TASK))
     tasks = {name: dict(task.ceilings) for name, task in results.manifest.tasks.items()}
     assert tasks[TASK] == {track: curve[10] for track, curve in known.items()}
-    assert set(tasks[TASK]) == {"blind", "provenance"}
+    assert set(tasks[TASK]) == TRACKS
     (other,) = set(tasks) - {TASK}
     assert tasks[other] == {}
     assert not differences(results.manifest, registry())
@@ -68,7 +69,8 @@ def test_the_best_row_of_each_track_is_shown_with_its_ceiling(results):
     board = results.board()
     table = board.ceilings().set_index("track")
     assert table.task.unique().tolist() == [TASK]
-    assert set(table.index) == {"blind", "provenance"}
+    assert set(table.index) == TRACKS
+    assert (table.entry[["first", "first+provenance"]] == "").all()  # no entry is on these
     assert table.entry["blind"] == "ratio-debias"
     assert table.entry["provenance"] == "mix-weights(synthetic=0)"
     # both reach their law, up to the error of the mean of 256 losses, chi-square of one degree

@@ -14,7 +14,7 @@ from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.registry.discovery import registry
 
 FROZEN = Path(__file__).with_name("frozen_ids.txt")
-SHIPPED = ("llm", "neural", "neural-smoke", "smoke", "standard", "standard-full")
+SHIPPED = ("llm", "neural", "neural-smoke", "smoke", "standard")
 
 
 def ids_of(suite: str) -> list[str]:

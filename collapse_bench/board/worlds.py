@@ -1,0 +1,152 @@
+"""What helps in each kind of world, and what a real row or a verifier call is worth."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from ..display import code
+from ..scoring.comparison import compared
+from ..scoring.score import Scores
+from .ranked import RankedBoard
+from .render import named_rows, number
+
+MOST = 6  # rows named in one sentence
+HEADINGS = {
+    "still": "Worlds that stand still",
+    "growing": "Webs that grow with a share of new real rows",
+    "moving": "Worlds that move",
+    "flawed": "Flawed or poor beginnings",
+}
+#: what a method must beat, by the beginning of its name
+RIVALS = ("frozen", "real-now", "real-only", "thinned", "verifier-only")
+
+
+def sections(board: RankedBoard) -> list[str]:
+    """Markdown paragraphs, one heading for each kind of world; empty for a suite of one kind."""
+    if not board.worlds:
+        return []
+    parts = ["## By kind of world"]
+    for kind, heading in HEADINGS.items():
+        if kind in board.worlds:
+            scores = board.worlds[kind]
+            tasks = len(scores.efficacy.measured.names)
+            parts += [f"### {heading} ({tasks} tasks)", _best(scores), _controls(scores)]
+            parts.append(_rivals(scores))
+    return [part for part in parts if part]
+
+
+def _entry(row: Any) -> str:
+    """`a` +0.31 (+0.20 to +0.42)."""
+    interval = "" if math.isnan(row.low) else f" ({row.low:+.2f} to {row.high:+.2f})"
+    return f"{code(row.entry)} {row.S:+.2f}{interval}"
+
+
+def _best(scores: Scores) -> str:
+    """The best row of each track, among those that fit two thirds of what the track fits."""
+    rows = scores.rows[scores.rows.ranked & scores.rows.S.notna()]
+    lines = [
+        f"- {track!s}: {_entry(row)}; harmed on {100 * row.harmed:.0f} % of its tasks"
+        for track, piece in rows.groupby("track", sort=False)
+        if track  # a row that refuses all tasks has none
+        for row in named_rows(piece.head(1))
+    ]
+    return "Best of each track:\n\n" + "\n".join(lines) if lines else ""
+
+
+def _controls(scores: Scores) -> str:
+    rows = scores.rows[scores.rows.control & scores.rows.S.notna()]
+    named = [_entry(row) for row in named_rows(rows) if _is_control(row.entry)]
+    return f"Controls: {', '.join(named)}." if named else ""
+
+
+def _is_control(entry: str) -> bool:
+    """Whether this is a control, and not a configuration that a tuned row stands for."""
+    return entry.split("(")[0] in {*RIVALS, "keep-first", "trivial"}
+
+
+def _rivals(scores: Scores) -> str:
+    """Which rows are better than each control, on the tasks that both fit."""
+    names = scores.entries
+    ranked = scores.rows[scores.rows.ranked & scores.rows.S.notna()].entry
+    lines = []
+    for rival in names:
+        if rival.split("(")[0] not in RIVALS:
+            continue
+        pairs = [
+            compared(names, scores.efficacy, entry, rival)
+            for entry in ranked
+            if scores.efficacy.common(names.index(entry), names.index(rival)).any()
+        ]
+        better = sorted(
+            (pair for pair in pairs if pair.verdict == "yes"), key=lambda pair: -pair.difference
+        )
+        if pairs:
+            some = ", ".join(f"{code(p.a)} ({p.difference:+.2f})" for p in better[:MOST])
+            more = f" and {len(better) - MOST} more" if len(better) > MOST else ""
+            lines.append(
+                f"- {code(rival)}: {len(better)} of {len(pairs)}"
+                + (f", by most {some}{more}" if better else "")
+            )
+    if not lines:
+        return ""
+    return "Rows that are better than a control (Student, 5 % per pair):\n\n" + "\n".join(lines)
+
+
+def worth(board: RankedBoard) -> list[str]:
+    """What a real row and a verifier call are worth, as paragraphs."""
+    frame = board.frame()
+    rows = frame[~frame.control & (frame.low > 0)]
+    known = frame.set_index("entry")
+    if "none" not in known.index or rows.empty:
+        return []
+    base = known.loc["none"]
+    return [
+        text
+        for text in (
+            _worth(
+                rows.assign(more=100 * (rows.real_share - base.real_share)),
+                "real row",
+                "score for each 1 % of all rows that are real, beyond those of the protocol",
+                "% more real rows",
+                known,
+                ("real-now", "real-only"),
+            ),
+            _worth(
+                rows.assign(more=(rows.verifier_calls - base.verifier_calls) / 1000),
+                "verifier call",
+                "score for each 1000 calls of a chain",
+                "thousand calls",
+                known,
+                ("verifier-only",),
+            ),
+        )
+        if text
+    ]
+
+
+def _worth(
+    rows: pd.DataFrame,
+    what: str,
+    unit: str,
+    amount: str,
+    known: pd.DataFrame,
+    controls: tuple[str, ...],
+) -> str:
+    rows = rows[rows.more > 1e-9]
+    if rows.empty:
+        return ""
+    rows = rows.assign(rate=rows.S / rows.more).sort_values("rate", ascending=False)
+    named = ", ".join(
+        f"{code(row.entry)} {row.rate:+.3f} (S {row.S:+.2f} with {number(row.more)} {amount})"
+        for row in named_rows(rows.head(MOST))
+    )
+    beside = [
+        f"{code(name)} {known.S[name]:+.2f}"
+        for name in known.index
+        if name.split("(")[0] in controls and not math.isnan(known.S[name])
+    ]
+    told = f" What it gives without any method: {', '.join(beside)}." if beside else ""
+    return f"**What a {what} is worth**, {unit}, of rows above 0: {named}.{told}"

@@ -1,0 +1,106 @@
+"""Scores by kind of world: which task is of which kind, and what the report says of each."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from collapse_bench import api
+from collapse_bench.board.words import report
+from collapse_bench.board.worlds import HEADINGS
+from collapse_bench.records.manifest import Manifest
+from collapse_bench.registry.discovery import registry
+from collapse_bench.suite.regenerated import differences
+
+SUITE = """
+name = "kinds"
+seeds = "0:32"
+n = 40
+generations = 8
+mitigations = ["frozen", "real-now", "thinned", "weight-averaging", "mix-weights", "real-anchor"]
+
+[[tasks]]
+data = "linear(d=5)"
+model = "ols"
+protocols = ["mix(real=0.2)"]
+
+[[tasks]]
+data = "linear(d=5)"
+model = "ols"
+protocols = ["accumulate(real=0.2)"]
+
+[[tasks]]
+data = "linear(d=5, drift=0.1)"
+model = "ols"
+protocols = ["accumulate(real=0.2)"]
+
+[[tasks]]
+data = "linear(d=5)"
+model = "ols"
+protocols = ["mix(real=0.2)"]
+n0 = 8
+
+[[tasks]]
+data = "gaussian"
+model = "gaussian-fit"
+first = "gaussian(sigma=3)"
+protocols = ["mix(real=0.2)"]
+"""
+KINDS = ["still", "growing", "moving", "flawed", "flawed"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    path = tmp_path_factory.mktemp("kinds") / "kinds.toml"
+    path.write_text(SUITE)
+    api.calibrate(path)
+    return api.run(path, output=path.parent / "out")
+
+
+def test_each_task_says_of_which_kind_it_is(results):
+    manifest = results.manifest
+    assert [task.world for task in manifest.tasks.values()] == KINDS
+    plain = json.loads((results.output / "kinds.manifest.json").read_text())
+    for task in plain["tasks"].values():
+        del task["world"]
+    older = Manifest.from_text(json.dumps(plain))
+    assert {task.world for task in older.tasks.values()} == {""}
+    assert not differences(older, registry())
+    next(iter(plain["tasks"].values()))["world"] = "moving"
+    assert differences(Manifest.from_text(json.dumps(plain)), registry())
+
+
+def test_the_scores_of_a_kind_are_those_of_its_tasks_only(results):
+    board = results.board()
+    assert set(board.worlds) == set(KINDS)
+    for scores in board.worlds.values():
+        names = set(scores.efficacy.measured.names)
+        whole = board.scores.per_task.set_index(["entry", "task"]).S_k
+        part = scores.per_task.set_index(["entry", "task"]).S_k
+        assert set(part.index.get_level_values("task")) == names
+        for place, value in part.items():
+            assert whole[place] == pytest.approx(value, nan_ok=True)
+    still = board.worlds["still"].rows.set_index("entry").S
+    growing = board.worlds["growing"].rows.set_index("entry").S
+    assert still["frozen"] > 0.8 > 0.2 > growing["frozen"]  # one fit, and a web that learns
+
+
+def test_the_report_names_the_best_of_each_kind_and_what_beats_a_control(results):
+    page = report(results.board())
+    for kind in set(KINDS):
+        assert f"### {HEADINGS[kind]} ({KINDS.count(kind)} tasks)" in page
+    assert page.count("Best of each track:") == len(set(KINDS))
+    growing = page.split(f"### {HEADINGS['growing']}")[1].split("###")[0]
+    assert "- `frozen`: " in growing
+    assert "`real-anchor`" in growing
+    assert "**What a real row is worth**" in page
+
+
+def test_a_suite_of_one_kind_has_no_such_section(results, tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text(SUITE.split("[[tasks]]")[0] + "[[tasks]]" + SUITE.split("[[tasks]]")[1])
+    api.calibrate(path)
+    board = api.run(path, output=tmp_path / "out").board()
+    assert not board.worlds
+    assert "## By kind of world" not in report(board)
