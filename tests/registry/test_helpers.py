@@ -48,7 +48,7 @@ def test_a_helper_is_imported_and_digested(workers, tmp_path):
     args = (SPEC, "--seeds", "0:2", "-o", tmp_path / "out", "--plugin", file)
     ended = call("run", *args, "-j", workers)
     assert ended.code == 0, ended
-    assert call("plan", *args).out.splitlines()[-1].startswith("6 reuse, 0 run")
+    assert call("plan", *args).out.splitlines()[-1].startswith("7 reuse, 0 run")
     (tmp_path / "a" / "aid_late.py").write_text("L = 2\n")
     plan = json.loads(call("plan", *args, "--json").out)
     [stale] = [row for row in plan if row["verdict"] != "reuse"]
