@@ -54,7 +54,7 @@ def first_version() -> pd.Series:
         if len(row) == len(head) and re.fullmatch(r"[+-]\d+\.\d+", row[place]):
             try:
                 acts = registry().mitigations(row[2])
-            except Exception:  # noqa: BLE001  a parameter that is gone
+            except Exception:
                 continue
             found[" + ".join(act.title() for act in acts)] = float(row[place])
     return pd.Series(found)
@@ -71,7 +71,7 @@ def main() -> None:
     controls = {
         e.name for e in load_suite(RunRequest("standard")).entries if e.role == "control"
     } | {"frozen"}
-    methods = [e for e in whole.entry if e not in controls and not e.endswith(")") or "(" not in e]
+    methods = [e for e in whole.entry if (e not in controls and not e.endswith(")")) or "(" not in e]
     methods = [e for e in methods if e not in controls]
     by_kind = {
         kind: scores.rows.set_index("entry").S.reindex(methods)
