@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..rounding import ROUNDING
+
 NARROWEST = 1e-3  # width of a cell, in standard deviations of the column
 NODES, SCORES = 1024, 9.0  # of a rule over scores between -SCORES and SCORES
 LOWEST = -700.0  # smallest logarithm of a tail mass whose normal score is a number
@@ -37,8 +39,11 @@ class Quantiles:
         """
         K, label = self.cells, label[..., None, :].expand_as(y)
         cell = torch.zeros_like(label)
+        # Knots are values of rows, and values of a table repeat: a value at a knot belongs to the
+        # cell above it, whatever the last bits of both are.
+        reached = self.knots - ROUNDING * self.knots.abs().amax(-1, keepdim=True)
         for c in range(self.knots.shape[-2]):
-            knots = self.knots[..., c, :].contiguous()
+            knots = reached[..., c, :].contiguous()
             cell = torch.where(label == c, torch.searchsorted(knots, y, right=True), cell)
         lower, upper = cell == 0, cell == K - 1
         left = (cell - 1).clamp_(0, K - 3)
