@@ -515,7 +515,7 @@ class _Collected:
     tracks: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     # (entry, task) -> tracks of its records
     by_task: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    has_frozen: set[str] = field(default_factory=set)  # tasks that name the control `frozen`
+    has_frozen: set[str] = field(default_factory=set)  # tasks whose control `frozen` is not derived
     codes: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)  # by the id of a cell
     notes: list[str] = field(default_factory=list)
 
@@ -561,6 +561,8 @@ def _collected(store: Store, manifest: Manifest) -> _Collected:
     """All records of a run that were computed by one version of the code."""
     found, seeds = _Collected(), set(manifest.seeds)
     found.has_frozen = {entry.task for entry in manifest.entries if entry.name == "frozen"}
+    # where the truth moves, generation 0 of none was examined in another world
+    found.has_frozen |= {name for name, about in manifest.tasks.items() if about.world == "moving"}
     for entry, records in _of_one_code(
         store, manifest.entries, manifest.seeds, found.notes, manifest
     ):

@@ -14,6 +14,7 @@ from .ranked import RankedBoard
 from .render import named_rows, number
 
 MOST = 6  # rows named in one sentence
+LEAST_MORE = 0.5  # per cent of real rows, or thousand calls: less is no price to speak of
 HEADINGS = {
     "still": "Worlds that stand still",
     "growing": "Webs that grow with a share of new real rows",
@@ -98,7 +99,8 @@ def _rivals(scores: Scores) -> str:
 def worth(board: RankedBoard) -> list[str]:
     """What a real row and a verifier call are worth, as paragraphs."""
     frame = board.frame()
-    rows = frame[~frame.control & (frame.low > 0)]
+    # specialists are left out: what they use is of other tasks than what `none` uses
+    rows = frame[~frame.control & (frame.low > 0) & frame.ranked]
     known = frame.set_index("entry")
     if "none" not in known.index or rows.empty:
         return []
@@ -135,7 +137,7 @@ def _worth(
     known: pd.DataFrame,
     controls: tuple[str, ...],
 ) -> str:
-    rows = rows[rows.more > 1e-9]
+    rows = rows[rows.more >= LEAST_MORE]
     if rows.empty:
         return ""
     rows = rows.assign(rate=rows.S / rows.more).sort_values("rate", ascending=False)

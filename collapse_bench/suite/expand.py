@@ -217,6 +217,9 @@ def _entries_of(
     controls: Sequence[str],
 ) -> Iterator[Entry]:
     task = bare.label
+    if bare.data.moves and "frozen" in registry.classes["mitigation"]:
+        # a board derives it from generation 0 of none only where nature stands still
+        controls = (*controls, "frozen")
     yield Entry(bare, task, "none", "control")
     for name in controls[1:]:
         cell = replace(bare, mitigations=registry.mitigations(name))

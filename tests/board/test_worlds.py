@@ -86,6 +86,28 @@ def test_the_scores_of_a_kind_are_those_of_its_tasks_only(results):
     assert still["frozen"] > 0.8 > 0.2 > growing["frozen"]  # one fit, and a web that learns
 
 
+def test_frozen_is_examined_in_the_world_of_its_generation(tmp_path):
+    """Generation 0 of none was examined in another world, where the truth moves."""
+    text = SUITE.replace('"frozen", ', "")
+    path = tmp_path / "unnamed.toml"
+    path.write_text(text)
+    api.calibrate(path)
+    results = api.run(path, output=tmp_path / "out")
+    [moving] = [name for name, task in results.manifest.tasks.items() if task.world == "moving"]
+    rows = [e for e in results.manifest.entries if (e.task, e.name) == (moving, "frozen")]
+    assert [row.role for row in rows] == ["control"]
+    losses = results.board().losses
+    frozen = losses[(losses.entry == "frozen") & (losses.task == moving)].loss.mean()
+    # E |w_t - w_0|^2 = d drift t, and the error of one fit on n rows
+    law = 5 * 0.1 * 8 + ols_error(40, 5)
+    assert frozen == pytest.approx(law, rel=4 * (2 / (32 * 5)) ** 0.5)
+    assert set(losses[losses.entry == "frozen"].task) == set(results.manifest.tasks)
+
+
+def ols_error(n: int, d: int, noise: float = 1.0) -> float:
+    return noise**2 * d / (n - d - 1)
+
+
 def test_the_report_names_the_best_of_each_kind_and_what_beats_a_control(results):
     page = report(results.board())
     for kind in set(KINDS):
