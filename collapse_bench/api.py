@@ -893,6 +893,11 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
             ]
             # a chain that failed has no row, and counts as one without a finite loss
             losses[entry.name] = last.set_index("seed").value.reindex(CALIBRATION_SEEDS).to_numpy()
+            if last.empty:
+                raise UsageError(
+                    f"{entry.cell.label} cannot be calibrated: no chain of {entry.name} ends with "
+                    f"a loss; run it to see why: collapse-bench run {shell([entry.cell.label])}"
+                )
     measured = floor_and_gap(
         losses["none"],
         losses["nature"],

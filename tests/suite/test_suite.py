@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collapse_bench import cell_of
-from collapse_bench.api import RunRequest, load_suite
+from collapse_bench.api import RunRequest, calibrate, load_suite
 from collapse_bench.errors import NothingMatched, Unreachable, UsageError
 from collapse_bench.records.settings import Calibration, SuiteModel
 from collapse_bench.records.store import Store
@@ -488,3 +488,17 @@ def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():
     assert rows.count(("control", 20)) == rows.count(("curve", 20)) == 1
     for name in ("nature", "trivial"):
         assert [entry.role for entry in suite.entries if entry.name == name] == ["control"]
+
+
+def test_a_task_whose_chains_never_end_with_a_loss_cannot_be_calibrated(tmp_path):
+    """A mixture cannot be decoded at another temperature, so `none` has no loss there."""
+    path = tmp_path / "mix.toml"
+    path.write_text(
+        'name = "mix"\nseeds = "0:4"\nn = 20\ngenerations = 2\n'
+        'protocols = ["replace(decode=temperature(t=0.9))"]\n'
+        '[[tasks]]\ndata = "gaussian-mixture"\nmodel = "mixture-fit"\n'
+    )
+    before = path.read_text()
+    with pytest.raises(UsageError, match="cannot be calibrated: no chain of none ends with a loss"):
+        calibrate(path)
+    assert path.read_text() == before
