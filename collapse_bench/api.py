@@ -635,7 +635,9 @@ def _chosen(planned: RunPlan, done: Callable[[Sequence[Job]], list[JobOutcome]])
     assert choice is not None
     store = store_of(request.output).create()
     done(_jobs(choice.plan(store)))
-    made = choices_of(store, manifest_of(choice.suite, choice.seeds), choice.groups)
+    made = choices_of(
+        store, manifest_of(choice.suite, choice.seeds), choice.groups, len(choice.suite.seeds)
+    )
     save_tuning(Path(request.output), suite.name, made)
     if planned.grid is None:
         return None

@@ -14,17 +14,18 @@ from .render import named_rows
 
 
 def choices_of(
-    store: Store, manifest: Manifest, groups: Mapping[str, Sequence[str]]
+    store: Store, manifest: Manifest, groups: Mapping[str, Sequence[str]], planned: int
 ) -> list[Tuned]:
     """The choice for each method.
 
-    manifest: of the chains on calibration seeds.  groups: method -> its configurations.  Raises
-    UsageError where a configuration lacks chains.
+    manifest: of the chains on calibration seeds.  groups: method -> its configurations.  planned:
+    the chains of the exam, which decide which tasks are too noisy.  Raises UsageError where a
+    configuration lacks chains.
     """
     losses, usage, tasks = losses_of(store, manifest)
     if lacking := complete(losses, groups):
         raise UsageError("; ".join(lacking))
-    chosen = picks(losses, tasks, groups)
+    chosen = picks(losses, tasks, groups, planned)
     fits = tuning_fits(usage, groups)
     return [
         Tuned(

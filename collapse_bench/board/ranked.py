@@ -256,9 +256,17 @@ class RankedBoard(ScoredBoard):
                 f"by a law, no method of track {row.track} exceeds {signed(row.ceiling)} on the "
                 f"scale of the risk score on {row.task}; {best}"
             )
-        unranked = self.scores.rows[~self.scores.rows.ranked & ~self.scores.rows.control]
-        for row in named_rows(unranked):
+        rows = self.scores.rows
+        special = rows.specialist & rows.reason.str.startswith("a specialist: ")
+        for row in named_rows(rows[~rows.ranked & ~rows.control & ~special]):
             yield f"{row.entry} is not ranked: {row.reason}"
+        if special.any():
+            names = [f"{r.entry} ({percent(r.coverage)})" for r in named_rows(rows[special])]
+            yield (
+                "specialists cover less than two thirds of the weight that the entries of their "
+                "track fit; they are ranked in the tables of the families, not here: "
+                + ", ".join(names)
+            )
         focus = self.suite.focus
         if focus is not None and focus in set(self.scores.rows.entry):
             yield self._place(focus)

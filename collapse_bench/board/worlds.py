@@ -98,30 +98,30 @@ def _rivals(scores: Scores) -> str:
 
 def worth(board: RankedBoard) -> list[str]:
     """What a real row and a verifier call are worth, as paragraphs."""
-    frame = board.frame()
-    # specialists are left out: what they use is of other tasks than what `none` uses
-    rows = frame[~frame.control & (frame.low > 0) & frame.ranked]
-    known = frame.set_index("entry")
-    if "none" not in known.index or rows.empty:
+    frame, usage = board.frame(), board.usage
+    if not {"real_share", "own_verifier_calls"} <= set(usage):
         return []
-    base = known.loc["none"]
+    rows = frame[~frame.control & (frame.low > 0)]
+    if rows.empty:
+        return []
+    score = frame.set_index("entry").S
     return [
         text
         for text in (
             _worth(
-                rows.assign(more=100 * (rows.real_share - base.real_share)),
+                rows.assign(more=100 * rows.entry.map(usage.real_share)),
                 "real row",
-                "score for each 1 % of all rows that are real, beyond those of the protocol",
-                "% more real rows",
-                known,
+                "score for each 1 % of all rows that a method draws as real ones of its own",
+                "%",
+                score,
                 ("real-now", "real-only"),
             ),
             _worth(
-                rows.assign(more=(rows.verifier_calls - base.verifier_calls) / 1000),
+                rows.assign(more=rows.entry.map(usage.own_verifier_calls) / 1000),
                 "verifier call",
-                "score for each 1000 calls of a chain",
+                "score for each 1000 calls of its own in a chain",
                 "thousand calls",
-                known,
+                score,
                 ("verifier-only",),
             ),
         )
@@ -134,7 +134,7 @@ def _worth(
     what: str,
     unit: str,
     amount: str,
-    known: pd.DataFrame,
+    score: pd.Series[float],
     controls: tuple[str, ...],
 ) -> str:
     rows = rows[rows.more >= LEAST_MORE]
@@ -146,9 +146,9 @@ def _worth(
         for row in named_rows(rows.head(MOST))
     )
     beside = [
-        f"{code(name)} {known.S[name]:+.2f}"
-        for name in known.index
-        if name.split("(")[0] in controls and not math.isnan(known.S[name])
+        f"{code(name)} {value:+.2f}"
+        for name, value in score.items()
+        if str(name).split("(")[0] in controls and not math.isnan(value)
     ]
     told = f" What it gives without any method: {', '.join(beside)}." if beside else ""
     return f"**What a {what} is worth**, {unit}, of rows above 0: {named}.{told}"

@@ -21,12 +21,17 @@ TUNED, HINDSIGHT = "(tuned)", "(best in hindsight)"  #: added to the name of a m
 Tunings = Mapping[str, Sequence[str]]
 
 
-def picks(losses: pd.DataFrame, tasks: Mapping[str, Task], tunings: Tunings) -> pd.DataFrame:
+def picks(
+    losses: pd.DataFrame,
+    tasks: Mapping[str, Task],
+    tunings: Tunings,
+    planned: int | None = None,
+) -> pd.DataFrame:
     """The configuration of each method with the highest score in each family.
 
-    losses: as for ``score``, of all configurations on the calibration seeds.  Returns columns
-    method, family, entry (the configuration), S and chains.  The earlier one wins a tie, so that
-    the default stays where nothing is better.  A family that no configuration fits, or whose
+    losses and planned: as for ``score``, of all configurations on the calibration seeds.  Returns
+    columns method, family, entry (the configuration), S and chains.  The earlier one wins a tie, so
+    that the default stays where nothing is better.  A family that no configuration fits, or whose
     chains are not complete, has no row.
 
     Raises UsageError for more than four configurations or none, and what ``score`` raises.
@@ -37,7 +42,7 @@ def picks(losses: pd.DataFrame, tasks: Mapping[str, Task], tunings: Tunings) -> 
                 f"{method} has {len(names)} tunings; a method may have 1 to {MOST_TUNINGS}, of "
                 "which the first is its default"
             )
-    table = score(losses, tasks).per_family
+    table = score(losses, tasks, planned=planned).per_family
     places = [*zip(table.entry, table.family, strict=True)]
     found = dict(zip(places, table.S.astype(float), strict=True))
     chains = dict(zip(places, table.chains, strict=True))

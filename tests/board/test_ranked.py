@@ -196,7 +196,7 @@ def test_a_method_is_tuned_on_other_seeds_and_its_tuned_row_is_ranked(results, t
     assert choice.method == "tunable"
     assert choice.entries == ("tunable", "tunable(a=0.1)", "tunable(a=0.9)")
     assert choice.picks == {"gaussian": "tunable(a=0.9)"}  # who keeps most of generation 0
-    assert choice.fits == 3 * 2 * 200 * 5  # configurations, tasks, chains, generations
+    assert choice.fits == 3 * 2 * 16 * 5  # configurations, tasks, chains, generations
     board = ran.board()
     frame = board.frame().set_index("entry")
     assert frame.ranked["tunable (tuned)"]
