@@ -50,7 +50,7 @@ _COLUMNS = {
     "value": pa.float64(),
 }
 #: suite -> seal of the published records that ship with this version, see ``shipped``
-SHIPPED = {"standard": "4b90bf2b92e8e158a72997ab7f99cd26ba5c8558bb384d0b0a0fee490bdcf2a4"}
+SHIPPED = {"standard": "1337917447492d147a8c979a70260258fc6421f65b6eda02275f954085d292c8"}
 _NO_TIME = {"seconds": 0.0, "cpu_seconds": 0.0}
 #: keys of a run's account that are published
 _KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")
