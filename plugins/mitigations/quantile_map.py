@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rounding import rounding_of
+from collapse_bench.lib.rounding import rounding_of, settled
 from collapse_bench.registry.hookspecs import hookimpl
 
 
@@ -48,7 +48,7 @@ def quantiles(y: Tensor, w: Tensor, real: Tensor) -> Tensor:
 
     w (R, n) are the weights of the rows of y.
     """
-    order = y.argsort(dim=-2, stable=True)
+    order = settled(y.mT).mT.argsort(dim=-2, stable=True)  # values of a table repeat
     ranked = w[..., None].expand(y.shape).gather(-2, order)
     level = (ranked.cumsum(-2) - ranked / 2) / ranked.sum(-2, keepdim=True).clamp_min(1e-300)
     k = real.shape[-2]

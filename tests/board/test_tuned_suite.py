@@ -68,6 +68,12 @@ CONFIGURATIONS = (
 TUNED = "weight-averaging (tuned)"
 
 
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch):
+    """The plugin file of a test here is not one of the others."""
+    monkeypatch.setattr("collapse_bench.registry.discovery._REGISTRY", None)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole")

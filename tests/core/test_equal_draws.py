@@ -333,7 +333,7 @@ class Noisy(Mitigation):
         done = cb.run("gaussian | gaussian-fit | replace | noisy @ n=9 T=3", seeds="0:3", output=f"out-{workers}", n_jobs=workers)
         assert not done.failed
         frame = done.frame()
-        assert set(frame.entry) == {"none", "nature", "noisy", "real-only"}, set(frame.entry)
+        assert set(frame.entry) == {"none", "nature", "trivial", "noisy", "real-only"}, set(frame.entry)
         frame.to_csv(f"{workers}.csv")
     assert Path("1.csv").read_text() == Path("2.csv").read_text()
     print("equal")

@@ -62,7 +62,7 @@ def test_rows_skip_and_refuse_in_the_pool_as_they_do_in_a_run(bench, pool):
     rows = pool.scored().rows.set_index("entry")
     assert rows.fits["golden-ratio 0"] == "2 of 4"
     assert rows.fits["unbiased-decoding 0"] == "1 of 4"
-    assert (rows.fits["tracking 0"], rows.refused["tracking 0"]) == ("4 of 4", 2)
+    assert (rows.fits["tracking 0"], rows.refused["tracking 0"]) == ("2 of 4", 0)
     assert rows.fits["real-anchor(share=0.1) 0"] == "4 of 4"
 
 

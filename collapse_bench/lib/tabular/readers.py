@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..rounding import settled
+
 TABLES = ("breast-cancer", "wine")
 
 
@@ -45,5 +47,9 @@ def split_table(name: str, held_out: float) -> SimpleNamespace:
 
 
 def nearest_class(y: Tensor, classes: int) -> Tensor:
-    """The class 0 .. classes - 1 that is nearest to each number, int64."""
-    return y.round().clamp(0, classes - 1).long()
+    """The class 0 .. classes - 1 that is nearest to each number, int64.
+
+    Rounding does not decide between two classes at the same distance.
+    """
+    one = torch.ones((), dtype=torch.float64, device=y.device)
+    return settled(y, one).round().clamp(0, classes - 1).long()

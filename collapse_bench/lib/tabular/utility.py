@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..rounding import settled
+
 PENALTY = 1.0  # on half the squared weights, next to a sum over rows
 STEPS = 10  # of Newton's method
 
@@ -15,14 +17,15 @@ def logistic_scores(x: Tensor, label: Tensor, classes: int, tests: Tensor) -> Te
     Learnt on rows x (R, n, d) with labels (R, n) by logistic regression of each class against the
     rest, with an intercept and the ridge penalty |w|^2 / 2 + sum of log losses, which is the
     default of scikit-learn except that the intercept, too, is penalised.  For two classes one
-    regression decides.
+    regression decides.  Classes that no row has get the same scores, up to rounding, so scores are
+    on a grid (``lib.rounding``), for comparisons.
     """
     rows = _with_one(x)
     wanted = torch.nn.functional.one_hot(label, classes).double()
     if classes == 2:
         score = _with_one(tests) @ _newton(rows, wanted[..., 1:])
-        return torch.cat([-score, score], -1)
-    return _with_one(tests) @ _newton(rows, wanted)
+        return settled(torch.cat([-score, score], -1))
+    return settled(_with_one(tests) @ _newton(rows, wanted))
 
 
 def _with_one(x: Tensor) -> Tensor:
