@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -122,6 +123,27 @@ def start(
 def call(*args, **more) -> Ended:
     """Run a command to its end."""
     return start(*args, **more).wait()
+
+
+def _one_error(ended: Ended, code: int, words: tuple[str, ...]) -> None:
+    assert ended.code == code, ended
+    assert "Traceback" not in ended.err, ended
+    assert len(re.findall("^Error: ", ended.err, re.M)) == 1, ended
+    assert ended.said.startswith("Error: "), ended
+    for word in words:
+        assert word in ended.said, ended
+
+
+def one_sentence(ended: Ended, code: int, *words: str) -> None:
+    """The documented code, nothing on stdout, and one error, in the last line, that says all of these words."""
+    _one_error(ended, code, words)
+    assert ended.out == "", ended
+
+
+def refused(ended: Ended, code: int, *words: str) -> None:
+    """The documented code, and nothing on stderr but one error that says all of these words."""
+    _one_error(ended, code, words)
+    assert len(ended.err.strip().splitlines()) == 1, ended
 
 
 # -- this side ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from forked import Ended, call, start
+from forked import Ended, call, one_sentence, start
 
 from collapse_bench.records.record import Record
 from collapse_bench.records.store import Store
@@ -71,17 +71,6 @@ def records(output: Path) -> dict[str, Record]:
 def entry(output: Path, name: str) -> Record:
     (found,) = (record for record in records(output).values() if record.facts.entry == name)
     return found
-
-
-def one_sentence(ended: Ended, code: int, *words: str) -> None:
-    """The documented code, nothing on stdout, and one error, in the last line, that says all of these words."""
-    assert ended.code == code, ended
-    assert ended.out == "", ended
-    assert "Traceback" not in ended.err, ended
-    assert len(re.findall("^Error: ", ended.err, re.M)) == 1, ended
-    assert ended.said.startswith("Error: "), ended
-    for word in words:
-        assert word in ended.said, ended
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
@@ -799,7 +788,7 @@ def until(condition, patience: float = 60.0):
 )
 def test_interrupt(number, said, workers, suite, tmp_path):
     """Ctrl-C reaches the command and its workers, as do the signals of a batch system and of a terminal that closes;
-    what was done is kept, and the same command goes on from there."""
+    finished chains are kept, and the same command continues from them."""
     output, seen = tmp_path / "out", tmp_path / "seen"
     plugin = mitigation(tmp_path, WAITS.format(seen=str(seen)))
     command = [

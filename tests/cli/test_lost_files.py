@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forked import Ended, call
+from forked import call, refused
 
 PLUGIN = '''"""A row of its own."""
 from dataclasses import dataclass
@@ -54,14 +54,6 @@ def own(finished, tmp_path, monkeypatch) -> Path:
     """That folder for one test.  The plugin stays where the manifest says, until `gone` moves it."""
     shutil.copytree(finished / "out", tmp_path / "out")
     return tmp_path
-
-
-def refused(ended: Ended, code: int, *words: str) -> None:
-    assert ended.code == code, ended
-    assert "Traceback" not in ended.err
-    assert len(ended.err.strip().splitlines()) == 1, ended
-    for word in words:
-        assert word in ended.said, ended
 
 
 def without_records(output: Path) -> None:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from forked import Ended, call
+from forked import call, refused
 
 import collapse_bench as cb
 from collapse_bench import api
 from collapse_bench.errors import NothingMatched, UsageError
 
 SPEC = "gaussian | gaussian-fit | replace @ n=5 T=1"
-
-
-def refused(ended: Ended, code: int, *words: str) -> None:
-    assert ended.code == code, ended
-    assert "Traceback" not in ended.err
-    assert len(ended.err.strip().splitlines()) == 1, ended
-    for word in words:
-        assert word in ended.said, ended
 
 
 # -- suites ----------------------------------------------------------------------------------------
