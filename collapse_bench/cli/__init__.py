@@ -114,12 +114,12 @@ def main(args: list[str] | None = None) -> None:
         tell(f"Error: {visible(problem.format_message(), MOST)}")  # it quotes what was typed
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
-        for number in (signal.SIGINT, *ENDINGS):
-            signal.signal(number, signal.SIG_IGN)  # a second one must not spoil the sentence
+        for sort in (signal.SIGINT, *ENDINGS):
+            signal.signal(sort, signal.SIG_IGN)  # a second one must not spoil the sentence
         kept = f"; finished chains are kept; resume with: {resume[0]}" if resume else ""
-        number = ended_by[0] if ended_by else signal.SIGINT
-        tell(f"{ENDINGS.get(number, 'interrupted')}{kept}")
-        code = 128 + number
+        came = ended_by[0] if ended_by else signal.SIGINT
+        tell(f"{ENDINGS.get(came, 'interrupted')}{kept}")
+        code = 128 + came
     except SystemExit as leaving:
         code = leaving.code
     except Exception as problem:

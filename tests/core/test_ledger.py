@@ -340,14 +340,14 @@ shares = st.lists(st.tuples(users, st.integers(1, 12)), max_size=20)
 
 
 @given(shares, st.randoms(use_true_random=False))
-def test_shares_of_fits_add_up_in_any_order(entries, luck):
+def test_shares_of_fits_add_up_in_any_order(entries, rng):
     """12 chains; a new generation, which copies the ledger, may begin after each fit."""
-    shuffled = luck.sample(entries, len(entries))
+    shuffled = rng.sample(entries, len(entries))
     for order in (entries, shuffled):
         ledger = Ledger()
         for user, chains in order:
             ledger.charge_fit(user, chains, 12)
-            ledger = ledger.copy() if luck.random() < 0.5 else pickle.loads(pickle.dumps(ledger))
+            ledger = ledger.copy() if rng.random() < 0.5 else pickle.loads(pickle.dumps(ledger))
         for user in ("one", "two", PROTOCOL):
             fitted = sum(chains for other, chains in entries if other == user)
             assert ledger.counts.get((user, "fits"), 0) == -(-fitted // 12)
