@@ -25,6 +25,7 @@ class QuantileMap(Mitigation):
     gamma)^2), for k = n (derived here; no published form found).
     """
 
+    version = 2
     tunings = ({"gamma": 0.1}, {"gamma": 0.25}, {"gamma": 1.0})
 
     gamma: float = param(0.5, "how far a row moves towards its quantile", ge=0, le=1)
