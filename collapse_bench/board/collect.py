@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -380,29 +381,14 @@ def _ranked(
     if track is not None:
         losses = within_track(losses, by_task, controls, track)
         union = {name: union[name] if name in controls else track for name in union}
-    scores = second.score(
-        losses,
-        calibrated,
-        focus=suite.focus,
+    scored_with = partial(
+        second.score,
         controls=controls,
         tracks=union,
         planned=len(manifest.seeds),
         shown=_for_some(manifest),
     )
-    kinds: dict[str, str] = {
-        name: about.world for name, about in manifest.tasks.items() if name in calibrated
-    }
-    worlds = {
-        kind: second.score(
-            losses[losses.task.map(kinds) == kind],
-            {name: task for name, task in calibrated.items() if kinds.get(name) == kind},
-            controls=controls,
-            tracks=union,
-            planned=len(manifest.seeds),
-        )
-        for kind in sorted(set(kinds.values()))
-        if len(set(kinds.values())) > 1 and any(kinds[name] == kind for name in scored_of(scores))
-    }
+    scores = scored_with(losses, calibrated, focus=suite.focus)
     chains = {row.task: row.chains for row in suite.calibration}
     doubtful = doubts(scores, losses, calibrated, chains)
     scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
@@ -425,8 +411,28 @@ def _ranked(
         },
         tuned=tuple(choice.method for choice in tuning),
         signs=signs,
-        worlds=worlds,
+        worlds=_by_world(scores, losses, calibrated, manifest, scored_with),
     )
+
+
+def _by_world(
+    scores: second.Scores,
+    losses: pd.DataFrame,
+    calibrated: Mapping[str, Task],
+    manifest: Manifest,
+    scored_with: Callable[..., second.Scores],
+) -> dict[str, second.Scores]:
+    """Kind of world -> the scores of its tasks only; empty for a suite of one kind."""
+    kinds: dict[str, str] = {name: manifest.tasks[name].world for name in calibrated}
+    if len(set(kinds.values())) == 1:
+        return {}
+    return {
+        kind: scored_with(
+            losses[losses.task.map(kinds) == kind],
+            {name: task for name, task in calibrated.items() if kinds[name] == kind},
+        )
+        for kind in sorted({kinds[name] for name in scored_of(scores)})
+    }
 
 
 def scored_of(scores: first.Scores | second.Scores) -> set[str]:

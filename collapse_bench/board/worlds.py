@@ -9,20 +9,24 @@ import pandas as pd
 
 from ..display import code
 from ..scoring.comparison import compared
+from ..scoring.rules import TRIVIAL
 from ..scoring.score import Scores
-from .ranked import RankedBoard
+from ..scoring.value import SIDE_INFORMATION, THINNED
+from .ranked import RankedBoard, method_of
 from .render import named_rows, number
 
 MOST = 6  # rows named in one sentence
-LEAST_MORE = 0.5  # per cent of real rows, or thousand calls: less is no price to speak of
+LEAST_MORE = 0.5  # per cent of real rows, or thousand calls; a score over less says little
 HEADINGS = {
     "still": "Worlds that stand still",
     "growing": "Webs that grow with a share of new real rows",
     "moving": "Worlds that move",
     "flawed": "Flawed or poor beginnings",
 }
-#: what a method must beat, by the beginning of its name
-RIVALS = ("frozen", "real-now", "real-only", "thinned", "verifier-only")
+#: names of the controls that know something and do nothing else, and of the trivial teacher
+CONTROLS = {*(name for names in SIDE_INFORMATION.values() for name in names), THINNED, TRIVIAL}
+#: those that a method must beat; keep-first is a method's own idea with a constant
+RIVALS = CONTROLS - {"keep-first", TRIVIAL}
 
 
 def sections(board: RankedBoard) -> list[str]:
@@ -65,7 +69,7 @@ def _controls(scores: Scores) -> str:
 
 def _is_control(entry: str) -> bool:
     """Whether this is a control, and not a configuration that a tuned row stands for."""
-    return entry.split("(")[0] in {*RIVALS, "keep-first", "trivial"}
+    return method_of(entry) in CONTROLS
 
 
 def _rivals(scores: Scores) -> str:
@@ -74,7 +78,7 @@ def _rivals(scores: Scores) -> str:
     ranked = scores.rows[scores.rows.ranked & scores.rows.S.notna()].entry
     lines = []
     for rival in names:
-        if rival.split("(")[0] not in RIVALS:
+        if method_of(rival) not in RIVALS:
             continue
         pairs = [
             compared(names, scores.efficacy, entry, rival)
@@ -145,10 +149,10 @@ def _worth(
         f"{code(row.entry)} {row.rate:+.3f} (S {row.S:+.2f} with {number(row.more)} {amount})"
         for row in named_rows(rows.head(MOST))
     )
-    beside = [
+    alone = [
         f"{code(name)} {value:+.2f}"
         for name, value in score.items()
-        if str(name).split("(")[0] in controls and not math.isnan(value)
+        if method_of(str(name)) in controls and not math.isnan(value)
     ]
-    told = f" What it gives without any method: {', '.join(beside)}." if beside else ""
-    return f"**What a {what} is worth**, {unit}, of rows above 0: {named}.{told}"
+    without = f" What it gives without any method: {', '.join(alone)}." if alone else ""
+    return f"**What a {what} is worth**, {unit}, of rows above 0: {named}.{without}"

@@ -254,8 +254,8 @@ def test_every_pair_of_mitigations_keeps_what_both_asked_for(world):
         asked = [w for one in alone for w in members(one.teacher)[0].history]
         for seen in members(both.teacher):
             # the gain of tracking depends on the rows that others add or weigh
-            told = len if "tracking" in names else list
-            assert told(seen.history) == told(asked), names
+            compared = len if "tracking" in names else list
+            assert compared(seen.history) == compared(asked), names
         for name, one in zip(names, alone, strict=True):
             own = [fit for fit in one.fits if name in fit.users]
             assert len([fit for fit in both.fits if name in fit.users]) >= len(own), names

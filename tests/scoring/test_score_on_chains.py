@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +12,6 @@ from collapse_bench import api
 from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.expand import expand
 from collapse_bench.suite.model import read_suite, to_toml
-
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "score_checks.py"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("score_checks", BENCHMARK)
-    module = sys.modules["score_checks"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["score_checks"]
 
 
 def broken(found):
