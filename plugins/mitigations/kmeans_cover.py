@@ -9,8 +9,8 @@ from torch import Tensor
 
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
-from collapse_bench.lib.rounding import settled
-from collapse_bench.lib.rows.neighbours import closest, comparable
+from collapse_bench.lib.rounding import ROUNDING, settled
+from collapse_bench.lib.rows.neighbours import closest, tolerance
 from collapse_bench.lib.rows.selection import keep_best, numbers, refilled, usual_share
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -35,7 +35,7 @@ class KMeansCover(Mitigation):
     steps: int = param(20, "largest number of Lloyd's steps", ge=0, le=10000)
 
     kinds = ("density",)
-    version = 2
+    version = 3
     tunings = ({"keep": 0.8}, {"keep": 0.95}, {"keep": 0.25})
 
     def size(self, n, t):
@@ -64,11 +64,13 @@ class KMeansCover(Mitigation):
 def _one_each(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:
     """Marks the present row (R, n) nearest to the center of each cluster; the first at a tie."""
     index = nearest[..., None].expand(rows.shape)
-    away = comparable(torch.linalg.vector_norm(rows - centres.gather(-2, index), dim=-1), rows)
+    away = torch.linalg.vector_norm(rows - centres.gather(-2, index), dim=-1)
     away = torch.where(mass > 0, away, torch.inf)
     least = torch.full_like(centres[..., 0], torch.inf).scatter_reduce(-1, nearest, away, "amin")
     place = torch.arange(rows.shape[-2], device=rows.device).expand(away.shape)
-    there = (away == least.gather(-1, nearest)) & (mass > 0)
+    # the two rows of a cluster of two are equally far from its center
+    bound = least.gather(-1, nearest) * (1 + ROUNDING) + tolerance(rows)[..., None]
+    there = (away <= bound) & (mass > 0)
     place = torch.where(there, place, rows.shape[-2])
     first = torch.full_like(nearest[..., :1], rows.shape[-2]).expand(least.shape)
     first = first.scatter_reduce(-1, nearest, place, "amin")

@@ -34,6 +34,8 @@ class TwoStage(Mitigation):
     )
     steps: float = param(1.0, "second training, as a share of the first", gt=0, le=100)
 
+    tunings = ({"lam": 0.1}, {"lam": 0.3, "steps": 0.3}, {"lam": 1.0, "steps": 0.1})
+
     def incompatibility(self, cell):
         model = cell.model
         if model.estimator != "ridge" and not has_method(model, "with_start"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
@@ -134,6 +135,15 @@ def test_a_row_in_the_middle_goes_to_the_first_center():
     centres = exact([[[0.1], [0.3]]])
     for seed in range(20):
         assert closest(shaken(exact([[[0.2]]]), seed), shaken(centres, seed)) == 0
+
+
+def test_no_row_in_the_middle_is_lost_to_a_grid():
+    """Of 10^4 equal distances about one straddles the border of a grid; none of 4e5 may."""
+    noise = np.random.default_rng(0)
+    row, gap = (torch.from_numpy(noise.normal(size=(200_000, 1, 1))) for _ in range(2))
+    for sign in (1, -1):
+        centres = torch.cat([row - sign * gap, row + sign * gap], -2)
+        assert (closest(row, centres) == 0).all()
 
 
 def test_answers_of_equal_weight_tie_whatever_the_order_of_the_sums():

@@ -33,8 +33,6 @@ needs_x86 = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"),
     reason="the libraries choose among kernels of x86 only",
 )
-#: rounding decides somewhere in this method on the growing pool of a mixture
-OPEN = {"mixture-fit", "accumulate(real=0.3)", "kmeans-cover"}
 
 
 def differing(one: dict[str, kernels.Values], other: dict[str, kernels.Values]) -> dict[str, tuple]:
@@ -73,13 +71,8 @@ def test_a_disagreement_is_found():
 
 @pytest.fixture(scope="module")
 def standard():
-    """One cell of ``standard`` for each method and each pair of data and model.
-
-    Without one pair for which leaderboard/README.md promises nothing yet.
-    """
-    return {
-        cell.label: cell for cell in kernels.golden_cells() if not set(cell.label.split()) >= OPEN
-    }
+    """One cell of ``standard`` for each method and each pair of data and model."""
+    return {cell.label: cell for cell in kernels.golden_cells()}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..rounding import settled
+from ..rounding import ROUNDING, settled
 
 BUDGET = 1 << 19  # distances that are held at a time
 
@@ -26,18 +26,27 @@ def comparable(distance: Tensor, rows: Tensor) -> Tensor:
     return settled(distance, scale / 256)
 
 
+def tolerance(rows: Tensor) -> Tensor:
+    """The noise (...,) of distances from ``rows (..., n, p)``, which is that of the coordinates."""
+    return rows.abs().flatten(-2).amax(-1).double() * (ROUNDING / 256)
+
+
 def closest(rows: Tensor, centres: Tensor) -> Tensor:
     """The index (..., n) of the center (..., K, p) closest to each row (..., n, p).
 
-    The first one of those at equal distances.
+    The first one of those at equal distances.  A row in the middle between two centers is common,
+    so distances are compared with a tolerance: on a grid, two equal distances can round apart.
     """
     rows, centres = rows.double(), centres.double()
+    if not rows.numel() or not centres.numel():
+        return torch.cdist(rows, centres).argmin(-1)
+    noise = tolerance(rows)[..., None, None]
     step = max(1, BUDGET // max(1, centres[..., 0].numel()))
     exactly = "donot_use_mm_for_euclid_dist"  # inner products would lose digits far from zero
-    return torch.cat(
-        [
-            comparable(torch.cdist(some, centres, compute_mode=exactly), rows).argmin(-1)
-            for some in rows.split(step, -2)
-        ],
-        -1,
-    )
+    found = []
+    for some in rows.split(step, -2):
+        distance = torch.cdist(some, centres, compute_mode=exactly)
+        least = distance.amin(-1, keepdim=True)
+        near = distance <= least * (1 + ROUNDING) + noise
+        found.append(near.to(torch.uint8).argmax(-1))  # the first of equal ones
+    return torch.cat(found, -1)
