@@ -42,6 +42,20 @@ def pytest_collection():
     gc.enable()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def plugins_of_one_module():
+    """Plugins that the tests of a module loaded are unloaded after its last test.
+
+    Some tests check every plugin that is loaded.  Which modules share a process is chance.
+    """
+    from collapse_bench.registry.discovery import registry
+
+    before = {plugin.file for plugin in registry().plugins}
+    yield
+    for plugin in [plugin for plugin in registry().plugins if plugin.file not in before]:
+        registry()._unload(plugin)
+
+
 def pytest_runtest_setup(item):
     torch.manual_seed(0)  # for tests whose numbers do not matter; the package has its own streams
 
