@@ -492,8 +492,8 @@ def test_misbehaving_mitigation(body, words, suite, tmp_path):
         assert ended.said.endswith(mine.facts.reason[0])
         assert mine.runs[-1]["traceback"].startswith("Traceback (most recent call last)")
         frame = call("board", output, "--format", "json")
-        row = next(row for row in json.loads(frame.out)["rows"] if row["entry"] == "mine")
-        assert row["S"] == -3
+        rows = {row["entry"]: row for row in json.loads(frame.out)["rows"]}
+        assert rows["mine"]["S"] == rows["trivial"]["S"] < 0  # a failed chain counts as trivial
     else:
         assert ended.code == 0
 
@@ -680,7 +680,7 @@ def test_a_manifest_that_was_damaged(text, suite, tmp_path):
     one_sentence(call("board", output), 2, "tiny.manifest.json is ", "run the suite again")
     again = call("run", suite, "-o", output)
     assert again.code == 0
-    assert "plan: 8 reuse (0 chains in 0 jobs)" in again.err
+    assert f"plan: {CELLS} reuse (0 chains in 0 jobs)" in again.err
 
 
 def test_a_board_that_cannot_be_drawn(suite, tmp_path):

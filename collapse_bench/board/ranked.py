@@ -141,6 +141,7 @@ class RankedBoard(Board):
         table = [
             (entry, rows, ends, math.nan if value is None else value)
             for entry, nine in scores.items()
+            if any(value is not None for value in nine)  # else it fits no task of the grid
             for (rows, ends), value in zip(cells, nine, strict=True)
         ]
         return signs(pd.DataFrame(table, columns=["entry", "rows", "generations", "S"]))

@@ -40,7 +40,8 @@ def sign_grid(store: Store, cells: Sequence[SignCell], methods: Mapping[str, str
     """
     tuned = {name: f"{method} {TUNED}" for name, method in methods.items()}
     middle = cells[FACTORS.index((1.0, 1.0))]
-    fits = _fits(middle, tuned)
+    # an entry that fits none of its tasks has no sign, which is not one that never holds
+    fits = {entry: tasks for entry, tasks in _fits(middle, tuned).items() if tasks}
     scores: dict[str, list[float | None]] = {entry: [] for entry in fits}
     notes: list[str] = []
     for (rows, ends), cell in zip(FACTORS, cells, strict=True):

@@ -430,6 +430,7 @@ def test_set(tmp_path):
     assert {cell.split(" | ")[2].split(" @")[0] for cell in cells} == {"replace", "mix"}
     assert {cell.split(" | ")[3].split(" @")[0] for cell in cells if cell.count(" | ") == 3} == {
         "nature",
+        "trivial",
         "top-p + distrust",
     }
 

@@ -15,8 +15,8 @@ from collapse_bench.suite.model import MARK, read_suite
 SUITE = f"""name = "old"
 version = 3
 n = 8
-generations = 1
-seeds = "0:4"
+generations = 20
+seeds = "0:32"
 mitigations = ["real-anchor(k=2)"]
 
 [[tasks]]
@@ -26,7 +26,7 @@ model = "gaussian-fit"
 {MARK}
 
 [[calibration]]
-task = "gaussian | gaussian-fit | replace @ n=8 T=1"
+task = "gaussian | gaussian-fit | replace @ n=8 T=20"
 floor = 0.01
 gap = 1.0
 gap_sd = 0.1
@@ -152,5 +152,5 @@ def test_a_control_that_cannot_run_is_named_when_a_suite_is_calibrated(tmp_path)
     ended = call("suite", "calibrate", "plain.toml", "--plugin", "plain.py", cwd=tmp_path)
     assert ended.code == 2, ended
     said = " ".join(ended.err.split())
-    assert "plain | gaussian-fit | replace @ n=8 T=1 cannot be calibrated" in said
-    assert "since the control trivial cannot run there" in said
+    label = "plain | gaussian-fit | replace | trivial @ n=8 T=20"
+    assert f"{label} cannot be calibrated: no chain of trivial ends with a loss" in said
