@@ -336,7 +336,8 @@ class RankedBoard(Board):
             )
             yield from self.signs.notes
         for row in named_rows(self.ceilings()):
-            best = f"{row.entry} has {signed(row.reached)}" if row.entry else "no entry is there"
+            reached = f"{signed(row.reached)} with a standard error of {row.error:.2f}"
+            best = f"{row.entry} has {reached}" if row.entry else "no entry is there"
             yield (
                 f"by a law, no method of track {row.track} exceeds {signed(row.ceiling)} on the "
                 f"scale of the risk score on {row.task}; {best}"

@@ -221,12 +221,15 @@ def _ceilings(board: RankedBoard) -> str:
             "track": table.track,
             "no method exceeds": [signed(v) for v in table.ceiling],
             "best here": [
-                f"{signed(v)} ({entry})" if entry else "no entry"
-                for v, entry in zip(table.reached, table.entry, strict=True)
+                f"{signed(row.reached)} ± {row.error:.2f} ({row.entry})"
+                if row.entry
+                else "no entry"
+                for row in named_rows(table)
             ],
         }
     )
     return (
-        "**What no method of a track can exceed**, by a law, on the scale of the risk score:\n\n"
+        "**What no method of a track can exceed**, by a law, on the scale of the risk score; ± is "
+        "the standard error of the difference from that limit:\n\n"
         f"{rows_of(cells)}"
     )
