@@ -21,6 +21,7 @@ from .board.choices import choices_of
 from .board.collect import board_of, frame_of, laws_of
 from .board.curves import Statistic
 from .board.signs import FACTORS, SignCell, sign_grid
+from .board.source import Source, source_of
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
@@ -261,15 +262,37 @@ def results(
 ) -> Results:
     """Open the results of an earlier run, with the published records if it reused any.
 
-    suite: which one, if the folder holds several.  published: the file of published records; None:
-    the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
-    where it holds several suites and none is named.
+    output: the folder of the run, a parquet file of published records, or the name of a published
+    suite.  suite: which one, if the folder holds several; of a file, if its name does not say it.
+    published: the file of published records; None: the one that the run used.  Raises
+    NothingMatched where the folder holds no results, UsageError where it holds several suites and
+    none is named, or where a file cannot be used.
     """
-    folder = named_folder(output, "the results")
+    source = source_of(output, suite)
+    if source.archive is not None:
+        return _published(source, source.archive)
+    folder = source.path
     manifest = saved_run(folder, suite)
     file = published or manifest.published
     archive = None if file is None else Archive(named(file, "the published records"))
     return Results(folder, manifest.suite.name, archive=archive)
+
+
+def _published(source: Source, archive: Archive) -> Results:
+    """The results in a file of published records, which are those of the suite as it is installed.
+
+    Raises UsageError where the suite is not known.
+    """
+    choices = archive.tuning  # reads the file
+    try:
+        suite = load_suite(RunRequest(str(source.suite)), choices)
+    except UsageError as problem:
+        raise UsageError(
+            f"{source.path} holds records, and its suite cannot be read: {problem}; name the suite "
+            "or its file with --suite"
+        ) from problem
+    manifest = manifest_of(suite, suite.seeds)
+    return Results(source.path, suite.name, archive=archive, manifest=manifest)
 
 
 def load_suite(request: RunRequest, choices: Sequence[Tuned] = ()) -> Suite:

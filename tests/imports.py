@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "records": "core display errors spec status",
     "suite": "core display errors files paths places records registry spec status suggest",
     "running": "core errors foreign records registry status suite",
-    "board": "display errors extras forms paths records scoring status",
+    "board": "display errors extras forms paths records scoring status suggest",
     "laws": "board core display errors foreign registry theory",
     "papers": "board core errors extras records registry running status suite",
     "checks": "core errors foreign registry spec suggest theory",
