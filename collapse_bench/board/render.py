@@ -130,6 +130,14 @@ def terminal(
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
 
 
+def webpage(title: str, cells: pd.DataFrame, notes: Sequence[str], left: Collection[str]) -> str:
+    """The table for a notebook; its notes open on a click."""
+    table = display.html_table(cells.columns, cells.itertuples(index=False), left)
+    shown = "".join(f"<li>{display.html(note)}</li>" for note in notes)
+    more = f"<details><summary>{len(notes)} notes</summary><ul>{shown}</ul></details>"
+    return f"<div><b>{display.html(title)}</b>{table}{more if notes else ''}</div>"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number with ``digits`` significant digits, and without decimals from 100 on."""
     if value is None or value != value:
