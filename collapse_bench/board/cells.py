@@ -90,6 +90,11 @@ def plain(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}"
 
 
+def p_value(value: float) -> str:
+    """A p value with two digits, as 0.043 or 2e-05."""
+    return "" if math.isnan(value) else "< 1e-99" if value < 1e-99 else f"{value:.2g}"
+
+
 def percent(value: float) -> str:
     return "" if math.isnan(value) else f"{100 * value:.0f} %"
 
@@ -108,7 +113,7 @@ def narrowed(cells: pd.DataFrame, width: int) -> tuple[pd.DataFrame, list[str]]:
     while order and needed(cells) > width:
         gone.append(order.pop(0))
         cells = cells.drop(columns=gone[-1])
-    return _cut_short(cells, width), gone
+    return cut_short(cells, width), gone
 
 
 def _alarming(name: str, column: Any) -> bool:
@@ -118,7 +123,7 @@ def _alarming(name: str, column: Any) -> bool:
     return name == HEADINGS["failed"] and bool(set(column) - {"0 %", ""})
 
 
-def _cut_short(cells: pd.DataFrame, width: int) -> pd.DataFrame:
+def cut_short(cells: pd.DataFrame, width: int) -> pd.DataFrame:
     """The table with its longest texts cut in the middle, if it is still too wide."""
     cells = cells.map(visible)
     while (beyond := needed(cells) - width) > 0:

@@ -93,7 +93,12 @@ def run(plugin_files, fail_fast, quiet, **options):
 
     with (
         words_to_stderr(),  # a plugin may print
-        Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
+        Reporter(
+            quiet,
+            fail_fast,
+            len(planned.suite.skipped_tasks),
+            None if quiet else api.standing_of(planned),
+        ) as reporter,
     ):
         results = api.run_plan(
             planned,
@@ -167,7 +172,8 @@ def plan(plugin_files, verbose, as_json, **options):
     from .. import api
     from ..registry.discovery import registry
     from ..suite.plan import VERDICTS
-    from .progress import BASIC, took
+    from .progress import BASIC
+    from .timing import took
 
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
