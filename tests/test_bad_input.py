@@ -33,6 +33,8 @@ task = "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2"
 floor = 0.01
 gap = 2.0
 gap_sd = 0.1
+harm = 1.0
+harm_sd = 0.1
 chains = 256
 """
 HEAD = """

@@ -95,9 +95,9 @@ def measured_task(
     units = floor_and_gap(
         chains["none"],
         chains["nature"],
+        chains[TRIVIAL],
         about.resolution,
         about.log_loss,
-        chains[TRIVIAL],
         least=least,
     )
     return Task(

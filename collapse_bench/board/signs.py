@@ -10,13 +10,13 @@ from ..errors import NothingMatched, UsageError
 from ..records.manifest import Manifest
 from ..records.signs import SignGrid
 from ..records.store import Store
-from ..scoring.rules import CALIBRATION_CHAINS
+from ..scoring.rules import CALIBRATION_CHAINS, UNITS
 from ..scoring.score import score
 from ..scoring.stability import GENERATIONS, ROWS
 from ..scoring.task import Task
 from ..scoring.tuning import TUNED
 from .collect import losses_of
-from .provisional import CONTROLS, measured_task
+from .provisional import measured_task
 
 FACTORS = tuple((rows, ends) for rows in ROWS for ends in GENERATIONS)  #: of the nine cells
 
@@ -116,7 +116,7 @@ def _scores(
         found = score(
             losses[losses.task.isin(list(tasks))],
             tasks,
-            controls=CONTROLS,
+            controls=UNITS,
             planned=CALIBRATION_CHAINS,
         )
     except NothingMatched as problem:
