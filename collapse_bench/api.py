@@ -19,12 +19,14 @@ import pandas as pd
 from . import theory
 from .board import Board
 from .board.aside import scores_aside
+from .board.card import Card, card_of
+from .board.cells import method_of
 from .board.choices import choices_of
 from .board.collect import board_of, frame_of, laws_of
 from .board.curves import Statistic
 from .board.pair import Pair, pair_of
 from .board.signs import FACTORS, SignCell, sign_grid
-from .board.source import Source, source_of
+from .board.source import Source, published_suites, source_of
 from .board.standing import Standing
 from .board.swept import Sweep, SweptCurve, best_of
 from .core.budget import Budget
@@ -57,7 +59,7 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.score import Scores
 from .scoring.task import floor_and_gap
-from .spec import Call, parse_call, parse_mitigations, show
+from .spec import Call, parse_call, parse_cell, parse_mitigations, show
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
@@ -211,6 +213,13 @@ class Results:
         return calibrated(self.manifest, self.output)
 
     @property
+    def focus(self) -> str | None:
+        """The row that the run named, if the run has it."""
+        manifest = self._manifest()
+        row = manifest.suite.focus
+        return row if any(entry.name == row for entry in manifest.entries) else None
+
+    @property
     def failed(self) -> list[JobOutcome]:
         """Jobs of this run with chains that failed."""
         return [outcome for outcome in self.outcomes if not outcome.good]
@@ -257,6 +266,43 @@ class Results:
         title = f"{board.suite.name} v{board.suite.version}"
         return pair_of(scores, a, b, title, not board.suite.calibration)
 
+    def card(self, entry: str | None = None, board: Board | None = None) -> Card:
+        """What the board says about one method: its place, score and grid, warnings, what next.
+
+        entry: its row; None: the one that the run named.  board: that of these results, if it is
+        made already.  Raises UsageError where there is no such row.
+        """
+        manifest = self._manifest()
+        row = entry or manifest.suite.focus
+        if row is None:
+            raise UsageError("name the row of the card, or run with --mitigation NAME")
+        whole = self.board() if board is None else board
+        others = self._others(manifest, row)
+        further = _next_run(manifest, row) if not manifest.suite.name.startswith("typed") else []
+        return card_of(whole, row, str(self.output), others, further)
+
+    def _others(self, manifest: Manifest, row: str) -> list[str]:
+        """Other configurations of a method that ran on the seeds of the exam in this folder, which
+        --tune did not choose among."""
+        own = {entry.id for entry in manifest.entries if entry.name == row}
+        tuned = {
+            name
+            for choice in saved_tuning(self.output, manifest.suite.name)
+            for name in choice.entries
+        }
+        tasks = set(manifest.tasks)
+        found: dict[str, None] = {}
+        for label, forms in Store(self.output).cells().items():
+            try:
+                spec = parse_cell(label)
+            except UsageError:  # a label of another version of the suite
+                continue
+            name = " + ".join(map(str, spec.mitigations))
+            task = str(dataclasses.replace(spec, mitigations=()))
+            if task in tasks and method_of(name) == method_of(row) and not own & set(forms):
+                found[name] = None
+        return sorted(set(found) - tuned - {row})
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the board, or why there is none."""
         try:
@@ -283,6 +329,17 @@ class Results:
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         file = named(path, "the picture")
         return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
+
+
+def _next_run(manifest: Manifest, row: str) -> list[str]:
+    """[the command that runs a method on the published suite], after a run of another one."""
+    suites = [name for name in published_suites() if name != manifest.suite.name]
+    if not suites or row not in {e.name for e in manifest.entries if e.role == "entry"}:
+        return []
+    words = ["collapse-bench", "run", suites[0]]
+    for file in dict.fromkeys(manifest.files.values()):
+        words += ["--plugin", file]
+    return [shell([*words, "--mitigation", row, "--quick"])]
 
 
 def _choices(manifest: Manifest, archive: Archive | None, output: Path) -> tuple[Tuned, ...]:

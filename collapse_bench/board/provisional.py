@@ -13,12 +13,10 @@ import pandas as pd
 
 from ..errors import NothingMatched, UsageError
 from ..records.manifest import Manifest, ManifestTask
-from ..scoring.rules import CALIBRATION_CHAINS, FOR_INTERVAL, TRIVIAL
+from ..scoring.rules import CALIBRATION_CHAINS, FOR_INTERVAL, TRIVIAL, UNITS
 from ..scoring.score import Scores, score
 from ..scoring.task import Task, floor_and_gap
 from ..status import BROKEN_OFF
-
-CONTROLS = ("none", "nature", TRIVIAL)
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def provisional(
 
 def controls_of(manifest: Manifest) -> list[str]:
     named = (entry.name for entry in manifest.entries if entry.role == "control")
-    return list(dict.fromkeys([*CONTROLS, "frozen", *named]))
+    return list(dict.fromkeys([*UNITS, "frozen", *named]))
 
 
 def _scored(losses: pd.DataFrame, tasks: Mapping[str, Task], controls: Sequence[str]) -> Scores:
@@ -84,7 +82,7 @@ def measured_task(
     remain.
     """
     chains = {}
-    for control in CONTROLS:
+    for control in UNITS:
         rows = losses[(losses.entry == control) & losses.seed.notna()].set_index("seed")
         broken = rows.status.isin([str(status) for status in BROKEN_OFF])
         if broken.any() or set(seeds) - set(rows.index):

@@ -12,11 +12,12 @@ import pandas as pd
 from ..errors import UserError
 from ..records.manifest import Manifest
 from ..records.store import Store
+from ..scoring.rules import UNITS
 from ..scoring.score import Scores, score
 from ..scoring.task import Task
 from .cells import signed
 from .collect import losses_of
-from .provisional import CONTROLS, controls_of, provisional
+from .provisional import controls_of, provisional
 
 
 class Standing:
@@ -29,7 +30,7 @@ class Standing:
         self.store, self.manifest, self.row = store, manifest, row
         self.waiting = Counter(jobs)
         calibrated = {line.task for line in manifest.suite.calibration}
-        wanted = {*CONTROLS, row} - ({"nature"} if calibrated else set())
+        wanted = {*UNITS, row} - ({"nature"} if calibrated else set())
         entries = [e for e in manifest.entries if e.name in wanted and e.role != "curve"]
         fitted = {e.task for e in entries if e.name == row and (e.skip is None or e.declined)}
         # the tasks of a suite that are not calibrated enter no mean

@@ -7,7 +7,7 @@ import click
 from ..display import visible
 from ..forms import FORMS
 from .options import SUITE, Spec, colored, terminal_width
-from .output import say, tell
+from .output import say, say_shown, tell
 
 FORMAT = click.option(
     "--format",
@@ -118,6 +118,8 @@ def board(
         except OSError as problem:
             raise unwritable(file, problem) from problem
         tell(f"written: {visible(file)}")
+    elif form == "table":
+        say_shown(text)
     else:
         say(text)
     if drawing is not None:

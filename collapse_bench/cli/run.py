@@ -22,11 +22,12 @@ from .options import (
     Bytes,
     Duration,
     begun,
+    colored,
     same_command,
     terminal_width,
     warn_broken,
 )
-from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
+from .output import NOT_SHOWN, Unseen, say, say_json, say_shown, tell, words_to_stderr
 
 
 @click.command()
@@ -125,11 +126,18 @@ def run(plugin_files, fail_fast, quiet, **options):
 
 
 def _shown(results) -> str | None:
-    """Print the board; returns why it cannot be shown, or None."""
+    """Print the board, the card of the method that was named, and the notes; returns why they
+    cannot be shown, or None."""
     from ..errors import UserError
 
+    width, color = terminal_width(), colored()
     try:
-        say(results.board().render("table", width=terminal_width()))
+        board = results.board()
+        table = board.render("table", width=width, legend=width is None, color=color, notes=False)
+        say_shown(table)
+        if results.focus is not None:
+            say_shown("\n" + results.card(board=board).render(width, color))
+        say_shown("\n" + board.note_lines(width, legend=width is None))
     except (UserError, Unseen) as problem:
         return str(problem)
     return None
