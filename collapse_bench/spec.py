@@ -239,8 +239,9 @@ class _SweepReader(_Reader):
                     self.need(",")
                     values.append(self.value())
                 args.append((key, values[0]))
+                values = list(dict.fromkeys(values))
                 if len(values) > 1:
-                    self.swept.append(Swept(self.at, key, tuple(dict.fromkeys(values))))
+                    self.swept.append(Swept(self.at, key, tuple(values)))
         self.at += 1
         return Call(name, tuple(args))
 
