@@ -376,20 +376,22 @@ def results(
 
 
 def _published(source: Source, archive: Archive) -> Results:
-    """The results in a file of published records, which are those of the suite as it is installed.
+    """The results in a file of published records.
 
-    Raises UsageError where the suite is not known.
+    A file of an earlier version lacks the manifest, which is then that of the suite as it is
+    installed.  Raises UsageError where the suite is not known.
     """
-    choices = archive.tuning  # reads the file
-    try:
-        suite = load_suite(RunRequest(str(source.suite)), choices)
-    except UsageError as problem:
-        raise UsageError(
-            f"{source.path} holds records, and its suite cannot be read: {problem}; name the suite "
-            "or its file with --suite"
-        ) from problem
-    manifest = manifest_of(suite, suite.seeds)
-    return Results(source.path, suite.name, archive=archive, manifest=manifest)
+    manifest = archive.manifest  # reads the file
+    if manifest is None:
+        try:
+            suite = load_suite(RunRequest(str(source.suite)), archive.tuning)
+        except UsageError as problem:
+            raise UsageError(
+                f"{source.path} holds records without their manifest, and the suite cannot be "
+                f"read: {problem}; name the suite or its file with --suite"
+            ) from problem
+        manifest = manifest_of(suite, suite.seeds)
+    return Results(source.path, manifest.suite.name, archive=archive, manifest=manifest)
 
 
 def load_suite(request: RunRequest, choices: Sequence[Tuned] = ()) -> Suite:

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -372,9 +373,15 @@ def test_an_offered_class_is_run_like_any_other(results):
 
 
 def test_a_class_that_no_worker_can_read_is_refused_with_the_remedy():
+    lock = threading.Lock()
+
     @dataclass(frozen=True)
     class Local(cb.Mitigation):
-        """Defined in a function."""
+        """Reads something that belongs to this process."""
+
+        def curate(self, corpus, access):
+            with lock:
+                return corpus
 
     cb.offer("local", Local)
     with pytest.raises(

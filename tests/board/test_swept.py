@@ -44,7 +44,7 @@ def test_parameters_vary_one_at_a_time():
 
 @pytest.mark.parametrize("text", ["mine", "mine(k=1)", "mine(k=1,1)"])
 def test_one_value_is_no_sweep(text):
-    with pytest.raises(UsageError, match="no parameter of .* has several values"):
+    with pytest.raises(UsageError, match=r"no parameter of .* has several values"):
         curves_of(text)
 
 
