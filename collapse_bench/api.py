@@ -332,9 +332,13 @@ class Results:
 
 
 def _next_run(manifest: Manifest, row: str) -> list[str]:
-    """[the command that runs a method on the published suite], after a run of another one."""
+    """[the command that ranks the method of a plugin file among the published rows], after a run of
+    another suite."""
     suites = [name for name in published_suites() if name != manifest.suite.name]
-    if not suites or row not in {e.name for e in manifest.entries if e.role == "entry"}:
+    own = {
+        plugin.partition(" ")[2] for plugin in manifest.files if plugin.startswith("mitigation ")
+    }
+    if not suites or not own & set(method_of(row).split(" + ")):
         return []
     words = ["collapse-bench", "run", suites[0]]
     for file in dict.fromkeys(manifest.files.values()):

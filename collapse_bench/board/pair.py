@@ -163,5 +163,6 @@ def pair_of(scores: Scores, a: str, b: str, title: str, uncalibrated: bool = Fal
 
 def _in_words(row: Any) -> str:
     interval = "" if math.isnan(row.low) else f" [{signed(row.low)}, {signed(row.high)}]"
-    where = "a control" if row.control else f"track {row.track}" if row.track else "no track"
-    return f"{signed(row.S)}{interval}, {where}, fits {row.fits} tasks"
+    where = ", a control" if row.control else f", track {row.track}"
+    known = row.control or row.track not in ("", "all")
+    return f"{signed(row.S)}{interval}{where if known else ''}, fits {row.fits} tasks"

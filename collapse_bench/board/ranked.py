@@ -36,7 +36,7 @@ from .cells import (
     signed,
 )
 from .render import named_rows, needed, number
-from .table import Board, Fitted
+from .table import BAR, Board, Fitted
 
 MOST_LOST = 4  # limit of "tail lost" and "diversity lost", which are 1 for `none`
 NEAREST = 5  # rows of each kind that the note on the focus row names
@@ -44,7 +44,6 @@ COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier":
 THINS = 0.99  # an entry whose last training set has less than this share of n rows drops some
 
 
-BAR = " "  # the heading of the bars
 SHORT_VERDICT = {"yes": "yes", "no": "no", "cannot tell": "?", "": ""}
 #: columns that a terminal narrower than 80 leaves out, in this order
 NARROW = (BAR, "real-now", "frozen", "covers", "95 %")
@@ -147,7 +146,7 @@ class RankedBoard(Board):
         """The control that reads the real rows of its generation and nothing else, the best of
         several; "" where the board has none."""
         rows = self.scores.rows
-        some = rows[[method_of(entry) == "real-now" for entry in rows.entry] & rows.S.notna()]
+        some = rows[rows.entry.map(method_of).eq("real-now") & rows.S.notna()]
         return "" if some.empty else str(some.entry.iloc[0])  # rows are sorted by falling S
 
     @property
@@ -359,14 +358,20 @@ class RankedBoard(Board):
                 cells = wider
             else:
                 gone.append(name)
-        return self._by_track(frame, cut_short(cells, width), gone)
+        cells = cut_short(cells, width)
+        return Fitted(*self._by_track(frame, cells, width - needed(cells)), gone)
 
-    def _by_track(self, frame: pd.DataFrame, cells: pd.DataFrame, gone: list[str]) -> Fitted:
-        """The rows under a line for each track, with the colours of their verdicts."""
+    def _by_track(
+        self, frame: pd.DataFrame, cells: pd.DataFrame, spare: int
+    ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+        """The rows under a line for each track, and the colours of their verdicts.
+
+        spare: columns that the terminal has left.
+        """
         rows: list[dict[str, str]] = []
         styles: list[dict[str, str]] = []
         blank = dict.fromkeys(map(str, cells.columns), "")
-        widest = max([LEAST, *map(len, cells["entry"])])
+        widest = max([LEAST, *(len(name) + max(spare, 0) for name in cells["entry"])])
         last = None
         for row, texts in zip(named_rows(frame), cells.to_dict("records"), strict=True):
             if row.track != last:
@@ -376,7 +381,7 @@ class RankedBoard(Board):
                 styles.append({"entry": "bold"})
             rows.append({str(name): str(text) for name, text in texts.items()})
             styles.append(self._styles(row))
-        return Fitted(pd.DataFrame(rows, columns=cells.columns), gone, styles)
+        return pd.DataFrame(rows, columns=cells.columns), styles
 
     def _styles(self, row: Any) -> dict[str, str]:
         """What the colours of a row mean: green is better, red is worse, dim has no rank."""

@@ -97,14 +97,7 @@ def terminal(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=visible(title),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for name in cells.columns:
         table.add_column(visible(name), justify="left" if name in left else "right", no_wrap=True)
     last = None
@@ -116,7 +109,12 @@ def terminal(
         texts = zip(cells.columns, row, strict=True)
         table.add_row(*(Text(visible(text), style=style.get(name, "")) for name, text in texts))
     out = io.StringIO()
-    _console(out, max(width or 0, needed(cells)), color).print(table)
+    console = _console(out, max(width or 0, needed(cells)), color)
+    if width is not None or color:
+        _console(out, width or console.width, color).print(Text(visible(title), style="bold"))
+    else:
+        out.write(f"{visible(title)}\n")  # in one line, however long
+    console.print(table)
     whole = [line.rstrip() for line in out.getvalue().rstrip().split("\n")]
     if notes:
         whole += ["", listed(notes, width)]

@@ -31,6 +31,7 @@ from .cells import (
 from .provisional import Provisional
 from .render import csv, listed, markdown, named_rows, terminal, webpage
 
+BAR = " "  # the heading of the bars
 PROVISIONAL = "provisional"  # the heading of a provisional score
 QUIET = ("none", "nature", "trivial")  # their scores follow from the units
 
@@ -44,8 +45,8 @@ class Fitted:
     its cells by column."""
 
     cells: pd.DataFrame
+    styles: Sequence[Mapping[str, str]]
     gone: list[str]
-    styles: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +103,7 @@ class Board(ABC):
     def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
         """``frame`` for a terminal of this width."""
         cells, gone = narrowed(self._cells(frame), width)
-        return Fitted(cells, gone)
+        return Fitted(cells, (), gone)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -176,7 +177,7 @@ class Board(ABC):
             gone: list[str] = []
             if width is not None:
                 cells, gone = narrowed(cells, width)
-            fit = Fitted(cells, gone)
+            fit = Fitted(cells, (), gone)
         else:
             fit = self._fitted(frame, width)
         if fit.gone:
@@ -189,7 +190,7 @@ class Board(ABC):
             fit.cells,
             shown if notes else (),
             width,
-            WORDS,
+            (*WORDS, BAR),
             grouped=fit.cells.columns[0] == HEADINGS["track"],
             styles=fit.styles if color else None,
             color=color,
@@ -267,7 +268,7 @@ class LossBoard(Board):
             {PROVISIONAL: color_of(row.low, row.high)} if row.entry not in QUIET else {}
             for row in named_rows(frame)
         ]
-        return Fitted(cells, gone, styles)
+        return Fitted(cells, styles, gone)
 
     @property
     def _title(self) -> str:
