@@ -44,7 +44,7 @@ import torch
 from collapse_bench import DataGenerator, Mitigation, Model, Protocol, Teacher, hookimpl, param
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 """
-CELLS = 8  # of SUITE: none, nature, one entry and a curve of five points
+CELLS = 9  # of SUITE: none, nature, trivial, one entry and a curve of five points
 
 
 @pytest.fixture
