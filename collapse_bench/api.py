@@ -878,17 +878,20 @@ def sweep(
         timeout=timeout,
     )
     suite = load_suite(request)
-    suite = one_task_per_family(suite) if quick else suite
     row = {spec: row_name(spec, suite, reg) for spec in specs}
     rows = list(dict.fromkeys(row.values()))
-    calibrated_tasks = {line.task for line in suite.model.calibration} & set(suite.tasks)
+    known = {line.task for line in suite.model.calibration} & set(suite.tasks)
+    if known:  # other tasks have no score there
+        some = tuple(entry for entry in suite.entries if entry.task in known)
+        suite = dataclasses.replace(suite, entries=some)
+    suite = one_task_per_family(suite) if quick else suite
     _check_fits(text, [entry for entry in suite.entries if entry.name in rows])
     store = store_of(request.output).create()
     options = Options(store.path, _absolute(request.plugins), memory, timeout)
 
     def scored(names: Sequence[str], seeds: Sequence[int]) -> tuple[Scores, tuple[str, ...]]:
         """The scores of these rows on these seeds, and notes."""
-        part = part_of(suite, names, measured=not calibrated_tasks)
+        part = part_of(suite, names, measured=not known)
         steps = sweep_plan(part, store, seeds)
         jobs = _jobs(steps)
         if on_plan is not None:
@@ -925,7 +928,7 @@ def sweep(
         fresh,
         (len(chains[0]), len(chains[1])),
         notes,
-        not calibrated_tasks,
+        not known,
     )
 
 

@@ -84,6 +84,8 @@ def measured_task(
     chains = {}
     for control in UNITS:
         rows = losses[(losses.entry == control) & losses.seed.notna()].set_index("seed")
+        if rows.empty and (losses.entry == control).any():
+            raise UsageError(f"the control {control} does not fit it")
         broken = rows.status.isin([str(status) for status in BROKEN_OFF])
         if broken.any() or set(seeds) - set(rows.index):
             raise UsageError(
