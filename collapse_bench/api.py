@@ -37,7 +37,6 @@ from .display import html, shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
-from .notebook import OnOutcome, OnPlan, watched
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .paths import named, named_folder, unwritable
@@ -53,6 +52,7 @@ from .records.store import Store
 from .records.tuning import Tuned, save_tuning, saved_tuning
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
+from .running.bar import OnOutcome, OnPlan, watched
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.conformance import failures
 from .running.execute import execute, jobs_of

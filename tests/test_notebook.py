@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from collapse_bench import Corpus, notebook, run
+from collapse_bench import Corpus, run
 from collapse_bench.display import html, html_table
+from collapse_bench.running import bar
 
 SPEC = "gaussian | gaussian-fit | replace @ n=9 T=1"
 
@@ -49,10 +50,10 @@ def test_a_bar_follows_a_run(tmp_path, capsys):
 
 
 def test_a_notebook_is_told_by_its_kernel(monkeypatch):
-    assert not notebook.in_notebook()
+    assert not bar.in_notebook()
     kernel = SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
-    assert notebook.in_notebook()
+    assert bar.in_notebook()
     shell = SimpleNamespace(config={})
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    assert not notebook.in_notebook(), "IPython in a terminal"
+    assert not bar.in_notebook(), "IPython in a terminal"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .display import shortened, visible
-from .running.chains import Progress, ProgressEvent
-from .running.jobs import Job, JobOutcome
-from .suite.plan import CellPlan
+from ..display import shortened, visible
+from ..suite.plan import CellPlan
+from .chains import Progress, ProgressEvent
+from .jobs import Job, JobOutcome
 
 LABEL = 48  # the most characters of a cell next to the bar
 OnPlan = Callable[[list[CellPlan], list[Job]], None]
