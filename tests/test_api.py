@@ -307,7 +307,7 @@ def test_arguments_that_are_wrong(more, words):
 
 def test_run_takes_the_fields_of_a_request_and_their_defaults():
     """Settings are an empty mapping in a request, and may be left out as None in a call."""
-    callbacks = {"on_plan", "on_outcome", "on_progress"}
+    callbacks = {"progress", "on_plan", "on_outcome", "on_progress"}
     arguments = inspect.signature(cb.run).parameters
     fields = {f.name: f.default for f in dataclasses.fields(api.RunRequest)}
     assert [name for name in arguments if name not in callbacks] == list(fields)

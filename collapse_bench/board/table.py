@@ -198,7 +198,10 @@ class Board(ABC):
 
     def note_lines(self, width: int | None = None, legend: bool = False) -> str:
         """The notes of the board as text."""
-        return listed(list(self._notes(legend)), width)
+        notes = list(self._notes(legend))
+        if not legend and any(True for _ in self._legend()):
+            notes.append("`collapse-bench board` with --legend says what the columns mean")
+        return listed(notes, width)
 
 
 @dataclass(frozen=True, repr=False)
