@@ -118,7 +118,7 @@ def chosen(frame: pd.DataFrame, entries: Sequence[str]) -> pd.DataFrame:
     return frame[frame.entry.isin(list(wanted))].reset_index(drop=True)
 
 
-def bar(value: float, size: int = 8) -> str:
+def bar(value: float, size: int = 6) -> str:
     """A bar from the middle, 0, to the right for a score up to 1, and to the left for one down to
     -1; "" without a value."""
     if math.isnan(value):

@@ -35,7 +35,7 @@ from .cells import (
     plain,
     signed,
 )
-from .render import named_rows, needed, number
+from .render import GUTTER, named_rows, needed, number
 from .table import BAR, Board, Fitted
 
 MOST_LOST = 4  # limit of "tail lost" and "diversity lost", which are 1 for `none`
@@ -346,7 +346,7 @@ class RankedBoard(Board):
             cells = cells.drop(columns="real-now")
         gone: list[str] = []
         for name in NARROW:  # of a terminal that is narrower than the table
-            if name in cells and needed(cut_short(cells, width)) > width:
+            if name in cells and needed(cut_short(cells, width)) - GUTTER > width:
                 cells, gone = cells.drop(columns=name), [*gone, name.strip() or "bar"]
         further = [name for key in FURTHER if (name := HEADINGS[key]) in full]
         alarms = [name for name in further if alarming(name, full[name])]
