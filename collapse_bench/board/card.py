@@ -15,7 +15,7 @@ from ..scoring.rules import REFUSED
 from ..status import Status
 from .cells import bar, color_of, cut_short, method_of, p_value, percent, signed
 from .ranked import RankedBoard
-from .render import listed, named_rows, number, terminal
+from .render import listed, named_rows, number, terminal, wrapped
 from .table import Board, LossBoard
 
 ENDS = 3  # best and worst tasks
@@ -46,7 +46,7 @@ class Card:
         room = max(map(len, self.facts), default=0) + 2
         lines = [_styled(visible(self.title), "bold", color)]
         for heading, text in self.facts.items():
-            first, *more = _wrapped(visible(text), size - room)
+            first, *more = wrapped(visible(text), size - room)
             style = self.colors.get(heading, "")
             lines.append(f"{heading:<{room}}{_styled(first, style, color)}")
             lines += [f"{'':{room}}{line}" for line in more]
@@ -313,9 +313,3 @@ _CODES = {"bold": "1", "green": "32", "red": "31", "yellow": "33"}
 
 def _styled(text: str, style: str, color: bool) -> str:
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if color and style and text else text
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, max(width, 20)) or [""]

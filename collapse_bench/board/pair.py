@@ -16,7 +16,7 @@ from ..scoring.comparison import Comparison
 from ..scoring.pairs import by_family, by_task, common_tasks
 from ..scoring.score import Scores, compare
 from .cells import cut_short, p_value, signed
-from .render import csv, markdown, named_rows, terminal, webpage
+from .render import csv, markdown, named_rows, terminal, webpage, wrapped
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +85,7 @@ class Pair:
         return "\n\n".join(
             [
                 self.title,
-                "\n".join(self._heads()),
+                "\n".join(line for head in self._heads() for line in wrapped(head, width or 120)),
                 terminal("By family", tables[0], (), width, LEFT),
                 terminal("By task", tables[1], self.notes(), width, LEFT),
             ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -128,6 +129,11 @@ def listed(notes: Sequence[str], width: int | None = None) -> str:
     for note in notes:
         console.print(f"- {visible(note)}")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A sentence in lines of this width; at least one line."""
+    return wrap(text, max(width, 20)) or [""]
 
 
 def _console(out: io.StringIO, width: int, color: bool) -> Console:

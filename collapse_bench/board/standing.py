@@ -18,6 +18,7 @@ from ..scoring.task import Task
 from .cells import signed
 from .collect import losses_of
 from .provisional import controls_of, provisional
+from .render import named_rows
 
 
 class Standing:
@@ -79,7 +80,7 @@ class Standing:
     def _in_words(self, scores: Scores | None) -> str:
         if scores is None:
             return self.text
-        row = scores.rows.set_index("entry").loc[self.row]
+        row = next(named_rows(scores.rows[scores.rows.entry == self.row]))
         if math.isnan(row.S):
             return self.text
         interval = "" if math.isnan(row.low) else f" [{signed(row.low)}, {signed(row.high)}]"

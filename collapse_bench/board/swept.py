@@ -285,9 +285,9 @@ def sweep_file(path: str | Path) -> Path:
 
 def best_of(scores: Scores, entries: Sequence[str]) -> str | None:
     """The entry with the highest score; the first of equal ones; None where none has a score."""
-    known = scores.rows.set_index("entry").S
+    known = dict(zip(scores.rows.entry, scores.rows.S.astype(float), strict=True))
     scored = [entry for entry in entries if math.isfinite(known.get(entry, math.nan))]
-    return max(scored, key=lambda entry: float(known[entry])) if scored else None
+    return max(scored, key=lambda entry: known[entry]) if scored else None
 
 
 def _numbers(known: pd.DataFrame, entry: str) -> tuple[float, float, float, float]:

@@ -233,7 +233,7 @@ class LossBoard(Board):
             ends = piece.status.value_counts()
             counts = ", ".join(f"{n} {end}" for end, n in ends.items())
             status = str(ends.index[0]) if set(ends.index) in _PLAIN_ENDS else counts
-            scores = known.get((task, entry), (math.nan,) * 4)
+            scores = known.get((str(task), str(entry)), (math.nan,) * 4)
             rows.append([task, entry, done.mean(), done.sem(), len(done), status, *scores])
         columns = ["task", "entry", "loss", "se", "chains", "status", "S", "low", "high", "p_none"]
         return pd.DataFrame(rows, columns=columns)
