@@ -292,7 +292,6 @@ def best_of(scores: Scores, entries: Sequence[str]) -> str | None:
 
 def _numbers(known: pd.DataFrame, entry: str) -> tuple[float, float, float, float]:
     """(S, low, high, share of failed chains) of an entry; NaN where it has none."""
-    if entry not in known.index:
-        return (math.nan,) * 4
-    row = known.loc[entry]
-    return float(row.S), float(row.low), float(row.high), float(row.failed)
+    for row in named_rows(known[known.index == entry]):
+        return row.S, row.low, row.high, row.failed
+    return (math.nan,) * 4
