@@ -36,7 +36,7 @@ class Card:
     facts: Mapping[str, str]
     colors: Mapping[str, str]  # heading -> colour of its sentence
     grid: pd.DataFrame | None
-    ends: tuple[tuple[str, float], ...]
+    ends: tuple[tuple[str, float, str], ...]  # task, score, colour
     warnings: tuple[str, ...]
     commands: tuple[str, ...]
 
@@ -59,9 +59,8 @@ class Card:
         if self.ends:
             lines += ["", "best and worst tasks"]
             lines += [
-                f"  {_styled(signed(score), color_of(score, score), color)}  "
-                f"{shortened(visible(task), size - 9)}"
-                for task, score in self.ends
+                f"  {_styled(signed(score), style, color)}  {shortened(visible(task), size - 9)}"
+                for task, score, style in self.ends
             ]
         if self.warnings:
             lines += ["", _styled("warnings", "yellow", color), listed(self.warnings, size)]
@@ -238,11 +237,14 @@ def _grid(board: RankedBoard, mine: pd.DataFrame) -> pd.DataFrame | None:
     return pd.DataFrame(rows)
 
 
-def _ends(mine: pd.DataFrame) -> tuple[tuple[str, float], ...]:
+def _ends(mine: pd.DataFrame) -> tuple[tuple[str, float, str], ...]:
     """The best and the worst tasks, best first; all where there are few."""
-    done = mine.sort_values("S_k", ascending=False, kind="stable")
-    pairs = [(str(task), float(score)) for task, score in zip(done.task, done.S_k, strict=True)]
-    return tuple(pairs if len(pairs) <= 2 * ENDS else [*pairs[:ENDS], *pairs[-ENDS:]])
+    rows = [
+        # two standard errors, as the tasks that a row harms are told from the others
+        (str(row.task), float(row.S_k), color_of(row.S_k - 2 * row.se, row.S_k + 2 * row.se))
+        for row in named_rows(mine.sort_values("S_k", ascending=False, kind="stable"))
+    ]
+    return tuple(rows if len(rows) <= 2 * ENDS else [*rows[:ENDS], *rows[-ENDS:]])
 
 
 def _warnings(row: Any) -> Iterator[str]:
@@ -294,7 +296,8 @@ def _provisional(
         row = next(named_rows(board.scored.rows[board.scored.rows.entry == entry]))
         facts["score"] = f"{_score(row)}, provisional and uncalibrated"
         color = color_of(row.low, row.high)
-    tasks = scored.rename(columns={"S": "S_k"})
+    tasks = scored.drop(columns="se").assign(se=(scored.high - scored.low) / 4)
+    tasks = tasks.rename(columns={"S": "S_k"})
     return Card(
         f"{entry} on {board.suite.name}",
         facts,

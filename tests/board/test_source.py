@@ -46,7 +46,7 @@ def test_a_published_file_has_the_board_of_its_run_without_its_plugins(tmp_path,
     assert str(tmp_path) not in str(published.manifest.files)
     board = published.board().frame()
     pd.testing.assert_frame_equal(board, ran.board().frame())
-    assert "mine" in set(board.entry)
+    assert "one-more" in set(board.entry)
     again = shutil.copy(tmp_path / "there" / "own.parquet", tmp_path / "other.parquet")
     assert api.results(again).suite == "own", "a file keeps its suite under another name"
 
@@ -62,14 +62,14 @@ class Mine(Mitigation):
 
 @hookimpl
 def collapse_mitigations():
-    return {"mine": Mine}
+    return {"one-more": Mine}
 """
 SUITE = """
 name = "own"
 seeds = "0:6"
 generations = 2
 n = 10
-mitigations = ["mine"]
+mitigations = ["one-more"]
 [[tasks]]
 data = "gaussian"
 model = "gaussian-fit"

@@ -154,7 +154,7 @@ def test_the_grid_of_a_card_has_the_means_of_its_tasks(results, board):
         assert grid.loc[family, "replace"] == f"{piece.S_k.mean():+.2f}"
     assert grid.loc["tails", "mix"] == "·", "it has no task there"
     ends = results.card(board=board).ends
-    assert [score for _, score in ends] == sorted(tasks.S_k, reverse=True)
+    assert [score for _, score, _ in ends] == sorted(tasks.S_k, reverse=True)
 
 
 @pytest.mark.parametrize("width", [80, 140])
