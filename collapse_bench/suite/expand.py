@@ -210,7 +210,7 @@ def _entries_of(
     registry: Registry,
     budget: Budget | None,
 ) -> Iterator[Entry]:
-    task = bare.label
+    task: str = bare.label
     controls: tuple[str, ...] = CONTROLS
     if bare.data.moves and "frozen" in registry.classes["mitigation"]:
         # a board derives it from generation 0 of none only where nature stands still
