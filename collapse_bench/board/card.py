@@ -73,9 +73,8 @@ class Card:
         if self.grid is not None:
             left = self.grid.columns[:1]
             parts.append(html_table(self.grid.columns, self.grid.itertuples(index=False), left))
-        parts.append(
-            html_table(["task", "averted"], [(t, signed(s)) for t, s in self.ends], ("task",))
-        )
+        ends = [(task, signed(score)) for task, score, _ in self.ends]
+        parts.append(html_table(["task", "averted"], ends, ("task",)))
         for heading, texts in (("warnings", self.warnings), ("next", self.commands)):
             items = "".join(f"<li>{html(text)}</li>" for text in texts)
             parts.append(f"{heading}<ul>{items}</ul>" if items else "")
