@@ -20,7 +20,7 @@ from ..scoring.comparison import Comparison
 from ..scoring.score import Scores, compare
 from .cells import p_value, signed
 from .curves import picture
-from .render import csv, markdown, named_rows, webpage, writable
+from .render import csv, listed, markdown, named_rows, webpage, wrapped, writable
 
 PLOT = 20, 60  # the fewest and the most characters of the plot of a terminal
 LABEL = 24  # the most characters of a value there
@@ -107,11 +107,13 @@ class Sweep:
             )
         if form == "markdown":
             return markdown(self.title, self._cells(), self._notes())
-        lines = [visible(self.title)]
+        size = width or 80
+        lines = wrapped(visible(self.title), size)
         for curve in self.curves:
-            lines += ["", *self._plot(curve, width or 80)]
-        lines += ["", *self._confirmation()]
-        lines += [f"- {visible(note)}" for note in self._notes()]
+            lines += ["", *self._plot(curve, size)]
+        lines.append("")
+        lines += [line for text in self._confirmation() for line in wrapped(text, size)]
+        lines += ["", listed(self._notes(), width)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -156,7 +158,7 @@ class Sweep:
             line[at(0.0)] = "\u2502"
             if math.isfinite(left):
                 for place in range(at(left), at(right) + 1):
-                    line[place] = "\u2500"
+                    line[place] = "\u253c" if place == at(0.0) else "\u2500"
             if math.isfinite(score):
                 line[at(score)] = "\u25cf"
             interval = f"[{signed(left)}, {signed(right)}]" if math.isfinite(left) else ""
@@ -233,7 +235,8 @@ class Sweep:
             figure.subplots(1, len(self.curves), squeeze=False)[0], self.curves, strict=True
         ):
             self._draw_curve(axes, curve, known)
-        figure.suptitle(plain_math(self.title), fontsize="medium")
+        title = wrapped(self.title, 56 * len(self.curves))
+        figure.suptitle("\n".join(map(plain_math, title)), fontsize="small")
         stamps: dict[str, Any] = {} if path.suffix.lower() == ".png" else {"Date": None}
         if path.suffix.lower() == ".pdf":
             stamps = {"CreationDate": None}
@@ -250,6 +253,8 @@ class Sweep:
         axes.plot(x, scores[:, 0], marker="o", label=f"{self.chains[0]} tuning seeds")
         if numeric and (x > 0).all() and x.max() >= 20 * x.min():
             axes.set_xscale("log")
+            axes.set_xticks(x, [curve.values[i] for i in order])
+            axes.minorticks_off()
         if not numeric:
             names = [plain_math(curve.values[i]) for i in order]
             axes.set_xticks(x, names)
