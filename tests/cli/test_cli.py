@@ -431,6 +431,7 @@ def test_set(tmp_path):
     assert {cell.split(" | ")[3].split(" @")[0] for cell in cells if cell.count(" | ") == 3} == {
         "nature",
         "top-p + distrust",
+        "trivial",
     }
 
 
