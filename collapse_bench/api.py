@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,15 +18,22 @@ import pandas as pd
 
 from . import theory
 from .board import Board
+from .board.aside import scores_aside
+from .board.card import Card, card_of
+from .board.cells import method_of
 from .board.choices import choices_of
 from .board.collect import board_of, frame_of, laws_of
 from .board.curves import Statistic
+from .board.pair import Pair, pair_of
 from .board.signs import FACTORS, SignCell, sign_grid
+from .board.source import Source, published_suites, source_of
+from .board.standing import Standing
+from .board.swept import Sweep, SweptCurve, best_of
 from .core.budget import Budget
 from .core.cell import Cell
 from .core.components import Mitigation
 from .core.content import contents
-from .display import shell
+from .display import html, shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
 from .laws import verify
 from .laws.verify import Verdict
@@ -36,7 +44,7 @@ from .records.again import run_again
 from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
 from .records.files import replace_file
 from .records.key import why_no_key
-from .records.manifest import Manifest, ManifestEntry
+from .records.manifest import Manifest, ManifestEntry, of_family
 from .records.record import BLOCK, Record, RecordReader, blocks_of
 from .records.settings import Calibration, SuiteModel
 from .records.signs import SignGrid, save_signs, saved_signs
@@ -44,12 +52,14 @@ from .records.store import Store
 from .records.tuning import Tuned, save_tuning, saved_tuning
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
+from .running.bar import OnOutcome, OnPlan, watched
 from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.conformance import failures
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
+from .scoring.score import Scores
 from .scoring.task import floor_and_gap
-from .spec import Call, parse_call, parse_mitigations
+from .spec import Call, parse_call, parse_cell, parse_mitigations, show
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
@@ -75,6 +85,14 @@ from .suite.plan import IDLE, CellPlan, Estimate, estimate
 from .suite.plan import plan as plan_cells
 from .suite.regenerated import differences
 from .suite.staleness import Outdated, outdated
+from .suite.sweep import (
+    curves_of,
+    fresh_seeds,
+    one_task_per_family,
+    part_of,
+    tuning_seeds,
+)
+from .suite.sweep import plan_of as sweep_plan
 from .suite.tunings import (
     configurations,
     grouped,
@@ -86,8 +104,6 @@ from .suite.tunings import (
 )
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
-OnPlan = Callable[[list[CellPlan], list[Job]], None]
-OnOutcome = Callable[[JobOutcome], None]
 
 
 @dataclass(frozen=True)
@@ -197,6 +213,13 @@ class Results:
         return calibrated(self.manifest, self.output)
 
     @property
+    def focus(self) -> str | None:
+        """The row that the run named, if the run has it."""
+        manifest = self._manifest()
+        row = manifest.suite.focus
+        return row if any(entry.name == row for entry in manifest.entries) else None
+
+    @property
     def failed(self) -> list[JobOutcome]:
         """Jobs of this run with chains that failed."""
         return [outcome for outcome in self.outcomes if not outcome.good]
@@ -206,14 +229,19 @@ class Results:
         manifest = self._manifest()
         return frame_of(self.store, manifest.entries, manifest.seeds, manifest)
 
-    def board(self, focus: str | None = None, track: str | None = None) -> Board:
+    def board(
+        self, focus: str | None = None, track: str | None = None, family: str | None = None
+    ) -> Board:
         """The leaderboard of the run.  Its notes name the rows whose code has changed since.
 
         focus: the entry that is compared with all others; None: the one that the run named.  track:
-        show only the tasks on which an entry uses no more than this track allows.
+        show only the tasks on which an entry uses no more than this track allows.  family: score
+        only the tasks of this family.  Raises NothingMatched where nothing is left.
         """
         manifest, store = self._manifest(), self.store
         choices, signs = _choices(manifest, self.archive, self.output), self._signs(manifest)
+        if family is not None:
+            manifest, signs = of_family(manifest, family), None
         board = board_of(store, manifest, focus, track, choices, signs)
         stale = outdated(manifest, board.codes, store, registry(()))
         notes = [*board.notes, *stale.sentences(), *stale.doubts()]
@@ -222,6 +250,66 @@ class Results:
                 f"bring them up to date with: {run_again(self.output, manifest, stale.methods)}"
             )
         return dataclasses.replace(board, notes=tuple(notes))
+
+    def compare(self, a: str, b: str, track: str | None = None, family: str | None = None) -> Pair:
+        """Two rows of the board, on the tasks that both fit: ``a`` minus ``b``.
+
+        track, family: as ``board``.  Raises UsageError where a row is not there or has no score.
+        """
+        board = self.board(track=track, family=family)
+        scores = board.scored
+        if scores is None:
+            raise NothingMatched(
+                f"{self.output} has no scores to compare; calibrate its suite with `collapse-bench "
+                "suite calibrate`, or run it with 5 chains or more"
+            )
+        title = f"{board.suite.name} v{board.suite.version}"
+        return pair_of(scores, a, b, title, not board.suite.calibration)
+
+    def card(self, entry: str | None = None, board: Board | None = None) -> Card:
+        """What the board says about one method: its place, score and grid, warnings, what next.
+
+        entry: its row; None: the one that the run named.  board: that of these results, if it is
+        made already.  Raises UsageError where there is no such row.
+        """
+        manifest = self._manifest()
+        row = entry or manifest.suite.focus
+        if row is None:
+            raise UsageError("name the row of the card, or run with --mitigation NAME")
+        whole = self.board() if board is None else board
+        others = self._others(manifest, row)
+        further = _next_run(manifest, row) if not manifest.suite.name.startswith("typed") else []
+        return card_of(whole, row, str(self.output), others, further)
+
+    def _others(self, manifest: Manifest, row: str) -> list[str]:
+        """Other configurations of a method that ran on the seeds of the exam in this folder, which
+        --tune did not choose among."""
+        own = {entry.id for entry in manifest.entries if entry.name == row}
+        tuned = {
+            name
+            for choice in saved_tuning(self.output, manifest.suite.name)
+            for name in choice.entries
+        }
+        tasks = set(manifest.tasks)
+        found: dict[str, None] = {}
+        for label, forms in Store(self.output).cells().items():
+            try:
+                spec = parse_cell(label)
+            except UsageError:  # a label of another version of the suite
+                continue
+            name = " + ".join(map(str, spec.mitigations))
+            task = str(dataclasses.replace(spec, mitigations=()))
+            if task in tasks and method_of(name) == method_of(row) and not own & set(forms):
+                found[name] = None
+        return sorted(set(found) - tuned - {row})
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the board, or why there is none."""
+        try:
+            shown = self.board()._repr_html_()
+        except UserError as problem:
+            shown = html(problem)
+        return f"<div>{html(repr(self))}{shown}</div>"
 
     def _signs(self, manifest: Manifest) -> SignGrid | None:
         """The grid of the run, with the published entries that it lacks."""
@@ -243,6 +331,21 @@ class Results:
         return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
 
 
+def _next_run(manifest: Manifest, row: str) -> list[str]:
+    """[the command that ranks the method of a plugin file among the published rows], after a run of
+    another suite."""
+    suites = [name for name in published_suites() if name != manifest.suite.name]
+    own = {
+        plugin.partition(" ")[2] for plugin in manifest.files if plugin.startswith("mitigation ")
+    }
+    if not suites or not own & set(method_of(row).split(" + ")):
+        return []
+    words = ["collapse-bench", "run", suites[0]]
+    for file in dict.fromkeys(manifest.files.values()):
+        words += ["--plugin", file]
+    return [shell([*words, "--mitigation", row, "--quick"])]
+
+
 def _choices(manifest: Manifest, archive: Archive | None, output: Path) -> tuple[Tuned, ...]:
     """The choices of a run, and the published ones of other methods."""
     published = () if archive is None else archive.tuning
@@ -260,15 +363,39 @@ def results(
 ) -> Results:
     """Open the results of an earlier run, with the published records if it reused any.
 
-    suite: which one, if the folder holds several.  published: the file of published records; None:
-    the one that the run used.  Raises NothingMatched where the folder holds no results, UsageError
-    where it holds several suites and none is named.
+    output: the folder of the run, a parquet file of published records, or the name of a published
+    suite.  suite: which one, if the folder holds several; of a file, if its name does not say it.
+    published: the file of published records; None: the one that the run used.  Raises
+    NothingMatched where the folder holds no results, UsageError where it holds several suites and
+    none is named, or where a file cannot be used.
     """
-    folder = named_folder(output, "the results")
+    source = source_of(output, suite)
+    if source.archive is not None:
+        return _published(source, source.archive)
+    folder = source.path
     manifest = saved_run(folder, suite)
     file = published or manifest.published
     archive = None if file is None else Archive(named(file, "the published records"))
     return Results(folder, manifest.suite.name, archive=archive)
+
+
+def _published(source: Source, archive: Archive) -> Results:
+    """The results in a file of published records.
+
+    A file of an earlier version lacks the manifest, which is then that of the suite as it is
+    installed.  Raises UsageError where the suite is not known.
+    """
+    manifest = archive.manifest  # reads the file
+    if manifest is None:
+        try:
+            suite = load_suite(RunRequest(str(source.suite)), archive.tuning)
+        except UsageError as problem:
+            raise UsageError(
+                f"{source.path} holds records without their manifest, and the suite cannot be "
+                f"read: {problem}; name the suite or its file with --suite"
+            ) from problem
+        manifest = manifest_of(suite, suite.seeds)
+    return Results(source.path, manifest.suite.name, archive=archive, manifest=manifest)
 
 
 def load_suite(request: RunRequest, choices: Sequence[Tuned] = ()) -> Suite:
@@ -421,6 +548,7 @@ def run(
     memory: int = MEMORY,
     timeout: float | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    progress: bool | None = None,
     on_plan: OnPlan | None = None,
     on_outcome: OnOutcome | None = None,
     on_progress: Progress | None = None,
@@ -428,10 +556,11 @@ def run(
     """Run a suite (by name or path) or typed specs.  Finished chains are reused, so the same call
     resumes an interrupted run.
 
-    The arguments are the fields of ``RunRequest``, which documents them.  on_plan: called once with
-    the plan and its jobs.  on_outcome: called after each job.  on_progress: called after each
-    generation and during training.  Raises UsageError, PluginError or NothingMatched.  A cell that
-    fails is recorded and does not stop the others.
+    The arguments are the fields of ``RunRequest``, which documents them.  progress: whether to
+    show a bar; None: in a notebook.  on_plan: called once with the plan and its jobs.  on_outcome:
+    called after each job.  on_progress: called after each generation and during training.  Raises
+    UsageError, PluginError or NothingMatched.  A cell that fails is recorded and does not stop the
+    others.
     """
     request = RunRequest(
         what,
@@ -456,7 +585,8 @@ def run(
     planned = plan(request)
     if planned.jobs and (why := why_no_key()) is not None:
         warnings.warn(why, UserWarning, stacklevel=2)
-    return run_plan(planned, on_plan=on_plan, on_outcome=on_outcome, on_progress=on_progress)
+    with watched(progress, on_plan, on_outcome, on_progress) as (planning, ending, moving):
+        return run_plan(planned, on_plan=planning, on_outcome=ending, on_progress=moving)
 
 
 def plan(request: RunRequest) -> RunPlan:
@@ -559,6 +689,20 @@ def archive_of(suite: Suite, published: str | Path | None = None) -> Archive:
             "name their file with --published, or run without --quick"
         )
     return archive
+
+
+def standing_of(planned: RunPlan) -> Callable[[JobOutcome], str] | None:
+    """What tells the score of the focus row while the run goes on; None where no row is named.
+
+    It is called with the outcome of each job, and returns the score so far as text.
+    """
+    row = planned.suite.model.focus
+    if row is None or not planned.suite.entries:
+        return None
+    store = _store(Path(planned.request.output).absolute(), planned.archive)
+    manifest = manifest_of(planned.suite, planned.suite.seeds)
+    standing = Standing(store, manifest, row, [job.cell.id for job in planned.jobs])
+    return lambda outcome: standing.ended(outcome.job.cell.id)
 
 
 def run_plan(
@@ -695,6 +839,117 @@ def _thinned(suite: Suite, steps: list[CellPlan], only: set[str]) -> tuple[Suite
 def _why_left_out(step: CellPlan) -> str:
     """Either the records are stale, or they are not complete."""
     return step.why if step.verdict == "stale" else "no complete record to compare with"
+
+
+def sweep(
+    text: str,
+    what: str | Path | Sequence[str] = "smoke",
+    *,
+    quick: bool = False,
+    device: str = "cpu",
+    output: str | Path = "results",
+    plugins: Paths = (),
+    n_jobs: int = 1,
+    memory: int = MEMORY,
+    timeout: float | None = None,
+    on_plan: OnPlan | None = None,
+    on_outcome: OnOutcome | None = None,
+    on_progress: Progress | None = None,
+) -> Sweep:
+    """Score a method at several values of its parameters, and confirm the best one.
+
+    text: one method with several values, such as ``fading(rate=0.01,0.02,0.05)``; parameters vary
+    one at a time, and the others keep their first value.  what: a suite, or cells typed as specs.
+    quick: half the chains, and one task of each family.  The values are compared on calibration
+    seeds and the winner with the first value on seeds that chose nothing; neither is part of a
+    ranked board.  Raises UsageError, PluginError, or NothingMatched where no value has a score.
+    """
+    reg = registry(_plugin_files(plugins))
+    curves = curves_of(text)
+    specs = list(dict.fromkeys(spec for curve in curves for spec in curve.specs))
+    request = RunRequest(
+        what,
+        settings={"mitigations": specs},
+        device=device,
+        output=output,
+        plugins=plugins,
+        n_jobs=n_jobs,
+        memory=memory,
+        timeout=timeout,
+    )
+    suite = load_suite(request)
+    row = {spec: row_name(spec, suite, reg) for spec in specs}
+    rows = list(dict.fromkeys(row.values()))
+    known = {line.task for line in suite.model.calibration} & set(suite.tasks)
+    if known:  # other tasks have no score there
+        some = tuple(entry for entry in suite.entries if entry.task in known)
+        suite = dataclasses.replace(suite, entries=some)
+    suite = one_task_per_family(suite) if quick else suite
+    _check_fits(text, [entry for entry in suite.entries if entry.name in rows])
+    store = store_of(request.output).create()
+    options = Options(store.path, _absolute(request.plugins), memory, timeout)
+
+    def scored(names: Sequence[str], seeds: Sequence[int]) -> tuple[Scores, tuple[str, ...]]:
+        """The scores of these rows on these seeds, and notes."""
+        part = part_of(suite, names, measured=not known)
+        steps = sweep_plan(part, store, seeds)
+        jobs = _jobs(steps)
+        if on_plan is not None:
+            on_plan(steps, jobs)
+        for outcome in execute(jobs, options, n_jobs, on_progress):
+            if on_outcome is not None:
+                on_outcome(outcome)
+        return scores_aside(store, manifest_of(part, seeds), planned=len(suite.seeds))
+
+    chains = tuning_seeds(quick), fresh_seeds(quick)
+    tuning, notes = scored(rows, chains[0])
+    winner = best_of(tuning, rows)
+    if winner is None:
+        raise NothingMatched(
+            f"no value of {text} has a score: some of the chains failed to run; run the same "
+            "command again"
+        )
+    base = row[specs[0]]
+    fresh, _ = scored(list(dict.fromkeys([winner, base])), chains[1])
+    return Sweep(
+        f"{text} on {_titled(suite)}",
+        tuple(
+            SweptCurve(
+                curve.parameter,
+                tuple(map(show, curve.values)),
+                tuple(map(_number, curve.values)),
+                tuple(row[spec] for spec in curve.specs),
+            )
+            for curve in curves
+        ),
+        tuning,
+        base,
+        winner,
+        fresh,
+        (len(chains[0]), len(chains[1])),
+        notes,
+        not known,
+    )
+
+
+def _number(value: Any) -> float:
+    """A value of a sweep on the axis of a picture; NaN where it is no number."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if plain else math.nan
+
+
+def _titled(suite: Suite) -> str:
+    """A suite as the title of a sweep names it."""
+    tasks = suite.tasks
+    what = f"{suite.name} v{suite.model.version}" if suite.path is not None else "typed cells"
+    return f"{what}: {tasks[0]}" if len(tasks) == 1 else f"{what}, {len(tasks)} tasks"
+
+
+def _check_fits(text: str, entries: Sequence[Entry]) -> None:
+    """Raises NothingMatched where the rows of a sweep fit no task."""
+    if all(entry.skip is not None for entry in entries):
+        why = f": {entries[0].skip}" if entries else ""
+        raise NothingMatched(f"{text} fits no task of the sweep{why}")
 
 
 def publish_run(

@@ -11,7 +11,8 @@ import json
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from html import escape
 from typing import Any
 
 #: controls, formats (bidirectional, zero-width), surrogates, unassigned, line and paragraph ends
@@ -80,6 +81,33 @@ def markdown(text: object) -> str:
 def _closed(bracket: re.Match[str]) -> str:
     """A bracket that ends no link: behind an odd number of backslashes."""
     return bracket[0] if len(bracket[1]) % 2 else f"{bracket[1]}\\]"
+
+
+def html(text: object) -> str:
+    """The text for a web page: markup in it is shown, not obeyed."""
+    return escape(visible(text), quote=True)
+
+
+def html_table(
+    headings: Iterable[object], rows: Iterable[Iterable[object]], left: Collection[str] = ()
+) -> str:
+    """A table for a web page, with every cell as ``html`` shows it.
+
+    Columns named in ``left`` are aligned left, the others right.
+    """
+    names = [str(name) for name in headings]
+    sides = ["left" if name in left else "right" for name in names]
+
+    def row(cells: Iterable[object], tag: str) -> str:
+        return "<tr>{}</tr>".format(
+            "".join(
+                f'<{tag} style="text-align: {side}">{html(cell)}</{tag}>'
+                for side, cell in zip(sides, cells, strict=True)
+            )
+        )
+
+    body = "".join(row(cells, "td") for cells in rows)
+    return f"<table><thead>{row(names, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
 def code(text: object) -> str:

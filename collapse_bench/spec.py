@@ -197,6 +197,74 @@ class _Reader:
         return self.fail("expected a value before {near}")
 
 
+@dataclass(frozen=True)
+class Swept:
+    """A parameter with several values in a composition."""
+
+    call: int  # the place of its component in the composition
+    key: str
+    values: tuple[Value, ...]
+
+
+class _SweepReader(_Reader):
+    """Reads compositions in which parameters have several values, `fading(rate=0.1,0.2, k=1)`."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.swept: list[Swept] = []
+        self.at = 0  # the component that is read
+        self.depth = 0
+
+    def call(self) -> Call:
+        self.depth += 1
+        try:
+            return self._swept() if self.depth == 1 else super().call()
+        finally:
+            self.depth -= 1
+
+    def _swept(self) -> Call:
+        name = self.word()
+        args: list[tuple[str, Value]] = []
+        if self.take("("):
+            while not self.take(")"):
+                if args:
+                    self._next(")")
+                key = self.word()
+                if key in dict(args):
+                    self.i -= 1
+                    self.fail("{near} is given twice", key)
+                self.need("=")
+                values = [self.value()]
+                while self._more():
+                    self.need(",")
+                    values.append(self.value())
+                args.append((key, values[0]))
+                values = list(dict.fromkeys(values))
+                if len(values) > 1:
+                    self.swept.append(Swept(self.at, key, tuple(values)))
+        self.at += 1
+        return Call(name, tuple(args))
+
+    def _more(self) -> bool:
+        """Whether a comma and another value follow, not the next parameter."""
+        following = self.tokens[self.i + 1 : self.i + 3]
+        named = [kind for kind, _, _ in following[:1]] == ["word"] and [
+            text for _, text, _ in following[1:]
+        ] == ["="]
+        return self.peek() == "," and not named and bool(following)
+
+
+def parse_sweep(text: str) -> tuple[tuple[Call, ...], tuple[Swept, ...]]:
+    """A composition with the first value of each parameter, and the parameters with several."""
+    reader = _SweepReader(text)
+    calls = [reader.call()]
+    while reader.take("+"):
+        calls.append(reader.call())
+    if not reader.done:
+        reader.fail("unexpected text {near} after the spec")
+    return tuple(calls), tuple(reader.swept)
+
+
 def parse_call(text: str) -> Call:
     """One component, `ridge(lam=0.1)`."""
     reader = _Reader(text)

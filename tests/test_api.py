@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -306,7 +307,7 @@ def test_arguments_that_are_wrong(more, words):
 
 def test_run_takes_the_fields_of_a_request_and_their_defaults():
     """Settings are an empty mapping in a request, and may be left out as None in a call."""
-    callbacks = {"on_plan", "on_outcome", "on_progress"}
+    callbacks = {"progress", "on_plan", "on_outcome", "on_progress"}
     arguments = inspect.signature(cb.run).parameters
     fields = {f.name: f.default for f in dataclasses.fields(api.RunRequest)}
     assert [name for name in arguments if name not in callbacks] == list(fields)
@@ -372,9 +373,15 @@ def test_an_offered_class_is_run_like_any_other(results):
 
 
 def test_a_class_that_no_worker_can_read_is_refused_with_the_remedy():
+    lock = threading.Lock()
+
     @dataclass(frozen=True)
     class Local(cb.Mitigation):
-        """Defined in a function."""
+        """Reads something that belongs to this process."""
+
+        def curate(self, corpus, access):
+            with lock:
+                return corpus
 
     cb.offer("local", Local)
     with pytest.raises(

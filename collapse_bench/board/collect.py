@@ -30,6 +30,7 @@ from ..scoring.task import Task
 from ..scoring.tuning import TUNED
 from ..status import Status
 from .doubts import doubts
+from .provisional import provisional
 from .ranked import MOST_LOST, RankedBoard
 from .table import Board, LossBoard
 from .tuned import picked, usable, usage_of_tuned, with_tuned
@@ -214,6 +215,7 @@ def board_of(
         return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
     # without scores it is of no account why a method does not run
     losses = losses.assign(status=losses.status.replace(REFUSED, Status.SKIPPED.value))
+    measured, lacking = provisional(losses, manifest)
     return LossBoard(
         suite=suite,
         losses=losses,
@@ -221,6 +223,8 @@ def board_of(
         skipped_tasks=manifest.skipped_tasks,
         notes=tuple(dict.fromkeys(found.notes)),  # tasks share records
         codes=found.codes,
+        provisional=measured,
+        lacking=lacking,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..display import shortened
 from ..errors import UsageError
 from ..records.facts import joined_tracks
 from ..records.signs import SignGrid
@@ -23,14 +23,36 @@ from ..scoring.stability import GENERATIONS, ROWS, signs
 from ..scoring.tuning import HINDSIGHT, TUNED
 from ..scoring.value import values
 from ..status import Status
-from .cells import HEADINGS, percent, plain, signed
-from .render import named_rows, number
-from .table import Board
+from .cells import (
+    HEADINGS,
+    LEAST,
+    alarming,
+    bar,
+    color_of,
+    cut_short,
+    method_of,
+    percent,
+    plain,
+    signed,
+)
+from .render import GUTTER, named_rows, needed, number
+from .table import BAR, Board, Fitted
 
 MOST_LOST = 4  # limit of "tail lost" and "diversity lost", which are 1 for `none`
 NEAREST = 5  # rows of each kind that the note on the focus row names
 COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier": 4}
 THINS = 0.99  # an entry whose last training set has less than this share of n rows drops some
+
+
+SHORT_VERDICT = {"yes": "yes", "no": "no", "cannot tell": "?", "": ""}
+#: columns that a terminal narrower than 80 leaves out, in this order
+NARROW = (BAR, "real-now", "frozen", "covers", "95 %")
+#: further columns, in the order in which a wider terminal shows them
+FURTHER = (
+    *("tier", "ranks", "value", "worst", "tail", "harmed", "real", "verifier", "cost", "failed"),
+    *("risk", "tunings", "signs", "refused", "diversity", "generated", "refits", "effective"),
+    "lesson",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,9 +107,10 @@ class RankedBoard(Board):
         agree = dict(zip(self._signs.entry, self._signs.agree, strict=True))
         rows["signs"] = [float(agree.get(entry, math.nan)) for entry in rows.entry]
         rows["S_frozen"] = known.get("frozen", math.nan)
-        rows["beats_frozen"] = [
-            "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
-        ]
+        for name, rival in (("beats_frozen", "frozen"), ("beats_real_now", self.real_now)):
+            rows[name] = [
+                "" if entry == rival else self._beats(entry, rival) for entry in rows.entry
+            ]
         return self._in_order(rows)
 
     def _with_usage(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -117,6 +140,18 @@ class RankedBoard(Board):
         rows = rows.sort_values("S", ascending=False, kind="stable")
         rows = rows.sort_values(["_place", "_tierless"], kind="stable")
         return rows.drop(columns=["_place", "_tierless"]).reset_index(drop=True)
+
+    @cached_property
+    def real_now(self) -> str:
+        """The control that reads the real rows of its generation and nothing else, the best of
+        several; "" where the board has none."""
+        rows = self.scores.rows
+        some = rows[rows.entry.map(method_of).eq("real-now") & rows.S.notna()]
+        return "" if some.empty else str(some.entry.iloc[0])  # rows are sorted by falling S
+
+    @property
+    def scored(self) -> Scores:
+        return self.scores
 
     def _beats(self, entry: str, other: str) -> str:
         if not {entry, other} <= set(self.scores.entries):
@@ -293,7 +328,77 @@ class RankedBoard(Board):
             cells = cells.drop(columns="signs")
         return cells.rename(columns=HEADINGS)
 
-    def _own_notes(self) -> Iterator[str]:
+    def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
+        """The columns that a reader needs first, and as many others as fit."""
+        full = self._cells(frame)
+        cells = pd.DataFrame(
+            {
+                "rank": [_rank(row) for row in named_rows(frame)],
+                "entry": full[HEADINGS["entry"]],
+                "averted": full[HEADINGS["score"]],
+                BAR: [bar(value) for value in frame.S],
+                "95 %": full[HEADINGS["interval"]],
+                "covers": full[HEADINGS["coverage"]],
+                "frozen": frame.beats_frozen.map(SHORT_VERDICT),
+                "real-now": frame.beats_real_now.map(SHORT_VERDICT),
+            }
+        )
+        if not self.real_now:
+            cells = cells.drop(columns="real-now")
+        gone: list[str] = []
+        for name in NARROW:  # of a terminal that is narrower than the table
+            if name in cells and needed(cut_short(cells, width)) - GUTTER > width:
+                cells, gone = cells.drop(columns=name), [*gone, name.strip() or "bar"]
+        further = [name for key in FURTHER if (name := HEADINGS[key]) in full]
+        alarms = [name for name in further if alarming(name, full[name])]
+        for name in dict.fromkeys([*alarms, *further]):
+            if not full[name].ne("").any():
+                continue
+            wider = cells.assign(**{name: full[name]})
+            if needed(wider) <= width:
+                cells = wider
+            else:
+                gone.append(name)
+        cells = cut_short(cells, width)
+        return Fitted(*self._by_track(frame, cells, width - needed(cells)), gone)
+
+    def _by_track(
+        self, frame: pd.DataFrame, cells: pd.DataFrame, spare: int
+    ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+        """The rows under a line for each track, and the colours of their verdicts.
+
+        spare: columns that the terminal has left.
+        """
+        rows: list[dict[str, str]] = []
+        styles: list[dict[str, str]] = []
+        blank = dict.fromkeys(map(str, cells.columns), "")
+        widest = max([LEAST, *(len(name) + max(spare, 0) for name in cells["entry"])])
+        last = None
+        for row, texts in zip(named_rows(frame), cells.to_dict("records"), strict=True):
+            if row.track != last:
+                last = row.track
+                heading = "controls" if last == "control" else f"track {last}"
+                rows.append(blank | {"entry": shortened(heading, widest)})
+                styles.append({"entry": "bold"})
+            rows.append({str(name): str(text) for name, text in texts.items()})
+            styles.append(self._styles(row))
+        return pd.DataFrame(rows, columns=cells.columns), styles
+
+    def _styles(self, row: Any) -> dict[str, str]:
+        """What the colours of a row mean: green is better, red is worse, dim has no rank."""
+        score = color_of(row.low, row.high)
+        style = {name: score for name in ("averted", BAR, "95 %") if score}
+        for name, verdict in (("frozen", row.beats_frozen), ("real-now", row.beats_real_now)):
+            style[name] = {"yes": "green", "no": "red"}.get(verdict, "")
+        if row.failed > 0:
+            style[HEADINGS["failed"]] = "yellow"
+        if row.entry == self.suite.focus:
+            style["entry"] = "bold"
+        elif not row.ranked:
+            style["entry"] = "dim"
+        return style
+
+    def _legend(self) -> Iterator[str]:
         chains = self.scores.rows.chains.max()
         shown = (
             "" if self.track is None else f"only tasks on which an entry is on track {self.track}; "
@@ -334,6 +439,9 @@ class RankedBoard(Board):
                 f"the sign that it has at n and T, with {self.signs.chains} chains on calibration "
                 f"seeds, over {', '.join(self.signs.tasks)}"
             )
+
+    def _findings(self) -> Iterator[str]:
+        if self.signs is not None:
             yield from self.signs.notes
         for row in named_rows(self.ceilings()):
             reached = f"{signed(row.reached)} with a standard error of {row.error:.2f}"
@@ -388,11 +496,11 @@ class RankedBoard(Board):
         return f"{note} (Holm, 5 %)" if len(others) else note
 
 
-def method_of(entry: str) -> str:
-    """The name of an entry without its parameters: variants of one method share it."""
-    while (shorter := re.sub(r"\([^()]*\)", "", entry)) != entry:
-        entry = shorter
-    return entry.strip()
+def _rank(row: Any) -> str:
+    """The rank within the track; rows of one tier share it."""
+    if bool(row.ranked) and not pd.isna(row.rank):
+        return f"{row.rank:.0f}"
+    return "" if row.control else "-"
 
 
 def _range(low: str, high: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from .. import display
 from ..display import visible
 from ..errors import UsageError
 from ..paths import named_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GUTTER = 2
 
@@ -81,53 +85,80 @@ def terminal(
     width: int | None = None,
     left: Collection[str] = (),
     grouped: bool = False,
+    styles: Sequence[Mapping[str, str]] | None = None,
+    color: bool = False,
 ) -> str:
     """The table as text.
 
     Columns named in ``left`` are aligned left, the others right.  ``grouped`` puts an empty line
-    where the first column changes.  ``width`` limits the notes, not the table.
+    where the first column changes.  ``width`` limits the notes, not the table.  ``styles``: for
+    each row, the styles of its cells by column.  ``color``: whether the text has the codes of
+    colours.
     """
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        title=visible(title),
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for name in cells.columns:
         table.add_column(visible(name), justify="left" if name in left else "right", no_wrap=True)
     last = None
-    for row in cells.itertuples(index=False):
+    for i, row in enumerate(cells.itertuples(index=False)):
         if grouped and last not in (None, row[0]):
             table.add_row()
         last = row[0]
-        table.add_row(*map(visible, row))
+        style = styles[i] if styles else {}
+        texts = zip(cells.columns, row, strict=True)
+        table.add_row(*(Text(visible(text), style=style.get(name, "")) for name, text in texts))
     out = io.StringIO()
-    tight = Console(
-        file=out,
-        width=max(width or 0, needed(cells)),
-        force_terminal=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    tight.print(table)
-    loose = Console(
-        file=out,
-        width=width or 120,
-        force_terminal=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    loose.print()
+    console = _console(out, max(width or 0, needed(cells)), color)
+    if width is not None or color:
+        _console(out, width or console.width, color).print(Text(visible(title), style="bold"))
+    else:
+        out.write(f"{visible(title)}\n")  # in one line, however long
+    console.print(table)
+    whole = [line.rstrip() for line in out.getvalue().rstrip().split("\n")]
+    if notes:
+        whole += ["", listed(notes, width)]
+    return "\n".join(whole)
+
+
+def listed(notes: Sequence[str], width: int | None = None) -> str:
+    """Notes as a list, wrapped to the width; None: to 120 columns."""
+    out = io.StringIO()
+    console = _console(out, width or 120, False)
     for note in notes:
-        loose.print(f"- {visible(note)}")
+        console.print(f"- {visible(note)}")
     return "\n".join(line.rstrip() for line in out.getvalue().rstrip().split("\n"))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """A sentence in lines of this width; at least one line."""
+    return wrap(text, max(width, 20)) or [""]
+
+
+def _console(out: io.StringIO, width: int, color: bool) -> Console:
+    """A console that writes text of this width, with the eight colours of a terminal or none."""
+    from rich.console import Console
+
+    return Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def webpage(title: str, cells: pd.DataFrame, notes: Sequence[str], left: Collection[str]) -> str:
+    """The table for a notebook; its notes open on a click."""
+    table = display.html_table(cells.columns, cells.itertuples(index=False), left)
+    shown = "".join(f"<li>{display.html(note)}</li>" for note in notes)
+    more = f"<details><summary>{len(notes)} notes</summary><ul>{shown}</ul></details>"
+    return f"<div><b>{display.html(title)}</b>{table}{more if notes else ''}</div>"
 
 
 def number(value: float | None, digits: int = 3) -> str:

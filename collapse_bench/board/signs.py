@@ -6,19 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from ..errors import NothingMatched, UsageError
-from ..records.manifest import Manifest, ManifestTask
+from ..records.manifest import Manifest
 from ..records.signs import SignGrid
 from ..records.store import Store
-from ..scoring.rules import CALIBRATION_CHAINS, TRIVIAL, UNITS
+from ..scoring.rules import CALIBRATION_CHAINS, UNITS
 from ..scoring.score import score
 from ..scoring.stability import GENERATIONS, ROWS
-from ..scoring.task import Task, floor_and_gap
+from ..scoring.task import Task
 from ..scoring.tuning import TUNED
-from ..status import BROKEN_OFF
 from .collect import losses_of
+from .provisional import measured_task
 
 FACTORS = tuple((rows, ends) for rows in ROWS for ends in GENERATIONS)  #: of the nine cells
 
@@ -109,7 +107,8 @@ def _scores(
     unmeasured: dict[str, str] = {}
     for name, about in cell.manifest.tasks.items():
         try:
-            tasks[name] = _measured(name, about, losses[losses.task == name], cell.manifest.seeds)
+            seeds = cell.manifest.seeds
+            tasks[name] = measured_task(name, about, losses[losses.task == name], seeds, len(seeds))
         except UsageError as problem:
             unmeasured[name] = str(problem)
     if not tasks:
@@ -128,38 +127,4 @@ def _scores(
         dict(zip(rows.entry, rows.S.astype(float), strict=True)),
         unmeasured,
         dict(found.excluded),
-    )
-
-
-def _measured(name: str, about: ManifestTask, losses: pd.DataFrame, seeds: tuple[int, ...]) -> Task:
-    """A task with the units that its controls have in these chains.
-
-    Raises UsageError where they cannot be measured.
-    """
-    chains = {}
-    for control in UNITS:
-        rows = losses[(losses.entry == control) & losses.seed.notna()].set_index("seed")
-        broken = rows.status.isin([str(status) for status in BROKEN_OFF])
-        if broken.any() or set(seeds) - set(rows.index):
-            raise UsageError(
-                f"chains of {control} are missing or were interrupted; run the same command again"
-            )
-        chains[control] = rows.loss.reindex(list(seeds)).to_numpy(float)
-    units = floor_and_gap(
-        chains["none"],
-        chains["nature"],
-        chains[TRIVIAL],
-        about.resolution,
-        about.log_loss,
-        least=len(seeds),
-    )
-    return Task(
-        name,
-        about.family,
-        units.floor,
-        units.gap,
-        units.gap_sd,
-        units.harm,
-        units.harm_sd,
-        log_loss=about.log_loss,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,38 @@ from ..display import json_text
 from ..errors import NothingMatched, UsageError
 from ..forms import FORMS
 from ..records.settings import SuiteModel
+from ..scoring.score import Scores
 from ..status import Status
-from .cells import HEADINGS, WORDS, as_words, narrowed, scores_across
-from .render import csv, markdown, terminal
+from .cells import (
+    HEADINGS,
+    WORDS,
+    as_words,
+    chosen,
+    color_of,
+    narrowed,
+    p_value,
+    scores_across,
+    signed,
+)
+from .provisional import Provisional
+from .render import csv, listed, markdown, named_rows, terminal, webpage
+
+BAR = " "  # the heading of the bars
+PROVISIONAL = "provisional"  # the heading of a provisional score
+QUIET = ("none", "nature", "trivial")  # their scores follow from the units
 
 #: if all chains have this one status, it is shown without a count
 _PLAIN_ENDS = ({Status.DONE.value}, {Status.SKIPPED.value})
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A table that fits a terminal: its cells, the columns left out, and for each row the styles of
+    its cells by column."""
+
+    cells: pd.DataFrame
+    styles: Sequence[Mapping[str, str]]
+    gone: list[str]
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,15 +88,40 @@ class Board(ABC):
         """``frame`` as text, with headings for readers."""
 
     @abstractmethod
-    def _own_notes(self) -> Iterator[str]:
-        """Notes that explain this kind of board."""
+    def _legend(self) -> Iterator[str]:
+        """What the columns of this kind of board mean."""
+
+    @abstractmethod
+    def _findings(self) -> Iterator[str]:
+        """Notes on the rows of this board."""
+
+    @property
+    def scored(self) -> Scores | None:
+        """The scores behind the board; None where it has none."""
+        return None
+
+    def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
+        """``frame`` for a terminal of this width."""
+        cells, gone = narrowed(self._cells(frame), width)
+        return Fitted(cells, (), gone)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        cells = self._cells(self.frame())
+        return webpage(self._title, cells, list(self._notes()), WORDS)
 
     def __repr__(self) -> str:
         rows = len(self.frame())
         return f"{type(self).__name__}({self.suite.name} v{self.suite.version}, {rows} rows)"
 
-    def _notes(self) -> Iterator[str]:
-        yield from self._own_notes()
+    @property
+    def _title(self) -> str:
+        return f"{self.suite.name} v{self.suite.version}: {self.suite.title}"
+
+    def _notes(self, legend: bool = True) -> Iterator[str]:
+        if legend:
+            yield from self._legend()
+        yield from self._findings()
         for task, reason in self.skipped_tasks.items():
             yield f"skipped {task}: {reason}"
         yield from self.notes
@@ -80,17 +132,24 @@ class Board(ABC):
         per_task: bool = False,
         width: int | None = None,
         across: bool = False,
+        entries: Sequence[str] = (),
+        legend: bool = True,
+        color: bool = False,
+        notes: bool = True,
     ) -> str:
         """The board as ``table`` (terminal), ``markdown``, ``csv`` or ``json``.
 
         csv and json have every column, unrounded.  per_task: one row per entry and task.  across:
         one row per entry, one column per task.  width: columns of the terminal; the table leaves
-        out columns, and notes are wrapped, to fit.  None: the whole table.  Raises UsageError for
-        another format.
+        out columns, and notes are wrapped, to fit.  None: the whole table.  entries: show only rows
+        of these names or methods, or that match one of these patterns; none: all.  legend: say in
+        the notes what the columns mean.  color: with the codes of a terminal.  notes: below a
+        table.  Raises UsageError for another format, NothingMatched where no row is left.
         """
         if form not in FORMS:
             raise UsageError(f"unknown format {form!r}; known: {', '.join(FORMS)}")
         frame = self.across() if across else self.per_task() if per_task else self.frame()
+        frame = chosen(frame, entries)
         if form == "csv":
             return csv(frame)
         if form == "json":
@@ -102,43 +161,82 @@ class Board(ABC):
                 }
             )
         short = {task: f"T{i}" for i, task in enumerate(frame.columns[3:], 1)} if across else {}
-        cells = (
-            scores_across(frame, short)
-            if across
-            else as_words(frame)
-            if per_task
-            else self._cells(frame)
-        )
-        title = f"{self.suite.name} v{self.suite.version}: {self.suite.title}"
-        notes = (
-            [f"{name}: {task}" for task, name in short.items()] if across else list(self._notes())
-        )
-        if form == "markdown":
-            return markdown(title, cells, notes)
-        if width is not None:
-            cells, gone = narrowed(cells, width)
-            if gone:
-                shown = ", ".join(gone)
-                notes.append(f"columns left out: {shown} (--wide or --format csv shows all)")
+        shown = [f"{name}: {task}" for task, name in short.items()]
+        if not across:
+            shown = list(self._notes(legend or form == "markdown"))
+        if form == "markdown" or width is None or across or per_task:
+            cells = (
+                scores_across(frame, short)
+                if across
+                else as_words(frame)
+                if per_task
+                else self._cells(frame)
+            )
+            if form == "markdown":
+                return markdown(self._title, cells, shown)
+            gone: list[str] = []
+            if width is not None:
+                cells, gone = narrowed(cells, width)
+            fit = Fitted(cells, (), gone)
+        else:
+            fit = self._fitted(frame, width)
+        if fit.gone:
+            left_out = ", ".join(fit.gone)
+            shown.append(f"columns left out: {left_out} (--wide or --format csv shows all)")
+        if not legend and not across and any(True for _ in self._legend()):
+            shown.append("--legend says what the columns mean")
         return terminal(
-            title, cells, notes, width, WORDS, grouped=cells.columns[0] == HEADINGS["track"]
+            self._title,
+            fit.cells,
+            shown if notes else (),
+            width,
+            (*WORDS, BAR),
+            grouped=fit.cells.columns[0] == HEADINGS["track"],
+            styles=fit.styles if color else None,
+            color=color,
         )
+
+    def note_lines(self, width: int | None = None, legend: bool = False) -> str:
+        """The notes of the board as text."""
+        notes = list(self._notes(legend))
+        if not legend and any(True for _ in self._legend()):
+            notes.append("`collapse-bench board` with --legend says what the columns mean")
+        return listed(notes, width)
 
 
 @dataclass(frozen=True, repr=False)
 class LossBoard(Board):
-    """The board of a suite without calibrated tasks: mean losses instead of scores."""
+    """The board of a suite without calibrated tasks: mean losses, and provisional scores.
+
+    provisional: scores with units of these chains; None where no task can be scored.  lacking: task
+    -> why it has no provisional score.
+    """
+
+    provisional: Provisional | None = field(default=None, repr=False)
+    lacking: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def scored(self) -> Scores | None:
+        return None if self.provisional is None else self.provisional.whole
 
     def frame(self) -> pd.DataFrame:
-        """One row per task and entry, with the mean loss over chains that are done."""
-        rows = []
+        """One row per task and entry, with the mean loss over chains that are done, and the
+        provisional score: S, its 95 % interval low to high, and p_none against `none`."""
+        known = {
+            (task, row.entry): (row.S, row.low, row.high, row.p_none)
+            for task, scores in (self.provisional.tasks if self.provisional else {}).items()
+            for row in named_rows(scores.rows)
+        }
+        rows: list[list[Any]] = []
         for (task, entry), piece in self.losses.groupby(["task", "entry"]):
             done = piece.loss[piece.status == Status.DONE.value]
             ends = piece.status.value_counts()
             counts = ", ".join(f"{n} {end}" for end, n in ends.items())
             status = str(ends.index[0]) if set(ends.index) in _PLAIN_ENDS else counts
-            rows.append([task, entry, done.mean(), done.sem(), len(done), status])
-        return pd.DataFrame(rows, columns=["task", "entry", "loss", "se", "chains", "status"])
+            scores = known.get((str(task), str(entry)), (math.nan,) * 4)
+            rows.append([task, entry, done.mean(), done.sem(), len(done), status, *scores])
+        columns = ["task", "entry", "loss", "se", "chains", "status", "S", "low", "high", "p_none"]
+        return pd.DataFrame(rows, columns=columns)
 
     def per_task(self) -> pd.DataFrame:
         """The same as ``frame``: losses have no mean over tasks."""
@@ -148,11 +246,58 @@ class LossBoard(Board):
         raise NothingMatched("no task is calibrated, so there are no scores to show by task")
 
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
-        return as_words(frame)
+        cells = as_words(frame[["task", "entry", "loss", "se", "chains", "status"]])
+        if self.provisional is None:
+            return cells
+        texts = {
+            PROVISIONAL: [signed(value) for value in frame.S],
+            HEADINGS["interval"]: [
+                "" if math.isnan(low) else f"{signed(low)} {signed(high)}"
+                for low, high in zip(frame.low, frame.high, strict=True)
+            ],
+            "p": [p_value(value) for value in frame.p_none],
+        }
+        for place, (name, text) in enumerate(texts.items(), 2):
+            cells.insert(place, name, text)
+        return cells
 
-    def _own_notes(self) -> Iterator[str]:
-        yield (
-            "no task is calibrated, so the board shows losses instead of scores; for scores, run "
-            f"'collapse-bench suite calibrate' on {self.suite.name}.suite.toml in the folder of "
-            "the records, or calibrate the suite file and run it again"
+    def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
+        """Without the task in every row, where there is only one."""
+        cells = self._cells(frame)
+        if frame.task.nunique() == 1:
+            cells = cells.drop(columns="task")
+        cells, gone = narrowed(cells, width)
+        styles = [
+            {PROVISIONAL: color_of(row.low, row.high)} if row.entry not in QUIET else {}
+            for row in named_rows(frame)
+        ]
+        return Fitted(cells, styles, gone)
+
+    @property
+    def _title(self) -> str:
+        tasks = list(dict.fromkeys(self.losses.task))
+        return f"{super()._title}: {tasks[0]}" if len(tasks) == 1 else super()._title
+
+    def _legend(self) -> Iterator[str]:
+        if self.provisional is not None:
+            yield (
+                "averted, provisional: 1 is as good as the oracle teacher `nature`, 0 as no "
+                "mitigation, -1 as the control `trivial`; it is the difference to `none`, paired "
+                "by chain, with its 95 % interval and p (Student); uncalibrated: the units were "
+                "measured on these chains, so that the score has no rank and cannot be compared "
+                "with that of another run"
+            )
+
+    def _findings(self) -> Iterator[str]:
+        what = (
+            "the board shows losses instead of scores"
+            if self.provisional is None
+            else "the scores are provisional and no row has a rank"
         )
+        yield (
+            f"no task is calibrated, so {what}; for scores, run 'collapse-bench suite calibrate' "
+            f"on {self.suite.name}.suite.toml in the folder of the records, or calibrate the suite "
+            "file and run it again"
+        )
+        for task, why in self.lacking.items():
+            yield f"no provisional score for {task}: {why}"

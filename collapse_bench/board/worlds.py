@@ -12,7 +12,8 @@ from ..scoring.comparison import compared
 from ..scoring.rules import TRIVIAL
 from ..scoring.score import Scores
 from ..scoring.value import SIDE_INFORMATION, THINNED
-from .ranked import RankedBoard, method_of
+from .cells import method_of
+from .ranked import RankedBoard
 from .render import named_rows, number
 
 MOST = 6  # rows named in one sentence

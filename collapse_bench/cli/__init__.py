@@ -15,9 +15,10 @@ from ..display import MOST, visible
 from .laws import law, laws, predict, reproduce, verify_laws
 from .output import NOT_SHOWN, Unseen, finish, prepare, tell
 from .plugins import check, list_, plugins, show
-from .results import board, publish
+from .results import board, compare, publish
 from .run import plan, run
 from .suite import suite
+from .sweep import sweep
 
 EPILOG = """\b
 Examples:
@@ -25,6 +26,8 @@ Examples:
   collapse-bench run smoke --plugin mine.py --mitigation "mine(strength=2)"
   collapse-bench run "gaussian | gaussian-fit | replace | real-anchor(k=5) @ n=100 T=20"
   collapse-bench board results
+  collapse-bench compare mine none results
+  collapse-bench sweep "fading(rate=0.01,0.02,0.05)"
 
 \b
 Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be loaded,
@@ -32,7 +35,7 @@ Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be lo
 130 interrupted, 143 terminated, 129 hung up."""
 
 #: commands that only show something: a reader who has seen enough ends them without an error
-READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "show"}
+READERS = {"board", "compare", "law", "laws", "list", "plan", "plugins", "predict", "show"}
 
 
 EXIT_SECONDS = 30.0  # time limit for exit handlers
@@ -80,6 +83,8 @@ for command in (
     run,
     plan,
     board,
+    compare,
+    sweep,
     list_,
     show,
     plugins,

@@ -190,6 +190,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
+def colored() -> bool:
+    """Whether stdout shows colours: it is a terminal, and NO_COLOR is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
 def begun() -> None:
     """From now on finished chains are kept: a command that is broken off says how to resume."""
     click.get_current_context().obj.append(same_command())

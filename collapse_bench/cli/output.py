@@ -36,6 +36,14 @@ def say(text: object = "", bold: str = "") -> None:
         raise _unseen(problem) from problem
 
 
+def say_shown(text: str) -> None:
+    """Print a board or a card, which shows foreign text itself and may hold codes of colours."""
+    try:
+        click.echo(text, color=True)  # without a terminal it has none
+    except OSError as problem:
+        raise _unseen(problem) from problem
+
+
 def say_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
     say(json_text(value))

@@ -6,14 +6,10 @@ import click
 
 from ..display import visible
 from ..forms import FORMS
-from .options import SUITE, terminal_width
-from .output import say, tell
+from .options import SUITE, Spec, colored, terminal_width
+from .output import say, say_shown, tell
 
-
-@click.command()
-@click.argument("path", type=click.Path(path_type=str))
-@SUITE
-@click.option(
+FORMAT = click.option(
     "--format",
     "form",
     default="table",
@@ -21,10 +17,27 @@ from .output import say, tell
     type=click.Choice(FORMS),
     help="Output format.",
 )
-@click.option("--focus", help="Compare this entry with all others (name it before you look).")
-@click.option(
+TRACK = click.option(
     "--track",
     help="Only the tasks on which an entry uses no more than this track allows, e.g. blind.",
+)
+FAMILY = click.option("--family", help="Only the tasks of this family, scored by themselves.")
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=str))
+@SUITE
+@FORMAT
+@click.option("--focus", help="Compare this entry with all others (name it before you look).")
+@TRACK
+@FAMILY
+@click.option(
+    "--entry",
+    "entries",
+    multiple=True,
+    type=Spec(),
+    help="Show only rows of this name, of this method, or that match a pattern such as 'real-*' "
+    "(repeatable); ranks stay those of the whole board.",
 )
 @click.option("--tasks", is_flag=True, help="One row per entry and task instead of one per entry.")
 @click.option("--wide", is_flag=True, help="All columns, however wide the terminal is.")
@@ -48,14 +61,33 @@ from .output import say, tell
     type=click.Path(path_type=str),
     help="Write to a file instead of the terminal.",
 )
-def board(path, suite_name, form, focus, track, tasks, wide, across, figure, statistic, output):
+@click.option("--legend", is_flag=True, help="Say below the table what its columns mean.")
+def board(
+    path,
+    suite_name,
+    form,
+    focus,
+    track,
+    family,
+    entries,
+    tasks,
+    wide,
+    across,
+    figure,
+    statistic,
+    output,
+    legend,
+):
     """Show the leaderboard of a folder of records.
+
+    PATH may also be a parquet file of published records, or the name of a published suite.
 
     \b
     Examples:
       collapse-bench board results
+      collapse-bench board standard --family gaussian --track blind
+      collapse-bench board results --entry mine --entry 'real-*' --tasks
       collapse-bench board results --across
-      collapse-bench board results --track first
       collapse-bench board results --tasks --format csv > tasks.csv
       collapse-bench board results --curves curves.png --statistic median
     """
@@ -68,20 +100,57 @@ def board(path, suite_name, form, focus, track, tasks, wide, across, figure, sta
     file = None if output is None else writable(named(output, "the board"))
     drawing = None if figure is None else picture(named(figure, "the picture"))
     results = api.results(path, suite_name)
-    table = results.board(focus, track)
+    table = results.board(focus, track, family)
     # a file has no width; one that is read on a terminal later is cut there
     width = None if wide or output else terminal_width()
-    text = table.render(form, per_task=tasks, width=width, across=across)
+    text = table.render(
+        form,
+        per_task=tasks,
+        width=width,
+        across=across,
+        entries=entries,
+        legend=legend or width is None,
+        color=output is None and colored(),
+    )
     if file is not None:
         try:
             file.write_text(text + "\n", encoding="utf-8")
         except OSError as problem:
             raise unwritable(file, problem) from problem
         tell(f"written: {visible(file)}")
+    elif form == "table":
+        say_shown(text)
     else:
         say(text)
     if drawing is not None:
         tell(f"written: {visible(results.draw(drawing, statistic))}")
+
+
+@click.command()
+@click.argument("a", type=Spec())
+@click.argument("b", type=Spec())
+@click.argument("path", default="results", type=click.Path(path_type=str))
+@SUITE
+@FORMAT
+@TRACK
+@FAMILY
+def compare(a, b, path, suite_name, form, track, family):
+    """Compare row A of a board with row B: their difference, by family and by task.
+
+    PATH is what `board` takes: a folder of records (results, if it is left out), a parquet file of
+    published records, or the name of a published suite.  Rows are compared on the tasks that both
+    fit, chain by chain.
+
+    \b
+    Examples:
+      collapse-bench compare weight-averaging frozen-relabel standard
+      collapse-bench compare "mine(strength=2)" none results
+      collapse-bench compare mine real-anchor results --family gaussian --format json
+    """
+    from .. import api
+
+    pair = api.results(path, suite_name).compare(a, b, track, family)
+    say(pair.render(form, terminal_width()))
 
 
 @click.command()

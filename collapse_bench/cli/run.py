@@ -22,11 +22,12 @@ from .options import (
     Bytes,
     Duration,
     begun,
+    colored,
     same_command,
     terminal_width,
     warn_broken,
 )
-from .output import NOT_SHOWN, Unseen, say, say_json, tell, words_to_stderr
+from .output import NOT_SHOWN, Unseen, say, say_json, say_shown, tell, words_to_stderr
 
 
 @click.command()
@@ -93,7 +94,12 @@ def run(plugin_files, fail_fast, quiet, **options):
 
     with (
         words_to_stderr(),  # a plugin may print
-        Reporter(quiet, fail_fast, len(planned.suite.skipped_tasks)) as reporter,
+        Reporter(
+            quiet,
+            fail_fast,
+            len(planned.suite.skipped_tasks),
+            None if quiet else api.standing_of(planned),
+        ) as reporter,
     ):
         results = api.run_plan(
             planned,
@@ -120,11 +126,18 @@ def run(plugin_files, fail_fast, quiet, **options):
 
 
 def _shown(results) -> str | None:
-    """Print the board; returns why it cannot be shown, or None."""
+    """Print the board, the card of the method that was named, and the notes; returns why they
+    cannot be shown, or None."""
     from ..errors import UserError
 
+    width, color = terminal_width(), colored()
     try:
-        say(results.board().render("table", width=terminal_width()))
+        board = results.board()
+        table = board.render("table", width=width, legend=width is None, color=color, notes=False)
+        say_shown(table)
+        if results.focus is not None:
+            say_shown("\n" + results.card(board=board).render(width, color))
+        say_shown("\n" + board.note_lines(width, legend=width is None))
     except (UserError, Unseen) as problem:
         return str(problem)
     return None
@@ -167,7 +180,8 @@ def plan(plugin_files, verbose, as_json, **options):
     from .. import api
     from ..registry.discovery import registry
     from ..suite.plan import VERDICTS
-    from .progress import BASIC, took
+    from .progress import BASIC
+    from .timing import took
 
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
+from ..display import html, html_table
 from ..errors import ContractError, Incompatible, Unsupported
 from .renamed import OldName
 from .rng import Stream
@@ -34,6 +35,17 @@ from .sums import (
 )
 
 Summed = TypeVar("Summed", Moments, Products, Tensor)
+
+
+SHOWN_ROWS = 5  # that a notebook shows
+SHOWN_VALUES = 8  # of a row
+
+
+def _short(value: Tensor) -> str:
+    """The first values of a row as text."""
+    flat = value.detach().cpu().flatten()
+    words = [f"{number:.4g}" for number in flat[:SHOWN_VALUES].tolist()]
+    return ", ".join(words) + ", ..." * (flat.numel() > SHOWN_VALUES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +69,25 @@ class Corpus:
     def __repr__(self) -> str:
         kinds = " and ".join(dict.fromkeys(type(part).__name__ for part in self._parts))
         return f"Corpus({kinds or 'empty'}, chain shape {self.chain_shape})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first rows of the first chain, without their origin."""
+        title = f"<b>{html(repr(self))}</b>"
+        if not self._parts or not self.has_rows:
+            return f"<div>{title}</div>"
+        chain = (0,) * len(self.chain_shape)
+        if 0 in self.chain_shape:
+            return f"<div>{title}</div>"
+        rows = range(min(self.n, SHOWN_ROWS))
+        columns = {"x": self.x, "y": self.y, "weight": self.weight}
+        if not self.width:
+            del columns["x"]
+        table = html_table(
+            ["row", *columns],
+            [[i, *(_short(values[(*chain, i)]) for values in columns.values())] for i in rows],
+        )
+        more = f"and {self.n - len(rows)} more rows" if self.n > len(rows) else ""
+        return f"<div>{title}{table}{more}</div>"
 
     @classmethod
     def of(

@@ -51,6 +51,7 @@ _COLUMNS = {
 }
 #: suite -> seal of the published records that ship with this version, see ``shipped``
 SHIPPED = {"standard": "77f1280aefb89396fb37e7fde3ec6c7c3ac77d5e437e5b023668b6e8d123721c"}
+_REMEDY = "download it again, or write it again with 'collapse-bench publish'"
 _NO_TIME = {"seconds": 0.0, "cpu_seconds": 0.0}
 #: keys of a run's account that are published
 _KEPT = ("seconds", "cpu_seconds", "seeds", "environment", "remarks", "device", "at")
@@ -77,8 +78,8 @@ def publish(
     tuning: Sequence[Tuned] = (),
     signs: SignGrid | None = None,
 ) -> int:
-    """Write the records of a run to one file, with its choices of configurations and its grid of
-    signs.  Returns the number of records.
+    """Write the records of a run to one file, with its manifest, its choices of configurations and
+    its grid of signs.  Returns the number of records.
 
     Of configurations other than the default, only the values of the last generation are written.
     """
@@ -109,6 +110,8 @@ def publish(
         "metrics": names,
         "records": [{"facts": r.facts.to_json(), "runs": r.runs} for r in records],
     }
+    # without paths of this machine
+    header["manifest"] = replace(manifest, files={}, published=None).to_json()
     if tuning:
         header["tuning"] = [asdict(choice) for choice in tuning]
     if signs is not None:
@@ -234,25 +237,38 @@ class Archive:
         return self._content[2].signs
 
     @property
+    def manifest(self) -> Manifest | None:
+        """The manifest of the published run; None in a file of an earlier version.
+
+        Raises UsageError where it is not valid.
+        """
+        plain = self._content[3]
+        if plain is None:
+            return None
+        try:
+            return Manifest.from_text(json.dumps(plain), f"the manifest in {self.path}")
+        except Rejected as problem:
+            raise UsageError(f"published records: {problem}; {_REMEDY}") from problem
+
+    @property
     def _records(self) -> dict[tuple[str, int], Record]:
         return self._content[1]
 
     @cached_property
-    def _content(self) -> tuple[str, dict[tuple[str, int], Record], _Findings]:
-        remedy = "download it again, or write it again with 'collapse-bench publish'"
+    def _content(self) -> tuple[str, dict[tuple[str, int], Record], _Findings, Any]:
         try:
-            seal, records, findings = _read(self.path)
+            seal, records, findings, manifest = _read(self.path)
         except FileNotFoundError as problem:
             raise UsageError(f"there are no published records at {self.path}") from problem
         except Rejected as problem:
-            raise UsageError(f"published records: {problem}; {remedy}") from problem
+            raise UsageError(f"published records: {problem}; {_REMEDY}") from problem
         if self.expected is not None and seal != self.expected:
             raise UsageError(
                 f"{self.path} is not the file that this version ships: its seal is {seal[:12]}, "
                 f"expected {self.expected[:12]}; install the package again, or name the file with "
                 "--published"
             )
-        return seal, records, findings
+        return seal, records, findings, manifest
 
     def read(self, cell_id: str, block: int) -> Record | None:
         """The published record of a block, or None."""
@@ -281,8 +297,8 @@ class _Findings:
     signs: SignGrid | None = None
 
 
-def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record], _Findings]:
-    """(seal, (cell, block) -> record, choices and signs) of an archive.
+def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record], _Findings, Any]:
+    """(seal, (cell, block) -> record, choices and signs, manifest as plain values) of an archive.
 
     Raises FileNotFoundError, Unreadable, or Rejected where the file is no archive, was changed, or
     contradicts itself.
@@ -327,7 +343,7 @@ def _read(path: Path) -> tuple[str, dict[tuple[str, int], Record], _Findings]:
         if place in records:
             raise Forged(path, f"it has two records of {facts.label}")
         records[place] = record
-    return str(header["seal"]), records, findings
+    return str(header["seal"]), records, findings, header.get("manifest")
 
 
 def _findings(header: Mapping[str, Any]) -> _Findings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -11,6 +11,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..core.identity import SCHEMA
 from ..core.tracks import SUBSTANCES
+from ..errors import NothingMatched
+from ..suggest import nearest
 from .faults import Damaged, Foreign, Forged, WithoutHarm
 from .plain import CELL_ID, Amount, GenerationNumber, fault_of, parsed
 from .settings import SuiteModel, lacks_harm
@@ -147,3 +149,24 @@ class Manifest:
 def _adapter() -> TypeAdapter[Manifest]:
     """Reads and writes manifests.  Built on first use, since building it is slow."""
     return TypeAdapter(Manifest)
+
+
+def of_family(manifest: Manifest, family: str) -> Manifest:
+    """The manifest with only the tasks of this family.
+
+    Raises NothingMatched for a family that it does not have.
+    """
+    tasks = {name: task for name, task in manifest.tasks.items() if task.family == family}
+    if not tasks:
+        known = {task.family for task in manifest.tasks.values()}
+        raise NothingMatched(
+            f"suite {manifest.suite.name} has no family {family!r}{nearest(family, known)}"
+        )
+    rows = [row for row in manifest.suite.calibration if row.task in tasks]
+    return replace(
+        manifest,
+        suite=manifest.suite.model_copy(update={"calibration": rows}),
+        tasks=tasks,
+        skipped_tasks={},
+        entries=tuple(entry for entry in manifest.entries if entry.task in tasks),
+    )

@@ -63,6 +63,7 @@ class ProgressEvent:
     step: Step | None = None  # None when a generation has just ended
     seconds: float = 0.0  # since this run of the cell began
     started: float = 0.0  # share of the work that a checkpoint held when this run began
+    losses: tuple[float, ...] = ()  # mean primary loss of the generations that this run has ended
 
     @property
     def share(self) -> float:
@@ -121,12 +122,15 @@ class _Reporting:
     start: int = 0  # generations that a checkpoint held
     done: int = 0  # generations
     raised: BaseException | None = None  # by the listener: no fault of the cell
+    losses: tuple[float, ...] = ()  # of the generations of this run
 
     def step(self, step: Step | None) -> None:
         if self.progress is None:
             return
         spent, total = time.perf_counter() - self.began, self.cell.generations + 1
-        event = ProgressEvent(self.cell.label, self.done, total, step, spent, self.start / total)
+        event = ProgressEvent(
+            self.cell.label, self.done, total, step, spent, self.start / total, self.losses
+        )
         try:
             self.progress(event)
         except BaseException as problem:
@@ -137,8 +141,11 @@ class _Reporting:
         """A step of the chain that runs by itself first: a sign of progress that adds no share."""
         self.step(dataclasses.replace(step, work=f"{step.work} of one chain"))
 
-    def generation(self, t: int) -> None:
-        self.done = t + 1
+    def generation(self, now: Generation) -> None:
+        self.done = now.t + 1
+        if self.progress is not None:
+            loss = now.scores.get(self.cell.data.primary)
+            self.losses += () if loss is None else (float(loss.double().nanmean()),)
         self.step(None)
 
 
@@ -212,7 +219,7 @@ def run_group(
                     apart.compare(now)
                     rows.add(now.t, _metrics(cell, data, now), len(seeds), cell.data.title())
                     work.add(now, cell.model.title())
-                    reporting.generation(now.t)
+                    reporting.generation(now)
                     late = (
                         cell.model.one_chain_per_job
                         or time.perf_counter() - saved >= checkpoint_seconds

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import cloudpickle
+
 from ..core.cell import Cell
 from ..core.components import Component
 from ..core.identity import changed_names
@@ -292,7 +294,7 @@ _REMEDY = "put the plugin in a file and name it with --plugin, or use one job (-
 def _packed(job: Job) -> bytes:
     try:
         with contained() if job.cell.foreign else nullcontext():
-            return pickle.dumps((job, _marks(job.cell)))
+            return _pickled(job)
     except Broke as broke:
         raise UsageError(
             f"{job.cell.label} cannot be sent to a worker ({broke}); {_REMEDY}"
@@ -301,6 +303,20 @@ def _packed(job: Job) -> bytes:
         raise UsageError(
             f"{job.cell.label} cannot be sent to a worker ({described(problem)}); {_REMEDY}"
         ) from problem
+
+
+def _pickled(job: Job) -> bytes:
+    """The job for a worker.  A class that no file holds goes by value, others by their names."""
+    content = job, _marks(job.cell)
+    if registry().origins(job.cell) is None and any(map(_unwritten, content[1])):
+        return bytes(cloudpickle.dumps(content))
+    return pickle.dumps(content)
+
+
+def _unwritten(cls: type[Component]) -> bool:
+    """Whether no worker can import this class: it is written in a notebook or in a function."""
+    module = sys.modules.get(cls.__module__)
+    return "<locals>" in cls.__qualname__ or getattr(module, "__file__", None) is None
 
 
 def _marks(cell: Cell) -> dict[type[Component], tuple[str, dict[str, str]]]:

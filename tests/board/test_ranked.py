@@ -10,8 +10,9 @@ import pytest
 from stand_ins import offer
 
 from collapse_bench import api
+from collapse_bench.board.cells import method_of
 from collapse_bench.board.collect import within_track
-from collapse_bench.board.ranked import RankedBoard, method_of
+from collapse_bench.board.ranked import RankedBoard
 from collapse_bench.board.words import paragraphs, report
 from collapse_bench.errors import NothingMatched, UsageError
 from collapse_bench.records.tuning import saved_tuning
