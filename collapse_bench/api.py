@@ -27,7 +27,7 @@ from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
-from .laws import verify
+from .laws import verify as laws_verified
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
@@ -267,7 +267,9 @@ def results(
     """
     folder = named_folder(output, "the results")
     manifest = saved_run(folder, suite)
-    file = published or manifest.published
+    file = published
+    if file is None and manifest.published is not None:
+        file = folder / manifest.published  # a merged folder names a file in it
     archive = None if file is None else Archive(named(file, "the published records"))
     return Results(folder, manifest.suite.name, archive=archive)
 
@@ -966,7 +968,9 @@ def verify_laws(
         raise NothingMatched("no plugin claims a law")
     verdicts: dict[int, Verdict] = {}
     order = {id(claim): i for i, claim in enumerate(claims)}
-    for group in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
+    for group in laws_verified.checked(
+        laws_verified.groups(claims, quick), n_jobs, _absolute(plugins)
+    ):
         verdicts.update({order[id(verdict.claim)]: verdict for verdict in group})
         if on_verdicts is not None:
             on_verdicts(group, len(claims))
