@@ -27,7 +27,7 @@ from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
-from .laws import verify as laws_verified
+from .laws import verify as law_checks
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
@@ -968,9 +968,7 @@ def verify_laws(
         raise NothingMatched("no plugin claims a law")
     verdicts: dict[int, Verdict] = {}
     order = {id(claim): i for i, claim in enumerate(claims)}
-    for group in laws_verified.checked(
-        laws_verified.groups(claims, quick), n_jobs, _absolute(plugins)
-    ):
+    for group in law_checks.checked(law_checks.groups(claims, quick), n_jobs, _absolute(plugins)):
         verdicts.update({order[id(verdict.claim)]: verdict for verdict in group})
         if on_verdicts is not None:
             on_verdicts(group, len(claims))

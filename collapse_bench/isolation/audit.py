@@ -224,22 +224,27 @@ class Audit:
 
     @contextmanager
     def offered(self, registry: Registry) -> Iterator[None]:
-        """Within, the registry builds these classes for the names of the plugin."""
+        """Within, the registry builds these classes for the names of the plugin.
+
+        Raises UsageError where a mitigation of the suite has one of the names.
+        """
         known, owners = registry.classes["mitigation"], registry.owners
-        clash = [name for name in self.classes if name in known]
-        if clash:
-            raise UsageError(
-                f"the plugin offers {clash[0]!r}, which is the name of another mitigation here; "
-                "rename it, or leave out the plugin that offers the other"
-            )
+        for name in self.classes.keys() & known.keys():
+            if not known[name].file_digests:
+                raise UsageError(
+                    f"the plugin offers {name!r}, which is the name of a mitigation of the suite; "
+                    "rename it"
+                )
+        before, owned = dict(known), dict(owners)
         known.update(self.classes)
         owners.update({("mitigation", name): "an audit" for name in self.classes})
         registry.loads += 1
         try:
             yield
         finally:
-            for name in self.classes:
-                del known[name], owners["mitigation", name]
+            for now, then in ((known, before), (owners, owned)):
+                now.clear()
+                now.update(then)  # type: ignore[arg-type]
             registry.loads += 1
 
 

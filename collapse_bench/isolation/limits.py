@@ -21,8 +21,8 @@ NOBODY = 65534
 NEWNS, NEWUTS, NEWIPC = 0x20000, 0x4000000, 0x8000000
 NEWUSER, NEWPID, NEWNET = 0x10000000, 0x20000000, 0x40000000
 _MS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "noatime": 1024, "relatime": 1 << 21}
-_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_NO_NEW_PRIVS = 1, 4, 24, 38
+_REMOUNT, _BIND, _REC, _PRIVATE, _DETACH = 32, 4096, 16384, 1 << 18, 2
+_PR_SET_PDEATHSIG, _PR_CAPBSET_DROP, _PR_NO_NEW_PRIVS = 1, 24, 38
 WORK = "64m"  # size of the working folder, which is in memory
 FILES = 64 * 2**20  # bytes of one file
 PROCESSES = 32  # processes and threads
@@ -50,26 +50,24 @@ class Report(dict[str, str]):
 
 
 def alone(work: Path, hidden: Sequence[str], needed: Sequence[str], report: Report) -> None:
-    """Leave the user, the network, the files and the processes of the system behind.
+    """Leave the network, the files and the processes of the system behind.
 
     Called in a child process, which afterwards forks the process of the plugin: process numbers are
     new for children only.  work: an empty folder.  hidden: folders that are shown empty.  needed:
-    folders that stay readable.
+    folders that stay readable, also within hidden ones.
     """
     libc = _libc()
     if libc is None:
         for measure in ("namespaces", "network", "files", "work"):
             report.tried(measure, False, "only on Linux")
         return
-    _as_nobody(needed, report)
     uid, gid = os.getuid(), os.getgid()
-    libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # so that it may write its own maps
-    everything = NEWUSER | NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS
-    failed = _errno(libc.unshare(everything))
-    if failed and os.geteuid() == 0:  # user namespaces are switched off, and root needs none
-        failed = _errno(libc.unshare(everything & ~NEWUSER))
-    elif not failed:
-        _map(uid, gid)
+    spaces = NEWNS | NEWPID | NEWNET | NEWIPC | NEWUTS
+    failed = _errno(libc.unshare(spaces)) if uid == 0 else "not root"
+    if failed:  # a user namespace of its own gives the right to make the others
+        failed = _errno(libc.unshare(spaces | NEWUSER))
+        if not failed:
+            _map(uid, gid)
     for measure in ("namespaces", "network"):
         report.tried(measure, not failed, failed)
     if failed:
@@ -79,27 +77,27 @@ def alone(work: Path, hidden: Sequence[str], needed: Sequence[str], report: Repo
     failed = _errno(libc.mount(b"none", b"/", None, _REC | _PRIVATE, None))
     made = failed or _tmpfs(libc, str(work), f"size={WORK},mode=0777")
     report.tried("work", not made, made)
-    shown = _read_only(libc, str(work), hidden, needed)
+    shown = made or _hide(libc, work, hidden, needed) or _read_only(libc, str(work))
     report.tried("files", not shown, shown)
 
 
-def confined(work: Path, seconds: float, memory: int, report: Report) -> None:
+def confined(
+    work: Path, seconds: float, memory: int, needed: Sequence[str], report: Report
+) -> None:
     """Called in the process of the plugin: limits, and no way back.
 
     seconds: of CPU time.  memory: bytes beyond what the process holds when it begins.
     """
     libc = _libc()
     if libc is not None:
-        report.tried("parent", libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
         proc = _errno(libc.mount(b"proc", b"/proc", b"proc", 2 | 4 | 8, None))
         report.tried("proc", not proc and os.getpid() == 1, proc)
     with suppress(OSError):
         os.chdir(work)
     os.umask(0o077)
-    held = _held()
     limits = {
         resource.RLIMIT_CPU: int(seconds) + 1,
-        resource.RLIMIT_AS: held + memory,
+        resource.RLIMIT_AS: _held() + memory,
         resource.RLIMIT_FSIZE: FILES,
         resource.RLIMIT_NPROC: PROCESSES,
         resource.RLIMIT_CORE: 0,
@@ -119,10 +117,13 @@ def confined(work: Path, seconds: float, memory: int, report: Report) -> None:
         return
     for number in range(64):
         libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
+    _as_nobody(needed, report)
     header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
     dropped = _errno(libc.capset(header, data))
     kept = _errno(libc.prctl(_PR_NO_NEW_PRIVS, 1, 0, 0, 0))
     report.tried("privileges", not dropped and not kept, dropped or kept)
+    # last, since a change of the user clears it
+    report.tried("parent", libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -171,17 +172,37 @@ def _tmpfs(libc: Any, folder: str, options: str) -> str:
     return _errno(libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", flags, options.encode()))
 
 
-def _read_only(libc: Any, work: str, hidden: Sequence[str], needed: Sequence[str]) -> str:
-    """Hide folders and remount every mount read-only; "" or why not all of it holds."""
-    for folder in hidden:
-        inside = os.path.realpath(folder)
-        kept = [os.path.realpath(place) for place in (*needed, work)]
-        if os.path.isdir(inside) and not any(_within(place, inside) for place in kept):
-            failed = _tmpfs(libc, inside, "size=4k,mode=0555")
-            if failed:
-                return f"{folder} cannot be hidden: {failed}"
+def _hide(libc: Any, work: Path, hidden: Sequence[str], needed: Sequence[str]) -> str:
+    """Show folders empty, except for what is needed in them; "" or why that does not hold."""
+    keep = [os.path.realpath(place) for place in needed]
+    for place in dict.fromkeys(map(os.path.realpath, hidden)):
+        if not os.path.isdir(place) or any(_within(place, folder) for folder in keep):
+            continue
+        if _within(str(work), place):
+            return f"{place} holds the working folder"
+        inside = [folder for folder in keep if _within(folder, place)]
+        stashed = []
+        for i, folder in enumerate(inside):
+            stash = work / f"stash-{i}"
+            stash.mkdir()
+            stashed.append(os.fsencode(stash))
+            if failed := _errno(libc.mount(os.fsencode(folder), stashed[-1], None, _BIND, None)):
+                return f"{folder}: {failed}"
+        if failed := _tmpfs(libc, place, "size=1m,mode=0755"):
+            return f"{place}: {failed}"
+        for folder, stash_of in zip(inside, stashed, strict=True):
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+            if failed := _errno(libc.mount(stash_of, os.fsencode(folder), None, _BIND, None)):
+                return f"{folder}: {failed}"
+            libc.umount2(stash_of, _DETACH)
+            os.rmdir(stash_of)
+    return ""
+
+
+def _read_only(libc: Any, work: str) -> str:
+    """Remount every mount read-only; "" or why not all of it holds."""
     for place, flags in _mounts().items():
-        if place in (work, "/dev/null") or _within(place, "/proc") or _within(place, "/sys"):
+        if place == work or any(_within(place, own) for own in ("/proc", "/sys", "/dev")):
             continue
         mode = _REMOUNT | _BIND | _MS["ro"] | flags
         if failed := _errno(libc.mount(None, os.fsencode(place), None, mode, None)):

@@ -289,7 +289,9 @@ class Served:
         return getattr(self.act(spec), name)(*args)
 
     def incompatibility(self, spec: str, label: str) -> Any:
-        return self.act(spec).incompatibility(self.registry.cell(label))
+        # asked of an object of its own, which it may change
+        act = self.registry.build("mitigation", spec)
+        return act.incompatibility(self.registry.cell(label))
 
     def function(self, function: Any, *args: Any) -> Any:
         return function(*args)

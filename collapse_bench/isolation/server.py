@@ -92,7 +92,7 @@ def _plugin(number: int, request: Mapping[str, Any], work: Path, report: Report)
     from .link import Link
     from .plugin import PluginExchange, Served
 
-    confined(work, request["seconds"], request["memory"], report)
+    confined(work, request["seconds"], request["memory"], request["needed"], report)
     variables = {name: os.environ[name] for name in KEPT if name in os.environ}
     os.environ.clear()
     os.environ.update(variables, HOME=str(work), TMPDIR=str(work), OMP_NUM_THREADS="1")

@@ -75,10 +75,13 @@ def _run(
             return [Level("re-run", (why,))], {}
         return _levels(submission, registry, None, wanted, cells, key), {}
     known = registry.classes["mitigation"]
-    foreign = [c.name for c in parse_mitigations(submission.name) if c.name not in known]
+    names = [call.name for call in parse_mitigations(submission.name)]
+    # a plugin that is loaded here under this name has no part in it
+    foreign = [n for n in names if n not in known or known[n].file_digests]
     hidden = tuple(str(place) for place in (Path.home(), Path.cwd(), submission.path.parent))
+    limits = Limits(seconds, memory, hidden)
     try:
-        with Audit(source, dict.fromkeys(foreign), Limits(seconds, memory, hidden)) as audit:
+        with Audit(source, list(dict.fromkeys(foreign)), limits) as audit:
             levels = _levels(submission, registry, audit, wanted, cells, key)
             return levels, audit.report
     except UserError as problem:
