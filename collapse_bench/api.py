@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from .core.components import Mitigation
 from .core.content import contents
 from .display import shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
+from .isolation.audit import MEMORY as AUDIT_MEMORY
+from .isolation.audit import SECONDS
 from .laws import verify as law_checks
 from .laws.verify import Verdict
 from .papers.figure import Scale
@@ -52,6 +55,11 @@ from .scoring.rules import TRIVIAL
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
+from .submissions.levels import LEVELS, Verification
+from .submissions.merge import merge as merged
+from .submissions.pack import pack
+from .submissions.verify import CELLS
+from .submissions.verify import verify as verify_submission
 from .suggest import nearest
 from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
 from .suite.expand import Entry, Suite, adhoc, expand, typed_name
