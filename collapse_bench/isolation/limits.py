@@ -77,8 +77,9 @@ def alone(work: Path, hidden: Sequence[str], needed: Sequence[str], report: Repo
     failed = _errno(libc.mount(b"none", b"/", None, _REC | _PRIVATE, None))
     made = failed or _tmpfs(libc, str(work), f"size={WORK},mode=0777")
     report.tried("work", not made, made)
-    shown = made or _hide(libc, work, hidden, needed) or _read_only(libc, str(work))
-    report.tried("files", not shown, shown)
+    shown = made or _hide(libc, work, hidden, needed)
+    open_to_writing = _read_only(libc, str(work))
+    report.tried("files", not shown and not open_to_writing, open_to_writing or shown)
 
 
 def confined(
@@ -179,7 +180,7 @@ def _hide(libc: Any, work: Path, hidden: Sequence[str], needed: Sequence[str]) -
         if not os.path.isdir(place) or any(_within(place, folder) for folder in keep):
             continue
         if _within(str(work), place):
-            return f"{place} holds the working folder"
+            return f"{place} is not hidden, since it holds the working folder; it is read-only"
         inside = [folder for folder in keep if _within(folder, place)]
         stashed = []
         for i, folder in enumerate(inside):

@@ -128,15 +128,22 @@ def _difference(one: Record, other: Record) -> str | None:
         return "other chains, or other endings"
     if one.facts.ledger != other.facts.ledger:
         return "another ledger"
-    if len(one.value) != len(other.value):
-        return "other generations or metrics"
-    same = np.isclose(one.value, other.value, rtol=RELATIVE, atol=NEGLIGIBLE, equal_nan=True)
-    if same.all():
-        return None
-    i = int(np.argmin(same))
-    return (
-        f"chain {one.seed[i]} has {one.metric[i]} {one.value[i]:.6g} in generation "
-        f"{one.generation[i]}, and {other.value[i]:.6g}"
+    known = dict(zip(_places(other), other.value.tolist(), strict=True))
+    for place, value in zip(_places(one), one.value.tolist(), strict=True):
+        # a folder of results holds more numbers than a submission
+        there = known.get(place, value)
+        if not np.isclose(value, there, rtol=RELATIVE, atol=NEGLIGIBLE, equal_nan=True):
+            seed, generation, metric = place
+            return (
+                f"chain {seed} has {metric} {value:.6g} in generation {generation}, and {there:.6g}"
+            )
+    return None
+
+
+def _places(record: Record) -> list[tuple[int, int, str]]:
+    """(seed, generation, metric) of every number of a record."""
+    return list(
+        zip(record.seed.tolist(), record.generation.tolist(), record.metric.tolist(), strict=True)
     )
 
 
