@@ -289,9 +289,9 @@ class Served:
         return getattr(self.act(spec), name)(*args)
 
     def incompatibility(self, spec: str, label: str) -> Any:
-        # asked of an object of its own, which it may change
+        # asked of an object of its own, which it may change, about a cell without seeds
         act = self.registry.build("mitigation", spec)
-        return act.incompatibility(self.registry.cell(label))
+        return act.incompatibility(self.registry.cell(label).lent())
 
     def function(self, function: Any, *args: Any) -> Any:
         return function(*args)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -85,6 +86,9 @@ def _child(number: int, request: Mapping[str, Any], work: Path) -> None:
 
 def _plugin(number: int, request: Mapping[str, Any], work: Path, report: Report) -> None:
     """The process of the plugin: loads it and serves the judge."""
+    import numpy as np
+    import torch
+
     from ..errors import UserError
     from ..registry import discovery
     from .failures import raised_by_judge, told_by_plugin
@@ -103,6 +107,10 @@ def _plugin(number: int, request: Mapping[str, Any], work: Path, report: Report)
     os.closerange(3, number)
     os.closerange(number + 1, 256)
     frames = Frames(socket.socket(fileno=number), other="the judge")
+    # forks share the state of the server's generators; who draws from them must not be repeatable
+    torch.seed()
+    random.seed()
+    np.random.seed()
     known = discovery.own_registry(None)
     discovery._REGISTRY = known
     files: frozenset[str] = frozenset()

@@ -145,7 +145,9 @@ def _texts(value: Any, place: str = "") -> Iterable[tuple[str, str]]:
 
 def _fault(problem: ValidationError) -> str:
     """The first fault of a card in one sentence."""
-    fault = problem.errors()[0]
+    faults = problem.errors()
+    # a misspelt key is also a missing one
+    fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
     *place, key = fault["loc"] or ("the card",)
     where = f" in {'.'.join(map(str, place))}" if place else ""
     if fault["type"] == "extra_forbidden":

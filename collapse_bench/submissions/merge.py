@@ -151,7 +151,7 @@ def _joined(parts: Sequence[tuple[str, Manifest, list[Pair]]]) -> tuple[Manifest
     """The manifest with all rows, and every record once."""
     entries: dict[tuple[Any, ...], ManifestEntry] = {}
     records: dict[tuple[str, int], Pair] = {}
-    tasks, skipped, files, names = {}, {}, {}, {}
+    tasks, skipped, names = {}, {}, {}
     for _, manifest, pairs in parts:
         for entry in manifest.entries:
             entries.setdefault((entry.task, entry.name, entry.role == "curve", entry.rows), entry)
@@ -159,7 +159,6 @@ def _joined(parts: Sequence[tuple[str, Manifest, list[Pair]]]) -> tuple[Manifest
             records.setdefault((entry.id, record.seeds[0] // 32), (record, entry))
         tasks |= {name: task for name, task in manifest.tasks.items() if name not in tasks}
         skipped |= dict(manifest.skipped_tasks)
-        files |= {plugin: Path(file).name for plugin, file in manifest.files.items()}
         names |= dict.fromkeys(manifest.suite.mitigations)
     first = parts[0][1]
     order = {task: i for i, task in enumerate(tasks)}
@@ -170,6 +169,6 @@ def _joined(parts: Sequence[tuple[str, Manifest, list[Pair]]]) -> tuple[Manifest
         skipped_tasks={task: why for task, why in skipped.items() if task not in tasks},
         entries=tuple(sorted(entries.values(), key=lambda entry: order[entry.task])),
         left_out=(),
-        files=files,
+        files={},  # nobody has the plugin files at their old places
     )
     return joined, list(records.values())
