@@ -253,8 +253,8 @@ class AuditedMitigation(Mitigation):
 
     audit: ClassVar[Audit]
 
-    def _called(self, method: str, *args: Any) -> Any:
-        return self.audit.link.call(method, str(written(self)), *args)
+    def _stage(self, name: str, *args: Any) -> Any:
+        return self.audit.link.call("stage", str(written(self)), name, *args)
 
 
 def digests_of_source(source: Source) -> dict[str, str]:
@@ -336,27 +336,28 @@ def _field(told: Mapping[str, Any]) -> Any:
 
 
 def _size(self: AuditedMitigation, n: int, t: int) -> Any:
-    return self._called("stage", "size", n, t)
+    return self._stage("size", n, t)
 
 
 def _size_with_memory(self: AuditedMitigation, n: int, t: int, memory: Any) -> Any:
-    return self._called("stage", "size", n, t, memory)
+    return self._stage("size", n, t, memory)
 
 
 def _steer(self: AuditedMitigation, teacher: Any, access: Any) -> Any:
-    return self._called("stage", "steer", teacher, access)
+    return self._stage("steer", teacher, access)
 
 
 def _curate(self: AuditedMitigation, corpus: Any, access: Any) -> Any:
-    return self._called("stage", "curate", corpus, access)
+    return self._stage("curate", corpus, access)
 
 
 def _adapt(self: AuditedMitigation, model: Any, access: Any) -> Any:
-    return self._called("stage", "adapt", model, access)
+    return self._stage("adapt", model, access)
 
 
 def _incompatibility(self: AuditedMitigation, cell: Cell) -> Any:
-    return self._called("incompatibility", cell.label)
+    place = next(i for i, act in enumerate(cell.mitigations) if act is self)
+    return self.audit.link.call("incompatibility", place, cell.label)
 
 
 _STAGES = {"size": _size, "steer": _steer, "curate": _curate, "adapt": _adapt}

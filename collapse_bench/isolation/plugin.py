@@ -288,10 +288,10 @@ class Served:
             raise UsageError(f"there is no stage {name!r}")
         return getattr(self.act(spec), name)(*args)
 
-    def incompatibility(self, spec: str, label: str) -> Any:
-        # asked of an object of its own, which it may change, about a cell without seeds
-        act = self.registry.build("mitigation", spec)
-        return act.incompatibility(self.registry.cell(label).lent())
+    def incompatibility(self, place: int, label: str) -> Any:
+        """What the mitigation at a place of a cell says of it; both are copies without seeds."""
+        cell = self.registry.cell(label).lent()
+        return cell.mitigations[place].incompatibility(cell)
 
     def function(self, function: Any, *args: Any) -> Any:
         return function(*args)
