@@ -6,6 +6,7 @@ functions stay where they are: the other process gets a number, and calls them b
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -217,7 +218,7 @@ class Exchange:
         else:
             words = value["words"].numpy().view(np.uint64)
             chains = tuple(int(size) for size in value["chains"])
-            if words.shape != (int(np.prod(chains, dtype=np.int64)), 2):
+            if min(chains, default=0) < 0 or words.shape != (math.prod(chains), 2):
                 raise ValueError("the keys of a stream do not fit its chains")
             stream = Stream(np.zeros(chains, np.int64), str(value["path"]), str(value["device"]))
             stream._first, stream._second = words[:, 0].copy(), words[:, 1].copy()
