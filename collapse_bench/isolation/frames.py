@@ -129,11 +129,9 @@ def _flat(value: Any, tensors: list[Tensor]) -> Any:
     raise TypeError(f"a {type(value).__name__} is not sent")
 
 
-def _bytes_of(tensor: Tensor) -> memoryview | bytes:
+def _bytes_of(tensor: Tensor) -> bytes:
     plain = tensor.detach().cpu().contiguous()
-    if not plain.numel():
-        return b""
-    return memoryview(plain.reshape(-1).view(torch.uint8).numpy()).cast("B")
+    return plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b""
 
 
 class _Body:

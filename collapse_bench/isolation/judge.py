@@ -159,7 +159,7 @@ class PluginLoss(PluginFunction):
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logp: Tensor, y: Tensor, loss: PluginLoss) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, logp: Tensor, y: Tensor, loss: PluginLoss) -> Tensor:
         value, ctx.key = loss.link.call("loss", loss, logp, y, ctx.needs_input_grad[0])
         ctx.link, ctx.like = loss.link, logp
         value = plain(value, "what a loss returned")
@@ -168,7 +168,7 @@ class _Loss(torch.autograd.Function):
         return value.to(logp.device)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         out = plain(ctx.link.call("loss gradient", ctx.key, gradient), "the gradient of a loss")
         if out.shape != ctx.like.shape:
             raise ContractError("the gradient of a loss has another shape than its answers")
