@@ -79,19 +79,21 @@ def _seeded(rows: Tensor, mass: Tensor, many: Tensor, rng) -> Tensor:
 
     Chains have ``many (R,)`` centers; where that is fewer than K, the others are at infinity.
     """
-    far, chosen = torch.ones_like(mass), []
+    # written in place: small tensors kept between large ones would fragment the memory
+    centres = rows.new_full((len(rows), int(many.max()), rows.shape[-1]), torch.inf)
+    far = torch.ones_like(mass)
     by_axis = rows.movedim(-1, 0).contiguous()  # a sum over a short last dimension is slow
-    for i in range(int(many.max())):
+    for i in range(centres.shape[-2]):
         odds = mass * far
         # With fewer different rows than clusters all distances are 0: fall back to the weights.
         odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
         centre = torch.where((i < many)[..., None, None], centre, torch.inf)
-        chosen.append(centre)
+        centres[:, i] = centre[:, 0]
         away = (by_axis - centre.movedim(-1, 0)).square_().sum(0)
         far = away if i == 0 else torch.minimum(far, away)
-    return torch.cat(chosen, -2)
+    return centres
 
 
 def _lloyd(rows: Tensor, mass: Tensor, centres: Tensor, steps: int) -> tuple[Tensor, Tensor]:
