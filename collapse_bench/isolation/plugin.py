@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -326,7 +326,7 @@ def _of_object(method: str, owner: Any, *rest: Any) -> Any:
     raise UsageError(f"there is no call {method!r}")
 
 
-_CALLS = {
+_CALLS: dict[str, Callable[..., Any]] = {
     "describe": Served.describe,
     "stage": Served.stage,
     "incompatibility": Served.incompatibility,

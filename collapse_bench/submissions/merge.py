@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..paths import unwritable
 from ..records.archive import Archive, OverlayStore, publish, whole
 from ..records.files import replace_file
-from ..records.manifest import Manifest, ManifestEntry
+from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record
 from ..records.settings import SuiteModel
 from ..records.store import Store
@@ -151,7 +151,9 @@ def _joined(parts: Sequence[tuple[str, Manifest, list[Pair]]]) -> tuple[Manifest
     """The manifest with all rows, and every record once."""
     entries: dict[tuple[Any, ...], ManifestEntry] = {}
     records: dict[tuple[str, int], Pair] = {}
-    tasks, skipped, names = {}, {}, {}
+    tasks: dict[str, ManifestTask] = {}
+    skipped: dict[str, str] = {}
+    names: dict[str, None] = {}
     for _, manifest, pairs in parts:
         for entry in manifest.entries:
             entries.setdefault((entry.task, entry.name, entry.role == "curve", entry.rows), entry)

@@ -150,8 +150,7 @@ def claim_of(store: Store, manifest: Manifest, name: str) -> dict[str, float]:
             f"suite {manifest.suite.name} is not calibrated with the control trivial, so that its "
             "rows have no score; run 'collapse-bench suite calibrate', then the suite"
         )
-    rows = board.scores.rows.set_index("entry")
-    row = rows.loc[name]
+    row = next(r for r in board.scores.rows.to_dict("records") if r["entry"] == name)
     claim = {key: float(row[key]) for key in ("S", "low", "high", "coverage")}
     if not all(map(math.isfinite, claim.values())):
         raise UsageError(f"{name} has no score on suite {manifest.suite.name}: run all its chains")

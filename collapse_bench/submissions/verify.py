@@ -69,8 +69,8 @@ def _run(
     """The levels that run the plugin, and what the operating system took from its process."""
     source = submission.source if plugin is None else Source.of_file(plugin)
     if source is None:
-        names = {call.name for call in parse_mitigations(submission.name)}
-        if lacking := sorted(names - set(registry.classes["mitigation"])):
+        wanted_names = {call.name for call in parse_mitigations(submission.name)}
+        if lacking := sorted(wanted_names - set(registry.classes["mitigation"])):
             why = f"the code of {lacking[0]} is not here: get it, and name it with --plugin"
             return [Level("re-run", (why,))], {}
         return _levels(submission, registry, None, wanted, cells, key), {}
