@@ -35,7 +35,7 @@ from .link import Link
 
 SECONDS = 600.0  # of one group of chains
 MEMORY = 4 * 2**30  # bytes beyond what the suite itself takes
-START_SECONDS = 120.0  # until the server and a plugin are loaded
+START_SECONDS = 300.0  # until the server and a plugin are loaded
 
 
 @dataclasses.dataclass(frozen=True)
