@@ -136,7 +136,6 @@ def merge(paths, suite_name, output):
     \b
     Example:
       collapse-bench merge a.submission.zip b.submission.zip results -o merged
-      collapse-bench board merged
     \b
     Exit codes: 0 written, 2 usage, 4 the parts contradict each other, 5 chains are missing.
     """
