@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tempfile
 import warnings
@@ -35,7 +36,9 @@ from .core.components import Mitigation
 from .core.content import contents
 from .display import html, shell
 from .errors import NothingMatched, UnknownName, UsageError, UserError
-from .laws import verify
+from .isolation.audit import MEMORY as AUDIT_MEMORY
+from .isolation.audit import SECONDS
+from .laws import verify as law_checks
 from .laws.verify import Verdict
 from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
@@ -61,6 +64,11 @@ from .scoring.score import Scores
 from .scoring.task import floor_and_gap
 from .spec import Call, parse_call, parse_cell, parse_mitigations, show
 from .status import BROKEN_OFF, Status
+from .submissions.levels import LEVELS, Verification
+from .submissions.merge import merge as merged
+from .submissions.pack import pack
+from .submissions.verify import CELLS
+from .submissions.verify import verify as verify_submission
 from .suggest import nearest
 from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
 from .suite.expand import CONTROLS, Entry, Suite, adhoc, expand, typed_name
@@ -374,7 +382,9 @@ def results(
         return _published(source, source.archive)
     folder = source.path
     manifest = saved_run(folder, suite)
-    file = published or manifest.published
+    file = published
+    if file is None and manifest.published is not None:
+        file = folder / manifest.published  # a merged folder names a file in it
     archive = None if file is None else Archive(named(file, "the published records"))
     return Results(folder, manifest.suite.name, archive=archive)
 
@@ -1001,6 +1011,79 @@ def publish_run(
     return files
 
 
+def submit(
+    output: str | Path,
+    mitigation: str | None = None,
+    card: str | Path = "card.toml",
+    to: str | Path | None = None,
+    suite: str | None = None,
+    plugin: str | Path | None = None,
+) -> Path | None:
+    """Pack one row of a run for others; returns the file, or None where a card must be filled in.
+
+    See ``submissions.pack.pack``.
+    """
+    return pack(
+        named_folder(output, "the results"),
+        mitigation,
+        named(card, "the method card"),
+        None if to is None else named(to, "the submission"),
+        suite,
+        None if plugin is None else named(plugin, "a plugin file"),
+    )
+
+
+def verify(
+    path: str | Path,
+    level: str = "re-scored",
+    *,
+    cells: int = CELLS,
+    key: str | None = None,
+    plugin: str | Path | None = None,
+    seconds: float = SECONDS,
+    memory: int = AUDIT_MEMORY,
+    report: str | Path | None = None,
+) -> Verification:
+    """Check a submission up to a level: declared, re-scored, re-run or fresh.
+
+    cells: records that are run again, and tasks at fresh settings.  key: of an earlier sample.
+    seconds and memory: limits of the plugin's process.  report: a file for the result, as JSON.
+    Raises UsageError for a file that is no submission, or an unknown level.
+    """
+    if level not in LEVELS:
+        raise UsageError(f"unknown level {level!r}{nearest(level, LEVELS)}")
+    if isinstance(cells, bool) or not isinstance(cells, int) or cells < 1:
+        raise UsageError(f"cells must be a whole number >= 1, got {cells!r}")
+    _positive("seconds", seconds, "seconds")
+    _positive("memory", memory, "bytes")
+    file = None if report is None else named(report, "the report")
+    found = verify_submission(
+        named(path, "the submission"),
+        registry(()),
+        level,
+        cells,
+        key,
+        seconds,
+        int(memory),
+        None if plugin is None else named(plugin, "a plugin file"),
+    )
+    if file is not None:
+        try:
+            replace_file(file, (json.dumps(found.to_json(), indent=1) + "\n").encode())
+        except OSError as problem:
+            raise unwritable(file, problem) from problem
+    return found
+
+
+def merge(paths: Paths, to: str | Path, suite: str | None = None) -> Manifest:
+    """Join submissions and folders of results to a folder that ``results`` opens.
+
+    Raises Conflict, a UsageError, where they contradict each other.
+    """
+    places = [named(path, "a submission") for path in _listed(paths)]
+    return merged(places, named_folder(to, "the merged board"), suite)
+
+
 def _check_request(output: str | Path, manifest: Manifest, files: Sequence[Path]) -> None:
     """Raises UsageError for a quick run, for settings other than those of the suite of this name,
     and for files that would be replaced."""
@@ -1225,7 +1308,7 @@ def verify_laws(
         raise NothingMatched("no plugin claims a law")
     verdicts: dict[int, Verdict] = {}
     order = {id(claim): i for i, claim in enumerate(claims)}
-    for group in verify.checked(verify.groups(claims, quick), n_jobs, _absolute(plugins)):
+    for group in law_checks.checked(law_checks.groups(claims, quick), n_jobs, _absolute(plugins)):
         verdicts.update({order[id(verdict.claim)]: verdict for verdict in group})
         if on_verdicts is not None:
             on_verdicts(group, len(claims))

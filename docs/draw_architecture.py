@@ -34,6 +34,8 @@ class Box(NamedTuple):
 BOXES = {
     "cli": Box(560, "harness", "the commands"),
     "api": Box(430, "harness", "run, results, board"),
+    "submissions": Box(860, "harness", "one file, verified, merged"),
+    "isolation": Box(860, "harness", "a plugin apart from the judge"),
     "checks": Box(720, "harness", "tests for any plugin"),
     "laws": Box(330, "harness", "the engine against theory"),
     "papers": Box(550, "harness", "figures, run and drawn"),

@@ -153,7 +153,7 @@ def test_the_version_is_that_of_the_distribution():
 @pytest.mark.parametrize(
     ("words", "at", "due"),
     [
-        ("collapse-bench ver", 1, ["verify-laws"]),
+        ("collapse-bench ver", 1, ["verify", "verify-laws"]),
         ("collapse-bench suite ca", 2, ["calibrate"]),
         ("collapse-bench board --fo", 2, ["--format", "--focus"]),
         ("collapse-bench board --format c", 3, ["csv"]),

@@ -17,6 +17,7 @@ from .output import NOT_SHOWN, Unseen, finish, prepare, tell
 from .plugins import check, list_, plugins, show
 from .results import board, compare, publish
 from .run import plan, run
+from .submit import merge, submit, verify
 from .suite import suite
 from .sweep import sweep
 
@@ -95,6 +96,9 @@ for command in (
     verify_laws,
     reproduce,
     publish,
+    submit,
+    verify,
+    merge,
     suite,
 ):
     cli.add_command(command)

@@ -27,7 +27,7 @@ MOST_ROWS = 2**53  # of one generation: larger whole numbers are not exact in fl
 
 @dataclass(frozen=True)
 class Cell:
-    """Everything that a run needs.  The id does not depend on seeds, device and budget.
+    """Everything that a run needs.  The id does not depend on seeds, device, budget and one_way.
 
     Raises UsageError for a value that is out of range or not of its role.
     """
@@ -45,6 +45,8 @@ class Cell:
     seeds: tuple[int, ...] = (0,)  # one chain each
     device: str = "cpu"
     budget: Budget | None = None  # what the mitigations may use
+    # for audits: what a plugin holds or draws says nothing about the truth; see ``Stream.one_way``
+    one_way: bool = False
 
     def __post_init__(self) -> None:
         for name, key, low, high in (

@@ -51,6 +51,12 @@ class Generation:
 Act = tuple[str, Mitigation]  # the name under which a mitigation draws and is charged, and it
 
 
+def root_of(cell: Cell) -> Stream:
+    """The random numbers of a cell: one stream per seed, from which all others are forked."""
+    root = Stream(cell.seeds, device=cell.device)
+    return root.one_way() if cell.one_way else root
+
+
 def nature(cell: Cell) -> DataGenerator:
     """The data generator of the cell with the truth of each seed drawn.
 
@@ -58,7 +64,7 @@ def nature(cell: Cell) -> DataGenerator:
     """
     if not cell.seeds:
         raise ContractError("this cell has no seeds, so that no truth can be drawn from it")
-    return cell.data.sample_truth(Stream(cell.seeds, device=cell.device).at("truth"))
+    return cell.data.sample_truth(root_of(cell).at("truth"))
 
 
 def generations(
@@ -73,7 +79,7 @@ def generations(
     reason = cell.incompatibility()
     if reason is not None:
         raise Incompatible(reason)
-    rng, data = Stream(cell.seeds, device=cell.device), data or nature(cell)
+    rng, data = root_of(cell), data or nature(cell)
     flawed = cell.first_teacher and cell.first_teacher.sample_truth(rng.at("first"), data)
     now = start or Generation(-1, teacher=flawed or data, ledger=Ledger())
     while now.t < cell.generations:

@@ -56,6 +56,15 @@ def _seed_words(seeds: Words) -> tuple[Words, Words]:
     return first, second
 
 
+def _hashed(first: Words, second: Words, path: str) -> tuple[Words, Words]:
+    """The keys of the streams under these keys at a path, by a hash that cannot be inverted."""
+    text = path.encode("utf-8", "surrogatepass")
+    keys = np.stack([first, second], -1).astype("<u8")
+    digests = b"".join(blake2b(text, key=key.tobytes(), digest_size=16).digest() for key in keys)
+    words = np.frombuffer(digests, "<u8").astype(np.uint64).reshape(-1, 2)
+    return words[:, 0].copy(), words[:, 1].copy()
+
+
 class Stream:
     """A source of random numbers for chains of shape ``R`` (any shape, also ``()``).
 
@@ -65,7 +74,7 @@ class Stream:
     """
 
     batch = OldName("batch", "chain_shape")
-    __slots__ = ("_calls", "_first", "_second", "chain_shape", "device", "path")
+    __slots__ = ("_calls", "_first", "_one_way", "_second", "chain_shape", "device", "path")
 
     def __init__(self, seeds: ArrayLike, path: str = "", device: str | torch.device = "cpu"):
         """``seeds``: integers in [0, 2^63), one per chain, of any shape; an int gives shape ()."""
@@ -75,6 +84,7 @@ class Stream:
         flat = numbers.reshape(-1).astype(np.uint64)
         self._first, self._second = _seed_words(flat)
         self.chain_shape, self.path, self.device, self._calls = numbers.shape, path, device, 0
+        self._one_way = False
 
     def _sibling(
         self, first: Words, second: Words, chain_shape: tuple[int, ...], path: str
@@ -82,13 +92,29 @@ class Stream:
         twin = object.__new__(Stream)
         twin._first, twin._second, twin.chain_shape = first, second, chain_shape
         twin.path, twin.device, twin._calls = path, self.device, 0
+        twin._one_way = self._one_way
         return twin
 
     def at(self, *names: object) -> Stream:
         """The stream under this one with these ``names``; always the same numbers."""
-        return self._sibling(
-            self._first, self._second, self.chain_shape, "/".join((self.path, *map(str, names)))
-        )
+        path = "/".join((self.path, *map(str, names)))
+        if self._one_way:
+            first, second = _hashed(self._first, self._second, path)
+            return self._sibling(first, second, self.chain_shape, "")
+        return self._sibling(self._first, self._second, self.chain_shape, path)
+
+    def one_way(self) -> Stream:
+        """The same chains with other numbers, where the key of a stream below says nothing about
+        the keys above it and next to it.
+
+        Ordinary streams share one key, which can be computed back from what they draw.  Whoever
+        holds a stream of a one-way kind, or its draws, cannot find the truth.  Each fork costs a
+        hash per chain (BLAKE2b, RFC 7693, with the key of the stream as its key).
+        """
+        first, second = _hashed(self._first, self._second, f"one-way {self.path}")
+        twin = self._sibling(first, second, self.chain_shape, "")
+        twin._one_way = True
+        return twin
 
     def __getitem__(self, index: Any) -> Stream:
         """The stream of some chains: they draw what they would have drawn among the others."""

@@ -432,7 +432,6 @@ def test_set(tmp_path):
         "nature",
         "trivial",
         "top-p + distrust",
-        "trivial",
     }
 
 
