@@ -13,10 +13,11 @@ import pandas as pd
 
 from ..display import json_text
 from ..errors import NothingMatched, UsageError
-from ..forms import FORMS
+from ..forms import FORMS, REPORTS
 from ..records.settings import SuiteModel
 from ..scoring.comparison import Comparison
 from ..scoring.first_version import score as first_version
+from ..scoring.rules import nearest
 from ..scoring.score import Scores
 from ..status import Status
 from .cells import HEADINGS, WORDS, as_words, narrowed, scores_across, signed
@@ -95,7 +96,10 @@ class Board(ABC):
         another format.
         """
         if form not in FORMS:
-            raise UsageError(f"unknown format {form!r}; known: {', '.join(FORMS)}")
+            raise UsageError(
+                f"unknown format {form!r}{nearest(form, FORMS)}; known: {', '.join(FORMS)}; "
+                f"a report has {', '.join(REPORTS)}: `collapse-bench report PATH --format`"
+            )
         frame = self.across() if across else self.per_task() if per_task else self.frame()
         if form == "csv":
             return csv(frame)

@@ -15,6 +15,7 @@ from ..display import MOST, visible
 from .laws import law, laws, predict, reproduce, verify_laws
 from .output import NOT_SHOWN, Unseen, finish, prepare, tell
 from .plugins import check, list_, plugins, show
+from .report import report
 from .results import board, publish
 from .run import plan, run
 from .suite import suite
@@ -32,7 +33,7 @@ Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be lo
 130 interrupted, 143 terminated, 129 hung up."""
 
 #: commands that only show something: a reader who has seen enough ends them without an error
-READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "show"}
+READERS = {"board", "law", "laws", "list", "plan", "plugins", "predict", "report", "show"}
 
 
 EXIT_SECONDS = 30.0  # time limit for exit handlers
@@ -80,6 +81,7 @@ for command in (
     run,
     plan,
     board,
+    report,
     list_,
     show,
     plugins,

@@ -81,7 +81,8 @@ def board(path, suite_name, form, focus, track, tasks, wide, across, figure, sta
     else:
         say(text)
     if drawing is not None:
-        tell(f"written: {visible(results.draw(drawing, statistic))}")
+        for page in results.draw(drawing, statistic):
+            tell(f"written: {visible(page)}")
 
 
 @click.command()
