@@ -49,7 +49,7 @@ PAPER = {
     "surface": "#ffffff",
 }
 _NAMES = 34  # characters of a name in the legend of a panel
-_SPREAD = (2.0, 98.0)  # percentiles of the grey rows that an axis shows
+_SPREAD = (5.0, 95.0)  # percentiles of the grey rows that an axis shows
 
 
 @dataclass(frozen=True)

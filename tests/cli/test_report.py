@@ -68,8 +68,8 @@ def small(tmp_path_factory):
 
     path = tmp_path_factory.mktemp("two") / "two.toml"
     path.write_text(
-        'name = "two"\nseeds = "0:10"\nn = 20\ngenerations = 3\nmitigations = ["real-anchor"]\n'
-        '[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\nprotocols = ["mix(real=0.2)"]\n'
+        'name = "two"\nseeds = "0:16"\nn = 20\ngenerations = 20\nmitigations = ["real-anchor"]\n'
+        '[[tasks]]\ndata = "gaussian"\nmodel = "gaussian-fit"\nprotocols = ["replace"]\n'
     )
     api.calibrate(path)
     return api.run(path, output=path.parent / "out").output

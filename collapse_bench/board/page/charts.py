@@ -37,15 +37,15 @@ def tiers_figure(
     tracks = list(dict.fromkeys(row.track for row in rows))
     columns = [tracks] if narrow else _halves(tracks, rows)
     deepest = max(sum(1 for row in rows if row.track in column) + len(column) for column in columns)
-    figure = new_figure(350 if narrow else 1000, _ROW * deepest + 62)
+    figure = new_figure(270 if narrow else 780, _ROW * deepest + 62)
     axes = figure.subplots(1, len(columns), squeeze=False, sharex=True)[0]
     ends = [end for row in rows for end in (row.low, row.high, row.score) if end is not None]
     lines = {name: score for name, score in controls.items() if score >= -0.4}
     low = min([*ends, *lines.values(), 0.0])
     high = max([*ends, *lines.values(), 0.0])
     for axis, column in zip(axes, columns, strict=True):
-        _tier_column(axis, [row for row in rows if row.track in column], lines, deepest, colours)
         axis.set_xlim(low - 0.05, high + 0.05)
+        _tier_column(axis, [row for row in rows if row.track in column], lines, deepest, colours)
         axis.set_xlabel("collapse averted (0: no mitigation, 1: oracle teacher)", fontsize=7.5)
         plain_axes(axis, colours)
         axis.grid(visible=False)
@@ -111,12 +111,17 @@ def _tier_column(
 def _name_lines(axis: Any, lines: Mapping[str, float], colours: Mapping[str, str]) -> None:
     """The names of vertical lines above them, so far apart that they can be read."""
     axis.set_xticks([-1, -0.5, 0, 0.5, 1])
+    low, high = axis.get_xlim() if lines else (0.0, 1.0)
+    last = -np.inf
     for name, score in sorted(lines.items(), key=lambda item: item[1]):
+        # a name that would cover the one before it begins further up
+        close = score - last < 0.06 * (high - low)
+        last = score
         axis.annotate(
             plain_math(shortened(name, 16)),
             (score, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
+            xytext=(0, 13 if close else 2),
             textcoords="offset points",
             rotation=38,
             fontsize=6.5,
@@ -147,11 +152,11 @@ def cost(points: Sequence[Point], what: str, key: str, label: str) -> str:
         lw=1,
         ms=4.5,
     )
-    for value, point in front[-_LABELLED:]:
+    for i, (value, point) in enumerate(reversed(front[-_LABELLED:])):
         text = axis.annotate(
             plain_math(shortened(point.name, 22)),
             (value, point.score),
-            xytext=(-5, 5),
+            xytext=(-5, -11 if i % 2 else 5),
             textcoords="offset points",
             fontsize=7,
             color=SCREEN["text"],

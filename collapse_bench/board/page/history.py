@@ -67,7 +67,8 @@ def snapshot(board: RankedBoard, manifest: Manifest) -> Snapshot:
     for entry in manifest.entries:
         if entry.skip is None:
             cells.setdefault(entry.name, set()).add(entry.id)
-    rows, place = {}, {}
+    rows: dict[str, Standing] = {}
+    place: dict[str, int] = {}
     for row in named_rows(board.frame()):
         if row.S != row.S:
             continue

@@ -47,7 +47,7 @@ def _environment() -> Environment:
 
 def page_html(page: Page, history: History | None = None) -> str:
     """The whole page."""
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    script = _short((_HERE / "page.js").read_text(encoding="utf-8"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = (
         _environment()
@@ -78,7 +78,12 @@ def page_html(page: Page, history: History | None = None) -> str:
             shares=_shares(page.rows),
         )
     )
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
+    return f"{_short(text)}\n"
+
+
+def _short(text: str) -> str:
+    """The lines without their indents and without empty ones."""
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _svg(page: Page, narrow: bool) -> str:
@@ -94,9 +99,10 @@ def _now() -> str:
 
 
 def _at(value: float, bounds: tuple[float, float]) -> str:
-    """The place of a score on the axis of the table, in per cent."""
+    """The place of a score on the axis of the table, in per cent; controls can be beyond its
+    ends."""
     low, high = bounds
-    return f"{100 * (value - low) / (high - low):.1f}"
+    return f"{100 * (min(max(value, low), high) - low) / (high - low):.1f}"
 
 
 def _bar(row: Row, bounds: tuple[float, float]) -> dict[str, str] | None:

@@ -241,7 +241,8 @@ def page_of(
     rows = _rows(board, per_task, anchors, about)
     on_tasks = _on_tasks(per_task, anchors, tasks, spent)
     heat, columns = _heat(per_task, {row.name for row in rows})
-    ends = [v for row in rows for v in (row.low, row.high, row.score) if v is not None]
+    entries = [row for row in rows if row.kind != "control"]
+    ends = [v for row in entries for v in (row.low, row.high, row.score) if v is not None]
     return Page(
         title=f"{board.suite.name} v{board.suite.version}",
         suite=board.suite.title,
@@ -249,7 +250,7 @@ def page_of(
         columns=_columns(board),
         rows=rows,
         lines={r.name: r.score for r in rows if r.name in LINES and r.score is not None},
-        bounds=(min([*ends, -0.1]), max([*ends, 0.1])),
+        bounds=(min([*ends, -0.1]), max([*ends, 1.02])),
         families=sorted(set(per_task.family)),
         protocols=sorted(set(per_task.protocol)),
         heat_columns=columns,
@@ -435,10 +436,11 @@ def _heat(
     scored = per_task[per_task.entry.isin(rows) & per_task.S_k.notna() & (per_task.weight > 0)]
     scored = scored[scored.status != Status.SKIPPED.value]
     found: dict[str, dict[tuple[str, str], Heat]] = {}
-    for (entry, *place), piece in scored.groupby(["entry", "family", "protocol"]):
+    for names, piece in scored.groupby(["entry", "family", "protocol"]):
+        entry, family, protocol = map(str, names)
         # tasks as if they were independent
         error = math.sqrt(float((piece.se.fillna(0.0) ** 2).sum())) / len(piece)
-        found.setdefault(entry, {})[place[0], place[1]] = Heat(
+        found.setdefault(entry, {})[family, protocol] = Heat(
             float(piece.S_k.mean()), error, len(piece)
         )
     return found, sorted({place for cells in found.values() for place in cells})
@@ -577,7 +579,7 @@ def _worlds(board: RankedBoard, anchors: Mapping[str, str]) -> list[World]:
         scores = board.worlds[kind]
         table = scores.rows[scores.rows.S.notna()]
         best = table[table.ranked].sort_values("S", ascending=False).groupby("track").head(1)
-        controls = table[table.control & [method_of(e) in CONTROLS for e in table.entry]]
+        controls = table[table.control & table.entry.map(method_of).isin(CONTROLS)]
         worlds.append(
             World(
                 heading,

@@ -73,7 +73,9 @@ def inline(figure: Any, key: str, label: str) -> str:
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
     root.set("class", "chart")
-    root.set("role", "img")
+    # what is an image for a reader has no links inside
+    linked = any(element.tag == f"{{{_SVG}}}a" for element in root.iter())
+    root.set("role", "group" if linked else "img")
     root.set("aria-label", label)
     ElementTree.register_namespace("", _SVG)
     text = ElementTree.tostring(root, encoding="unicode")
