@@ -1,12 +1,8 @@
 """Do the statistics of the score hold, in simulations and on real chains?
 
     python benchmarks/score_checks.py simulated        # boards of simulated losses, ten minutes
-    python benchmarks/score_checks.py chains           # nine exact tasks, the present score
-    python benchmarks/score_checks.py                  # the suite `standard`, 1600 chains a cell
-    python benchmarks/score_checks.py 6400             # 200 boards of 32 chains that share none
-
-A suite that was calibrated without the control `trivial` is scored by the first version of the
-score, as `standard` is; the simulations and the nine tasks are for the present one.
+    python benchmarks/score_checks.py chains           # nine exact tasks, 2048 chains a cell
+    python benchmarks/score_checks.py chains 6400      # 200 boards of 32 chains that share none
 
 Equals are one method entered several times under names of its own: draws are keyed by the name
 under which a method acts, so that each has private randomness, and truth, exam and the protocol's
@@ -20,6 +16,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -37,10 +34,9 @@ from collapse_bench.core.cell import Cell
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.loop import generations
 from collapse_bench.registry.discovery import registry
-from collapse_bench.scoring import score as present
-from collapse_bench.scoring.first_version import score as first_version
 from collapse_bench.scoring.resampling import resampled
 from collapse_bench.scoring.rules import ALPHA, REFUSED
+from collapse_bench.scoring.score import compare, score
 from collapse_bench.scoring.task import Task, harm_unit
 from collapse_bench.status import Status
 from collapse_bench.suite.expand import Suite, expand
@@ -48,20 +44,12 @@ from collapse_bench.suite.model import read_suite
 
 CHAINS = 32  #: of a board, as the suite runs them
 CHUNK = 200  #: chains that are run at a time; they are independent, so that it changes no number
-CHEAP = (
-    "gaussian | gaussian-fit | replace @ n=100 T=20",
-    "gaussian | gaussian-fit | mix(real=0.1) @ n=100 T=20",
-    "linear | ols | replace @ n=100 T=10",
-    "linear | ols | mix(real=0.1) @ n=100 T=10",
-    "zipf | counts | replace @ n=1000 T=10",
-    "bigram(K=30) | counts | mix(real=0.1) @ n=600 T=10",
-)
 EQUALS = {
     "real-anchor(share=0.1)": 8,
     "replay": 2,
     "noise-augmentation": 2,
 }  #: method -> rows that it is entered as
-PRESENT = """
+TASKS = """
 name = "chains"
 version = 2
 title = "Exact tasks that are cheap enough for thousands of chains"
@@ -123,7 +111,7 @@ data = "half-space(d=20)"
 model = "least-squares"
 n = 200
 protocols = ["mix(real=0.1)"]
-"""  #: tasks of the present score; in four of them the world moves or the pool grows
+"""  #: in four of them the world moves or the pool grows
 #: what acts without draws of its own, and is entered once; the first and the last do not fit all
 #: tasks, the second refuses some
 SINGLE = {"golden-ratio": 1, "tracking": 1, "unbiased-decoding": 1}
@@ -139,7 +127,7 @@ def twin(act: Mitigation, number: int) -> Mitigation:
 
 
 def cells(
-    suite: Suite, equals: Mapping[str, int] = EQUALS, tasks: Collection[str] = CHEAP
+    suite: Suite, equals: Mapping[str, int], tasks: Collection[str]
 ) -> Iterator[tuple[str, str, Cell]]:
     """(task, row, cell): doing nothing, and every method as often as it is entered."""
     for entry in suite.entries:
@@ -160,8 +148,8 @@ def final_losses(cell: Cell, seeds: Sequence[int]) -> np.ndarray:
 def pool(
     suite: Suite,
     chains: int,
-    equals: Mapping[str, int] = EQUALS,
-    tasks: Collection[str] = CHEAP,
+    equals: Mapping[str, int],
+    tasks: Collection[str],
 ) -> dict[tuple[str, str], np.ndarray]:
     """(task, row) -> losses (C,) at the horizon of seeds 0, 1, ..."""
     found: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -209,12 +197,6 @@ class Pool:
                 status[rows, k] = Status.SKIPPED
         return replace(self, status=status)
 
-    @property
-    def version(self):
-        """The module that scores these tasks."""
-        known = all(task.harm is not None for task in self.tasks.values())
-        return present if known else first_version
-
     def scored(self, chains: np.ndarray | slice = slice(None), focus: str | None = None):
         """The board of these chains; rows rank among their equals."""
         loss = self.loss[..., chains]
@@ -225,7 +207,7 @@ class Pool:
         values = np.where(status == Status.DONE, loss.ravel(), np.nan)
         frame = pd.DataFrame({"loss": values, "status": status}, index).reset_index()
         tracks = dict(zip(self.rows, self.method, strict=True))
-        return self.version.score(frame, self.tasks, focus=focus, tracks=tracks, planned=CHAINS)
+        return score(frame, self.tasks, focus=focus, tracks=tracks, planned=CHAINS)
 
     def boards(self, count: int, seed: int) -> Iterator[tuple[Pool, np.ndarray]]:
         """``count`` boards, and which chains each has.  Those of one deal share no chain; then the
@@ -255,8 +237,6 @@ class Pool:
         """The unit of the score of a method on each task (K,), in nats: by the sign of its mean."""
         tasks = list(self.tasks.values())
         gap = np.array([task.gap for task in tasks])
-        if self.version is first_version:
-            return gap
         known = self.scored().per_task
         mine = known[known.entry.isin([self.rows[n] for n in self.equals(method)])]
         sign = mine.groupby("task")["S_k"].mean().reindex(list(self.tasks))
@@ -285,8 +265,7 @@ def gathered(suite: Suite, losses: Mapping[tuple[str, str], np.ndarray]) -> Pool
         name: Task(
             name,
             data[name].family,
-            *(getattr(frozen[name], key) for key in ("floor", "gap", "gap_sd", "harm")),
-            frozen[name].harm_sd or 0.0,
+            *(getattr(frozen[name], key) for key in ("floor", "gap", "gap_sd", "harm", "harm_sd")),
             log_loss=data[name].log_loss,
         )
         for name in dict.fromkeys(task for task, _ in losses)
@@ -366,15 +345,12 @@ def _of_equals(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> li
         for m, (method, mine) in enumerate(names.items()):
             s, low, high, tier = rows.loc[mine, ["S", "low", "high", "tier"]].to_numpy(float).T
             if method in several:
-                different = [
-                    pool.version.compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)
-                ]
+                different = [compare(scores, *pair).p < ALPHA for pair in combinations(mine, 2)]
                 pairs[m, b] = np.mean(different)
             splits[m, b] = tier.max() > 1
             within = np.where(s < truth[method], high - s, s - low)
             covered[m, b] = np.mean(np.abs(s - truth[method]) <= within * inside)
-        if pool.version is present:
-            in_one[b] = any(_told_apart(scores, mine, size) for mine in several.values())
+        in_one[b] = any(_told_apart(scores, mine, size) for mine in several.values())
     out = [
         Check(f"two equals called different: {name}", 0, 0.06, pairs[m])
         for m, name in enumerate(methods)
@@ -383,9 +359,8 @@ def _of_equals(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> li
     for m, (name, mine) in enumerate(names.items()):
         if len(mine) > 2:
             out.append(Check(f"a board of {len(mine)} equals split: {name}", 0, 0.06, splits[m]))
-    if pool.version is present:
-        what = f"any two equals of a board of {size} rows in one track: called different"
-        out.append(Check(what, 0, 0.06, in_one))
+    what = f"any two equals of a board of {size} rows in one track: called different"
+    out.append(Check(what, 0, 0.06, in_one))
     return out + [
         Check(f"coverage of the 95 % interval: {name}", 0.93, 0.97, covered[m])
         for m, name in enumerate(methods)
@@ -415,9 +390,7 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
         for b, (dealt, chains) in enumerate(equals.boards(boards, seed)):
             scores = dealt.improved(len(controls), by, units).scored(chains, focus=best)
             above = [
-                pair
-                for other in others
-                if (pair := pool.version.compare(scores, best, other)).difference > 0
+                pair for other in others if (pair := compare(scores, best, other)).difference > 0
             ]
             holm = scores.rows.set_index("entry").p_focus[others]
             found[0, b] = sum(pair.p < ALPHA for pair in above) / len(others)
@@ -430,7 +403,7 @@ def _planted(pool: Pool, methods: Sequence[str], boards: int, seed: int) -> list
     return pairs + focus
 
 
-# simulations of the present score
+# simulations
 
 GAP, FLOOR = 2.0, 1e-3  # G_k in nats, r_k
 SD, COMMON = 0.5, 0.6  # of a chain's noise in nats; share of its variance common to all tasks
@@ -493,7 +466,7 @@ class World:
                 status=frame.status.mask(last, "skipped"), loss=frame.loss.mask(last)
             )
         tracks = {row: f"{i // self.size:06d}" for i, row in enumerate(rows)}
-        return present.score(frame, tasks, tracks=tracks, planned=self.chains)
+        return score(frame, tasks, tracks=tracks, planned=self.chains)
 
     def truth(self) -> float:
         """S of a row in the limit of many chains."""
@@ -617,29 +590,23 @@ def table(found: Sequence[Check]) -> str:
     return "\n".join(lines)
 
 
-def standard() -> Suite:
-    """The suite `standard`, version 1, which has the first version of the score."""
-    path = Path(__file__).parents[1] / "leaderboard" / "history" / "standard-1.toml"
-    return expand(read_suite(path), registry(), path)
-
-
-def present_suite(folder: Path) -> Suite:
-    """The suite PRESENT with its floors and units, measured on 256 chains a task."""
+def suite_of_chains(folder: Path) -> Suite:
+    """The suite TASKS with its floors and units, measured on 256 chains a task."""
     path = folder / "chains.toml"
-    path.write_text(PRESENT, encoding="utf-8")
+    path.write_text(TASKS, encoding="utf-8")
     api.calibrate(path)
     return expand(read_suite(path), registry(), path)
 
 
 def real_pool(chains: int) -> Pool:
-    """Real chains of PRESENT, all rows in one board."""
+    """Real chains of TASKS, all rows in one board."""
     with tempfile.TemporaryDirectory() as folder:
-        suite = present_suite(Path(folder))
+        suite = suite_of_chains(Path(folder))
         return gathered(suite, pool(suite, chains, {**EQUALS, **SINGLE}, suite.tasks))
 
 
 def on_chains(pool: Pool, boards: int = 1000, planted: int = 200, seed: int = 1) -> list[Check]:
-    """Every promise of the present score on these chains."""
+    """Every promise of the score on these chains."""
     return [*checks(pool, boards, planted, seed), *lacking(pool, boards, seed + 2)]
 
 
@@ -683,22 +650,23 @@ def lacking(pool: Pool, boards: int, seed: int, words: Sequence[str] = LACKED) -
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["chains"]:
-        whole = real_pool(int(sys.argv[2]) if len(sys.argv) > 2 else 2048)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="what", required=True)
+    of_boards = commands.add_parser("simulated", help="boards of simulated losses")
+    of_boards.add_argument("scale", type=float, nargs="?", default=1.0, help="times as many boards")
+    of_chains = commands.add_parser("chains", help="boards of chains of nine exact tasks")
+    of_chains.add_argument("chains", type=int, nargs="?", default=2048, help="chains of each cell")
+    asked = parser.parse_args()
+    if asked.what == "simulated":
+        found = simulated(asked.scale)
+        print(table(found))
+    else:
+        whole = real_pool(asked.chains)
         found = on_chains(whole)
         print(table(found))
         for method in dict.fromkeys(whole.method):
             if method not in ("none", "trivial"):
                 print(f"bias of chance: {method} {bias_of_chance(whole, method):+.4f}")
-        sys.exit(not all(check.kept for check in found))
-    if sys.argv[1:2] == ["simulated"]:
-        found = simulated(float(sys.argv[2]) if len(sys.argv) > 2 else 1.0)
-        print(table(found))
-        sys.exit(not all(check.kept for check in found))
-    chains = int(sys.argv[1]) if len(sys.argv) > 1 else 1600
-    suite = standard()
-    found = checks(gathered(suite, pool(suite, chains)))
-    print(table(found))
     sys.exit(not all(check.kept for check in found))
 
 

@@ -61,14 +61,13 @@ from .running.chains import CHECKPOINT_SECONDS, MEMORY, Progress
 from .running.conformance import failures
 from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
-from .scoring.rules import TRIVIAL
 from .scoring.task import floor_and_gap
 from .scoring.tuning import HINDSIGHT, TUNED
 from .spec import Call, parse_call, parse_mitigations
 from .status import BROKEN_OFF, Status
 from .suggest import nearest
 from .suite.aside import Choice, Grid, Groups, choice_among, grid_of, store_of
-from .suite.expand import Entry, Suite, adhoc, expand, typed_name
+from .suite.expand import CONTROLS, Entry, Suite, adhoc, expand, typed_name
 from .suite.manifest import (
     calibrated,
     changes_of,
@@ -1016,19 +1015,24 @@ def calibrate(
 
     Runs 256 chains per task whose seeds no suite uses.  output: folder in which these chains are
     kept and reused; None: a temporary folder.  Raises NothingMatched where the suite has no cell,
-    UsageError where its file cannot be written or a cell fails.
+    UsageError where its file cannot be written, a control cannot run, or a cell fails.
     """
     reg = registry(_plugin_files(plugins))
     path = find_suite(str(what), reg)
     with _plugins_of_earlier_runs(path, output):
-        suite = expand(read_suite(path), reg, path, trivial=TRIVIAL in reg.classes["mitigation"])
+        suite = expand(read_suite(path, calibration=False), reg, path)
     text = path.read_text(encoding="utf-8")
     if not suite.entries:
         why = next(iter(suite.skipped_tasks.values()))
         raise NothingMatched(f"nothing to calibrate in suite {suite.name}: {why}")
     _rewrite(path, text)  # fail before the run, not after it
-    controls = ("none", "nature", TRIVIAL)
-    entries = [entry for entry in suite.run_list() if entry.name in controls]
+    for entry in suite.entries:
+        if entry.name in CONTROLS and entry.skip is not None:
+            raise UsageError(
+                f"{entry.task} cannot be calibrated, since the control {entry.name} cannot run "
+                f"there ({entry.skip}); take the task out of the suite"
+            )
+    entries = [entry for entry in suite.run_list() if entry.name in CONTROLS]
     with ExitStack() as stack:
         folder = (
             stack.enter_context(tempfile.TemporaryDirectory(prefix="collapse-bench-"))
@@ -1079,9 +1083,9 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
     measured = floor_and_gap(
         losses["none"],
         losses["nature"],
+        losses["trivial"],
         data.resolution,
         data.log_loss,
-        losses.get(TRIVIAL),
     )
     reads_files = any(contents(part) for _, part in cell.parts())
     return Calibration(
@@ -1090,7 +1094,7 @@ def _calibration(task: str, entries: Sequence[Entry], store: Store) -> Calibrati
         gap=measured.gap,
         gap_sd=measured.gap_sd,
         harm=measured.harm,
-        harm_sd=None if measured.harm is None else measured.harm_sd,
+        harm_sd=measured.harm_sd,
         chains=len(losses["none"]),
         cell=dataclasses.replace(cell, mitigations=()).id if reads_files else None,
     )

@@ -33,6 +33,8 @@ task = "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2"
 floor = 0.01
 gap = 2.0
 gap_sd = 0.1
+harm = 1.0
+harm_sd = 0.1
 chains = 256
 """
 HEAD = """
@@ -42,7 +44,7 @@ import torch
 from collapse_bench import DataGenerator, Mitigation, Model, Protocol, Teacher, hookimpl, param
 from collapse_bench.lib.distributions.gaussians import GaussianTeacher
 """
-CELLS = 8  # of SUITE: none, nature, one entry and a curve of five points
+CELLS = 9  # of SUITE: none, nature, trivial, one entry and a curve of five points
 
 
 @pytest.fixture

@@ -116,8 +116,8 @@ def test_crash(tmp_path):
     frame = results.board().per_task()
     mine = frame[(frame.entry == "crash") & frame.task.str.startswith("gaussian")].iloc[0]
     assert mine.failed > 0
-    assert mine.S_k <= -3 * mine.failed / 10 + 1.0 * (1 - mine.failed / 10) + 1e-9
-    assert mine.S_k < 0
+    trivial = frame[(frame.entry == "trivial") & (frame.task == mine.task)].iloc[0]
+    assert trivial.S_k < mine.S_k < 0  # each chain that fails counts as that of trivial
 
 
 def test_judge():
@@ -355,7 +355,8 @@ def test_die(tmp_path):
     frame = results.board().per_task()
     mine = frame[(frame.entry == "die") & frame.task.str.startswith("gaussian")].iloc[0]
     assert mine.failed == 4
-    assert mine.S_k == -3
+    trivial = frame[(frame.entry == "trivial") & (frame.task == mine.task)].iloc[0]
+    assert mine.S_k == trivial.S_k < 0
 
 
 @pytest.mark.parametrize("how", ["sentence", "lacks", "raise", "read", "ask"])

@@ -1,7 +1,6 @@
 """The leaderboard: a pure function from records to one table object."""
 
-from .first_version import FirstBoard
 from .ranked import RankedBoard
-from .table import Board, LossBoard, ScoredBoard
+from .table import Board, LossBoard
 
-__all__ = ["Board", "FirstBoard", "LossBoard", "RankedBoard", "ScoredBoard"]
+__all__ = ["Board", "LossBoard", "RankedBoard"]

@@ -17,7 +17,6 @@ HEADINGS = {
     "entry": "entry",
     "score": "averted",
     "interval": "95 %",
-    "chains": "chains",
     "tail": "tail lost",
     "diversity": "diversity lost",
     "ranks": "ranks",
@@ -28,7 +27,6 @@ HEADINGS = {
     "value": "value",
     "worst": "worst family",
     "harmed": "harmed",
-    "fits": "fits",
     "failed": "failed",
     "risk": "risk score",
     "real": "real rows",
@@ -36,18 +34,13 @@ HEADINGS = {
     "generated": "generated rows",
     "refits": "fits of method",
     "cost": "cost",
-    "real_only": "S real-only",
-    "beats": "beats real-only",
     "frozen": "beats frozen",
     "effective": "n_e/n",
     "lesson": "ESS/n",
 }
 
 #: columns of text, aligned left
-WORDS = (
-    *("entry", "track", "task", "family", "worst family"),
-    *("beats real-only", "beats frozen", "status"),
-)
+WORDS = ("entry", "track", "task", "family", "worst family", "beats frozen", "status")
 #: columns that a narrow terminal leaves out first, in this order
 DISPENSABLE = (
     *(
@@ -61,7 +54,7 @@ DISPENSABLE = (
         "risk",
         "failed",
     ),
-    *("refused", "verifier", "fits", "worst", "harmed", "real", "beats", "real_only", "tail"),
+    *("refused", "verifier", "worst", "harmed", "real", "tail"),
     *("value", "tunings", "signs", "coverage", "ranks"),
 )
 #: columns that stay in any case

@@ -24,16 +24,13 @@ from ..records.settings import SuiteModel
 from ..records.signs import SignGrid
 from ..records.store import Store
 from ..records.tuning import Tuned
-from ..scoring import score as second
-from ..scoring.first_version import score as first
 from ..scoring.rules import LEAST_GAP_ERRORS, REFUSED
+from ..scoring.score import Scores, score
 from ..scoring.task import Task
 from ..scoring.tuning import TUNED
 from ..status import Status
 from .doubts import doubts
-from .first_version import MOST_LOST, FirstBoard
-from .ranked import RankedBoard
-from .real_only import REAL_ONLY, real_only
+from .ranked import MOST_LOST, RankedBoard
 from .table import Board, LossBoard
 from .tuned import picked, usable, usage_of_tuned, with_tuned
 from .usage import usage_by_entry, usage_of
@@ -187,22 +184,20 @@ def board_of(
     ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
     no more than this track allows.  ``tuning``: the configurations that were picked, which add a
     tuned row for each method.  ``signs``: the scores at other numbers of rows and generations.
-    Raises NothingMatched if there is no record, or none of `none` on a
-    suite with scores, UsageError for a track in a suite that has no scores by task and track.
+
+    Raises NothingMatched if there is no record, or none of `none` on a suite with scores,
+    UsageError for a track in a suite that is not calibrated.
     """
     found = _collected(store, manifest)
     _check_recorded(store, manifest, found)
     losses = _without_excuses(pd.DataFrame(found.rows))
     usage = pd.DataFrame(found.used)
-    with_trivial = any(row.harm is not None for row in manifest.suite.calibration)
-    if track is not None and not with_trivial:
+    calibrated = _tasks(manifest)
+    if track is not None and not calibrated:
         raise UsageError(
-            f"suite {manifest.suite.name} was calibrated without the control trivial, and its "
-            "board has no tracks by task; run `collapse-bench suite calibrate`, then the suite"
+            f"suite {manifest.suite.name} is not calibrated, and its board has no tracks by task; "
+            "run `collapse-bench suite calibrate`, then the suite"
         )
-    if not with_trivial:
-        losses = losses.assign(status=losses.status.replace(REFUSED, Status.SKIPPED.value))
-        losses = _with_real_only(losses, usage, found, manifest)
     if gone := manifest.left_out:
         found.notes.append(
             "left out of this quick run because no complete record has their version, parameters "
@@ -215,11 +210,10 @@ def board_of(
     found.notes += _without_values(manifest, found)
     found.notes += _foreign_archive(store)
     suite = manifest.suite.model_copy(update={"focus": chosen})
-    calibrated = _tasks(manifest)
-    if calibrated and with_trivial:
-        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
     if calibrated:
-        return _scored(manifest, suite, calibrated, found, losses, usage)
+        return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
+    # without scores it is of no account why a method does not run
+    losses = losses.assign(status=losses.status.replace(REFUSED, Status.SKIPPED.value))
     return LossBoard(
         suite=suite,
         losses=losses,
@@ -275,78 +269,6 @@ def _foreign_archive(store: Store) -> list[str]:
     ]
 
 
-def _with_real_only(
-    losses: pd.DataFrame, usage: pd.DataFrame, found: _Collected, manifest: Manifest
-) -> pd.DataFrame:
-    """The losses with those of the control real-only of every entry."""
-    # entries that drew more real rows than the learning curve covers
-    beyond: set[str] = set()
-    own = usage if usage.empty else usage[~usage.entry.isin(_controls(manifest))]
-    fits = real_only(losses, own, found.curves, manifest.tasks, beyond, _controls(manifest))
-    found.notes += [
-        f"{e} used more real rows than real-only was measured with, so the two are not compared"
-        for e in sorted(beyond)
-    ]
-    return pd.concat([losses, fits], ignore_index=True)
-
-
-def _scored(
-    manifest: Manifest,
-    suite: SuiteModel,
-    calibrated: Mapping[str, Task],
-    found: _Collected,
-    losses: pd.DataFrame,
-    usage: pd.DataFrame,
-) -> FirstBoard:
-    """The board of a suite that was calibrated without `trivial`."""
-    fits = [name for name in losses.entry.unique() if name.startswith(REAL_ONLY)]
-    scores = first.score(
-        losses,
-        calibrated,
-        focus=suite.focus,
-        controls=["none", "nature", *_controls(manifest), *fits],
-        tracks={name: joined_tracks(names) for name, names in found.tracks.items()},
-        planned=len(manifest.seeds),
-        shown=_for_some(manifest),
-    )
-    chains = {row.task: row.chains for row in suite.calibration}
-    doubtful = doubts(scores, losses, calibrated, chains)
-    found.notes += doubtful
-    scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
-    untimed = [
-        name for name, cost in usage.cost.items() if name in scores.entries and math.isnan(cost)
-    ]
-    if untimed:
-        found.notes.append(
-            f"no cost for {', '.join(untimed)}: the seconds of none come from records of another "
-            "run, perhaps on another machine"
-        )
-    return FirstBoard(
-        suite=suite,
-        losses=losses,
-        usage=usage,
-        skipped_tasks=manifest.skipped_tasks,
-        notes=tuple(dict.fromkeys(found.notes)),
-        codes=found.codes,
-        doubts=tuple(doubtful),
-        scores=scores,
-        lost=_lost(pd.DataFrame(found.secondary), scored),
-    )
-
-
-def _usage_where_scored(
-    scores: first.Scores | second.Scores,
-    found: _Collected,
-    manifest: Manifest,
-    losses: pd.DataFrame,
-    usage: pd.DataFrame,
-) -> tuple[set[str], pd.DataFrame]:
-    """The scored tasks, and the usage of each entry averaged over them."""
-    scored = scored_of(scores)
-    usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
-    return scored, usage_by_entry(usage, known, found.curves, manifest.tasks)
-
-
 def _ranked(
     manifest: Manifest,
     suite: SuiteModel,
@@ -358,7 +280,7 @@ def _ranked(
     tuning: Sequence[Tuned],
     signs: SignGrid | None,
 ) -> RankedBoard:
-    """The board of a suite that was calibrated with `trivial`."""
+    """The board of a suite with calibrated tasks."""
     by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
     losses = _with_unplanned(losses, manifest)
     tuning, lost = usable(tuning, set(losses.entry))
@@ -382,7 +304,7 @@ def _ranked(
         losses = within_track(losses, by_task, controls, track)
         union = {name: union[name] if name in controls else track for name in union}
     scored_with = partial(
-        second.score,
+        score,
         controls=controls,
         tracks=union,
         planned=len(manifest.seeds),
@@ -391,11 +313,12 @@ def _ranked(
     scores = scored_with(losses, calibrated, focus=suite.focus)
     chains = {row.task: row.chains for row in suite.calibration}
     doubtful = doubts(scores, losses, calibrated, chains)
-    scored, usage = _usage_where_scored(scores, found, manifest, losses, usage)
+    scored = scored_of(scores)
+    usage, known = usage[usage.task.isin(scored)], losses[losses.task.isin(scored)]
     return RankedBoard(
         suite=suite,
         losses=losses,
-        usage=usage,
+        usage=usage_by_entry(usage, known, found.curves, manifest.tasks),
         skipped_tasks=manifest.skipped_tasks,
         notes=tuple(dict.fromkeys([*found.notes, *doubtful])),
         codes=found.codes,
@@ -416,12 +339,12 @@ def _ranked(
 
 
 def _by_world(
-    scores: second.Scores,
+    scores: Scores,
     losses: pd.DataFrame,
     calibrated: Mapping[str, Task],
     manifest: Manifest,
-    scored_with: Callable[..., second.Scores],
-) -> dict[str, second.Scores]:
+    scored_with: Callable[..., Scores],
+) -> dict[str, Scores]:
     """Kind of world -> the scores of its tasks only; empty for a suite of one kind."""
     kinds: dict[str, str] = {name: manifest.tasks[name].world for name in calibrated}
     if len(set(kinds.values())) == 1:
@@ -435,7 +358,7 @@ def _by_world(
     }
 
 
-def scored_of(scores: first.Scores | second.Scores) -> set[str]:
+def scored_of(scores: Scores) -> set[str]:
     """The tasks that enter the means of these scores."""
     return set(scores.per_task.task[scores.per_task.weight > 0])
 
@@ -603,8 +526,8 @@ def _tail_and_diversity(
 def _lost(secondary: pd.DataFrame, scored: set[str]) -> pd.DataFrame:
     """(task, entry, what, lost): the mean over chains on a scale where `nature` is 0, `none` 1.
 
-    Values are limited to [-4, 4], so that no single task dominates the mean over tasks: 4 equals
-    the lowest score, -3.  A failed chain has no value and counts 4.  Tasks in which `none` and
+    Values are limited to [-4, 4], so that no single task dominates the mean over tasks.  A failed
+    chain has no value and counts 4.  Tasks in which `none` and
     `nature` differ by less than five standard errors are left out.
     """
     columns = ["task", "entry", "what", "lost"]
@@ -653,7 +576,7 @@ def _tasks(manifest: Manifest) -> dict[str, Task]:
             frozen[name].gap,
             frozen[name].gap_sd,
             frozen[name].harm,
-            frozen[name].harm_sd or 0.0,
+            frozen[name].harm_sd,
             log_loss=task.log_loss,
         )
         for name, task in manifest.tasks.items()

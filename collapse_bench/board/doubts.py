@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from ..scoring.first_version.score import Scores as FirstScores
-from ..scoring.rules import TRIVIAL
+from ..scoring.rules import TRIVIAL, UNITS
 from ..scoring.score import Scores
 from ..scoring.task import Task, log_of_loss
 
@@ -21,7 +20,7 @@ GAP_ERRORS = 6.0
 
 
 def doubts(
-    scores: Scores | FirstScores,
+    scores: Scores,
     losses: pd.DataFrame,
     tasks: Mapping[str, Task],
     chains: Mapping[str, int],
@@ -33,7 +32,7 @@ def doubts(
     return [*_above_nature(scores), *_other_units(losses, tasks, chains)]
 
 
-def _above_nature(scores: Scores | FirstScores) -> Iterator[str]:
+def _above_nature(scores: Scores) -> Iterator[str]:
     rows = scores.rows
     for row in rows[~rows.control & (rows.low > 1)].itertuples():
         yield (
@@ -47,27 +46,24 @@ def _other_units(
     losses: pd.DataFrame, tasks: Mapping[str, Task], chains: Mapping[str, int]
 ) -> Iterator[str]:
     finite = np.isfinite(losses.loss) & losses.seed.notna()
-    controls = losses[losses.entry.isin(["none", "nature", TRIVIAL]) & finite]
+    controls = losses[losses.entry.isin(UNITS) & finite]
     for name, piece in controls.groupby("task"):
         task = tasks.get(str(name))
         table = piece.pivot_table(index="seed", columns="entry", values="loss")
-        if task is None or not {"none", "nature"} <= set(table.columns):
+        if task is None or not {*UNITS} <= set(table.columns):
             continue
-        if task.harm is not None:  # then no loss counts as worse than that of trivial
-            if TRIVIAL not in table:
-                continue
-            table = table.clip(upper=table[TRIVIAL], axis=0)
-        used = ["none", "nature"] if task.harm is None else ["none", "nature", TRIVIAL]
-        table = table[used].dropna()
+        # no loss counts as worse than that of trivial
+        table = table.clip(upper=table[TRIVIAL], axis=0)[list(UNITS)].dropna()
         if len(table) < 2:
             continue
         logs = {
             column: log_of_loss(table[column].to_numpy(), task.floor, task.log_loss)
-            for column in used
+            for column in UNITS
         }
-        units = [("nature", logs["none"] - logs["nature"], task.gap, task.gap_sd)]
-        if task.harm is not None:
-            units.append((TRIVIAL, logs[TRIVIAL] - logs["none"], task.harm, task.harm_sd))
+        units = [
+            ("nature", logs["none"] - logs["nature"], task.gap, task.gap_sd),
+            (TRIVIAL, logs[TRIVIAL] - logs["none"], task.harm, task.harm_sd),
+        ]
         for other, here, calibrated, sd in units:
             spread = max(sd, float(here.std(ddof=1)))
             # both means have errors: that of these chains, and that of the calibration

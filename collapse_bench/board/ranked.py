@@ -1,4 +1,4 @@
-"""The board of the present score: efficacy and coverage, intervals of ranks, value and cost."""
+"""The board of scores: efficacy and coverage, intervals of ranks, value and cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..errors import UsageError
 from ..records.facts import joined_tracks
 from ..records.signs import SignGrid
 from ..scoring.ceilings import ceilings
@@ -24,16 +25,19 @@ from ..scoring.value import values
 from ..status import Status
 from .cells import HEADINGS, percent, plain, signed
 from .render import named_rows, number
-from .table import ScoredBoard
+from .table import Board
 
 MOST_LOST = 4  # limit of "tail lost" and "diversity lost", which are 1 for `none`
+NEAREST = 5  # rows of each kind that the note on the focus row names
+COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier": 4}
 THINS = 0.99  # an entry whose last training set has less than this share of n rows drops some
 
 
 @dataclass(frozen=True, repr=False)
-class RankedBoard(ScoredBoard):
-    """The board of a suite that was calibrated with the control `trivial`.
+class RankedBoard(Board):
+    """The board of a suite with calibrated tasks.
 
+    lost: columns task, entry, what (tail or diversity) and lost, where `nature` is 0 and `none` 1.
     tracks: (entry, task) -> the track of its ledger there.  track: the one that the board shows;
     None: all.  laws: (task, track) -> the least loss that the knowledge of a track allows.  tuned:
     methods with a tuned row, next to which stand their default and their best in hindsight.  signs:
@@ -42,6 +46,7 @@ class RankedBoard(ScoredBoard):
     """
 
     scores: Scores = field(repr=False)
+    lost: pd.DataFrame = field(repr=False)
     tracks: Mapping[tuple[str, str], str] = field(repr=False)
     track: str | None = None
     laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
@@ -50,6 +55,7 @@ class RankedBoard(ScoredBoard):
     worlds: Mapping[str, Scores] = field(default_factory=dict, repr=False)
 
     def compare(self, a: str, b: str) -> Comparison:
+        """One pair of rows.  Raises UsageError where they cannot be compared."""
         return compare(self.scores, a, b)
 
     # -- frames ------------------------------------------------------------------------------------
@@ -83,6 +89,42 @@ class RankedBoard(ScoredBoard):
             "" if entry == "frozen" else self._beats(entry, "frozen") for entry in rows.entry
         ]
         return self._in_order(rows)
+
+    def _with_usage(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with what entries used, and what they lost of the tail and of diversity."""
+        wanted = {
+            "real_rows": "real_rows",
+            "real_unique": "real_unique",
+            "own_real_rows": "real_rows_of_method",
+            "verifier_calls": "verifier_calls",
+            "effective_real": "effective_real",
+            "lesson": "lesson",
+            "seconds": "seconds",
+            "cost": "cost",
+        }
+        for source, name in wanted.items():
+            rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
+        for what in ("tail", "diversity"):
+            lost = self.lost[self.lost.what == what].groupby("entry").lost.mean()
+            rows[f"{what}_lost"] = rows.entry.map(lost)
+        return rows
+
+    def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Track by track by falling S; rows without a tier, then controls, come last."""
+        rows["track"] = rows.track.where(~rows.control, "control")
+        place = {track: i for i, track in enumerate([*self._tracks, "control"])}
+        rows = rows.assign(_place=rows.track.map(place), _tierless=~rows.ranked & ~rows.control)
+        rows = rows.sort_values("S", ascending=False, kind="stable")
+        rows = rows.sort_values(["_place", "_tierless"], kind="stable")
+        return rows.drop(columns=["_place", "_tierless"]).reset_index(drop=True)
+
+    def _beats(self, entry: str, other: str) -> str:
+        if not {entry, other} <= set(self.scores.entries):
+            return ""
+        try:
+            return self.compare(entry, other).verdict
+        except UsageError:  # a row without a score cannot be compared
+            return ""
 
     @property
     def _relative_cost(self) -> Mapping[str, float]:
@@ -156,11 +198,53 @@ class RankedBoard(ScoredBoard):
 
     def per_task(self) -> pd.DataFrame:
         """One row per entry and task, with the track of the entry there."""
-        frame = super().per_task()
+        frame = self.scores.per_task
+        # entries that were never planned for the task
+        absent = (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
+        frame = frame[~absent].reset_index(drop=True)
+        means = (
+            self.losses[self.losses.status == Status.DONE.value]
+            .groupby(["task", "entry"])
+            .loss.mean()
+        )
+        frame["loss"] = [
+            means.get((task, entry), math.nan)
+            for task, entry in zip(frame.task, frame.entry, strict=True)
+        ]
         places = zip(frame.entry, frame.task, strict=True)
         return frame.assign(track=[self.tracks.get(place, "") for place in places])
 
+    def across(self) -> pd.DataFrame:
+        """One row per entry, one column per task: the score S_k.
+
+        NaN where the entry does not fit the task or was not planned for it.
+        """
+        frame = self.per_task()
+        shares = frame[frame.status != Status.SKIPPED.value].pivot(
+            index="entry", columns="task", values="S_k"
+        )
+        order = self.frame()[["track", "entry", "S"]]
+        return order.join(shares[sorted(shares.columns)], on="entry")
+
     # -- rendering ---------------------------------------------------------------------------------
+
+    @property
+    def _horizon(self) -> str:
+        own = [task.generations for task in self.suite.tasks]
+        ends = sorted({self.suite.generations if end is None else end for end in own})
+        return (
+            f"generation {ends[0]}"
+            if len(ends) == 1
+            else f"{ends[0]} to {ends[-1]} generations, depending on the task"
+        )
+
+    @property
+    def _tracks(self) -> list[str]:
+        """Tracks from the cheapest knowledge to the most expensive."""
+        return sorted(
+            set(self.scores.rows.track),
+            key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
+        )
 
     def _cells(self, frame: pd.DataFrame) -> pd.DataFrame:
         out = []
@@ -272,6 +356,34 @@ class RankedBoard(ScoredBoard):
             yield self._place(focus)
         yield from self.scores.notes
         yield from self.scores.excluded.values()
+
+    def _place(self, name: str) -> str:
+        """The note on the focus row: its score, its tier, and which rows are better or worse."""
+        rows = self.scores.rows.set_index("entry")
+        own = next(named_rows(rows.loc[[name]]))
+        others = rows[rows.p_focus.notna()].drop(name, errors="ignore")
+        note = f"* focus row: {name}, {signed(own.S) or 'no score'}"
+        note += "" if math.isnan(own.low) else f" [{signed(own.low)}, {signed(own.high)}]"
+        if own.ranked and not math.isnan(own.tier):
+            tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
+            note += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
+        apart = others.p_focus < 0.05
+        gap = others.d_focus if "d_focus" in others else own.S - others.S
+        verdicts = {
+            "significantly better than": apart & (gap > 0),
+            "significantly worse than": apart & (gap < 0),
+            "not significantly different from": ~apart,
+        }
+        for words, which in verdicts.items():
+            some = others[which].loc[gap[which].abs().sort_values(kind="stable").index]
+            if len(some):
+                shown = ", ".join(
+                    f"{row.Index} (p = {row.p_focus:.1g})"
+                    for row in some.head(NEAREST).itertuples()
+                )
+                closest = ", the closest" * (len(some) > NEAREST)
+                note += f"; {words} {len(some)} of {len(others)} rows{closest}: {shown}"
+        return f"{note} (Holm, 5 %)" if len(others) else note
 
 
 def method_of(entry: str) -> str:

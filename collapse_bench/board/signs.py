@@ -12,7 +12,7 @@ from ..errors import NothingMatched, UsageError
 from ..records.manifest import Manifest, ManifestTask
 from ..records.signs import SignGrid
 from ..records.store import Store
-from ..scoring.rules import CALIBRATION_CHAINS, TRIVIAL
+from ..scoring.rules import CALIBRATION_CHAINS, TRIVIAL, UNITS
 from ..scoring.score import score
 from ..scoring.stability import GENERATIONS, ROWS
 from ..scoring.task import Task, floor_and_gap
@@ -20,7 +20,6 @@ from ..scoring.tuning import TUNED
 from ..status import BROKEN_OFF
 from .collect import losses_of
 
-CONTROLS = ("none", "nature", TRIVIAL)
 FACTORS = tuple((rows, ends) for rows in ROWS for ends in GENERATIONS)  #: of the nine cells
 
 
@@ -118,7 +117,7 @@ def _scores(
         found = score(
             losses[losses.task.isin(list(tasks))],
             tasks,
-            controls=CONTROLS,
+            controls=UNITS,
             planned=CALIBRATION_CHAINS,
         )
     except NothingMatched as problem:
@@ -137,7 +136,7 @@ def _measured(name: str, about: ManifestTask, losses: pd.DataFrame, seeds: tuple
     Raises UsageError where they cannot be measured.
     """
     chains = {}
-    for control in CONTROLS:
+    for control in UNITS:
         rows = losses[(losses.entry == control) & losses.seed.notna()].set_index("seed")
         broken = rows.status.isin([str(status) for status in BROKEN_OFF])
         if broken.any() or set(seeds) - set(rows.index):
@@ -148,9 +147,9 @@ def _measured(name: str, about: ManifestTask, losses: pd.DataFrame, seeds: tuple
     units = floor_and_gap(
         chains["none"],
         chains["nature"],
+        chains[TRIVIAL],
         about.resolution,
         about.log_loss,
-        chains[TRIVIAL],
         least=len(seeds),
     )
     return Task(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,23 +14,18 @@ from ..display import json_text
 from ..errors import NothingMatched, UsageError
 from ..forms import FORMS, REPORTS
 from ..records.settings import SuiteModel
-from ..scoring.comparison import Comparison
-from ..scoring.first_version import score as first_version
 from ..scoring.rules import nearest
-from ..scoring.score import Scores
 from ..status import Status
-from .cells import HEADINGS, WORDS, as_words, narrowed, scores_across, signed
-from .render import csv, markdown, named_rows, terminal
+from .cells import HEADINGS, WORDS, as_words, narrowed, scores_across
+from .render import csv, markdown, terminal
 
-NEAREST = 5  # rows of each kind that the note on the focus row names
 #: if all chains have this one status, it is shown without a count
 _PLAIN_ENDS = ({Status.DONE.value}, {Status.SKIPPED.value})
-COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier": 4}
 
 
 @dataclass(frozen=True, repr=False)
 class Board(ABC):
-    """The leaderboard of one suite: ``ScoredBoard`` if a task is calibrated, else ``LossBoard``.
+    """The leaderboard of one suite: ``RankedBoard`` if a task is calibrated, else ``LossBoard``.
 
     losses: one row per (task, entry, seed) with the primary loss at the horizon.  usage: one row
     per entry with what it used.
@@ -141,9 +135,8 @@ class LossBoard(Board):
 
     def frame(self) -> pd.DataFrame:
         """One row per task and entry, with the mean loss over chains that are done."""
-        shown = self.losses[~self.losses.entry.str.startswith("real-only @ ")]
         rows = []
-        for (task, entry), piece in shown.groupby(["task", "entry"]):
+        for (task, entry), piece in self.losses.groupby(["task", "entry"]):
             done = piece.loss[piece.status == Status.DONE.value]
             ends = piece.status.value_counts()
             counts = ", ".join(f"{n} {end}" for end, n in ends.items())
@@ -167,133 +160,3 @@ class LossBoard(Board):
             f"'collapse-bench suite calibrate' on {self.suite.name}.suite.toml in the folder of "
             "the records, or calibrate the suite file and run it again"
         )
-
-
-@dataclass(frozen=True, repr=False)
-class ScoredBoard(Board):
-    """The board of a suite with calibrated tasks.
-
-    lost: columns task, entry, what (tail or diversity) and lost, where `nature` is 0 and `none` 1.
-    """
-
-    scores: Scores | first_version.Scores = field(repr=False)
-    lost: pd.DataFrame = field(repr=False)
-
-    @abstractmethod
-    def compare(self, a: str, b: str) -> Comparison:
-        """One pair of rows.  Raises UsageError where they cannot be compared."""
-
-    # -- frames ------------------------------------------------------------------------------------
-
-    def _with_usage(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows with what entries used, and what they lost of the tail and of diversity."""
-        wanted = {
-            "real_rows": "real_rows",
-            "real_unique": "real_unique",
-            "own_real_rows": "real_rows_of_method",
-            "verifier_calls": "verifier_calls",
-            "effective_real": "effective_real",
-            "lesson": "lesson",
-            "seconds": "seconds",
-            "cost": "cost",
-        }
-        for source, name in wanted.items():
-            rows[name] = rows.entry.map(self.usage[source]) if source in self.usage else math.nan
-        for what in ("tail", "diversity"):
-            lost = self.lost[self.lost.what == what].groupby("entry").lost.mean()
-            rows[f"{what}_lost"] = rows.entry.map(lost)
-        return rows
-
-    def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Track by track by falling S; rows without a tier, then controls, come last."""
-        rows["track"] = rows.track.where(~rows.control, "control")
-        place = {track: i for i, track in enumerate([*self._tracks, "control"])}
-        rows = rows.assign(_place=rows.track.map(place), _tierless=~rows.ranked & ~rows.control)
-        rows = rows.sort_values("S", ascending=False, kind="stable")
-        rows = rows.sort_values(["_place", "_tierless"], kind="stable")
-        return rows.drop(columns=["_place", "_tierless"]).reset_index(drop=True)
-
-    def _beats(self, entry: str, other: str) -> str:
-        if not {entry, other} <= set(self.scores.entries):
-            return ""
-        try:
-            return self.compare(entry, other).verdict
-        except UsageError:  # a row without a score cannot be compared
-            return ""
-
-    def per_task(self) -> pd.DataFrame:
-        """One row per entry and task."""
-        frame = self.scores.per_task
-        # entries that were never planned for the task
-        absent = (frame.weight == 0) & (frame.status == "incomplete") & (frame.chains == 0)
-        frame = frame[~frame.entry.str.startswith("real-only @ ") & ~absent].reset_index(drop=True)
-        means = (
-            self.losses[self.losses.status == Status.DONE.value]
-            .groupby(["task", "entry"])
-            .loss.mean()
-        )
-        frame["loss"] = [
-            means.get((task, entry), math.nan)
-            for task, entry in zip(frame.task, frame.entry, strict=True)
-        ]
-        return frame
-
-    def across(self) -> pd.DataFrame:
-        """One row per entry, one column per task: the score S_k.
-
-        NaN where the entry does not fit the task or was not planned for it.
-        """
-        frame = self.per_task()
-        shares = frame[frame.status != Status.SKIPPED.value].pivot(
-            index="entry", columns="task", values="S_k"
-        )
-        order = self.frame()[["track", "entry", "S"]]
-        return order.join(shares[sorted(shares.columns)], on="entry")
-
-    # -- rendering ---------------------------------------------------------------------------------
-
-    @property
-    def _horizon(self) -> str:
-        own = [task.generations for task in self.suite.tasks]
-        ends = sorted({self.suite.generations if end is None else end for end in own})
-        return (
-            f"generation {ends[0]}"
-            if len(ends) == 1
-            else f"{ends[0]} to {ends[-1]} generations, depending on the task"
-        )
-
-    @property
-    def _tracks(self) -> list[str]:
-        """Tracks from the cheapest knowledge to the most expensive."""
-        return sorted(
-            set(self.scores.rows.track),
-            key=lambda track: ([COST_OF_TRACK.get(t, 9) for t in track.split("+")][::-1], track),
-        )
-
-    def _place(self, name: str) -> str:
-        """The note on the focus row: its score, its tier, and which rows are better or worse."""
-        rows = self.scores.rows.set_index("entry")
-        own = next(named_rows(rows.loc[[name]]))
-        others = rows[rows.p_focus.notna()].drop(name, errors="ignore")
-        note = f"* focus row: {name}, {signed(own.S) or 'no score'}"
-        note += "" if math.isnan(own.low) else f" [{signed(own.low)}, {signed(own.high)}]"
-        if own.ranked and not math.isnan(own.tier):
-            tiers = rows[(rows.track == own.track) & rows.ranked & ~rows.control].tier.max()
-            note += f", tier {own.tier:.0f} of {tiers:.0f} on track {own.track}"
-        apart = others.p_focus < 0.05
-        gap = others.d_focus if "d_focus" in others else own.S - others.S
-        verdicts = {
-            "significantly better than": apart & (gap > 0),
-            "significantly worse than": apart & (gap < 0),
-            "not significantly different from": ~apart,
-        }
-        for words, which in verdicts.items():
-            some = others[which].loc[gap[which].abs().sort_values(kind="stable").index]
-            if len(some):
-                shown = ", ".join(
-                    f"{row.Index} (p = {row.p_focus:.1g})"
-                    for row in some.head(NEAREST).itertuples()
-                )
-                closest = ", the closest" * (len(some) > NEAREST)
-                note += f"; {words} {len(some)} of {len(others)} rows{closest}: {shown}"
-        return f"{note} (Holm, 5 %)" if len(others) else note

@@ -14,8 +14,9 @@ from ..records.manifest import ManifestEntry, ManifestTask
 from ..records.record import Record
 from ..scoring.rules import REFUSED
 from ..status import Status
-from .real_only import Curves
 
+#: task -> rows -> seed -> loss: the learning curve of real-only, chain by chain
+Curves = Mapping[str, Mapping[int, Mapping[int, float]]]
 COST = (
     *("real_rows", "real_unique", "verifier_calls", "provenance_lookups", "generated_rows"),
     "fits",

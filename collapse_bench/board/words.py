@@ -11,12 +11,11 @@ import pandas as pd
 from ..display import code
 from ..display import markdown as safe
 from ..scoring.frontier import at_budgets, at_equal_cost, pareto
-from . import first_words, worlds
+from . import worlds
 from .cells import percent, signed
-from .first_version import FirstBoard
 from .ranked import RankedBoard
 from .render import named_rows, number, rows_of
-from .table import Board, ScoredBoard
+from .table import Board
 
 MOST = 8  # rows named in one sentence
 
@@ -29,15 +28,13 @@ def report(board: Board, words: Mapping[str, str] | None = None) -> str:
     where the grid was not run.
     """
     parts = [board.render("markdown"), *paragraphs(board, words)]
-    if isinstance(board, ScoredBoard):
+    if isinstance(board, RankedBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
     return "\n\n".join(parts)
 
 
 def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str]:
     """Markdown paragraphs under headings; empty if no task is calibrated."""
-    if isinstance(board, FirstBoard):
-        return first_words.paragraphs(board)
     if not isinstance(board, RankedBoard):
         return []
     rows = board.frame()

@@ -46,6 +46,12 @@ class Forged(Rejected):
     verdict = "contradicts itself and was not written by a run"
 
 
+class WithoutHarm(Foreign):
+    """The suite was calibrated without the control `trivial`, as version 0.1 did."""
+
+    verdict = "was calibrated without the control trivial, which the score needs"
+
+
 class Absurd(Rejected):
     """The file exceeds a limit that no run reaches.  It is not read further."""
 

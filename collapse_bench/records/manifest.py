@@ -11,9 +11,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from ..core.identity import SCHEMA
 from ..core.tracks import SUBSTANCES
-from .faults import Damaged, Foreign, Forged
+from .faults import Damaged, Foreign, Forged, WithoutHarm
 from .plain import CELL_ID, Amount, GenerationNumber, fault_of, parsed
-from .settings import SuiteModel
+from .settings import SuiteModel, lacks_harm
 
 Size = Annotated[int, Field(ge=1, le=2**53)]
 
@@ -87,8 +87,9 @@ class Manifest:
     def from_text(cls, text: str | bytes, where: str = "the manifest") -> Manifest:
         """Parse the text of a manifest.  ``where`` begins the sentences of the errors.
 
-        Raises Foreign for the text of another program, Damaged for one that is not valid, Forged
-        for one that contradicts itself.
+        Raises Foreign for the text of another program, WithoutHarm for one of a suite that was
+        calibrated by version 0.1, Damaged for one that is not valid, Forged for one that
+        contradicts itself.
         """
         try:
             plain = parsed(text)
@@ -103,6 +104,8 @@ class Manifest:
         try:
             manifest = _adapter().validate_json(text, strict=True)
         except ValidationError as problem:
+            if lacks_harm(problem):
+                raise WithoutHarm(where, fault_of(problem)) from problem
             raise Damaged(where, fault_of(problem)) from problem
         if (why := manifest.contradiction()) is not None:
             raise Forged(where, why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MOST_GENERATIONS = 10**6  # a cell allows no more
 MOST_ROWS = 2**53  # of one generation; larger whole numbers are not exact as floats
@@ -40,10 +40,9 @@ class Calibration(_Strict):
     gap: float = Field(allow_inf_nan=False)
     # standard deviation of that difference over chains
     gap_sd: float = Field(ge=0, allow_inf_nan=False)
-    # A_k and its standard deviation over chains: the mean of log(trivial + r) - log(none + r); None
-    # in suites that are scored by the first version of the score
-    harm: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    harm_sd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    # A_k and its standard deviation over chains: the mean of log(trivial + r) - log(none + r)
+    harm: float = Field(ge=0, allow_inf_nan=False)
+    harm_sd: float = Field(ge=0, allow_inf_nan=False)
     chains: int = Field(ge=2)
     # id of the cell without a mitigation, of a task that reads files
     cell: str | None = Field(default=None, max_length=LONGEST)
@@ -63,3 +62,10 @@ class SuiteModel(_Strict):
     focus: Spec | None = None  # the entry that is compared with all others, named before the run
     tasks: list[TaskModel] = []
     calibration: list[Calibration] = []
+
+
+def lacks_harm(problem: ValidationError) -> bool:
+    """Whether a calibration has no unit of harm: version 0.1 measured none."""
+    return any(
+        fault["type"] == "missing" and fault["loc"][-1:] == ("harm",) for fault in problem.errors()
+    )

@@ -29,11 +29,6 @@ def taking_part(
         chains = int(live[k].sum())
         if not run:
             excluded[name] = f"{name} has not been run"
-        elif tasks[name].harm is None:
-            excluded[name] = (
-                f"{name} is calibrated without the control {TRIVIAL}: run `collapse-bench suite "
-                "calibrate` again"
-            )
         elif _skips_trivial(grid)[k]:
             excluded[name] = (
                 f"{name} has no trivial teacher, so that its score has no lower end: its data "

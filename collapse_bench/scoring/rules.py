@@ -12,12 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..status import BROKEN_OFF, FAILURES, Status
 
-#: the first version of the score: the lowest score of a chain, and that of a failed chain
-WORST = -3.0
 MOST_WEIGHT = 0.05  #: of one task in a mean, where a suite has tasks enough (rule 4)
 COVERAGE = 2 / 3  #: of the weight of a track, for a rank in the table of all families (rule 5)
 REFUSED = "refused"  #: status in tables of losses: the method declined a task that it could do
 TRIVIAL = "trivial"  #: the control that has read nothing, and the lower end of the score
+UNITS = ("none", "nature", TRIVIAL)  #: the controls that give a task its units (rule 2)
 #: nats; a task with a smaller gap has nothing to avert (rule 2)
 LEAST_GAP = math.log(1.05)
 #: nor has a task whose gap is fewer standard errors than this at the planned number of chains
@@ -54,9 +53,6 @@ CODE: dict[str, Code] = {
     Status.SKIPPED: Code.SKIPPED,
     REFUSED: Code.REFUSED,
 }
-
-
-CALIBRATED = ("floor", "gap", "log_loss")
 
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from ..status import Status
 from .measured import Measured
 from .rules import FOR_INTERVAL, FOR_TIER, REFUSED, SAME, Array, Mask, ratio_where
-from .stats import tukey_p, welch
+from .stats import welch
 
 Rows = Sequence[int] | NDArray[np.intp]  # indices of rows
 
@@ -43,14 +43,6 @@ class Sums:
         return self.mean[rows] - self.mean[others], *self.standard_error(
             self.deviations[rows] - self.deviations[others]
         )
-
-    def p(self, these: Rows, others: Rows, rows: int = 2) -> Array:
-        """p (M,) of pairs picked from ``rows`` rows (Tukey); with two, of one pair (Student).
-
-        See rule 6.
-        """
-        difference, se, df = self.difference(these, others)
-        return tukey_p(t_statistic(difference, se), rows, df)
 
 
 def sums_of(measured: Measured, part: Sequence[int], weight: Array) -> Sums:

@@ -24,9 +24,8 @@ class Task:
     # nats; standard deviation of a_none - a_nature over chains: the standard error of the gap over
     # R chains is gap_sd / sqrt(R)
     gap_sd: float
-    # A_k, nats: the mean of a_trivial - a_none over the same chains; None: trivial was not measured
-    harm: float | None = None
-    harm_sd: float = 0.0  # nats; its standard deviation over chains
+    harm: float  # A_k, nats: the mean of a_trivial - a_none over the same chains
+    harm_sd: float  # nats; its standard deviation over chains
     log_loss: bool = False  # the primary loss is in nats already: a = E
     block: str = "all"  # tasks of one block share their seeds
 
@@ -45,79 +44,61 @@ class FloorAndGap(NamedTuple):
     floor: float
     gap: float
     gap_sd: float
-    harm: float | None = None
-    harm_sd: float = 0.0
+    harm: float
+    harm_sd: float
 
 
 def floor_and_gap(
     none: ArrayLike,
     nature: ArrayLike,
+    trivial: ArrayLike,
     resolution: float,
     log_loss: bool = False,
-    trivial: ArrayLike | None = None,
     least: int = CALIBRATION_CHAINS,
 ) -> FloorAndGap:
     """Floor and units of a task, from paired primary losses (C,) of the controls (rules 1 to 3).
 
     The floor is the larger of the resolution of the loss and a tenth of nature's mean loss; 0 for
-    losses in nats.  With ``trivial``, no loss counts as worse than that of trivial in the same
-    chain, and one that is not finite counts as equal to it.  Without, chains in which ``none`` has
-    no finite loss are left out.
+    losses in nats.  No loss counts as worse than that of trivial in the same chain, and one that is
+    not finite counts as equal to it.
 
-    Raises UsageError if the shapes differ, if nature or trivial has a loss that is not finite, if
-    fewer than ``least`` chains remain, or if the floor would be 0.
+    Raises UsageError if the shapes differ, if trivial has a loss that is not finite, if there are
+    fewer than ``least`` chains, or if the floor would be 0.
     """
-    none, nature = np.asarray(none, float), np.asarray(nature, float)
-    if none.shape != nature.shape or none.ndim != 1:
+    losses = [np.asarray(loss, float) for loss in (none, nature, trivial)]
+    shapes, worst = [loss.shape for loss in losses], losses[-1]
+    if len(set(shapes)) > 1 or worst.ndim != 1:
         raise UsageError(
-            "calibration needs one loss per chain for none and nature, got shapes "
-            f"{none.shape} and {nature.shape}"
+            "calibration needs one loss per chain for none, nature and trivial, got shapes "
+            f"{', '.join(map(str, shapes))}"
         )
-    if trivial is not None:
-        none, nature = _cut(none, nature, np.asarray(trivial, float))
-    if not np.isfinite(nature).all():
+    if not np.isfinite(worst).all():
         raise UsageError(
-            f"nature has no finite loss in {(~np.isfinite(nature)).sum()} of {len(nature)} chains"
+            f"trivial has no finite loss in {(~np.isfinite(worst)).sum()} of {len(worst)} "
+            "chains; it must state an answer to every question"
         )
-    paired = np.isfinite(none)
-    if paired.sum() < least:
-        raise UsageError(
-            f"calibration needs at least {least} chains in which none has a finite "
-            f"loss, got {paired.sum()}"
-        )
+    if len(worst) < least:
+        raise UsageError(f"calibration needs at least {least} chains, got {len(worst)}")
+    cut = [np.where(np.isfinite(loss), np.minimum(loss, worst), worst) for loss in losses]
     floor = (
         0.0
         if log_loss
-        else max(float(resolution), FLOOR_SHARE * float(np.maximum(nature, 0).mean()))
+        else max(float(resolution), FLOOR_SHARE * float(np.maximum(cut[1], 0).mean()))
     )
     if not log_loss and not floor > 0:
         raise UsageError(
             f"nature's mean loss is 0 and the resolution is {resolution}; the loss needs a "
             "resolution above 0"
         )
-    a_none, a_nature = (log_of_loss(loss[paired], floor, log_loss) for loss in (none, nature))
-    gap = a_none - a_nature
-    units = FloorAndGap(floor, float(gap.mean()), float(gap.std(ddof=1)))
-    if trivial is None:
-        return units
-    harm = log_of_loss(np.asarray(trivial, float), floor, log_loss) - a_none
-    return units._replace(harm=float(harm.mean()), harm_sd=float(harm.std(ddof=1)))
-
-
-def _cut(none: Array, nature: Array, trivial: Array) -> tuple[Array, Array]:
-    """Losses of none and nature (C,), none above that of trivial in the same chain."""
-    if none.shape != trivial.shape:
-        raise UsageError(
-            "calibration needs one loss per chain for none and trivial, got shapes "
-            f"{none.shape} and {trivial.shape}"
-        )
-    if not np.isfinite(trivial).all():
-        raise UsageError(
-            f"trivial has no finite loss in {(~np.isfinite(trivial)).sum()} of {len(trivial)} "
-            "chains; it must state an answer to every question"
-        )
-    none = np.where(np.isfinite(none), np.minimum(none, trivial), trivial)
-    return none, np.where(np.isfinite(nature), np.minimum(nature, trivial), nature)
+    a_none, a_nature, a_trivial = (log_of_loss(loss, floor, log_loss) for loss in cut)
+    gap, harm = a_none - a_nature, a_trivial - a_none
+    return FloorAndGap(
+        floor,
+        float(gap.mean()),
+        float(gap.std(ddof=1)),
+        float(harm.mean()),
+        float(harm.std(ddof=1)),
+    )
 
 
 def unscored(task: Task, chains: int) -> str | None:
@@ -155,9 +136,8 @@ def harm_unit(task: Task, chains: int) -> float:
 
     A_k, or the gap where A_k is too small by the rule for gaps at this many planned chains.
     """
-    harm = -math.inf if task.harm is None else task.harm
     least = max(LEAST_GAP, LEAST_GAP_ERRORS * task.harm_sd / math.sqrt(chains))
-    return harm if harm >= least else task.gap
+    return task.harm if task.harm >= least else task.gap
 
 
 def log_of_loss(loss: Array, floor: Array | float, log_loss: Array | bool) -> Array:

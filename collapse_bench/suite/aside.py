@@ -47,9 +47,9 @@ class Choice:
 def choice_among(suite: Suite, groups: Groups) -> Choice:
     """The choice among the rows of a suite.
 
-    Raises UsageError where the suite was calibrated without `trivial`.
+    Raises UsageError where the suite is not calibrated.
     """
-    _check_trivial(suite, "tuning")
+    _check_calibrated(suite, "tuning")
     wanted = {"none", "trivial", *(name for names in groups.values() for name in names)}
     some = tuple(e for e in suite.entries if e.name in wanted and e.role != "curve")
     return Choice(replace(suite, entries=some), groups)
@@ -85,10 +85,10 @@ def grid_of(
 
     factors: on n and T, one pair per cell.  groups: the configurations of the methods.  picks: of
     the methods for which a choice was made; the others run their default.  only: the rows to run;
-    None: all.  Raises NothingMatched where no marked task can run, UsageError where the suite was
-    calibrated without `trivial`.
+    None: all.  Raises NothingMatched where no marked task can run, UsageError where the suite is
+    not calibrated.
     """
-    _check_trivial(suite, "the grid of signs")
+    _check_calibrated(suite, "the grid of signs")
     of = {name: method for method, names in groups.items() for name in names}
 
     def wanted(name: str, family: str) -> bool:
@@ -101,12 +101,12 @@ def grid_of(
     return Grid(grid_cells(suite, registry, factors, wanted), methods, only)
 
 
-def _check_trivial(suite: Suite, what: str) -> None:
-    """Raises UsageError where the suite was calibrated without `trivial`."""
-    if not any(row.harm is not None for row in suite.model.calibration):
+def _check_calibrated(suite: Suite, what: str) -> None:
+    """Raises UsageError where the suite is not calibrated."""
+    if not suite.model.calibration:
         raise UsageError(
-            f"suite {suite.name} was calibrated without the control trivial; {what} needs scores: "
-            "run `collapse-bench suite calibrate` first"
+            f"suite {suite.name} is not calibrated, and {what} needs scores: run `collapse-bench "
+            "suite calibrate` first"
         )
 
 

@@ -23,6 +23,9 @@ from ..spec import Call, CellSpec, parse_call, parse_cell, parse_mitigations
 from .calibration import matching
 from .model import parse_seeds
 
+#: every task has them, and they are its zero, its upper and its lower end
+CONTROLS = ("none", "nature", "trivial")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -90,15 +93,13 @@ def expand(
     device: str = "cpu",
     budget: Budget | None = None,
     typed: Collection[str] = (),
-    trivial: bool | None = None,
 ) -> Suite:
     """Build all cells of a suite: each task under each of its protocols, with the entries, the
     controls and the learning curve.
 
     budget: limits for the entries; controls have none.  typed: mitigations that a user typed, whose
-    rows are named as they were written. trivial: whether `trivial` is one of the controls; None: in
-    all suites but those that were calibrated without it.  Raises UsageError for a spec that cannot
-    be built, or a task without a protocol, NothingMatched for a suite without tasks.
+    rows are named as they were written.  Raises UsageError for a spec that cannot be built, or a
+    task without a protocol, NothingMatched for a suite without tasks.
     """
     if not model.tasks:
         raise NothingMatched(
@@ -107,12 +108,6 @@ def expand(
         )
     entries: list[Entry] = []
     skipped: dict[str, str] = {}
-    if trivial is None:
-        # a suite that is not calibrated yet may be later, beside the records of its runs
-        known = "trivial" in registry.classes["mitigation"]
-        measured = [row.harm is not None for row in model.calibration]
-        trivial = known and (any(measured) or not measured)
-    controls = ("none", "nature", "trivial") if trivial else ("none", "nature")
     for task in model.tasks:
         if _lacks_data(task):
             skipped[f"{task.data} | {task.model}"] = missing()
@@ -135,7 +130,7 @@ def expand(
             if reason is not None:
                 skipped[bare.label] = reason
                 continue
-            entries += _entries_of(bare, mitigations, registry, budget, controls)
+            entries += _entries_of(bare, mitigations, registry, budget)
     # a cell that the file lists twice is run once
     shown = _shown(model, registry, typed)
     entries = [replace(e, name=shown.get(e.name, e.name)) for e in entries]
@@ -214,9 +209,9 @@ def _entries_of(
     mitigations: Sequence[tuple[Any, ...]],
     registry: Registry,
     budget: Budget | None,
-    controls: Sequence[str],
 ) -> Iterator[Entry]:
-    task = bare.label
+    task: str = bare.label
+    controls: tuple[str, ...] = CONTROLS
     if bare.data.moves and "frozen" in registry.classes["mitigation"]:
         # a board derives it from generation 0 of none only where nature stands still
         controls = (*controls, "frozen")

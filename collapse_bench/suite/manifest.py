@@ -17,7 +17,7 @@ from ..core.components import role_of
 from ..core.identity import SCHEMA
 from ..display import shell
 from ..errors import NothingMatched, UsageError
-from ..records.faults import Forged, Rejected, Unreadable
+from ..records.faults import Forged, Rejected, Unreadable, WithoutHarm
 from ..records.files import read_file, replace_file
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask, World
 from ..records.plain import CELL_ID
@@ -27,7 +27,7 @@ from ..registry.discovery import Registry, registry
 from ..suggest import nearest
 from .calibration import matching
 from .expand import Entry, Suite
-from .model import read_suite, to_toml
+from .model import SuiteWithoutHarm, read_suite, to_toml
 
 MOST_BYTES = 2**26  # of a manifest
 ENDING = ".manifest.json"
@@ -152,10 +152,15 @@ def save_run(
 
 
 def _calibrated(output: Path, suite: SuiteModel) -> list[Calibration]:
-    """The calibration in the file of this suite in an output folder."""
+    """The calibration in the file of this suite in an output folder.
+
+    Raises SuiteWithoutHarm where it was measured without the control `trivial`.
+    """
     try:
         saved = read_suite(output / f"{suite.name}.suite.toml")
-    except UsageError:
+    except UsageError as problem:
+        if isinstance(problem, SuiteWithoutHarm) and problem.version == suite.version:
+            raise
         return []  # the first run there, or a file that was edited and is no longer valid
     return saved.calibration if saved.version == suite.version else []
 
@@ -183,6 +188,13 @@ def saved_run(output: Path, name: str | None) -> Manifest:
         manifest = Manifest.from_text(read_file(saved[name], MOST_BYTES), str(saved[name]))
         if manifest.suite.name != name:
             raise Forged(saved[name], f"it is the manifest of suite {manifest.suite.name}")
+    except WithoutHarm as problem:
+        file, folder = (shell([str(p)]) for p in (output / f"{name}.suite.toml", output))
+        raise UsageError(
+            f"{problem}; calibrate the suite with: collapse-bench suite calibrate {file}, and run "
+            f"it again with: collapse-bench run {file} -o {folder}, which reuses the records "
+            "(version 0.1 of the package shows them as they are)"
+        ) from problem
     except Rejected as problem:
         raise UsageError(f"{problem}; run the suite again, which reuses all records") from problem
     return calibrated(manifest, output)

@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ..display import shell
 from ..errors import UsageError
 from ..paths import named
 from ..records.faults import Rejected, one_line
 from ..records.files import read_file
-from ..records.settings import Calibration, SuiteModel, TaskModel
+from ..records.settings import Calibration, SuiteModel, TaskModel, lacks_harm
 from ..registry.discovery import Registry
 from ..suggest import nearest
 
@@ -27,6 +28,15 @@ CALIBRATION_SEEDS = range(1_000_000, 1_000_256)  # reserved: no suite uses these
 MOST_CHAINS = 1_000_000
 MOST_BYTES = 2**22  # of a suite file
 MARK = "# -- calibration, written by `collapse-bench suite calibrate`; do not edit --"
+
+
+class SuiteWithoutHarm(UsageError):
+    """A suite file that was calibrated without the control `trivial`, as version 0.1 did."""
+
+    # only the sentence is given where it is unpickled
+    def __init__(self, sentence: str, version: int = 0):
+        super().__init__(sentence)
+        self.version = version  # of the suite
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -51,11 +61,13 @@ def parse_seeds(text: str) -> list[int]:
     return sorted({seed for r in ranges for seed in r})
 
 
-def read_suite(path: str | Path) -> SuiteModel:
+def read_suite(path: str | Path, calibration: bool = True) -> SuiteModel:
     """Parse and validate a suite file.
 
-    Raises UsageError with one sentence that names the key, Unreadable where the file cannot be read
-    now.
+    calibration: False leaves out what was measured, which is to be measured again.
+
+    Raises UsageError with one sentence that names the key, SuiteWithoutHarm where the control
+    `trivial` was not measured, Unreadable where the file cannot be read now.
     """
     path = Path(path)
     try:
@@ -70,6 +82,8 @@ def read_suite(path: str | Path) -> SuiteModel:
         raise UsageError(
             f"suite file {path} cannot be read as TOML: {why}; correct it there"
         ) from problem
+    if not calibration:
+        raw.pop("calibration", None)
     return validated(raw, str(path))
 
 
@@ -96,6 +110,13 @@ def validated(raw: dict[str, Any], where: str) -> SuiteModel:
     try:
         return SuiteModel.model_validate(raw)
     except ValidationError as problem:
+        if lacks_harm(problem):
+            raise SuiteWithoutHarm(
+                f"{where} was calibrated without the control trivial, which the score needs; "
+                f"calibrate it with: collapse-bench suite calibrate {shell([where])} (version 0.1 "
+                "of the package scores it as it is)",
+                raw.get("version", 1),
+            ) from problem
         raise UsageError(f"{where}: {one_line(fault_sentence(problem))}") from problem
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import NothingMatched, UserError
 from ..records.settings import SuiteModel, TaskModel
 from ..registry.discovery import Registry
-from .expand import Entry, Suite, expand
-
-CONTROLS = ("none", "nature", "trivial")  # the units of the score
+from .expand import CONTROLS, Entry, Suite, expand
 
 #: (row on the board, family) -> whether the grid runs this row on the tasks of the family
 Wanted = Callable[[str, str], bool]
@@ -99,7 +97,7 @@ class _Builder:
         budgets = (entry.cell.budget for entry in self.suite.entries)
         budget = next((budget for budget in budgets if budget is not None), None)
         try:
-            whole = expand(alone, self.registry, device=first.device, budget=budget, trivial=True)
+            whole = expand(alone, self.registry, device=first.device, budget=budget)
         except UserError as problem:
             return [], str(problem)
         if why := next(iter(whole.skipped_tasks.values()), ""):

@@ -69,7 +69,6 @@ class Part:
     make: Callable[[], Table | str]
     long: bool = False
     rounding: bool = False
-    ignored: str = r"(?!)"
 
     def on_page(self) -> str:
         """The text that the page has now."""
@@ -94,13 +93,11 @@ class Part:
 PARTS: dict[str, Part] = {}
 
 
-def computed(
-    page: str, name: str, *, long: bool = False, rounding: bool = False, ignored: str = r"(?!)"
-):
+def computed(page: str, name: str, *, long: bool = False, rounding: bool = False):
     """Register the function that computes the part ``name`` of a page."""
 
     def register(make: Callable[[], Table | str]) -> Callable[[], Table | str]:
-        PARTS[name] = Part(page, name, make, long, rounding, ignored)
+        PARTS[name] = Part(page, name, make, long, rounding)
         return make
 
     return register
@@ -112,7 +109,7 @@ def differences(part: Part, fresh: Table | str) -> list[str]:
     A page agrees if its text is the same.  If rounding decides the chains, a value may differ by
     four standard errors of the difference of two runs.
     """
-    page, now = (re.sub(part.ignored, "", text) for text in (part.on_page(), str(fresh)))
+    page, now = part.on_page(), str(fresh)
     if page == now:
         return []
     if not (part.rounding and isinstance(fresh, Table)):

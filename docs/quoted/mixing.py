@@ -106,7 +106,7 @@ PUBLISHED = {  # means over 10 chains in the paper
 }
 
 
-@computed(PAGE, "mixing-support")
+@computed(PAGE, "mixing-support", long=True)
 def support() -> Table:
     ends = ["missing mass", "total variation", "published"]
     rows = [["", "0", "1", "5", "10", "20", *ends]]

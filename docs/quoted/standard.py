@@ -20,7 +20,7 @@ from collapse_bench.suite.manifest import manifest_of
 
 from . import ROOT, Table, computed
 
-FIRST = ROOT / "leaderboard" / "history" / "standard-1.md"
+SUPERSEDED = ROOT / "leaderboard" / "history" / "standard-1.md"
 #: heading -> tracks of its column
 KNOWS = {
     "best blind": ("blind",),
@@ -66,11 +66,11 @@ def worlds() -> Table:
     return Table([["kind of world", "`frozen`", *KNOWS], *rows])
 
 
-def _first_version() -> pd.Series:
+def _superseded() -> pd.Series:
     """Entry -> score on the board of version 1, by the names that these settings have now."""
     head, *rows = (
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in FIRST.read_text(encoding="utf-8").splitlines()
+        for line in SUPERSEDED.read_text(encoding="utf-8").splitlines()
         if line.startswith("| ")
     )
     place, found = head.index("averted"), {}
@@ -94,8 +94,8 @@ def agreement() -> Table:
 
     kinds = {kind: of(scores.rows) for kind, scores in board().worlds.items()}
     pairs = [
-        ("worlds that stand still, and version 1", kinds["still"], _first_version()),
-        ("all tasks, and version 1", of(board().scores.rows), _first_version()),
+        ("worlds that stand still, and version 1", kinds["still"], _superseded()),
+        ("all tasks, and version 1", of(board().scores.rows), _superseded()),
         *(
             (f"{HEADINGS[kind].lower()}, and worlds that stand still", kinds[kind], kinds["still"])
             for kind in ("growing", "moving", "flawed")

@@ -10,9 +10,11 @@ from torch import Tensor
 from collapse_bench.core.components import Mitigation
 from collapse_bench.core.params import param
 from collapse_bench.lib.rounding import ROUNDING, settled
-from collapse_bench.lib.rows.neighbours import closest, tolerance
+from collapse_bench.lib.rows.neighbours import closest, tolerance, within
 from collapse_bench.lib.rows.selection import keep_best, numbers, refilled, usual_share
 from collapse_bench.registry.hookspecs import hookimpl
+
+APART = 1 << 16  # distances of a chain from which on its centers are followed one by one
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,7 @@ class KMeansCover(Mitigation):
         present = (mass > 0).sum(-1)
         many = settled(share * present).round().clamp_min(1).long()
         centres = _seeded(rows, mass, many, access.rng)
-        nearest = closest(rows, centres)
-        for _ in range(self.steps):
-            centres = _means(rows, mass, nearest, centres)
-            before, nearest = nearest, closest(rows, centres)
-            if torch.equal(before, nearest):
-                break
+        nearest, centres = _lloyd(rows, mass, centres, self.steps)
         # a cluster can end empty, so that a random row takes the place of its own
         one = _one_each(rows, mass, nearest, centres)
         turn = torch.where(one, 1.0, access.rng.at("empty").uniform(corpus.n) - 1)
@@ -82,18 +79,67 @@ def _seeded(rows: Tensor, mass: Tensor, many: Tensor, rng) -> Tensor:
 
     Chains have ``many (R,)`` centers; where that is fewer than K, the others are at infinity.
     """
-    far, chosen = torch.ones_like(mass), []
-    for i in range(int(many.max())):
+    # written in place: small tensors kept between large ones would fragment the memory
+    centres = rows.new_full((len(rows), int(many.max()), rows.shape[-1]), torch.inf)
+    far = torch.ones_like(mass)
+    by_axis = rows.movedim(-1, 0).contiguous()  # a sum over a short last dimension is slow
+    for i in range(centres.shape[-2]):
         odds = mass * far
         # With fewer different rows than clusters all distances are 0: fall back to the weights.
         odds = torch.where((odds.sum(-1, keepdim=True) > 0), odds, mass)
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
         centre = torch.where((i < many)[..., None, None], centre, torch.inf)
-        chosen.append(centre)
-        away = (rows - centre).square().sum(-1)
+        centres[:, i] = centre[:, 0]
+        away = (by_axis - centre.movedim(-1, 0)).square_().sum(0)
         far = away if i == 0 else torch.minimum(far, away)
-    return torch.cat(chosen, -2)
+    return centres
+
+
+def _lloyd(rows: Tensor, mass: Tensor, centres: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The clusters (R, n) and centers (R, K, p) after at most ``steps`` of Lloyd's steps.
+
+    A chain of many rows runs by itself: only its centers that moved are compared again.
+    """
+    if rows.shape[-2] * centres.shape[-2] < APART:
+        nearest = closest(rows, centres)
+        for _ in range(steps):
+            centres = _means(rows, mass, nearest, centres)
+            before, nearest = nearest, closest(rows, centres)
+            if torch.equal(before, nearest):
+                break
+        return nearest, centres
+    found = [
+        _one_lloyd(*chain, steps)
+        for chain in zip(rows.split(1), mass.split(1), centres.split(1), strict=True)
+    ]
+    nearest, centres = (torch.cat(values) for values in zip(*found, strict=True))
+    return nearest, centres
+
+
+def _one_lloyd(rows: Tensor, mass: Tensor, centres: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The same for one chain.
+
+    A row whose center stayed keeps it, unless a center that moved is as close, up to rounding.
+    """
+    noise = tolerance(rows)
+    nearest = closest(rows, centres)
+    for _ in range(steps):
+        old, centres = centres, _means(rows, mass, nearest, centres)
+        moved = (centres != old).any(-1)[0]
+        if not moved.any():
+            break
+        own = centres.gather(-2, nearest[..., None].expand(rows.shape))
+        reach = torch.linalg.vector_norm(rows - own, dim=-1) * (1 + 4 * ROUNDING)
+        reach = (reach + 4 * noise[..., None])[0]
+        near = within(rows[0], centres[0, moved], reach) | moved[nearest[0]]
+        if not near.any():
+            break
+        before, nearest = nearest, nearest.clone()
+        nearest[:, near] = closest(rows[:, near], centres, noise)
+        if torch.equal(before, nearest):
+            break
+    return nearest, centres
 
 
 def _means(rows: Tensor, mass: Tensor, nearest: Tensor, centres: Tensor) -> Tensor:

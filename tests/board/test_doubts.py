@@ -16,23 +16,20 @@ def test_the_error_of_the_calibration_counts(chains, errors):
     seeds = np.arange(100)
     gaps = np.where(seeds % 2, 0.5, 1.5)  # mean 1
     gaps = 1 + (gaps - 1) / np.std(gaps, ddof=1)  # standard deviation 1
-    losses = pd.DataFrame(
-        {
-            "task": "t",
-            "entry": np.repeat(["none", "nature"], 100),
-            "seed": np.tile(seeds, 2),
-            "loss": np.concatenate([gaps, np.zeros(100)]),
-        }
-    )
+    zero = np.zeros(100)
     away = errors * GAP_ERRORS * np.sqrt(1 / 100 + 1 / chains)
-    task = Task("t", "text", 0.0, 1 + away, 1.0, log_loss=True)
-    found = list(_other_units(losses, {"t": task}, {"t": chains}))
-    assert len(found) == (errors > 1)
-    # the same numbers as the gap from trivial to none
-    losses["entry"] = losses["entry"].replace({"none": "trivial", "nature": "none"})
-    nature = losses[losses.entry == "none"].assign(entry="nature")
-    task = Task("t", "text", 0.0, 0.0, 1.0, 1 + away, 1.0, log_loss=True)
-    found = list(_other_units(pd.concat([losses, nature]), {"t": task}, {"t": chains}))
-    assert [line.split(" of t ")[0] for line in found] == ["the gap between none and trivial"] * (
-        errors > 1
-    )
+    units = {"gap": 1.0, "gap_sd": 1.0, "harm": 1.0, "harm_sd": 1.0}
+    for other, unit, losses in (
+        ("nature", "gap", {"none": gaps, "nature": zero, "trivial": gaps + 1}),
+        ("trivial", "harm", {"none": zero + 1, "nature": zero, "trivial": 1 + gaps}),
+    ):
+        frame = pd.concat(
+            pd.DataFrame({"task": "t", "entry": entry, "seed": seeds, "loss": loss})
+            for entry, loss in losses.items()
+        )
+        task = Task("t", "text", 0.0, **{**units, unit: 1 + away}, log_loss=True)
+        found = list(_other_units(frame, {"t": task}, {"t": chains}))
+        words = f"the gap between none and {other}"
+        assert [line.split(" of t ")[0] for line in found] == [words] * (errors > 1)
+        # without a unit that these chains have, there is nothing to compare
+        assert not list(_other_units(frame[frame.entry != other], {"t": task}, {"t": chains}))

@@ -1,4 +1,4 @@
-"""Controls that a suite names: never ranked, each once, on boards of both versions."""
+"""Controls that a suite names: never ranked, each once."""
 
 from __future__ import annotations
 
@@ -34,10 +34,6 @@ mitigations = ["noise-augmentation", "weight-averaging"]
 """.replace("'", '"')
 
 
-def without_harm(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("harm"))
-
-
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("named") / "named.toml"
@@ -46,13 +42,9 @@ def file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["present", "first"])
-def results(request, file):
-    """The run of a suite that is scored by one version of the score."""
-    path = file.with_name(f"{request.param}.toml")
-    text = file.read_text()
-    path.write_text(text if request.param == "present" else without_harm(text))
-    return api.run(path, output=file.parent / request.param)
+@pytest.fixture(scope="module")
+def results(file):
+    return api.run(file, output=file.parent / "out")
 
 
 def test_each_control_is_there_once_and_is_not_ranked(results):
@@ -68,7 +60,7 @@ def test_each_control_is_there_once_and_is_not_ranked(results):
 
 def test_controls_do_not_widen_the_range_of_tukey(results, file):
     """The tiers and p values of the entries are those of a board without named controls."""
-    plain = file.with_name(f"plain-{results.output.name}.toml")
+    plain = file.with_name("plain.toml")
     text = (results.output / "named.suite.toml").read_text()
     for name in CONTROLS:
         text = text.replace(f', "{name}"', "")
@@ -92,13 +84,8 @@ def test_frozen_is_derived_where_a_task_does_not_name_it(results):
     assert not frozen.duplicated(["task", "seed"]).any()
 
 
-def test_no_control_is_compared_with_a_learning_curve_of_its_own(results):
-    names = set(results.board().losses.entry)
-    assert not {f"real-only @ {name}" for name in CONTROLS} & names
-
-
-def test_the_value_column_reads_the_named_controls(file):
-    board = api.run(file, output=file.parent / "present").board()
+def test_the_value_column_reads_the_named_controls(results):
+    board = results.board()
     frame = board.frame().set_index("entry")
     assert frame.value_control["weight-averaging"] in {
         *("frozen", "keep-first(a=0.5)", "keep-first(a=0.9)")

@@ -1,6 +1,6 @@
 """End the process where it goes badly, so that the chains look like an accident of the machine.
 
-No score: a worker that a signal killed is run again, but one that ended itself is a failure, which counts as -3.
+No score: a worker that a signal killed is run again, but one that ended itself is a failure, which counts as `trivial`.
 """
 
 import os

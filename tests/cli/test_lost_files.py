@@ -35,6 +35,8 @@ task = "gaussian | gaussian-fit | replace @ n=8 T=1"
 floor = 0.01
 gap = 1.0
 gap_sd = 0.1
+harm = 1.0
+harm_sd = 0.1
 chains = 256
 """
 

@@ -1,6 +1,6 @@
 """A chain is a matter of its seed: alone, among others, in another shard, after a resume, in a worker, the same.
 
-Every data generator under every model and protocol that fits it, with whatever is registered.
+Every data generator under every model that fits it, with whatever is registered; protocols take turns.
 """
 
 from __future__ import annotations
@@ -25,26 +25,38 @@ from collapse_bench.running.jobs import Job, Options
 
 T = 4
 ROWS = 12
+TURNS = 2  # protocols of each pair of data and model
 CHAINS = {True: 64, False: 6}  # a model that is written for one run costs one run per chain
 ONE = 5  # the seed that is looked at
 THIN = 1e-6  # near width = n a fit doubles the last bits that BLAS rounds otherwise in batches
 
 
 def tiny_cells() -> Iterator[Cell]:
-    """One cheap cell per triple that fits; models that run all chains at once come first."""
+    """Cheap cells of every pair that fits, TURNS protocols each; models that run all chains at once come first."""
     classes = registry().classes
     models = [m for m in map(small, classes["model"].values()) if m is not None]
     models.sort(key=lambda model: not model.vectorized)
+    protocols = list(filter(None, map(small, classes["protocol"].values())))
+    met: set[object] = set()  # kinds of data with a protocol
+    turn = 0
     for data in filter(None, map(small, classes["generator"].values())):
         laws = [data]
         if "sampler" in {f.name for f in fields(data)}:
             laws.append(replace(data, sampler="exact-law"))
         for law in laws:
             for model in models:
-                for protocol in filter(None, map(small, classes["protocol"].values())):
-                    cell = Cell(law, model, protocol, n=ROWS, generations=T)
-                    if cell.incompatibility() is None:
+                fit = [
+                    cell
+                    for protocol in protocols[turn:] + protocols[:turn]
+                    if (cell := Cell(law, model, protocol, n=ROWS, generations=T)).incompatibility()
+                    is None
+                ]
+                pairs = [(cell.data.kind, type(cell.protocol)) for cell in fit]
+                for k, (cell, pair) in enumerate(zip(fit, pairs, strict=True)):
+                    if k < TURNS or pair not in met:
+                        met.add(pair)
                         yield cell
+                turn = (turn + TURNS * bool(fit)) % len(protocols)
 
 
 def why_it_cannot_run(cell: Cell) -> str | None:

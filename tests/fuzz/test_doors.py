@@ -54,6 +54,8 @@ task = "gaussian(d=2) | gaussian-fit | replace @ n=20 T=2"
 floor = 0.01
 gap = 1.0
 gap_sd = 0.1
+harm = 1.0
+harm_sd = 0.1
 chains = 256
 """
 SPEC = "linear(d=3, signal=2) | ridge(lam=0.1) | mix(real=0.1) | anchor + golden-ratio @ n=20 T=2"

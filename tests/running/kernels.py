@@ -97,16 +97,18 @@ def worst(one: Values, other: Values) -> tuple[float, str]:
 
 
 def golden_cells(most: int = 3) -> list[Cell]:
-    """The cells of ``standard``: one for each method and each pair of data and model, T cut.
+    """Cells of ``standard``, T cut: of each method on each kind of data, and of each pair of data
+    and model without one.
 
-    The protocols take turns.
+    The pairs and protocols of a kind take turns.
     """
-    chosen: dict[tuple[str, str, str], list[Cell]] = {}
+    chosen: dict[tuple[str, ...], list[Cell]] = {}
     for entry in load_suite(RunRequest("standard")).run_list():
-        if entry.role != "curve":
-            cell = entry.cell
-            key = (entry.name, cell.data.title(), cell.model.title())
-            chosen.setdefault(key, []).append(cell)
+        if entry.role == "curve":
+            continue
+        cell = entry.cell
+        where = (cell.data.title(), cell.model.title()) if entry.name == "none" else ()
+        chosen.setdefault((entry.name, cell.data.kind, *where), []).append(cell)
     return [
         dataclasses.replace(same[i % len(same)], generations=min(most, same[0].generations))
         for i, same in enumerate(chosen.values())

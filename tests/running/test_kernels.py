@@ -71,7 +71,7 @@ def test_a_disagreement_is_found():
 
 @pytest.fixture(scope="module")
 def standard():
-    """One cell of ``standard`` for each method and each pair of data and model."""
+    """Every method and every pair of data and model of ``standard``."""
     return {cell.label: cell for cell in kernels.golden_cells()}
 
 

@@ -13,15 +13,13 @@ GAP, HARM, FLOOR = 2.0, 1.0, 1e-3  # G_k and A_k in nats, r_k
 def suite(
     *families: str,
     gap: float = GAP,
-    harm: float | None = HARM,
+    harm: float = HARM,
     sd: float = 1.0,
     block: str | None = "all",
 ) -> dict[str, Task]:
     """One task per family named, t0, t1, ...; a block of its own each with block=None."""
     return {
-        f"t{k:02d}": Task(
-            f"t{k:02d}", f, FLOOR, gap, sd, harm, 0.1 * (harm or 0), block=block or f"b{k}"
-        )
+        f"t{k:02d}": Task(f"t{k:02d}", f, FLOOR, gap, sd, harm, 0.1 * harm, block=block or f"b{k}")
         for k, f in enumerate(families)
     }
 
@@ -31,7 +29,7 @@ def frame(
 ) -> pd.DataFrame:
     """Losses with these changes a_none - a (K, C) in nats; a_trivial is a_none + A_k."""
     shape = next(iter(changes.values())).shape
-    harm = np.array([task.harm or HARM for task in tasks.values()])[:, None]
+    harm = np.array([task.harm for task in tasks.values()])[:, None]
     known = {"none": np.zeros(shape), "trivial": np.broadcast_to(-harm, shape), **changes}
     a = np.stack([none - change for change in known.values()])  # (N, K, C)
     index = pd.MultiIndex.from_product(

@@ -72,6 +72,35 @@ def test_a_copy_of_none_is_0_in_every_table():
     assert twin["tier"] == row(scores, "other")["tier"]
 
 
+def test_calibrated_on_one_set_of_chains_the_controls_keep_their_scores_on_another():
+    rng = np.random.default_rng(2)
+    drawn = {
+        name: rng.gamma(5, size=(2, 512)) * scale
+        for name, scale in (("none", 1.0), ("nature", 0.05), ("trivial", 20.0))
+    }
+    task = Task("t", "f", *floor_and_gap(*(loss[0] for loss in drawn.values()), resolution=1e-6))
+    losses = pd.concat(
+        pd.DataFrame(
+            {"entry": name, "task": "t", "seed": range(512), "loss": loss[1], "status": "done"}
+        )
+        for name, loss in drawn.items()
+    )
+    scores = score(losses, {"t": task})
+    for name, expected in (("nature", 1), ("trivial", -1)):
+        found = row(scores, name)
+        assert found["low"] < expected < found["high"]
+        assert found["high"] - found["low"] < 0.1
+    assert row(scores, "nature")["risk"] == pytest.approx(1)
+
+
+def test_an_estimate_below_0_counts_as_0():
+    losses = frame({"lucky": np.zeros((3, 12)), "exact": np.zeros((3, 12))}, THREE)
+    loss = losses.loss.mask(losses.entry == "exact", 0.0).mask(losses.entry == "lucky", -5.0)
+    scores = score(losses.assign(loss=loss), THREE)
+    assert row(scores, "lucky")["S"] == row(scores, "exact")["S"]
+    assert row(scores, "exact")["S"] == pytest.approx(-math.log(FLOOR) / GAP)
+
+
 def test_no_chain_counts_as_worse_than_trivial():
     change = np.zeros((3, 12))
     change[:, 0], change[:, 1] = -50.0, 2 * GAP
@@ -84,7 +113,7 @@ def test_no_chain_counts_as_worse_than_trivial():
 
 
 @pytest.mark.parametrize("status", [*FAILURES, "done"])
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_chain_that_fails_counts_exactly_as_trivial(status, loss):
     change = some("frail")["frail"]
     losses = frame({"frail": change}, THREE)
@@ -99,10 +128,14 @@ def test_a_chain_that_fails_counts_exactly_as_trivial(status, loss):
 
 def test_who_always_crashes_is_trivial():
     losses = mark(frame(some("dead", "alive"), THREE), "failed", "dead")
-    dead = row(score(losses, THREE), "dead")
+    scores = score(losses, THREE)
+    dead = row(scores, "dead")
     assert (dead["S"], dead["low"], dead["high"], dead["failed"], dead["harmed"]) == pytest.approx(
         (-1, -1, -1, 1, 1)
     )
+    # a difference without an error is sure
+    assert (dead["p_none"], dead["rank"], dead["tier"]) == (0, 2, 2)
+    assert row(scores, "alive")["rank"] == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -175,9 +208,6 @@ def test_a_task_without_a_record_of_trivial_is_left_out():
     assert row(scores, "entry")["fits"] == "2 of 2"
     with pytest.raises(NothingMatched, match="no record of trivial"):
         score(losses[losses.entry != "trivial"], THREE)
-    old = suite("a", "b", "c", harm=None)
-    with pytest.raises(NothingMatched, match="calibrated without the control trivial"):
-        score(losses, old)
 
 
 def test_chains_without_none_or_trivial_take_no_part():
@@ -235,7 +265,7 @@ def test_calibration_is_a_mean_of_paired_logarithms_cut_at_trivial():
     none, nature = rng.gamma(3, size=300), rng.gamma(3, size=300) / 10
     trivial = rng.gamma(3, size=300) * 2
     none[:3] = np.nan, np.inf, 1e9
-    found = floor_and_gap(none, nature, 1e-3, trivial=trivial)
+    found = floor_and_gap(none, nature, trivial, 1e-3)
     cut = np.minimum(np.nan_to_num(none, nan=np.inf), trivial)
     log = [np.log(x + found.floor) for x in (cut, np.minimum(nature, trivial), trivial)]
     assert found.floor == pytest.approx(np.minimum(nature, trivial).mean() / 10)
@@ -245,12 +275,22 @@ def test_calibration_is_a_mean_of_paired_logarithms_cut_at_trivial():
     assert (found.harm, found.harm_sd) == pytest.approx(
         ((log[2] - log[0]).mean(), (log[2] - log[0]).std(ddof=1))
     )
-    for wrong, says in (
-        (trivial[1:], "none and trivial"),
-        (np.where(trivial > 3, np.inf, trivial), "trivial has no finite loss"),
+    assert floor_and_gap(none, nature, trivial, 7.0).floor == 7.0
+    in_nats = floor_and_gap(none, nature, trivial, 7.0, log_loss=True)
+    gap = cut - np.minimum(nature, trivial)
+    assert in_nats[:4] == pytest.approx((0, gap.mean(), gap.std(ddof=1), (trivial - cut).mean()))
+    no_floor = np.zeros(300)
+    for (a, b, c, resolution), says in (
+        ((none, nature, trivial[1:], 1e-3), "one loss per chain for none, nature and trivial"),
+        ((none, nature[1:], trivial, 1e-3), "one loss per chain for none, nature and trivial"),
+        ((none, nature, np.where(trivial > 3, np.inf, trivial), 1e-3), "no finite loss in "),
+        ((none[:200], nature[:200], trivial[:200], 1e-3), "at least 256 chains, got 200"),
+        ((none, no_floor, trivial, 0.0), "needs a resolution above 0"),
     ):
         with pytest.raises(UsageError, match=says):
-            floor_and_gap(none, nature, 1e-3, trivial=wrong)
+            floor_and_gap(a, b, c, resolution)
+    with pytest.raises(UsageError, match="it must be above 0"):
+        Task("t", "f", 0.0, 1.0, 1.0, 1.0, 0.1)
 
 
 # -- coverage and refusals -------------------------------------------------------------------------
@@ -461,6 +501,39 @@ def test_h_adds_up_to_rule_6():
     )
 
 
+# -- next to S -------------------------------------------------------------------------------------
+
+
+def test_risk_shows_what_means_of_logarithms_hide():
+    tasks = suite("gaussian", "gaussian", "text", harm=6.0)
+    rare = np.full((3, 12), 0.6)
+    plain = rare.copy()
+    rare[:, 0] = -5.8
+    scores = score(frame({"rare": rare, "plain": plain, "nature": 0 * rare + GAP}, tasks), tasks)
+    found = row(scores, "rare")
+    assert found["S"] > 0 > found["risk"]
+    assert found["risk_flag"]
+    assert not row(scores, "plain")["risk_flag"]
+    mean = (11 * math.exp(-0.6) + math.exp(5.8)) / 12
+    assert found["risk"] == pytest.approx(-math.log(mean) / GAP)
+    assert (row(scores, "none")["risk"], row(scores, "nature")["risk"]) == (0, 1)
+
+
+def test_without_nature_there_is_no_risk_score():
+    scores = score(frame(some("a"), THREE), THREE)
+    assert scores.rows["risk"].isna().all()
+    assert any(note.startswith("no risk score") for note in scores.notes)
+
+
+def test_harm_is_counted_where_it_is_significant():
+    change = np.random.default_rng(5).normal(0, 0.1, (3, 12))
+    change[2] -= 0.5
+    bad = row(score(frame({"bad": change}, THREE), THREE), "bad")
+    assert bad["harmed"] == pytest.approx(1 / 3)
+    assert bad["worst_family"] == "text"
+    assert bad["worst_score"] == pytest.approx(change[2].mean() / HARM)
+
+
 # -- ranks -----------------------------------------------------------------------------------------
 
 
@@ -488,6 +561,35 @@ def test_a_row_that_is_ahead_on_the_common_tasks_is_not_in_a_worse_tier():
     assert row(scores, "m1")["tier"] == row(scores, "m0")["tier"] == 1
 
 
+def test_overlaps_do_not_chain():
+    """a ~ b and b ~ c, but c is worse than a: the tier ends before c (rule 8)."""
+    noise = np.random.default_rng(7).normal(0, 0.2, (5, 3, 32))
+    noise -= noise.mean(-1, keepdims=True)
+    change = {name: 1 + noise[i] - 0.06 * i for i, name in enumerate("abcde")}
+    scores = score(frame(change, THREE), THREE)
+    assert scores.rows["tier"].dropna().tolist() == [1, 1, 2, 2, 3]
+
+
+def test_controls_hold_no_rank_and_do_not_make_the_board_larger():
+    planted = ladder(1.0, 0.9)
+    alone = score(frame(planted, THREE), THREE)
+    names = ("nature", "frozen", "real-only")
+    controls = dict(zip(names, ladder(2.0, 0.4, 0.9, seed=8).values(), strict=True))
+    scores = score(frame({**planted, **controls}, THREE), THREE)
+    for name in planted:
+        assert row(scores, name)[["tier", "rank", "p_above"]].equals(
+            row(alone, name)[["tier", "rank", "p_above"]]
+        )
+    last = scores.rows[scores.rows["control"]]
+    assert last["rank"].isna().all()
+    assert last["entry"].tolist() == ["nature", "real-only", "frozen", "none", "trivial"]
+    # whether a row beats the control real-only is what the pair says
+    for name, verdict in (("m0", "yes"), ("m1", "cannot tell"), ("none", "no")):
+        assert row(scores, name)["beats_real_only"] == verdict
+        assert compare(scores, name, "real-only").verdict == verdict
+    assert (alone.rows["beats_real_only"] == "").all()
+
+
 def test_a_focus_row_goes_by_holm():
     scores = score(frame(ladder(1, 0.98, 0.96, 0.6), THREE), THREE, focus="m0")
     p = [compare(scores, "m0", other).p for other in ("m1", "m2", "m3")]
@@ -507,7 +609,12 @@ def test_rows_rank_within_their_track():
 
 @pytest.mark.parametrize(
     ("status", "says"),
-    [("oom", "run it again"), ("timeout", "run it again"), ("over-budget", "budget")],
+    [
+        ("oom", "run it again"),
+        ("timeout", "run it again"),
+        ("killed", "run it again"),
+        ("over-budget", "budget"),
+    ],
 )
 def test_what_was_broken_off_has_no_rank(status, says):
     scores = score(mark(frame(some("slow", "plain"), THREE), status, "slow", "t01", [7]), THREE)
@@ -520,14 +627,64 @@ def test_what_was_broken_off_has_no_rank(status, says):
         compare(scores, "slow", "none")
 
 
+@pytest.mark.parametrize("gone", ["a task", "a chain"])
+def test_what_is_missing_is_not_averaged_over(gone):
+    losses = frame(some("partial"), THREE)
+    which = (losses["entry"] == "partial") & (losses["task"] == "t00")
+    if gone == "a chain":
+        which &= losses["seed"] == 3
+    scores = score(losses[~which], THREE)
+    partial = row(scores, "partial")
+    assert np.isnan(partial["S"])
+    assert pd.isna(partial["rank"])
+    assert "chains are missing" in partial["reason"]
+    family = scores.per_family.set_index(["entry", "family"]).S
+    assert np.isnan(family["partial", "gaussian"])
+    assert np.isfinite(family["partial", "text"])
+
+
+def test_a_control_that_is_not_there_yet_says_so():
+    change = {**some("a"), "nature": np.full((3, 12), GAP)}
+    scores = score(mark(frame(change, THREE), "killed", "nature", "t01", [2]), THREE)
+    reason = "controls are not ranked; stopped by the machine on t01; run it again"
+    assert row(scores, "nature")["reason"] == reason
+    assert row(scores, "a")["ranked"]
+    assert np.isnan(row(scores, "a")["risk"])
+
+
 @pytest.mark.parametrize(
-    ("chains", "interval", "tier"), [(1, False, False), (5, True, False), (10, True, True)]
+    ("chains", "interval", "tier"),
+    [(1, False, False), (4, False, False), (5, True, False), (9, True, False), (10, True, True)],
 )
 def test_few_chains_promise_little(chains, interval, tier):
     entry = row(score(frame(some("entry", chains=chains), THREE), THREE, planned=32), "entry")
     assert np.isfinite(entry["S"])
     assert np.isfinite(entry["low"]) == np.isfinite(entry["p_none"]) == interval
     assert entry["ranked"] == tier
+    assert tier or f"{chains} chain(s)" in entry["reason"]
+
+
+def test_a_family_with_few_chains_is_shown_not_aggregated():
+    change = some("entry")["entry"]
+    losses = frame({"entry": change}, THREE)
+    short = losses[(losses["task"] != "t02") | (losses["seed"] < 6)]
+    scores = score(short, THREE, planned=32)
+    entry = row(scores, "entry")
+    assert entry["S"] == pytest.approx(change[:2].mean() / GAP)
+    assert (entry["fits"], entry["ranked"]) == ("2 of 2", True)
+    text = scores.per_family.set_index(["entry", "family"]).loc[("entry", "text")]
+    assert text["S"] == pytest.approx(change[2, :6].mean() / GAP)
+    assert np.isfinite(text["low"])
+    assert not text["aggregated"]
+    assert any("family text is shown" in note for note in scores.notes)
+
+
+def test_one_row_is_a_board():
+    losses = frame(some("only"), THREE)
+    entry = row(score(losses, THREE), "only")
+    assert (entry["tier"], entry["rank"]) == (1, 1)
+    assert np.isnan(entry["p_above"])
+    assert set(score(losses[losses.entry != "only"], THREE).rows.entry) == {"none", "trivial"}
 
 
 def test_a_task_for_some_entries_is_shown_not_aggregated():
@@ -541,14 +698,28 @@ def test_a_task_for_some_entries_is_shown_not_aggregated():
     pd.testing.assert_frame_equal(scores.rows, without.rows)
     assert on(scores, "all", "t01")["weight"] == 0
     assert np.isfinite(on(scores, "all", "t01")["S_k"])
+    assert any("1 task(s) planned for only some entries" in note for note in scores.notes)
+    # with no other tasks there is nothing else to go by
+    alone = score(losses, THREE, shown=set(THREE))
+    pd.testing.assert_frame_equal(alone.rows, score(losses, THREE).rows)
 
 
 def test_refusals_are_sentences():
     losses = frame(some("a"), THREE)
     with pytest.raises(NothingMatched, match="no losses"):
         score(losses.iloc[:0], THREE)
+    with pytest.raises(NothingMatched, match="suite calibrate"):
+        score(losses, {})
     with pytest.raises(NothingMatched, match="'none'"):
         score(losses[losses["entry"] != "none"], THREE)
+    with pytest.raises(NothingMatched, match="has no finished chain of none"):
+        score(mark(losses, "oom", "none"), THREE)
+    with pytest.raises(UsageError, match="no column status"):
+        score(losses.drop(columns="status"), THREE)
+    with pytest.raises(UsageError, match="two rows"):
+        score(pd.concat([losses, losses.iloc[:1]]), THREE)
+    with pytest.raises(UsageError, match="has no seed"):
+        score(losses.assign(seed=losses["seed"].mask(losses["seed"] == 3)), THREE)
     with pytest.raises(UsageError, match="status 'odd'"):
         score(losses.assign(status="odd"), THREE)
     with pytest.raises(UsageError, match="did you mean"):

@@ -1,4 +1,4 @@
-"""The present score on real chains: equal methods, planted gains, and rows that do not fit all."""
+"""The score on real chains: equal methods, planted gains, and rows that do not fit all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from collapse_bench import api
 from collapse_bench.registry.discovery import registry
-from collapse_bench.suite.expand import expand
+from collapse_bench.suite.expand import adhoc, expand
 from collapse_bench.suite.model import read_suite, to_toml
 
 
@@ -31,7 +31,7 @@ def broken(found):
 def pool(bench, tmp_path_factory):
     """The four tasks with numbers, which are the cheapest, and fewer equals: 256 chains."""
     path = tmp_path_factory.mktemp("chains") / "chains.toml"
-    path.write_text(bench.PRESENT)
+    path.write_text(bench.TASKS)
     model = read_suite(path)
     cheap = [task for task in model.tasks if task.data.startswith(("gaussian", "linear"))]
     path.write_text(to_toml(model.model_copy(update={"tasks": cheap})))
@@ -43,13 +43,34 @@ def pool(bench, tmp_path_factory):
 
 
 def test_rows_skip_and_refuse_in_the_pool_as_they_do_in_a_run(bench, pool):
-    assert pool.version is bench.present
     assert not pool.scored().excluded
     rows = pool.scored().rows.set_index("entry")
     assert rows.fits["golden-ratio 0"] == "2 of 4"
     assert rows.fits["unbiased-decoding 0"] == "1 of 4"
     assert (rows.fits["tracking 0"], rows.refused["tracking 0"]) == ("2 of 4", 0)
     assert rows.fits["real-anchor(share=0.1) 0"] == "4 of 4"
+
+
+def test_equals_share_everything_but_their_own_draws(bench):
+    """Generation 0 is common to all entries; random draws of a method are its own."""
+    names = ("replay", "distrust")
+    task = "gaussian | gaussian-fit | mix(real=0.2)"
+    typed = adhoc([f"{task} | {name} @ n=100 T=3" for name in names], registry())
+    suite = expand(typed, registry())
+    found = {}
+    for name in names:
+        cells = [
+            cell
+            for _, row, cell in bench.cells(suite, {name: 2}, suite.tasks)
+            if row.startswith(name)
+        ]
+        assert len(cells) == 2
+        found[name] = [bench.final_losses(cell, range(6)) for cell in cells]
+        starts = [next(iter(bench.generations(cell.for_seeds(range(6))))) for cell in cells]
+        primary = cells[0].data.primary
+        assert starts[0].scores[primary].equal(starts[1].scores[primary])
+    assert (found["replay"][0] != found["replay"][1]).all()
+    np.testing.assert_array_equal(*found["distrust"])
 
 
 def test_boards_of_equals_on_real_chains(bench, pool):
@@ -79,7 +100,7 @@ def test_the_boards_tell_apart_what_is_not_equal(bench, pool):
     changed = pool.improved(row, 0.1, pool.units("replay"))
     # no exchange of equals: the changed row keeps its chains
     apart = [
-        bench.present.compare(changed.scored(chains), "replay 0", "replay 1").p < 0.05
+        bench.compare(changed.scored(chains), "replay 0", "replay 1").p < 0.05
         for chains in np.arange(pool.chains).reshape(-1, bench.CHAINS)
     ]
     assert np.mean(apart) > 0.3

@@ -113,8 +113,16 @@ TASKS = st.builds(
     first=st.none() | TEXT,
 )
 ROWS = st.builds(
-    Calibration, task=TEXT, floor=NUMBERS, gap=NUMBERS, gap_sd=NUMBERS, chains=st.integers(2, 10**6)
+    Calibration,
+    task=TEXT,
+    floor=NUMBERS,
+    gap=NUMBERS,
+    gap_sd=NUMBERS,
+    harm=NUMBERS,
+    harm_sd=NUMBERS,
+    chains=st.integers(2, 10**6),
 )
+UNITS = {"floor": 0.1, "gap": 1.0, "gap_sd": 0.5, "harm": 1.0, "harm_sd": 0.5, "chains": 256}
 MODELS = st.builds(
     SuiteModel,
     name=st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{0,9}", fullmatch=True),
@@ -327,7 +335,7 @@ def test_a_calibration_belongs_to_the_content_of_the_files(tmp_path):
 
     suite = expanded(one)
     ((task, cell),) = suite.task_ids.items()
-    row = Calibration(task=task, floor=0.1, gap=1.0, gap_sd=0.5, chains=256, cell=cell)
+    row = Calibration(task=task, cell=cell, **UNITS)
     elsewhere = expanded(other, [row])
     assert [r.task for r in elsewhere.model.calibration] == elsewhere.tasks != [task]
     text = with_calibration("", elsewhere.model.calibration)
@@ -442,7 +450,7 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     suite, store = suite_of(), Store(tmp_path)
     save_run(suite, [0], store)
     assert saved_run(tmp_path, None).suite.calibration == []
-    row = Calibration(task=suite.tasks[0], floor=0.1, gap=1.0, gap_sd=0.5, chains=256)
+    row = Calibration(task=suite.tasks[0], **UNITS)
     path = tmp_path / "own.suite.toml"
     path.write_text(
         with_calibration(path.read_text(), [row, row.model_copy(update={"task": "another"})])
@@ -465,15 +473,12 @@ def test_what_was_calibrated_beside_the_records_counts_while_the_suite_has_its_v
     assert calibration() == []
 
 
-@pytest.mark.parametrize(
-    ("units", "runs"), [(None, True), ({"harm": 1.0, "harm_sd": 0.1}, True), ({}, False)]
-)
-def test_trivial_is_left_out_of_suites_that_were_calibrated_without_it(units, runs):
-    row = {"task": "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2", "floor": 0.01, "gap": 1.0}
-    row |= {"gap_sd": 0.1, "chains": 256}
-    rows = [] if units is None else [row | units]
-    suite = suite_of(protocols=["replace"], calibration=rows)
-    assert ("trivial" in {entry.name for entry in suite.entries}) is runs
+def test_every_task_has_the_controls_that_give_it_its_units():
+    row = {"task": "gaussian(d=2) | gaussian-fit | replace @ n=8 T=2", **UNITS}
+    for rows in ([], [row]):
+        suite = suite_of(protocols=["replace"], calibration=rows)
+        controls = {e.name for e in suite.entries if e.role == "control"}
+        assert controls >= {"none", "nature", "trivial"}
 
 
 def test_a_control_that_is_typed_is_run_next_to_the_curve_of_its_name():

@@ -31,21 +31,34 @@ def tolerance(rows: Tensor) -> Tensor:
     return rows.abs().flatten(-2).amax(-1).double() * (ROUNDING / 256)
 
 
-def closest(rows: Tensor, centres: Tensor) -> Tensor:
+def within(rows: Tensor, centres: Tensor, reach: Tensor) -> Tensor:
+    """Whether a row (n, p) has one of the centers (K, p) within its reach (n,)."""
+    rows, centres = rows.double(), centres.double()
+    step = max(1, BUDGET // max(1, len(centres)))
+    pieces = zip(rows.split(step), reach.split(step), strict=True)
+    return torch.cat([(_distance(some, centres).amin(-1) <= most) for some, most in pieces])
+
+
+def _distance(rows: Tensor, centres: Tensor) -> Tensor:
+    """Inner products would lose digits far from zero."""
+    return torch.cdist(rows, centres, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def closest(rows: Tensor, centres: Tensor, noise: Tensor | None = None) -> Tensor:
     """The index (..., n) of the center (..., K, p) closest to each row (..., n, p).
 
     The first one of those at equal distances.  A row in the middle between two centers is common,
     so distances are compared with a tolerance: on a grid, two equal distances can round apart.
+    noise: the ``tolerance`` (...,) of the rows that these are part of; by default of these.
     """
     rows, centres = rows.double(), centres.double()
     if not rows.numel() or not centres.numel():
         return torch.cdist(rows, centres).argmin(-1)
-    noise = tolerance(rows)[..., None, None]
+    noise = (tolerance(rows) if noise is None else noise)[..., None, None]
     step = max(1, BUDGET // max(1, centres[..., 0].numel()))
-    exactly = "donot_use_mm_for_euclid_dist"  # inner products would lose digits far from zero
     found = []
     for some in rows.split(step, -2):
-        distance = torch.cdist(some, centres, compute_mode=exactly)
+        distance = _distance(some, centres)
         least = distance.amin(-1, keepdim=True)
         near = distance <= least * (1 + ROUNDING) + noise
         found.append(near.to(torch.uint8).argmax(-1))  # the first of equal ones

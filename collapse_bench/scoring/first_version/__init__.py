@@ -1,1 +1,0 @@
-"""The first version of the score, kept so that published boards can be made again."""
