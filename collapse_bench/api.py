@@ -327,9 +327,9 @@ class Results:
         board = self._board(manifest, shown_to(gathered, self.store), focus, track)
         if not isinstance(board, RankedBoard):
             raise UsageError(
-                f"suite {self.suite} has no score to report, since no task is calibrated with the "
-                f"control {TRIVIAL}; calibrate it with 'collapse-bench suite calibrate', or show "
-                "its losses with 'collapse-bench board'"
+                f"suite {self.suite} has no score to report, since no task is calibrated; "
+                "calibrate it with 'collapse-bench suite calibrate', or show its losses with "
+                "'collapse-bench board'"
             )
         known = self.suite in {path.stem for path in registry(()).suites}
         page = page_of(
