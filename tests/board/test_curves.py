@@ -73,7 +73,7 @@ def rows_of(tasks, entries=("none", "nature", "a", "b", "c")):
 
 
 def test_many_tasks_become_pages_of_twelve(tmp_path):
-    frame = rows_of(14)
+    frame = rows_of(13)
     primary = dict.fromkeys(frame.task, "w2")
     files = draw_curves(frame, primary, tmp_path / "a.png")
     assert [file.name for file in files] == ["a.png", "a-2.png"]

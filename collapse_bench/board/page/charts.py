@@ -14,6 +14,7 @@ from .svg import SCREEN, inline, new_figure, plain_axes
 
 _ROW = 13.0  # pixels of one row of the picture of tiers
 _NAME = 30  # characters of a name in it
+_MARGINS = {"left": 0.12, "right": 0.99, "top": 0.97, "bottom": 0.27}  # of a picture of curves
 _LABELLED = 6  # names next to points of the picture of costs
 
 
@@ -176,7 +177,7 @@ def cost(points: Sequence[Point], what: str, key: str, label: str) -> str:
 
 def curves(task: TaskPage, key: str, focus: str | None, controls: Sequence[str]) -> str:
     """Loss by generation of all rows of a task."""
-    figure = new_figure(460, 290)
+    figure = new_figure(460, 290, _MARGINS)
     axis = figure.subplots()
     draw_panel(axis, task.curves, focus, controls, task.law, SCREEN)
     axis.set_xlabel("generation")

@@ -20,11 +20,18 @@ SCREEN: Mapping[str, str] = {name: f"#0{i:x}fe{i:x}d" for i, name in enumerate(P
 _VARIABLES = {colour: f"var(--{name})" for name, colour in SCREEN.items()}
 
 
-def new_figure(width: float, height: float) -> Any:
-    """A figure of so many pixels of the page, without a background."""
+def new_figure(width: float, height: float, margins: Mapping[str, float] | None = None) -> Any:
+    """A figure of so many pixels of the page, without a background.
+
+    margins: ends of its axes as shares of the figure; without them they are made to fit, which
+    takes as long as drawing it.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / 72, height / 72), layout="constrained")
+    figure = Figure(figsize=(width / 72, height / 72), layout=None if margins else "constrained")
+    if margins:
+        figure.subplots_adjust(**margins)
+    return figure
 
 
 def plain_axes(axis: Any, colours: Mapping[str, str]) -> None:
