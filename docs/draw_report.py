@@ -29,7 +29,7 @@ SCREENS = {
     "report-map": (1440, 900, "light", "map"),
     "report-costs": (1440, 700, "light", "costs"),
 }
-COLOURS = 64  # of a picture, which keeps it small
+COLOURS = 128  # of a picture, which keeps it small
 
 
 def main() -> None:
@@ -62,7 +62,9 @@ def made(folder: Path) -> Path:
 def save(screen: bytes, path: Path) -> None:
     """The picture with few colours."""
     picture = Image.open(io.BytesIO(screen)).convert("RGB")
-    picture.quantize(COLOURS).save(path, optimize=True)
+    # the rare colours of lines must stay what they are
+    few = picture.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    few.save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
 
 

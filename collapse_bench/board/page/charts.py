@@ -111,8 +111,8 @@ def _tier_column(
 
 def _name_lines(axis: Any, lines: Mapping[str, float], colours: Mapping[str, str]) -> None:
     """The names of vertical lines above them, so far apart that they can be read."""
-    axis.set_xticks([-1, -0.5, 0, 0.5, 1])
-    low, high = axis.get_xlim() if lines else (0.0, 1.0)
+    low, high = axis.get_xlim()
+    axis.set_xticks([tick for tick in (-1, -0.5, 0, 0.5, 1) if low <= tick <= high])
     last = -np.inf
     for name, score in sorted(lines.items(), key=lambda item: item[1]):
         # a name that would cover the one before it begins further up
