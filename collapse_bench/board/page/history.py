@@ -144,7 +144,7 @@ def _remarks(now: Snapshot, then: Snapshot) -> list[str]:
     if then.tasks:
         new, gone = now.tasks - then.tasks, then.tasks - now.tasks
         if new or gone:
-            found.append(f"{len(new)} tasks are new, and {len(gone)} are gone")
+            found.append(f"tasks that are new: {len(new)}; that are gone: {len(gone)}")
     if then.seeds and then.seeds != now.seeds:
         found.append(f"the chains are those of seeds {now.seeds}, they were those of {then.seeds}")
     if not then.cells:
