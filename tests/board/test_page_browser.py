@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -53,6 +53,11 @@ class Tab:
             "#rows tbody tr", "rows => rows.filter(r => !r.hidden).map(r => r.dataset.name)"
         )
 
+    def reset(self, everything):
+        self.page.click("button[type=reset]")
+        rows = len(everything)
+        expect(self.page.locator("#f-count")).to_have_text(f"{rows} of {rows} rows")
+
     def scores(self):
         return self.page.eval_on_selector_all(
             "#rows tbody tr", "rows => rows.map(r => parseFloat(r.dataset.score))"
@@ -93,17 +98,14 @@ def test_filters_and_search_leave_the_rows_that_were_asked_for(tab):
     assert tab.page.inner_text("#f-count") == f"{len(some)} of {len(everything)} rows"
     tab.page.fill("#f-text", "anchor")
     assert tab.names() == ["real-anchor"]
-    tab.page.click("button[type=reset]")
-    tab.page.wait_for_function(
-        f"document.getElementById('f-count').textContent.startsWith('{len(everything)} ')"
-    )
+    tab.reset(everything)
     tab.page.select_option("#f-kind", "control")
     assert {"none", "nature", "frozen", "trivial", "real-now"} == set(tab.names())
-    tab.page.click("button[type=reset]")
+    tab.reset(everything)
     tab.page.select_option("#f-stages", "curate")
     assert "real-anchor" in tab.names()
     assert "none" not in tab.names()
-    tab.page.click("button[type=reset]")
+    tab.reset(everything)
 
 
 def test_a_row_opens_and_a_link_opens_the_section_of_a_method(tab):
