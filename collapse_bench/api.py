@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from operator import index
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,8 +25,10 @@ from .board.card import Card, card_of
 from .board.cells import method_of
 from .board.choices import choices_of
 from .board.collect import board_of, frame_of, laws_of
-from .board.curves import Statistic
+from .board.curves import Statistic, picture
 from .board.pair import Pair, pair_of
+from .board.ranked import RankedBoard
+from .board.render import writable
 from .board.signs import FACTORS, SignCell, sign_grid
 from .board.source import Source, published_suites, source_of
 from .board.standing import Standing
@@ -44,7 +47,15 @@ from .papers.figure import Scale
 from .papers.reproduce import reproduce as redrawn
 from .paths import named, named_folder, unwritable
 from .records.again import run_again
-from .records.archive import Archive, OverlayStore, publish, shipped, shipped_archive, whole
+from .records.archive import (
+    Archive,
+    OverlayStore,
+    earlier_page,
+    publish,
+    shipped,
+    shipped_archive,
+    whole,
+)
 from .records.files import replace_file
 from .records.key import why_no_key
 from .records.manifest import Manifest, ManifestEntry, of_family
@@ -53,6 +64,7 @@ from .records.settings import Calibration, SuiteModel
 from .records.signs import SignGrid, save_signs, saved_signs
 from .records.store import Store
 from .records.tuning import Tuned, save_tuning, saved_tuning
+from .registry.about import about_row
 from .registry.discovery import Registry, registry
 from .registry.misspelt import misspelt_stages
 from .running.bar import OnOutcome, OnPlan, watched
@@ -62,6 +74,7 @@ from .running.execute import execute, jobs_of
 from .running.jobs import Job, JobOutcome, Options
 from .scoring.score import Scores
 from .scoring.task import floor_and_gap
+from .scoring.tuning import HINDSIGHT, TUNED
 from .spec import Call, parse_call, parse_cell, parse_mitigations, show
 from .status import BROKEN_OFF, Status
 from .submissions.levels import LEVELS, Verification
@@ -110,6 +123,10 @@ from .suite.tunings import (
     with_configurations,
     with_rows,
 )
+
+if TYPE_CHECKING:
+    from .board.page.history import Snapshot
+    from .board.page.model import About
 
 Paths = str | Path | Sequence[str | Path]  # one file, or several
 
@@ -246,7 +263,17 @@ class Results:
         show only the tasks on which an entry uses no more than this track allows.  family: score
         only the tasks of this family.  Raises NothingMatched where nothing is left.
         """
-        manifest, store = self._manifest(), self.store
+        return self._board(self._manifest(), self.store, focus, track, family)
+
+    def _board(
+        self,
+        manifest: Manifest,
+        store: Store,
+        focus: str | None,
+        track: str | None,
+        family: str | None = None,
+    ) -> Board:
+        """The board of these records, which ``store`` reads."""
         choices, signs = _choices(manifest, self.archive, self.output), self._signs(manifest)
         if family is not None:
             manifest, signs = of_family(manifest, family), None
@@ -325,18 +352,149 @@ class Results:
         published = None if self.archive is None else self.archive.signs
         return own.with_others(published) if own and published else own or published
 
-    def draw(self, path: str | Path, statistic: Statistic = "mean") -> Path:
-        """Plot the loss of every task and entry against the generation; returns the file.
+    def draw(self, path: str | Path, statistic: Statistic = "mean") -> list[Path]:
+        """Plot the loss of every task and entry against the generation; returns the files.
 
-        path: ends in .png, .svg or .pdf.  statistic: what is drawn of the chains; a few bad chains
-        can carry the mean, and the median shows the typical one.  What a law predicts is dashed.
+        path: ends in .png, .svg or .pdf.  A page has at most 12 tasks; further pages of a picture
+        are files next to it.  statistic: what is drawn of the chains; a few bad chains can carry
+        the mean, and the median shows the typical one.  The focus row is bold, and what a law
+        predicts is dashed.
         """
         from .board.curves import draw_curves
 
         manifest = self._manifest()
         primary = {name: task.primary for name, task in manifest.tasks.items()}
         file = named(path, "the picture")
-        return draw_curves(self.frame(), primary, file, laws_of(self.store, manifest), statistic)
+        laws = laws_of(self.store, manifest)
+        return draw_curves(self.frame(), primary, file, laws, statistic, manifest.suite.focus)
+
+    def report(
+        self,
+        path: str | Path,
+        form: str | None = None,
+        *,
+        focus: str | None = None,
+        track: str | None = None,
+        against: str | Path | None = None,
+        columns: Sequence[str] = (),
+        figure: str | Path | None = None,
+    ) -> list[Path]:
+        """Write the report of the run to a file; returns the files.
+
+        form: html, latex, csv, parquet, json or markdown; None: by the ending of ``path``.  focus
+        and track: as for ``board``.  against: a folder of records, a file of published records, or
+        a published page, with which the page compares; None: the last published board of the suite.
+        columns: of latex and markdown.  figure: the picture of the tiers, as .pdf, .svg or .png.
+        Raises UsageError for an unknown format or column, for a file that cannot be written, and
+        for a suite without calibrated tasks.
+        """
+        from .board.page.write import form_of
+
+        file = writable(named(path, "the report"))
+        picture_file = None if figure is None else picture(named(figure, "the figure"))
+        chosen = form_of(form, file)
+        made = self.report_bytes(
+            chosen, focus=focus, track=track, against=against, columns=columns, figure=picture_file
+        )
+        try:
+            replace_file(file, made)
+        except OSError as problem:
+            raise unwritable(file, problem) from problem
+        return [file] if picture_file is None else [file, picture_file]
+
+    def report_bytes(
+        self,
+        form: str,
+        *,
+        focus: str | None = None,
+        track: str | None = None,
+        against: str | Path | None = None,
+        columns: Sequence[str] = (),
+        figure: Path | None = None,
+    ) -> bytes:
+        """The report as the content of a file; see ``report``."""
+        from importlib.metadata import version
+
+        from .board.page.gather import Gathered, shown_to
+        from .board.page.history import moved, snapshot
+        from .board.page.model import page_of
+        from .board.page.write import check_columns, content, draw_tiers, form_of
+
+        form, own = form_of(form, None), version("collapse-bench")
+        check_columns(form, columns)
+        manifest = self._manifest()
+        gathered = Gathered(manifest)
+        board = self._board(manifest, shown_to(gathered, self.store), focus, track)
+        if not isinstance(board, RankedBoard):
+            raise UsageError(
+                f"suite {self.suite} has no score to report, since no task is calibrated; "
+                "calibrate it with 'collapse-bench suite calibrate', or show its losses with "
+                "'collapse-bench board'"
+            )
+        known = self.suite in {path.stem for path in registry(()).suites}
+        page = page_of(
+            board,
+            gathered,
+            {row: _about(row) for row in board.frame().entry},
+            self.suite if known else f"{self.suite}.suite.toml",
+            _options(manifest, shipped(self.suite).is_file()),
+            self._versions(manifest, own),
+        )
+        history = None
+        if form == "html" and (then := _earlier(against, manifest)) is not None:
+            history = moved(snapshot(board, manifest), then)
+        if figure is not None:
+            draw_tiers(page, figure)
+        return content(form, board, page, history, columns, time.time(), own)
+
+    def _versions(self, manifest: Manifest, version: str) -> list[tuple[str, str]]:
+        """What the records were made with and read by."""
+        seal = "" if self.archive is None else self.archive.seal
+        return [
+            ("suite", f"{manifest.suite.name} version {manifest.suite.version}"),
+            ("read by", f"collapse-bench {version}"),
+            ("seeds", f"{manifest.suite.seeds} ({len(manifest.seeds)} chains)"),
+            ("cells", str(sum(entry.skip is None for entry in manifest.entries))),
+            ("seal of the published records", seal)
+            if seal
+            else ("seal", "each record has one; publishing gives one over all of them"),
+        ]
+
+
+def _about(row: str) -> list[About]:
+    """The plugins of a row; a tuned row has those of its method."""
+    from .board.page.model import About, Parameter
+
+    text = row.removesuffix(f" {TUNED}").removesuffix(f" {HINDSIGHT}")
+    return [
+        About(**{**one, "parameters": tuple(Parameter(**p) for p in one["parameters"])})
+        for one in about_row(text, registry(()))
+    ]
+
+
+def _options(manifest: Manifest, published: bool) -> list[str]:
+    """Further words of the command that runs one row of a suite."""
+    files = dict.fromkeys(Path(file).name for file in manifest.files.values())
+    plugins = [word for file in files for word in ("--plugin", file)]
+    return [*plugins, *(["--quick"] if published else [])]
+
+
+def _earlier(against: str | Path | None, manifest: Manifest) -> Snapshot | None:
+    """The board to compare with: the one that is named, or else the last published page."""
+    from .board.page.history import snapshot, snapshot_of_page
+
+    if against is None:
+        page = earlier_page(manifest.suite.name, manifest.suite.version)
+        return None if page is None else snapshot_of_page(page)
+    path = named(against, "the earlier board")
+    if path.suffix == ".md":
+        return snapshot_of_page(path)
+    other = results(against, None)
+    before = other._manifest()
+    board = other._board(before, other.store, None, None)
+    if not isinstance(board, RankedBoard):
+        raise UsageError(f"{against} has no scores to compare with, since no task is calibrated")
+    return snapshot(board, before)
 
 
 def _next_run(manifest: Manifest, row: str) -> list[str]:

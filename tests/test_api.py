@@ -107,7 +107,7 @@ def test_results_can_be_opened_again(results):
     ("name", "start"), [("c.png", b"\x89PNG"), ("c.svg", b"<?xml"), ("c.pdf", b"%PDF")]
 )
 def test_results_are_drawn(results, name, start):
-    path = results.draw(name)
+    [path] = results.draw(name)
     assert path.read_bytes().startswith(start)
 
 

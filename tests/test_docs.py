@@ -137,7 +137,7 @@ def test_specs_on_the_pages_parse(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_on_the_pages_exist(page):
     lines = re.findall(
-        r"collapse-bench ((?:run|plan|board|list|show|plugins|check|laws|law|predict|verify-laws|reproduce|suite|submit|verify|merge)\b[^\n`&|)]*)",
+        r"collapse-bench ((?:run|plan|board|report|list|show|plugins|check|laws|law|predict|verify-laws|reproduce|suite|submit|verify|merge)\b[^\n`&|)]*)",
         PAGES[page],
     )
     for line in lines:

@@ -13,8 +13,9 @@ import pandas as pd
 
 from ..display import json_text
 from ..errors import NothingMatched, UsageError
-from ..forms import FORMS
+from ..forms import FORMS, REPORTS
 from ..records.settings import SuiteModel
+from ..scoring.rules import nearest
 from ..scoring.score import Scores
 from ..status import Status
 from .cells import (
@@ -147,7 +148,10 @@ class Board(ABC):
         table.  Raises UsageError for another format, NothingMatched where no row is left.
         """
         if form not in FORMS:
-            raise UsageError(f"unknown format {form!r}; known: {', '.join(FORMS)}")
+            raise UsageError(
+                f"unknown format {form!r}{nearest(form, FORMS)}; known: {', '.join(FORMS)}; "
+                f"a report has {', '.join(REPORTS)}: `collapse-bench report PATH --format`"
+            )
         frame = self.across() if across else self.per_task() if per_task else self.frame()
         frame = chosen(frame, entries)
         if form == "csv":

@@ -15,6 +15,7 @@ from ..display import MOST, visible
 from .laws import law, laws, predict, reproduce, verify_laws
 from .output import NOT_SHOWN, Unseen, finish, prepare, tell
 from .plugins import check, list_, plugins, show
+from .report import report
 from .results import board, compare, publish
 from .run import plan, run
 from .submit import merge, submit, verify
@@ -36,7 +37,18 @@ Exit codes: 0 all done, 1 some cells failed, 2 usage, 3 a plugin could not be lo
 130 interrupted, 143 terminated, 129 hung up."""
 
 #: commands that only show something: a reader who has seen enough ends them without an error
-READERS = {"board", "compare", "law", "laws", "list", "plan", "plugins", "predict", "show"}
+READERS = {
+    "board",
+    "compare",
+    "law",
+    "laws",
+    "list",
+    "plan",
+    "plugins",
+    "predict",
+    "report",
+    "show",
+}
 
 
 EXIT_SECONDS = 30.0  # time limit for exit handlers
@@ -86,6 +98,7 @@ for command in (
     board,
     compare,
     sweep,
+    report,
     list_,
     show,
     plugins,

@@ -123,7 +123,8 @@ def board(
     else:
         say(text)
     if drawing is not None:
-        tell(f"written: {visible(results.draw(drawing, statistic))}")
+        for page in results.draw(drawing, statistic):
+            tell(f"written: {visible(page)}")
 
 
 @click.command()

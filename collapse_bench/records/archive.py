@@ -365,6 +365,13 @@ def shipped(suite: str) -> Path:
     return Path(__file__).parents[1] / "leaderboard" / f"{suite}.parquet"
 
 
+def earlier_page(suite: str, version: int) -> Path | None:
+    """The published page of the newest earlier version of a suite that ships, if there is one."""
+    folder = shipped(suite).parent / "history"
+    pages = {number: folder / f"{suite}-{number}.md" for number in range(version - 1, 0, -1)}
+    return next((page for page in pages.values() if page.is_file()), None)
+
+
 class OverlayStore(Store):
     """A store that falls back on an archive: chains that it does not hold are read from there."""
 
