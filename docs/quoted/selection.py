@@ -44,7 +44,7 @@ def _cell(task: str, method: str) -> str:
     return f"{found.text} ± {found.error:.1g}"
 
 
-@computed(PAGE, "selection-under-replace", long=True)
+@computed(PAGE, "selection-under-replace")
 def under_replace() -> Table:
     rows = [[method, *(_cell(task, method) for task in TASKS.values())] for method in METHODS]
     return Table([["method", *TASKS], *rows])
