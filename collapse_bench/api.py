@@ -312,9 +312,10 @@ class Results:
         if row is None:
             raise UsageError("name the row of the card, or run with --mitigation NAME")
         whole = self.board() if board is None else board
+        shown = entry or whole.suite.focus or row  # of a method with a choice, its tuned row
         others = self._others(manifest, row)
         further = _next_run(manifest, row) if not manifest.suite.name.startswith("typed") else []
-        return card_of(whole, row, str(self.output), others, further)
+        return card_of(whole, shown, str(self.output), others, further)
 
     def _others(self, manifest: Manifest, row: str) -> list[str]:
         """Other configurations of a method that ran on the seeds of the exam in this folder, which
@@ -821,7 +822,14 @@ def _groups(suite: Suite, texts: Sequence[str]) -> dict[str, list[str]]:
     Raises UsageError where there is nothing to choose.
     """
     reg = registry()
-    groups = grouped(texts or tunable(suite.model, reg), suite, reg)
+    found = grouped(texts or tunable(suite.model, reg), suite, reg)
+    groups = {row: names for row, names in found.items() if len(names) > 1}
+    if found and not groups:
+        raise UsageError(
+            f"there is nothing to tune: {', '.join(found)} has one configuration; declare others, "
+            'e.g. tunings = ({"k": 5}, {"k": 20}) in the class of the mitigation, or leave --tune '
+            "out"
+        )
     if not groups:
         raise UsageError(
             f"there is nothing to tune: no method of suite {suite.name} has several configurations "

@@ -157,8 +157,12 @@ class _Reader:
                     self.i -= 1
                     self.fail("{near} is given twice", key)
                 self.need("=")
-                args.append((key, self.value()))
+                args.append((key, self.argument(key)))
         return Call(name, tuple(args))
+
+    def argument(self, key: str) -> Value:
+        """What follows the "=" of a parameter."""
+        return self.value()
 
     def value(self) -> Value:
         if self.done:
@@ -218,32 +222,21 @@ class _SweepReader(_Reader):
     def call(self) -> Call:
         self.depth += 1
         try:
-            return self._swept() if self.depth == 1 else super().call()
+            return super().call()
         finally:
             self.depth -= 1
+            self.at += self.depth == 0
 
-    def _swept(self) -> Call:
-        name = self.word()
-        args: list[tuple[str, Value]] = []
-        if self.take("("):
-            while not self.take(")"):
-                if args:
-                    self._next(")")
-                key = self.word()
-                if key in dict(args):
-                    self.i -= 1
-                    self.fail("{near} is given twice", key)
-                self.need("=")
-                values = [self.value()]
-                while self._more():
-                    self.need(",")
-                    values.append(self.value())
-                args.append((key, values[0]))
-                values = list(dict.fromkeys(values))
-                if len(values) > 1:
-                    self.swept.append(Swept(self.at, key, tuple(values)))
-        self.at += 1
-        return Call(name, tuple(args))
+    def argument(self, key: str) -> Value:
+        """The first value; several values of one key are noted."""
+        values = [self.value()]
+        while self.depth == 1 and self._more():
+            self.need(",")
+            values.append(self.value())
+        different = tuple(dict.fromkeys(values))
+        if len(different) > 1:
+            self.swept.append(Swept(self.at, key, different))
+        return values[0]
 
     def _more(self) -> bool:
         """Whether a comma and another value follow, not the next parameter."""

@@ -182,7 +182,8 @@ def board_of(
 ) -> Board:
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
-    ``focus`` replaces the focus row of the suite.  ``track``: only the tasks on which an entry uses
+    ``focus`` replaces the focus row of the suite, which is the tuned row of its method where there
+    is one.  ``track``: only the tasks on which an entry uses
     no more than this track allows.  ``tuning``: the configurations that were picked, which add a
     tuned row for each method.  ``signs``: the scores at other numbers of rows and generations.
 
@@ -212,6 +213,10 @@ def board_of(
     found.notes += _foreign_archive(store)
     suite = manifest.suite.model_copy(update={"focus": chosen})
     if calibrated:
+        tuning, lost = usable(tuning, set(losses.entry))
+        found.notes += lost
+        if not focus and chosen in {choice.method for choice in tuning}:
+            suite = suite.model_copy(update={"focus": f"{chosen} {TUNED}"})
         return _ranked(manifest, suite, calibrated, found, losses, usage, track, tuning, signs)
     # without scores it is of no account why a method does not run
     losses = losses.assign(status=losses.status.replace(REFUSED, Status.SKIPPED.value))
@@ -287,8 +292,6 @@ def _ranked(
     """The board of a suite with calibrated tasks."""
     by_task = {place: joined_tracks(names) for place, names in found.by_task.items()}
     losses = _with_unplanned(losses, manifest)
-    tuning, lost = usable(tuning, set(losses.entry))
-    found.notes += lost
     losses, unranked = with_tuned(losses, calibrated, tuning)
     usage = usage_of_tuned(usage, calibrated, tuning)
     if signs is not None:

@@ -206,12 +206,19 @@ def test_a_method_is_tuned_on_other_seeds_and_its_tuned_row_is_ranked(results, t
     assert frame.S_default["tunable (tuned)"] == frame.S["tunable"]
     assert frame.S_hindsight["tunable (tuned)"] >= frame.S["tunable (tuned)"]
     assert frame.track["tunable (tuned)"] == "first"
+    # the run named the method: what it is told is about the row that is ranked
+    assert board.suite.focus == "tunable (tuned)"
+    assert any(note.startswith("* focus row: tunable (tuned), ") for note in board._notes())
+    assert ran.card().title.startswith("tunable (tuned) on small")
+    assert ran.board(focus="tunable").suite.focus == "tunable"
     # 3000 fits for 400 chains of the exam
     extra = frame.method_fits["tunable (tuned)"] - frame.method_fits["tunable(a=0.9)"]
     assert extra == pytest.approx(choice.fits / 400)
     assert "default / best" in board.render()
     with pytest.raises(UsageError, match="nothing to tune"):
         api.plan(api.RunRequest(path, tune=True))
+    with pytest.raises(UsageError, match="nothing to tune: ecosystem has one configuration"):
+        api.plan(api.RunRequest(path, mitigations="ecosystem", tune=True))
 
 
 def test_the_name_of_a_method_without_its_parameters():

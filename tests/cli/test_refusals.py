@@ -159,7 +159,7 @@ def test_an_output_folder_that_is_no_folder(path, ran, tmp_path):
         lambda: cb.results(tmp_path / path),
         lambda: api.publish_run(ran, tmp_path / path, force=True),
     ):
-        with pytest.raises(UsageError, match="is no folder"):
+        with pytest.raises(UsageError, match=r"is no folder( of records .*)?; name a folder"):
             verb()
 
 

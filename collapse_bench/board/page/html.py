@@ -66,7 +66,7 @@ def page_html(page: Page, history: History | None = None) -> str:
                 if any((getattr(point, what) or 0) > 0 for point in page.points)
             ],
             curves={
-                task.name: charts.curves(task, f"c{i}", page.focus, page.controls)
+                task.name: charts.curves(task, f"c{i}", page.drawn, page.controls)
                 for i, task in enumerate(page.tasks)
                 if task.curves
             },

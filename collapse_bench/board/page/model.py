@@ -206,6 +206,7 @@ class Page:
     methods: Sequence[MethodPage]
     tasks: Sequence[TaskPage]
     focus: str | None
+    drawn: str | None  # the row of the focus that has curves: of a tuned row, the default
     controls: Sequence[str]
     notes: Sequence[str]
     provenance: Provenance
@@ -260,6 +261,7 @@ def page_of(
         methods=_methods(board, rows, on_tasks, about, suite, options, anchors),
         tasks=_tasks(board, gathered, tasks, on_tasks, anchors),
         focus=board.suite.focus,
+        drawn=(board.suite.focus or "").removesuffix(f" {TUNED}") or None,
         controls=[row.name for row in rows if row.kind == "control"],
         notes=list(board._notes()),
         provenance=gathered.provenance(),
