@@ -21,12 +21,14 @@ from collapse_bench.suite.manifest import manifest_of
 from . import ROOT, Table, computed
 
 SUPERSEDED = ROOT / "leaderboard" / "history" / "standard-1.md"
+CONTROLS = ("frozen", "real-only", "verifier-only")
 #: heading -> tracks of its column
 KNOWS = {
     "best blind": ("blind",),
     "best with generation 0": ("first",),
-    "best with provenance": ("provenance", "first+provenance"),
-    "best with real rows": ("real", "provenance+real", "first+real", "first+provenance+real"),
+    "best with provenance": ("provenance",),
+    "best with more real rows": ("real", "provenance+real"),
+    "best with real rows and a verifier": ("real+verifier", "provenance+real+verifier"),
 }
 
 
@@ -56,14 +58,14 @@ def worlds() -> Table:
         ranked = table[table.ranked]
         cells = [
             f"{heading} ({len(scores.efficacy.measured.names)} tasks)",
-            f"{table.set_index('entry').S['frozen']:+.2f}",
+            *(f"{table.set_index('entry').S[name]:+.2f}" for name in CONTROLS),
         ]
         for tracks in KNOWS.values():
             some = ranked[ranked.track.isin(tracks)].sort_values("S", ascending=False)
             best = next(some.itertuples(), None)
             cells.append("" if best is None else f"`{best.entry}` {best.S:+.2f}")
         rows.append(cells)
-    return Table([["kind of world", "`frozen`", *KNOWS], *rows])
+    return Table([["kind of world", *(f"`{name}`" for name in CONTROLS), *KNOWS], *rows])
 
 
 def _superseded() -> pd.Series:
