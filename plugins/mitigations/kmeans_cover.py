@@ -80,7 +80,8 @@ def _seeded(rows: Tensor, mass: Tensor, many: Tensor, rng) -> Tensor:
     Chains have ``many (R,)`` centers; where that is fewer than K, the others are at infinity.
     """
     # written in place: small tensors kept between large ones would fragment the memory
-    centres = rows.new_full((len(rows), int(many.max()), rows.shape[-1]), torch.inf)
+    size = (*rows.shape[:-2], int(many.max()), rows.shape[-1])
+    centres = rows.new_full(size, torch.inf)
     far = torch.ones_like(mass)
     by_axis = rows.movedim(-1, 0).contiguous()  # a sum over a short last dimension is slow
     for i in range(centres.shape[-2]):
@@ -90,7 +91,7 @@ def _seeded(rows: Tensor, mass: Tensor, many: Tensor, rng) -> Tensor:
         place = (odds.log() + rng.gumbel(rows.shape[-2])).argmax(-1)
         centre = rows.gather(-2, place[..., None, None].expand(*place.shape, 1, rows.shape[-1]))
         centre = torch.where((i < many)[..., None, None], centre, torch.inf)
-        centres[:, i] = centre[:, 0]
+        centres[..., i, :] = centre[..., 0, :]
         away = (by_axis - centre.movedim(-1, 0)).square_().sum(0)
         far = away if i == 0 else torch.minimum(far, away)
     return centres
@@ -101,7 +102,7 @@ def _lloyd(rows: Tensor, mass: Tensor, centres: Tensor, steps: int) -> tuple[Ten
 
     A chain of many rows runs by itself: only its centers that moved are compared again.
     """
-    if rows.shape[-2] * centres.shape[-2] < APART:
+    if rows.ndim == 2 or rows.shape[-2] * centres.shape[-2] < APART:
         nearest = closest(rows, centres)
         for _ in range(steps):
             centres = _means(rows, mass, nearest, centres)
