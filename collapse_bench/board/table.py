@@ -101,6 +101,11 @@ class Board(ABC):
         """The scores behind the board; None where it has none."""
         return None
 
+    def broken(self, entry: str) -> bool:
+        """Whether every chain of a row failed, so that its code is at fault."""
+        ended = set(self.losses.status[self.losses.entry == entry]) - {Status.SKIPPED.value}
+        return ended == {Status.FAILED.value}
+
     def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
         """``frame`` for a terminal of this width."""
         cells, gone = narrowed(self._cells(frame), width)
