@@ -29,7 +29,6 @@ from .options import (
 )
 from .output import NOT_SHOWN, Unseen, say, say_json, say_shown, tell, words_to_stderr
 
-
 MOST_LISTED = 100  # cells to run that a plan lists one by one
 
 
@@ -168,9 +167,9 @@ def plan(plugin_files, verbose, as_json, **options):
     and its time.
 
     Cells that are reused, skipped or left out are counted by reason, and so are those of each entry
-    where more than 100 are to run.  Cells are unfit whose parts did not fit in an earlier run.  The last line has the totals,
-    and the CPU time as far as earlier runs tell it.  What --tune and --signs run on calibration
-    seeds comes first.
+    where more than 100 are to run.  Cells are unfit whose parts did not fit in an earlier run.  The
+    last line has the totals, and the CPU time as far as earlier runs tell it.  What --tune and
+    --signs run on calibration seeds comes first.
 
     \b
     Examples:
