@@ -86,7 +86,7 @@ def run(plugin_files, fail_fast, quiet, **options):
     request = api.RunRequest(plugins=plugin_files, **options)
     warn_broken(registry(plugin_files))
     planned = api.plan(request)
-    if planned.jobs and (why := api.why_no_key()) is not None:
+    if (why := planned.warning()) is not None:
         tell(f"warning: {visible(why)}")
     resume = same_command()
 
