@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from calibrated import WORLDS, calibrated_run
 
 from collapse_bench import api
 from collapse_bench.core.params import param
@@ -22,27 +23,6 @@ mitigations = [
     "frozen", "real-now", "trivial", "anchor", "mix-weights", "real-anchor", "replay",
     'odd(word="<img src=x onerror=alert(2)>")',
 ]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["mix(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5, drift=0.1)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
-[[tasks]]
-data = "gaussian"
-model = "gaussian-fit"
-first = "gaussian(sigma=3)"
-protocols = ["mix(real=0.2)"]
 """
 
 
@@ -61,11 +41,9 @@ def reported(tmp_path_factory):
     """(the results of the run, its page).  The class is offered only while they are made."""
     folder = tmp_path_factory.mktemp("reported")
     path, page = folder / "kinds.toml", folder / "kinds.html"
-    path.write_text(REPORTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Odd, "name", "odd")
         patch.setitem(registry().classes["mitigation"], "odd", Odd)
-        api.calibrate(path)
-        results = api.run(path, output=folder / "out")
+        results = calibrated_run(path, REPORTED + WORLDS)
         assert results.report(page) == [page]
     return api.results(results.output), page

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from calibrated import calibrated_run
 from scipy.stats import t as student
 
 from collapse_bench import api
@@ -40,11 +41,7 @@ MINE = "real-anchor(share=0.2)"
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("views")
-    path = folder / "views.toml"
-    path.write_text(SUITE)
-    api.calibrate(path)
-    return api.run(path, output=folder / "out", focus=MINE)
+    return calibrated_run(tmp_path_factory.mktemp("views") / "views.toml", SUITE, focus=MINE)
 
 
 @pytest.fixture(scope="module")
