@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import tomllib
 
 import forge
 import pytest
 
 from collapse_bench.errors import UsageError
-from collapse_bench.submissions.card import read_card, template
+from collapse_bench.submissions.card import KNOWN_TRACKS, Card, read_card, template, to_fill
 from collapse_bench.submissions.fresh import Averted, averted, lost
 from collapse_bench.submissions.sampling import confidence, drawn, seen, surely_seen
 
@@ -31,7 +32,7 @@ def test_a_card_is_read():
         (("Apache-2.0", "TODO e.g. Apache-2.0"), "licence is still to be filled in"),
         (("mine(strength=2)", "mine("), "mitigation: "),
         (("[[authors]]", "[[authors"), "cannot be read as TOML"),
-        (('"A. Author"', "7"), "authors.0.name"),
+        (('"A. Author"', "7"), "authors[0].name"),
     ],
 )
 def test_a_fault_of_a_card_is_one_sentence(change, sentence):
@@ -41,9 +42,73 @@ def test_a_fault_of_a_card_is_one_sentence(change, sentence):
     assert "\n" not in str(problem.value)
 
 
+def test_all_faults_of_a_card_are_one_sentence():
+    bad = (
+        GOOD.replace("What it does, in more than twenty characters.", " too short ")
+        .replace("A method", "TODO a name")
+        .replace("licence = ", "license = ")
+        .replace('"A. Author"', '"A. Author"\nmail = "a@b"')
+    )
+    with pytest.raises(UsageError) as problem:
+        read_card(bad.encode(), "card.toml", {"mitigation": "other", "track": "real"})
+    assert str(problem.value) == (
+        "card.toml: title is still to be filled in; description has 9 characters, at least 20 "
+        "needed; unknown key 'mail' in authors[0]; known: affiliation, name; unknown key 'license'; did "
+        "you mean 'licence'?; it is the card of 'mine(strength=2)', not of 'other'; it claims the "
+        "track verifier+real, and the ledger shows real; write what the ledger shows"
+    )
+    many = "".join(f"key_{i} = 1\n" for i in range(15))
+    with pytest.raises(UsageError, match=r"; and 5 more$"):
+        read_card((many + GOOD).encode())
+
+
+def test_a_card_may_say_the_same_in_other_words():
+    known = {"mitigation": "mine(strength=2)", "track": "real+verifier"}
+    assert read_card(GOOD.encode(), "card.toml", known).track == "real+verifier"
+
+
 def test_a_template_is_a_card_that_is_to_be_filled_in():
-    with pytest.raises(UsageError, match="still to be filled in"):
-        read_card(template({"mitigation": "mine", "track": "blind"}).encode())
+    text = template({"mitigation": "mine", "track": "blind"})
+    with pytest.raises(UsageError) as problem:
+        read_card(text.encode())
+    unfilled = to_fill(tomllib.loads(text))
+    assert unfilled == ["title", "description", "licence", "authors[0].name"]
+    # each once, and no other fault of it
+    assert str(problem.value) == "the card: " + "; ".join(
+        f"{place} is still to be filled in" for place in unfilled
+    )
+
+
+def test_a_template_says_what_each_key_must_contain():
+    above, comments = [], {}
+    for line in template({"mitigation": "mine", "track": "blind"}).splitlines():
+        if line.startswith("# "):
+            above.append(line)
+        elif line:
+            comments[line.partition(" =")[0]] = " ".join(above)
+            above = []
+    assert set(Card.model_fields) - {"authors", "code"} <= set(comments)
+    assert "20 to 4000 characters" in comments["description"]
+    assert "1 to 200 characters" in comments["title"]
+    assert all(track in comments["track"] for track in KNOWN_TRACKS)
+    assert "optional" in comments["paper"]
+
+
+def test_a_filled_template_is_a_card():
+    text = template({"mitigation": "mine", "track": "blind"})
+    for place, value in (
+        ("TODO a name for people", "Mine"),
+        ("TODO what it does", "x" * 20),
+        ("TODO e.g. Apache-2.0", "MIT"),
+        ("TODO your name", "A. Author"),
+    ):
+        assert text.count(place) == 1
+        text = text.replace(place, value)
+    optional = text.index("# [code]")
+    code = text[optional:].replace("# ", "").replace("40 hex digits", "0" * 40)
+    assert read_card(text.encode()).code is None
+    card = read_card((text[:optional] + code.replace("https://...", "https://a.org")).encode())
+    assert card.code is not None
 
 
 @pytest.mark.parametrize(("total", "false", "m"), [(6, 2, 3), (5, 1, 2), (7, 3, 1), (4, 0, 2)])
