@@ -221,6 +221,13 @@ class Archive:
     def __init__(self, path: Path, seal: str | None = None):
         self.path, self.expected = path, seal
 
+    def checked_seal(self) -> str:
+        """Digest of all that the file holds, of which it is a part itself.
+
+        Raises Rejected where the file is no archive, was changed, or contradicts itself.
+        """
+        return self._loaded[0]
+
     @property
     def seal(self) -> str:
         """Digest of all that the file holds."""
@@ -255,9 +262,13 @@ class Archive:
         return self._content[1]
 
     @cached_property
+    def _loaded(self) -> tuple[str, dict[tuple[str, int], Record], _Findings, Any]:
+        return _read(self.path)
+
+    @cached_property
     def _content(self) -> tuple[str, dict[tuple[str, int], Record], _Findings, Any]:
         try:
-            seal, records, findings, manifest = _read(self.path)
+            seal, records, findings, manifest = self._loaded
         except FileNotFoundError as problem:
             raise UsageError(f"there are no published records at {self.path}") from problem
         except Rejected as problem:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import NothingMatched, UsageError
 from ..paths import unwritable
 from ..records.archive import publish, reused, store_with, whole
 from ..records.files import replace_file
@@ -21,22 +21,22 @@ from ..records.settings import SuiteModel
 from ..suite.manifest import ENDING, saved_run
 from ..suite.model import to_toml
 from .rerun import NEGLIGIBLE, RELATIVE
-from .submission import opened
+from .submission import AGAIN, NotAsDeclared, opened
 
 Pair = tuple[Record, ManifestEntry]
 
 
 class Conflict(UsageError):
-    """Two parts of a merged board contradict each other (exit code 4)."""
+    """Parts of a merged board contradict each other, or one itself (exit code 4)."""
 
 
 def merge(paths: Sequence[Path], to: Path, suite: str | None = None) -> Manifest:
     """Write a folder that ``board`` reads, with the rows of all these submissions and results.
 
     Rows need no plugin.  Controls that several bring must have equal numbers.  Raises Conflict
-    where rows of one name have different code, where a cell has different numbers, or where suites
-    have different settings; UsageError for a path that holds no submission and no results, or where
-    the folder holds results.
+    where a submission is not what it says, where rows of one name have different code, where a cell
+    has different numbers, or where suites have different settings; UsageError for a path that holds
+    no submission and no results, or where the folder holds results.
     """
     if len(paths) < 1:
         raise UsageError("name at least one submission or folder of results to merge")
@@ -67,8 +67,15 @@ def merge(paths: Sequence[Path], to: Path, suite: str | None = None) -> Manifest
 def _part(path: Path, suite: str | None, stack: ExitStack) -> tuple[str, Manifest, list[Pair]]:
     """(name, manifest, records) of a submission, or of a folder of results."""
     if not path.is_dir():
-        submission = stack.enter_context(opened(path))
-        return str(path), submission.manifest, whole(submission.store, submission.manifest)
+        try:
+            submission = stack.enter_context(opened(path))
+        except NotAsDeclared as problem:
+            raise Conflict(str(problem)) from problem
+        try:
+            return str(path), submission.manifest, whole(submission.store, submission.manifest)
+        except (NothingMatched, UsageError) as problem:  # what it says after ";" is of a run
+            why = str(problem).partition("; ")[0]
+            raise Conflict(f"submission {path} is not what it says: {why}; {AGAIN}") from problem
     manifest = saved_run(path, suite)
     return str(path), manifest, whole(store_with(path, reused(path, manifest)), manifest)
 

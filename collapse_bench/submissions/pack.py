@@ -15,19 +15,22 @@ from ..board.ranked import RankedBoard
 from ..core.identity import NUMERICS
 from ..errors import UsageError
 from ..isolation.audit import Source, digests_of_source
-from ..paths import unwritable
+from ..paths import exists, unwritable
 from ..records.archive import Archive, OverlayStore, publish, reused, store_with, whole
 from ..records.facts import joined_tracks
-from ..records.files import replace_file
+from ..records.faults import Rejected, Unreadable
+from ..records.files import read_file, replace_file
 from ..records.manifest import Manifest
 from ..records.settings import SuiteModel
 from ..records.store import Store
 from ..running.facts import environment
+from ..scoring.tuning import HINDSIGHT, TUNED
 from ..spec import parse_mitigations
-from ..suggest import nearest
+from ..suggest import MOST, nearest
 from ..suite.manifest import saved_run
-from .card import read_card, template
-from .submission import CARD, ENDING, MANIFEST, PLUGIN, RECORDS, about_of, zipped
+from .card import MOST_BYTES, read_card, template
+from .rows import row_of
+from .submission import CARD, ENDING, MANIFEST, MEMBER, PLUGIN, RECORDS, about_of, zipped
 
 
 def pack(
@@ -43,8 +46,10 @@ def pack(
     mitigation: the row; None: the only competing one.  plugin: the file that offers it; None: its
     card names repository and commit, or it comes with the suite.  Where ``card`` is missing, a
     template is written there, and None is returned.  Raises UsageError for a row, a card, a plugin
-    or a run that cannot be submitted, NothingMatched where chains are missing.
+    or a run that cannot be submitted, NothingMatched where there are no results or chains are
+    missing.
     """
+    source = None if plugin is None else read_source(plugin)
     manifest = saved_run(folder, suite)
     store = store_with(folder, reused(folder, manifest))
     name = _row(manifest, mitigation)
@@ -52,23 +57,16 @@ def pack(
     records = whole(store, own)
     tracks = {r.facts.track for r, entry in records if entry.name == name and entry.role == "entry"}
     track = joined_tracks(tracks)
-    source = None if plugin is None else _source(plugin)
     _check_code(name, own, [r.code for r, e in records if e.name == name], source)
-    if not card.exists():
+    if not exists(card):
+        claim_of(store, own, name)  # a row without a score needs no card
         try:
-            text = template({"mitigation": name, "track": track})
-            replace_file(card, text.encode())
+            replace_file(card, template({"mitigation": name, "track": track}).encode())
         except OSError as problem:
             raise unwritable(card, problem) from problem
         return None
-    described = read_card(card.read_bytes(), str(card))
-    if described.mitigation != name:
-        raise UsageError(f"{card} is the card of {described.mitigation!r}, not of {name!r}")
-    if described.track != track:
-        raise UsageError(
-            f"{card} claims the track {described.track}, and the ledger of {name} shows {track}; "
-            "write what the ledger shows"
-        )
+    text = _card_bytes(card)
+    described = read_card(text, str(card), {"mitigation": name, "track": track})
     if source is None and described.code is None and _foreign(records, name):
         raise UsageError(
             f"{name} is no method of the suite: give its file with --plugin, or its repository and "
@@ -80,12 +78,12 @@ def pack(
         archive = Archive(file)
         claim = claim_of(OverlayStore(Path(work) / "none", archive), own, name)
         members = {
-            CARD: card.read_bytes(),
+            CARD: text,
             MANIFEST: (json.dumps(own.to_json(), indent=1) + "\n").encode(),
             RECORDS: file.read_bytes(),
         }
-        for module, text in (source.files if source else {}).items():
-            members[f"{PLUGIN}{module}"] = text.encode()
+        for module, code in (source.files if source else {}).items():
+            members[f"{PLUGIN}{module}"] = code.encode()
         about = about_of(
             {
                 "suite": manifest.suite.name,
@@ -108,7 +106,10 @@ def pack(
 
 
 def only(manifest: Manifest, name: str) -> Manifest:
-    """The manifest of one competing row and the controls, without paths of this machine."""
+    """The manifest of one competing row and the controls, without paths of this machine.
+
+    Its suite lists the same rows, so that it expands to the entries that are here.
+    """
     others = {e.name for e in manifest.entries if e.role == "entry"} - {name}
     files = {
         plugin: Path(file).name
@@ -117,7 +118,7 @@ def only(manifest: Manifest, name: str) -> Manifest:
     }
     return replace(
         manifest,
-        suite=_only_one(manifest.suite, others, name),
+        suite=_only_one(manifest, others, name),
         entries=tuple(e for e in manifest.entries if e.name not in others),
         left_out=(),
         published=None,
@@ -125,9 +126,14 @@ def only(manifest: Manifest, name: str) -> Manifest:
     )
 
 
-def _only_one(suite: SuiteModel, others: set[str], name: str) -> SuiteModel:
-    def kept(names: list[str]) -> list[str]:
-        return [one for one in names if one not in others]
+def _only_one(manifest: Manifest, others: set[str], name: str) -> SuiteModel:
+    suite = manifest.suite
+    rows = list(dict.fromkeys(e.name for e in manifest.entries if e.role != "curve"))
+
+    def kept(texts: list[str]) -> list[str]:
+        # the names of rows are specs too, and give rows of these names again
+        found = [row_of(text, rows) for text in texts]
+        return [row for row in dict.fromkeys(found) if row is not None and row not in others]
 
     tasks = [
         task
@@ -159,28 +165,67 @@ def claim_of(store: Store, manifest: Manifest, name: str) -> dict[str, float]:
 
 
 def _row(manifest: Manifest, mitigation: str | None) -> str:
-    """The competing row of this name; without one, the only one or the one in focus."""
+    """The competing row of this name or spec; without one, the only one."""
     names = list(dict.fromkeys(e.name for e in manifest.entries if e.role == "entry"))
     if mitigation is None:
         if len(names) != 1:
             raise UsageError(
-                f"the run has {len(names)} competing rows; choose one with --mitigation"
+                f"the run has {len(names)} competing rows ({', '.join(names[:MOST])}"
+                f"{', ...' if names[MOST:] else ''}); choose one with --mitigation"
             )
         return names[0]
-    if mitigation not in names:
-        raise UsageError(f"the run has no row {mitigation!r}{nearest(mitigation, names)}")
-    return mitigation
+    for ending in (TUNED, HINDSIGHT):
+        if mitigation.endswith(ending):
+            method = mitigation.removesuffix(ending).strip()
+            raise UsageError(
+                f"the row {mitigation!r} is made of several configurations; submit one of them"
+                f"{nearest(method, names)}"
+            )
+    spec = parse_mitigations(mitigation)
+    for name in names:
+        if spec == parse_mitigations(name):
+            return name
+    raise UsageError(f"the run has no row {mitigation!r}{nearest(mitigation, names)}")
 
 
-def _source(plugin: Path) -> Source:
+def read_source(plugin: Path) -> Source:
+    """The text of a plugin file and its helpers.
+
+    Raises UsageError where it cannot be read, or has a name that no submission holds.
+    """
+    if not exists(plugin):
+        raise UsageError(f"plugin file {plugin} is not there; give the path of a Python file")
     try:
-        return Source.of_file(plugin)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"plugin file {plugin} cannot be read: {problem}") from problem
+        source = Source.of_file(plugin)
+    except OSError as problem:
+        raise UsageError(
+            f"plugin file {plugin} cannot be read ({problem.strerror}); give the path of a Python "
+            "file"
+        ) from problem
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"plugin file {plugin} is not UTF-8; give a Python file") from problem
+    if odd := [file for file in source.files if not MEMBER.fullmatch(f"{PLUGIN}{file}")]:
+        raise UsageError(
+            f"a submission cannot hold a plugin file named {odd[0]!r}: name it with letters, "
+            "digits, '_', '-' and '.', ending in .py, and run the suite again"
+        )
+    return source
+
+
+def _card_bytes(card: Path) -> bytes:
+    try:
+        return read_file(card, MOST_BYTES)
+    except (Rejected, Unreadable, FileNotFoundError) as problem:
+        why = problem.why if isinstance(problem, Rejected | Unreadable) else "it is gone"
+        raise UsageError(f"the card {card} cannot be read ({why}); name another with --card") from (
+            problem
+        )
 
 
 def _check_code(name: str, manifest: Manifest, codes: list[dict[str, Any]], source: Any) -> None:
     """Raises UsageError where the plugin file is not the code that made the records."""
+    if source is not None and not any(map(_plugins, codes)):
+        raise UsageError(f"{name} comes with the suite, not from {source.name}; leave --plugin out")
     if source is not None and (why := other_code(codes, source)):
         raise UsageError(
             f"{source.name} is not the code that made the records of {name}: {why}; run the suite "
@@ -192,9 +237,7 @@ def other_code(codes: list[dict[str, Any]], source: Source) -> str | None:
     """Why records were not made by the code of a plugin file, or None."""
     digests = digests_of_source(source)
     for code in codes:
-        found = {
-            plugin: mine for plugin, mine in code.items() if plugin not in ("", "composed fits")
-        }
+        found = _plugins(code)
         if not found:
             return "the records name no plugin"
         for plugin, modules in found.items():
@@ -211,7 +254,12 @@ def other_code(codes: list[dict[str, Any]], source: Source) -> str | None:
 
 
 def _foreign(records: Any, name: str) -> bool:
-    return any(set(r.code) - {"", "composed fits"} for r, entry in records if entry.name == name)
+    return any(_plugins(record.code) for record, entry in records if entry.name == name)
+
+
+def _plugins(code: dict[str, Any]) -> dict[str, Any]:
+    """The part of the code of a record that plugin files hold."""
+    return {name: mine for name, mine in code.items() if name not in ("", "composed fits")}
 
 
 def _file_name(name: str) -> str:

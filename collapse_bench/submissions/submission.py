@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ PLUGIN = "plugin/"
 MOST_FILE = 2**28  # bytes of the file
 MOST_INSIDE = 2**29  # bytes that its members unpack to
 MOST_MEMBERS = 64
-_NAME = re.compile(r"plugin/[A-Za-z_][A-Za-z0-9_.-]{0,80}\.py")
+MEMBER = re.compile(r"plugin/[A-Za-z_][A-Za-z0-9_.-]{0,80}\.py")
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -89,11 +89,24 @@ class Submission:
         return [e for e in self.manifest.entries if e.role == "entry" and e.name == self.name]
 
 
+class NotAsDeclared(UsageError):
+    """A file that is a submission, and whose parts are not what it says of them.
+
+    faults: what is wrong, each as part of a sentence that names the part.
+    """
+
+    def __init__(self, path: Path, digest: str, about: About, faults: Sequence[str]):
+        more = f" ({len(faults) - 1} more)" if faults[1:] else ""
+        super().__init__(f"submission {path} is not what it says: {faults[0]}{more}; {AGAIN}")
+        self.path, self.digest, self.about, self.faults = path, digest, about, tuple(faults)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Submission]:
     """Read a submission; its records can be read within the context.
 
-    Raises UsageError where the file is not there or is no submission.
+    Raises UsageError where the file is not there or is no submission, NotAsDeclared where one of
+    its parts was changed or is not valid.
     """
     try:
         content = read_file(path, MOST_FILE)
@@ -103,37 +116,51 @@ def opened(path: Path) -> Iterator[Submission]:
         raise UsageError(f"submission {problem}") from problem
     members = _members(path, content)
     about = _about(path, members)
+    digest = hashlib.sha256(content).hexdigest()
+    faults = [*_changed(about, members)]
+    with tempfile.TemporaryDirectory(prefix="collapse-bench-") as folder:
+        archive = Archive(Path(folder) / RECORDS)
+        archive.path.write_bytes(members[RECORDS])
+        try:
+            card, manifest, source = _parts(about, members, archive)
+        except (Rejected, UsageError) as problem:
+            raise NotAsDeclared(path, digest, about, [*faults, str(problem)]) from problem
+        if faults:
+            raise NotAsDeclared(path, digest, about, faults)
+        store = OverlayStore(Path(folder) / "none", archive)
+        yield Submission(path, digest, card, about, manifest, source, store)
+
+
+AGAIN = "get it again, or write it again with 'collapse-bench submit'"
+
+
+def _changed(about: About, members: Mapping[str, bytes]) -> Iterator[str]:
+    """The members that do not have the digests of ``submission.json``."""
     for name, digest in about.digests.items():
-        if hashlib.sha256(members.get(name, b"")).hexdigest() != digest:
-            raise UsageError(f"submission {path}: {name} is not what the submission says; {_AGAIN}")
-    if others := members.keys() - about.digests.keys() - {ABOUT}:
-        raise UsageError(f"submission {path}: nothing is said of {sorted(others)[0]}; {_AGAIN}")
-    card = read_card(members[CARD], f"{path}: {CARD}")
+        if name not in members:
+            yield f"{name} is missing, and {ABOUT} has a digest of it"
+        elif (found := hashlib.sha256(members[name]).hexdigest()) != digest:
+            yield f"{name} has the digest {found[:12]}, and {ABOUT} says {digest[:12]}"
+    for name in sorted(members.keys() - about.digests.keys() - {ABOUT}):
+        yield f"{ABOUT} has no digest of {name}"
+
+
+def _parts(
+    about: About, members: Mapping[str, bytes], archive: Archive
+) -> tuple[Card, Manifest, Source | None]:
+    """Card, manifest and source.  Raises Rejected or UsageError for a part that is not valid."""
     try:
-        manifest = Manifest.from_text(members[MANIFEST], f"{path}: {MANIFEST}")
-    except Rejected as problem:
-        raise UsageError(f"{problem}; {_AGAIN}") from problem
+        seal = archive.checked_seal()
+    except Rejected as problem:  # its path is that of a copy
+        raise type(problem)(RECORDS, problem.why) from problem
+    if seal != about.seal:
+        raise UsageError(f"{RECORDS} has the seal {seal[:12]}, and {ABOUT} says {about.seal[:12]}")
+    card = read_card(members[CARD], CARD)
+    manifest = Manifest.from_text(members[MANIFEST], MANIFEST)
     texts = {
         name.removeprefix(PLUGIN): members[name] for name in members if name.startswith(PLUGIN)
     }
-    with tempfile.TemporaryDirectory(prefix="collapse-bench-") as folder:
-        file = Path(folder) / RECORDS
-        file.write_bytes(members[RECORDS])
-        archive = Archive(file)
-        if archive.seal != about.seal:
-            raise UsageError(f"submission {path}: its records have another seal; {_AGAIN}")
-        yield Submission(
-            path,
-            hashlib.sha256(content).hexdigest(),
-            card,
-            about,
-            manifest,
-            _source(path, about, texts),
-            OverlayStore(Path(folder) / "none", archive),
-        )
-
-
-_AGAIN = "write it again with 'collapse-bench submit'"
+    return card, manifest, _source(about, texts)
 
 
 def _members(path: Path, content: bytes) -> dict[str, bytes]:
@@ -145,9 +172,9 @@ def _members(path: Path, content: bytes) -> dict[str, bytes]:
             listed = zipped.infolist()
             names = [item.filename for item in listed]
             if len(names) > MOST_MEMBERS or len(set(names)) < len(names):
-                raise UsageError(f"submission {path} has too many members, or one twice; {_AGAIN}")
+                raise UsageError(f"submission {path} has too many members, or one twice; {AGAIN}")
             for name in names:
-                if name not in (CARD, ABOUT, MANIFEST, RECORDS) and not _NAME.fullmatch(name):
+                if name not in (CARD, ABOUT, MANIFEST, RECORDS) and not MEMBER.fullmatch(name):
                     raise UsageError(f"submission {path} has a member that does not belong there")
             if sum(item.file_size for item in listed) > MOST_INSIDE:
                 raise UsageError(f"submission {path} unpacks to more than {MOST_INSIDE} bytes")
@@ -156,14 +183,14 @@ def _members(path: Path, content: bytes) -> dict[str, bytes]:
                 with zipped.open(item) as member:
                     members[item.filename] = member.read(item.file_size + 1)
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError) as problem:
-        raise UsageError(f"{path} is no submission: {problem}; {_AGAIN}") from problem
+        raise UsageError(f"{path} is no submission: {problem}; {AGAIN}") from problem
     except Exception as problem:
         if isinstance(problem, UsageError):
             raise
-        raise UsageError(f"{path} is no submission ({type(problem).__name__}); {_AGAIN}") from None
+        raise UsageError(f"{path} is no submission ({type(problem).__name__}); {AGAIN}") from None
     for name in (CARD, ABOUT, MANIFEST, RECORDS):
         if name not in members:
-            raise UsageError(f"submission {path} has no {name}; {_AGAIN}")
+            raise UsageError(f"submission {path} has no {name}; {AGAIN}")
     return members
 
 
@@ -173,7 +200,7 @@ def _about(path: Path, members: Mapping[str, bytes]) -> About:
     except (ValueError, RecursionError) as problem:
         why = problem.errors()[0] if isinstance(problem, ValidationError) else None
         text = f"{'.'.join(map(str, why['loc']))}: {why['msg']}" if why else "it is not JSON"
-        raise UsageError(f"submission {path}: {ABOUT}: {text}; {_AGAIN}") from None
+        raise UsageError(f"submission {path}: {ABOUT}: {text}; {AGAIN}") from None
     if about.format != FORMAT:
         raise UsageError(
             f"submission {path} has format {about.format}, and this version reads {FORMAT}"
@@ -181,15 +208,15 @@ def _about(path: Path, members: Mapping[str, bytes]) -> About:
     return about
 
 
-def _source(path: Path, about: About, texts: Mapping[str, bytes]) -> Source | None:
+def _source(about: About, texts: Mapping[str, bytes]) -> Source | None:
     if about.plugin is None:
         return None
     if about.plugin not in texts:
-        raise UsageError(f"submission {path} has no plugin file {about.plugin}; {_AGAIN}")
+        raise UsageError(f"the plugin file {about.plugin} is missing")
     try:
         return Source(about.plugin, {name: text.decode("utf-8") for name, text in texts.items()})
     except UnicodeDecodeError:
-        raise UsageError(f"submission {path}: its plugin is not UTF-8; {_AGAIN}") from None
+        raise UsageError(f"the plugin file {about.plugin} is not UTF-8") from None
 
 
 def zipped(members: Mapping[str, bytes]) -> bytes:

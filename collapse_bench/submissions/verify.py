@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from ..errors import UserError
@@ -13,9 +14,10 @@ from ..spec import parse_mitigations
 from .declared import declared, rescored
 from .fresh import fresh
 from .levels import LEVELS, Level, Verification
+from .pack import read_source
 from .rerun import rerun
 from .sampling import new_key
-from .submission import Submission, opened
+from .submission import NotAsDeclared, Submission, opened
 
 CELLS = 4  # records of the method that are run again, and tasks at fresh settings
 
@@ -34,17 +36,27 @@ def verify(
 
     cells: how many records and tasks are drawn.  key: of an earlier sample, to repeat it; None: a
     new one.  seconds, memory: what the plugin's process may take.  plugin: its file, where the
-    submission names a repository.  Raises UsageError for a file that is no submission.
+    submission names a repository.  Raises UsageError for a file that is no submission, or a plugin
+    file that cannot be read.
     """
     key = new_key() if key is None else key
-    with opened(path) as submission:
+    given = None if plugin is None else read_source(plugin)
+    with ExitStack() as stack:
+        try:
+            submission = stack.enter_context(opened(path))
+        except NotAsDeclared as problem:
+            about = problem.about
+            level_found = Level("declared", problem.faults, (f"sha256 {problem.digest}",))
+            return Verification(
+                str(path), problem.digest, about.mitigation, about.suite, (level_found,)
+            )
         levels = [declared(submission, registry)]
         wanted = LEVELS[: LEVELS.index(level) + 1]
         if "re-scored" in wanted and levels[-1].passed:
             levels.append(rescored(submission))
         report: dict[str, str] = {}
         if "re-run" in wanted and levels[-1].passed:
-            more, report = _run(submission, registry, wanted, cells, key, seconds, memory, plugin)
+            more, report = _run(submission, registry, wanted, cells, key, seconds, memory, given)
             levels += more
         return Verification(
             str(path),
@@ -64,10 +76,10 @@ def _run(
     key: str,
     seconds: float,
     memory: int,
-    plugin: Path | None,
+    given: Source | None,
 ) -> tuple[list[Level], dict[str, str]]:
     """The levels that run the plugin, and what the operating system took from its process."""
-    source = submission.source if plugin is None else Source.of_file(plugin)
+    source = given or submission.source
     if source is None:
         wanted_names = {call.name for call in parse_mitigations(submission.name)}
         if lacking := sorted(wanted_names - set(registry.classes["mitigation"])):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from collapse_bench import api
 from collapse_bench.records.archive import Archive, OverlayStore, publish, whole
@@ -94,9 +99,39 @@ def forged(
     return to
 
 
-def _card(path: Path) -> bytes:
-    import zipfile
+def with_members(
+    path: Path, to: Path, change: Callable[[dict[str, bytes]], None], digests: bool
+) -> Path:
+    """A copy of a submission with changed members; ``digests``: they are computed again."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    change(members)
+    about = json.loads(members.pop("submission.json"))
+    if digests:
+        text = about_of({k: v for k, v in about.items() if k != "digests"}, members)
+    else:
+        text = json.dumps(about).encode()
+    to.write_bytes(zipped({"submission.json": text, **members}))
+    return to
 
+
+def one_number(members: dict[str, bytes]) -> None:
+    """One loss in the records is lower, and their seal is left as it was."""
+    file = pq.ParquetFile(io.BytesIO(members[RECORDS]))
+    table = file.read()
+    values = table["value"].to_numpy().copy()
+    values[len(values) // 2] *= 0.5
+    place = table.column_names.index("value")
+    changed = table.set_column(place, "value", pa.array(values))
+    out = io.BytesIO()
+    with pq.ParquetWriter(out, changed.schema) as writer:
+        writer.write_table(changed)
+        own = {k: v for k, v in file.metadata.metadata.items() if k.startswith(b"collapse")}
+        writer.add_key_value_metadata(own)
+    members[RECORDS] = out.getvalue()
+
+
+def _card(path: Path) -> bytes:
     with zipfile.ZipFile(path) as file:
         return file.read(CARD)
 

@@ -79,6 +79,106 @@ def test_edited_losses_are_found_by_running_again(made, tmp_path):
     assert "chains differ from what was run again" in found.levels[-1].faults[0]
 
 
+def _without(name):
+    return lambda members: members.pop(name)
+
+
+def _text(name, old, new):
+    def change(members):
+        assert old in members[name]
+        members[name] = members[name].replace(old, new, 1)
+
+    return change
+
+
+PARTS = {
+    "one number": (forge.one_number, False, "records.parquet has the digest"),
+    "one number, with its digest": (
+        forge.one_number,
+        True,
+        "records.parquet is damaged (its seal does not match its content)",
+    ),
+    "no parquet": (
+        lambda members: members.update({"records.parquet": b"PAR1 and nothing more"}),
+        True,
+        "records.parquet is",
+    ),
+    "the card": (_text("card.toml", b"A. Author", b"B. Author"), False, "card.toml has the digest"),
+    "a card of wrong form": (
+        _text("card.toml", b"licence", b"license"),
+        True,
+        "card.toml: unknown key 'license'",
+    ),
+    "the manifest": (
+        _text("manifest.json", b'"role": "entry"', b'"role": "best"'),
+        True,
+        "manifest.json is damaged",
+    ),
+    "the source": (
+        _text("plugin/keep_all.py", b"access.n,", b"2 * access.n,"),
+        False,
+        "plugin/keep_all.py has the digest",
+    ),
+    "no source": (_without("plugin/keep_all.py"), False, "plugin/keep_all.py is missing"),
+    "no source, with digests": (
+        _without("plugin/keep_all.py"),
+        True,
+        "the plugin file keep_all.py is missing",
+    ),
+    "a further file": (
+        lambda members: members.update({"plugin/more.py": b""}),
+        False,
+        "submission.json has no digest of plugin/more.py",
+    ),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_was_changed_fails_the_level_declared(made, tmp_path, part):
+    change, digests, words = PARTS[part]
+    path = forge.with_members(made["keep-all"], tmp_path / "f.zip", change, digests)
+    found = verified(path)
+    assert levels(found) == {"declared": False}
+    assert found.reached is None
+    assert (found.mitigation, found.suite) == ("keep-all", "small")
+    assert found.levels[0].faults[0].startswith(words)
+    assert "collapse-bench-" not in "\n".join(found.lines())  # no path of a copy
+    with pytest.raises(Conflict) as problem:
+        api.merge([made["keep-all"], path], tmp_path / "merged")
+    sentence = str(problem.value)
+    assert sentence.startswith(f"submission {path} is not what it says: {words}")
+    assert "'collapse-bench submit'" in sentence
+    assert "publish" not in sentence
+    assert "\n" not in sentence
+    assert not (tmp_path / "merged").exists()
+
+
+def test_all_parts_that_were_changed_are_named(made, tmp_path):
+    def change(members):
+        forge.one_number(members)
+        members["card.toml"] += b"# more"
+
+    path = forge.with_members(made["keep-all"], tmp_path / "f.zip", change, digests=False)
+    faults = verified(path).levels[0].faults
+    assert any(fault.startswith("records.parquet has") for fault in faults)
+    assert any(fault.startswith("card.toml has") for fault in faults)
+
+
+def test_a_submission_without_some_chains_is_not_merged(made, tmp_path):
+    def fewer(record, entry):
+        return record.restricted(record.seeds[:-1]) if entry.name == "keep-all" else record
+
+    path = made["keep-all"]
+    with opened(path) as old:
+        claim = old.about.claim.model_dump()
+    path = forge.forged(path, tmp_path / "f.zip", fewer, claim=claim)
+    assert levels(verified(path)) == {"declared": False}
+    with pytest.raises(Conflict) as problem:
+        api.merge([path], tmp_path / "merged")
+    assert str(problem.value).startswith(f"submission {path} is not what it says: keep-all on ")
+    assert "collapse-bench-" not in str(problem.value)
+
+
 def test_records_of_another_method_are_found_by_running_again(made, tmp_path):
     change = forge.of_other(made["seeds"], "keep-all")
     found = verified(forge.forged(made["keep-all"], tmp_path / "f.zip", change))
