@@ -58,7 +58,8 @@ def verify(
 
     cells: records that are run again, and tasks at fresh settings.  key: of an earlier sample.
     seconds and memory: limits of the plugin's process.  report: a file for the result, as JSON.
-    Raises UsageError for a file that is no submission, or an unknown level.
+    Raises UsageError for a file that is no submission, an unknown level, or a plugin file or a
+    report that cannot be used.
     """
     if level not in LEVELS:
         raise UsageError(f"unknown level {level!r}{nearest(level, LEVELS)}")
@@ -67,6 +68,9 @@ def verify(
     check_positive("seconds", seconds, "seconds")
     check_positive("memory", memory, "bytes")
     file = None if report is None else named(report, "the report")
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        why = "is a folder" if file.is_dir() else "lies in no folder that is there"
+        raise UsageError(f"the report {file} {why}; name a file in a folder that is there")
     found = verify_submission(
         named(path, "the submission"),
         registry(()),

@@ -7,8 +7,8 @@ import sys
 import click
 
 from ..display import visible
-from .options import SUITE, Bytes, Duration, PluginFile
-from .output import MISMATCH, say, tell
+from .options import SUITE, Bytes, Duration, PluginFile, same_command
+from .output import MISMATCH, USAGE, say, tell
 
 
 @click.command()
@@ -34,18 +34,19 @@ def submit(path, suite_name, mitigation, plugin, card, output):
       collapse-bench submit results --mitigation mine --plugin mine.py
       collapse-bench submit results --mitigation mine --plugin mine.py -o mine.submission.zip
     \b
-    Exit codes: 0 written, 1 a card was written that is to be filled in, 2 usage or a row that
-    cannot be submitted, 5 chains are missing.
+    Exit codes: 0 written, 2 usage: also a card that is to be filled in, a plugin file that is not
+    there, a row or a suite that cannot be submitted, 5 the folder holds no results or chains are
+    missing.
     """
     from .. import api
 
     file = api.submit(path, mitigation, card, output, suite_name, plugin)
     if file is None:
         tell(
-            f"written: {visible(card)}, a template; fill in what begins with TODO, then run the "
-            "same command again"
+            f"Error: {visible(card)} was missing and is now a template; fill in what begins with "
+            f"TODO, then run: {same_command()}"
         )
-        sys.exit(1)
+        sys.exit(USAGE)
     say(f"written: {visible(file)}")
 
 
@@ -96,7 +97,8 @@ def verify(path, level, cells, key, plugin, report, time_limit, memory_limit):
       collapse-bench verify mine.submission.zip --level re-run --cells 8
       collapse-bench verify mine.submission.zip --level fresh --report verify.json
     \b
-    Exit codes: 0 all levels passed, 2 no submission, 4 a level failed.
+    Exit codes: 0 all levels passed, 2 usage: also a file that is not there or is no submission, 4 a
+    level failed: also a submission with parts that were changed.
     """
     from .. import api
 
@@ -134,7 +136,8 @@ def merge(paths, suite_name, output):
     Example:
       collapse-bench merge a.submission.zip b.submission.zip results -o merged
     \b
-    Exit codes: 0 written, 2 usage, 4 the parts contradict each other, 5 chains are missing.
+    Exit codes: 0 written, 2 usage: also a file that is no submission, 4 the parts contradict each
+    other, or a submission is not what it says, 5 a folder holds no results or chains are missing.
     """
     from .. import api
     from ..submissions.merge import Conflict
