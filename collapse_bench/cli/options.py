@@ -208,9 +208,7 @@ DEVICE = click.option(
 )
 
 
-SUITE = click.option(
-    "--suite", "suite_name", help="The suite to show, if the folder contains several."
-)
+SUITE = click.option("--suite", "suite_name", help="The suite, if the folder contains several.")
 
 
 def loaded(plugin_files: Sequence[str]) -> Registry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -97,7 +98,7 @@ def pack(
             },
             members,
         )
-    path = to or Path(f"{_file_name(name)}{ENDING}")
+    path = to or Path(file_name(name))
     try:
         replace_file(path, zipped({"submission.json": about, **members}))
     except OSError as problem:
@@ -262,5 +263,6 @@ def _plugins(code: dict[str, Any]) -> dict[str, Any]:
     return {name: mine for name, mine in code.items() if name not in ("", "composed fits")}
 
 
-def _file_name(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-") or "mine"
+def file_name(name: str) -> str:
+    """The file of a row, without other characters than letters, digits, '-', '_' and '.'."""
+    return f"{re.sub(r'[^a-zA-Z0-9_.-]+', '-', name).strip('-') or 'mine'}{ENDING}"
