@@ -100,7 +100,9 @@ def read_card(
         raw = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
         raise UsageError(f"{where} cannot be read as TOML: {problem}; correct it there") from None
-    card, faults = None, [f"{place} is still to be filled in" for place in to_fill(raw)]
+    card, faults = None, []
+    if left := to_fill(raw):
+        faults.append(f"{', '.join(left)} {'are' if left[1:] else 'is'} still to be filled in")
     try:
         card = Card.model_validate(raw)
     except ValidationError as problem:

@@ -90,7 +90,9 @@ def _run(
     names = [call.name for call in parse_mitigations(submission.name)]
     # a plugin that is loaded here under this name has no part in it
     foreign = [n for n in names if n not in known or known[n].file_digests]
-    hidden = tuple(str(place) for place in (Path.home(), Path.cwd(), submission.path.parent))
+    # absolute: the process of the plugin has another working folder
+    places = (Path.home(), Path.cwd(), submission.path.resolve().parent)
+    hidden = tuple(str(place) for place in places)
     limits = Limits(seconds, memory, hidden)
     try:
         with Audit(source, list(dict.fromkeys(foreign)), limits) as audit:

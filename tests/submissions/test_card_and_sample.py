@@ -73,10 +73,8 @@ def test_a_template_is_a_card_that_is_to_be_filled_in():
         read_card(text.encode())
     unfilled = to_fill(tomllib.loads(text))
     assert unfilled == ["title", "description", "licence", "authors[0].name"]
-    # each once, and no other fault of it
-    assert str(problem.value) == "the card: " + "; ".join(
-        f"{place} is still to be filled in" for place in unfilled
-    )
+    # and no other fault of it
+    assert str(problem.value) == f"the card: {', '.join(unfilled)} are still to be filled in"
 
 
 def test_a_template_says_what_each_key_must_contain():

@@ -22,7 +22,7 @@ def test_the_way_of_a_submission(tmp_path):
     assert not file.exists()
     unfilled = call(*words)
     assert unfilled.code == 2
-    assert "title is still to be filled in; description is" in unfilled.said
+    assert "title, description, licence, authors[0].name are still to be filled in" in unfilled.said
 
     card.write_text(forge.CARD_TEXT.format(name="keep-all", track="blind"))
     assert call(*words).code == 0

@@ -13,6 +13,7 @@ import pytest
 
 from collapse_bench import api
 from collapse_bench.errors import UsageError
+from collapse_bench.isolation.audit import Limits
 from collapse_bench.registry import discovery
 from collapse_bench.submissions.merge import Conflict
 from collapse_bench.submissions.submission import opened
@@ -63,6 +64,21 @@ def test_an_honest_submission_passes_every_level(made, tmp_path):
     assert again["confidence"]["method"]["0.5"] == 1.0  # both of its two records were run
     assert stored["isolation"]
     assert found.lines()[-1] == "level reached: fresh"
+
+
+def test_the_folder_of_a_submission_is_hidden_from_its_plugin(made, monkeypatch):
+    folder, hidden = made["keep-all"].parent, []
+
+    def limits(seconds, memory, places):
+        hidden.extend(places)
+        return Limits(seconds, memory, places)
+
+    monkeypatch.setattr("collapse_bench.submissions.verify.Limits", limits)
+    monkeypatch.chdir(folder.parent)  # a path that is relative to the working folder
+    path = made["keep-all"].relative_to(folder.parent)
+    assert verified(path, "re-run", cells=1).reached == "re-run"
+    assert str(folder) in hidden
+    assert all(Path(place).is_absolute() for place in hidden)
 
 
 def test_a_claim_that_the_records_do_not_give_is_rescored(made, tmp_path):
