@@ -416,9 +416,9 @@ class Results:
         """The report as the content of a file; see ``report``."""
         from importlib.metadata import version
 
+        from .board.page.build import page_of
         from .board.page.gather import Gathered, shown_to
         from .board.page.history import moved, snapshot
-        from .board.page.model import page_of
         from .board.page.write import check_columns, content, draw_tiers, form_of
 
         form, own = form_of(form, None), version("collapse-bench")
@@ -426,24 +426,21 @@ class Results:
         manifest = self._manifest()
         gathered = Gathered(manifest)
         board = self._board(manifest, shown_to(gathered, self.store), focus, track)
-        if not isinstance(board, RankedBoard):
-            raise UsageError(
-                f"suite {self.suite} has no score to report, since no task is calibrated; "
-                "calibrate it with 'collapse-bench suite calibrate', or show its losses with "
-                "'collapse-bench board'"
-            )
         known = self.suite in {path.stem for path in registry(()).suites}
         page = page_of(
             board,
             gathered,
-            {row: _about(row) for row in board.frame().entry},
+            {row: _about(row) for row in dict.fromkeys(board.frame().entry)},
             self.suite if known else f"{self.suite}.suite.toml",
             _options(manifest, shipped(self.suite).is_file()),
             self._versions(manifest, own),
         )
         history = None
-        if form == "html" and (then := _earlier(against, manifest)) is not None:
-            history = moved(snapshot(board, manifest), then)
+        if form == "html" and isinstance(board, RankedBoard):
+            then = _earlier(against, manifest)
+            history = None if then is None else moved(snapshot(board, manifest), then)
+        elif against is not None and not isinstance(board, RankedBoard):
+            raise UsageError(f"{self.suite} has no scores to compare, since no task is calibrated")
         if figure is not None:
             draw_tiers(page, figure)
         return content(form, board, page, history, columns, time.time(), own)

@@ -17,6 +17,7 @@ from ...paths import unwritable
 from ...scoring.rules import nearest
 from ..ranked import RankedBoard
 from ..render import csv, markdown
+from ..table import Board
 from .latex import chosen_columns, known_columns, latex
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .model import Page
 
 MOST_COLUMNS = 12  # of a table of markdown: more do not fit the page of a repository
+OF_LOSSES = ("html", "csv", "parquet")  # formats of a suite without calibrated tasks
 _NARROW = (
     *("track", "tier", "name", "score", "interval", "ranks", "covers", "value", "frozen"),
     *("real", "verifier", "cost"),
@@ -68,7 +70,7 @@ def check_columns(form: str, columns: Sequence[str]) -> None:
 
 def content(
     form: str,
-    board: RankedBoard,
+    board: Board,
     page: Page,
     history: History | None = None,
     columns: Sequence[str] = (),
@@ -77,9 +79,16 @@ def content(
 ) -> bytes:
     """The file of a report.
 
-    columns: of latex and markdown.  epoch and version: for json, see ``interchange``.
+    columns: of latex and markdown.  epoch and version: for json, see ``interchange``.  Raises
+    UsageError for a format that a board of losses lacks.
     """
     check_columns(form, columns)
+    if not isinstance(board, RankedBoard) and form not in OF_LOSSES:
+        raise UsageError(
+            f"{form} shows scores, and suite {board.suite.name} has none, since no task is "
+            f"calibrated; its losses have {', '.join(OF_LOSSES)}; for scores run 'collapse-bench "
+            "suite calibrate'"
+        )
 
     def as_html() -> str:
         from .html import page_html
@@ -89,6 +98,7 @@ def content(
     def as_json() -> str:
         from .interchange import interchange
 
+        assert isinstance(board, RankedBoard)
         return interchange(board, page, epoch, version).model_dump_json(
             indent=1, exclude_none=True, ensure_ascii=True
         )
@@ -126,14 +136,14 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _markdown(page: Page, columns: Sequence[str]) -> str:
-    """A table of few columns, after what the numbers say."""
+    """A table of methods and controls with few columns, after what the numbers say."""
     names = chosen_columns(page, columns or [n for n in _NARROW if n in known_columns(page)])
     heading = known_columns(page)
     cells = pd.DataFrame(
         {
             heading[name]: [
                 {"name": row.name, "track": row.track}.get(name) or row.cells.get(name, "")
-                for row in page.rows
+                for row in page.main_rows
             ]
             for name in names
         }
