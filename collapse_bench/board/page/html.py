@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ...display import visible
 from . import charts
@@ -29,6 +30,7 @@ COSTS = (
     ("cost", "fits or generated rows, as a multiple of none"),
 )
 _MINUS = re.compile(r"(?<![\w.)\]-])-(?=\.?\d)")
+_CODE = re.compile("`([^`]+)`")
 _ZERO = re.compile(r"(?<![\w.])[+-](0\.0+)(?![\d])")
 
 
@@ -49,6 +51,7 @@ def _environment() -> Environment:
         finalize=shown,
     )
     environment.filters["minus"] = _minus
+    environment.filters["coded"] = _coded
     return environment
 
 
@@ -94,6 +97,11 @@ def page_html(page: Page, history: History | None = None) -> str:
         )
     )
     return f"{_short(text)}\n"
+
+
+def _coded(text: object) -> Markup:
+    """A sentence whose names in backticks are code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(visible(text)))))
 
 
 def _digest(text: str) -> str:

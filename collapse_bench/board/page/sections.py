@@ -116,7 +116,8 @@ def methods_of(
         order = sorted(
             (one for one in fitted if one.score is not None), key=lambda one: -(one.score or 0.0)
         )
-        typed = row.name.removesuffix(f" {TUNED}")
+        words = ["--mitigation", row.name.removesuffix(f" {TUNED}")]
+        words += ["--tune"] if row.kind == "tuned" else []
         pages.append(
             MethodPage(
                 row,
@@ -125,7 +126,7 @@ def methods_of(
                 order[:ENDS],
                 order[::-1][:ENDS],
                 _compared(board, rows, row, anchors) if isinstance(board, RankedBoard) else [],
-                "" if row.name in _UNITS else shell([*command, "--mitigation", typed]),
+                "" if row.name in _UNITS else shell([*command, *words]),
                 _configurations(board, rows, row) if isinstance(board, RankedBoard) else [],
             )
         )

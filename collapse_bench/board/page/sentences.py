@@ -125,9 +125,13 @@ def _both(
             worst = min(down, key=lambda kind: scores[kind][0])
             found.append((scores[best][0] - scores[worst][0], entry, best, worst, scores))
     return [
-        (entry, *(f"{signed(scores[kind][0])} in {_SHORT.get(kind, kind)}" for kind in ends))
-        for _, entry, *ends, scores in sorted(found, key=lambda one: (-one[0], one[1]))
+        (entry, _in_world(scores[best][0], best), _in_world(scores[worst][0], worst))
+        for _, entry, best, worst, scores in sorted(found, key=lambda one: (-one[0], one[1]))
     ]
+
+
+def _in_world(score: float, kind: str) -> str:
+    return f"{signed(score)} in {_SHORT.get(kind, kind)}"
 
 
 def _below(rows: pd.DataFrame, anchors: Mapping[str, str]) -> list[Text]:
