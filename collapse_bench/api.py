@@ -314,7 +314,11 @@ class Results:
         whole = self.board() if board is None else board
         shown = entry or whole.suite.focus or row  # of a method with a choice, its tuned row
         others = self._others(manifest, row)
-        further = _next_run(manifest, row) if not manifest.suite.name.startswith("typed") else []
+        if whole.broken(shown):
+            further = _next_check(manifest, row)
+        else:
+            typed = manifest.suite.name.startswith("typed")
+            further = [] if typed else _next_run(manifest, row)
         return card_of(whole, shown, str(self.output), others, further)
 
     def _others(self, manifest: Manifest, row: str) -> list[str]:
@@ -499,15 +503,25 @@ def _next_run(manifest: Manifest, row: str) -> list[str]:
     """[the command that ranks the method of a plugin file among the published rows], after a run of
     another suite."""
     suites = [name for name in published_suites() if name != manifest.suite.name]
-    own = {
-        plugin.partition(" ")[2] for plugin in manifest.files if plugin.startswith("mitigation ")
-    }
-    if not suites or not own & set(method_of(row).split(" + ")):
+    if not suites or not _files_of(manifest, row):
         return []
     words = ["collapse-bench", "run", suites[0]]
     for file in dict.fromkeys(manifest.files.values()):
         words += ["--plugin", file]
     return [shell([*words, "--mitigation", row, "--quick"])]
+
+
+def _next_check(manifest: Manifest, row: str) -> list[str]:
+    """[the command that shows the faults of the plugin file of a method]"""
+    return [
+        shell(["collapse-bench", "check", "--plugin", file]) for file in _files_of(manifest, row)
+    ]
+
+
+def _files_of(manifest: Manifest, row: str) -> list[str]:
+    """The plugin files that the mitigations of a row come from."""
+    keys = [f"mitigation {part}" for part in method_of(row).split(" + ")]
+    return [manifest.files[key] for key in keys if key in manifest.files]
 
 
 def _choices(manifest: Manifest, archive: Archive | None, output: Path) -> tuple[Tuned, ...]:
@@ -758,8 +772,9 @@ def run(
 def plan(request: RunRequest) -> RunPlan:
     """What a run would do with each cell of its suite.  Writes nothing.
 
-    Raises what ``load_suite`` raises, and NothingMatched where an entry of a quick run fits no
-    task, or has nothing to compare with.
+    Raises what ``load_suite`` raises, and NothingMatched where the suite has no cell to run, where
+    a mitigation of the request fits no task, or where that of a quick run has nothing to compare
+    with.
     """
     texts = [str(text) for text in _listed(request.mitigations)]
     if request.tune and texts:
@@ -774,10 +789,11 @@ def plan(request: RunRequest) -> RunPlan:
         choices = (*choices, *saved_tuning(Path(request.output), suite.name))
     if choices:
         suite = load_suite(request, choices)
-    only = None
-    if request.quick:
-        only = [row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
-        _check_quick(suite, only)
+    named = [row_name(str(text), suite, registry()) for text in _listed(request.mitigations)]
+    if request.quick and not named:
+        raise UsageError("a quick run needs the entries to run: --quick --mitigation NAME")
+    _check_fits(suite, [row_name(text, suite, registry()) for text in texts])
+    only = named if request.quick else None
     # a quick run forces its own entries, not the published ones that it compares them with
     store = _store(request.output, archive)
     steps = plan_cells(suite, store, suite.seeds, request.force, only)
@@ -835,11 +851,12 @@ def _groups(suite: Suite, texts: Sequence[str]) -> dict[str, list[str]]:
     return groups
 
 
-def _check_quick(suite: Suite, only: Sequence[str]) -> None:
-    """Raises UsageError without an entry, NothingMatched where one fits no task."""
-    if not only:
-        raise UsageError("a quick run needs the entries to run: --quick --mitigation NAME")
-    for name in only:
+def _check_fits(suite: Suite, names: Sequence[str]) -> None:
+    """Raises NothingMatched where the suite has no cell, or one of these entries fits no task."""
+    if not suite.entries:
+        why = next(iter(suite.skipped_tasks.values()))
+        raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
+    for name in names:
         cells = [entry for entry in suite.entries if (entry.role, entry.name) == ("entry", name)]
         if cells and all(entry.skip is not None for entry in cells):
             raise NothingMatched(f"{name} fits no task of {suite.name}: {cells[0].skip}")
@@ -887,13 +904,9 @@ def run_plan(
 ) -> Results:
     """Do what a plan says; see ``run`` for the callbacks.
 
-    Raises NothingMatched where the suite has no cell to run, UsageError where the output folder
-    cannot be written.
+    Raises UsageError where the output folder cannot be written.
     """
     request, suite = planned.request, planned.suite
-    if not suite.entries:
-        why = next(iter(suite.skipped_tasks.values()))
-        raise NothingMatched(f"nothing to run in suite {suite.name}: {why}")
     Store(request.output).create()
     options = Options(
         store_of(request.output).path,
@@ -1058,7 +1071,7 @@ def sweep(
         some = tuple(entry for entry in suite.entries if entry.task in known)
         suite = dataclasses.replace(suite, entries=some)
     suite = one_task_per_family(suite) if quick else suite
-    _check_fits(text, [entry for entry in suite.entries if entry.name in rows])
+    _check_row_fits(text, [entry for entry in suite.entries if entry.name in rows])
     store = store_of(request.output).create()
     options = Options(store.path, _absolute(request.plugins), memory, timeout)
 
@@ -1118,7 +1131,7 @@ def _titled(suite: Suite) -> str:
     return f"{what}: {tasks[0]}" if len(tasks) == 1 else f"{what}, {len(tasks)} tasks"
 
 
-def _check_fits(text: str, entries: Sequence[Entry]) -> None:
+def _check_row_fits(text: str, entries: Sequence[Entry]) -> None:
     """Raises NothingMatched where the rows of a sweep fit no task."""
     if all(entry.skip is not None for entry in entries):
         why = f": {entries[0].skip}" if entries else ""
@@ -1289,7 +1302,7 @@ def _check_plugins(output: Path, manifest: Manifest, stale: Outdated) -> None:
     if unfit := failures(manifest.files):
         raise UsageError(
             f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
-            "mend the plugin or put it back, or publish with --force"
+            "mend the plugin, run the suite again without it, or publish with --force"
         )
 
 

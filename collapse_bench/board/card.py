@@ -126,7 +126,7 @@ def _ranked(
         "adds": _adds(row),
         "covers": f"{percent(row.coverage)} of the suite's weight, {row.fits} tasks",
     }
-    rival = _rival(frame, row)
+    rival = "" if board.broken(entry) else _rival(frame, row)
     more = [f"collapse-bench compare {shell([entry, rival, path])}"] if rival else []
     return Card(
         f"{entry} on {board.suite.name} v{board.suite.version}",

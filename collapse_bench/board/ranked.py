@@ -44,6 +44,8 @@ COST_OF_TRACK = {"blind": 0, "first": 1, "provenance": 2, "real": 3, "verifier":
 THINS = 0.99  # an entry whose last training set has less than this share of n rows drops some
 
 
+CONFIGURATION = "configuration"  # in the place of the track of a row that is not ranked
+GROUPS = {"control": "controls", CONFIGURATION: "other configurations"}
 SHORT_VERDICT = {"yes": "yes", "no": "no", "cannot tell": "?", "": ""}
 #: columns that a terminal narrower than 80 leaves out, in this order
 NARROW = (BAR, "real-now", "frozen", "covers", "95 %")
@@ -136,9 +138,11 @@ class RankedBoard(Board):
         return rows
 
     def _in_order(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Track by track by falling S; rows without a tier, then controls, come last."""
+        """Track by track by falling S; rows without a tier, controls, and then configurations of
+        tuned methods come last."""
         rows["track"] = rows.track.where(~rows.control, "control")
-        place = {track: i for i, track in enumerate([*self._tracks, "control"])}
+        rows["track"] = rows.track.where(~rows.entry.isin(self.configurations), CONFIGURATION)
+        place = {track: i for i, track in enumerate([*self._tracks, "control", CONFIGURATION])}
         rows = rows.assign(_place=rows.track.map(place), _tierless=~rows.ranked & ~rows.control)
         rows = rows.sort_values("S", ascending=False, kind="stable")
         rows = rows.sort_values(["_place", "_tierless"], kind="stable")
@@ -151,6 +155,17 @@ class RankedBoard(Board):
         rows = self.scores.rows
         some = rows[rows.entry.map(method_of).eq("real-now") & rows.S.notna()]
         return "" if some.empty else str(some.entry.iloc[0])  # rows are sorted by falling S
+
+    @property
+    def configurations(self) -> frozenset[str]:
+        """The rows for which the tuned row of their method stands: its configurations, and the best
+        of them in hindsight."""
+        rows, methods = self.scores.rows, set(map(method_of, self.tuned))
+        names = rows.entry[rows.control]
+        return frozenset(name for name in names if method_of(name) in methods)
+
+    def _main_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return frame[~frame.entry.isin(self.configurations)].reset_index(drop=True)
 
     @property
     def scored(self) -> Scores:
@@ -380,7 +395,7 @@ class RankedBoard(Board):
         for row, texts in zip(named_rows(frame), cells.to_dict("records"), strict=True):
             if row.track != last:
                 last = row.track
-                heading = "controls" if last == "control" else f"track {last}"
+                heading = GROUPS.get(last, f"track {last}")
                 rows.append(blank | {"entry": shortened(heading, widest)})
                 styles.append({"entry": "bold"})
             rows.append({str(name): str(text) for name, text in texts.items()})

@@ -96,10 +96,19 @@ class Board(ABC):
     def _findings(self) -> Iterator[str]:
         """Notes on the rows of this board."""
 
+    def _main_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of ``frame`` that a reader sees who asks for none by name."""
+        return frame
+
     @property
     def scored(self) -> Scores | None:
         """The scores behind the board; None where it has none."""
         return None
+
+    def broken(self, entry: str) -> bool:
+        """Whether every chain of a row failed, so that its code is at fault."""
+        ended = set(self.losses.status[self.losses.entry == entry]) - {Status.SKIPPED.value}
+        return ended == {Status.FAILED.value}
 
     def _fitted(self, frame: pd.DataFrame, width: int) -> Fitted:
         """``frame`` for a terminal of this width."""
@@ -153,7 +162,12 @@ class Board(ABC):
                 f"a report has {', '.join(REPORTS)}: `collapse-bench report PATH --format`"
             )
         frame = self.across() if across else self.per_task() if per_task else self.frame()
-        frame = chosen(frame, entries)
+        shown_rows = chosen(frame, entries)
+        further = 0
+        if not entries and form in ("table", "markdown"):
+            shown_rows = self._main_rows(frame)
+            further = len(frame) - len(shown_rows)
+        frame = shown_rows
         if form == "csv":
             return csv(frame)
         if form == "json":
@@ -168,6 +182,11 @@ class Board(ABC):
         shown = [f"{name}: {task}" for task, name in short.items()]
         if not across:
             shown = list(self._notes(legend or form == "markdown"))
+        if further:
+            shown.append(
+                f"{further} rows of other configurations are not here: --entry METHOD shows those "
+                "of a method, --format csv shows all"
+            )
         if form == "markdown" or width is None or across or per_task:
             cells = (
                 scores_across(frame, short)

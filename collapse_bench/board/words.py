@@ -30,6 +30,7 @@ def report(board: Board, words: Mapping[str, str] | None = None) -> str:
     parts = [board.render("markdown"), *paragraphs(board, words)]
     if isinstance(board, RankedBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
+        parts += [text for text in (_configurations(board),) if text]
     return "\n\n".join(parts)
 
 
@@ -164,6 +165,29 @@ def _families(board: RankedBoard) -> str:
         )
         parts.append(f"### {safe(str(family))}\n\n{rows_of(cells)}")
     return "\n\n".join(parts)
+
+
+def _configurations(board: RankedBoard) -> str:
+    """The rows for which a tuned row stands."""
+    rows = board.frame()
+    rows = rows[rows.entry.isin(board.configurations)].sort_values("entry")
+    if rows.empty:
+        return ""
+    cells = pd.DataFrame(
+        {
+            "entry": rows.entry,
+            "averted": [signed(v) for v in rows.S],
+            "95 %": [
+                f"{signed(a)} {signed(b)}" if not math.isnan(a) else ""
+                for a, b in zip(rows.low, rows.high, strict=True)
+            ],
+            "covers": [percent(v) for v in rows.coverage],
+        }
+    )
+    return (
+        "## Other configurations\n\nThe tuned row of their method stands for them; they have no "
+        f"rank.\n\n{rows_of(cells)}"
+    )
 
 
 def _budgets(board: RankedBoard) -> str:

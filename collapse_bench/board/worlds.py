@@ -27,6 +27,7 @@ HEADINGS = {
 #: names of the controls that know something and do nothing else, and of the trivial teacher
 CONTROLS = {*(name for names in SIDE_INFORMATION.values() for name in names), THINNED, TRIVIAL}
 #: those that a method must beat; keep-first is a method's own idea with a constant
+FROZEN = "frozen"
 RIVALS = CONTROLS - {"keep-first", TRIVIAL}
 
 
@@ -39,7 +40,8 @@ def sections(board: RankedBoard) -> list[str]:
         if kind in board.worlds:
             scores = board.worlds[kind]
             tasks = len(scores.efficacy.measured.names)
-            parts += [f"### {heading} ({tasks} tasks)", _best(scores), _controls(scores)]
+            parts += [f"### {heading} ({tasks} tasks)", _answer(scores)]
+            parts += [_best(scores), _controls(scores)]
             parts.append(_rivals(scores))
     return [part for part in parts if part]
 
@@ -48,6 +50,47 @@ def _entry(row: Any) -> str:
     """`a` +0.31 (+0.20 to +0.42)."""
     interval = "" if math.isnan(row.low) else f" ({row.low:+.2f} to {row.high:+.2f})"
     return f"{code(row.entry)} {row.S:+.2f}{interval}"
+
+
+def _answer(scores: Scores) -> str:
+    """What to do: the highest score by what it takes, each beside standing still."""
+    rows = scores.rows[scores.rows.ranked & scores.rows.S.notna()]
+    parts = [set(str(track).split("+")) for track in rows.track]
+    kinds = {
+        "without a verifier and without more real rows": {"real", "verifier"},
+        "without a verifier": {"verifier"},
+        "overall": set(),
+    }
+    found = {}
+    for words, lacks in kinds.items():
+        some = rows[[not part & lacks for part in parts]]
+        if not some.empty and some.iloc[0].entry not in found:  # rows are sorted by falling S
+            found[some.iloc[0].entry] = (words, next(named_rows(some.head(1))))
+    if not found:
+        return ""
+    texts = [
+        f"{words}, {_entry(row)} on track {row.track}{_beside(scores, row.entry)}"
+        for words, row in found.values()
+    ]
+    return (
+        "**The highest scores of the rows that cover enough of these tasks for a rank**: "
+        + "; ".join(texts)
+        + "."
+    )
+
+
+def _beside(scores: Scores, entry: str) -> str:
+    """How a row compares with `frozen`, which stops after the first generation."""
+    names = scores.entries
+    if FROZEN not in names:
+        return ""
+    if not scores.efficacy.common(names.index(entry), names.index(FROZEN)).any():
+        return ""
+    pair = compared(names, scores.efficacy, entry, FROZEN)
+    verdict = {"yes": "better than", "no": "worse than"}.get(
+        pair.verdict, "not significantly different from"
+    )
+    return f", which is {verdict} {code(FROZEN)} (difference {pair.difference:+.2f})"
 
 
 def _best(scores: Scores) -> str:
@@ -74,7 +117,7 @@ def _is_control(entry: str) -> bool:
 
 
 def _rivals(scores: Scores) -> str:
-    """Which rows are better than each control, on the tasks that both fit."""
+    """Which ranked rows are better than each control, on the tasks that both fit."""
     names = scores.entries
     ranked = scores.rows[scores.rows.ranked & scores.rows.S.notna()].entry
     lines = []
@@ -93,12 +136,15 @@ def _rivals(scores: Scores) -> str:
             some = ", ".join(f"{code(p.a)} ({p.difference:+.2f})" for p in better[:MOST])
             more = f" and {len(better) - MOST} more" if len(better) > MOST else ""
             lines.append(
-                f"- {code(rival)}: {len(better)} of {len(pairs)}"
-                + (f", by most {some}{more}" if better else "")
+                f"- {code(rival)}: {len(better)} of the {len(pairs)} rows with a rank that share "
+                "tasks with it" + (f": {some}{more}" if better else "")
             )
     if not lines:
         return ""
-    return "Rows that are better than a control (Student, 5 % per pair):\n\n" + "\n".join(lines)
+    return (
+        "Rows that are better than a control, with the difference on the tasks that both fit "
+        "(Student's t, 5 % for each pair):\n\n" + "\n".join(lines)
+    )
 
 
 def worth(board: RankedBoard) -> list[str]:
@@ -106,54 +152,40 @@ def worth(board: RankedBoard) -> list[str]:
     frame, usage = board.frame(), board.usage
     if not {"real_share", "own_verifier_calls"} <= set(usage):
         return []
-    rows = frame[~frame.control & (frame.low > 0)]
-    if rows.empty:
-        return []
-    score = frame.set_index("entry").S
-    return [
-        text
-        for text in (
-            _worth(
-                rows.assign(more=100 * rows.entry.map(usage.real_share)),
-                "real row",
-                "score for each 1 % of all rows that a method draws as real ones of its own",
-                "%",
-                score,
-                ("real-now", "real-only"),
-            ),
-            _worth(
-                rows.assign(more=rows.entry.map(usage.own_verifier_calls) / 1000),
-                "verifier call",
-                "score for each 1000 calls of its own in a chain",
-                "thousand calls",
-                score,
-                ("verifier-only",),
-            ),
-        )
-        if text
-    ]
+    frame = frame[frame.S.notna() & ~frame.entry.isin(board.configurations)]
+    texts = (
+        _worth(
+            frame.assign(more=100 * frame.entry.map(usage.real_share)),
+            "**What a real row is worth**: the score, divided by the share of all rows of a chain "
+            "that the method itself draws as further real rows, in per cent",
+            "% more real rows",
+            ("real-now", "real-only"),
+        ),
+        _worth(
+            frame.assign(more=frame.entry.map(usage.own_verifier_calls) / 1000),
+            "**What a verifier call is worth**: the score, divided by the calls of the method "
+            "itself in a chain, in thousands",
+            "thousand calls",
+            ("verifier-only",),
+        ),
+    )
+    return [text for text in texts if text]
 
 
-def _worth(
-    rows: pd.DataFrame,
-    what: str,
-    unit: str,
-    amount: str,
-    score: pd.Series[float],
-    controls: tuple[str, ...],
-) -> str:
-    rows = rows[rows.more >= LEAST_MORE]
+def _worth(frame: pd.DataFrame, what: str, amount: str, controls: tuple[str, ...]) -> str:
+    """``more`` is the amount that a row uses."""
+    rows = frame[~frame.control & (frame.low > 0) & (frame.more >= LEAST_MORE)]
     if rows.empty:
         return ""
     rows = rows.assign(rate=rows.S / rows.more).sort_values("rate", ascending=False)
     named = ", ".join(
-        f"{code(row.entry)} {row.rate:+.3f} (S {row.S:+.2f} with {number(row.more)} {amount})"
+        f"{code(row.entry)} {row.rate:+.3f} ({row.S:+.2f} with {number(row.more)} {amount})"
         for row in named_rows(rows.head(MOST))
     )
-    alone = [
-        f"{code(name)} {value:+.2f}"
-        for name, value in score.items()
-        if method_of(str(name)) in controls and not math.isnan(value)
-    ]
-    without = f" What it gives without any method: {', '.join(alone)}." if alone else ""
-    return f"**What a {what} is worth**, {unit}, of rows above 0: {named}.{without}"
+    plain = ", ".join(
+        f"{code(row.entry)} {row.S:+.2f} with {number(row.more)} {amount}"
+        for row in named_rows(frame)
+        if method_of(row.entry) in controls
+    )
+    without = f" Controls, which use them and do nothing else: {plain}." if plain else ""
+    return f"{what}; of rows above 0: {named}.{without}"

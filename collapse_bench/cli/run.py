@@ -29,6 +29,8 @@ from .options import (
 )
 from .output import NOT_SHOWN, Unseen, say, say_json, say_shown, tell, words_to_stderr
 
+MOST_LISTED = 100  # cells to run that a plan lists one by one
+
 
 @click.command()
 @click.argument("what", nargs=-1, required=True)
@@ -158,15 +160,16 @@ def _shown(results) -> str | None:
 @click.option(
     "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
 )
-@click.option("-v", "--verbose", is_flag=True, help="List the reused cells too, one per line.")
+@click.option("-v", "--verbose", is_flag=True, help="List all cells, one per line.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object per cell.")
 def plan(plugin_files, verbose, as_json, **options):
-    """Show what a run would do with each cell (reuse, run, stale, refused, skip or left out), why,
+    """Show what a run would do with each cell (reuse, run, stale, unfit, skip or left out), why,
     and its time.
 
-    Cells that are reused, skipped or left out are counted by reason.  The last line has the totals,
-    and the CPU time as far as earlier runs tell it.  What --tune and --signs run on calibration
-    seeds comes first.
+    Cells that are reused, skipped or left out are counted by reason, and so are those of each entry
+    where more than 100 are to run.  Cells are unfit whose parts did not fit in an earlier run.  The
+    last line has the totals, and the CPU time as far as earlier runs tell it.  What --tune and
+    --signs run on calibration seeds comes first.
 
     \b
     Examples:
@@ -205,8 +208,13 @@ def plan(plugin_files, verbose, as_json, **options):
         say_json(rows)
         return
     counted = _counted(steps, verbose)
-    for line, cells in Counter(counted.values()).items():
-        say(line.replace("{}", f"{cells:>4}", 1))
+    for group in dict.fromkeys(counted.values()):
+        some = [step for step in steps if counted.get(id(step)) == group]
+        verdict, name, why = map(visible, group)
+        of = f" of {name}" if name else ""
+        chains = sum(len(step.todo) for step in some)
+        more = f", {chains} chain(s)" if chains else ""
+        say(f"{verdict:<8}{len(some):>4} cell(s){of}{more}  ({why})")
     for step, row in zip_longest(steps, rows):
         if step is None or id(step) not in counted:
             cell, why = visible(row["cell"]), visible(row["why"])
@@ -220,23 +228,17 @@ def plan(plugin_files, verbose, as_json, **options):
     say(", ".join(shown) + took(planned.estimate(), request.n_jobs))
 
 
-def _counted(steps, verbose: bool) -> dict[int, str]:
-    """id of a step -> the line in which it is counted, with {} for the number of its cells.
+def _counted(steps, verbose: bool) -> dict[int, tuple[str, str, str]]:
+    """id of a step -> the (verdict, entry, reason) under which it is counted, not listed.
 
-    Cells that are reused are counted too, unless verbose.
+    Cells that the run does not touch always are.  verbose: list all others.
     """
     from ..suite.plan import IDLE
 
-    counted = {
-        id(step): f"{step.verdict:<8}{{}} cell(s) of {visible(step.entry.name)}"
-        f"  ({visible(step.why)})"
+    touched = [step for step in steps if step.verdict not in (*IDLE, "reuse")]
+    short = {"reuse"} if len(touched) <= MOST_LISTED else {"reuse", *(s.verdict for s in touched)}
+    return {
+        id(step): (step.verdict, "" if step.verdict == "reuse" else step.entry.name, step.why)
         for step in steps
-        if step.verdict in IDLE
+        if step.verdict in IDLE or (not verbose and step.verdict in short)
     }
-    if not verbose:
-        counted |= {
-            id(step): f"reuse   {{}} cell(s)  ({visible(step.why)})"
-            for step in steps
-            if step.verdict == "reuse"
-        }
-    return counted

@@ -152,21 +152,21 @@ class PluginProcess:
         frames.deadline = time.monotonic() + START_SECONDS
         self._end = end
         try:
-            told = frames.receive()
+            greeting = frames.receive()
         except Broken as problem:
             self.close()
             raise PluginError(f"plugin {source.name}: {problem} while it was loaded") from problem
-        failed = told.get("failed") if isinstance(told, dict) else "it sent no greeting"
+        failed = greeting.get("failed") if isinstance(greeting, dict) else "it sent no greeting"
         if failed is not None:
             self.close()
             raise PluginError(f"plugin {source.name}: {bounded(str(failed))}")
         frames.seconds = limits.seconds
-        said = told.get("report")
+        said = greeting.get("report")
         said = said if isinstance(said, dict) else {}
         # of one that is silent, nothing is claimed
         self.report = {name: bounded(str(said.get(name, "no"))) for name in MEASURES}
         raised = Raised()
-        self.link = Link(frames, JudgeExchange(), serve, raised.told, raised.of)
+        self.link = Link(frames, JudgeExchange(), serve, raised.message, raised.of)
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -196,8 +196,8 @@ class Audit:
         digests = digests_of_source(self.source)
         try:
             for name in self.names:
-                told = self.link.call("describe", name)
-                self.classes[name] = _class_of(self, name, told, digests)
+                described = self.link.call("describe", name)
+                self.classes[name] = _class_of(self, name, described, digests)
         except BaseException:
             self.close()
             raise
@@ -271,27 +271,27 @@ def digests_of_source(source: Source) -> dict[str, str]:
 
 
 def _class_of(
-    audit: Audit, name: str, told: Any, digests: Mapping[str, str]
+    audit: Audit, name: str, described: Any, digests: Mapping[str, str]
 ) -> type[AuditedMitigation]:
-    """The class for what the plugin tells of a mitigation.  Raises UsageError where it is odd."""
+    """The class for what the plugin says of a mitigation.  Raises UsageError where it is odd."""
     try:
-        return _made(audit, name, told, digests)
+        return _made(audit, name, described, digests)
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise UsageError(f"what the plugin tells of {name} cannot be read: {problem}") from problem
+        raise UsageError(f"what the plugin says of {name} cannot be read: {problem}") from problem
 
 
 def _made(
-    audit: Audit, name: str, told: Any, digests: Mapping[str, str]
+    audit: Audit, name: str, described: Any, digests: Mapping[str, str]
 ) -> type[AuditedMitigation]:
-    title = told["title"]
+    title = described["title"]
     if not isinstance(title, str) or not is_word(title):
         raise ValueError("its title is no name")
     fields = [
         (field["name"], _TYPES[field["type"]], _field(field))
-        for field in told["fields"]
+        for field in described["fields"]
         if field["name"].isidentifier()
     ]
-    traits = told["traits"]
+    traits = described["traits"]
     body: dict[str, Any] = {
         "audit": audit,
         "name": title,
@@ -304,11 +304,11 @@ def _made(
     }
     for trait in ("couples_chains", "applies_to_memory", "control"):
         body[trait] = bool(traits[trait])
-    for stage in _STAGES.keys() & set(told["stages"]):
+    for stage in _STAGES.keys() & set(described["stages"]):
         body[stage] = _STAGES[stage]
-    if "size" in body and told["size takes memory"]:
+    if "size" in body and described["size takes memory"]:
         body["size"] = _size_with_memory
-    if told["judges cells"]:
+    if described["judges cells"]:
         body["incompatibility"] = _incompatibility
     return dataclasses.make_dataclass(
         _class_name(title), fields, bases=(AuditedMitigation,), namespace=body, frozen=True
@@ -320,12 +320,12 @@ def _class_name(title: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in title)
 
 
-def _field(told: Mapping[str, Any]) -> Any:
-    limits = told["limits"]
+def _field(described: Mapping[str, Any]) -> Any:
+    limits = described["limits"]
     bounds = {key: limits[key] for key in ("ge", "gt", "le", "lt")}
-    default, choices = told["default"], told["choices"]
+    default, choices = described["default"], described["choices"]
     if not (default is None or isinstance(default, (bool, int, float, str))):
-        raise ValueError(f"the default of {told['name']} is no plain value")
+        raise ValueError(f"the default of {described['name']} is no plain value")
     return param(
         default,
         str(limits["doc"]),

@@ -31,8 +31,8 @@ class Raised:
     def __init__(self) -> None:
         self._known: list[BaseException] = []
 
-    def told(self, problem: BaseException) -> dict[str, Any]:
-        """What the plugin's process is told."""
+    def message(self, problem: BaseException) -> dict[str, Any]:
+        """What is sent to the process of the plugin."""
         self._known.append(problem)
         kind = next((name for name, cls in _KINDS.items() if isinstance(problem, cls)), "")
         return {"kind": kind, "text": sentence(problem), "number": len(self._known) - 1}
@@ -53,8 +53,8 @@ class Raised:
         return PluginFailed(text)
 
 
-def told_by_plugin(problem: BaseException, files: frozenset[str]) -> dict[str, Any]:
-    """What the judge's process is told of an exception in the plugin's; ``files``: those of the
+def message_of_plugin(problem: BaseException, files: frozenset[str]) -> dict[str, Any]:
+    """What is sent to the judge of an exception in the plugin's process; ``files``: those of the
     plugin, to name the line."""
     number = vars(problem).get("judge_number")
     kind = next((name for name, cls in _KINDS.items() if isinstance(problem, cls)), "")

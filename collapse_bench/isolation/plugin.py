@@ -335,7 +335,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "loss gradient": Served.gradient,
 }
 
-#: the types of parameters that can be told to the judge
+#: the types of parameters that can be sent to the judge
 TYPES: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"}
 
 

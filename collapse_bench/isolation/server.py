@@ -91,7 +91,7 @@ def _plugin(number: int, request: Mapping[str, Any], work: Path, report: Report)
 
     from ..errors import UserError
     from ..registry import discovery
-    from .failures import raised_by_judge, told_by_plugin
+    from .failures import message_of_plugin, raised_by_judge
     from .frames import Broken, Frames
     from .link import Link
     from .plugin import PluginExchange, Served
@@ -131,7 +131,7 @@ def _plugin(number: int, request: Mapping[str, Any], work: Path, report: Report)
         frames,
         PluginExchange(),
         served,
-        lambda problem: told_by_plugin(problem, files),
+        lambda problem: message_of_plugin(problem, files),
         raised_by_judge,
     )
     with suppress(Broken):

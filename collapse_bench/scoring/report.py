@@ -41,11 +41,12 @@ def entry_table(
     entries, part = measured.entries, efficacy.weighting.part
     control = np.isin(entries, list(controls))
     chains = _fewest(measured, fits)
+    dead = _without_result(measured, fits)
     reason = [
-        _reason(is_control, measured.status[n], measured.names, fits[n], chains[n])
+        _reason(is_control, measured.status[n], measured.names, fits[n], chains[n], dead[n])
         for n, is_control in enumerate(control)
     ]
-    least = COVERAGE * _weight_of_track(efficacy, track, control)
+    least = COVERAGE * _weight_of_track(efficacy, track, control | dead)
     specialist = ~control & fits.any(-1) & (efficacy.coverage < least - SAME)
     for n in np.flatnonzero(specialist).tolist():
         reason[n] = "; ".join(
@@ -120,7 +121,8 @@ def family_table(
     for family, mine in (_families(measured, range(len(measured.tasks))) | inside).items():
         efficacy = Efficacies(measured, Weighting(["one"] * len(measured.tasks), mine))
         chains = _fewest(measured, efficacy.fits)
-        ranked = ~control & (chains >= FOR_TIER) & ~np.isnan(efficacy.mean)
+        dead = _without_result(measured, efficacy.fits)
+        ranked = ~control & ~dead & (chains >= FOR_TIER) & ~np.isnan(efficacy.mean)
         table = {
             "entry": measured.entries,
             "family": family,
@@ -161,13 +163,22 @@ def _fewest(measured: Measured, fits: Mask) -> NDArray[np.int64]:
     return np.where(fits.any(-1), chains, 0)
 
 
-def _weight_of_track(efficacy: Efficacies, track: Sequence[str], control: Mask) -> Array:
-    """Weight (N,) of the tasks that at least one entry of a row's track fits (rule 5)."""
+def _without_result(measured: Measured, fits: Mask) -> Mask:
+    """Entries (N,) whose chains all failed: broken code, which says nothing about a method."""
+    failed = (measured.failed & fits[..., None]).sum((-1, -2))
+    return np.asarray((failed > 0) & (failed == np.where(fits, measured.counted, 0).sum(-1)))
+
+
+def _weight_of_track(efficacy: Efficacies, track: Sequence[str], without: Mask) -> Array:
+    """Weight (N,) of the tasks that at least one entry of a row's track fits (rule 5).
+
+    without: entries (N,) that do not count: controls, and those without any result.
+    """
     names = np.array(track)
     out = np.zeros(len(names))
     for name in set(track):
         mine = names == name
-        out[mine] = efficacy.weighting.coverage(efficacy.fits[mine & ~control].any(0))
+        out[mine] = efficacy.weighting.coverage(efficacy.fits[mine & ~without].any(0))
     return out
 
 
@@ -226,7 +237,12 @@ def _worst(efficacy: Efficacies) -> dict[str, Array | list[str]]:
 
 
 def _reason(
-    control: bool, status: NDArray[np.str_], names: Sequence[str], fits: Mask, chains: int
+    control: bool,
+    status: NDArray[np.str_],
+    names: Sequence[str],
+    fits: Mask,
+    chains: int,
+    dead: bool,
 ) -> str:
     """Why an entry has no rank, in one sentence; empty if it has one."""
     sentences = {
@@ -235,6 +251,8 @@ def _reason(
         "incomplete": "chains are missing on {}",
     }
     parts = ["controls are not ranked"] if control else []
+    if dead:
+        parts.append("all of its chains failed")
     for what, sentence in sentences.items():
         if at := [
             name for name, s, yes in zip(names, status, fits, strict=True) if yes & (s == what)

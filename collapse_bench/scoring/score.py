@@ -27,7 +27,8 @@ these rules by number:
 7. All pairs of a track are tested by Tukey's range, a focus row named in advance by Holm's method,
    a single pair by Student's t.
 8. A tier starts at its best row and ends before the first row that is significantly worse than
-   that one.  An interval needs 5 chains, a tier 10.
+   that one.  An interval needs 5 chains, a tier 10.  A row whose chains all failed has no rank, and
+   no part in the ranks and the coverage of others.
 9. Nothing is subtracted for real data; rows are ranked within a track.
 
 Shapes: N entries, K tasks, C seeds; the shape of an array is written ``(N, K, C)``.

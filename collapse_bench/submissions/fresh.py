@@ -35,7 +35,7 @@ from .submission import Submission
 CHAINS = 16  # per task
 FACTORS = (0.6, 0.75, 1.3, 1.6)  # of n, T and sizes of the data, one of each is drawn
 SIZES = ("d", "K")  # parameters of data generators that are sizes
-LEAST_ERRORS = 3.0  # of the gap between none and nature: below, a task tells nothing
+LEAST_ERRORS = 3.0  # of the gap between none and nature: below, a task says nothing
 WIDTH = 1.96  # standard errors of a 95 % interval
 LEFT = 0.5  # share of its claimed gain that a method must not surely have lost
 

@@ -14,8 +14,8 @@ from .expand import Entry, Suite
 from .staleness import code_changes, version_changes
 
 IDLE = ("skip", "left out")  # verdicts on cells that a run does not touch
-#: of a run, in the order shown.  refused: chains of the cell ran before, and its parts did not fit
-VERDICTS = ("reuse", "run", "stale", "refused", "skip", "left out")
+#: of a run, in the order shown.  unfit: chains of the cell ran before, and its parts did not fit
+VERDICTS = ("reuse", "run", "stale", "unfit", "skip", "left out")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _step(
     why: list[str] = []
     edited: dict[str, None] = {}
     beyond: dict[int, str] = {}
-    refused, ran = "", 0
+    misfit, ran = "", 0
     for block, block_seeds in blocks_of(seeds).items():
         try:
             record = store.read(entry.cell.id, block)
@@ -80,21 +80,21 @@ def _step(
         beyond |= record.beyond(entry.cell.limits)
         remaining = [seed for seed in block_seeds if seed not in finished]
         todo += remaining
-        refused = refused or next(iter(record.refusals.values()), "")
+        misfit = misfit or next(iter(record.refusals.values()), "")
         ran += len(set(record.seeds) - set(record.refusals))
         unfinished = sorted({status for seed, status in record.status.items() if seed in remaining})
         if unfinished:
             why.append(f"{' and '.join(unfinished)} last time")
     if edited:
         return CellPlan(entry, "stale", "; ".join(edited), tuple(todo))
-    if refused and not ran:
-        return CellPlan(entry, "refused", refused, tuple(todo))
+    if misfit and not ran:
+        return CellPlan(entry, "unfit", misfit, tuple(todo))
     if not todo:
         remark = (
             f"; over budget: {next(iter(beyond.values()))}"
             if beyond
-            else f"; skipped: {refused}"
-            if refused
+            else f"; skipped: {misfit}"
+            if misfit
             else ""
         )
         return CellPlan(entry, "reuse", f"{len(seeds)} chains are there{remark}")
@@ -132,7 +132,7 @@ def estimate(steps: Sequence[CellPlan], stores: Sequence[RecordReader]) -> Estim
     for step in steps:
         if known := spent.get(step.entry.cell.id) or spent.get(step.entry.task):
             per_chain[step.entry.cell.id] = sum(known) / len(known)
-        if step.verdict == "refused":
+        if step.verdict == "unfit":
             per_chain[step.entry.cell.id] = 0.0
     todo = Counter[str]()  # a cell may run on the seeds of the board and on calibration seeds
     for step in steps:

@@ -110,6 +110,25 @@ def test_every_method_of_a_suite_with_configurations_is_tuned(results):
     assert results.manifest.suite.focus is None
 
 
+def test_the_configurations_of_a_tuned_row_are_shown_on_request(results):
+    """They are no controls, and a reader of the board does not ask for them."""
+    board = results.board()
+    hidden = {*CONFIGURATIONS, "weight-averaging (best in hindsight)"}
+    assert board.configurations == hidden
+    tracks = board.frame().set_index("entry").track
+    assert set(tracks[list(hidden)]) == {"configuration"}
+    assert tracks["thinned"] == "control"
+    assert "weight-averaging(a=0.9)" in board.render("csv")
+    for shown in (board.render(), board.render(width=120), board.render("markdown")):
+        assert TUNED in shown
+        assert "weight-averaging(a=0.9)" not in shown
+        assert f"{len(hidden)} rows of other configurations are not here: --entry" in shown
+    named = board.render(width=120, entries=["weight-averaging"])
+    assert "other configurations" in named
+    assert "weight-averaging(a=0.9)" in named
+    assert "weight-averaging(a=0.9)" in report(board).split("## Other configurations")[1]
+
+
 def test_the_same_command_reuses_all_chains(folder, results):
     request = api.RunRequest(folder / "whole.toml", tune=True, output=folder / "out")
     planned = api.plan(request)

@@ -116,7 +116,18 @@ def test_the_report_names_the_best_of_each_kind_and_what_beats_a_control(results
     growing = page.split(f"### {HEADINGS['growing']}")[1].split("###")[0]
     assert "- `frozen`: " in growing
     assert "`real-anchor`" in growing
-    assert "**What a real row is worth**" in page
+    best = growing.split("**The highest scores of the rows")[1].split("\n\n")[0]
+    scores = results.board().worlds["growing"]
+    ranked = scores.rows[scores.rows.ranked]
+    top = ranked.iloc[0]
+    free = ranked[~ranked.track.str.contains("real|verifier")].iloc[0]
+    for row in (top, free):
+        assert f"`{row.entry}` {row.S:+.2f}" in best
+        assert f"on track {row.track}" in best
+    assert "`frozen` (difference " in best
+    worth = page.split("**What a real row is worth**")[1].split("\n")[0]
+    assert "Controls, which use them and do nothing else: `real-now` " in worth
+    assert worth.count("% more real rows") >= 2
 
 
 def test_a_suite_of_one_kind_has_no_such_section(results, tmp_path):

@@ -270,7 +270,7 @@ def test_what_was_skipped_when_it_ran_stays_skipped_in_a_quick_run(tmp_path):
     assert "skipped" in set(full.board().losses.status)
     again = run(suite, output=tmp_path / "full")
     assert not again.outcomes
-    refused = [step.why for step in again.steps if step.verdict == "refused"]
+    refused = [step.why for step in again.steps if step.verdict == "unfit"]
     assert refused
     assert all("MixtureTeacher cannot be averaged" in why for why in refused)
     publish_run(tmp_path / "full", tmp_path / "out")

@@ -133,9 +133,26 @@ def test_who_always_crashes_is_trivial():
     assert (dead["S"], dead["low"], dead["high"], dead["failed"], dead["harmed"]) == pytest.approx(
         (-1, -1, -1, 1, 1)
     )
-    # a difference without an error is sure
-    assert (dead["p_none"], dead["rank"], dead["tier"]) == (0, 2, 2)
+    assert dead["p_none"] == 0  # a difference without an error is sure
+    # code that never works says nothing about a method
+    assert not dead["ranked"]
+    assert dead["reason"] == "all of its chains failed"
     assert row(scores, "alive")["rank"] == 1
+
+
+def test_who_always_crashes_changes_no_other_row():
+    """Neither ranks and p of others, nor who is a specialist: "narrow" fits one task of three."""
+    losses = frame(some("dead", "narrow"), THREE)
+    for task in ("t01", "t02"):
+        losses = mark(losses, "skipped", "narrow", task)
+    without = score(losses[losses.entry != "dead"], THREE)
+    broken = score(mark(losses, "failed", "dead"), THREE)
+    assert row(without, "narrow")["ranked"]
+    for name in ("ranked", "specialist", "tier", "rank", "reason", "S"):
+        assert row(broken, "narrow")[name] == row(without, "narrow")[name], name
+    # one whole chain makes it a row like others, which covers more than "narrow"
+    once = mark(losses, "failed", "dead", "t00", range(1, 12))
+    assert row(score(once, THREE), "narrow")["specialist"]
 
 
 @settings(max_examples=40, deadline=None)
