@@ -34,6 +34,34 @@ data = "zipf(K=50)"
 model = "counts"
 n = 60
 protocols = ["replace"]
+
+# what `suite calibrate` measures
+[[calibration]]
+task = "gaussian | gaussian-fit | replace @ n=20 T=4"
+floor = 0.00747
+gap = 1.18
+gap_sd = 1.39
+harm = 1.4
+harm_sd = 1.3
+chains = 256
+
+[[calibration]]
+task = "gaussian | gaussian-fit | mix(real=0.2) @ n=20 T=4"
+floor = 0.00755
+gap = 0.536
+gap_sd = 1.33
+harm = 2.01
+harm_sd = 1.39
+chains = 256
+
+[[calibration]]
+task = "zipf(K=50) | counts | replace @ n=60 T=4"
+floor = 0.0221
+gap = 0.47
+gap_sd = 0.248
+harm = 0.582
+harm_sd = 0.194
+chains = 256
 """
 MINE = "real-anchor(share=0.2)"
 
@@ -43,7 +71,6 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("views")
     path = folder / "views.toml"
     path.write_text(SUITE)
-    api.calibrate(path)
     return api.run(path, output=folder / "out", focus=MINE)
 
 

@@ -60,14 +60,14 @@ def kind_of(row: Any, board: RankedBoard) -> str:
         return "hindsight"
     if row.entry in board.tuned:
         return "default"
-    if row.entry in board.configurations:
+    if row.entry in board.method_of_row:
         return "configuration"
     return "control" if row.control else "default"
 
 
 def tuned_row(name: str, board: RankedBoard) -> str:
     """The tuned row of the method of another configuration; "" for a row with its own section."""
-    method = board.configurations.get(name) or name.removesuffix(f" {HINDSIGHT}")
+    method = board.method_of_row.get(name) or name.removesuffix(f" {HINDSIGHT}")
     tuned = f"{method} {TUNED}"
     return tuned if method in board.tuned and name != tuned else ""
 
