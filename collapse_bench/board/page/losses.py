@@ -88,12 +88,12 @@ def loss_sentences(
     for i, row in enumerate(named_rows(best.head(MOST))):
         none = losses.get((row.task, "none"), math.nan)
         texts += [
-            Text("; " if i else "; lowest loss of a method on "),
+            Text("; " if i else ". Lowest loss of a method on "),
             Text(row.task, tasks.get(row.task, "")),
             Text(": "),
             Text(row.entry, rows[row.entry].anchor),
-            Text(f" ({number(row.loss)}"),
-            Text(f"; without mitigation {number(none)})" if none == none else ")"),
+            Text(f" {number(row.loss)}"),
+            Text(f" (without mitigation {number(none)})" if none == none else ""),
         ]
     texts += [Text(f"; and {len(best) - MOST} more tasks")] if len(best) > MOST else []
     found = [[*texts, Text(".")]]
