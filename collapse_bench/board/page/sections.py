@@ -134,14 +134,15 @@ def methods_of(
 
 
 def _configurations(board: RankedBoard, rows: Sequence[Row], row: Row) -> list[Configuration]:
-    """The configurations of a tuned row, the default first, and its best in hindsight."""
+    """The configurations of a tuned row, the default first, and then its best in hindsight."""
     method = row.name.removesuffix(f" {TUNED}")
     family = dict(zip(board.scores.per_task.task, board.scores.per_task.family, strict=True))
     picked: dict[str, set[str]] = {}
     for (of, task), configuration in board.picks.items():
         if of == method and task in family:
             picked.setdefault(configuration, set()).add(str(family[task]))
-    own = sorted((one for one in rows if one.of == row.name), key=lambda one: one.name != method)
+    own = [one for one in rows if one.of == row.name]
+    own.sort(key=lambda one: (one.kind == "hindsight", one.name != method))
     return [
         Configuration(
             one.name,
