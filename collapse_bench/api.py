@@ -389,14 +389,14 @@ class Results:
         form: html, latex, csv, parquet, json or markdown; None: by the ending of ``path``.  focus
         and track: as for ``board``.  against: a folder of records, a file of published records, or
         a published page, with which the page compares; None: the last published board of the suite.
-        columns: of latex and markdown.  figure: the picture of the tiers, as .pdf, .svg or .png.
-        Raises UsageError for an unknown format or column, for a file that cannot be written, and
-        for a suite without calibrated tasks.
+        columns: of latex and markdown.  figure: the picture of the tiers, as .pdf, .svg, .png or
+        .pgf.  Raises UsageError for an unknown format or column, for a file that cannot be written,
+        and for a format of scores where no task is calibrated.
         """
         from .board.page.write import form_of
 
         file = writable(named(path, "the report"))
-        picture_file = None if figure is None else picture(named(figure, "the figure"))
+        picture_file = None if figure is None else picture(named(figure, "the figure"), (".pgf",))
         chosen = form_of(form, file)
         made = self.report_bytes(
             chosen, focus=focus, track=track, against=against, columns=columns, figure=picture_file

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from ...display import plain_math, shortened
 from ..curves import PAPER, draw_panel
 from .model import Point, Row, TaskPage
 from .svg import SCREEN, inline, new_figure, plain_axes
+
+Shown = Callable[[str], str]
 
 _ROW = 13.0  # pixels of one row of the picture of tiers
 _NAME = 30  # characters of a name in it
@@ -38,8 +40,12 @@ def tiers_figure(
     controls: Mapping[str, float],
     narrow: bool = False,
     colours: Mapping[str, str] = PAPER,
+    shown: Shown = plain_math,
 ) -> Any:
-    """The picture of ``tiers`` as a figure of matplotlib."""
+    """The picture of ``tiers`` as a figure of matplotlib.
+
+    shown: a name as text of the figure.
+    """
     tracks = list(dict.fromkeys(row.track for row in rows))
     columns = [tracks] if narrow else _halves(tracks, rows)
     deepest = max(sum(1 for row in rows if row.track in column) + len(column) for column in columns)
@@ -51,7 +57,8 @@ def tiers_figure(
     high = max([*ends, *lines.values(), 0.0])
     for axis, column in zip(axes, columns, strict=True):
         axis.set_xlim(low - 0.05, high + 0.05)
-        _tier_column(axis, [row for row in rows if row.track in column], lines, deepest, colours)
+        some = [row for row in rows if row.track in column]
+        _tier_column(axis, some, lines, deepest, colours, shown)
         axis.set_xlabel("collapse averted (0: no mitigation, 1: oracle teacher)", fontsize=7.5)
         plain_axes(axis, colours)
         axis.grid(visible=False)
@@ -78,6 +85,7 @@ def _tier_column(
     controls: Mapping[str, float],
     deepest: int,
     colours: Mapping[str, str],
+    shown: Shown,
 ) -> None:
     """Rows from top to bottom, each track under its name."""
     at, last = 0, None
@@ -88,7 +96,7 @@ def _tier_column(
             axis.text(
                 0.0,
                 at,
-                f"track {plain_math(row.track)}",
+                f"track {shown(row.track)}",
                 transform=axis.get_yaxis_transform(),
                 fontsize=7.5,
                 color=colours["muted"],
@@ -102,7 +110,7 @@ def _tier_column(
         if row.score is not None:
             axis.plot([row.score], [at], "o" if row.tier == 1 else "s", color=colour, ms=3)
         tier = f"{row.tier}  " if row.tier is not None else "\N{EN DASH}  "
-        ticks.append((at, tier + plain_math(shortened(row.name, _NAME)), f"#{row.anchor}"))
+        ticks.append((at, shown(tier + shortened(row.name, _NAME)), f"#{row.anchor}"))
         at += 1
     axis.set_yticks([place for place, _, _ in ticks], [text for _, text, _ in ticks])
     for text, (_, _, url) in zip(axis.get_yticklabels(), ticks, strict=True):
@@ -111,22 +119,24 @@ def _tier_column(
     axis.set_ylim(deepest - 0.4, -0.6)
     for score in controls.values():
         axis.axvline(score, color=colours["grid"], lw=0.8, zorder=0)
-    _name_lines(axis, controls, colours)
+    _name_lines(axis, controls, colours, shown)
 
 
-def _name_lines(axis: Any, lines: Mapping[str, float], colours: Mapping[str, str]) -> None:
+def _name_lines(
+    axis: Any, lines: Mapping[str, float], colours: Mapping[str, str], shown: Shown
+) -> None:
     """The names of vertical lines above them, on as many levels as they need to be read."""
     low, high = axis.get_xlim()
     axis.set_xticks([tick for tick in (-1, -0.5, 0, 0.5, 1) if low <= tick <= high])
     width = axis.get_position().width * axis.figure.get_figwidth() * 72  # points
     ends: list[float] = []  # of the last name on each level
     for name, score in sorted(lines.items(), key=lambda item: item[1]):
-        text = plain_math(shortened(name, 16))
+        text = shortened(name, 16)
         half = 0.5 * _LETTER * _SMALL * len(text) / width * (high - low)
         level = next((i for i, end in enumerate(ends) if score - half > end), len(ends))
         ends[level : level + 1] = [score + half + 0.01 * (high - low)]
         axis.annotate(
-            text,
+            shown(text),
             (score, 1),
             xycoords=("data", "axes fraction"),
             xytext=(0, 2 + (_SMALL + 1.5) * level),

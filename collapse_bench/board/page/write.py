@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from ...scoring.rules import nearest
 from ..ranked import RankedBoard
 from ..render import csv, markdown
 from ..table import Board
-from .latex import chosen_columns, known_columns, latex
+from .latex import chosen_columns, escaped, known_columns, latex
 
 if TYPE_CHECKING:
     from .history import History
@@ -116,14 +117,26 @@ def content(
 
 
 def draw_tiers(page: Page, path: Path) -> None:
-    """The picture of tiers for a paper.  Raises UsageError where it cannot be written."""
+    """The picture of tiers for a paper; as .pgf it is drawn by LaTeX, in the fonts of the paper.
+
+    Raises UsageError where it cannot be written, and for .pgf where pdflatex is not installed.
+    """
+    from matplotlib import rc_context
+
     from .charts import tiers_figure
 
     rows = page.ranked_rows
     if not rows:
         raise UsageError("there is no row with a score, so there is no figure to draw")
+    pgf = path.suffix.lower() == ".pgf"
+    if pgf and shutil.which("pdflatex") is None:
+        raise UsageError(f"{path} needs pdflatex, which is not installed; end it in .pdf instead")
+    figure = tiers_figure(rows, page.lines, **({"shown": escaped} if pgf else {}))
     try:
-        tiers_figure(rows, page.lines).savefig(path)
+        # for the quotation marks and letters of ``escaped``
+        fonts = r"\usepackage[T1]{fontenc}"
+        with rc_context({"pgf.texsystem": "pdflatex", "pgf.rcfonts": False, "pgf.preamble": fonts}):
+            figure.savefig(path)
     except OSError as problem:
         raise unwritable(path, problem) from problem
 
