@@ -19,7 +19,7 @@ from collapse_bench.board.page.history import (
     snapshot,
     snapshot_of_page,
 )
-from collapse_bench.board.page.html import page_html
+from collapse_bench.board.page.html import _coded, _minus, page_html
 from collapse_bench.board.page.sections import protocol_of
 from collapse_bench.board.page.svg import Styles, inline, new_figure
 from collapse_bench.errors import UsageError
@@ -141,6 +141,9 @@ def test_the_numbers_are_those_of_the_board(made):
     tasks = board.per_task().set_index(["entry", "task"])
     for method in page.methods:
         scores = [one.score for one in method.tasks if one.score is not None]
+        if len(set(scores)) < 2:  # of `none`, which is 0 everywhere, no task is best
+            assert not [*method.best, *method.worst]
+            continue
         assert [one.score for one in method.best] == sorted(scores, reverse=True)[:3]
         assert [one.score for one in method.worst] == sorted(scores)[:3]
         for one in method.tasks:
@@ -268,6 +271,20 @@ def test_a_file_without_a_board_is_refused_in_one_sentence(tmp_path):
 
 
 # -- pictures -------------------------------------------------------------------------------------
+
+
+def test_names_in_backticks_are_code_and_markup_stays_text():
+    shown = "a <b> `none` and ``access.first``, `<i>`"
+    expected = "a &lt;b&gt; <code>none</code> and <code>access.first</code>, <code>&lt;i&gt;</code>"
+    assert _coded(shown) == expected
+
+
+def test_numbers_have_a_minus_sign_and_zero_has_none():
+    assert _minus("-0.31 to +0.20") == "\N{MINUS SIGN}0.31 to +0.20"
+    assert _minus("-0.00 to +0.00") == "0.00 to 0.00"
+    assert _minus("-0.001") == "\N{MINUS SIGN}0.001"
+    for name in ("top-p", "keep-first(a=0.9)", "2026-11-30", "a-1", "2e-05"):
+        assert _minus(name) == name
 
 
 def test_styles_of_pictures_become_classes_that_they_share():

@@ -30,7 +30,7 @@ COSTS = (
     ("cost", "fits or generated rows, as a multiple of none"),
 )
 _MINUS = re.compile(r"(?<![\w.)\]-])-(?=\.?\d)")
-_CODE = re.compile("`([^`]+)`")
+_CODE = re.compile("``([^`]+)``|`([^`]+)`")
 _ZERO = re.compile(r"(?<![\w.])[+-](0\.0+)(?![\d])")
 
 
@@ -101,7 +101,7 @@ def page_html(page: Page, history: History | None = None) -> str:
 
 def _coded(text: object) -> Markup:
     """A sentence whose names in backticks are code."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(visible(text)))))
+    return Markup(_CODE.sub(r"<code>\1\2</code>", str(escape(visible(text)))))
 
 
 def _digest(text: str) -> str:

@@ -116,6 +116,8 @@ def methods_of(
         order = sorted(
             (one for one in fitted if one.score is not None), key=lambda one: -(one.score or 0.0)
         )
+        if order and order[0].score == order[-1].score:  # `none` has no best task
+            order = []
         words = ["--mitigation", row.name.removesuffix(f" {TUNED}")]
         words += ["--tune"] if row.kind == "tuned" else []
         pages.append(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ...display import markdown as safe
+from ...display import plain_math
 from ...errors import UsageError
 from ...extras import require
 from ...forms import REPORTS, SUFFIXES
@@ -131,7 +132,7 @@ def draw_tiers(page: Page, path: Path) -> None:
     pgf = path.suffix.lower() == ".pgf"
     if pgf and shutil.which("pdflatex") is None:
         raise UsageError(f"{path} needs pdflatex, which is not installed; end it in .pdf instead")
-    figure = tiers_figure(rows, page.lines, **({"shown": escaped} if pgf else {}))
+    figure = tiers_figure(rows, page.lines, shown=escaped if pgf else plain_math)
     try:
         # for the quotation marks and letters of ``escaped``
         fonts = r"\usepackage[T1]{fontenc}"
