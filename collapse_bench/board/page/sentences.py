@@ -72,7 +72,7 @@ def _on_top(board: RankedBoard, rows: pd.DataFrame, anchors: Mapping[str, str]) 
             if row.entry not in set(free.entry):
                 texts[-1] = Text(f" ({signed(row.S)}, reads {_reads(row.track)})")
                 for other in named_rows(free):
-                    texts += [Text(", without these "), *_row_text(other, anchors)]
+                    texts += [Text(" or, without them, "), *_row_text(other, anchors)]
     return [*texts, Text(".")] if texts else []
 
 
