@@ -18,6 +18,7 @@ import torch
 
 import collapse_bench as cb
 from collapse_bench import api
+from collapse_bench.api import calibrating
 from collapse_bench.board.table import Board
 from collapse_bench.cli.run import plan as plan_command
 from collapse_bench.cli.run import run as run_command
@@ -491,7 +492,7 @@ def test_calibrate_sees_that_it_can_write_before_it_runs(suite, monkeypatch):
     def full(path, content):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(api, "replace_file", full)
+    monkeypatch.setattr(calibrating, "replace_file", full)
     with pytest.raises(
         cb.UsageError, match=r"Permission denied.*copy the suite file to another folder"
     ):

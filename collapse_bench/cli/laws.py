@@ -8,13 +8,25 @@ from typing import Any
 import click
 
 from ..display import visible
-from ..forms import FORMS
-from .options import DEVICE, PLUGIN, Spec, begun, terminal_width, warn_broken, warn_skipped
-from .output import say, say_json, tell, words_to_stderr
+from .options import (
+    DEVICE,
+    JOBS,
+    JSON,
+    PLUGIN,
+    QUIET,
+    Spec,
+    begun,
+    format_option,
+    key_and_value,
+    loaded,
+    terminal_width,
+    warn_skipped,
+)
+from .output import MISMATCH, say, say_json, tell, words_to_stderr
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@JSON
 def laws(as_json):
     """List the closed forms: name, status and statement.
 
@@ -70,9 +82,7 @@ def law(name, parameters):
 
 def _typed(pair: str) -> tuple[str, Any]:
     """A typed parameter: a number, true, false, none or a word."""
-    key, equals, text = pair.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{pair!r} is not key=value")
+    key, text = key_and_value(pair)
     words = {"none": None, "true": True, "false": False}
     if text.lower() in words:
         return key, words[text.lower()]
@@ -87,7 +97,7 @@ def _typed(pair: str) -> tuple[str, Any]:
 @click.command()
 @click.argument("spec", type=Spec())
 @PLUGIN
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@JSON
 def predict(spec, plugin_files, as_json):
     """Print the primary loss that a law predicts for a cell, by generation.
 
@@ -98,11 +108,10 @@ def predict(spec, plugin_files, as_json):
     import math
 
     from .. import api
-    from ..registry.discovery import registry
 
-    warn_broken(registry(plugin_files))
+    reg = loaded(plugin_files)
     curve = api.predict(spec, plugins=plugin_files)
-    cell = registry().cell(spec)
+    cell = reg.cell(spec)
     if as_json:
         # JSON has neither NaN nor infinity
         predicted = [
@@ -123,17 +132,8 @@ def predict(spec, plugin_files, as_json):
 @click.command("verify-laws")
 @click.argument("words", nargs=-1)
 @click.option("--quick", is_flag=True, help="A tenth of the chains: about a minute on two cores.")
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    type=click.Choice(FORMS),
-    help="Output format.",
-)
+@JOBS
+@format_option()
 @PLUGIN
 def verify_laws(words, quick, n_jobs, form, plugin_files):
     """Compare the engine with the closed forms; WORDS selects names that contain one of them.
@@ -147,11 +147,10 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
     """
     from .. import api
     from ..laws.tables import render_laws
-    from ..registry.discovery import registry
     from ..running.jobs import one_thread
     from .progress import bar
 
-    warn_broken(registry(plugin_files))
+    reg = loaded(plugin_files)
     with words_to_stderr(), bar("laws") as moved, one_thread():
         found = api.verify_laws(
             words,
@@ -160,10 +159,10 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
             plugins=plugin_files,
             on_verdicts=lambda some, total: moved(len(some), total),
         )
-    warn_skipped(registry())
+    warn_skipped(reg)
     say(render_laws(found, form, width=terminal_width()))
     if not all(verdict.good for verdict in found):
-        sys.exit(4)
+        sys.exit(MISMATCH)
 
 
 @click.command()
@@ -189,12 +188,10 @@ def verify_laws(words, quick, n_jobs, form, plugin_files):
     type=click.Path(path_type=str),
     help="Folder of the files.",
 )
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
+@JOBS
 @DEVICE
 @PLUGIN
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, quiet):
     """Redraw a figure of a paper as PNG, SVG and CSV: measured, and predicted (dashed).
 
@@ -208,11 +205,9 @@ def reproduce(name, as_list, scale, data, output, n_jobs, device, plugin_files, 
 
     from .. import api
     from ..errors import UsageError
-    from ..registry.discovery import registry
     from .progress import Reporter
 
-    reg = registry(plugin_files)
-    warn_broken(reg)
+    reg = loaded(plugin_files)
     if as_list:
         for known, make in reg.figures.items():
             line = (inspect.getdoc(make) or "").partition("\n")[0]

@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from ..display import shell, visible
+from ..display import MOST, shell, visible
+from ..forms import FORMS
 from .output import tell
+
+if TYPE_CHECKING:
+    from ..registry.discovery import Registry
+    from ..running.jobs import JobOutcome
+
+F = TypeVar("F", bound=Callable[..., Any])  # a command, or the function of one
 
 
 class Bytes(click.ParamType):
@@ -42,13 +50,19 @@ class Duration(click.ParamType):
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def key_and_value(pair: str) -> tuple[str, str]:
+    """The two sides of a typed key=value."""
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{pair!r} is not key=value")
+    return key, text
+
+
 def _set(ctx, param, pairs: tuple[str, ...]) -> dict[str, Any]:
     """Settings from key=value pairs; values are written as in a spec."""
     out: dict[str, Any] = {}
     for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{pair!r} is not key=value")
+        key, text = key_and_value(pair)
         if key in ("protocols", "mitigations"):
             out[key] = [item.strip() for item in text.strip("[]").split(";")]
         else:
@@ -155,6 +169,40 @@ SIGNS = click.option(
 )
 
 
+JOBS = click.option(
+    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
+
+
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+def format_option(help: str = "Output format.") -> Callable[[F], F]:
+    """The option that names the format of a table."""
+    return click.option(
+        "--format",
+        "form",
+        default="table",
+        show_default=True,
+        type=click.Choice(FORMS),
+        help=help,
+    )
+
+
+FOCUS = click.option(
+    "--focus", help="Compare this entry with all others (name it before you look)."
+)
+
+
+TRACK = click.option(
+    "--track",
+    help="Only the tasks on which an entry uses no more than this track allows, e.g. blind.",
+)
+
+
 DEVICE = click.option(
     "--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0 or auto."
 )
@@ -165,16 +213,19 @@ SUITE = click.option(
 )
 
 
-def warn_broken(reg) -> None:
-    """One warning line for plugins that could not be loaded and were not selected, and one for each
-    misspelt stage."""
+def loaded(plugin_files: Sequence[str]) -> Registry:
+    """The plugins, with those of these files.  One warning line for those that could not be loaded
+    and were not selected, and one for each misspelt stage."""
+    from ..registry.discovery import registry
     from ..registry.misspelt import warnings_of
 
+    reg = registry(plugin_files)
     for sentence in warnings_of(reg.classes["mitigation"].values()):
         tell(f"warning: {visible(sentence)}")
     if reg.broken:
         names = ", ".join(visible(plugin.module) for plugin in reg.broken)
         tell(f"warning: could not load {names}; see 'collapse-bench plugins'")
+    return reg
 
 
 def warn_skipped(reg) -> None:
@@ -198,6 +249,14 @@ def colored() -> bool:
 def begun() -> None:
     """From now on finished chains are kept: a command that is broken off says how to resume."""
     click.get_current_context().obj.append(same_command())
+
+
+def exit_where_failed(failed: Sequence[JobOutcome], resume: str) -> None:
+    """If jobs failed, say how to resume and why the first one did, and end with exit code 1."""
+    if failed:
+        tell(f"resume with: {resume}")
+        tell(f"{len(failed)} job(s) failed, the first: {visible(failed[0].reason, MOST)}")
+        sys.exit(1)
 
 
 #: variables that change what a run reads, besides those of the options

@@ -15,6 +15,8 @@ import click
 
 from ..display import json_text, visible, visible_lines
 
+#: exit code of a law that is violated, a check or a level that fails, and parts that contradict
+MISMATCH = 4
 #: exit code where the work is done, and its result could not be shown or written
 NOT_SHOWN = 6
 

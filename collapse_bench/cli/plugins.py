@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 
 from ..display import visible
-from .options import PLUGIN, Spec, warn_broken
-from .output import say, say_json, tell
+from .options import JSON, PLUGIN, Spec, loaded
+from .output import MISMATCH, say, say_json, tell
 
 BROKEN = 3  # exit code for a broken plugin that was named
 
 
 @click.command("list")
 @PLUGIN
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@JSON
 def list_(plugin_files, as_json):
     """List suites, data generators, models, protocols, mitigations and controls.
 
@@ -26,10 +26,9 @@ def list_(plugin_files, as_json):
       collapse-bench list --plugin mine.py
     """
 
-    from ..registry.discovery import KINDS, registry
+    from ..registry.discovery import KINDS
 
-    reg = registry(plugin_files)
-    warn_broken(reg)
+    reg = loaded(plugin_files)
     found = {"suite": {path.stem: _title(path) for path in reg.suites}}
     for kind in KINDS:
         found[kind] = {
@@ -47,7 +46,7 @@ def list_(plugin_files, as_json):
 @click.command()
 @click.argument("name")
 @PLUGIN
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@JSON
 def show(name, plugin_files, as_json):
     """Show the documentation and the parameters of a plugin, or the contents of a suite.
 
@@ -60,12 +59,11 @@ def show(name, plugin_files, as_json):
 
     from ..errors import UsageError
     from ..registry.building import parameters
-    from ..registry.discovery import KINDS, registry
+    from ..registry.discovery import KINDS
     from ..suggest import nearest
     from ..suite.model import read_suite, suite_text
 
-    reg = registry(plugin_files)
-    warn_broken(reg)
+    reg = loaded(plugin_files)
     found = [(kind, reg.classes[kind][name]) for kind in KINDS if name in reg.classes[kind]]
     suites = {path.stem: path for path in reg.suites}
     if not found and name in suites:
@@ -107,7 +105,7 @@ def show(name, plugin_files, as_json):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@JSON
 @click.option("--trace", "trace", help="Show the traceback of this plugin (part of its name).")
 @PLUGIN
 def plugins(as_json, trace, plugin_files):
@@ -202,7 +200,7 @@ def check(names, only, list_checks, allow_skipped, as_json, plugin_files):
     if unchecked and not allow_skipped:
         tell("an essential check was skipped; --allow-skipped accepts that")
     if counts["failed"] or (unchecked and not allow_skipped):
-        sys.exit(4)
+        sys.exit(MISMATCH)
 
 
 def _subjects(names, plugin_files) -> list:

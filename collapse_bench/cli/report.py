@@ -6,7 +6,7 @@ import click
 
 from ..display import visible
 from ..forms import REPORTS
-from .options import SUITE
+from .options import FOCUS, SUITE, TRACK
 from .output import say, tell
 
 
@@ -23,11 +23,8 @@ from .output import say, tell
 @click.option(
     "--format", "form", help=f"{', '.join(REPORTS)}.  [default: by the ending of the file]"
 )
-@click.option("--focus", help="Compare this entry with all others (name it before you look).")
-@click.option(
-    "--track",
-    help="Only the tasks on which an entry uses no more than this track allows, e.g. blind.",
-)
+@FOCUS
+@TRACK
 @click.option(
     "--against",
     type=click.Path(path_type=str),

@@ -5,30 +5,17 @@ from __future__ import annotations
 import click
 
 from ..display import visible
-from ..forms import FORMS
-from .options import SUITE, Spec, colored, terminal_width
+from .options import FOCUS, SUITE, TRACK, Spec, colored, format_option, terminal_width
 from .output import say, say_shown, tell
 
-FORMAT = click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    type=click.Choice(FORMS),
-    help="Output format.",
-)
-TRACK = click.option(
-    "--track",
-    help="Only the tasks on which an entry uses no more than this track allows, e.g. blind.",
-)
 FAMILY = click.option("--family", help="Only the tasks of this family, scored by themselves.")
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=str))
 @SUITE
-@FORMAT
-@click.option("--focus", help="Compare this entry with all others (name it before you look).")
+@format_option()
+@FOCUS
 @TRACK
 @FAMILY
 @click.option(
@@ -132,7 +119,7 @@ def board(
 @click.argument("b", type=Spec())
 @click.argument("path", default="results", type=click.Path(path_type=str))
 @SUITE
-@FORMAT
+@format_option()
 @TRACK
 @FAMILY
 def compare(a, b, path, suite_name, form, track, family):

@@ -10,6 +10,7 @@ from ..display import MOST, visible
 from .options import (
     BUDGET,
     DEVICE,
+    JOBS,
     MITIGATION,
     OUTPUT,
     PLUGIN,
@@ -23,9 +24,10 @@ from .options import (
     Duration,
     begun,
     colored,
+    exit_where_failed,
+    loaded,
     same_command,
     terminal_width,
-    warn_broken,
 )
 from .output import NOT_SHOWN, Unseen, say, say_json, say_shown, tell, words_to_stderr
 
@@ -36,9 +38,7 @@ MOST_LISTED = 100  # cells to run that a plan lists one by one
 @click.argument("what", nargs=-1, required=True)
 @SEEDS
 @DEVICE
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
+@JOBS
 @OUTPUT
 @PLUGIN
 @MITIGATION
@@ -80,13 +80,12 @@ def run(plugin_files, fail_fast, quiet, **options):
       collapse-bench run "linear(d=20) | ridge | mix(real=0.1) | golden-ratio @ n=100" --seeds 0:64
     """
     from .. import api
-    from ..registry.discovery import registry
     from .progress import Reporter
 
     request = api.RunRequest(plugins=plugin_files, **options)
-    warn_broken(registry(plugin_files))
+    loaded(plugin_files)
     planned = api.plan(request)
-    if planned.jobs and (why := api.why_no_key()) is not None:
+    if (why := planned.warning()) is not None:
         tell(f"warning: {visible(why)}")
     resume = same_command()
 
@@ -118,11 +117,7 @@ def run(plugin_files, fail_fast, quiet, **options):
         tell(f"{chains} chain(s) starved, which counts as failed; the first: {reason}")
     if not_shown is not None:
         tell(f"the board cannot be shown: {not_shown}")
-    if results.failed:
-        reason = visible(results.failed[0].reason, MOST)
-        tell(f"resume with: {resume}")
-        tell(f"{len(results.failed)} job(s) failed, the first: {reason}")
-        sys.exit(1)
+    exit_where_failed(results.failed, resume)
     if not_shown is not None:
         sys.exit(NOT_SHOWN)
 
@@ -157,9 +152,7 @@ def _shown(results) -> str | None:
 @PUBLISHED
 @TUNE
 @SIGNS
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
+@JOBS
 @click.option("-v", "--verbose", is_flag=True, help="List all cells, one per line.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object per cell.")
 def plan(plugin_files, verbose, as_json, **options):
@@ -181,13 +174,12 @@ def plan(plugin_files, verbose, as_json, **options):
     from itertools import zip_longest
 
     from .. import api
-    from ..registry.discovery import registry
     from ..suite.plan import VERDICTS
     from .progress import BASIC
     from .timing import took
 
     request = api.RunRequest(plugins=plugin_files, **options)
-    warn_broken(registry(plugin_files))
+    loaded(plugin_files)
     planned = api.plan(request)
     steps = [*planned.steps_aside, *planned.steps]
     rows = [

@@ -8,10 +8,7 @@ import click
 
 from ..display import visible
 from .options import SUITE, Bytes, Duration, PluginFile
-from .output import say, tell
-
-#: exit code of a submission that fails a level, and of parts that contradict each other
-MISMATCH = 4
+from .output import MISMATCH, say, tell
 
 
 @click.command()

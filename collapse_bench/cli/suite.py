@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..display import visible
-from .options import PLUGIN, begun, warn_broken
+from .options import JOBS, PLUGIN, QUIET, begun, loaded
 from .output import say, words_to_stderr
 
 
@@ -27,11 +27,9 @@ def suite():
     type=click.Path(path_type=str),
     help="Keep the calibration chains in this folder.",
 )
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
+@JOBS
 @PLUGIN
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@QUIET
 def calibrate(name, output, n_jobs, plugin_files, quiet):
     """Measure floors and gaps on 256 reserved chains per task, and write them into a suite file.
 
@@ -40,10 +38,9 @@ def calibrate(name, output, n_jobs, plugin_files, quiet):
       collapse-bench suite calibrate my-suite.toml -j 2
     """
     from .. import api
-    from ..registry.discovery import registry
     from .progress import Reporter
 
-    warn_broken(registry(plugin_files))
+    loaded(plugin_files)
 
     def on_plan(steps, jobs):
         if output is not None:  # else the chains are in a temporary folder

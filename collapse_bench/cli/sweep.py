@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from ..display import MOST, visible
-from ..forms import FORMS
+from ..display import visible
 from .options import (
     DEVICE,
+    JOBS,
     PLUGIN,
+    QUIET,
     Duration,
     Spec,
     begun,
+    exit_where_failed,
+    format_option,
+    loaded,
     same_command,
     terminal_width,
-    warn_broken,
 )
 from .output import say, tell, words_to_stderr
 
@@ -42,21 +43,12 @@ from .output import say, tell, words_to_stderr
     type=click.Path(path_type=str),
     help="Folder of the records; those of the sweep are in its folder tuning.",
 )
-@click.option(
-    "-j", "--n-jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
-)
+@JOBS
 @PLUGIN
 @DEVICE
 @click.option("--timeout", type=Duration(), help="Time limit per job, e.g. 10m.  [default: none]")
-@click.option(
-    "--format",
-    "form",
-    default="table",
-    show_default=True,
-    type=click.Choice(FORMS),
-    help="Output format; table is a plot.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@format_option("Output format; table is a plot.")
+@QUIET
 def sweep(
     method,
     cells,
@@ -88,13 +80,12 @@ def sweep(
     from ..board.swept import sweep_file
     from ..errors import UsageError
     from ..paths import named
-    from ..registry.discovery import registry
     from .progress import Reporter
 
     if cells and suite_name is not None:
         raise UsageError("name a suite with --suite or type cells, not both")
     places = [sweep_file(named(file, "the curves")) for file in files]  # before the work
-    warn_broken(registry(plugin_files))
+    loaded(plugin_files)
     resume, outcomes = same_command(), []
 
     def on_plan(steps, jobs):
@@ -122,9 +113,4 @@ def sweep(
     say(found.render(form, terminal_width()))
     for place in places:
         tell(f"written: {visible(found.save(place))}")
-    failed = [outcome for outcome in outcomes if not outcome.good]
-    if failed:
-        tell(f"resume with: {resume}")
-        reason = visible(failed[0].reason, MOST)
-        tell(f"{len(failed)} job(s) failed, the first: {reason}")
-        sys.exit(1)
+    exit_where_failed([outcome for outcome in outcomes if not outcome.good], resume)

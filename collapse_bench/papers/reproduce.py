@@ -61,7 +61,7 @@ def reproduce(
             raise UsageError(f"figure {name} needs the cell {spec}, which cannot run: {reason}")
     entries = tuple(Entry(cell, spec, name, "entry") for spec, cell in cells.items())
     steps = plan(Suite(SuiteModel(name="figure"), entries), store, seeds)
-    jobs = [job for step in steps for job in jobs_of(step.entry, step.todo)]
+    jobs = jobs_of(steps)
     if on_plan is not None:
         on_plan(steps, jobs)
     for outcome in execute(jobs, Options(store.path, tuple(plugins)), n_jobs):

@@ -369,6 +369,12 @@ def shipped(suite: str) -> Path:
     return Path(__file__).parents[1] / "leaderboard" / f"{suite}.parquet"
 
 
+def reused(folder: Path, manifest: Manifest) -> Archive | None:
+    """The published records that the run in a folder reuses; None where it reuses none."""
+    # of a merged folder the file lies in it
+    return None if manifest.published is None else Archive(folder / manifest.published)
+
+
 def earlier_page(suite: str, version: int) -> Path | None:
     """The published page of the newest earlier version of a suite that ships, if there is one."""
     folder = shipped(suite).parent / "history"
@@ -413,3 +419,8 @@ class OverlayStore(Store):
         untimed = [cast(RunAccount, {**run, **_NO_TIME}) for run in record.runs]
         facts = replace(both.facts, published=published.facts.published)
         return replace(both, facts=facts, runs=published.runs + untimed)
+
+
+def store_with(path: str | Path, archive: Archive | None) -> Store:
+    """The store of a folder, which falls back on these published records if there are any."""
+    return Store(path) if archive is None else OverlayStore(path, archive)

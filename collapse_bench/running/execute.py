@@ -8,18 +8,22 @@ from ..core.cell import Cell
 from ..errors import UsageError
 from ..records.record import blocks_of
 from ..registry.discovery import registry
-from ..suite.expand import Entry
+from ..suite.plan import CellPlan
 from . import inline, pool
 from .chains import Progress
 from .jobs import Job, JobOutcome, Options
 
 
-def jobs_of(entry: Entry, seeds: Iterable[int]) -> Iterator[Job]:
-    """One job per aligned block of seeds, or per seed where the model is slow."""
-    one_by_one = _one_chain_per_job(entry.cell)
+def jobs_of(steps: Iterable[CellPlan]) -> list[Job]:
+    """The jobs of a plan: one per aligned block of seeds, or per seed where the model is slow."""
+    return [job for step in steps for job in _jobs_of_cell(step.entry.cell, step.todo)]
+
+
+def _jobs_of_cell(cell: Cell, seeds: Iterable[int]) -> Iterator[Job]:
+    one_by_one = _one_chain_per_job(cell)
     for block_seeds in blocks_of(seeds).values():
         groups = [[seed] for seed in block_seeds] if one_by_one else [block_seeds]
-        yield from (Job(entry.cell, tuple(group)) for group in groups)
+        yield from (Job(cell, tuple(group)) for group in groups)
 
 
 def _one_chain_per_job(cell: Cell) -> bool:

@@ -13,12 +13,11 @@ import numpy as np
 
 from ..errors import UsageError
 from ..paths import unwritable
-from ..records.archive import Archive, OverlayStore, publish, whole
+from ..records.archive import publish, reused, store_with, whole
 from ..records.files import replace_file
 from ..records.manifest import Manifest, ManifestEntry, ManifestTask
 from ..records.record import Record
 from ..records.settings import SuiteModel
-from ..records.store import Store
 from ..suite.manifest import ENDING, saved_run
 from ..suite.model import to_toml
 from .rerun import NEGLIGIBLE, RELATIVE
@@ -71,10 +70,7 @@ def _part(path: Path, suite: str | None, stack: ExitStack) -> tuple[str, Manifes
         submission = stack.enter_context(opened(path))
         return str(path), submission.manifest, whole(submission.store, submission.manifest)
     manifest = saved_run(path, suite)
-    store: Store = Store(path)
-    if manifest.published is not None:
-        store = OverlayStore(path, Archive(path / manifest.published))
-    return str(path), manifest, whole(store, manifest)
+    return str(path), manifest, whole(store_with(path, reused(path, manifest)), manifest)
 
 
 def _conflicts(parts: Sequence[tuple[str, Manifest, list[Pair]]]) -> Iterator[str]:

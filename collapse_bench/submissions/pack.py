@@ -16,7 +16,7 @@ from ..core.identity import NUMERICS
 from ..errors import UsageError
 from ..isolation.audit import Source, digests_of_source
 from ..paths import unwritable
-from ..records.archive import Archive, OverlayStore, publish, whole
+from ..records.archive import Archive, OverlayStore, publish, reused, store_with, whole
 from ..records.facts import joined_tracks
 from ..records.files import replace_file
 from ..records.manifest import Manifest
@@ -45,7 +45,8 @@ def pack(
     template is written there, and None is returned.  Raises UsageError for a row, a card, a plugin
     or a run that cannot be submitted, NothingMatched where chains are missing.
     """
-    manifest, store = saved_run(folder, suite), _store(folder, suite)
+    manifest = saved_run(folder, suite)
+    store = store_with(folder, reused(folder, manifest))
     name = _row(manifest, mitigation)
     own = only(manifest, name)
     records = whole(store, own)
@@ -155,13 +156,6 @@ def claim_of(store: Store, manifest: Manifest, name: str) -> dict[str, float]:
     if not all(map(math.isfinite, claim.values())):
         raise UsageError(f"{name} has no score on suite {manifest.suite.name}: run all its chains")
     return claim
-
-
-def _store(folder: Path, suite: str | None) -> Store:
-    manifest = saved_run(folder, suite)
-    if manifest.published is None:
-        return Store(folder)
-    return OverlayStore(folder, Archive(folder / manifest.published))
 
 
 def _row(manifest: Manifest, mitigation: str | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.identity import written
-from ..errors import UserError
+from ..errors import UsageError, UserError
 from ..records.settings import SuiteModel
 from ..registry.discovery import Registry
 from .expand import Suite
@@ -52,6 +52,27 @@ def grouped(texts: Iterable[str], suite: Suite, registry: Registry) -> dict[str,
             seen |= {label_of(name, registry) for name in names}
             rows = [row_name(name, suite, registry) for name in names]
             groups[rows[0]] = list(dict.fromkeys(rows))
+    return groups
+
+
+def groups_to_tune(texts: Sequence[str], suite: Suite, registry: Registry) -> dict[str, list[str]]:
+    """The configurations of these methods, or without any of each method of the suite.
+
+    Raises UsageError where there is nothing to choose.
+    """
+    found = grouped(texts or tunable(suite.model, registry), suite, registry)
+    groups = {row: names for row, names in found.items() if len(names) > 1}
+    if found and not groups:
+        raise UsageError(
+            f"there is nothing to tune: {', '.join(found)} has one configuration; declare others, "
+            'e.g. tunings = ({"k": 5}, {"k": 20}) in the class of the mitigation, or leave --tune '
+            "out"
+        )
+    if not groups:
+        raise UsageError(
+            f"there is nothing to tune: no method of suite {suite.name} has several configurations "
+            "(`tunings`); name one with --mitigation NAME --tune"
+        )
     return groups
 
 

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 
 import pytest
+from calibrated import WORLDS
 
 from collapse_bench import api
 from collapse_bench.core.params import param
@@ -26,29 +27,9 @@ mitigations = [
     "replay",
     'odd(word="<img src=x onerror=alert(2)>")',
 ]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["mix(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5, drift=0.1)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
-[[tasks]]
-data = "gaussian"
-model = "gaussian-fit"
-first = "gaussian(sigma=3)"
-protocols = ["mix(real=0.2)"]
-
-# what `suite calibrate` measures, which takes as long as all else together
+"""
+#: what `suite calibrate` measures, which takes as long as all else together
+UNITS = """
 [[calibration]]
 task = "linear(d=5) | ols | mix(real=0.2) @ n=40 T=6"
 floor = 0.0144
@@ -102,10 +83,10 @@ def reported(tmp_path_factory):
     """(the results of the run, its page).  The class is offered only while they are made."""
     folder = tmp_path_factory.mktemp("reported")
     path, page = folder / "kinds.toml", folder / "kinds.html"
-    path.write_text(REPORTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Odd, "name", "odd")
         patch.setitem(registry().classes["mitigation"], "odd", Odd)
+        path.write_text(REPORTED + WORLDS + UNITS)
         results = api.run(path, output=folder / "out")
         assert results.report(page) == [page]
     return api.results(results.output), page

@@ -6,8 +6,9 @@ import json
 import math
 
 import pytest
+from calibrated import calibrated_run
 
-from collapse_bench import api, cell_of
+from collapse_bench import cell_of
 from collapse_bench.board.words import report
 from collapse_bench.records.manifest import Manifest
 from collapse_bench.registry.discovery import registry
@@ -36,10 +37,7 @@ protocols = ["replace"]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    path = tmp_path_factory.mktemp("web") / "web.toml"
-    path.write_text(SUITE)
-    api.calibrate(path)
-    return api.run(path, output=path.parent / "out")
+    return calibrated_run(tmp_path_factory.mktemp("web") / "web.toml", SUITE)
 
 
 def test_the_manifest_holds_the_ceilings_of_each_task(results):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from calibrated import calibrated_run
 from stand_ins import offer
 
 from collapse_bench import api
@@ -51,11 +52,7 @@ def offered():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, offered):
-    folder = tmp_path_factory.mktemp("ranked")
-    path = folder / "small.toml"
-    path.write_text(SUITE)
-    api.calibrate(path)
-    return api.run(path, output=folder / "out")
+    return calibrated_run(tmp_path_factory.mktemp("ranked") / "small.toml", SUITE)
 
 
 @pytest.fixture(scope="module")

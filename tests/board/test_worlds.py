@@ -5,57 +5,35 @@ from __future__ import annotations
 import json
 
 import pytest
+from calibrated import WORLDS, calibrated_run
 
-from collapse_bench import api
 from collapse_bench.board.words import report
 from collapse_bench.board.worlds import HEADINGS
 from collapse_bench.records.manifest import Manifest
 from collapse_bench.registry.discovery import registry
 from collapse_bench.suite.regenerated import differences
 
-SUITE = """
+HEAD = """
 name = "kinds"
 seeds = "0:32"
 n = 40
 generations = 8
 mitigations = ["frozen", "real-now", "thinned", "weight-averaging", "mix-weights", "real-anchor"]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["mix(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
-[[tasks]]
-data = "linear(d=5, drift=0.1)"
-model = "ols"
-protocols = ["accumulate(real=0.2)"]
-
+"""
+SUITE = f"""{HEAD}{WORLDS}
 [[tasks]]
 data = "linear(d=5)"
 model = "ols"
 protocols = ["mix(real=0.2)"]
 n0 = 8
-
-[[tasks]]
-data = "gaussian"
-model = "gaussian-fit"
-first = "gaussian(sigma=3)"
-protocols = ["mix(real=0.2)"]
 """
+ONE_TASK = "[[tasks]]" + WORLDS.split("[[tasks]]")[1]
 KINDS = ["still", "growing", "moving", "flawed", "flawed"]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    path = tmp_path_factory.mktemp("kinds") / "kinds.toml"
-    path.write_text(SUITE)
-    api.calibrate(path)
-    return api.run(path, output=path.parent / "out")
+    return calibrated_run(tmp_path_factory.mktemp("kinds") / "kinds.toml", SUITE)
 
 
 def test_each_task_says_of_which_kind_it_is(results):
@@ -88,11 +66,7 @@ def test_the_scores_of_a_kind_are_those_of_its_tasks_only(results):
 
 def test_frozen_is_examined_in_the_world_of_its_generation(tmp_path):
     """Generation 0 of none was examined in another world, where the truth moves."""
-    text = SUITE.replace('"frozen", ', "")
-    path = tmp_path / "unnamed.toml"
-    path.write_text(text)
-    api.calibrate(path)
-    results = api.run(path, output=tmp_path / "out")
+    results = calibrated_run(tmp_path / "unnamed.toml", SUITE.replace('"frozen", ', ""))
     [moving] = [name for name, task in results.manifest.tasks.items() if task.world == "moving"]
     rows = [e for e in results.manifest.entries if (e.task, e.name) == (moving, "frozen")]
     assert [row.role for row in rows] == ["control"]
@@ -131,9 +105,6 @@ def test_the_report_names_the_best_of_each_kind_and_what_beats_a_control(results
 
 
 def test_a_suite_of_one_kind_has_no_such_section(results, tmp_path):
-    path = tmp_path / "one.toml"
-    path.write_text(SUITE.split("[[tasks]]")[0] + "[[tasks]]" + SUITE.split("[[tasks]]")[1])
-    api.calibrate(path)
-    board = api.run(path, output=tmp_path / "out").board()
+    board = calibrated_run(tmp_path / "one.toml", HEAD + ONE_TASK).board()
     assert not board.worlds
     assert "## By kind of world" not in report(board)

@@ -824,7 +824,7 @@ def test_settings_of_the_environment_are_repeated(tmp_path):
     env = {
         "COLLAPSE_BENCH_RUN_SEEDS": "0:3",
         "COLLAPSE_BENCH_RUN_FAIL_FAST": "1",
-        "COLLAPSE_BENCH_RUN_MITIGATION": "bad(k=1);top-p",
+        "COLLAPSE_BENCH_RUN_MITIGATION": "bad(k=1);real-anchor",
         "COLLAPSE_BENCH_DATA": "/no where",
     }
     (tmp_path / "bad.py").write_text(
@@ -841,7 +841,7 @@ def test_settings_of_the_environment_are_repeated(tmp_path):
     assert line == (
         "resume with: COLLAPSE_BENCH_DATA='/no where' collapse-bench run "
         "'gaussian | gaussian-fit @ n=5 T=1' --plugin bad.py --seeds 0:3 "
-        "--mitigation 'bad(k=1)' --mitigation top-p --fail-fast"
+        "--mitigation 'bad(k=1)' --mitigation real-anchor --fail-fast"
     )
 
 

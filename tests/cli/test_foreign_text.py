@@ -138,7 +138,7 @@ def test_on_a_terminal(house):
     assert (house.losses.code, house.plan.code) == (1, 0)  # `fails` and `silent` fail
     shown_safely(house.losses, whole, "odd v1: ", "RuntimeError")
     shown_safely(house.scores, whole)
-    shown_safely(house.plan, whole, "refused", "skip")
+    shown_safely(house.plan, whole, "unfit", "skip")
     for form in ("table", "markdown"):
         for more in ([], ["--tasks"], ["--across"]):
             shown_safely(house._board(form, *more))
