@@ -340,6 +340,8 @@ def _ranked(
             for of_track, loss in about.ceilings.items()
         },
         tuned=tuple(choice.method for choice in tuning),
+        method_of_row={name: choice.method for choice in tuning for name in choice.entries},
+        picks=picked(tuning, calibrated),
         signs=signs,
         worlds=_by_world(scores, losses, calibrated, manifest, scored_with),
     )
