@@ -49,6 +49,12 @@ def board() -> RankedBoard:
         return made
 
 
+def _control(row: pd.Series) -> str:
+    """+0.34, and on how many tasks if not on all."""
+    fits, every = row.fits.split(" of ")
+    return f"{row.S:+.2f}" + (f" ({fits} tasks)" if fits != every else "")
+
+
 @computed("README.md", "standard-worlds")
 def worlds() -> Table:
     rows = []
@@ -58,7 +64,7 @@ def worlds() -> Table:
         ranked = table[table.ranked]
         cells = [
             f"{heading} ({len(scores.efficacy.measured.names)} tasks)",
-            *(f"{table.set_index('entry').S[name]:+.2f}" for name in CONTROLS),
+            *(_control(table.set_index("entry").loc[name]) for name in CONTROLS),
         ]
         for tracks in KNOWS.values():
             some = ranked[ranked.track.isin(tracks)].sort_values("S", ascending=False)
