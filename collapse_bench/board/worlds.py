@@ -106,13 +106,14 @@ def _best(scores: Scores) -> str:
 
 def _controls(scores: Scores) -> str:
     rows = scores.rows[scores.rows.control & scores.rows.S.notna()]
-    every = len(scores.efficacy.measured.names)
-    named = []
-    for row in named_rows(rows):
-        fits = int(row.fits.split()[0])
-        if _is_control(row.entry):
-            named.append(_entry(row) + (f" on {fits} of the {every} tasks" if fits < every else ""))
+    named = [_entry(row) + of_fewer(row) for row in named_rows(rows) if _is_control(row.entry)]
     return f"Controls: {', '.join(named)}." if named else ""
+
+
+def of_fewer(row: Any) -> str:
+    """On how many tasks a score is a mean, of a row that does not fit all of them."""
+    fits, every = row.fits.split(" of ")
+    return f" on {fits} of the {every} tasks" if fits != every else ""
 
 
 def _is_control(entry: str) -> bool:

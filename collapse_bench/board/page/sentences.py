@@ -10,7 +10,7 @@ import pandas as pd
 from ..cells import signed
 from ..ranked import RankedBoard, method_of
 from ..render import named_rows
-from ..worlds import CONTROLS
+from ..worlds import CONTROLS, of_fewer
 from ..worlds import HEADINGS as WORLDS
 from .model import Text, World
 
@@ -176,7 +176,7 @@ def worlds_of(board: RankedBoard, anchors: Mapping[str, str]) -> list[World]:
                     for row in named_rows(best)
                 ],
                 [
-                    (row.entry, anchors[row.entry], signed(row.S))
+                    (row.entry, anchors[row.entry], signed(row.S) + of_fewer(row))
                     for row in named_rows(controls.sort_values("S", ascending=False))
                 ],
             )
