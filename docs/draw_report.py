@@ -19,6 +19,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 IMAGES = Path(__file__).resolve().parent / "images"
+TASK = "t-gaussian-gaussian-fit-replace-n-100-t-20"
 #: name -> (width, height, colour scheme, part of the page)
 SCREENS = {
     "report-light": (1440, 900, "light", ""),
@@ -28,8 +29,10 @@ SCREENS = {
     "report-phone-board": (390, 844, "dark", "board"),
     "report-map": (1440, 900, "light", "map"),
     "report-costs": (1440, 700, "light", "costs"),
+    "report-method": (1440, 900, "light", "m-anchor-tuned"),
+    "report-task": (1440, 900, "light", TASK),
 }
-COLOURS = 128  # of a picture, which keeps it small
+COLOURS = 256  # of a picture, which keeps it small
 
 
 def main() -> None:

@@ -188,14 +188,14 @@ class Results:
         form: html, latex, csv, parquet, json or markdown; None: by the ending of ``path``.  focus
         and track: as for ``board``.  against: a folder of records, a file of published records, or
         a published page, with which the page compares; None: the last published board of the suite.
-        columns: of latex and markdown.  figure: the picture of the tiers, as .pdf, .svg or .png.
-        Raises UsageError for an unknown format or column, for a file that cannot be written, and
-        for a suite without calibrated tasks.
+        columns: of latex and markdown.  figure: the picture of the tiers, as .pdf, .svg, .png or
+        .pgf.  Raises UsageError for an unknown format or column, for a file that cannot be written,
+        and for a format of scores where no task is calibrated.
         """
         from ..board.page.write import form_of
 
         file = writable(named(path, "the report"))
-        picture_file = None if figure is None else picture(named(figure, "the figure"))
+        picture_file = None if figure is None else picture(named(figure, "the figure"), (".pgf",))
         chosen = form_of(form, file)
         made = self.report_bytes(
             chosen, focus=focus, track=track, against=against, columns=columns, figure=picture_file
@@ -228,16 +228,13 @@ class Results:
         manifest = self._manifest()
         gathered = Gathered(manifest)
         board = self._board(manifest, shown_to(gathered, self.store), focus, track)
-        if not isinstance(board, RankedBoard):
-            raise UsageError(
-                f"suite {self.suite} has no score to report, since no task is calibrated; "
-                "calibrate it with 'collapse-bench suite calibrate', or show its losses with "
-                "'collapse-bench board'"
-            )
         page = page_of_run(board, gathered, manifest, self.archive, own)
         history = None
-        if form == "html" and (then := _earlier(against, manifest)) is not None:
-            history = moved(snapshot(board, manifest), then)
+        if form == "html" and isinstance(board, RankedBoard):
+            then = _earlier(against, manifest)
+            history = None if then is None else moved(snapshot(board, manifest), then)
+        elif against is not None and not isinstance(board, RankedBoard):
+            raise UsageError(f"{self.suite} has no scores to compare, since no task is calibrated")
         if figure is not None:
             draw_tiers(page, figure)
         return content(form, board, page, history, columns, time.time(), own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..board.ranked import RankedBoard
+from ..board import Board
 from ..records.archive import Archive, shipped
 from ..records.manifest import Manifest
 from ..registry.about import about_row
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def page_of_run(
-    board: RankedBoard,
+    board: Board,
     gathered: Gathered,
     manifest: Manifest,
     archive: Archive | None,
@@ -29,14 +29,14 @@ def page_of_run(
     gathered: the records that the board has read.  archive: the published records that the run
     reuses.  version: of this package.
     """
-    from ..board.page.model import page_of
+    from ..board.page.build import page_of
 
     suite = manifest.suite.name
     known = suite in {path.stem for path in registry(()).suites}
     return page_of(
         board,
         gathered,
-        {row: _about(row) for row in board.frame().entry},
+        {row: _about(row) for row in dict.fromkeys(board.frame().entry)},
         suite if known else f"{suite}.suite.toml",
         _options(manifest, shipped(suite).is_file()),
         _versions(manifest, archive, version),

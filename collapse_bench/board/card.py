@@ -127,7 +127,8 @@ def _ranked(
         "covers": f"{percent(row.coverage)} of the suite's weight, {row.fits} tasks",
     }
     rival = "" if board.broken(entry) else _rival(frame, row)
-    more = [f"collapse-bench compare {shell([entry, rival, path])}"] if rival else []
+    compare = shell([entry, rival, path, "--suite", board.suite.name])
+    more = [f"collapse-bench compare {compare}"] if rival else []
     return Card(
         f"{entry} on {board.suite.name} v{board.suite.version}",
         {heading: text for heading, text in facts.items() if text},

@@ -209,6 +209,7 @@ def board_of(
     if not focus and chosen is not None and chosen not in set(losses.entry):
         found.notes.append(f"the focus row {chosen} has no record yet; run the suite again")
         chosen = None
+    found.notes += _without_task(manifest)
     found.notes += _without_values(manifest, found)
     found.notes += _foreign_archive(store)
     suite = manifest.suite.model_copy(update={"focus": chosen})
@@ -253,6 +254,19 @@ def _check_recorded(store: Store, manifest: Manifest, found: _Collected) -> None
     methods = {e.name: None for e in manifest.entries if e.role == "entry"}.keys() - recorded
     again = run_again(store.path, manifest, sorted(methods))
     raise NothingMatched(f"no chain of {chains} in {store.path} {why}; run it with: {again}")
+
+
+def _without_task(manifest: Manifest) -> list[str]:
+    """A note for each entry that fits no task, with the reasons."""
+    reasons: dict[str, list[str | None]] = {}
+    for entry in manifest.entries:
+        if entry.role == "entry":
+            reasons.setdefault(entry.name, []).append(entry.skip)
+    return [
+        f"{name} fits no task: {'; '.join(dict.fromkeys(filter(None, why)))}"
+        for name, why in reasons.items()
+        if None not in why
+    ]
 
 
 def _without_values(manifest: Manifest, found: _Collected) -> list[str]:
@@ -340,6 +354,8 @@ def _ranked(
             for of_track, loss in about.ceilings.items()
         },
         tuned=tuple(choice.method for choice in tuning),
+        method_of_row={name: choice.method for choice in tuning for name in choice.entries},
+        picks=picked(tuning, calibrated),
         signs=signs,
         worlds=_by_world(scores, losses, calibrated, manifest, scored_with),
     )

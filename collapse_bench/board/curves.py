@@ -68,16 +68,17 @@ class Curve:
         return float(self.center[-1]) if len(self.center) else float("nan")
 
 
-def picture(path: str | Path) -> Path:
+def picture(path: str | Path, further: Sequence[str] = ()) -> Path:
     """The path, if a picture can be drawn and written there.
 
-    Raises UsageError if the ending is not .png, .svg or .pdf, if the folder does not exist, or if
-    matplotlib is not installed.
+    further: endings that it may have besides .png, .svg and .pdf.  Raises UsageError if it has
+    another one, if the folder does not exist, or if matplotlib is not installed.
     """
-    require("plots", "a picture of curves")
+    require("plots", "a picture")
     path = writable(path)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise UsageError(f"{path} must end in .png, .svg or .pdf")
+    *first, last = (".png", ".svg", ".pdf", *further)
+    if path.suffix.lower() not in (*first, last):
+        raise UsageError(f"{path} must end in {', '.join(first)} or {last}")
     return path
 
 

@@ -75,6 +75,9 @@ class RankedBoard(Board):
     track: str | None = None
     laws: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
     tuned: tuple[str, ...] = ()  # methods with a tuned row
+    # configuration -> its method, of tuned rows; and (method, task) -> the one that was picked
+    method_of_row: Mapping[str, str] = field(default_factory=dict, repr=False)
+    picks: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
     signs: SignGrid | None = field(default=None, repr=False)
     worlds: Mapping[str, Scores] = field(default_factory=dict, repr=False)
 

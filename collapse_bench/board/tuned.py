@@ -71,7 +71,7 @@ def usage_of_tuned(
     pieces = [usage]
     for choice in choices:
         at = picked([choice], tasks)
-        wanted = [at.get((choice.method, task)) for task in usage.task]
+        wanted = usage.task.map({task: entry for (_, task), entry in at.items()})
         rows = usage[usage.entry == wanted]
         if len(rows):
             share = choice.fits / len(rows)

@@ -21,26 +21,29 @@ MOST = 8  # rows named in one sentence
 
 
 def report(board: Board, words: Mapping[str, str] | None = None) -> str:
-    """The board as markdown, a summary in words, and the score of every entry on every task.
+    """A summary in words, the board as markdown, and the score of every entry on every task.
 
     words: entry -> "helps" or "harms", where the sign of its score holds at other numbers of rows
     and generations (``scoring.stability``); None: those of the board, whose sentences are neutral
     where the grid was not run.
     """
-    parts = [board.render("markdown"), *paragraphs(board, words)]
+    title, table = board.render("markdown").split("\n\n", 1)
+    summary, details = paragraphs(board, words)
+    parts = [title, *summary, *(["## Board"] if summary else []), table, *details]
     if isinstance(board, RankedBoard):
         parts += ["## By task", board.render("markdown", across=True).split("\n\n", 1)[1]]
         parts += [text for text in (_configurations(board),) if text]
     return "\n\n".join(parts)
 
 
-def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str]:
-    """Markdown paragraphs under headings; empty if no task is calibrated."""
+def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> tuple[list[str], list[str]]:
+    """Markdown paragraphs under headings, those of a summary and others; empty if no task is
+    calibrated."""
     if not isinstance(board, RankedBoard):
-        return []
+        return [], []
     rows = board.frame()
     rows = rows[~rows.control & rows.S.notna()]
-    texts = [
+    summary = [
         "## Summary",
         _signs(rows, board.words if words is None else words),
         _refused(rows),
@@ -49,6 +52,8 @@ def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str
         _excluded(board),
         *worlds.worth(board),
         *worlds.sections(board),
+    ]
+    details = [
         "## By family",
         _families(board),
         "## Cost",
@@ -57,7 +62,7 @@ def paragraphs(board: Board, words: Mapping[str, str] | None = None) -> list[str
         _equal_cost(board),
         _ceilings(board),
     ]
-    return [text for text in texts if text]
+    return [text for text in summary if text], [text for text in details if text]
 
 
 def _named(rows: pd.DataFrame) -> str:

@@ -16,7 +16,6 @@ from .cells import method_of
 from .ranked import RankedBoard
 from .render import named_rows, number
 
-MOST = 6  # rows named in one sentence
 LEAST_MORE = 0.5  # per cent of real rows, or thousand calls; a score over less says little
 HEADINGS = {
     "still": "Worlds that stand still",
@@ -107,8 +106,14 @@ def _best(scores: Scores) -> str:
 
 def _controls(scores: Scores) -> str:
     rows = scores.rows[scores.rows.control & scores.rows.S.notna()]
-    named = [_entry(row) for row in named_rows(rows) if _is_control(row.entry)]
+    named = [_entry(row) + of_fewer(row) for row in named_rows(rows) if _is_control(row.entry)]
     return f"Controls: {', '.join(named)}." if named else ""
+
+
+def of_fewer(row: Any) -> str:
+    """On how many tasks a score is a mean, of a row that does not fit all of them."""
+    fits, every = row.fits.split(" of ")
+    return f" on {fits} of the {every} tasks" if fits != every else ""
 
 
 def _is_control(entry: str) -> bool:
@@ -133,11 +138,10 @@ def _rivals(scores: Scores) -> str:
             (pair for pair in pairs if pair.verdict == "yes"), key=lambda pair: -pair.difference
         )
         if pairs:
-            some = ", ".join(f"{code(p.a)} ({p.difference:+.2f})" for p in better[:MOST])
-            more = f" and {len(better) - MOST} more" if len(better) > MOST else ""
+            some = ", ".join(f"{code(p.a)} ({p.difference:+.2f})" for p in better)
             lines.append(
                 f"- {code(rival)}: {len(better)} of the {len(pairs)} rows with a rank that share "
-                "tasks with it" + (f": {some}{more}" if better else "")
+                "tasks with it" + (f": {some}" if better else "")
             )
     if not lines:
         return ""
@@ -178,14 +182,14 @@ def _worth(frame: pd.DataFrame, what: str, amount: str, controls: tuple[str, ...
     if rows.empty:
         return ""
     rows = rows.assign(rate=rows.S / rows.more).sort_values("rate", ascending=False)
-    named = ", ".join(
-        f"{code(row.entry)} {row.rate:+.3f} ({row.S:+.2f} with {number(row.more)} {amount})"
-        for row in named_rows(rows.head(MOST))
+    with_rate = frame.assign(rate=frame.S / frame.more)
+    plain = with_rate[[method_of(entry) in controls for entry in frame.entry]]
+    named, plainly = (
+        ", ".join(
+            f"{code(row.entry)} {row.rate:+.3f} ({row.S:+.2f} with {number(row.more)} {amount})"
+            for row in named_rows(some)
+        )
+        for some in (rows, plain)
     )
-    plain = ", ".join(
-        f"{code(row.entry)} {row.S:+.2f} with {number(row.more)} {amount}"
-        for row in named_rows(frame)
-        if method_of(row.entry) in controls
-    )
-    without = f" Controls, which use them and do nothing else: {plain}." if plain else ""
+    without = f" Controls, which use them and do nothing else: {plainly}." if plainly else ""
     return f"{what}; of rows above 0: {named}.{without}"

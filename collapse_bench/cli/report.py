@@ -37,7 +37,7 @@ from .output import say, tell
 @click.option(
     "--figure",
     type=click.Path(path_type=str),
-    help="Draw the picture of the tiers too, to a .pdf, .svg or .png file.",
+    help="Draw the picture of the tiers too, to a .pdf, .svg, .png or .pgf file.",
 )
 def report(path, suite_name, output, form, focus, track, against, columns, figure):
     """Write a report of PATH: one page that opens without a network, or a table for a paper.
@@ -70,7 +70,7 @@ def report(path, suite_name, output, form, focus, track, against, columns, figur
     picked = [name.strip() for name in columns.split(",")] if columns else []
     check_columns(form, picked)
     if figure is not None:
-        figure = picture(named(figure, "the figure"))
+        figure = picture(named(figure, "the figure"), (".pgf",))
     results = api.results(path, suite_name)
     options = {"focus": focus, "track": track, "against": against, "columns": picked}
     if file is None:

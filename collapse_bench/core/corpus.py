@@ -41,6 +41,12 @@ SHOWN_ROWS = 5  # that a notebook shows
 SHOWN_VALUES = 8  # of a row
 
 
+def _check_tensor(what: str, value: object) -> None:
+    """Raises ContractError for a plain number or a list, which have no shape."""
+    if not isinstance(value, Tensor):
+        raise ContractError(f"{what} are a tensor with one for each row, not {value!r:.40}")
+
+
 def _short(value: Tensor) -> str:
     """The first values of a row as text."""
     flat = value.detach().cpu().flatten()
@@ -397,6 +403,7 @@ class Corpus:
 
     def weighted(self, weight: Tensor) -> Corpus:
         """The same rows with these weights (R, n): 2 equals twice, 0 equals absent."""
+        _check_tensor("weights", weight)
         expected = (*self.chain_shape, self.n)
         if tuple(weight.shape) != expected:
             raise ValueError(
@@ -407,10 +414,12 @@ class Corpus:
 
     def counted(self, count: Tensor) -> Corpus:
         """The same rows, each standing for this many identical ones (R, n) int64."""
+        _check_tensor("counts", count)
         return self._with(replace(self._table, count=count))
 
     def at(self, rows: Tensor) -> Corpus:
         """The rows at these positions (R, m) int64, in this order."""
+        _check_tensor("positions", rows)
         return self._with(self._table.at(rows, len(self.chain_shape)))
 
     def reweighted(self, factor: Tensor) -> Corpus:
@@ -421,6 +430,7 @@ class Corpus:
         1 / sum v^2 is the effective size.  Raises ContractError if a factor is negative or not
         finite.
         """
+        _check_tensor("factors of weights", factor)
         if not (factor.isfinite() & (factor >= 0)).all():
             raise ContractError("factors of weights must be finite and >= 0; 0 makes a row absent")
         trust = self.weight * factor
@@ -435,6 +445,7 @@ class Corpus:
 
         If fewer are accepted, the others are padding of weight 0.
         """
+        _check_tensor("masks", mask)
         table, axis = self._table, len(self.chain_shape)
         if table.count is not None:
             accepted = table.count * mask

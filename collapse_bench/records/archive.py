@@ -289,6 +289,10 @@ class Archive:
         """The published record of the block that holds this seed, or None."""
         return self.read(cell_id, seed // BLOCK)
 
+    def facts(self) -> list[CellFacts]:
+        """The facts of all records."""
+        return [record.facts for record in self._records.values()]
+
     def cells(self) -> dict[str, dict[str, dict[str, Any]]]:
         """label -> id -> {}, since published records hold no canonical form."""
         forms: dict[str, dict[str, dict[str, Any]]] = {}

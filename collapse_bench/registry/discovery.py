@@ -49,6 +49,8 @@ from .helpers import check_helpers, open_folder
 Item = TypeVar("Item")
 
 GROUP = "collapse_bench"
+#: what the names of modules that are loaded from files begin with
+OF_FILES = "collapse_plugin_"
 #: environment variable: modules or files, separated by commas, to load in place of all others
 REPLACES_DISCOVERY = "COLLAPSE_BENCH_PLUGINS"
 #: attributes of the roles that a plugin may have as parameters
@@ -238,7 +240,7 @@ class Registry:
         if not path.is_file():
             raise UsageError(f"plugin file {path} is not there; give the path of a Python file")
         word = re.sub(r"[^0-9A-Za-z_]", "_", path.stem)
-        name = f"collapse_plugin_{word}_{sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
+        name = f"{OF_FILES}{word}_{sha256(os.fsencode(path.resolve())).hexdigest()[:8]}"
         if importlib.util.spec_from_file_location(name, path) is None:
             raise UsageError(f"plugin file {path} is not a Python file; its name must end in .py")
         plugin = Plugin(name, str(path.absolute()), file=path.absolute())
@@ -428,9 +430,14 @@ class Registry:
         _check_facts(name, cls)
         if self.owners.get((kind, name), call) != call:
             raise PluginError(
-                f"the {kind} {name!r} is offered by {self.owners[kind, name]} and by {owner}; "
-                "rename one"
+                f"the {kind} {name!r} is offered by {self._source_of(self.owners[kind, name])} and "
+                f"by {self._source_of(owner)}; rename one"
             )
+
+    def _source_of(self, owner: str) -> str:
+        """The file of a plugin that was loaded from one, else its module or call."""
+        file = getattr(sys.modules.get(owner), "__file__", None)
+        return str(file) if owner.startswith(OF_FILES) and file else owner
 
     def files(self) -> dict[tuple[str, str], str]:
         """(kind, name) -> plugin file, for everything that plugin files offer."""

@@ -71,9 +71,10 @@ def tuned(
     losses = checked(losses)
     picked = dict(zip(zip(chosen.method, chosen.family, strict=True), chosen.entry, strict=True))
     family = {name: task.family for name, task in tasks.items()}
-    pieces = [losses.iloc[:0]]
+    pieces, places = [losses.iloc[:0]], losses.task.unique()
     for method, names in tunings.items():
-        entry = [picked.get((method, family.get(task)), names[0]) for task in losses.task]
+        at = {task: picked.get((method, family.get(task)), names[0]) for task in places}
+        entry = losses.task.map(at)
         pieces.append(losses[losses.entry == entry].assign(entry=f"{method} {suffix}"))
     return pd.concat(pieces, ignore_index=True)
 

@@ -175,7 +175,8 @@ def saved_run(output: Path, name: str | None) -> Manifest:
     if not saved or (name is not None and name not in saved):
         _check_remains(output, name)
     if not saved:
-        raise NothingMatched(f"{output} holds no results; run a suite with --output {output} first")
+        there = "holds no results" if output.is_dir() else "is not there and holds no results"
+        raise NothingMatched(f"{output} {there}; run a suite with --output {output} first")
     if name is not None and name not in saved:
         raise UsageError(f"{output} holds no suite {name!r}{nearest(name, saved)}")
     if name is None and len(saved) > 1:

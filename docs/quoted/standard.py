@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from collapse_bench.api import RunRequest, load_suite
 from collapse_bench.board.collect import board_of
 from collapse_bench.board.ranked import RankedBoard
-from collapse_bench.board.worlds import HEADINGS
+from collapse_bench.board.worlds import HEADINGS, of_fewer
 from collapse_bench.errors import UserError
 from collapse_bench.records.archive import Archive, OverlayStore, shipped
 from collapse_bench.registry.discovery import registry
@@ -56,9 +56,10 @@ def worlds() -> Table:
         scores = board().worlds[kind]
         table = scores.rows[scores.rows.S.notna()]
         ranked = table[table.ranked]
+        controls = [table.set_index("entry").loc[name] for name in CONTROLS]
         cells = [
             f"{heading} ({len(scores.efficacy.measured.names)} tasks)",
-            *(f"{table.set_index('entry').S[name]:+.2f}" for name in CONTROLS),
+            *(f"{row.S:+.2f}{of_fewer(row)}" for row in controls),
         ]
         for tracks in KNOWS.values():
             some = ranked[ranked.track.isin(tracks)].sort_values("S", ascending=False)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import ACCUMULATE, REPLACE, Model, Teacher
 from collapse_bench.core.params import param
-from collapse_bench.errors import Unsupported
+from collapse_bench.errors import Lacking
 from collapse_bench.laws.claims import Claim, recursion
 from collapse_bench.lib.distributions.decoding import PLAIN, Decoding, as_it_is
 from collapse_bench.lib.rounding import at_least, extrapolated
@@ -239,8 +239,9 @@ class SieveTeacher(Teacher):
     def decoded(self, temperature=None, top_p=None, top_k=None, min_p=None, processor=None):
         """Each prime power is decoded as a binary choice, to be in the answer or not."""
         if processor not in (None, as_it_is):
-            raise Unsupported(
-                "a sieve chooses between prime powers and does not support a processor of tokens"
+            raise Lacking(
+                "a sieve chooses between prime powers and does not support a processor of tokens",
+                type(self),
             )
         settings = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return replace(self, decoding=self.decoding.then(**settings))

@@ -13,7 +13,7 @@ from collapse_bench.core.components import REPLACE, Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unsupported
+from collapse_bench.errors import Lacking
 from collapse_bench.laws.claims import Claim, fits, recursion
 from collapse_bench.lib.distributions.gaussians import fitted, root_of
 from collapse_bench.lib.distributions.mixtures import drawn_by
@@ -107,8 +107,9 @@ class KDETeacher(Teacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """Log-density of each row, nats, (R, n, 1)."""
         if not self.blurred:
-            raise Unsupported(
-                "a kernel density estimate without bandwidth has no density; choose h > 0"
+            raise Lacking(
+                "a kernel density estimate without bandwidth has no density; choose h > 0",
+                type(self),
             )
         rows, d = self.points.shape[-2:]
         kernel = _solid(self.kernel)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from collapse_bench.core.components import Model
 from collapse_bench.core.params import param
-from collapse_bench.errors import Incompatible, Unsupported
+from collapse_bench.errors import Incompatible, Lacking
 from collapse_bench.lib.distributions.objectives import Objective
 from collapse_bench.lib.distributions.tables import (
     ContextTeacher,
@@ -61,9 +61,10 @@ class SoftmaxRegression(Model):
     def with_loss(self, loss):
         """Without a penalty each context is a table, trained to where the loss leads it."""
         if self.lam:
-            raise Unsupported(
+            raise Lacking(
                 f"{self.title()} with a penalty is solved for cross-entropy only; under another "
-                "loss choose lam=0"
+                "loss choose lam=0",
+                type(self),
             )
         return under(self, loss)
 

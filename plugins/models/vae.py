@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Unsupported
+from collapse_bench.errors import Lacking
 from collapse_bench.lib.distributions.decoding import truncates
 from collapse_bench.lib.distributions.gaussians import root_of
 from collapse_bench.lib.neural.generative import DrawnTeacher, Generative, Unit
@@ -169,7 +169,9 @@ class VAETeacher(DrawnTeacher):
     def logp(self, x: Tensor, y: Tensor) -> Tensor:
         """A lower bound on the log-density of each answer, nats, (n, 1)."""
         if not self.noisy:
-            raise Unsupported("a decoder's means without noise have no density; choose said=draw")
+            raise Lacking(
+                "a decoder's means without noise have no density; choose said=draw", type(self)
+            )
         u, x = self.unit.inside(y), x.flatten(1).float()
         e = Stream(0, "likelihood", self.device).normal(DRAWS, 1, self.latent)
         rows = max(1, BUDGET // (DRAWS * max(u.shape[1], self.latent)))

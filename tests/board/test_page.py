@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from collapse_bench.board.page.build import page_of
 from collapse_bench.board.page.gather import Gathered, shown_to
 from collapse_bench.board.page.history import (
     Snapshot,
@@ -16,11 +19,11 @@ from collapse_bench.board.page.history import (
     snapshot,
     snapshot_of_page,
 )
-from collapse_bench.board.page.html import page_html
-from collapse_bench.board.page.model import page_of, protocol_of
-from collapse_bench.board.page.svg import inline, new_figure
+from collapse_bench.board.page.html import _coded, _minus, page_html
+from collapse_bench.board.page.sections import protocol_of
+from collapse_bench.board.page.svg import Styles, inline, new_figure
 from collapse_bench.errors import UsageError
-from collapse_bench.records.archive import earlier_page
+from collapse_bench.records.archive import Archive, earlier_page
 
 VOID = {"meta", "input", "br", "link", "img"}
 
@@ -82,7 +85,12 @@ def test_the_page_asks_for_nothing_and_runs_one_script(source, parsed):
         m["content"] for m in parsed.all("meta") if m.get("http-equiv") == "Content-Security-Policy"
     )
     assert "default-src 'none'" in policy
-    assert re.search(r"script-src 'sha256-[\w+/=]+'", policy)
+    for what, tag in (("script", "script"), ("style", "style")):
+        text = re.search(rf"<{tag}>(.*?)</{tag}>", source, re.DOTALL)[1]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{what}-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert not [found for _, found in parsed.found if "style" in found]
     assert not re.search(r"url\((?!#)|@import", source)
 
 
@@ -133,6 +141,9 @@ def test_the_numbers_are_those_of_the_board(made):
     tasks = board.per_task().set_index(["entry", "task"])
     for method in page.methods:
         scores = [one.score for one in method.tasks if one.score is not None]
+        if len(set(scores)) < 2:  # of `none`, which is 0 everywhere, no task is best
+            assert not [*method.best, *method.worst]
+            continue
         assert [one.score for one in method.best] == sorted(scores, reverse=True)[:3]
         assert [one.score for one in method.worst] == sorted(scores)[:3]
         for one in method.tasks:
@@ -154,8 +165,9 @@ def test_the_sentences_name_the_best_of_each_world_and_count_the_rows(made):
         assert f"{best} (" in first
     rows = board.frame()
     rows = rows[~rows.control & rows.S.notna()]
-    assert second.startswith(f"{(rows.low > 0).sum()} of {len(rows)} rows")
-    assert third.startswith(f"{(rows.high < 0).sum()} rows are below no mitigation")
+    assert second.startswith(f"{(rows.low > 0).sum()} of {len(rows)} methods")
+    below = (rows.high < 0).sum()
+    assert re.match(rf"{below or 'No'} methods? (is|are) below no mitigation", third)
 
 
 def test_curves_are_means_over_the_chains_of_the_records(reported, made):
@@ -211,12 +223,26 @@ def test_what_moved_is_told_with_its_cause():
 
     then = board("s v1", {"a": "12", "b": "34", "c": "5"}, a=(1, 0.5), b=(2, 0.4), c=(3, 0.1))
     now = board("s v1", {"a": "12", "b": "67", "d": "8"}, a=(2, 0.5), b=(1, 0.9), d=(3, 0.0))
-    moves = {move.name: move for move in moved(now, then).moves}
+    found = moved(now, then)
+    moves = {move.name: move for move in found.moves}
+    assert set(moves) == {"a", "b"}
     assert moves["b"].change == pytest.approx(0.5)
     assert "all cells are new" in moves["b"].why
     assert "the same cells" in moves["a"].why
-    assert moves["c"].why == "no longer there"
-    assert moves["d"].why == "new row"
+    assert (found.gone, found.new) == (["c"], ["d"])
+
+
+def test_a_tuned_row_is_compared_with_its_method_on_a_board_without_tuned_rows():
+    standing = {"a": Standing("blind", 1, 0.1)}
+    then = Snapshot("s v1", standing, {"a": frozenset("12")}, frozenset("t"), "0:8")
+    tuned = {"a (tuned)": Standing("real", 1, 0.4)}
+    now = Snapshot("s v2", tuned, {"a (tuned)": frozenset("13")}, frozenset("tu"), "0:8")
+    found = moved(now, then)
+    (move,) = found.moves
+    assert (move.name, move.then, move.now) == ("a (tuned)", standing["a"], tuned["a (tuned)"])
+    assert move.why == "track real, was blind; tuned, was at its default; 1 of 2 cells are new"
+    assert (found.new, found.gone) == ([], [])
+    assert "1 of the 2 tasks were on the earlier board, which had 1" in found.remarks
 
 
 def test_the_page_of_standard_version_1_is_read():
@@ -228,6 +254,15 @@ def test_the_page_of_standard_version_1_is_read():
     assert then.rows["nature"].place is None
 
 
+def test_the_records_next_to_a_page_say_which_cells_and_tasks_it_had():
+    path = earlier_page("standard", 2)
+    then = snapshot_of_page(path)
+    records = Archive(path.with_suffix(".parquet"))
+    assert then.tasks == {facts.task for facts in records.facts()}
+    own = {facts.id for facts in records.facts() if facts.entry == "neon"}
+    assert then.cells["neon"] == own
+
+
 def test_a_file_without_a_board_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "notes.md"
     path.write_text("no board here")
@@ -236,6 +271,27 @@ def test_a_file_without_a_board_is_refused_in_one_sentence(tmp_path):
 
 
 # -- pictures -------------------------------------------------------------------------------------
+
+
+def test_names_in_backticks_are_code_and_markup_stays_text():
+    shown = "a <b> `none` and ``access.first``, `<i>`"
+    expected = "a &lt;b&gt; <code>none</code> and <code>access.first</code>, <code>&lt;i&gt;</code>"
+    assert _coded(shown) == expected
+
+
+def test_numbers_have_a_minus_sign_and_zero_has_none():
+    assert _minus("-0.31 to +0.20") == "\N{MINUS SIGN}0.31 to +0.20"
+    assert _minus("-0.00 to +0.00") == "0.00 to 0.00"
+    assert _minus("-0.001") == "\N{MINUS SIGN}0.001"
+    for name in ("top-p", "keep-first(a=0.9)", "2026-11-30", "a-1", "2e-05"):
+        assert _minus(name) == name
+
+
+def test_styles_of_pictures_become_classes_that_they_share():
+    styles = Styles()
+    svg = '<g style="fill: red"/><g style="fill: none"/><g style="fill: red"/>'
+    assert styles.classed(svg) == '<g class="z0"/><g class="z1"/><g class="z0"/>'
+    assert styles.sheet == "svg.chart .z0 { fill: red }\nsvg.chart .z1 { fill: none }"
 
 
 def test_a_picture_has_text_colours_of_the_page_and_ids_of_its_own():

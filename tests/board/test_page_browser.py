@@ -108,6 +108,22 @@ def test_filters_and_search_leave_the_rows_that_were_asked_for(tab):
     tab.reset(everything)
 
 
+def test_configurations_of_a_tuned_row_are_shown_on_request(browser, reported_tuned):
+    tab = Tab(browser, reported_tuned[1])
+    names = tab.names()
+    assert "anchor (tuned)" in names
+    assert "anchor(beta=1)" not in names
+    tab.page.select_option("#f-kind", "configuration")
+    assert tab.names() == ["anchor(beta=1)"]
+    tab.page.select_option("#f-kind", "")
+    assert {"anchor", "anchor (best in hindsight)", *names} <= set(tab.names())
+    tab.page.click("button[type=reset]")
+    expect(tab.page.locator("#f-kind")).to_have_value("main")
+    expect(tab.page.locator("#f-count")).to_have_text(f"{len(names)} of {len(names) + 3} rows")
+    assert tab.errors == []
+    tab.context.close()
+
+
 def test_a_row_opens_and_a_link_opens_the_section_of_a_method(tab):
     row = tab.page.locator("#rows tbody tr[data-name=real-anchor]")
     row.locator("summary").click()
@@ -136,8 +152,8 @@ def test_without_a_script_everything_is_there(browser, reported):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light")])
-def test_no_serious_fault_of_accessibility(browser, reported, width, scheme):
-    tab = Tab(browser, reported[1], width, scheme)
+def test_no_serious_fault_of_accessibility(browser, reported_tuned, width, scheme):
+    tab = Tab(browser, reported_tuned[1], width, scheme)
     tab.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     found = Axe().run(tab.page).response["violations"]
     serious = {
@@ -149,8 +165,9 @@ def test_no_serious_fault_of_accessibility(browser, reported, width, scheme):
     tab.context.close()
 
 
-def test_a_phone_scrolls_down_only(browser, reported):
-    tab = Tab(browser, reported[1], 390)
+def test_a_phone_scrolls_down_only(browser, reported_tuned):
+    tab = Tab(browser, reported_tuned[1], 390)
+    tab.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     wide = tab.page.evaluate("document.documentElement.scrollWidth")
     assert wide <= 390
     tab.context.close()

@@ -96,23 +96,46 @@ def test_no_text_becomes_a_command_of_latex():
 
 
 @pytest.mark.skipif(LATEX is None, reason="pdflatex is not installed")
-def test_the_table_compiles_with_its_figure(results, tmp_path):
-    results.report(tmp_path / "table.tex", figure=tmp_path / "tiers.pdf")
-    (tmp_path / "paper.tex").write_text(
-        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs,longtable,graphicx}"
-        r"\usepackage[landscape]{geometry}\begin{document}\input{table}"
-        r"\includegraphics[width=\textwidth]{tiers.pdf}\end{document}"
+def test_the_table_compiles_with_its_figure(reported_tuned, tmp_path):
+    reported_tuned[0].report(tmp_path / "table.tex", figure=tmp_path / "tiers.pdf")
+    compiles(tmp_path, r"\input{table}\includegraphics[width=\textwidth]{tiers.pdf}")
+
+
+@pytest.mark.skipif(LATEX is None, reason="pdflatex is not installed")
+def test_a_figure_in_pgf_has_names_that_latex_can_read(reported_tuned, tmp_path):
+    reported_tuned[0].report(tmp_path / "board.csv", figure=tmp_path / "tiers.pgf")
+    text = (tmp_path / "tiers.pgf").read_text()
+    assert r"\begin{pgfpicture}" in text
+    assert r"odd(word=\textquotedbl{}\textless{}" in text
+    found = subprocess.run(["kpsewhich", "pgf.sty"], capture_output=True, check=False)
+    if not found.stdout.strip():
+        pytest.skip("the package pgf of LaTeX is not installed, so the figure is not compiled")
+    compiles(tmp_path, r"\resizebox{\textwidth}{!}{\input{tiers.pgf}}", "pgf")
+
+
+def compiles(folder, body, *packages):
+    """Check that pdflatex makes a paper of it in which no letter is missing."""
+    names = ",".join(("booktabs", "longtable", "graphicx", *packages))
+    (folder / "paper.tex").write_text(
+        rf"\documentclass{{article}}\usepackage[T1]{{fontenc}}\usepackage{{{names}}}"
+        rf"\usepackage[landscape]{{geometry}}\begin{{document}}{body}\end{{document}}"
     )
     done = subprocess.run(
         [LATEX, "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "paper.pdf").read_bytes().startswith(b"%PDF")
-    assert "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")
+    assert (folder / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "Missing character" not in (folder / "paper.log").read_text(errors="replace")
+
+
+def test_a_figure_in_pgf_needs_latex(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UsageError, match=r"tiers\.pgf needs pdflatex.*end it in \.pdf instead"):
+        results.report_bytes("csv", figure=tmp_path / "tiers.pgf")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from calibrated import calibrated_run
 from scipy.stats import t as student
 
 from collapse_bench import api
@@ -35,13 +34,44 @@ data = "zipf(K=50)"
 model = "counts"
 n = 60
 protocols = ["replace"]
+
+# what `suite calibrate` measures
+[[calibration]]
+task = "gaussian | gaussian-fit | replace @ n=20 T=4"
+floor = 0.00747
+gap = 1.18
+gap_sd = 1.39
+harm = 1.4
+harm_sd = 1.3
+chains = 256
+
+[[calibration]]
+task = "gaussian | gaussian-fit | mix(real=0.2) @ n=20 T=4"
+floor = 0.00755
+gap = 0.536
+gap_sd = 1.33
+harm = 2.01
+harm_sd = 1.39
+chains = 256
+
+[[calibration]]
+task = "zipf(K=50) | counts | replace @ n=60 T=4"
+floor = 0.0221
+gap = 0.47
+gap_sd = 0.248
+harm = 0.582
+harm_sd = 0.194
+chains = 256
 """
 MINE = "real-anchor(share=0.2)"
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return calibrated_run(tmp_path_factory.mktemp("views") / "views.toml", SUITE, focus=MINE)
+    folder = tmp_path_factory.mktemp("views")
+    path = folder / "views.toml"
+    path.write_text(SUITE)
+    return api.run(path, output=folder / "out", focus=MINE)
 
 
 @pytest.fixture(scope="module")

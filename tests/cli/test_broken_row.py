@@ -68,3 +68,10 @@ def test_what_fits_no_task_is_refused_by_plan_and_run(tmp_path):
         (tmp_path / "odd.toml").write_text(SUITE.replace("gaussian-fit", "ols"))
         refused(call(command, "odd.toml", "-o", "out", cwd=tmp_path), 5, "nothing to run in suite")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_fits_no_task_of_its_suite_says_why(tmp_path):
+    (tmp_path / "odd.toml").write_text(SUITE.replace("temperature(t=1.1)", "top-p"))
+    ended = call("run", "odd.toml", "-o", "out", cwd=tmp_path)
+    assert ended.code == 0, ended
+    assert "top-p fits no task: top-p fits discrete" in " ".join(ended.out.split())

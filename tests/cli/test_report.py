@@ -23,7 +23,7 @@ def call(*words):
         (("results", "--format", "parquet"), "parquet is no text; name a file with -o"),
         (("results", "-o", "x.csv", "--columns", "tier"), "csv has every column"),
         (("results", "-o", "no/x.html"), "the folder no does not exist"),
-        (("results", "-o", "x.html", "--figure", "x.bmp"), "must end in .png, .svg or .pdf"),
+        (("results", "-o", "x.html", "--figure", "x.bmp"), "must end in .png, .svg, .pdf or .pgf"),
     ],
 )
 def test_what_is_wrong_is_said_before_the_work(tmp_path, monkeypatch, words, sentence):
@@ -51,11 +51,14 @@ def test_json_on_standard_output_and_a_page_in_a_file(small, tmp_path):
     assert (tmp_path / "x.html").read_text().startswith("<!doctype html>")
 
 
-def test_a_suite_without_scores_says_what_to_do(tmp_path):
+def test_a_suite_without_scores_has_a_page_and_says_what_others_need(tmp_path):
     from collapse_bench import api
 
     results = api.run("gaussian | gaussian-fit | replace @ n=10 T=1", seeds="0:2", output=tmp_path)
-    ended = call(tmp_path)
+    page = tmp_path / "x.html"
+    assert call(tmp_path, "-o", page).exit_code == 0
+    assert "losses and no ranks" in page.read_text()
+    ended = call(tmp_path, "--format", "json")
     assert isinstance(ended.exception, UsageError)
     assert "suite calibrate" in str(ended.exception)
     assert results.suite in str(ended.exception)

@@ -11,6 +11,7 @@ from collapse_bench.api import cell_of
 from collapse_bench.core.components import Teacher
 from collapse_bench.core.needs import NEEDS
 from collapse_bench.errors import Lacking
+from collapse_bench.registry.discovery import registry
 from collapse_bench.running.chains import run_chains
 
 WORLD = "gaussian | gaussian-fit | replace @ n=20 T=2"
@@ -32,6 +33,39 @@ class Redraws(Mitigation):
     def curate(self, corpus, access):
         access.teacher.redraw(corpus.x, corpus.y, corpus.y > 0, access.rng)
         return corpus
+
+
+ASKS = '''"""Methods that ask for what some parts of the suite lack."""
+from dataclasses import dataclass
+from collapse_bench import Mitigation, hookimpl
+
+@dataclass(frozen=True)
+class Blends(Mitigation):
+    def steer(self, teacher, access):
+        return teacher.blend(access.first, 0.5)
+
+@dataclass(frozen=True)
+class Weighs(Mitigation):
+    def curate(self, corpus, access):
+        access.teacher.logp(corpus.x, corpus.y)
+        return corpus
+
+@dataclass(frozen=True)
+class Trains(Mitigation):
+    def adapt(self, model, access):
+        return model.with_loss(lambda logits, targets, weight: logits.sum())
+
+@hookimpl
+def collapse_mitigations():
+    return {"asks-blend": Blends, "asks-logp": Weighs, "asks-loss": Trains}
+'''
+
+
+@pytest.fixture(scope="module")
+def asks(tmp_path_factory):
+    file = tmp_path_factory.mktemp("asks") / "asks.py"
+    file.write_text(ASKS)
+    registry((str(file),))
 
 
 def reason(act, world: str = WORLD):
@@ -79,6 +113,23 @@ def test_a_method_that_a_part_of_the_suite_lacks_is_no_choice():
     assert chosen.only([1]).declined == (True,)
     assert type(chosen).from_json(chosen.to_json()) == chosen
     assert "declined" not in facts.to_json()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "digits | random-features(width=20) | replace | asks-blend @ n=20 T=1",
+        "gaussian | kde(h=0) | replace | asks-logp @ n=20 T=1",
+        "zipf | counts | replace | asks-loss @ n=20 T=1",
+        "zipf | softmax-regression(lam=0.1) | replace | asks-loss @ n=20 T=1",
+        "gaussian(d=2) | ddpm | replace | asks-loss @ n=20 T=1",
+    ],
+)
+@pytest.mark.usefixtures("asks")
+def test_what_a_part_of_the_suite_lacks_by_its_parameters_is_no_choice_either(spec):
+    facts = run_chains(cell_of(spec), [0, 1]).facts
+    assert set(facts.status) == {"skipped"}, facts.reason
+    assert facts.declined is None, facts.reason
 
 
 def test_the_error_of_a_missing_method_names_its_owner():

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UsageError
+from ...records.archive import Archive
 from ...records.manifest import Manifest
+from ...scoring.tuning import TUNED
 from ..ranked import RankedBoard
 from ..render import named_rows
+from .rows import tuned_row
+from .sections import picks_of
 
 MOST_BYTES = 2**23  # of a page
 
@@ -26,7 +30,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A board, as far as another is compared with it.
+    """A board, as far as another is compared with it; other configurations of tuned rows are left
+    out.
 
     cells: entry -> ids of its cells, which change with every parameter and version; empty where
     only a page is left.
@@ -41,36 +46,43 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Move:
-    """One row in both boards, or in one of them."""
+    """One row in both boards."""
 
     name: str
-    then: Standing | None
-    now: Standing | None
+    then: Standing
+    now: Standing
     why: str
 
     @property
-    def change(self) -> float | None:
-        return None if self.then is None or self.now is None else self.now.score - self.then.score
+    def change(self) -> float:
+        return self.now.score - self.then.score
 
 
 @dataclass(frozen=True)
 class History:
+    """What moved between two boards; new and gone: rows of one of them."""
+
     then: str
     now: str
     remarks: Sequence[str]
     moves: Sequence[Move]
+    new: Sequence[str] = ()
+    gone: Sequence[str] = ()
 
 
 def snapshot(board: RankedBoard, manifest: Manifest) -> Snapshot:
     """The board of a run or of published records."""
     cells: dict[str, set[str]] = {}
-    for entry in manifest.entries:
-        if entry.skip is None:
-            cells.setdefault(entry.name, set()).add(entry.id)
+    ids = {(e.name, e.task): e.id for e in manifest.entries if e.skip is None}
+    for (name, _), cell in ids.items():
+        cells.setdefault(name, set()).add(cell)
+    for (name, task), configuration in picks_of(board).items():
+        if (configuration, task) in ids:
+            cells.setdefault(name, set()).add(ids[configuration, task])
     rows: dict[str, Standing] = {}
     place: dict[str, int] = {}
     for row in named_rows(board.frame()):
-        if row.S != row.S:
+        if row.S != row.S or tuned_row(row.entry, board):
             continue
         ranked = bool(row.ranked) and not row.control
         place[row.track] = place.get(row.track, 0) + ranked
@@ -85,7 +97,8 @@ def snapshot(board: RankedBoard, manifest: Manifest) -> Snapshot:
 
 
 def snapshot_of_page(path: Path) -> Snapshot:
-    """The board on a published markdown page, of which only tracks, scores and order are read.
+    """The board on a published markdown page, of which tracks, scores and order are read; and the
+    cells of the published records, where they are in a file next to it.
 
     Raises UsageError where the page cannot be read or holds no board.
     """
@@ -118,33 +131,58 @@ def snapshot_of_page(path: Path) -> Snapshot:
         place[row["track"]] = place.get(row["track"], 0) + ranked
         name = row["entry"].removesuffix(" *")
         rows[name] = Standing(row["track"], place[row["track"]] if ranked else None, score)
-    return Snapshot(title[1], rows, {}, frozenset(), "")
+    return Snapshot(title[1], rows, *_published(path.with_suffix(".parquet")), "")
+
+
+def _published(path: Path) -> tuple[dict[str, frozenset[str]], frozenset[str]]:
+    """(entry -> ids of its cells, tasks) of published records; nothing where they cannot be
+    read."""
+    cells: dict[str, set[str]] = {}
+    tasks = set()
+    try:
+        for facts in Archive(path).facts():
+            cells.setdefault(facts.entry, set()).add(facts.id)
+            tasks.add(facts.task)
+    except UsageError:  # no file, or one of another version
+        return {}, frozenset()
+    return {name: frozenset(ids) for name, ids in cells.items()}, frozenset(tasks)
 
 
 def moved(now: Snapshot, then: Snapshot) -> History:
-    """The rows whose place, track or score is another one, the largest change first."""
-    moves = []
-    for name in {**now.rows, **then.rows}:
-        was, is_ = then.rows.get(name), now.rows.get(name)
-        # a page has two decimals
-        same = was is not None and is_ is not None and abs(was.score - is_.score) < 0.005
-        if same and was is not None and is_ is not None and was.place == is_.place:
+    """The rows whose place, track or score is another one, the largest change first.
+
+    A tuned row is compared with the row of its method, where that board was not tuned.
+    """
+    moves, seen = [], set()
+    for name, is_ in now.rows.items():
+        before = name if name in then.rows else name.removesuffix(f" {TUNED}")
+        was = then.rows.get(before)
+        if was is None:
             continue
-        moves.append(Move(name, was, is_, _why(name, was, is_, now, then)))
-    moves.sort(key=lambda move: (move.change is None, -abs(move.change or 0.0), move.name))
-    return History(then.title, now.title, list(_remarks(now, then)), moves)
+        seen |= {name, before}
+        # a page has two decimals
+        if abs(was.score - is_.score) < 0.005 and (was.place, was.track) == (is_.place, is_.track):
+            continue
+        moves.append(Move(name, was, is_, _why(name, before, now, then)))
+    moves.sort(key=lambda move: (-abs(move.change), move.name))
+    new, gone = ([n for n in side.rows if n not in seen] for side in (now, then))
+    return History(then.title, now.title, list(_remarks(now, then)), moves, new, gone)
 
 
 def _remarks(now: Snapshot, then: Snapshot) -> list[str]:
     found = []
-    if now.title != then.title:
-        found.append(
-            f"the suite is {now.title}, it was {then.title}: its tasks or units are others"
-        )
     if then.tasks:
         new, gone = now.tasks - then.tasks, then.tasks - now.tasks
         if new or gone:
-            found.append(f"tasks that are new: {len(new)}; that are gone: {len(gone)}")
+            found.append(
+                f"{len(now.tasks & then.tasks)} of the {len(now.tasks)} tasks were on the earlier "
+                f"board, which had {len(then.tasks)}"
+            )
+    if now.title != then.title:
+        found.append(
+            f"{then.title} is another version of the suite, with other tasks or units: places can "
+            "be compared, differences of scores cannot"
+        )
     if then.seeds and then.seeds != now.seeds:
         found.append(f"the chains are those of seeds {now.seeds}, they were those of {then.seeds}")
     if not then.cells:
@@ -154,24 +192,19 @@ def _remarks(now: Snapshot, then: Snapshot) -> list[str]:
     return found
 
 
-def _why(
-    name: str, was: Standing | None, is_: Standing | None, now: Snapshot, then: Snapshot
-) -> str:
-    if was is None:
-        return "new row"
-    if is_ is None:
-        return "no longer there"
-    track = f"track {is_.track}, was {was.track}; " if is_.track != was.track else ""
-    own, before = now.cells.get(name), then.cells.get(name)
-    if not own or not before:
-        return (
-            f"{track}another version of the suite"
-            if now.title != then.title
-            else track.rstrip("; ")
-        )
-    new = own - before
-    if not new and own == before:
-        return f"{track}the same cells: other rows, chains or units moved it"
-    if len(new) == len(own):
-        return f"{track}all cells are new: another version of a plugin, or other tasks"
-    return f"{track}{len(new)} of {len(own)} cells are new"
+def _why(name: str, before: str, now: Snapshot, then: Snapshot) -> str:
+    was, is_ = then.rows[before], now.rows[name]
+    reasons = [f"track {is_.track}, was {was.track}"] if is_.track != was.track else []
+    reasons += ["tuned, was at its default"] if name != before else []
+    own, earlier = now.cells.get(name), then.cells.get(before)
+    if own and earlier:
+        new = own - earlier
+        if own == earlier:
+            reasons.append("the same cells: other rows, chains or units moved it")
+        elif len(new) == len(own):
+            reasons.append("all cells are new: another version of a plugin, or other tasks")
+        else:
+            reasons.append(f"{len(new)} of {len(own)} cells are new")
+    elif now.title != then.title:
+        reasons.append("another version of the suite")
+    return "; ".join(reasons)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -12,19 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from ...display import visible
 from . import charts
 from .history import History
 from .model import Page, Row
+from .svg import Styles
 
 _HERE = Path(__file__).parent / "templates"
 #: what the panels of costs show: attribute of a point, title
 COSTS = (
-    ("real", "real rows of its own, as a share of all rows"),
-    ("verifier", "verifier calls of its own in a chain"),
+    ("real", "real rows that it draws, as a multiple of all rows read"),
+    ("verifier", "its verifier calls in a chain"),
     ("cost", "fits or generated rows, as a multiple of none"),
 )
+_MINUS = re.compile(r"(?<![\w.)\]-])-(?=\.?\d)")
+_CODE = re.compile("``([^`]+)``|`([^`]+)`")
+_ZERO = re.compile(r"(?<![\w.])[+-](0\.0+)(?![\d])")
 
 
 @cache
@@ -35,7 +42,7 @@ def _environment() -> Environment:
         markup = hasattr(value, "__html__")  # of the templates themselves
         return visible(value) if isinstance(value, str) and not markup else value
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
@@ -43,42 +50,63 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=shown,
     )
+    environment.filters["minus"] = _minus
+    environment.filters["coded"] = _coded
+    return environment
 
 
 def page_html(page: Page, history: History | None = None) -> str:
     """The whole page."""
     script = _short((_HERE / "page.js").read_text(encoding="utf-8"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    pictures = Styles()
+    drawn = {
+        task.name: charts.curves(task, f"c{i}", page.focus, page.controls)
+        for i, task in enumerate(page.tasks)
+        if task.curves
+    }
+    parts = {
+        "tiers": [pictures.classed(_tiers(page, narrow)) for narrow in (False, True)],
+        "costs": [
+            (what, pictures.classed(charts.cost(page.points, what, f"cost-{what}", label)))
+            for what, label in COSTS
+            if any((getattr(point, what) or 0) > 0 for point in page.points)
+        ],
+        "curves": {name: (pictures.classed(svg), keys) for name, (svg, keys) in drawn.items()},
+    }
+    style = _short((_HERE / "page.css").read_text(encoding="utf-8") + pictures.sheet)
     text = (
         _environment()
         .get_template("page.html")
         .render(
             page=page,
             history=history,
-            style=(_HERE / "page.css").read_text(encoding="utf-8"),
+            style=style,
             script=script,
-            # only this script may run, whatever a name on the page holds
-            script_digest=f"sha256-{digest}",
-            tiers=[_svg(page, narrow) for narrow in (False, True)],
-            costs=[
-                (what, charts.cost(page.points, what, f"cost-{what}", label))
-                for what, label in COSTS
-                if any((getattr(point, what) or 0) > 0 for point in page.points)
-            ],
-            curves={
-                task.name: charts.curves(task, f"c{i}", page.drawn, page.controls)
-                for i, task in enumerate(page.tasks)
-                if task.curves
-            },
+            # only this script and this sheet are used, whatever a name on the page holds
+            script_digest=_digest(script),
+            style_digest=_digest(style),
             made=_now(),
             bar=lambda row: _bar(row, page.bounds),
             at=lambda value: _at(value, page.bounds),
             shade=_shade,
-            seen=[row for row in page.rows if row.name in page.heat],
-            shares=_shares(page.rows),
+            families=_spans(page),
+            several=any(row.of for row in page.rows),
+            seen=[row for row in page.main_rows if row.name in page.heat],
+            shares=_shares(page.main_rows),
+            **parts,
         )
     )
     return f"{_short(text)}\n"
+
+
+def _coded(text: object) -> Markup:
+    """A sentence whose names in backticks are code."""
+    return Markup(_CODE.sub(r"<code>\1\2</code>", str(escape(visible(text)))))
+
+
+def _digest(text: str) -> str:
+    """The hash of a script or a sheet, as a policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _short(text: str) -> str:
@@ -86,9 +114,21 @@ def _short(text: str) -> str:
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _svg(page: Page, narrow: bool) -> str:
+def _minus(text: object) -> str:
+    """Numbers with a minus sign, and without a sign where they round to 0."""
+    plain = _ZERO.sub(r"\1", str(text))
+    return _MINUS.sub("\N{MINUS SIGN}", plain)
+
+
+def _tiers(page: Page, narrow: bool) -> str:
     rows = page.ranked_rows
     return charts.tiers(rows, page.lines, narrow) if rows else ""
+
+
+def _spans(page: Page) -> list[tuple[str, int]]:
+    """The families of the map, each with its number of columns."""
+    count = Counter(family for family, _ in page.heat_columns)
+    return list(count.items())
 
 
 def _now() -> str:
@@ -106,7 +146,7 @@ def _at(value: float, bounds: tuple[float, float]) -> str:
 
 
 def _bar(row: Row, bounds: tuple[float, float]) -> dict[str, str] | None:
-    """Left end, width and centre of the interval of a row, in per cent of the axis."""
+    """Left end, width and center of the interval of a row, in per cent of the axis."""
     if row.score is None:
         return None
     low = row.score if row.low is None else row.low

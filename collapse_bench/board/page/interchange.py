@@ -183,7 +183,7 @@ def interchange(board: RankedBoard, page: Page, epoch: float, version: str) -> I
         format="collapse-bench-board",
         version=VERSION,
         suite=page.title,
-        notes=list(page.notes),
+        notes=[*page.legend, *page.notes],
         evaluations=evaluations,
     )
 

@@ -9,6 +9,7 @@ from ...display import visible
 from ...errors import UsageError
 from ...scoring.rules import nearest
 from .model import Page, Row
+from .rows import DOWN, UP
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -27,6 +28,8 @@ _SPECIAL = {
     '"': r"\textquotedbl{}",
     "\N{EN DASH}": "--",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    UP: r"$\uparrow$",
+    DOWN: r"$\downarrow$",
 }
 #: columns of numbers, aligned right
 _RIGHT = ("tier", "score", "ranks", "covers", "signs", "tail", "harmed", "real", "verifier", "cost")
@@ -61,7 +64,7 @@ def chosen_columns(page: Page, columns: Sequence[str]) -> list[str]:
 
 
 def latex(page: Page, columns: Sequence[str] = ()) -> str:
-    """A table of the rows, track by track; needs the packages booktabs and longtable."""
+    """A table of methods and controls, track by track; needs booktabs and longtable."""
     names = chosen_columns(page, columns)
     known = known_columns(page)
     width = len(names)
@@ -79,7 +82,7 @@ def latex(page: Page, columns: Sequence[str] = ()) -> str:
         r"\endfoot",
     ]
     last = None
-    for row in page.rows:
+    for row in page.main_rows:
         if row.track != last and "track" not in names:
             lines += [r"\addlinespace"] * (last is not None)
             lines.append(rf"\multicolumn{{{width}}}{{l}}{{\textit{{{escaped(row.track)}}}}} \\")

@@ -13,6 +13,7 @@ from ..curves import PAPER
 _SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"#([\w-]+)")
+_STYLE = re.compile(r' style="([^"]*)"')
 _DECIMALS = re.compile(r"(\d+\.\d)\d+")
 
 #: each kind of line has a colour that no figure uses otherwise, and that becomes a CSS variable
@@ -34,21 +35,49 @@ def new_figure(width: float, height: float, margins: Mapping[str, float] | None 
     return figure
 
 
-def plain_axes(axis: Any, colours: Mapping[str, str]) -> None:
-    """Text, lines and grid of an axis in the colours of the page, and no box around it."""
+def plain_axes(axis: Any, colours: Mapping[str, str], size: float = 7.5) -> None:
+    """Text, lines and grid of an axis in the colours of the page, and no box around it.
+
+    size: of its text, in pixels of the figure.
+    """
     for side, spine in axis.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(colours["grid"])
-    axis.tick_params(length=0, labelcolor=colours["muted"], labelsize=7.5, which="both")
+    axis.tick_params(length=0, labelcolor=colours["muted"], labelsize=size, which="both")
     axis.minorticks_off()
     axis.grid(axis="y", color=colours["grid"], lw=0.5)
     axis.set_axisbelow(True)
     for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
         label.set_color(colours["muted"])
-        label.set_size(7.5)
+        label.set_size(size)
     if axis.get_legend() is not None:
         for text in axis.get_legend().get_texts():
             text.set_color(colours["text"])
+
+
+class Styles:
+    """The styles of all pictures of a page, each with a class.
+
+    A page whose policy names its style sheet by its hash takes no style in an element.
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[str, str] = {}
+
+    def classed(self, svg: str) -> str:
+        """The picture with classes instead of styles."""
+
+        def named(found: re.Match[str]) -> str:
+            name = self._classes.setdefault(found[1], f"z{len(self._classes)}")
+            return f' class="{name}"'
+
+        return _STYLE.sub(named, svg)
+
+    @property
+    def sheet(self) -> str:
+        return "\n".join(
+            f"svg.chart .{name} {{ {style} }}" for style, name in self._classes.items()
+        )
 
 
 def inline(figure: Any, key: str, label: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ...display import markdown as safe
+from ...display import plain_math
 from ...errors import UsageError
 from ...extras import require
 from ...forms import REPORTS, SUFFIXES
@@ -17,13 +19,15 @@ from ...paths import unwritable
 from ...scoring.rules import nearest
 from ..ranked import RankedBoard
 from ..render import csv, markdown
-from .latex import chosen_columns, known_columns, latex
+from ..table import Board
+from .latex import chosen_columns, escaped, known_columns, latex
 
 if TYPE_CHECKING:
     from .history import History
     from .model import Page
 
 MOST_COLUMNS = 12  # of a table of markdown: more do not fit the page of a repository
+OF_LOSSES = ("html", "csv", "parquet")  # formats of a suite without calibrated tasks
 _NARROW = (
     *("track", "tier", "name", "score", "interval", "ranks", "covers", "value", "frozen"),
     *("real", "verifier", "cost"),
@@ -68,7 +72,7 @@ def check_columns(form: str, columns: Sequence[str]) -> None:
 
 def content(
     form: str,
-    board: RankedBoard,
+    board: Board,
     page: Page,
     history: History | None = None,
     columns: Sequence[str] = (),
@@ -77,9 +81,16 @@ def content(
 ) -> bytes:
     """The file of a report.
 
-    columns: of latex and markdown.  epoch and version: for json, see ``interchange``.
+    columns: of latex and markdown.  epoch and version: for json, see ``interchange``.  Raises
+    UsageError for a format that a board of losses lacks.
     """
     check_columns(form, columns)
+    if not isinstance(board, RankedBoard) and form not in OF_LOSSES:
+        raise UsageError(
+            f"{form} shows scores, and suite {board.suite.name} has none, since no task is "
+            f"calibrated; its losses have {', '.join(OF_LOSSES)}; for scores run 'collapse-bench "
+            "suite calibrate'"
+        )
 
     def as_html() -> str:
         from .html import page_html
@@ -89,6 +100,7 @@ def content(
     def as_json() -> str:
         from .interchange import interchange
 
+        assert isinstance(board, RankedBoard)
         return interchange(board, page, epoch, version).model_dump_json(
             indent=1, exclude_none=True, ensure_ascii=True
         )
@@ -106,14 +118,26 @@ def content(
 
 
 def draw_tiers(page: Page, path: Path) -> None:
-    """The picture of tiers for a paper.  Raises UsageError where it cannot be written."""
+    """The picture of tiers for a paper; as .pgf it is drawn by LaTeX, in the fonts of the paper.
+
+    Raises UsageError where it cannot be written, and for .pgf where pdflatex is not installed.
+    """
+    from matplotlib import rc_context
+
     from .charts import tiers_figure
 
     rows = page.ranked_rows
     if not rows:
         raise UsageError("there is no row with a score, so there is no figure to draw")
+    pgf = path.suffix.lower() == ".pgf"
+    if pgf and shutil.which("pdflatex") is None:
+        raise UsageError(f"{path} needs pdflatex, which is not installed; end it in .pdf instead")
+    figure = tiers_figure(rows, page.lines, shown=escaped if pgf else plain_math)
     try:
-        tiers_figure(rows, page.lines).savefig(path)
+        # for the quotation marks and letters of ``escaped``
+        fonts = r"\usepackage[T1]{fontenc}"
+        with rc_context({"pgf.texsystem": "pdflatex", "pgf.rcfonts": False, "pgf.preamble": fonts}):
+            figure.savefig(path)
     except OSError as problem:
         raise unwritable(path, problem) from problem
 
@@ -126,14 +150,14 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _markdown(page: Page, columns: Sequence[str]) -> str:
-    """A table of few columns, after what the numbers say."""
+    """A table of methods and controls with few columns, after what the numbers say."""
     names = chosen_columns(page, columns or [n for n in _NARROW if n in known_columns(page)])
     heading = known_columns(page)
     cells = pd.DataFrame(
         {
             heading[name]: [
                 {"name": row.name, "track": row.track}.get(name) or row.cells.get(name, "")
-                for row in page.rows
+                for row in page.main_rows
             ]
             for name in names
         }

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...core.components import DataGenerator, Model, Teacher
 from ...core.corpus import Corpus
 from ...core.rng import Stream
-from ...errors import Unsupported
+from ...errors import Lacking, Unsupported
 from ..rounding import at_least, extrapolated
 from .decoding import PLAIN, Decoding
 from .objectives import Objective
@@ -57,9 +57,10 @@ def under(model: Model, loss: object) -> Model:
     Raises Incompatible for any other loss.
     """
     if not isinstance(loss, Objective):
-        raise Unsupported(
+        raise Lacking(
             f"{model.title()} takes no gradients, and this loss does not define its minimising "
-            "probabilities"
+            "probabilities",
+            type(model),
         )
     twin = copy.copy(model)
     object.__setattr__(twin, "objective", loss)

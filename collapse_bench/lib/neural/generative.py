@@ -11,7 +11,7 @@ from ...core.components import Teacher
 from ...core.corpus import Corpus
 from ...core.params import fact
 from ...core.rng import Stream
-from ...errors import Unsupported
+from ...errors import Lacking
 from ..distributions.gaussians import root_of
 from .neural import Neural
 
@@ -51,9 +51,10 @@ class Generative(Neural):
     kinds = ("density",)
 
     def with_loss(self, loss):
-        raise Unsupported(
-            f"{self.title()} has no probabilities of labels or tokens, "
-            "so its loss cannot be replaced"
+        raise Lacking(
+            f"{self.title()} has no probabilities of labels or tokens, so its loss cannot be "
+            "replaced",
+            type(self),
         )
 
 
@@ -74,8 +75,10 @@ class DrawnTeacher(Teacher):
         questions.
         """
         if self.asked:
-            raise Unsupported(
-                f"{type(self).__name__} answers questions, and has no covariance without a question"
+            raise Lacking(
+                f"{type(self).__name__} answers questions, and has no covariance without a "
+                "question",
+                type(self),
             )
         device = self.device
         y = self.answer(torch.empty(DRAWS, 0, device=device), Stream(0, "spread", device))

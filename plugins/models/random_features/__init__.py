@@ -15,7 +15,7 @@ from collapse_bench.core.components import Model, Teacher
 from collapse_bench.core.corpus import Corpus
 from collapse_bench.core.params import param
 from collapse_bench.core.rng import Stream
-from collapse_bench.errors import Incompatible
+from collapse_bench.errors import Incompatible, Lacking
 from collapse_bench.lib.rounding import settled
 from collapse_bench.registry.hookspecs import hookimpl
 
@@ -169,12 +169,15 @@ class FeatureTeacher(Teacher):
 
     def blend(self, other, w):
         """v averaged.  Raises Incompatible unless both share kept features."""
-        alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
-        if not alike or not self.features.kept or not _same(self.features, other.features):
-            raise Incompatible(
+        if not self.features.kept:
+            raise Lacking(
                 "random features that were drawn again cannot be averaged; keep those of the first "
-                "generation with random-features(kept=true)"
+                "generation with random-features(kept=true)",
+                type(self),
             )
+        alike = isinstance(other, FeatureTeacher) and (self.seen is None) is (other.seen is None)
+        if not alike or not _same(self.features, other.features):
+            raise Incompatible("teachers of different random features cannot be averaged")
         K = max(self.v.shape[-1], other.v.shape[-1])
         v = torch.lerp(_widened(self.v, K), _widened(other.v, K), w)
         seen = None if self.seen is None else _widened(self.seen, K) | _widened(other.seen, K)
