@@ -165,7 +165,7 @@ def test_the_sentences_name_the_best_of_each_world_and_count_the_rows(made):
         assert f"{best} (" in first
     rows = board.frame()
     rows = rows[~rows.control & rows.S.notna()]
-    assert second.startswith(f"{(rows.low > 0).sum()} of {len(rows)} methods")
+    assert f"for {(rows.low > 0).sum()} of {len(rows)} methods" in second
     below = (rows.high < 0).sum()
     assert re.match(rf"{below or 'No'} methods? (is|are) below no mitigation", third)
 

@@ -86,8 +86,9 @@ def _above(board: RankedBoard, rows: pd.DataFrame, anchors: Mapping[str, str]) -
     sure = rows.sort_values("S", ascending=False)
     sure = sure[sure.low > 0]
     helps = len(sure) > 0 and bool(sure.entry.map(board.words).eq("helps").all())
-    what = "help" if helps else "are above no mitigation"
-    texts = [Text(f"{len(sure)} of {len(rows)} methods {what} with their whole 95 % interval")]
+    more = ", and the sign holds at other numbers of rows and generations" if helps else ""
+    which = f"for {len(sure)} of {len(rows)} methods"
+    texts = [Text(f"The whole 95 % interval is above no mitigation {which}{more}")]
     if not board.worlds:
         return [*texts, *([Text(": "), *_list(sure, anchors)] if len(sure) else []), Text(".")]
     tables = {kind: scores.rows for kind, scores in board.worlds.items()}
