@@ -24,11 +24,12 @@ from ..records.files import read_file, replace_file
 from ..records.manifest import Manifest
 from ..records.settings import SuiteModel
 from ..records.store import Store
+from ..registry.discovery import registry
 from ..running.facts import environment
 from ..scoring.tuning import HINDSIGHT, TUNED
 from ..spec import parse_mitigations
 from ..suggest import MOST, nearest
-from ..suite.manifest import saved_run
+from ..suite.manifest import changes_of, saved_run
 from .card import MOST_BYTES, read_card, template
 from .rows import row_of
 from .submission import CARD, ENDING, MANIFEST, MEMBER, PLUGIN, RECORDS, about_of, zipped
@@ -52,6 +53,7 @@ def pack(
     """
     source = None if plugin is None else read_source(plugin)
     manifest = saved_run(folder, suite)
+    _check_settings(folder, manifest)
     store = store_with(folder, reused(folder, manifest))
     name = _row(manifest, mitigation)
     own = only(manifest, name)
@@ -104,6 +106,17 @@ def pack(
     except OSError as problem:
         raise unwritable(path, problem) from problem
     return path
+
+
+def _check_settings(folder: Path, manifest: Manifest) -> None:
+    """Raises UsageError for a run that the level declared would refuse."""
+    changed = [name for name in changes_of(manifest, registry(())) if name != "mitigations"]
+    if changed:
+        raise UsageError(
+            f"{folder} was not run with the settings of suite {manifest.suite.name} (changed: "
+            f"{', '.join(changed)}); run the suite without --set, --seeds and --budget, or give "
+            "your own suite file another name"
+        )
 
 
 def only(manifest: Manifest, name: str) -> Manifest:

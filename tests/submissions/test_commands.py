@@ -88,3 +88,12 @@ def test_refusals_are_one_sentence(tmp_path):
         assert ended.code == code, ended
         assert words in ended.said
         assert "Traceback" not in ended.err
+
+
+def test_a_run_with_other_settings_is_not_packed(tmp_path):
+    """It would fail the level declared."""
+    run = ("run", "smoke", "--seeds", "0:3", "--mitigation", "keep-all", "--plugin", KEEP_ALL)
+    assert call(*run, "--set", "generations=1", "-o", "out", cwd=tmp_path).code == 0
+    ended = call("submit", "out", "--plugin", KEEP_ALL, "--mitigation", "keep-all", cwd=tmp_path)
+    assert ended.code == 2, ended
+    assert "(changed: seeds, generations); run the suite without --set, --seeds" in ended.said
