@@ -24,7 +24,9 @@ def test_a_second_interrupt_spoils_nothing(tries, tmp_path):
             time.sleep(dice.uniform(0.0, 0.1))
         ended = run.wait()
         assert ended.code == 130, ended
-        assert ended.said.startswith("interrupted; finished chains are kept")
+        assert ended.said.startswith("interrupted")
+        if (tmp_path / str(k)).exists():  # on a busy machine the first can come before the run
+            assert ended.said.startswith("interrupted; finished chains are kept")
         assert "Traceback" not in ended.err
         for _ in range(500):
             if not run.group():
