@@ -116,7 +116,7 @@ def _check_plugins(output: Path, manifest: Manifest, stale: Outdated) -> None:
     if unfit := failures(manifest.files):
         raise UsageError(
             f"{unfit[0]} ({len(unfit)} in all; `collapse-bench check --plugin FILE` lists them); "
-            "mend the plugin, run the suite again without it, or publish with --force"
+            "fix the plugin, run the suite again without it, or publish with --force"
         )
 
 

@@ -183,9 +183,9 @@ def board_of(
     """The leaderboard of a run, from its manifest and its records; no plugin is loaded.
 
     ``focus`` replaces the focus row of the suite, which is the tuned row of its method where there
-    is one.  ``track``: only the tasks on which an entry uses
-    no more than this track allows.  ``tuning``: the configurations that were picked, which add a
-    tuned row for each method.  ``signs``: the scores at other numbers of rows and generations.
+    is one.  ``track``: only the tasks on which an entry uses no more than this track allows.
+    ``tuning``: the configurations that were picked, which add a tuned row for each method.
+    ``signs``: the scores at other numbers of rows and generations.
 
     Raises NothingMatched if there is no record, or none of `none` on a suite with scores,
     UsageError for a track in a suite that is not calibrated.

@@ -160,9 +160,8 @@ class RankedBoard(Board):
     def configurations(self) -> frozenset[str]:
         """The rows for which the tuned row of their method stands: its configurations, and the best
         of them in hindsight."""
-        rows, methods = self.scores.rows, set(map(method_of, self.tuned))
-        names = rows.entry[rows.control]
-        return frozenset(name for name in names if method_of(name) in methods)
+        best = {f"{method} {HINDSIGHT}" for method in self.tuned}
+        return frozenset((best | set(self.method_of_row)).intersection(self.scores.rows.entry))
 
     def _main_rows(self, frame: pd.DataFrame) -> pd.DataFrame:
         return frame[~frame.entry.isin(self.configurations)].reset_index(drop=True)

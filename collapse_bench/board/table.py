@@ -162,12 +162,12 @@ class Board(ABC):
                 f"a report has {', '.join(REPORTS)}: `collapse-bench report PATH --format`"
             )
         frame = self.across() if across else self.per_task() if per_task else self.frame()
-        shown_rows = chosen(frame, entries)
         further = 0
-        if not entries and form in ("table", "markdown"):
-            shown_rows = self._main_rows(frame)
-            further = len(frame) - len(shown_rows)
-        frame = shown_rows
+        if entries:
+            frame = chosen(frame, entries)
+        elif form in ("table", "markdown"):
+            every, frame = len(frame), self._main_rows(frame)
+            further = every - len(frame)
         if form == "csv":
             return csv(frame)
         if form == "json":

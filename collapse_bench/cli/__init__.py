@@ -132,7 +132,7 @@ def main(args: list[str] | None = None) -> None:
             tell(problem.ctx.get_usage())
             tell(f"Try '{problem.ctx.command_path} --help' for help.\n")
         if resume:  # --fail-fast
-            tell(f"once this is mended, resume with: {resume[0]}")
+            tell(f"once this is fixed, resume with: {resume[0]}")
         tell(f"Error: {visible(problem.format_message(), MOST)}")  # it quotes what was typed
         code = problem.exit_code
     except (KeyboardInterrupt, click.Abort):

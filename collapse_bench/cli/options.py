@@ -252,7 +252,7 @@ def begun() -> None:
 def exit_where_failed(failed: Sequence[JobOutcome], resume: str) -> None:
     """If jobs failed, say how to resume and why the first one did, and end with exit code 1."""
     if failed:
-        tell(f"once this is mended, resume with: {resume}")
+        tell(f"once this is fixed, resume with: {resume}")
         tell(f"{len(failed)} job(s) failed, the first: {visible(failed[0].reason, MOST)}")
         sys.exit(1)
 

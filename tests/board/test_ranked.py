@@ -203,7 +203,7 @@ def test_a_method_is_tuned_on_other_seeds_and_its_tuned_row_is_ranked(results, t
     assert frame.S_default["tunable (tuned)"] == frame.S["tunable"]
     assert frame.S_hindsight["tunable (tuned)"] >= frame.S["tunable (tuned)"]
     assert frame.track["tunable (tuned)"] == "first"
-    # the run named the method: what it is told is about the row that is ranked
+    # the run named the method: what the run prints is about the row that is ranked
     assert board.suite.focus == "tunable (tuned)"
     assert any(note.startswith("* focus row: tunable (tuned), ") for note in board._notes())
     assert ran.card().title.startswith("tunable (tuned) on small")

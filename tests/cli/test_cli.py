@@ -837,9 +837,9 @@ def test_settings_of_the_environment_are_repeated(tmp_path):
         "run", "gaussian | gaussian-fit @ n=5 T=1", "--plugin", "bad.py", cwd=tmp_path, env=env
     )
     assert ended.code == 1
-    [line] = [line for line in ended.err.splitlines() if line.startswith("once this is mended, ")]
+    [line] = [line for line in ended.err.splitlines() if line.startswith("once this is fixed, ")]
     assert line == (
-        "once this is mended, resume with: COLLAPSE_BENCH_DATA='/no where' collapse-bench run "
+        "once this is fixed, resume with: COLLAPSE_BENCH_DATA='/no where' collapse-bench run "
         "'gaussian | gaussian-fit @ n=5 T=1' --plugin bad.py --seeds 0:3 "
         "--mitigation 'bad(k=1)' --mitigation real-anchor --fail-fast"
     )
